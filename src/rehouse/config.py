@@ -1,0 +1,261 @@
+"""rehouse.toml and the environment become frozen Settings; nobody else reads the environment.
+
+Defaults < rehouse.toml < environment. Every leaf has one path (`lifecycle.noncurrent_days`) and one variable
+(`REHOUSE_LIFECYCLE_NONCURRENT_DAYS`); a few have the names that PostgreSQL's and AWS's tools use as well. An unknown
+key is refused with the nearest right one. The AWS credential chain itself stays boto3's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+
+from rehouse.core.errors import ConfigurationError
+
+FILE_NAME = "rehouse.toml"
+PREFIX = "REHOUSE_"
+MASK = "********"
+
+ALIASES = {
+    "database_url": ("DATABASE_URL",),
+    "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+    "bucket_prefix": ("AWS_S3_BUCKET_PREFIX",),
+}
+"""The usual names of other tools, read after our own."""
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+Identifier = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TenantsTable(_Section):
+    """The application's table of tenants: its name (`schema.table` where it is in no search path) and its columns."""
+
+    table: str = "tenants"
+    id: Identifier = "id"
+    slug: Identifier = "slug"
+    name: Identifier = "name"
+    aws_bucket_name: Identifier = "aws_bucket_name"
+    is_active: Identifier = "is_active"
+
+
+class DocumentsTable(_Section):
+    """The application's table of documents and the columns that matter to a migration."""
+
+    table: str = "documents"
+    id: Identifier = "id"
+    tenant_id: Identifier = "tenant_id"
+    original_name: Identifier = "original_name"
+    s3_bucket: Identifier = "s3_bucket"
+    s3_key: Identifier = "s3_key"
+    etag: Identifier = "etag"
+    size: Identifier = "size"
+    file_size: Identifier = "file_size"
+    uploaded_at: Identifier = "uploaded_at"
+
+
+class TableMapping(_Section):
+    """Where the application keeps what we read and flip; the defaults are the guide's application."""
+
+    tenants: TenantsTable = TenantsTable()
+    documents: DocumentsTable = DocumentsTable()
+
+
+class LifecycleDays(_Section):
+    """Days of the lifecycle rules of every tenant bucket (defaults: the guide's)."""
+
+    noncurrent_days: Annotated[int, Field(ge=1)] = 30
+    infrequent_access_days: Annotated[int, Field(ge=30)] = 90
+    temporary_days: Annotated[int, Field(ge=1)] = 1
+    incomplete_upload_days: Annotated[int, Field(ge=1)] = 7
+
+
+class Prices(_Section):
+    """Dollars, us-east-1, November 2026 (the S3 pricing page); set them to your region's."""
+
+    copy_per_thousand: Decimal = Decimal("0.005")
+    list_per_thousand: Decimal = Decimal("0.005")
+    head_per_thousand: Decimal = Decimal("0.0004")
+    storage_gb_month: Decimal = Decimal("0.023")
+
+
+class Settings(_Section):
+    """The effective settings. `origins` says for each path where its value comes from."""
+
+    database_url: SecretStr | None = None
+    shared_bucket: Names = ()
+    bucket_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "dataroom-saas"
+    bucket_namespace: Literal["global", "account-regional"] = "global"
+    region: str = "us-east-1"
+    endpoint_url: str | None = None
+    application_profile: str | None = None
+    cors_origins: Names = ()
+    log_bucket: str | None = None
+    encryption: str = "AES256"
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 128
+    max_rate: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000
+    multipart_threshold_bytes: Annotated[int, Field(ge=1)] = 5 * 1024**3
+    multipart_part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 512 * 1024**2
+    upload_window_seconds: Annotated[int, Field(ge=0)] = 3600
+    lock_timeout_ms: Annotated[int, Field(ge=1)] = 200
+    log_file: Path | None = None
+    lifecycle: LifecycleDays = LifecycleDays()
+    prices: Prices = Prices()
+    mapping: TableMapping = TableMapping()
+
+    origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+
+    @property
+    def tenants(self) -> TenantsTable:
+        """The mapping of the tenants table."""
+        return self.mapping.tenants
+
+    @property
+    def documents(self) -> DocumentsTable:
+        """The mapping of the documents table."""
+        return self.mapping.documents
+
+    def require_database_url(self) -> str:
+        """Return the connection string, or raise ConfigurationError if there is none."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                "DATABASE_URL is not set", hint="export DATABASE_URL=postgresql://user:password@host:5432/database"
+            )
+        return self.database_url.get_secret_value()
+
+    def require_shared_buckets(self) -> tuple[str, ...]:
+        """Return the shared buckets, first the one that a NULL bucket means; raise ConfigurationError if none is set."""
+        if not self.shared_bucket:
+            raise ConfigurationError(
+                "REHOUSE_SHARED_BUCKET is not set",
+                hint="export REHOUSE_SHARED_BUCKET=the-bucket-that-all-tenants-share (several: comma-separated)",
+            )
+        return self.shared_bucket
+
+
+def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Read `rehouse.toml` (in `folder`, default the working directory, or at REHOUSE_CONFIG) and the environment.
+
+    Raises ConfigurationError, whose message names the key and whose hint names the nearest right one.
+    """
+    env = os.environ if environment is None else environment
+    path = Path(env["REHOUSE_CONFIG"]) if "REHOUSE_CONFIG" in env else (folder or Path()) / FILE_NAME
+    values = _read_file(path, required="REHOUSE_CONFIG" in env)
+    origins = {".".join(leaf): str(path) for leaf, _ in _flatten(values)}
+    _refuse_unknown_variables(env)
+    for leaf in leaves():
+        for variable in variables(leaf):
+            if env.get(variable):
+                _put(values, leaf, env[variable])
+                origins[leaf] = variable
+                break
+    try:
+        return Settings(**cast("dict[str, Any]", values), origins=origins)
+    except ValidationError as error:
+        raise _explained(error.errors()[0], origins) from None
+
+
+def leaves() -> Iterator[str]:
+    """Yield the path of every setting, such as `bucket_prefix` and `mapping.documents.s3_key`."""
+    yield from _leaves(Settings, "")
+
+
+def variables(leaf: str) -> tuple[str, ...]:
+    """Return the environment variables of a setting, the first that is set wins."""
+    return (PREFIX + leaf.replace(".", "_").upper(), *ALIASES.get(leaf, ()))
+
+
+def effective(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Yield (path, value with secrets masked, where it comes from) for every setting."""
+    for leaf in leaves():
+        value: object = settings
+        for part in leaf.split("."):
+            value = getattr(value, part)
+        yield leaf, _shown(value), settings.origins.get(leaf, "default")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return "" if value is None else str(value)
+
+
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, f"{prefix}{name}.")
+        elif name != "origins":
+            yield prefix + name
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigurationError(f"{path} does not exist", hint="REHOUSE_CONFIG names the file") from None
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from None
+
+
+def _flatten(values: Mapping[str, object], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, (*prefix, name))
+        else:
+            yield (*prefix, name), value
+
+
+def _put(values: dict[str, object], leaf: str, text: str) -> None:
+    *parents, name = leaf.split(".")
+    for parent in parents:
+        nested = values.setdefault(parent, {})
+        if not isinstance(nested, dict):
+            return
+        values = nested
+    values[name] = text
+
+
+def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
+    known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG"}
+    for variable in env:
+        if variable.startswith(PREFIX) and variable not in known:
+            raise ConfigurationError(f"the environment variable {variable} is no setting", hint=_nearest(variable, known))
+
+
+def _explained(error: ErrorDetails, origins: Mapping[str, str]) -> ConfigurationError:
+    path = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
+    where = origins.get(path, FILE_NAME)
+    if error["type"] == "extra_forbidden":
+        return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
+    return ConfigurationError(f"{where}: {path}: {error['msg']}", hint="`rehouse config` shows every setting and its value")
+
+
+def _nearest(wrong: str, right: set[str]) -> str:
+    close = difflib.get_close_matches(wrong, sorted(right), n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else "`rehouse config` lists every setting"

@@ -1,0 +1,105 @@
+"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No behaviour beyond what a noun can say of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+TenantId = int | str  # integer (serial) or uuid, by installation; a uuid travels as its text
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A row of the application's tenants table. `home` is `aws_bucket_name` as it stands, perhaps a shared bucket."""
+
+    id: TenantId
+    slug: str
+    name: str
+    home: str | None
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A row of the application's documents table. `size` is what the row claims, in bytes; the object's is the truth."""
+
+    id: str
+    tenant_id: TenantId | None
+    name: str
+    bucket: str | None
+    key: str | None
+    etag: str | None
+    size: int | None
+    uploaded_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """Where an object is. `version` only where one version is meant."""
+
+    bucket: str
+    key: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """What a listing or a HEAD says of an object; `etag` without quotes, `size` in bytes."""
+
+    key: str
+    etag: str
+    size: int
+    storage_class: str
+    modified_at: datetime
+
+
+class DocumentState(StrEnum):
+    """Where a document of a migration stands (`s3_migration_documents.state`)."""
+
+    PLANNED = "planned"
+    COPIED = "copied"
+    FLIPPED = "flipped"
+    SUPERSEDED = "superseded"
+    REMOVING = "removing"
+    REMOVED = "removed"
+    QUARANTINED = "quarantined"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why one object failed: S3's (or our) code, a sentence, and S3's request id where there is one."""
+
+    code: str
+    message: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTask:
+    """One object to copy on the server's side. Strings and integers only: it crosses processes.
+
+    `source_etag` is the condition on the source. `replaces_etag` is the condition on the target: None means that the
+    target must not exist (`If-None-Match: *`), else the ETag that it must still have (`If-Match`).
+    """
+
+    document_id: str
+    source: ObjectRef
+    source_etag: str
+    size: int
+    storage_class: str
+    target: ObjectRef
+    replaces_etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOutcome:
+    """What became of a task: the target's ETag (and version, checksum where told), or the fault. `attempts` counts requests."""
+
+    task: CopyTask
+    etag: str | None = None
+    version: str | None = None
+    checksum: str | None = None
+    fault: Fault | None = None
+    attempts: int = 1

@@ -1,0 +1,25 @@
+"""One frozen event, one callback: operations report, the command line shows. Nothing here draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown."""
+
+    subject: str
+    step: str
+    documents: int = 0
+    documents_total: int | None = None
+    copied_bytes: int = 0
+    bytes_total: int | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(event: Progress) -> None:
+    """Report to nobody."""

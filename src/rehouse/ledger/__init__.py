@@ -1,0 +1,1 @@
+"""Floor 1: PostgreSQL, the ledger of every migration and the application's two tables."""
