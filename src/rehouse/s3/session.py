@@ -1,0 +1,79 @@
+"""One boto3 session made from the Settings: the clients of the control plane, the credentials of the bulk plane.
+
+The credential chain is boto3's own (environment, profiles, SSO, instance roles); it refreshes ahead of expiry.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from rehouse.config import Settings
+from rehouse.core.errors import StorageRefused
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+
+class Credentials(NamedTuple):
+    """What signs a request; `token` only for temporary credentials. Never printed."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key[:4]}…)"
+
+
+class Session:
+    """The one place where boto3 clients are made; `profile` names other credentials than the chain's (the application's)."""
+
+    def __init__(self, settings: Settings, profile: str | None = None) -> None:
+        self.settings = settings
+        self.region = settings.region
+        self.endpoint_url = settings.endpoint_url
+        self._profile = profile
+
+    @cached_property
+    def _boto(self) -> boto3.Session:
+        try:
+            return boto3.Session(region_name=self.region, profile_name=self._profile)
+        except BotoCoreError as error:
+            raise StorageRefused(f"the AWS profile cannot be used: {error}", hint="check AWS_PROFILE", code="Profile") from None
+
+    @overload
+    def client(self, service: Literal["s3"]) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["sts"]) -> STSClient: ...
+    @overload
+    def client(self, service: Literal["iam"]) -> IAMClient: ...
+    def client(self, service: str) -> Any:
+        """Return a client of `service`, signing with version 4, retrying in the standard mode."""
+        config = Config(
+            signature_version="s3v4" if service == "s3" else None,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            max_pool_connections=32,
+            connect_timeout=10,
+            read_timeout=60,
+            s3={"addressing_style": "path" if self.endpoint_url else "virtual"},
+        )
+        return self._boto.client(service, endpoint_url=self.endpoint_url, config=config)  # type: ignore[call-overload]
+
+    def credentials(self) -> Credentials:
+        """Return the credentials as they are now; raise StorageRefused if the chain finds none."""
+        found = self._boto.get_credentials()
+        if found is None:
+            raise StorageRefused(
+                "no AWS credentials were found",
+                hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+                code="NoCredentials",
+            )
+        frozen = found.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
