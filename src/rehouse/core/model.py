@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 TenantId = int | str  # integer (serial) or uuid, by installation; a uuid travels as its text
 
@@ -52,19 +51,6 @@ class ListedObject:
     size: int
     storage_class: str
     modified_at: datetime
-
-
-class DocumentState(StrEnum):
-    """Where a document of a migration stands (`s3_migration_documents.state`)."""
-
-    PLANNED = "planned"
-    COPIED = "copied"
-    FLIPPED = "flipped"
-    SUPERSEDED = "superseded"
-    REMOVING = "removing"
-    REMOVED = "removed"
-    QUARANTINED = "quarantined"
-    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)

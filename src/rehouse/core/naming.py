@@ -1,0 +1,108 @@
+"""Tenant → bucket name; document → object key; file-name sanitising. Everything here is total: any text in, a valid name out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from urllib.parse import quote
+
+MAX_BUCKET_NAME = 63
+MAX_KEY_BYTES = 1024
+MAX_NAME_BYTES = 255
+SUFFIX_DIGITS = 8
+
+_WINDOWS_NAMES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+)
+
+
+def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> str:
+    """Return `{prefix}-{slug}-{suffix}` as a valid bucket name; `suffix` is 8 hex characters that keep truncated slugs apart.
+
+    `namespace` is `-{account}-{region}-an` for the account-regional namespace, else empty.
+
+    >>> bucket_name("dataroom-saas", "Acme Corp.", "a1b2c3d4")
+    'dataroom-saas-acme-corp-a1b2c3d4'
+    """
+    room = MAX_BUCKET_NAME - len(prefix) - len(suffix) - len(namespace) - 2
+    middle = dns_label(slug)[: max(room, 0)].strip("-")
+    return "-".join(part for part in (prefix, middle, suffix) if part) + namespace
+
+
+def dns_label(slug: str) -> str:
+    """Return the slug in `a-z 0-9 -`: accents stripped, everything else a single hyphen; `tenant` if nothing is left."""
+    plain = unicodedata.normalize("NFKD", slug).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "tenant"
+
+
+def target_key(document_id: str, name: str, *, max_characters: int = MAX_KEY_BYTES) -> str:
+    """Return `documents/{document id}/{sanitised name}`: at most 1,024 bytes and `max_characters` (the key column's length).
+
+    The id is percent-encoded so that different ids never give one key, whatever they hold (`/`, `..`, `?`).
+
+    >>> target_key("7f3a", "Q3 report?.pdf")
+    'documents/7f3a/Q3-report-.pdf'
+    """
+    limit = min(MAX_KEY_BYTES, max_characters)
+    folder = f"documents/{_id_segment(document_id, limit // 2)}/"
+    room = min(MAX_NAME_BYTES, limit - len(folder))
+    return folder + sanitised(name, max_bytes=room)
+
+
+def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
+    """Return a file name that is safe in keys, URLs, headers and file systems: letters, digits, `. - _` of any script.
+
+    Normalised to NFC; never empty, never dots alone, no reserved Windows name; the extension survives the cut to `max_bytes`.
+    """
+    normal = unicodedata.normalize("NFC", name)
+    kept = "".join(char if _is_kept(char) else "-" for char in normal)
+    kept = re.sub(r"-{2,}", "-", kept).strip(" .") or "file"
+    if kept.split(".")[0].lower() in _WINDOWS_NAMES:
+        kept = "_" + kept
+    return _cut(kept, max_bytes)
+
+
+def key_problem(key: str) -> str | None:
+    """Return why S3 could never hold this key as it is written in the row, or None.
+
+    >>> key_problem("s3://bucket/a.pdf")
+    'it is a URL, not a key'
+    """
+    if not key:
+        return "it is empty"
+    if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        return "it is longer than 1,024 bytes"
+    if re.match(r"(s3|https?)://", key):
+        return "it is a URL, not a key"
+    depth = 0
+    for segment in key.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(segment, 1)
+        if depth < 0:
+            return "its dot segments lead out of the bucket"
+    return None
+
+
+def _id_segment(document_id: str, longest: int) -> str:
+    encoded = quote(document_id, safe="")
+    if set(document_id) <= {"."}:
+        encoded = document_id.replace(".", "%2E") or "%"
+    if len(encoded) <= longest:
+        return encoded
+    return "sha256=" + hashlib.sha256(document_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_kept(char: str) -> bool:
+    return (
+        char in "._-" or unicodedata.category(char)[0] in "LN" or unicodedata.category(char) in {"Mn", "Mc"}
+    )
+
+
+def _cut(name: str, max_bytes: int) -> str:
+    if len(name.encode()) <= max_bytes:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > 16:
+        stem, dot, extension = name, "", ""
+    room = max(max_bytes - len((dot + extension).encode()), 1)
+    return (stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") or "f") + dot + extension

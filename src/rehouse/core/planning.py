@@ -1,0 +1,216 @@
+"""Documents → copy tasks, or the reason why not. Pure: what S3 and the ledger say comes in, a Decision goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
+from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_key
+
+ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes that CopyObject cannot read before a restore (S3 API Reference, CopyObject)."""
+
+
+class Standing(StrEnum):
+    """What a migration has to do for one document."""
+
+    NO_KEY = "no_key"
+    AT_HOME = "at_home"
+    NOT_UPLOADED = "not_uploaded"
+    QUARANTINED = "quarantined"
+    ACCEPTED = "accepted"
+    COPIED = "copied"
+    ADOPT = "adopt"
+    TO_COPY = "to_copy"
+
+
+class Reason(StrEnum):
+    """Why a document is in quarantine: it must not be copied as it stands."""
+
+    MISSING_OBJECT = "missing_object"
+    OTHER_TENANTS_OBJECT = "other_tenants_object"
+    UNKNOWN_BUCKET = "unknown_bucket"
+    INVALID_KEY = "invalid_key"
+    ARCHIVED = "archived"
+
+
+HINTS = {
+    Reason.MISSING_OBJECT: "restore the object from a backup, or delete the row, or accept it",
+    Reason.OTHER_TENANTS_OBJECT: "decide whose it is: give the other tenant's row an object of its own, or accept it",
+    Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
+    Reason.INVALID_KEY: "correct the row's s3_key",
+    Reason.ARCHIVED: "restore the object to an active storage class first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The shared buckets (the first is what a NULL bucket means), the tenant's home, and how long a key may be."""
+
+    shared: tuple[str, ...]
+    home: str
+    max_key_characters: int = MAX_KEY_BYTES
+
+    def source_of(self, document: Document) -> ObjectRef:
+        """Return where the row says that the object is now."""
+        return ObjectRef(document.bucket or self.shared[0], document.key or "")
+
+    def target_of(self, document: Document) -> ObjectRef:
+        """Return where the object is to be."""
+        key = target_key(document.id, document.name, max_characters=self.max_key_characters)
+        return ObjectRef(self.home, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the ledger holds of a document."""
+
+    state: DocumentState
+    source: ObjectRef
+    source_etag: str | None
+    target: ObjectRef | None
+    target_etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything known of one document: its row, the objects at both ends as last seen, the ledger's line.
+
+    `contested`: another tenant's row points to the same object. `recorded_now`: the ledger's line was written by this
+    run, so its target is newer than any listing.
+    """
+
+    document: Document
+    source: ListedObject | None
+    target: ListedObject | None = None
+    recorded: Recorded | None = None
+    contested: bool = False
+    recorded_now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The standing; with QUARANTINED the reason, with TO_COPY and ADOPT the task."""
+
+    standing: Standing
+    reason: Reason | None = None
+    detail: str = ""
+    task: CopyTask | None = None
+
+
+def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelta) -> Decision:
+    """Return what to do for one document. The first line that fits holds:
+
+    | the document                                            | standing                         |
+    |---------------------------------------------------------|----------------------------------|
+    | its row has no key                                      | no_key                           |
+    | its row points into its home                            | at_home                          |
+    | accepted, and its row as it was then                    | accepted                         |
+    | its bucket is neither shared nor home                   | quarantined, unknown_bucket      |
+    | its key can be no key of S3                             | quarantined, invalid_key         |
+    | no object, its row younger than the upload window       | not_uploaded                     |
+    | no object                                               | quarantined, missing_object      |
+    | another tenant's row points to its object               | quarantined, other_tenants_object|
+    | its object is archived                                  | quarantined, archived            |
+    | the ledger's copy is of this source and stands          | copied                           |
+    | the target has the same MD5 and size and is newer       | adopt                            |
+    | anything else                                           | to_copy                          |
+    """
+    document = seen.document
+    if not document.key:
+        return Decision(Standing.NO_KEY)
+    source = places.source_of(document)
+    if source.bucket == places.home:
+        return Decision(Standing.AT_HOME)
+    if _is_accepted(seen.recorded, source):
+        return Decision(Standing.ACCEPTED)
+    reason, detail = _obstacle(seen, source, places)
+    if reason is Reason.MISSING_OBJECT and _is_young(document, now, upload_window):
+        return Decision(Standing.NOT_UPLOADED, detail="its upload has not arrived yet")
+    if reason:
+        return Decision(Standing.QUARANTINED, reason, detail)
+    assert seen.source is not None
+    return _copying(seen, seen.source, source, places)
+
+
+def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | None, str]:
+    if source.bucket not in places.shared:
+        return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
+    problem = key_problem(source.key)
+    if problem and seen.source is None:
+        return Reason.INVALID_KEY, f"the key cannot be used: {problem}"
+    if seen.source is None:
+        return Reason.MISSING_OBJECT, f"there is no object {source.key!r} in {source.bucket}"
+    if seen.contested:
+        return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
+    if seen.source.storage_class in ARCHIVED_CLASSES:
+        return Reason.ARCHIVED, f"the object's storage class is {seen.source.storage_class}"
+    return None, ""
+
+
+def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places) -> Decision:
+    target = places.target_of(seen.document)
+    there = _etag_at_target(seen, target)
+    task = CopyTask(
+        document_id=seen.document.id,
+        source=source,
+        source_etag=found.etag,
+        size=found.size,
+        storage_class=found.storage_class,
+        target=target,
+        replaces_etag=there,
+    )
+    if _is_copied(seen.recorded, source, found, target, there):
+        return Decision(Standing.COPIED, task=task)
+    if seen.target is not None and not seen.recorded_now and is_adoptable(found, seen.target):
+        return Decision(Standing.ADOPT, task=task)
+    return Decision(Standing.TO_COPY, task=task)
+
+
+def _etag_at_target(seen: Seen, target: ObjectRef) -> str | None:
+    if seen.recorded_now and seen.recorded is not None and seen.recorded.target == target:
+        return seen.recorded.target_etag
+    return seen.target.etag if seen.target else None
+
+
+def _is_copied(
+    recorded: Recorded | None, source: ObjectRef, found: ListedObject, target: ObjectRef, there: str | None
+) -> bool:
+    return (
+        recorded is not None
+        and recorded.state is DocumentState.COPIED
+        and (recorded.source, recorded.source_etag) == (source, found.etag)
+        and recorded.target == target
+        and recorded.target_etag is not None
+        and recorded.target_etag == there
+    )
+
+
+def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
+    """Return whether an object found at the target is surely a finished copy of the source as it is now.
+
+    Both ETags are MD5s and equal, the sizes are equal, and the target was written after the source (a copy made before
+    the source was written again, with the same bytes and other metadata, is older).
+    """
+    return (
+        is_md5(source.etag)
+        and source.etag == target.etag
+        and source.size == target.size
+        and target.modified_at > source.modified_at
+    )
+
+
+def is_md5(etag: str) -> bool:
+    """Return whether an ETag has the form of an MD5 (single part, not KMS; a multipart ETag carries a hyphen)."""
+    return len(etag) == 32 and all(char in "0123456789abcdef" for char in etag)
+
+
+def _is_accepted(recorded: Recorded | None, source: ObjectRef) -> bool:
+    return recorded is not None and recorded.state is DocumentState.ACCEPTED and recorded.source == source
+
+
+def _is_young(document: Document, now: datetime, upload_window: timedelta) -> bool:
+    return document.uploaded_at is not None and now - document.uploaded_at < upload_window

@@ -1,0 +1,67 @@
+"""Requests and bytes × price list → CostEstimate. Money is Decimal, in dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+GIB = 1024**3
+LISTED_PER_REQUEST = 1000
+HEADS_A_DOCUMENT = 1
+"""At most: the look at the source before the flip, where no listing answers it for many documents at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Dollars per thousand requests and per GiB-month (source: the S3 pricing page; settings, not constants)."""
+
+    copy_per_thousand: Decimal
+    list_per_thousand: Decimal
+    head_per_thousand: Decimal
+    storage_gb_month: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """How many requests of each kind a migration takes."""
+
+    copies: int = 0
+    heads: int = 0
+    lists: int = 0
+
+    def __add__(self, other: Requests) -> Requests:
+        return Requests(self.copies + other.copies, self.heads + other.heads, self.lists + other.lists)
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """`requests_dollars` once; `doubled_storage_dollars` a month until the sources are removed."""
+
+    requests_dollars: Decimal
+    doubled_storage_dollars: Decimal
+
+
+def requests_for(objects: int) -> Requests:
+    """Return what it takes to move `objects` of one tenant: a copy and a look at the source each, listings of the target."""
+    pages = -(-objects // LISTED_PER_REQUEST)
+    return Requests(copies=objects, heads=objects * HEADS_A_DOCUMENT, lists=2 * pages)
+
+
+def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEstimate:
+    """Return the dollars; copying within a region moves no billed bytes.
+
+    >>> prices = PriceList(Decimal("0.005"), Decimal("0.005"), Decimal("0.0004"), Decimal("0.023"))
+    >>> estimate(Requests(1_000_000, 2_000_000, 1_000), 1024 * GIB, prices)
+    CostEstimate(requests_dollars=Decimal('5.81'), doubled_storage_dollars=Decimal('23.55'))
+    """
+    requests_dollars = (
+        requests.copies * prices.copy_per_thousand
+        + requests.lists * prices.list_per_thousand
+        + requests.heads * prices.head_per_thousand
+    ) / 1000
+    storage = Decimal(stored_bytes) / GIB * prices.storage_gb_month
+    return CostEstimate(_cents(requests_dollars), _cents(storage))
+
+
+def _cents(dollars: Decimal) -> Decimal:
+    return dollars.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
