@@ -218,7 +218,9 @@ def _read_file(path: Path, *, required: bool) -> dict[str, object]:
             raise ConfigurationError(f"{path} does not exist", hint="REHOUSE_CONFIG names the file") from None
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example") from None
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example"
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from None
 
@@ -245,7 +247,9 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG"}
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
-            raise ConfigurationError(f"the environment variable {variable} is no setting", hint=_nearest(variable, known))
+            raise ConfigurationError(
+                f"the environment variable {variable} is no setting", hint=_nearest(variable, known)
+            )
 
 
 def _explained(error: ErrorDetails, origins: Mapping[str, str]) -> ConfigurationError:
@@ -253,7 +257,9 @@ def _explained(error: ErrorDetails, origins: Mapping[str, str]) -> Configuration
     where = origins.get(path, FILE_NAME)
     if error["type"] == "extra_forbidden":
         return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
-    return ConfigurationError(f"{where}: {path}: {error['msg']}", hint="`rehouse config` shows every setting and its value")
+    return ConfigurationError(
+        f"{where}: {path}: {error['msg']}", hint="`rehouse config` shows every setting and its value"
+    )
 
 
 def _nearest(wrong: str, right: set[str]) -> str:

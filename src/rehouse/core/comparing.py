@@ -79,9 +79,7 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
         if expected.source_etag == found.etag:
             return Comparison(Finding.SAME, Proof.MD5)
         return Comparison(Finding.DIFFERENT, detail=f"MD5 {found.etag} instead of {expected.source_etag}")
-    return Comparison(
-        Finding.COULD_NOT_CHECK, detail="the ETags cannot be compared; --deep compares the bytes"
-    )
+    return Comparison(Finding.COULD_NOT_CHECK, detail="the ETags cannot be compared; --deep compares the bytes")
 
 
 def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | None:

@@ -105,8 +105,8 @@ def after(phase: Phase, event: Event) -> Phase:
 
 def is_at_least(phase: Phase, other: Phase) -> bool:
     """Return whether `phase` is `other` or later on the way forward (rolled back is before everything)."""
-    order = [member for member in Phase if member is not Phase.ROLLED_BACK]
-    return phase in order and order.index(phase) >= order.index(other)
+    order = list(Phase)
+    return phase is not Phase.ROLLED_BACK and order.index(phase) >= order.index(other)
 
 
 def closing_status(phase: Phase, *, errors: int, waiting: int) -> Status:
@@ -133,7 +133,5 @@ def closing_status(phase: Phase, *, errors: int, waiting: int) -> Status:
 def diagram() -> str:
     """Return MOVES as a Mermaid state diagram (docs/lifecycle.md holds it, and a test compares the two)."""
     lines = ["stateDiagram-v2", f"    [*] --> {Phase.PLANNED}"]
-    lines += [
-        f"    {phase} --> {to}: {event}" for phase, moves in MOVES.items() for event, to in moves.items()
-    ]
+    lines += [f"    {phase} --> {to}: {event}" for phase, moves in MOVES.items() for event, to in moves.items()]
     return "\n".join([*lines, f"    {Phase.FINISHED} --> [*]"])

@@ -1,4 +1,4 @@
-"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No behaviour beyond what a noun can say of itself."""
+"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No behaviour here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tenant → bucket name; document → object key; file-name sanitising. Everything here is total: any text in, a valid name out."""
+"""Tenant → bucket name; document → object key; file-name sanitising.
+
+Everything here is total: any text in, a valid name out.
+"""
 
 from __future__ import annotations
 
@@ -93,9 +96,7 @@ def _id_segment(document_id: str, longest: int) -> str:
 
 
 def _is_kept(char: str) -> bool:
-    return (
-        char in "._-" or unicodedata.category(char)[0] in "LN" or unicodedata.category(char) in {"Mn", "Mc"}
-    )
+    return char in "._-" or unicodedata.category(char)[0] in "LN" or unicodedata.category(char) in {"Mn", "Mc"}
 
 
 def _cut(name: str, max_bytes: int) -> str:

@@ -46,7 +46,9 @@ class Session:
         try:
             return boto3.Session(region_name=self.region, profile_name=self._profile)
         except BotoCoreError as error:
-            raise StorageRefused(f"the AWS profile cannot be used: {error}", hint="check AWS_PROFILE", code="Profile") from None
+            raise StorageRefused(
+                f"the AWS profile cannot be used: {error}", hint="check AWS_PROFILE", code="Profile"
+            ) from None
 
     @overload
     def client(self, service: Literal["s3"]) -> S3Client: ...
