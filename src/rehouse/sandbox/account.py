@@ -1,0 +1,84 @@
+"""Who PostgreSQL runs as: it refuses root, so root starts it as `nobody`, and an ordinary user as himself.
+
+Where `nobody` could not enter the folder (below a 0700 home) a user namespace maps root to somebody instead; where only
+the binaries are out of its reach they are copied beside the data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehouse.core.errors import Refused
+
+NOBODY = 65534
+_NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How to run a program: as `uid` (None is ourselves), with `prefix` before its command line."""
+
+    uid: int | None = None
+    prefix: tuple[str, ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the arguments for `subprocess` that change to this account."""
+        return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
+
+
+def account_for(folder: Path) -> Account:
+    """Return the account that PostgreSQL can use in `folder`; raise Refused if root finds none."""
+    if os.geteuid() != 0:
+        return Account()
+    if reachable(folder):
+        return Account(uid=NOBODY)
+    if _works((*_NAMESPACE, "true")):
+        return Account(prefix=_NAMESPACE)
+    raise Refused(
+        f"PostgreSQL does not run as root, and no other account can enter {folder}",
+        hint="choose a folder that everybody can enter, such as one below /tmp, or run as a normal user",
+    )
+
+
+def installation_for(account: Account, package: Path, folder: Path) -> Path:
+    """Return the `pginstall` folder to run: the package's own, or a copy in `folder` that `account` can reach."""
+    original = package / "pginstall"
+    if account.uid is None or reachable(original / "bin" / "postgres"):
+        return original
+    copy = folder / package.name / "pginstall"
+    if not copy.exists():
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(original / part, copy / part, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")  # found by the binaries' relative run path
+        if libraries.exists():
+            shutil.copytree(libraries, folder / libraries.name)
+        hand_over([folder / package.name, folder / libraries.name], account)
+    return copy
+
+
+def hand_over(paths: Sequence[Path], account: Account) -> None:
+    """Give the files and folders, with all that is in them, to `account`."""
+    if account.uid is None:
+        return
+    for path in paths:
+        for each in (path, *path.rglob("*")):
+            os.chown(each, account.uid, account.uid, follow_symlinks=False)
+
+
+def reachable(path: Path) -> bool:
+    """Return whether everybody may enter every folder on the way to `path`."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
+
+
+def _works(command: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603
+    except OSError:
+        return False

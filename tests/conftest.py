@@ -1,0 +1,129 @@
+"""The real servers that the tests run against: one PostgreSQL and one S3 server a session, a database and a bucket a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from rehouse.config import Settings
+from rehouse.sandbox.postgres import PostgresServer, private_folder
+from rehouse.sandbox.schema import create_application, create_older_tool
+from rehouse.sandbox.storage_server import S3Server
+
+EVERYTHING = {
+    "everything": {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": ["s3:*", "cloudwatch:*", "sts:*"], "Resource": "*"}],
+    }
+}
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Iterator[Path]:
+    """A folder below the system's temporary one: pytest's own are closed to the account that PostgreSQL runs as."""
+    parent = Path(tempfile.mkdtemp(prefix="rehouse-tests-"))
+    if os.geteuid() == 0:
+        parent.chmod(0o711)
+    yield private_folder(parent / "servers")
+    shutil.rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_folder: Path) -> Iterator[PostgresServer]:
+    """A running PostgreSQL."""
+    with PostgresServer(servers_folder / "postgres") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(servers_folder: Path) -> Iterator[S3Server]:
+    """A running S3 server that checks signatures and policies."""
+    with S3Server(servers_folder / "storage") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def storage_settings(s3_server: S3Server) -> Iterator[Settings]:
+    """Settings for the S3 server; the environment holds the keys of an IAM user who may do everything on S3."""
+    access_key, secret_key = s3_server.user("tests", EVERYTHING)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "REHOUSE_"))]:
+            patch.delenv(name)
+        patch.setenv("AWS_ACCESS_KEY_ID", access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        yield Settings(endpoint_url=s3_server.endpoint_url, region=s3_server.region)
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> str:
+    """The name of a fresh bucket."""
+    name = f"bucket-{next(_numbers)}"
+    s3_server.root().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def templates(postgres: PostgresServer) -> Callable[[str], str]:
+    """Return a function that makes a template database once and tells its name: `integer`, `uuid`, `older_tool`."""
+    made: set[str] = set()
+
+    def template(kind: str) -> str:
+        name = f"template_{kind}"
+        if kind not in made:
+            made.add(kind)
+            with psycopg.connect(postgres.create_database(name)) as connection:
+                create_application(connection, "uuid" if kind == "uuid" else "integer")
+                if kind == "older_tool":
+                    create_older_tool(connection, "integer")
+        return name
+
+    return template
+
+
+@pytest.fixture
+def new_database(postgres: PostgresServer, templates: Callable[[str], str]) -> Iterator[Callable[[str | None], str]]:
+    """Return a function that makes a fresh database, empty or of a template's kind, and tells its url."""
+    names: list[str] = []
+
+    def make(kind: str | None = None) -> str:
+        names.append(f"test_{next(_numbers)}")
+        return postgres.create_database(names[-1], templates(kind) if kind else None)
+
+    yield make
+    for name in names:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def empty_database(new_database: Callable[[str | None], str]) -> str:
+    """The url of a fresh, empty database."""
+    return new_database(None)
+
+
+@pytest.fixture
+def application_database(new_database: Callable[[str | None], str]) -> str:
+    """The url of a fresh database with the application's schema and integer tenant ids, no rows."""
+    return new_database("integer")
+
+
+@pytest.fixture
+def application_database_uuid(new_database: Callable[[str | None], str]) -> str:
+    """The url of a fresh database with the application's schema and uuid tenant ids, no rows."""
+    return new_database("uuid")
+
+
+@pytest.fixture
+def older_tool_database(new_database: Callable[[str | None], str]) -> str:
+    """The url of a fresh database with the application's schema (integer) and the older tool's tables and trigger."""
+    return new_database("older_tool")
