@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from rehouse.core.lifecycle import Phase, Status
+
 TenantId = int | str  # integer (serial) or uuid, by installation; a uuid travels as its text
 
 
@@ -89,3 +91,15 @@ class CopyOutcome:
     checksum: str | None = None
     fault: Fault | None = None
     attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A tenant's row in `s3_migrations`: one a tenant, used again by every run. `run_id` is the run that owns it."""
+
+    tenant_id: TenantId
+    run_id: str
+    phase: Phase
+    home_bucket: str
+    previous_home: str | None
+    status: Status

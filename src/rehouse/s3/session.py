@@ -78,4 +78,4 @@ class Session:
                 code="NoCredentials",
             )
         frozen = found.get_frozen_credentials()
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)

@@ -1,0 +1,96 @@
+"""What S3 holds, as this run saw it: filled from listings and HEADs, joined with the documents in SQL.
+
+It lives in the unlogged table `s3_inventory` under the run's id, or in a temporary table of that name where nothing
+may be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import psycopg
+
+from rehouse.core.model import ListedObject
+from rehouse.ledger.queries import Queries
+
+
+class Known(NamedTuple):
+    """An object of the inventory, and whether rows of two tenants point to it."""
+
+    object: ListedObject
+    contested: bool
+
+
+class Inventory:
+    """The inventory of one run. Sizes are bytes; keys are in UTF-8 byte order."""
+
+    def __init__(self, connection: psycopg.Connection, queries: Queries, run_id: str, default_bucket: str) -> None:
+        self._connection = connection
+        self._queries = queries
+        self._run = {"run_id": run_id, "default_bucket": default_bucket}
+
+    def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
+        """Replace what is known of a bucket by a listing; return the number of pages. All or nothing."""
+        count = 0
+        with self._connection.transaction():
+            self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
+            with self._connection.cursor().copy(self._queries["copy_inventory"]) as copy:
+                for page in pages:
+                    count += 1
+                    for found in page:
+                        copy.write_row((self._run["run_id"], bucket, *_columns(found)))
+        return count
+
+    def put(self, bucket: str, found: Iterable[ListedObject], gone: Iterable[str] = ()) -> None:
+        """Take over what HEADs told: objects as they are now, and keys that hold none."""
+        named = [{**self._run, "bucket": bucket, **_named(each)} for each in found]
+        missing = [{**self._run, "bucket": bucket, "key": key} for key in gone]
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            if named:
+                cursor.executemany(self._queries["put_object"], named)
+            if missing:
+                cursor.executemany(self._queries["forget_object"], missing)
+
+    def among(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
+        """Return what is known of these keys; a key that is absent here was not seen."""
+        rows = self._connection.execute(
+            self._queries["objects_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
+        ).fetchall()
+        return {row[0]: Known(ListedObject(*row[:5]), row[5]) for row in rows}
+
+    def mark_contested(self, keys: Sequence[str] | None = None) -> None:
+        """Mark the objects that rows of two tenants point to (all, or among these keys)."""
+        self._connection.execute(
+            self._queries["mark_contested"], {**self._run, "keys": None if keys is None else list(keys)}
+        )
+
+    def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:
+        """Return how many objects lie between two keys (both included), at most `limit`."""
+        row = self._connection.execute(
+            self._queries["count_range"],
+            {**self._run, "bucket": bucket, "first": first, "last": last, "limit": limit},
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def totals(self, bucket: str) -> tuple[int, int]:
+        """Return (objects, bytes) of a bucket as listed."""
+        row = self._connection.execute(self._queries["inventory_totals"], {**self._run, "bucket": bucket}).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def orphans(self, bucket: str) -> list[tuple[str, int]]:
+        """Return (key, bytes) of every object that no row points to."""
+        rows = self._connection.execute(self._queries["orphans"], {**self._run, "bucket": bucket}).fetchall()
+        return [(str(key), int(size)) for key, size in rows]
+
+    def clear(self) -> None:
+        """Forget this run's inventory."""
+        self._connection.execute(self._queries["forget_run"], self._run)
+
+
+def _columns(found: ListedObject) -> tuple[object, ...]:
+    return (found.key, found.etag, found.size, found.storage_class, found.modified_at)
+
+
+def _named(found: ListedObject) -> Mapping[str, object]:
+    return dict(zip(("key", "etag", "size", "storage_class", "modified_at"), _columns(found), strict=True))

@@ -1,0 +1,266 @@
+"""Ledger: one method for each durable change of a migration; it owns the transactions.
+
+The application's two tables are only touched by `switch_home` here and by the flips in documents.py. Our own tables are
+named without a schema: the session's search path leads to the documents' schema, and temporary tables of the same names
+stand in for them where nothing may be written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple, Self, TypeVar
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+from rehouse.config import Settings
+from rehouse.core.errors import Halt, Refused
+from rehouse.core.lifecycle import Event, Phase, Status, after
+from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.connection import connect, translated
+from rehouse.ledger.documents import Documents
+from rehouse.ledger.inventory import Inventory
+from rehouse.ledger.queries import Queries, load
+
+Result = TypeVar("Result")
+PATIENCE = 50
+"""How often a statement that met a lock (200 ms) or a deadlock is tried again before the run gives up."""
+
+
+class Overview(NamedTuple):
+    """A line of `status`: a tenant, and how far its migration is. Sizes are bytes, times UTC."""
+
+    slug: str
+    name: str
+    is_active: bool
+    phase: str | None
+    status: str
+    home_bucket: str | None
+    documents_migrated: int
+    documents_total: int | None
+    documents_skipped: int | None
+    documents_failed: int | None
+    bytes_copied: int | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    error_message: str | None
+
+
+class PastEvent(NamedTuple):
+    """A line of a tenant's history."""
+
+    at: datetime
+    actor: str
+    event: str
+    from_phase: str | None
+    to_phase: str | None
+    reason: str | None
+
+
+class Closing(NamedTuple):
+    """What a run leaves in the tenant's row: counts of documents, sums of bytes."""
+
+    status: Status
+    error_message: str | None
+    migrated: int
+    total: int
+    skipped: int
+    failed: int
+    bytes_total: int
+    bytes_copied: int
+
+
+class Ledger:
+    """PostgreSQL as the ledger, over one connection. `writes=False` leaves nothing behind that outlives the session."""
+
+    def __init__(self, connection: psycopg.Connection, catalog: Catalog, settings: Settings, *, writes: bool) -> None:
+        self.connection = connection
+        self.catalog = catalog
+        self.run_id = str(uuid4())
+        self.queries: Queries = load(catalog)
+        self._default_bucket = settings.require_shared_buckets()[0]
+        connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(catalog.schema)))
+        connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))
+        if not writes:
+            connection.execute(self.queries["make_temporary_tables"])
+            if not catalog.is_current:
+                connection.execute(self.queries["make_empty_ledger"])
+
+    @classmethod
+    def open(cls, settings: Settings, *, writes: bool) -> Self:
+        """Connect and read the catalog; raise DatabaseRefused where PostgreSQL cannot be used as it is."""
+        connection = connect(settings.require_database_url())
+        try:
+            return cls(connection, Catalog.read(connection, settings.mapping), settings, writes=writes)
+        except psycopg.Error as error:
+            connection.close()
+            raise translated(error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def tenants(self) -> list[Tenant]:
+        """Return every tenant in order of slug."""
+        rows = self.connection.execute(self.queries["tenants"]).fetchall()
+        return [Tenant(_plain_id(row[0]), str(row[1]), str(row[2] or row[1]), row[3], bool(row[4])) for row in rows]
+
+    def tenant(self, slug: str) -> Tenant:
+        """Return the tenant of this slug; raise Refused, naming the nearest ones, if there is none."""
+        tenants = {tenant.slug: tenant for tenant in self.tenants()}
+        if slug in tenants:
+            return tenants[slug]
+        close = difflib.get_close_matches(slug, list(tenants), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`rehouse status` lists the tenants"
+        raise Refused(f"there is no tenant {slug!r}", hint=hint)
+
+    def migration(self, tenant: Tenant) -> Migration | None:
+        """Return the tenant's migration, or None if it was never begun."""
+        row = self.connection.execute(self.queries["migration"], {"tenant_id": tenant.id}).fetchone()
+        return _migration(row) if row else None
+
+    def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
+        """Give the tenant's row to this run; `home_bucket` is reserved in it unless a name already is."""
+        values = {
+            "tenant_id": tenant.id,
+            "shared_bucket": self._default_bucket,
+            "home_bucket": home_bucket,
+            "run_id": self.run_id,
+        }
+        return self.patiently(lambda: _migration(self._one("begin_run", values)))
+
+    def advance(self, migration: Migration, event: Event, reason: str | None = None) -> Migration:
+        """Move a migration by the table in core.lifecycle and write the event, in one statement.
+
+        Raises Halt if another operator moved it first.
+        """
+        to = after(migration.phase, event)
+        values = {
+            "tenant_id": migration.tenant_id,
+            "run_id": self.run_id,
+            "event": event,
+            "from_phase": migration.phase,
+            "to_phase": to,
+            "reason": reason,
+        }
+        self.patiently(lambda: self._one("advance", values))
+        return replace(migration, phase=to)
+
+    def switch_home(self, migration: Migration, tenant: Tenant) -> Migration:
+        """Point the tenant's uploads to its new home and move to cut_over, in one transaction."""
+        values = {
+            "tenant_id": tenant.id,
+            "run_id": self.run_id,
+            "home_bucket": migration.home_bucket,
+            "previous_home": tenant.home,
+        }
+
+        def switch() -> Migration:
+            with self.connection.transaction():
+                self._one("fence", values)
+                self._one("switch_home", values)
+                self.connection.execute(self.queries["remember_previous_home"], values)
+                return self.advance(migration, Event.HOME_SWITCHED)
+
+        return replace(self.patiently(switch), previous_home=tenant.home)
+
+    def close_run(self, migration: Migration, closing: Closing) -> None:
+        """Write what a run leaves behind."""
+        values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, **closing._asdict()}
+        self.patiently(lambda: self._one("close_run", values))
+
+    def accept(self, migration: Migration, document_id: str, reason: str) -> None:
+        """Leave a document where it is, on purpose, with the reason in the history."""
+        values = {
+            "tenant_id": migration.tenant_id,
+            "run_id": self.run_id,
+            "home_bucket": migration.home_bucket,
+            "default_bucket": self._default_bucket,
+            "document_id": document_id,
+        }
+        event = {**values, "event": "document_accepted", "reason": f"{document_id}: {reason}"}
+        with self.connection.transaction():
+            self._one("fence", values)
+            if self.connection.execute(self.queries["accept_document"], values).fetchone() is None:
+                raise Refused(
+                    f"the document {document_id!r} of this tenant cannot be accepted",
+                    hint="it is not there, has no key, or is at home already; `rehouse status SLUG` lists the outstanding ones",
+                )
+            self.connection.execute(self.queries["record_event"], event)
+
+    def documents(self, migration: Migration) -> Documents:
+        """Return the tenant's documents as this migration sees them."""
+        return Documents(self.connection, self.queries, migration, self._default_bucket)
+
+    def inventory(self) -> Inventory:
+        """Return this run's inventory."""
+        return Inventory(self.connection, self.queries, self.run_id, self._default_bucket)
+
+    def overview(self) -> list[Overview]:
+        """Return a line for every tenant, in order of name."""
+        return [Overview(*row) for row in self.connection.execute(self.queries["overview"]).fetchall()]
+
+    def history(self, tenant: Tenant) -> list[PastEvent]:
+        """Return a tenant's events, oldest first."""
+        rows = self.connection.execute(self.queries["history"], {"tenant_id": tenant.id}).fetchall()
+        return [PastEvent(*row) for row in rows]
+
+    def documents_without_tenant(self) -> int:
+        """Return how many rows belong to no tenant."""
+        row = self.connection.execute(self.queries["documents_without_tenant"]).fetchone()
+        return int(row[0]) if row else 0
+
+    def patiently(self, work: Callable[[], Result]) -> Result:
+        """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause."""
+        for _ in range(PATIENCE):
+            try:
+                return work()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (a pause, not a secret)
+        return work()
+
+    def _one(self, name: str, values: dict[str, object]) -> tuple[object, ...]:
+        row = self.connection.execute(self.queries[name], values).fetchone()
+        if row is None:
+            raise Halt(
+                f"{name.replace('_', ' ')}: what this run had read is no longer so",
+                hint="another operator or the application changed it meanwhile; `rehouse status` shows what was done",
+            )
+        return row
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise PostgreSQL's errors as errors of rehouse."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+def _migration(row: tuple[object, ...]) -> Migration:
+    tenant_id, run_id, phase, home, previous, status = row
+    return Migration(
+        _plain_id(tenant_id),
+        str(run_id),
+        Phase(str(phase or Phase.PLANNED)),
+        str(home),
+        None if previous is None else str(previous),
+        Status(str(status)),
+    )
+
+
+def _plain_id(value: object) -> TenantId:
+    return value if isinstance(value, int) else str(value)
+

@@ -1,0 +1,163 @@
+-- name: page_of_documents
+-- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each.
+SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
+  d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
+  d.{documents.uploaded_at},
+  i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
+  m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
+  m.run_id = %(run_id)s
+FROM {documents} d
+LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s
+  AND i.bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" AND i.key = d.{documents.s3_key} COLLATE "C"
+LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
+WHERE d.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR d.{documents.id} > %(after)s)
+  AND d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+ORDER BY d.{documents.id} LIMIT %(limit)s;
+
+-- name: count_documents
+-- How many rows the tenant has: all, without a key, at home, outside with a key, and of these accepted as they are.
+SELECT count(*),
+  count(*) FILTER (WHERE d.{documents.s3_key} IS NULL),
+  count(*) FILTER (WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} = %(home_bucket)s),
+  count(*) FILTER (WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s),
+  count(*) FILTER (WHERE m.state = 'accepted' AND m.source_key = d.{documents.s3_key}
+    AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+    AND m.source_bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s))
+FROM {documents} d
+LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
+WHERE d.{documents.tenant_id} = %(tenant_id)s;
+
+-- name: count_rows_with_key
+-- How many objects all tenants' rows point to, at the most: an estimate of the shared bucket's size.
+SELECT count(*) FILTER (WHERE d.{documents.tenant_id} = %(tenant_id)s), count(*)
+FROM {documents} d WHERE d.{documents.s3_key} IS NOT NULL;
+
+-- name: migrated
+-- What the migration moved so far: documents and bytes.
+SELECT count(*), coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
+WHERE tenant_id = %(tenant_id)s AND state IN ('flipped', 'removing', 'removed');
+
+-- name: make_outcomes
+-- Where a batch of outcomes is copied to before it is merged into the ledger.
+CREATE TEMPORARY TABLE IF NOT EXISTS s3_outcomes (
+  document_id {document_id_type}, source_bucket text, source_key text, source_etag text, source_size bigint, storage_class text,
+  target_bucket text, target_key text, target_etag text, target_version text, target_checksum text, state text,
+  attempts integer, error_code text, error_message text, request_id text
+) ON COMMIT DELETE ROWS;
+
+-- name: copy_outcomes
+-- The batch itself.
+COPY s3_outcomes FROM STDIN;
+
+-- name: record_outcomes
+-- Merges a batch of outcomes; a line that says nothing new is left alone.
+INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
+  target_bucket, target_key, target_etag, target_version, target_checksum, state, attempts, error_code, error_message, request_id,
+  run_id, updated_at)
+SELECT %(tenant_id)s, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
+  target_bucket, target_key, target_etag, target_version, target_checksum, state, attempts, error_code, error_message, request_id,
+  %(run_id)s, now()
+FROM s3_outcomes
+ON CONFLICT (tenant_id, document_id) DO UPDATE SET
+  source_bucket = excluded.source_bucket, source_key = excluded.source_key, source_etag = excluded.source_etag,
+  source_size = excluded.source_size, storage_class = excluded.storage_class, target_bucket = excluded.target_bucket,
+  target_key = excluded.target_key, target_etag = excluded.target_etag, target_version = excluded.target_version,
+  target_checksum = excluded.target_checksum, state = excluded.state, attempts = m.attempts + excluded.attempts,
+  error_code = excluded.error_code, error_message = excluded.error_message, request_id = excluded.request_id,
+  run_id = excluded.run_id, updated_at = now()
+WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.target_etag, m.error_code)
+  IS DISTINCT FROM (excluded.state, excluded.source_bucket, excluded.source_key, excluded.source_etag, excluded.target_key,
+    excluded.target_etag, excluded.error_code);
+
+-- name: waiting_copies
+-- The copies that are not flipped yet, in order of key as S3 lists them.
+SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END
+FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY target_key COLLATE "C";
+
+-- name: count_copies
+-- How many copies are not flipped yet, and how many objects the home holds of this migration.
+SELECT count(*) FILTER (WHERE state = 'copied'), count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded'))
+FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
+
+-- name: drop_copy
+-- A copy that does not hold goes back to copying; the target's ETag as found is the condition of the next copy.
+UPDATE s3_migration_documents SET state = 'planned', target_etag = %(found_etag)s, error_code = %(code)s,
+  error_message = %(message)s, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
+
+-- name: name_null_buckets
+-- A row with a key and no bucket means the first shared bucket: written down, a batch at a time, busy rows later.
+UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documents.id} IN (
+  SELECT {documents.id} FROM {documents}
+  WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} IS NOT NULL AND {documents.s3_bucket} IS NULL
+  ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED);
+
+-- name: lock_copies
+-- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
+SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.source_size
+FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
+WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s)
+  AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
+ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
+
+-- name: flip_documents
+-- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).
+UPDATE {documents} d SET {documents.s3_bucket} = m.target_bucket, {documents.s3_key} = m.target_key,
+  {documents.file_size} = m.source_size,
+  {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END,
+  s3_version_id = m.target_version, s3_checksum = m.target_checksum, s3_migrated_at = now()
+FROM s3_migration_documents m
+WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'
+  AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+  AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key;
+
+-- name: record_flips
+-- The ledger's side of the same transaction.
+UPDATE s3_migration_documents SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'copied';
+
+-- name: supersede_copies
+-- Copies whose rows moved or went: nobody will point to them.
+UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quarantined') AND NOT EXISTS (
+  SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+    AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
+
+-- name: documents_at_home
+-- What the home bucket must hold, in order of key as S3 lists it: rows that point into it, and copies not flipped yet.
+SELECT * FROM (
+  SELECT d.{documents.s3_key} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
+    CASE WHEN m.attempts > 0 THEN m.target_etag END AS answered_etag, d.{documents.etag} AS row_etag,
+    d.{documents.file_size} AS row_size, m.source_bucket, m.source_key
+  FROM {documents} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
+    AND m.document_id = d.{documents.id} AND m.target_bucket = d.{documents.s3_bucket} AND m.target_key = d.{documents.s3_key}
+    AND m.state = 'flipped'
+  WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} IS NOT NULL
+) pointed ORDER BY key;
+
+-- name: known_targets
+-- Which of these keys in the home bucket are copies of ours that no row points to (not flipped yet, or superseded).
+SELECT target_key FROM s3_migration_documents
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND target_key = ANY(%(keys)s);
+
+-- name: outstanding_documents
+-- The documents that could not be moved, with the reason: what `status` and the closing report list.
+SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
+FROM s3_migration_documents m
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('planned', 'copied', 'quarantined') ORDER BY m.document_id;
+
+-- name: accept_document
+-- The document stays where it is, on purpose.
+INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, state, run_id, updated_at)
+SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(d.{documents.s3_bucket}, %(default_bucket)s), d.{documents.s3_key},
+  'accepted', %(run_id)s, now()
+FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
+  AND d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+ON CONFLICT (tenant_id, document_id) DO UPDATE SET state = 'accepted', source_bucket = excluded.source_bucket,
+  source_key = excluded.source_key, run_id = excluded.run_id, updated_at = now()
+RETURNING 1;
+
+-- name: documents_without_tenant
+-- Rows older than multi-tenancy: nobody's, so they stay.
+SELECT count(*) FROM {documents} d WHERE d.{documents.tenant_id} IS NULL;

@@ -1,0 +1,79 @@
+-- name: make_temporary_tables
+-- Stand-ins that shadow the ledger's tables in this session: `plan` and `verify` write nothing that lasts.
+CREATE TEMPORARY TABLE s3_inventory (
+  run_id uuid, bucket text COLLATE "C", key text COLLATE "C", etag text, size bigint, storage_class text,
+  modified_at timestamptz, contested boolean NOT NULL DEFAULT false, PRIMARY KEY (run_id, bucket, key));
+
+-- name: make_empty_ledger
+-- Before `init` there is no ledger: empty stand-ins of its tables, so that every reading query works as it is.
+CREATE TEMPORARY TABLE s3_migrations (
+  tenant_id {tenant_id_type}, run_id uuid, phase text, status text, home_bucket text, previous_home text, documents_migrated integer,
+  documents_total bigint, documents_skipped bigint, documents_failed bigint, bytes_copied bigint, started_at timestamptz,
+  completed_at timestamptz, error_message text);
+CREATE TEMPORARY TABLE s3_migration_documents (
+  tenant_id {tenant_id_type}, document_id {document_id_type}, state text, source_bucket text, source_key text, source_etag text,
+  source_size bigint, target_bucket text, target_key text, target_etag text, attempts integer, error_code text, error_message text,
+  request_id text, run_id uuid);
+CREATE TEMPORARY TABLE s3_migration_events (
+  id bigint, tenant_id {tenant_id_type}, at timestamptz, actor text, event text, from_phase text, to_phase text, reason text);
+
+-- name: copy_inventory
+-- A page of a listing.
+COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN;
+
+-- name: put_object
+-- What a HEAD told, over what the listing told.
+INSERT INTO s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at)
+VALUES (%(run_id)s, %(bucket)s, %(key)s, %(etag)s, %(size)s, %(storage_class)s, %(modified_at)s)
+ON CONFLICT (run_id, bucket, key) DO UPDATE SET etag = excluded.etag, size = excluded.size,
+  storage_class = excluded.storage_class, modified_at = excluded.modified_at;
+
+-- name: forget_object
+-- A HEAD told that it is gone.
+DELETE FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key = %(key)s;
+
+-- name: forget_bucket
+-- Before a bucket is listed again.
+DELETE FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s;
+
+-- name: forget_run
+-- At the end of a run, and for runs that died.
+DELETE FROM s3_inventory WHERE run_id = %(run_id)s;
+
+-- name: runs_in_inventory
+-- Whose inventories there are.
+SELECT DISTINCT run_id FROM s3_inventory;
+
+-- name: objects_among
+-- Which of these keys the inventory holds.
+SELECT key, etag, size, storage_class, modified_at, contested FROM s3_inventory
+WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key = ANY(%(keys)s);
+
+-- name: count_range
+-- How many objects lie in a range of keys; counting stops at the limit, where listing them would cost more than asking for each.
+SELECT count(*) FROM (
+  SELECT 1 FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key >= %(first)s AND key <= %(last)s
+  LIMIT %(limit)s) counted;
+
+-- name: mark_contested
+-- Objects that rows of two tenants point to. With keys given, only these.
+UPDATE s3_inventory i SET contested = true FROM (
+  SELECT coalesce(d.{documents.s3_bucket}, %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key
+  FROM {documents} d
+  WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.tenant_id} IS NOT NULL
+    AND (%(keys)s::text[] IS NULL OR d.{documents.s3_key} = ANY(%(keys)s::text[]))
+  GROUP BY 1, 2 HAVING min(d.{documents.tenant_id}::text) <> max(d.{documents.tenant_id}::text)) shared
+WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key = shared.key COLLATE "C";
+
+-- name: orphans
+-- Objects of a bucket that no row points to and that no migration copied from.
+SELECT i.key, i.size FROM s3_inventory i
+WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND NOT EXISTS (
+  SELECT 1 FROM {documents} d WHERE d.{documents.s3_key} COLLATE "C" = i.key
+    AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" = i.bucket)
+  AND NOT EXISTS (SELECT 1 FROM s3_migration_documents m WHERE m.source_bucket = i.bucket AND m.source_key = i.key)
+ORDER BY i.key;
+
+-- name: inventory_totals
+-- Objects and bytes of a bucket.
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s;

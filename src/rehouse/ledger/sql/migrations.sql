@@ -1,0 +1,76 @@
+-- name: tenants
+-- Every tenant, in order of slug.
+SELECT t.{tenants.id}, t.{tenants.slug}, t.{tenants.name}, t.{tenants.aws_bucket_name}, coalesce(t.{tenants.is_active}, true)
+FROM {tenants} t ORDER BY t.{tenants.slug};
+
+-- name: migration
+-- A tenant's migration as it stands.
+SELECT tenant_id, run_id, phase, home_bucket, previous_home, status
+FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
+
+-- name: begin_run
+-- Gives the tenant's one row to this run. The bucket's name is reserved once: a retry keeps what is there.
+INSERT INTO s3_migrations AS m (tenant_id, old_bucket, new_bucket, home_bucket, documents_migrated, phase, status, run_id, started_at)
+VALUES (%(tenant_id)s, %(shared_bucket)s, %(home_bucket)s, %(home_bucket)s, 0, 'planned', 'in_progress', %(run_id)s, now())
+ON CONFLICT (tenant_id) DO UPDATE SET
+  old_bucket = coalesce(m.old_bucket, excluded.old_bucket),
+  new_bucket = coalesce(m.home_bucket, excluded.home_bucket),
+  home_bucket = coalesce(m.home_bucket, excluded.home_bucket),
+  phase = coalesce(m.phase, 'planned'),
+  documents_migrated = CASE WHEN m.phase IS NULL THEN 0 ELSE m.documents_migrated END,
+  status = 'in_progress', run_id = excluded.run_id, started_at = now(), completed_at = NULL,
+  error_message = NULL, updated_at = now()
+RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status;
+
+-- name: advance
+-- Compare-and-set, and the event with it: no row back means that another operator moved the migration first.
+WITH moved AS (
+  UPDATE s3_migrations SET phase = %(to_phase)s, updated_at = now()
+  WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = %(from_phase)s
+  RETURNING tenant_id, run_id
+)
+INSERT INTO s3_migration_events (tenant_id, run_id, event, from_phase, to_phase, reason)
+SELECT tenant_id, run_id, %(event)s, %(from_phase)s, %(to_phase)s, %(reason)s FROM moved
+RETURNING id;
+
+-- name: fence
+-- Every write of a run begins here: no row back means that the migration belongs to another run now.
+SELECT 1 FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE;
+
+-- name: switch_home
+-- Compare-and-set on the application's own column: from here on uploads go to the new bucket.
+UPDATE {tenants} SET {tenants.aws_bucket_name} = %(home_bucket)s
+WHERE {tenants.id} = %(tenant_id)s AND {tenants.aws_bucket_name} IS NOT DISTINCT FROM %(previous_home)s
+RETURNING 1;
+
+-- name: remember_previous_home
+-- What the home was before the switch: a rollback returns to it.
+UPDATE s3_migrations SET previous_home = %(previous_home)s WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s;
+
+-- name: close_run
+-- What a run leaves behind, for people and for the guide's overview.
+UPDATE s3_migrations SET
+  status = %(status)s, error_message = %(error_message)s, documents_migrated = %(migrated)s,
+  documents_total = %(total)s, documents_skipped = %(skipped)s, documents_failed = %(failed)s,
+  bytes_total = %(bytes_total)s, bytes_copied = %(bytes_copied)s, updated_at = now(),
+  completed_at = CASE WHEN %(status)s = 'completed' THEN now() END
+WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s
+RETURNING 1;
+
+-- name: record_event
+-- A line of history that moves no phase.
+INSERT INTO s3_migration_events (tenant_id, run_id, event, reason)
+VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
+
+-- name: overview
+-- The guide's overview: every tenant once, whether it was begun or not.
+SELECT t.{tenants.slug}, t.{tenants.name}, coalesce(t.{tenants.is_active}, true), m.phase, coalesce(m.status, 'pending'),
+  coalesce(m.home_bucket, t.{tenants.aws_bucket_name}), coalesce(m.documents_migrated, 0), m.documents_total, m.documents_skipped,
+  m.documents_failed, m.bytes_copied, m.started_at, m.completed_at, m.error_message
+FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+ORDER BY t.{tenants.name}, t.{tenants.slug};
+
+-- name: history
+-- A tenant's events, oldest first.
+SELECT at, actor, event, from_phase, to_phase, reason
+FROM s3_migration_events WHERE tenant_id = %(tenant_id)s ORDER BY id;
