@@ -1,0 +1,103 @@
+"""How rehouse connects to PostgreSQL: autocommit, UTC, row security off, no time limits of the role, no pooler in between.
+
+Behind a transaction pooler a session's lock holds nothing and a SET goes astray. A pooler is known by the process id that
+it invents in the handshake; a pooler in session mode does the same and is refused with the others.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from rehouse.core.errors import DatabaseRefused
+from rehouse.ledger.faults import refused_connection, translated
+
+__all__ = ["connect", "refuse_pooler", "translated", "where"]
+
+_SESSION = """
+SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
+SET standard_conforming_strings = on;
+"""
+_LIVELINESS = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+
+def connect(url: str, *, application_name: str = "rehouse") -> psycopg.Connection:
+    """Return an autocommit connection with tuple rows, ready for the ledger.
+
+    Raises DatabaseRefused (or TryAgain while the server starts or is full); no message ever holds the password.
+    """
+    place = where(url)
+    options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
+    try:
+        connection = psycopg.connect(url, autocommit=True, **options)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise refused_connection(error, place) from None
+    try:
+        refuse_pooler(connection)
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def refuse_pooler(connection: psycopg.Connection) -> None:
+    """Raise DatabaseRefused if a connection pooler sits between us and PostgreSQL."""
+    try:
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    except psycopg.Error as error:
+        raise translated(error) from None
+    if row is None or row[0] != connection.info.backend_pid:
+        info = connection.info
+        raise DatabaseRefused(
+            f"a connection pooler answers at {info.host}:{info.port}",
+            hint="connect to PostgreSQL's own port (as a rule 5432) instead: behind a pooler a lock holds nothing",
+        )
+
+
+def where(url: str) -> str:
+    """Return `user@host:port/database` of a connection string, never its password.
+
+    Raises DatabaseRefused for a string that libpq would misread, such as one with an unescaped @ in the password.
+    """
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except (psycopg.Error, ValueError):
+        raise _malformed() from None
+    host, port, database = parts.get("host", "localhost"), parts.get("port", "5432"), parts.get("dbname", "")
+    if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, parts.get("password")):
+        raise _malformed()
+    return f"{parts.get('user', '')}@{host}:{port}/{database}".lstrip("@")
+
+
+def _swallowed(url: str, password: str | None) -> bool:
+    """A password that holds a `/` or `?` ends early in libpq's eyes, and its rest turns up in another part."""
+    credentials, at, _ = url.partition("://")[2].rpartition("@")
+    _, colon, written = credentials.partition(":")
+    return bool(at and colon and "?" not in credentials and unquote(written) != (password or ""))
+
+
+def _malformed() -> DatabaseRefused:
+    return DatabaseRefused(
+        "DATABASE_URL is no connection string that PostgreSQL understands",
+        hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
+    )
+
+
+def _prepare(connection: psycopg.Connection) -> None:
+    statement = _SESSION
+    if connection.info.server_version >= 140000:
+        statement += "SET idle_session_timeout = 0;"
+    try:
+        connection.execute(statement)
+    except psycopg.Error as error:
+        raise translated(error) from None

@@ -1,0 +1,142 @@
+"""PostgreSQL's errors become the errors of rehouse: one table from SQLSTATE to what the reader does next.
+
+What libpq says of a connection that failed is never shown: a malformed connection string can put pieces of the password
+into it. What the server says of a statement is shown, by its primary message only (the detail may hold rows).
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
+
+_RIGHTS = "grant the missing right, or connect as the tables' owner; `rehouse doctor` lists what is needed"
+_AGAIN = "run the same command again: it goes on where this one stopped"
+_SCHEMA = "compare the mapping (`rehouse config`) with the database, then run `rehouse init`"
+_SPACE = "free space on the database server, then run the same command again"
+
+_FAULTS: dict[str, tuple[type[RehouseError], str, str]] = {
+    "42501": (DatabaseRefused, "this role may not do it", _RIGHTS),
+    "42P01": (DatabaseRefused, "a table is missing", _SCHEMA),
+    "42703": (DatabaseRefused, "a column is missing", _SCHEMA),
+    "42883": (DatabaseRefused, "a function is missing", _SCHEMA),
+    "3F000": (DatabaseRefused, "a schema is missing", _SCHEMA),
+    "25006": (
+        DatabaseRefused,
+        "the connection is read-only",
+        "connect to the primary server, as a role that may write",
+    ),
+    "54000": (DatabaseRefused, "a value is too long for an index", "shorten the value that the message names"),
+    "53100": (Halt, "the database's disk is full", _SPACE),
+    "53200": (TryAgain, "the database is out of memory", _AGAIN),
+    "53300": (TryAgain, "the database has no free connection", "close some sessions or raise max_connections"),
+    "55P03": (TryAgain, "another transaction held a lock too long", _AGAIN),
+    "57014": (TryAgain, "the statement was cancelled", _AGAIN),
+    "40001": (TryAgain, "another transaction changed the same rows", _AGAIN),
+    "40P01": (TryAgain, "a deadlock was broken", _AGAIN),
+}
+_CLASSES: dict[str, tuple[type[RehouseError], str, str]] = {
+    "08": (TryAgain, "the connection to the database broke", _AGAIN),
+    "57": (TryAgain, "the database ended the session", _AGAIN),
+    "53": (Halt, "the database has run out of a resource", _SPACE),
+    "58": (Halt, "the database server has a system error", "look at the server's log before going on"),
+    "XX": (Halt, "the database reports an internal error", "look at the server's log before going on"),
+}
+
+
+def translated(error: psycopg.Error) -> RehouseError:
+    """Return the error of rehouse that says what to do about `error`; the caller raises it `from error` or from None."""
+    if error.diag.source_function == "check_enable_rls":
+        return blinded(error.diag.message_primary or "row security")
+    if error.sqlstate is None:
+        return _without_state(error)
+    kind, what, hint = _FAULTS.get(error.sqlstate) or _CLASSES.get(
+        error.sqlstate[:2],
+        (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: look at the server's log"),
+    )
+    return kind(f"{what}: {error.diag.message_primary or error.sqlstate}", hint=hint)
+
+
+def blinded(what: str) -> DatabaseRefused:
+    """Return the refusal of a role from which row security hides rows: it would see "no documents" and call it done."""
+    return DatabaseRefused(
+        f"row security hides rows from this role: {what}",
+        hint="ALTER ROLE … BYPASSRLS, or connect as the tables' owner: whoever migrates must see every row",
+    )
+
+
+def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
+    """Return why no connection to `where` (shown as it is, so without a password) came about."""
+    text = str(error)
+    for phrase, kind, what, hint in _CONNECTIONS:
+        if phrase in text:
+            return kind(f"{where}: {what}", hint=hint)
+    return DatabaseRefused(
+        f"{where}: the database cannot be reached",
+        hint='is PostgreSQL running there, and is the address right? `psql "$DATABASE_URL"` says more',
+    )
+
+
+def _without_state(error: psycopg.Error) -> RehouseError:
+    if isinstance(error, psycopg.OperationalError):
+        return TryAgain("the connection to the database broke", hint=_AGAIN)
+    return Halt(f"the database driver refused a statement ({type(error).__name__})", hint="this is a fault of rehouse")
+
+
+_POOLER = "connect to PostgreSQL's own port (as a rule 5432), not to the pooler's: locks need a session of their own"
+_CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
+    ("unsupported startup parameter", DatabaseRefused, "a connection pooler answers there", _POOLER),
+    ("no password supplied", DatabaseRefused, "a password is needed", "put it into DATABASE_URL or ~/.pgpass"),
+    (
+        "password authentication failed",
+        DatabaseRefused,
+        "wrong user or password",
+        "check the user and password of DATABASE_URL",
+    ),
+    (
+        "SASL authentication failed",
+        DatabaseRefused,
+        "wrong user or password",
+        "check the user and password of DATABASE_URL",
+    ),
+    ("no such user", DatabaseRefused, "wrong user or password", "check the user and password of DATABASE_URL"),
+    (
+        "pg_hba.conf",
+        DatabaseRefused,
+        "the server admits no such connection (pg_hba.conf)",
+        "try ?sslmode=require, or ask its DBA",
+    ),
+    ("certificate", DatabaseRefused, "TLS cannot be agreed on", "check sslmode and sslrootcert of DATABASE_URL"),
+    ("SSL", DatabaseRefused, "TLS cannot be agreed on", "check sslmode and sslrootcert of DATABASE_URL"),
+    (
+        "no such database",
+        DatabaseRefused,
+        "there is no such database",
+        "check the database's name at the end of DATABASE_URL",
+    ),
+    (
+        'database "',
+        DatabaseRefused,
+        "the database does not exist or cannot be entered",
+        "check its name at the end of DATABASE_URL",
+    ),
+    ('role "', DatabaseRefused, "the role does not exist or may not log in", "check the user of DATABASE_URL"),
+    ("translate host name", DatabaseRefused, "the host is unknown", "check the host of DATABASE_URL"),
+    ("resolve host", DatabaseRefused, "the host is unknown", "check the host of DATABASE_URL"),
+    (
+        "Connection refused",
+        DatabaseRefused,
+        "nothing answers at this address",
+        "is PostgreSQL running, and is the port right?",
+    ),
+    ("timeout", DatabaseRefused, "no answer within 10 seconds", "is a firewall in between?"),
+    ("too many", TryAgain, "the database has no free connection", "close some sessions or raise max_connections"),
+    (
+        "remaining connection slots",
+        TryAgain,
+        "the database has no free connection",
+        "close sessions or raise max_connections",
+    ),
+    ("starting up", TryAgain, "the database is starting up", "wait a moment, then run the same command again"),
+    ("shutting down", TryAgain, "the database is shutting down", "start it, then run the same command again"),
+)

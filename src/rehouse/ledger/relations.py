@@ -1,0 +1,130 @@
+"""One table as PostgreSQL's own catalog describes it: columns, constraints, indexes, triggers. Names are exact, case included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its type as SQL writes it, its length in characters if limited, and what an INSERT must know."""
+
+    name: str
+    type: str
+    max_length: int | None
+    is_required: bool
+    has_default: bool
+    collation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index: `columns` is empty where it is partial, or on expressions, or no plain B-tree."""
+
+    name: str
+    columns: tuple[str, ...]
+    is_unique: bool
+    is_valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A CHECK constraint with the columns it looks at and its definition."""
+
+    name: str
+    columns: tuple[str, ...]
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it is. `kind` is pg_class.relkind; `is_blinded`: row security applies to this role."""
+
+    schema: str
+    name: str
+    kind: str
+    is_blinded: bool
+    columns: dict[str, Column]
+    indexes: tuple[Index, ...]
+    checks: tuple[Check, ...]
+    triggers: frozenset[str]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name, with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+    def has_index(self, *columns: str, unique: bool = False) -> bool:
+        """Tell whether a valid index begins with these columns (a unique one must have no others)."""
+        if unique:
+            wanted = sorted(columns)
+            return any(index.is_unique and index.is_valid and sorted(index.columns) == wanted for index in self.indexes)
+        return any(index.is_valid and index.columns[: len(columns)] == columns for index in self.indexes)
+
+
+def find_table(connection: psycopg.Connection, schema: str | None, name: str) -> Table | None:
+    """Return the table, looked up in the search path if `schema` is None; None if there is none."""
+    row = connection.execute(_FIND, {"name": name, "schema": schema}).fetchone()
+    if row is None:
+        return None
+    oid, found_in, found_name, kind, is_blinded = row
+    columns = [Column(*line) for line in connection.execute(_COLUMNS, (oid,))]
+    return Table(
+        found_in,
+        found_name,
+        kind,
+        is_blinded,
+        columns={column.name: column for column in columns},
+        indexes=tuple(Index(n, tuple(c), u, v) for n, c, u, v in connection.execute(_INDEXES, (oid,))),
+        checks=tuple(Check(n, tuple(c), d) for n, c, d in connection.execute(_CHECKS, (oid,))),
+        triggers=frozenset(line[0] for line in connection.execute(_TRIGGERS, (oid,))),
+    )
+
+
+def visible_tables(connection: psycopg.Connection) -> list[str]:
+    """Return the names of the tables of this database, with the schema where it is not in the search path."""
+    return [row[0] for row in connection.execute(_VISIBLE)]
+
+
+_FIND = """
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, row_security_active(c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = %(name)s AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+  AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s::text END
+"""
+_COLUMNS = """
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
+       CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+       a.attnotnull, a.atthasdef OR a.attidentity <> '',
+       CASE WHEN a.attcollation <> t.typcollation
+            THEN (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l
+                  JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_INDEXES = """
+SELECT c.relname::text,
+       CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
+            THEN ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
+                       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+            ELSE '{}' END,
+       i.indisunique, i.indisvalid
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+WHERE i.indrelid = %s ORDER BY c.relname
+"""
+_CHECKS = """
+SELECT conname::text,
+       ARRAY(SELECT a.attname::text FROM unnest(conkey) k(number)
+             JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.number),
+       pg_get_constraintdef(oid)
+FROM pg_constraint WHERE conrelid = %s AND contype = 'c' ORDER BY conname
+"""
+_TRIGGERS = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal"
+_VISIBLE = """
+SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
+"""
