@@ -22,9 +22,6 @@ from psycopg import sql
 
 from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, Catalog
 
-Queries = Mapping[str, sql.Composed]
-"""Named statements, rendered for one catalog."""
-
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
@@ -42,6 +39,11 @@ class Queries(Mapping[str, sql.Composed]):
 
     def __len__(self) -> int:
         return len(self._rendered)
+
+
+def load(catalog: Catalog) -> Queries:
+    """Return every named statement, rendered for `catalog`."""
+    return Queries(catalog)
 
 
 @cache
