@@ -1,0 +1,168 @@
+"""The documents of a tenant bucket's settings, each in the shape that S3's API takes; what they must hold and why.
+
+Every document is built from plain values; nothing is read and nothing is sent here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Document = Any  # JSON: a setting in the shape of S3's API
+
+METRICS_ID = "EntireBucket"
+OURS = "Rehouse"
+"""Policy statements of ours have a Sid that begins so."""
+
+SIGNED_HEADERS = (
+    "authorization", "cache-control", "content-disposition", "content-encoding", "content-language", "content-md5",
+    "content-type", "if-match", "if-none-match", "range", "x-amz-*",
+)  # fmt: skip
+EXPOSED_HEADERS = (
+    "ETag", "x-amz-version-id", "x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
+    "x-amz-checksum-sha1", "x-amz-checksum-sha256", "x-amz-checksum-type",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleRules:
+    """Days of the lifecycle rules."""
+
+    noncurrent_days: int = 30
+    infrequent_access_days: int = 90
+    temporary_days: int = 1
+    incomplete_upload_days: int = 7
+
+
+def public_access_block() -> Document:
+    """Return the public access block with all four locks on."""
+    return dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
+
+
+def ownership() -> Document:
+    """Return the ownership controls that switch ACLs off."""
+    return {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def default_encryption(encryption: str) -> Document:
+    """Return the default encryption: SSE-S3 for AES256, else SSE-KMS with that key and a bucket key (fewer KMS requests)."""
+    if encryption == "AES256":
+        return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": encryption}
+    return {"Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]}
+
+
+def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str) -> Document:
+    """Return the bucket policy: TLS only, no other encryption than ours. A *missing* header is no offence: the default applies."""
+    objects = f"{bucket_arn(bucket, region)}/*"
+    header = "s3:x-amz-server-side-encryption"
+    ours = "AES256" if encryption == "AES256" else "aws:kms"
+    statements = [
+        _deny("OtherEncryption", objects, {"StringNotEquals": {header: ours}, "Null": {header: "false"}}),
+        _deny("CustomerKeys", objects, {"Null": {f"{header}-customer-algorithm": "false"}}),
+    ]
+    if encryption.startswith("arn:") and ":key/" in encryption:
+        key = f"{header}-aws-kms-key-id"
+        statements.append(_deny("OtherKey", objects, {"StringNotEquals": {key: encryption}, "Null": {key: "false"}}))
+    if tls:
+        statements.append(_tls_only(bucket, region))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def log_delivery_policy(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> Document:
+    """Return the policy that lets S3 deliver the logs of this account's buckets `sources…`, and nobody else's."""
+    conditions: dict[str, Any] = {"ArnLike": {"aws:SourceArn": bucket_arn(f"{sources}*", region)}}
+    if account:
+        conditions["StringEquals"] = {"aws:SourceAccount": account}
+    delivery = {
+        "Sid": f"{OURS}LogDelivery",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"{bucket_arn(bucket, region)}/*",
+        "Condition": conditions,
+    }
+    return {"Version": "2012-10-17", "Statement": [delivery, *([_tls_only(bucket, region)] if tls else [])]}
+
+
+def lifecycle_rules(days: LifecycleRules) -> list[Document]:
+    """Return the guide's lifecycle rules; temporary objects go with their versions, which expiry alone would leave behind."""
+    noncurrent = {"NoncurrentVersionExpiration": {"NoncurrentDays": days.noncurrent_days}}
+    infrequent = {"Transitions": [{"Days": days.infrequent_access_days, "StorageClass": "STANDARD_IA"}]}
+    temporary = {
+        "Expiration": {"Days": days.temporary_days},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": days.temporary_days},
+    }
+    incomplete = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days.incomplete_upload_days}}
+    return [
+        _rule("old-versions", "", noncurrent),
+        _rule("infrequent-access", "", infrequent),
+        _rule("temporary-files", "temp/", temporary),
+        _rule("expired-delete-markers", "", {"Expiration": {"ExpiredObjectDeleteMarker": True}}),
+        _rule("incomplete-uploads", "", incomplete),
+    ]
+
+
+def cors_rule(origins: Iterable[str]) -> Document:
+    """Return the rule for direct uploads and downloads by browsers from exactly these origins."""
+    return {
+        "ID": "browser-uploads",
+        "AllowedOrigins": list(origins),
+        "AllowedMethods": ["PUT", "POST", "GET", "HEAD"],
+        "AllowedHeaders": list(SIGNED_HEADERS),
+        "ExposeHeaders": list(EXPOSED_HEADERS),
+        "MaxAgeSeconds": 3600,
+    }
+
+
+def access_logging(bucket: str, log_bucket: str) -> Document:
+    """Return the access logging into `{log bucket}/{bucket}/…`, partitioned by the time of the event."""
+    return {
+        "TargetBucket": log_bucket,
+        "TargetPrefix": f"{bucket}/",
+        "TargetObjectKeyFormat": {"PartitionedPrefix": {"PartitionDateSource": "EventTime"}},
+    }
+
+
+def tag_value(text: str) -> str:
+    """Return the text as a tag value of S3: letters, digits, spaces and `+ - = . _ : / @`, at most 256, not `aws:` in front.
+
+    >>> tag_value("Müller & Söhne")
+    'Müller - Söhne'
+    """
+    normalised = unicodedata.normalize("NFC", text)
+    kept = "".join(char if char.isalpha() or char.isdecimal() or char in " +-=._:/@" else "-" for char in normalised)
+    return re.sub(r"^(?i:aws:)", "aws-", kept)[:256].strip()
+
+
+def bucket_arn(bucket: str, region: str) -> str:
+    """Return the ARN of a bucket; the region tells the partition (China and GovCloud have their own)."""
+    return f"arn:{partition(region)}:s3:::{bucket}"
+
+
+def partition(region: str) -> str:
+    """Return the partition of a region: aws, aws-cn or aws-us-gov."""
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def _deny(name: str, resource: str | list[str], condition: Document, action: str = "s3:PutObject") -> Document:
+    return {
+        "Sid": OURS + name,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": action,
+        "Resource": resource,
+        "Condition": condition,
+    }
+
+
+def _tls_only(bucket: str, region: str) -> Document:
+    arn = bucket_arn(bucket, region)
+    return _deny("InsecureTransport", [arn, f"{arn}/*"], {"Bool": {"aws:SecureTransport": "false"}}, action="s3:*")
+
+
+def _rule(name: str, prefix: str, actions: Mapping[str, Document]) -> Document:
+    return {"ID": name, "Status": "Enabled", "Filter": {"Prefix": prefix}, **actions}

@@ -1,0 +1,162 @@
+"""What every tenant bucket must look like, as data, and the difference to what a bucket is.
+
+A BucketSpec holds one document for each setting, in the shape that S3's API takes (None: nothing is wanted there).
+`differences` compares setting by setting after putting both sides into one normal form, because S3 answers lists in
+another order and with members of its own. Tags and policy statements that are not ours are left alone; everything
+else is exactly ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, cast
+
+from rehouse.core import bucket_documents as documents
+from rehouse.core.bucket_documents import OURS, Document, LifecycleRules
+from rehouse.core.normal_form import normal
+
+State = Literal["set", "absent", "not_offered", "unreadable"]
+Kind = Literal["differs", "missing", "not_offered", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSpec:
+    """One document for each setting, in the order in which they are safely applied; None where nothing is wanted."""
+
+    bucket: str
+    public_access_block: Document | None = None
+    ownership: Document | None = None
+    policy: Document | None = None
+    encryption: Document | None = None
+    versioning: Document | None = None
+    lifecycle: Document | None = None
+    cors: Document | None = None
+    logging: Document | None = None
+    tags: Mapping[str, str] | None = None
+    metrics: Document | None = None
+
+    def wanted(self) -> dict[str, Document]:
+        """Return setting → document for every setting that is wanted, in the order of application."""
+        pairs = ((setting, getattr(self, setting)) for setting in SETTINGS)
+        return {setting: document for setting, document in pairs if document is not None}
+
+
+SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(BucketSpec) if field.name != "bucket")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one setting was found to be; `code` is S3's where it is not offered or could not be read."""
+
+    state: State
+    value: Document | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One setting that is not as it must be."""
+
+    setting: str
+    expected: Document
+    found: Document | None
+    kind: Kind
+
+
+def spec_for(
+    bucket: str,
+    *,
+    tenant_id: object,
+    tenant_slug: str,
+    region: str,
+    tls: bool,
+    encryption: str = "AES256",
+    lifecycle: LifecycleRules | None = None,
+    cors_origins: Iterable[str] = (),
+    log_bucket: str | None = None,
+) -> BucketSpec:
+    """Return the guide's bucket for one tenant.
+
+    `encryption` is AES256 or a KMS key; `tls` is false on a plain-http endpoint, which a TLS-only policy would lock out.
+    A bucket never logs to itself; without an origin there is no CORS rule.
+    """
+    origins = sorted(set(cors_origins))
+    return BucketSpec(
+        bucket,
+        public_access_block=documents.public_access_block(),
+        ownership=documents.ownership(),
+        policy=documents.tenant_policy(bucket, region=region, tls=tls, encryption=encryption),
+        encryption=documents.default_encryption(encryption),
+        versioning={"Status": "Enabled"},
+        lifecycle={"Rules": documents.lifecycle_rules(lifecycle or LifecycleRules())},
+        cors={"CORSRules": [documents.cors_rule(origins)]} if origins else None,
+        logging=documents.access_logging(bucket, log_bucket) if log_bucket and log_bucket != bucket else None,
+        tags={"tenant-id": documents.tag_value(str(tenant_id)), "tenant-slug": documents.tag_value(tenant_slug)},
+        metrics={"Id": documents.METRICS_ID},
+    )
+
+
+def log_bucket_spec(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> BucketSpec:
+    """Return what the bucket of the access logs must look like; `sources` is the prefix of the buckets that log to it.
+
+    Always SSE-S3 and no CORS, as S3's log delivery demands (the S3 User Guide, "Enabling Amazon S3 server access logging").
+    """
+    return BucketSpec(
+        bucket,
+        public_access_block=documents.public_access_block(),
+        ownership=documents.ownership(),
+        policy=documents.log_delivery_policy(bucket, sources=sources, account=account, region=region, tls=tls),
+        encryption=documents.default_encryption("AES256"),
+        tags={"rehouse": "access-logs"},
+    )
+
+
+def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[Drift, ...]:
+    """Return what is not as the spec says, setting by setting.
+
+    | wanted | found       | drift       |
+    |--------|-------------|-------------|
+    | no     | anything    | none        |
+    | yes    | absent      | missing     |
+    | yes    | not offered | not_offered |
+    | yes    | unreadable  | unreadable  |
+    | yes    | equal       | none        |
+    | yes    | other       | differs     |
+    """
+    drifts = []
+    for setting, expected in spec.wanted().items():
+        found = configuration.get(setting, Found("unreadable"))
+        if found.state == "set":
+            if not matches(setting, expected, found.value):
+                drifts.append(Drift(setting, expected, found.value, "differs"))
+        else:
+            kind = "missing" if found.state == "absent" else found.state
+            drifts.append(Drift(setting, expected, None, cast("Kind", kind)))
+    return tuple(drifts)
+
+
+def matches(setting: str, expected: Document, found: Document) -> bool:
+    """Return whether `found` is what is expected; foreign tags and policy statements do not count."""
+    wanted, actual = normal(setting, expected), normal(setting, found)
+    if setting == "tags":
+        return all(actual.get(key) == value for key, value in wanted.items())
+    if setting == "policy":
+        return bool(
+            wanted["Statement"] == {sid: body for sid, body in actual["Statement"].items() if sid.startswith(OURS)}
+        )
+    return bool(wanted == actual)
+
+
+def merged(setting: str, expected: Document, found: Document | None) -> Document:
+    """Return what to write: `expected`, with the foreign tags and policy statements that are there kept."""
+    if found is None:
+        return expected
+    if setting == "tags":
+        return {**found, **expected}
+    if setting == "policy":
+        statements = found.get("Statement", [])
+        statements = [statements] if isinstance(statements, dict) else statements
+        foreign = [each for each in statements if not str(each.get("Sid", "")).startswith(OURS)]
+        return {**expected, "Statement": [*foreign, *expected["Statement"]]}
+    return expected

@@ -1,0 +1,125 @@
+"""One normal form for each bucket setting, so that equal settings compare equal however S3 orders and dresses them.
+
+Total: whatever document an endpoint answers, a comparable value comes out; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+
+def normal(setting: str, document: Any) -> Any:
+    """Return `document` in the normal form of its setting: lists without order become sets, members that S3 adds go."""
+    if not isinstance(document, Mapping):
+        return {"Statement": {}} if setting == "policy" else {}
+    forms: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "policy": _policy,
+        "lifecycle": _lifecycle,
+        "cors": _cors,
+        "encryption": _encryption,
+        "ownership": lambda found: _frozen([rule.get("ObjectOwnership") for rule in _rules(found, "Rules")]),
+        "versioning": lambda found: found.get("Status"),
+        "logging": _logging,
+        "metrics": lambda found: (found.get("Id"), found.get("Filter") or None),
+    }
+    return forms.get(setting, dict)(document)
+
+
+def _policy(document: Mapping[str, Any]) -> Any:
+    statements: dict[str, Any] = {}
+    for position, statement in enumerate(_rules(document, "Statement")):
+        statements[str(statement.get("Sid") or f"#{position}")] = {
+            "Effect": statement.get("Effect"),
+            "Principal": _principal(statement.get("Principal")),
+            "Action": _frozen(_listed(statement.get("Action"))),
+            "Resource": _frozen(_listed(statement.get("Resource"))),
+            "Condition": _conditions(statement.get("Condition")),
+        }
+    return {"Statement": statements}
+
+
+def _principal(principal: Any) -> Any:
+    if isinstance(principal, Mapping):
+        return {kind: _frozen(_listed(names)) for kind, names in principal.items()}
+    return {"AWS": _frozen(_listed(principal))}
+
+
+def _conditions(conditions: Any) -> Any:
+    if not isinstance(conditions, Mapping):
+        return {}
+    return {
+        (operator, str(key).lower()): _frozen(_condition_value(operator, value) for value in _listed(values))
+        for operator, tests in conditions.items()
+        if isinstance(tests, Mapping)
+        for key, values in tests.items()
+    }
+
+
+def _condition_value(operator: str, value: Any) -> str:
+    return str(value).lower() if operator in {"Bool", "Null"} else str(value)
+
+
+def _lifecycle(document: Mapping[str, Any]) -> Any:
+    return _frozen(_canonical(_lifecycle_rule(rule)) for rule in _rules(document, "Rules"))
+
+
+def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    body = {
+        key: value for key, value in rule.items() if key not in {"ID", "Filter", "Prefix"} and value not in ({}, [])
+    }
+    scope = rule.get("Filter")
+    scope = dict(scope) if isinstance(scope, Mapping) else {"Prefix": rule.get("Prefix", "")}
+    scope = {key: value for key, value in scope.items() if value not in ("", None)}
+    return {**body, "Filter": scope}
+
+
+def _cors(document: Mapping[str, Any]) -> Any:
+    return _frozen(_canonical(_cors_rule(rule)) for rule in _rules(document, "CORSRules"))
+
+
+def _cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    lists = {name: sorted(map(str, _listed(rule.get(name)))) for name in ("AllowedOrigins", "AllowedMethods")}
+    headers = {
+        name: sorted(str(value).lower() for value in _listed(rule.get(name)))
+        for name in ("AllowedHeaders", "ExposeHeaders")
+    }
+    return {**lists, **headers, "MaxAgeSeconds": rule.get("MaxAgeSeconds")}
+
+
+def _encryption(document: Mapping[str, Any]) -> Any:
+    return _frozen(_encryption_rule(rule) for rule in _rules(document, "Rules"))
+
+
+def _encryption_rule(rule: Mapping[str, Any]) -> Any:
+    default = rule.get("ApplyServerSideEncryptionByDefault")
+    default = default if isinstance(default, Mapping) else {}
+    algorithm, key = default.get("SSEAlgorithm"), default.get("KMSMasterKeyID")
+    # The bucket key means nothing without KMS, and endpoints answer it as they like.
+    return algorithm, key, bool(rule.get("BucketKeyEnabled")) if key else False
+
+
+def _logging(document: Mapping[str, Any]) -> Any:
+    form = document.get("TargetObjectKeyFormat")
+    partitioned = form.get("PartitionedPrefix") if isinstance(form, Mapping) else None
+    source = partitioned.get("PartitionDateSource") if isinstance(partitioned, Mapping) else None
+    return document.get("TargetBucket"), document.get("TargetPrefix"), source
+
+
+def _rules(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    return [rule for rule in _listed(document.get(name)) if isinstance(rule, Mapping)]
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+
+
+def _frozen(values: Iterable[Any]) -> frozenset[Any]:
+    return frozenset(value if isinstance(value, str | tuple) else str(value) for value in values)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
