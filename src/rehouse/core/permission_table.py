@@ -1,0 +1,217 @@
+"""The rights, as one table and nothing else: who needs which IAM actions, on what, for which step.
+
+An IAM action is not always named as the API call is: there is no s3:PutBucketEncryption, HeadBucket asks for s3:ListBucket and
+CopyObject for the actions of a read and of a write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Role = Literal["provision", "migrate", "rollback", "finish", "application", "reports"]
+
+
+class Resource(StrEnum):
+    """The kinds of resource that rights are given on."""
+
+    SHARED_BUCKET = "shared bucket"
+    SHARED_OBJECTS = "objects of the shared bucket"
+    TENANT_BUCKETS = "tenant buckets"
+    TENANT_OBJECTS = "objects of the tenant buckets"
+    PROBE_BUCKET = "the probe's scratch bucket"
+    PROBE_OBJECTS = "objects of the probe's scratch bucket"
+    LOG_BUCKET = "log bucket"
+    KEY = "the KMS key"
+    ANY = "everything"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One row: these roles need these actions on that kind of resource, for this step."""
+
+    roles: tuple[Role, ...]
+    actions: tuple[str, ...]
+    resource: Resource
+    why: str
+
+
+def _s3(*names: str) -> tuple[str, ...]:
+    return tuple(f"s3:{name}" for name in names)
+
+
+def _read_and_written(*names: str) -> tuple[str, ...]:
+    return tuple(f"s3:{verb}{name}" for name in names for verb in ("Get", "Put"))
+
+
+_PROTECTION = _read_and_written(
+    "BucketPublicAccessBlock",
+    "BucketOwnershipControls",
+    "BucketPolicy",
+    "EncryptionConfiguration",
+    "BucketTagging",
+)
+
+TABLE: tuple[Permission, ...] = (
+    Permission(
+        ("provision", "migrate"), _s3("ListAllMyBuckets"), Resource.ANY, "whose is a bucket; how many are there"
+    ),
+    Permission(
+        ("provision",),
+        _s3("CreateBucket", "ListBucket", "GetBucketLocation", "TagResource", "ListTagsForResource")
+        + _PROTECTION
+        + _read_and_written(
+            "BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration"
+        ),
+        Resource.TENANT_BUCKETS,
+        "make a tenant's bucket match its specification and read it back",
+    ),
+    Permission(
+        ("provision",),
+        _s3("CreateBucket", "ListBucket", "GetBucketLocation", "TagResource") + _PROTECTION,
+        Resource.LOG_BUCKET,
+        "the bucket of the access logs",
+    ),
+    Permission(("provision",), _s3("GetBucketCORS"), Resource.SHARED_BUCKET, "the origins that browsers upload from"),
+    Permission(
+        ("provision",),
+        _s3("DeleteBucket", "ListBucketVersions"),
+        Resource.PROBE_BUCKET,
+        "doctor --probe removes its scratch bucket",
+    ),
+    Permission(
+        ("provision",),
+        _s3("DeleteObject", "DeleteObjectVersion"),
+        Resource.PROBE_OBJECTS,
+        "doctor --probe empties its scratch bucket",
+    ),
+    Permission(
+        ("provision", "migrate"),
+        ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"),
+        Resource.ANY,
+        "doctor: head-room for buckets, and rights that cannot be tried without side effects (both optional)",
+    ),
+    Permission(
+        ("migrate",),
+        _s3(
+            "GetBucketLocation",
+            "GetBucketVersioning",
+            "GetBucketNotification",
+            "GetReplicationConfiguration",
+            "GetInventoryConfiguration",
+            "GetBucketObjectLockConfiguration",
+            "GetLifecycleConfiguration",
+            "GetBucketPolicy",
+            "GetBucketCORS",
+            "GetBucketAcl",
+            "GetEncryptionConfiguration",
+            "GetBucketLogging",
+            "GetBucketWebsite",
+            "GetAccelerateConfiguration",
+            "GetBucketOwnershipControls",
+        ),
+        Resource.SHARED_BUCKET,
+        "doctor: what the shared bucket does that the new ones would not",
+    ),  # fmt: skip
+    Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
+    Permission(
+        ("migrate",),
+        _s3("GetObject", "GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging", "GetObjectAttributes"),
+        Resource.SHARED_OBJECTS,
+        "copy: read the source and its tags; cutover: look at it once more",
+    ),
+    Permission(
+        ("migrate",),
+        _s3("ListBucket", "ListBucketMultipartUploads", "GetBucketLocation"),
+        Resource.TENANT_BUCKETS,
+        "verify: list the target; large objects: find what an aborted copy left",
+    ),
+    Permission(
+        ("migrate",),
+        _s3(
+            "PutObject",
+            "PutObjectTagging",
+            "GetObject",
+            "GetObjectTagging",
+            "GetObjectAttributes",
+            "AbortMultipartUpload",
+            "ListMultipartUploadParts",
+        ),
+        Resource.TENANT_OBJECTS,
+        "copy: write the target; verify: read it",
+    ),  # fmt: skip
+    Permission(
+        ("migrate", "rollback", "finish"),
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        Resource.KEY,
+        "copies under the KMS key",
+    ),
+    Permission(
+        ("application",),
+        ("kms:Decrypt", "kms:GenerateDataKey"),
+        Resource.KEY,
+        "the application's uploads and downloads",
+    ),
+    Permission(
+        ("rollback",),
+        _s3(
+            "GetObject",
+            "GetObjectTagging",
+            "PutObject",
+            "PutObjectTagging",
+            "AbortMultipartUpload",
+            "ListMultipartUploadParts",
+        ),
+        Resource.SHARED_OBJECTS,
+        "rollback: look at the source; send back what was born in the tenant's bucket",
+    ),  # fmt: skip
+    Permission(
+        ("rollback", "finish"), _s3("ListBucket"), Resource.TENANT_BUCKETS, "is the object still as we copied it"
+    ),
+    Permission(
+        ("rollback", "finish"), _s3("GetObject", "GetObjectTagging"), Resource.TENANT_OBJECTS, "read what is sent back"
+    ),
+    Permission(
+        ("finish",),
+        _s3("DeleteObject", "DeleteObjectVersion", "GetObject", "GetObjectTagging", "PutObject", "PutObjectTagging"),
+        Resource.SHARED_OBJECTS,
+        "remove the source after the grace, and put it back if a row still points to it",
+    ),
+    Permission(("finish",), _s3("ListBucketVersions"), Resource.SHARED_BUCKET, "finish: what versions are left"),
+    Permission(
+        ("finish",),
+        _s3("DeleteBucket", "ListBucketVersions"),
+        Resource.TENANT_BUCKETS,
+        "cleanup: remove an emptied bucket",
+    ),
+    Permission(
+        ("finish",),
+        _s3("DeleteObject", "DeleteObjectVersion"),
+        Resource.TENANT_OBJECTS,
+        "cleanup: empty a bucket first",
+    ),
+    Permission(
+        ("application",),
+        _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
+        Resource.SHARED_OBJECTS,
+        "the application, until its tenants are cut over",
+    ),
+    Permission(
+        ("application",),
+        _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
+        Resource.TENANT_OBJECTS,
+        "the application, from the cutover on",
+    ),
+    Permission(
+        ("reports",),
+        (
+            "cloudwatch:GetMetricData",
+            "cloudwatch:PutMetricData",
+            "ce:GetCostAndUsage",
+            "ce:UpdateCostAllocationTagsStatus",
+        ),
+        Resource.ANY,
+        "usage and cost reports",
+    ),
+)

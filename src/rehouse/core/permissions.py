@@ -1,0 +1,106 @@
+"""The table of rights as policy documents, by role, within IAM's limits.
+
+Statements are made for each kind of resource, so that a document says no more than the table; a document that would be too
+large for a managed policy is continued in a second one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from rehouse.core.bucket_documents import bucket_arn, partition
+from rehouse.core.permission_table import TABLE, Permission, Resource, Role
+
+Policy = dict[str, Any]
+
+ROLES: tuple[Role, ...] = get_args(Role)
+PROBE_NAME = "probe"
+MANAGED_POLICY_CHARACTERS = 6144
+"""What a managed policy may hold, white space not counted (the IAM User Guide, "IAM and AWS STS quotas")."""
+
+_RESOURCES_A_STATEMENT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The names that turn the kinds of resource into ARNs; `home_buckets` are homes outside the prefix (adopted ones)."""
+
+    shared_buckets: tuple[str, ...]
+    bucket_prefix: str
+    log_bucket: str | None = None
+    region: str = "us-east-1"
+    account: str | None = None
+    kms_key: str | None = None
+    home_buckets: tuple[str, ...] = ()
+
+    def arns(self, resource: Resource) -> tuple[str, ...]:
+        """Return the ARNs of a kind of resource; none where there is no such thing here (no KMS key)."""
+        tenants = (f"{self.bucket_prefix}-*", *self.home_buckets)
+        logs = self.log_bucket or f"{self.bucket_prefix}-logs-{self.account or '*'}"
+        probe = f"{self.bucket_prefix}-{PROBE_NAME}-*"
+        buckets = {
+            Resource.SHARED_BUCKET: self.shared_buckets,
+            Resource.SHARED_OBJECTS: tuple(f"{bucket}/*" for bucket in self.shared_buckets),
+            Resource.TENANT_BUCKETS: tenants,
+            Resource.TENANT_OBJECTS: tuple(f"{bucket}/*" for bucket in tenants),
+            Resource.PROBE_BUCKET: (probe,),
+            Resource.PROBE_OBJECTS: (f"{probe}/*",),
+            Resource.LOG_BUCKET: (logs,),
+        }
+        if resource is Resource.KEY:
+            return (self._key(),) if self.kms_key else ()
+        if resource is Resource.ANY:
+            return ("*",)
+        return tuple(bucket_arn(name, self.region) for name in buckets[resource])
+
+    def _key(self) -> str:
+        key = self.kms_key or ""
+        if key.startswith("arn:"):
+            return key
+        kind = "key/*" if key.startswith("alias/") else f"key/{key}"
+        return f"arn:{partition(self.region)}:kms:{self.region}:{self.account or '*'}:{kind}"
+
+
+def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
+    """Return the rows of the table that any of these roles needs, in the table's order."""
+    wanted = frozenset(roles)
+    return tuple(row for row in TABLE if wanted & frozenset(row.roles))
+
+
+def policy_documents(roles: Iterable[Role], places: Places) -> dict[str, Policy]:
+    """Return policy name → document: one for each role (`rehouse-migrate`), continued (`rehouse-migrate-2`) where too large."""
+    documents: dict[str, Policy] = {}
+    for role in roles:
+        parts = _packed(list(_statements(permissions_of([role]), places)))
+        for number, statements in enumerate(parts, start=1):
+            name = f"rehouse-{role}" if number == 1 else f"rehouse-{role}-{number}"
+            documents[name] = {"Version": "2012-10-17", "Statement": statements}
+    return documents
+
+
+def size(policy: Policy) -> int:
+    """Return the characters of a document that IAM counts."""
+    return len(json.dumps(policy, separators=(",", ":")))
+
+
+def _statements(rows: Sequence[Permission], places: Places) -> Iterator[Policy]:
+    for resource in Resource:
+        actions = sorted({action for row in rows if row.resource is resource for action in row.actions})
+        arns = places.arns(resource)
+        for start in range(0, len(arns) if actions else 0, _RESOURCES_A_STATEMENT):
+            part = arns[start : start + _RESOURCES_A_STATEMENT]
+            sid = "".join(word.capitalize() for word in resource.name.split("_")) + (str(start) if start else "")
+            yield {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(part)}
+
+
+def _packed(statements: Sequence[Policy]) -> list[list[Policy]]:
+    parts: list[list[Policy]] = []
+    for statement in statements:
+        if parts and size({"Version": "2012-10-17", "Statement": [*parts[-1], statement]}) <= MANAGED_POLICY_CHARACTERS:
+            parts[-1].append(statement)
+        else:
+            parts.append([statement])
+    return parts
