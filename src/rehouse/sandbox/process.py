@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rehouse.core.errors import Refused, TryAgain
 
@@ -65,10 +66,11 @@ class ServerProcess:
         """Wait until `ready()`; raise TryAgain with the end of the log if the server ends or takes a minute."""
         deadline = time.monotonic() + _READY_SECONDS
         while not ready():
-            if self._guardian is None or self._guardian.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise TryAgain(f"{self.name} did not start: {self._last_words()}", hint=f"its log is {self.log}")
+            if not self._runs() or time.monotonic() > deadline:
+                self._give_up()
             time.sleep(0.02)
+        if not self._runs():  # then something else answered on its port
+            self._give_up()
 
     def stop(self) -> None:
         """Stop the server and wait for its end; does nothing if it does not run."""
@@ -85,9 +87,28 @@ class ServerProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
 
+    def _runs(self) -> bool:
+        return self._guardian is not None and self._guardian.poll() is None
+
+    def _give_up(self) -> NoReturn:
+        self.stop()
+        raise TryAgain(f"{self.name} did not start: {self._last_words()}", hint=f"its log is {self.log}")
+
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:
+    """Call `start` with the wanted port, or with free ones until it succeeds (another process may be faster); return it."""
+    for _ in range(0 if wanted else 3):
+        port = free_port()
+        with contextlib.suppress(TryAgain):
+            start(port)
+            return port
+    port = wanted or free_port()
+    start(port)
+    return port
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import boto3
 from botocore.config import Config
 
-from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, free_port, package_folder
+from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -33,7 +33,8 @@ class S3Server:
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
-        self.port = port or free_port()
+        self.port = port or 0
+        self._wanted_port = port
         self.region = REGION
         self._secret = secrets.token_urlsafe(18)
         self._process = ServerProcess("the embedded S3 server", folder / "storage.log")
@@ -52,6 +53,10 @@ class S3Server:
         """Start it; return once it answers. Raise TryAgain with its last words if it does not."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         package_folder("ministack")
+        on_a_port(self._wanted_port, self._start_on)
+
+    def _start_on(self, port: int) -> None:
+        self.port = port
         self._process.start(
             [sys.executable, "-I", "-m", "ministack"],
             environment=self._environment(),
