@@ -113,7 +113,7 @@ TABLE: tuple[Permission, ...] = (
         ),
         Resource.SHARED_BUCKET,
         "doctor: what the shared bucket does that the new ones would not",
-    ),  # fmt: skip
+    ),
     Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
     Permission(
         ("migrate",),
@@ -140,7 +140,7 @@ TABLE: tuple[Permission, ...] = (
         ),
         Resource.TENANT_OBJECTS,
         "copy: write the target; verify: read it",
-    ),  # fmt: skip
+    ),
     Permission(
         ("migrate", "rollback", "finish"),
         ("kms:Decrypt", "kms:GenerateDataKey"),
@@ -165,7 +165,7 @@ TABLE: tuple[Permission, ...] = (
         ),
         Resource.SHARED_OBJECTS,
         "rollback: look at the source; send back what was born in the tenant's bucket",
-    ),  # fmt: skip
+    ),
     Permission(
         ("rollback", "finish"), _s3("ListBucket"), Resource.TENANT_BUCKETS, "is the object still as we copied it"
     ),

@@ -17,7 +17,8 @@ from rehouse.core.permission_table import TABLE, Permission, Resource, Role
 Policy = dict[str, Any]
 
 ROLES: tuple[Role, ...] = get_args(Role)
-PROBE_NAME = "probe"
+PROBE_NAME = "-probe"
+"""Two hyphens in a row come from no slug: no tenant can have the name of a scratch bucket."""
 MANAGED_POLICY_CHARACTERS = 6144
 """What a managed policy may hold, white space not counted (the IAM User Guide, "IAM and AWS STS quotas")."""
 
@@ -25,7 +26,7 @@ _RESOURCES_A_STATEMENT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Scope:
     """The names that turn the kinds of resource into ARNs; `home_buckets` are homes outside the prefix (adopted ones)."""
 
     shared_buckets: tuple[str, ...]
@@ -70,11 +71,11 @@ def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
     return tuple(row for row in TABLE if wanted & frozenset(row.roles))
 
 
-def policy_documents(roles: Iterable[Role], places: Places) -> dict[str, Policy]:
+def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
     """Return policy name → document: one for each role (`rehouse-migrate`), continued (`rehouse-migrate-2`) where too large."""
     documents: dict[str, Policy] = {}
     for role in roles:
-        parts = _packed(list(_statements(permissions_of([role]), places)))
+        parts = _packed(list(_statements(permissions_of([role]), scope)))
         for number, statements in enumerate(parts, start=1):
             name = f"rehouse-{role}" if number == 1 else f"rehouse-{role}-{number}"
             documents[name] = {"Version": "2012-10-17", "Statement": statements}
@@ -86,10 +87,10 @@ def size(policy: Policy) -> int:
     return len(json.dumps(policy, separators=(",", ":")))
 
 
-def _statements(rows: Sequence[Permission], places: Places) -> Iterator[Policy]:
+def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
     for resource in Resource:
         actions = sorted({action for row in rows if row.resource is resource for action in row.actions})
-        arns = places.arns(resource)
+        arns = scope.arns(resource)
         for start in range(0, len(arns) if actions else 0, _RESOURCES_A_STATEMENT):
             part = arns[start : start + _RESOURCES_A_STATEMENT]
             sid = "".join(word.capitalize() for word in resource.name.split("_")) + (str(start) if start else "")

@@ -1,0 +1,163 @@
+"""One row for each bucket setting: how S3 is asked for it, how it is told, and what "there is none" looks like.
+
+Older and foreign endpoints answer a question that they do not understand with a listing of the bucket: a 200 without
+the setting's own member means "not offered", never "fine".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rehouse.core.bucket_documents import METRICS_ID, Document
+from rehouse.core.bucket_spec import Found
+
+Reply = Mapping[str, Any]
+
+NOT_OFFERED = frozenset(
+    {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "NotSupported", "501", "405"}
+)
+UNREADABLE = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one setting travels: boto3's two calls, the reply's document, the request's arguments, the code for "none"."""
+
+    get: str
+    put: str
+    found: Callable[[Reply], Found]
+    arguments: Callable[[Document], dict[str, Any]]
+    absent_code: str = ""
+    get_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def classified(setting: Setting, code: str) -> Found | None:
+    """Return what an error code says of a setting, or None if it is a fault that says nothing of it."""
+    if code == setting.absent_code:
+        return Found("absent")
+    if code in NOT_OFFERED:
+        return Found("not_offered", code=code)
+    return Found("unreadable", code=code) if code in UNREADABLE else None
+
+
+def _member(name: str, marker: str) -> Callable[[Reply], Found]:
+    """The reply's member `name`, offered only if it holds its own `marker`."""
+
+    def found(reply: Reply) -> Found:
+        document = reply.get(name)
+        if not isinstance(document, Mapping) or marker not in document:
+            return Found("not_offered", code="OtherReply")
+        return Found("set", dict(document))
+
+    return found
+
+
+def _optional(name: str) -> Callable[[Reply], Found]:
+    """The reply's member `name`, absent where the reply is empty: S3 says "none" with a 200."""
+    return lambda reply: Found("set", reply[name]) if reply.get(name) else Found("absent")
+
+
+def _listed(name: str) -> Callable[[Reply], Found]:
+    return lambda reply: (
+        Found("set", {name: reply[name]}) if reply.get(name) else Found("not_offered", code="OtherReply")
+    )
+
+
+def _policy(reply: Reply) -> Found:
+    try:
+        document = json.loads(reply.get("Policy", ""))
+    except ValueError:
+        return Found("not_offered", code="OtherReply")
+    return Found("set", document)
+
+
+def _tags(reply: Reply) -> Found:
+    if "TagSet" not in reply:
+        return Found("not_offered", code="OtherReply")
+    return Found("set", {tag["Key"]: tag["Value"] for tag in reply["TagSet"]})
+
+
+def _versioning(reply: Reply) -> Found:
+    return Found("set", {"Status": reply["Status"]}) if reply.get("Status") else Found("absent")
+
+
+def tag_set(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags in the shape of S3's API."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+CALLS: dict[str, Setting] = {
+    "public_access_block": Setting(
+        "get_public_access_block",
+        "put_public_access_block",
+        _member("PublicAccessBlockConfiguration", "BlockPublicAcls"),
+        lambda document: {"PublicAccessBlockConfiguration": document},
+        "NoSuchPublicAccessBlockConfiguration",
+    ),
+    "ownership": Setting(
+        "get_bucket_ownership_controls",
+        "put_bucket_ownership_controls",
+        _member("OwnershipControls", "Rules"),
+        lambda document: {"OwnershipControls": document},
+        "OwnershipControlsNotFoundError",
+    ),
+    "policy": Setting(
+        "get_bucket_policy",
+        "put_bucket_policy",
+        _policy,
+        lambda document: {"Policy": json.dumps(document)},
+        "NoSuchBucketPolicy",
+    ),
+    "encryption": Setting(
+        "get_bucket_encryption",
+        "put_bucket_encryption",
+        _member("ServerSideEncryptionConfiguration", "Rules"),
+        lambda document: {"ServerSideEncryptionConfiguration": document},
+        "ServerSideEncryptionConfigurationNotFoundError",
+    ),
+    "versioning": Setting(
+        "get_bucket_versioning",
+        "put_bucket_versioning",
+        _versioning,
+        lambda document: {"VersioningConfiguration": document},
+    ),
+    "lifecycle": Setting(
+        "get_bucket_lifecycle_configuration",
+        "put_bucket_lifecycle_configuration",
+        _listed("Rules"),
+        lambda document: {"LifecycleConfiguration": document},
+        "NoSuchLifecycleConfiguration",
+    ),
+    "cors": Setting(
+        "get_bucket_cors",
+        "put_bucket_cors",
+        _listed("CORSRules"),
+        lambda document: {"CORSConfiguration": document},
+        "NoSuchCORSConfiguration",
+    ),
+    "logging": Setting(
+        "get_bucket_logging",
+        "put_bucket_logging",
+        _optional("LoggingEnabled"),
+        lambda document: {"BucketLoggingStatus": {"LoggingEnabled": document}},
+    ),
+    "tags": Setting(
+        "get_bucket_tagging",
+        "put_bucket_tagging",
+        _tags,
+        lambda document: {"Tagging": {"TagSet": tag_set(document)}},
+        "NoSuchTagSet",
+    ),
+    "metrics": Setting(
+        "get_bucket_metrics_configuration",
+        "put_bucket_metrics_configuration",
+        _member("MetricsConfiguration", "Id"),
+        lambda document: {"Id": METRICS_ID, "MetricsConfiguration": document},
+        "NoSuchConfiguration",
+        {"Id": METRICS_ID},
+    ),
+}
+"""Setting → how it travels, for every setting of a BucketSpec."""

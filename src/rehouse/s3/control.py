@@ -1,0 +1,257 @@
+"""The control plane: whose is a bucket, what is it like, make it, configure it. No objects travel here.
+
+Every request that names a bucket carries the expected owner as soon as the account is known: a bucket of the right name in
+somebody else's account is never read, written or configured. Requests are counted by operation, attempts included.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.bucket_documents import Document
+from rehouse.core.bucket_spec import SETTINGS, Found
+from rehouse.core.errors import RehouseError, StorageRefused
+from rehouse.s3.configuration import CALLS, NOT_OFFERED, UNREADABLE, classified, tag_set
+from rehouse.s3.faults import refused, translated
+from rehouse.s3.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Made = TypeVar("Made")
+Whose = Literal["ours", "somebody_else", "absent", "unknown"]
+
+NEW_BUCKET_CODES = frozenset({"NoSuchBucket", "OperationAborted", "404"})
+"""What a bucket may answer right after its creation: the same request again, in order."""
+
+NEW_BUCKET_DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+CREDENTIAL_CODES = frozenset(
+    {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAccessKeyId", "RequestExpired"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallerIdentity:
+    """Who we are; `account` is None where the endpoint has no STS."""
+
+    account: str | None
+    arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPresence:
+    """Whether a bucket is there and whose it is; `region` where it told us, `code` where it could not be found out."""
+
+    whose: Whose
+    region: str | None = None
+    code: str | None = None
+
+
+class Control:
+    """Buckets and their configuration through boto3; safe for several threads."""
+
+    def __init__(self, session: Session, *, sleep: Callable[[float], object] = time.sleep) -> None:
+        self.session = session
+        self.requests: Counter[str] = Counter()
+        self._sleep = sleep
+        self._new: set[str] = set()
+        self._counting = threading.Lock()
+        self._once: dict[str, Any] = {}
+        self._making = threading.RLock()
+
+    @property
+    def client(self) -> S3Client:
+        """The S3 client, whose requests are counted."""
+        return self.once("client", self._counted_client)
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """Return `make()`, called once for each name in the life of this Control; a failure is not kept."""
+        with self._making:
+            if name not in self._once:
+                self._once[name] = make()
+            made: Made = self._once[name]
+            return made
+
+    def identity(self) -> CallerIdentity:
+        """Return who we are, asked once. Raises StorageRefused for credentials that nobody accepts."""
+        return self.once("identity", self._ask_identity)
+
+    def head(self, bucket: str) -> BucketPresence:
+        """Return whether the bucket is there and ours. Where STS is not offered, ours is what ListBuckets shows."""
+        try:
+            reply = self.client.head_bucket(Bucket=bucket, **self.owner())
+        except ClientError as error:
+            return self._not_open(bucket, error)
+        except BotoCoreError as error:
+            raise translated(error, bucket) from None
+        region = reply.get("BucketRegion")
+        return BucketPresence("ours", region) if self.identity().account else self._listed(bucket, region)
+
+    def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> None:
+        """Create the bucket in the Settings' region and namespace, tagged from the start where that is offered.
+
+        A bucket that is ours already is fine. Raises StorageRefused (BucketAlreadyExists) if it is somebody else's.
+        """
+        arguments = self._creation(bucket)
+        self._new.add(bucket)
+        try:
+            if tags:
+                tagged = {**arguments.get("CreateBucketConfiguration", {}), "Tags": tag_set(tags)}
+                try:
+                    self.client.create_bucket(**{**arguments, "CreateBucketConfiguration": tagged})
+                except ClientError as error:
+                    if _code(error) not in NOT_OFFERED | {"MalformedXML", "InvalidRequest", "InvalidArgument"}:
+                        raise
+                else:
+                    return
+            self.client.create_bucket(**arguments)
+        except ClientError as error:
+            self._check_ours(bucket, error)
+        except BotoCoreError as error:
+            raise translated(error, bucket) from None
+
+    def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
+        """Return what each setting of the bucket is. Raises StorageRefused if there is no such bucket."""
+        return {setting: self.read_setting(bucket, setting) for setting in settings}
+
+    def read_setting(self, bucket: str, setting: str) -> Found:
+        """Return what one setting is: set, absent, not offered here, or not readable with our rights."""
+        calls = CALLS[setting]
+        try:
+            reply = self._patiently(calls.get, {"Bucket": bucket, **calls.get_arguments, **self.owner()})
+        except ClientError as error:
+            found = classified(calls, _code(error))
+            if found is None:
+                raise translated(error, f"{bucket}, {setting}") from None
+            return found
+        except BotoCoreError as error:
+            raise translated(error, f"{bucket}, {setting}") from None
+        return calls.found(reply)
+
+    def apply(self, bucket: str, setting: str, document: Document) -> bool:
+        """Write one setting; return False where the endpoint does not offer it. Waits for a bucket just created."""
+        calls = CALLS[setting]
+        arguments = {"Bucket": bucket, **calls.arguments(document), **self.owner()}
+        try:
+            self._patiently(calls.put, arguments)
+        except ClientError as error:
+            if self._is_not_offered(bucket, setting, _code(error)):
+                return False
+            raise translated(error, f"{bucket}, {setting}") from None
+        except BotoCoreError as error:
+            raise translated(error, f"{bucket}, {setting}") from None
+        return True
+
+    def owner(self) -> Any:
+        """Return the arguments that make S3 refuse a bucket of any other account; none where the account is unknown."""
+        account = self.identity().account
+        return {"ExpectedBucketOwner": account} if account else {}
+
+    def _ask_identity(self) -> CallerIdentity:
+        try:
+            reply = self.session.client("sts").get_caller_identity()
+        except ClientError as error:
+            if _code(error) in CREDENTIAL_CODES:
+                raise translated(error, "the AWS credentials") from None
+            return CallerIdentity(None)
+        except BotoCoreError as error:
+            translation = translated(error, "STS")
+            if self.session.endpoint_url is None or _is_unreachable(translation):
+                raise translation from None
+            return CallerIdentity(None)
+        return CallerIdentity(reply.get("Account"), reply.get("Arn"))
+
+    def _not_open(self, bucket: str, error: ClientError) -> BucketPresence:
+        code = _code(error)
+        region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
+        if code in {"404", "NoSuchBucket"}:
+            return BucketPresence("absent")
+        if code in {"403", "AccessDenied"}:
+            return self._listed(bucket, region)
+        if code in {"301", "PermanentRedirect"} and region:
+            return self._listed(bucket, region)
+        raise translated(error, bucket) from None
+
+    def _listed(self, bucket: str, region: str | None) -> BucketPresence:
+        """Whose is a bucket that is there: ours if ListBuckets shows it."""
+        try:
+            pages = self.client.get_paginator("list_buckets").paginate(Prefix=bucket)
+            ours = any(each["Name"] == bucket for page in pages for each in page.get("Buckets", []))
+        except ClientError as error:
+            if _code(error) not in UNREADABLE | NOT_OFFERED:
+                raise translated(error, bucket) from None
+            return BucketPresence("unknown", region, _code(error))
+        return BucketPresence("ours" if ours else "somebody_else", region)
+
+    def _creation(self, bucket: str) -> Any:
+        arguments: dict[str, Any] = {"Bucket": bucket}
+        if self.session.region != "us-east-1":
+            arguments["CreateBucketConfiguration"] = {"LocationConstraint": self.session.region}
+        if self.session.settings.bucket_namespace == "account-regional":
+            arguments["BucketNamespace"] = "account-regional"
+        return arguments
+
+    def _check_ours(self, bucket: str, error: ClientError) -> None:
+        code = _code(error)
+        if code == "BucketAlreadyOwnedByYou":
+            return
+        if code == "BucketAlreadyExists":
+            # Some endpoints say so of one's own bucket too.
+            if self._listed(bucket, None).whose == "ours":
+                return
+            raise foreign(bucket)
+        raise translated(error, bucket) from None
+
+    def _is_not_offered(self, bucket: str, setting: str, code: str) -> bool:
+        if code in NOT_OFFERED:
+            return True
+        if code in {"AccessDenied", "NoSuchBucket"}:
+            return False
+        try:
+            return self.read_setting(bucket, setting).state == "not_offered"
+        except RehouseError:
+            return False
+
+    def _patiently(self, operation: str, arguments: Mapping[str, Any]) -> Any:
+        """Send the request; once more, after a while, where the answer only means that the bucket is too new or busy."""
+        call = getattr(self.client, operation)
+        passing = NEW_BUCKET_CODES if arguments["Bucket"] in self._new else {"OperationAborted"}
+        for delay_seconds in NEW_BUCKET_DELAYS_SECONDS:
+            try:
+                return call(**arguments)
+            except ClientError as error:
+                if _code(error) not in passing:
+                    raise
+                self._sleep(delay_seconds)
+        return call(**arguments)
+
+    def _counted_client(self) -> S3Client:
+        client = self.session.client("s3")
+        client.meta.events.register("before-send.s3", self._count)
+        return client
+
+    def _count(self, event_name: str, **_: object) -> None:
+        with self._counting:
+            self.requests[event_name.rpartition(".")[2]] += 1
+
+
+def foreign(bucket: str) -> StorageRefused:
+    """Return the refusal of a bucket that another account owns."""
+    return refused(
+        "BucketAlreadyExists", "it belongs to another AWS account and is not touched", f"the bucket {bucket}"
+    )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _is_unreachable(error: RehouseError) -> bool:
+    return getattr(error, "code", "") in {"Unreachable", "CertificateError", "ConnectionLost", "NoCredentialsError"}
