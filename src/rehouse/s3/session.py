@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.httpsession import get_cert_path
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
@@ -67,6 +68,11 @@ class Session:
             s3={"addressing_style": "path" if self.endpoint_url else "virtual"},
         )
         return self._boto.client(service, endpoint_url=self.endpoint_url, config=config)  # type: ignore[call-overload]
+
+    def ca_bundle(self) -> str:
+        """Return the file of trusted certificates: AWS_CA_BUNDLE or the profile's `ca_bundle`, else botocore's own."""
+        configured = self._boto._session.get_config_variable("ca_bundle")
+        return str(configured or get_cert_path(True))
 
     def credentials(self) -> Credentials:
         """Return the credentials as they are now; raise StorageRefused if the chain finds none."""

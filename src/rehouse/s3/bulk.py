@@ -1,0 +1,284 @@
+"""The bulk plane: thousands of small signed requests a second (copy, head, list), from tasks to outcomes.
+
+One plane serves several threads: each running generator has its own transfers, all share the limiter, the credentials
+and what was learnt about the endpoint. An object that fails is data; a run that cannot go on raises, after everything
+in flight has come home. The bytes of objects never pass through here.
+"""
+
+from __future__ import annotations
+
+import os
+import random as chance
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NoReturn, TypeVar
+
+from rehouse.core.errors import Interrupted
+from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
+from rehouse.s3 import listing
+from rehouse.s3.faults import refused, unavailable
+from rehouse.s3.identity import Identity
+from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head
+from rehouse.s3.requests import (
+    Address,
+    Request,
+    copy_headers,
+    copy_seconds,
+    key_path,
+    list_query,
+    object_name,
+    version_query,
+)
+from rehouse.s3.sending import Answer, Conditions, Sender
+from rehouse.s3.session import Session
+from rehouse.s3.throttle import Throttle
+from rehouse.s3.transfers import Transfers
+
+T = TypeVar("T")
+
+_INHERITED: list[list[Transfers]] = []
+"""A parent's transfers, kept after a fork: to close them here would end the parent's connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a HEAD says: the object, or the fault, or neither: the object is missing. `checksums` by lower-case algorithm."""
+
+    ref: ObjectRef
+    object: ListedObject | None = None
+    fault: Fault | None = None
+    version: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+
+
+class BulkPlane:
+    """Copies, HEADs and listings. `owner`, a 12-digit account, must own every bucket that is touched.
+
+    `requests` counts what was sent by kind (copy, head, list, location), attempts included. `target_condition_offered` is
+    None until known, False once the endpoint answered that it has no condition on a copy's target.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        max_in_flight: int,
+        max_rate: float | None,
+        owner: str | None = None,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        self.target_condition_offered: bool | None = None
+        self._session = session
+        self._ceiling = max_in_flight
+        self._owner = owner
+        self._address = Address(session.endpoint_url, session.region)
+        self._throttle = Throttle(max_rate, time.monotonic)
+        self._shared = Conditions(Identity(session, clock), self._throttle, session.region, random)
+        self._lock = threading.Lock()
+        self._idle: list[Transfers] = []
+        self._process = os.getpid()
+
+    @property
+    def requests(self) -> Counter[str]:
+        """The requests sent so far, by kind."""
+        return self._throttle.sent
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._shared.interrupted
+
+    def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
+        """Yield what became of each task, in any order, while the tasks are still being read.
+
+        Raises StorageRefused or StorageUnavailable when the run cannot go on. An interruption ends it early: tasks
+        without an outcome were not begun or not answered.
+        """
+        unsendable: deque[CopyOutcome] = deque()
+        with self._transfers() as transfers:
+            sender = Sender(self._shared, transfers, self._ceiling, self._without_condition)
+            for answer in sender.run(self._copy_requests(tasks, unsendable)):
+                while unsendable:
+                    yield unsendable.popleft()
+                yield self._outcome(answer)
+        yield from unsendable
+
+    def head(self, refs: Iterable[ObjectRef], *, with_checksums: bool = False) -> Iterator[Head]:
+        """Yield a Head for each reference, in any order. Raises as `copy` does, and Interrupted rather than end early.
+
+        S3 tells the reason of a failed HEAD to nobody: at the first 400, 403 or 404 in a bucket the bucket itself is asked,
+        so that a missing bucket or wrong credentials never look like missing objects.
+        """
+        asked: set[str] = set()
+        unsendable: deque[Head] = deque()
+        with self._transfers() as transfers:
+            sender = Sender[Found](self._shared, transfers, self._ceiling)
+            for answer in sender.run(self._head_requests(refs, with_checksums, unsendable)):
+                ref = answer.request.context
+                assert isinstance(ref, ObjectRef)
+                if answer.fault is not None and ref.bucket not in asked:
+                    self._ask(ref.bucket)
+                    asked.add(ref.bucket)
+                yield _head(ref, answer)
+        yield from unsendable
+        self._stop_if_interrupted()
+
+    def list(
+        self, bucket: str, *, prefix: str = "", after: str = "", through: str | None = None
+    ) -> Iterator[Sequence[ListedObject]]:
+        """Yield pages of at most 1,000 objects, keys above `after` and up to `through`, in the order of UTF-8 bytes.
+
+        The next page is fetched while the caller works on this one. Raises StorageRefused, StorageUnavailable, or
+        Interrupted: a listing is whole or it raises.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="list") as ahead:
+            page = self._page(bucket, prefix, after, None)
+            last = after
+            while True:
+                last = _checked(page, prefix, last, f"s3://{bucket}/{prefix}")
+                ends = page.token is None or _is_past(page.objects, through)
+                following = None if ends else ahead.submit(self._page, bucket, prefix, "", page.token)
+                yield page.objects if through is None else [found for found in page.objects if found.key <= through]
+                if following is None:
+                    return
+                page = following.result()
+
+    def interrupt(self) -> None:
+        """Take no new work; safe in a signal handler. What is in flight comes home, then the generators end."""
+        self._shared.interrupted = True
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a BulkPlane belongs to its process: make one in each")
+
+    def _copy_requests(self, tasks: Iterable[CopyTask], unsendable: deque[CopyOutcome]) -> Iterator[Request[Copied]]:
+        for task in tasks:
+            try:
+                yield self._copy_request(task, guarded=self.target_condition_offered is not False)
+            except ValueError as error:
+                unsendable.append(CopyOutcome(task, fault=Fault("InvalidRequest", str(error)), attempts=0))
+
+    def _copy_request(self, task: CopyTask, *, guarded: bool) -> Request[Copied]:
+        place = self._address(task.target.bucket)
+        headers = copy_headers(task, self._owner, guarded=guarded)
+        path = place.path + key_path(task.target.key)
+        subject = f"copying {object_name(task.source)} to {object_name(task.target)}"
+        return Request("copy", "PUT", place, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
+
+    def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
+        if fault.code != "NotImplemented" or not ("if-none-match" in request.headers or "if-match" in request.headers):
+            return None
+        self.target_condition_offered = False
+        assert isinstance(request.context, CopyTask)
+        replacement = self._copy_request(request.context, guarded=False)
+        replacement.attempts = request.attempts
+        return replacement
+
+    def _outcome(self, answer: Answer[Copied]) -> CopyOutcome:
+        task, attempts = answer.request.context, answer.request.attempts
+        assert isinstance(task, CopyTask)
+        if answer.value is None:
+            return CopyOutcome(task, fault=answer.fault, attempts=attempts)
+        copied = answer.value
+        return CopyOutcome(task, copied.etag, copied.version, copied.checksum, None, attempts)
+
+    def _head_requests(
+        self, refs: Iterable[ObjectRef], with_checksums: bool, unsendable: deque[Head]
+    ) -> Iterator[Request[Found]]:
+        headers = self._owner_header() | ({"x-amz-checksum-mode": "ENABLED"} if with_checksums else {})
+        for ref in refs:
+            try:
+                place = self._address(ref.bucket)
+                path, query = place.path + key_path(ref.key), version_query(ref)
+            except ValueError as error:
+                unsendable.append(Head(ref, fault=Fault("InvalidRequest", str(error))))
+                continue
+            subject, read = object_name(ref), partial(read_head, ref.key)
+            yield Request("head", "HEAD", place, path, query, headers, subject, read, ref)
+
+    def _ask(self, bucket: str) -> None:
+        """Raise if the bucket is missing or elsewhere, or if the credentials are wrong; a denied right is none of these."""
+        self._one("location", bucket, "location=", lambda reply: reply)
+
+    def _page(self, bucket: str, prefix: str, after: str, token: str | None) -> listing.Page:
+        answer = self._one("list", bucket, list_query(prefix, after, token), _read_page)
+        if answer.fault is not None:
+            error = unavailable if answer.fault.code in {"IncompleteReply", "ConnectionLost"} else refused
+            raise error(answer.fault.code, answer.fault.message, f"listing s3://{bucket}/{prefix}")
+        if answer.value is None:
+            raise unavailable("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
+        return answer.value
+
+    def _one(self, kind: str, bucket: str, query: str, read: Callable[[Reply], T | None]) -> Answer[T]:
+        place = self._address(bucket)
+        request = Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read)
+        with self._transfers() as transfers:
+            answer = next(Sender[T](self._shared, transfers, 1).run([request]), None)
+        self._stop_if_interrupted()
+        if answer is None:
+            raise Interrupted(f"s3://{bucket}", hint="run the same command again")
+        return answer
+
+    def _owner_header(self) -> dict[str, str]:
+        return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}
+
+    def _stop_if_interrupted(self) -> None:
+        if self._shared.interrupted:
+            raise Interrupted("interrupted while looking at objects", hint="run the same command again: it goes on")
+
+    @contextmanager
+    def _transfers(self) -> Iterator[Transfers]:
+        """Lend transfers of this process; they go back only if nothing was left in flight."""
+        with self._lock:
+            if self._process != os.getpid():
+                _INHERITED.append(self._idle)
+                self._idle, self._process = [], os.getpid()
+            transfers = self._idle.pop() if self._idle else None
+        transfers = transfers or Transfers(self._ceiling, self._session.ca_bundle())
+        try:
+            yield transfers
+        finally:
+            if transfers.in_flight:
+                transfers.close()
+            else:
+                with self._lock:
+                    self._idle.append(transfers)
+
+
+def _read_page(reply: Reply) -> listing.Page | None:
+    try:
+        return listing.parse(reply.body)
+    except ValueError:
+        return None
+
+
+def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
+    """Return the page's last key; raise if the page is not what was asked for: what is merged with it would be wrong."""
+    if not page.objects:
+        return last
+    if page.objects[0].key <= last or not all(found.key.startswith(prefix) for found in page.objects):
+        raise refused("MalformedListing", "the endpoint lists keys that were not asked for", subject)
+    return page.objects[-1].key
+
+
+def _is_past(objects: Sequence[ListedObject], through: str | None) -> bool:
+    return through is not None and bool(objects) and objects[-1].key >= through
+
+
+def _head(ref: ObjectRef, answer: Answer[Found]) -> Head:
+    if answer.value is not None:
+        return Head(ref, answer.value.object, None, answer.value.version, answer.value.checksums)
+    missing = answer.fault is not None and answer.fault.code in {"NotFound", "NoSuchKey", "NoSuchVersion"}
+    return Head(ref, fault=None if missing else answer.fault)

@@ -1,0 +1,163 @@
+"""The one table from S3's codes, HTTP statuses and curl's numbers to what happens next; and to errors with a hint.
+
+An object that fails is data (`Fault`); a run that cannot go on is a `StorageRefused` or, if S3 only kept failing, a
+`StorageUnavailable`. Messages carry S3's own sentence and never a header, a signature or a secret.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, cast
+
+import botocore.exceptions
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    ParamValidationError,
+    SSLError,
+)
+
+from rehouse.core.errors import RehouseError, StorageRefused, StorageUnavailable
+
+SHOWN_CHARACTERS = 300
+
+
+class Verdict(enum.Enum):
+    """What to do with a failed request."""
+
+    RETRY = "again, after a back-off"
+    REFRESH = "fetch credentials and look at the clock, then once more"
+    FINAL = "a fact about this object"
+    REFUSE = "the run cannot go on"
+
+
+CODES = {
+    **dict.fromkeys(
+        ("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "ThrottlingException",
+         "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded", "OperationAborted",
+         "ConditionalRequestConflict", "IncompleteReply"),
+        Verdict.RETRY,
+    ),
+    **dict.fromkeys(("ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired", "RequestExpired"), Verdict.REFRESH),
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "InvalidSecurity",
+         "NotSignedUp", "AccountProblem", "AllAccessDisabled", "NoSuchBucket", "PermanentRedirect", "TemporaryRedirect",
+         "Redirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "CertificateError"),
+        Verdict.REFUSE,
+    ),
+}  # fmt: skip
+
+STATUSES = {
+    **dict.fromkeys((408, 409, 429, 500, 502, 503, 504), Verdict.RETRY),
+    **dict.fromkeys((301, 302, 303, 307, 308, 401), Verdict.REFUSE),
+}
+
+CURL_RETRIED = {6, 7, 16, 18, 28, 35, 52, 55, 56, 92}
+CURL_UNREACHABLE = {1, 3, 5, 6, 7}
+CURL_CERTIFICATE = {51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91}
+
+_CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
+_REGION = "set AWS_REGION to the bucket's region (`aws s3api get-bucket-location` tells it)"
+_RENEW = "renew the credentials (`aws sso login`, or a new session token)"
+_ACCOUNT = "AWS has restricted this account: see its console or support"
+HINTS = {
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "InvalidClientTokenId": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "InvalidSecurity": _CREDENTIALS,
+    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY does not belong to this access key, or a proxy changes requests",
+    "ExpiredToken": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "RequestExpired": _RENEW,
+    "RequestTimeTooSkewed": "set this machine's clock: S3 accepts 15 minutes of difference",
+    "NoSuchBucket": "check the bucket's name, and that AWS_ENDPOINT_URL_S3 is the endpoint meant",
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "Redirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "AccessDenied": "`rehouse iam-policy` prints the rights that are needed, `rehouse doctor` tests them",
+    "Unreachable": "check AWS_ENDPOINT_URL_S3, the region and the network",
+    "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",
+    "BucketAlreadyExists": "another account has a bucket of this name; the next try takes another suffix",
+    "TooManyBuckets": "ask AWS for a higher bucket quota (Service Quotas)",
+    "NotSignedUp": _ACCOUNT,
+    "AccountProblem": _ACCOUNT,
+    "AllAccessDisabled": _ACCOUNT,
+}
+_ANY = "`rehouse doctor` looks at credentials, rights and the endpoint"
+
+
+def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
+    """Return what to do. The code decides, then curl's number (0: the transfer was complete), then the HTTP status."""
+    if code in CODES:
+        return CODES[code]
+    if errno in CURL_RETRIED:
+        return Verdict.RETRY
+    if errno:
+        return Verdict.REFUSE if errno in CURL_UNREACHABLE else Verdict.FINAL
+    return STATUSES.get(status, Verdict.FINAL)
+
+
+def transport_code(errno: int) -> str:
+    """Return our code for a transfer that curl could not finish."""
+    if errno in CURL_CERTIFICATE:
+        return "CertificateError"
+    return "Unreachable" if errno in CURL_UNREACHABLE else "ConnectionLost"
+
+
+def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
+    """Return the error of a run that cannot go on. `region`: the one that S3 named as the right one."""
+    hint = f"the bucket is in {shown(region)}: set AWS_REGION={shown(region)}" if region else HINTS.get(code, _ANY)
+    return StorageRefused(f"{shown(subject)}: {code}: {shown(message)}", hint=hint, code=code)
+
+
+def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
+    """Return the error of an endpoint that kept failing after every retry."""
+    return StorageUnavailable(
+        f"{shown(subject)}: {code}: {shown(message)}",
+        hint="S3 kept failing; run the same command again later",
+        code=code,
+    )
+
+
+def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
+    """Return our error for one of boto3's: StorageUnavailable where trying again may help, else StorageRefused."""
+    if isinstance(error, ClientError):
+        return _of_reply(error, subject)
+    message = str(error)
+    if isinstance(error, SSLError):
+        return refused("CertificateError", message, subject)
+    if isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError)):
+        lost = type(error).__name__ in {
+            "ReadTimeoutError",
+            "ConnectionClosedError",
+            "ResponseStreamingError",
+            "IncompleteReadError",
+        }
+        return unavailable("ConnectionLost", message, subject) if lost else refused("Unreachable", message, subject)
+    if isinstance(error, ParamValidationError):
+        return refused("InvalidRequest", message, subject)
+    return StorageRefused(f"{shown(subject)}: {shown(message)}", hint=_CREDENTIALS, code=type(error).__name__)
+
+
+def shown(text: str) -> str:
+    """Return the text fit for one line of a terminal or a log: control characters escaped, at most 300 characters."""
+    line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+
+
+_HEAD_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
+
+
+def _of_reply(error: ClientError, subject: str) -> RehouseError:
+    reply = cast("dict[str, Any]", error.response)
+    found = reply.get("Error", {})
+    metadata = reply.get("ResponseMetadata", {})
+    code = _HEAD_CODES.get(str(found.get("Code")), str(found.get("Code") or "Unknown"))
+    message = str(found.get("Message") or code)
+    if verdict(code, int(metadata.get("HTTPStatusCode") or 0)) is Verdict.RETRY:
+        return unavailable(code, message, subject)
+    region = found.get("Region") or metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+    return refused(code, message, subject, region=region if CODES.get(code) is Verdict.REFUSE else None)

@@ -1,0 +1,151 @@
+"""What S3 answered, read strictly: a reply that is not whole is no reply (the readers return None and it is asked again)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+from rehouse.core.model import Fault, ListedObject
+from rehouse.s3.faults import shown, transport_code
+
+_COPIED = re.compile(
+    rb"<CopyObjectResult[\s>].*?<ETag>\s*(?:&quot;|&#34;|\")?([^<>&\"\s]+)(?:&quot;|&#34;|\")?\s*</ETag>"
+    rb".*</CopyObjectResult>\s*\Z",
+    re.DOTALL,
+)
+_CHECKSUM = re.compile(rb"<ChecksumCRC64NVME>([A-Za-z0-9+/=]+)</ChecksumCRC64NVME>")
+_VERSION = re.compile(rb"(?:^|\n)x-amz-version-id:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_ELEMENT = {
+    name: re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "RequestId", "Region", "Condition")
+}
+_ENTITIES = (
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", '"'),
+    ("&#34;", '"'),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+    ("&amp;", "&"),
+)
+_STATUS_CODES = {304: "NotModified", 400: "BadRequest", 403: "AccessDenied", 404: "NotFound", 412: "PreconditionFailed",
+                 501: "NotImplemented", 503: "ServiceUnavailable"}  # fmt: skip
+CHECKSUM_PREFIX = "x-amz-checksum-"
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """One reply: curl's number (0: the transfer was complete) and message, the status, raw header lines, the body."""
+
+    errno: int
+    error: str
+    status: int
+    lines: list[bytes]
+    body: bytes
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of the last response, lower-case names."""
+        found: dict[str, str] = {}
+        for line in self.lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if name.startswith("HTTP/"):
+                found.clear()
+            elif colon:
+                found[name.lower()] = value.strip()
+        return found
+
+    def fault(self) -> Fault:
+        """Return why this is no success: S3's own code where it gave one."""
+        if self.errno:
+            return Fault(transport_code(self.errno), shown(f"{self.error} (curl {self.errno})"))
+        text = self.body[:65536].decode("utf-8", "replace")
+        request_id = element(text, "RequestId") or self.headers().get("x-amz-request-id")
+        code = element(text, "Code") if "<Error" in text else None
+        if code is None:
+            code = "IncompleteReply" if 200 <= self.status < 300 else _status_code(self.status)
+        message = element(text, "Message") or f"HTTP status {self.status}"
+        condition = element(text, "Condition")
+        return Fault(shown(code), shown(f"{message} ({condition})" if condition else message), request_id)
+
+    def region(self) -> str | None:
+        """Return the region that a redirect names as the right one."""
+        text = self.body[:65536].decode("utf-8", "replace")
+        return self.headers().get("x-amz-bucket-region") or element(text, "Region")
+
+    def retry_after(self) -> float | None:
+        """Return the seconds that Retry-After asks for; a date in it is ignored."""
+        value = self.headers().get("retry-after", "")
+        return float(value) if value.isdecimal() else None
+
+
+class Copied(NamedTuple):
+    """A finished copy: the target's ETag, version, and CRC64NVME where told."""
+
+    etag: str
+    version: str | None
+    checksum: str | None
+
+
+class Found(NamedTuple):
+    """What a HEAD found."""
+
+    object: ListedObject
+    version: str | None
+    checksums: dict[str, str]
+
+
+def read_copy(reply: Reply) -> Copied | None:
+    """Return what the copy made, or None: 200 alone proves nothing, an error may be in the body."""
+    match = _COPIED.search(reply.body)
+    if match is None:
+        return None
+    checksum = _CHECKSUM.search(reply.body)
+    version = _VERSION.search(b"".join(reply.lines))
+    return Copied(
+        match[1].decode("latin-1"),
+        version[1].decode("latin-1").strip() if version else None,
+        checksum[1].decode("latin-1") if checksum else None,
+    )
+
+
+def read_head(key: str, reply: Reply) -> Found | None:
+    """Return the object as its headers tell it, or None if one that must be there is not."""
+    headers = reply.headers()
+    etag, size, modified = headers.get("etag"), headers.get("content-length", ""), headers.get("last-modified", "")
+    if not etag or not size.isdecimal() or not modified:
+        return None
+    try:
+        modified_at = parsedate_to_datetime(modified).astimezone(UTC)
+    except ValueError:
+        return None
+    storage_class = headers.get("x-amz-storage-class", "STANDARD")
+    listed = ListedObject(key, etag.strip('"'), int(size), storage_class, modified_at)
+    checksums = {
+        name.removeprefix(CHECKSUM_PREFIX): value for name, value in headers.items() if name.startswith(CHECKSUM_PREFIX)
+    }
+    return Found(listed, headers.get("x-amz-version-id"), checksums)
+
+
+def element(text: str, name: str) -> str | None:
+    """Return the text of an element of an error document, or None. `name` is one of those known here."""
+    match = _ELEMENT[name].search(text)
+    if match is None or not match[1]:
+        return None
+    value = match[1]
+    for entity, character in _ENTITIES:
+        value = value.replace(entity, character)
+    return value
+
+
+def server_time(headers: dict[str, str]) -> datetime | None:
+    """Return what the server's clock says, or None."""
+    try:
+        return parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+
+
+def _status_code(status: int) -> str:
+    return "Redirect" if 300 <= status < 304 or status in {307, 308} else _STATUS_CODES.get(status, f"HTTP{status}")

@@ -1,0 +1,146 @@
+"""What the bulk plane asks of S3, as data: where a bucket is addressed, and the copy, HEAD and list requests.
+
+Building is pure. An empty key would address the bucket itself and a bucket name with a slash another bucket: both are
+refused with ValueError, which the callers turn into a fault of that object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.s3.replies import Reply
+from rehouse.s3.signing import UNSENDABLE, query_string, quoted_key
+
+T = TypeVar("T")
+
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+SECONDS = 60
+BYTES_A_SECOND = 20_000_000  # a pessimistic server-side copy: 5 GiB get 5 minutes
+PAGE = 1000
+
+
+class Place(NamedTuple):
+    """Where requests for a bucket go: `origin` is scheme and host, `path` the encoded beginning of every path."""
+
+    origin: str
+    host: str
+    path: str
+
+
+@dataclass(slots=True, eq=False)
+class Request(Generic[T]):
+    """One request, its state over its attempts included. `read` returns None for a reply that is not complete.
+
+    `subject` names the object or bucket in errors; `context` is the caller's own.
+    """
+
+    kind: str
+    method: str
+    place: Place
+    path: str
+    query: str
+    headers: dict[str, str]
+    subject: str
+    read: Callable[[Reply], T | None]
+    context: object = None
+    seconds: int = SECONDS
+    attempts: int = 0
+    refreshed: bool = False
+
+
+class Address:
+    """Turns a bucket into a Place: path style under an endpoint, AWS's virtual hosts without one."""
+
+    def __init__(self, endpoint_url: str | None, region: str) -> None:
+        self._region = region
+        self._endpoint = urlsplit(endpoint_url.rstrip("/")) if endpoint_url else None
+        self._places: dict[str, Place] = {}
+
+    def __call__(self, bucket: str) -> Place:
+        """Return where the bucket is; raise ValueError if that can be no bucket's name."""
+        place = self._places.get(bucket)
+        if place is None:
+            if not BUCKET.fullmatch(bucket):
+                raise ValueError(f"no bucket can be called {bucket!r}")
+            place = self._places[bucket] = self._place(bucket)
+        return place
+
+    def _place(self, bucket: str) -> Place:
+        if self._endpoint is not None:
+            host = _host(self._endpoint.scheme, self._endpoint.netloc)
+            return Place(f"{self._endpoint.scheme}://{host}", host, f"{self._endpoint.path}/{bucket}/")
+        service = f"s3.{self._region}.amazonaws.com" + (".cn" if self._region.startswith("cn-") else "")
+        if "." in bucket:  # a certificate for *.s3.… does not cover a name with dots
+            return Place(f"https://{service}", service, f"/{bucket}/")
+        return Place(f"https://{bucket}.{service}", f"{bucket}.{service}", "/")
+
+
+def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[str, str]:
+    """Return the headers of a CopyObject: metadata and tags go along by default. `guarded`: with the target's condition."""
+    headers = {
+        "content-length": "0",
+        "x-amz-copy-source": copy_source(task.source),
+        "x-amz-copy-source-if-match": f'"{task.source_etag}"',
+    }
+    if guarded and task.replaces_etag is None:
+        headers["if-none-match"] = "*"
+    elif guarded:
+        headers["if-match"] = f'"{task.replaces_etag}"'
+    if task.storage_class not in {"", "STANDARD"}:
+        headers["x-amz-storage-class"] = task.storage_class
+    if owner is not None:
+        headers["x-amz-expected-bucket-owner"] = headers["x-amz-source-expected-bucket-owner"] = owner
+    if UNSENDABLE.search("".join(headers.values())):
+        raise ValueError("an ETag or a storage class holds a line break or a zero byte")
+    return headers
+
+
+def copy_source(ref: ObjectRef) -> str:
+    """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if one is meant."""
+    if not BUCKET.fullmatch(ref.bucket):
+        raise ValueError(f"no bucket can be called {ref.bucket!r}")
+    return f"/{ref.bucket}/{key_path(ref.key)}{'?' if ref.version else ''}{version_query(ref)}"
+
+
+def key_path(key: str) -> str:
+    """Return the key encoded for a path; raise ValueError for one that no object can have."""
+    if not key:
+        raise ValueError("an object's key cannot be empty")
+    return quoted_key(key)
+
+
+def version_query(ref: ObjectRef) -> str:
+    """Return the query that names the version, or nothing."""
+    return query_string([("versionId", ref.version)]) if ref.version else ""
+
+
+def list_query(prefix: str, after: str, token: str | None) -> str:
+    """Return the query of one ListObjectsV2 page; keys travel URL-encoded, for XML cannot carry all of them."""
+    parameters = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE))]
+    if prefix:
+        parameters.append(("prefix", prefix))
+    if token is not None:
+        parameters.append(("continuation-token", token))
+    elif after:
+        parameters.append(("start-after", after))
+    return query_string(parameters)
+
+
+def copy_seconds(size: int) -> int:
+    """Return how long a copy of `size` bytes may take."""
+    return SECONDS + size // BYTES_A_SECOND
+
+
+def object_name(ref: ObjectRef) -> str:
+    """Return an object's name for people."""
+    return f"s3://{ref.bucket}/{ref.key}"
+
+
+def _host(scheme: str, netloc: str) -> str:
+    host = netloc.rpartition("@")[2]
+    return host.removesuffix(":443" if scheme == "https" else ":80")

@@ -1,0 +1,194 @@
+"""The policy of the bulk plane: sign, send, judge each reply by `faults.py`, try again or not.
+
+Due retries go first, then the caller's requests, while less is in flight than the ceiling and the limiter allow. What
+stops a run (a refusal, an interruption) lets everything in flight come home before it is raised.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rehouse.core.errors import RehouseError
+from rehouse.core.model import Fault
+from rehouse.core.pacing import delay_seconds
+from rehouse.s3.faults import Verdict, refused, unavailable, verdict
+from rehouse.s3.identity import Identity
+from rehouse.s3.replies import Reply, server_time
+from rehouse.s3.requests import Request
+from rehouse.s3.signing import sign
+from rehouse.s3.throttle import Throttle
+from rehouse.s3.transfers import Transfers
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+ATTEMPTS_TO_REACH = 3
+"""Attempts to reach an endpoint that never answered: a wrong address should be told soon."""
+LONGEST_WAIT_SECONDS = 0.25
+"""An interruption is seen this soon."""
+OVERLOAD = (429, 503)
+
+
+@dataclass(slots=True, eq=False)
+class Answer(Generic[T]):
+    """What became of a request: the value that was read, or the fault."""
+
+    request: Request[T]
+    value: T | None
+    fault: Fault | None
+
+
+class Conditions:
+    """What all senders of a plane share: identity, limiter, chance, and what was learnt about the endpoint."""
+
+    def __init__(self, identity: Identity, throttle: Throttle, region: str, random: Callable[[], float]) -> None:
+        self.identity = identity
+        self.throttle = throttle
+        self.region = region
+        self.random = random
+        self.interrupted = False
+        self.answered = False
+
+
+class Sender(Generic[T]):
+    """One run of requests over one set of transfers."""
+
+    def __init__(
+        self,
+        shared: Conditions,
+        transfers: Transfers,
+        ceiling: int,
+        instead: Callable[[Request[T], Fault], Request[T] | None] | None = None,
+    ) -> None:
+        self._shared = shared
+        self._transfers = transfers
+        self._ceiling = ceiling
+        self._instead = instead
+        self._retries: list[tuple[float, int, Request[T]]] = []
+        self._order = itertools.count()
+        self._stopped: RehouseError | None = None
+
+    def run(self, requests: Iterable[Request[T]]) -> Iterator[Answer[T]]:
+        """Yield an Answer for each request, in any order.
+
+        Raises StorageRefused or StorageUnavailable when nothing more can come of the run, once all that was in flight is
+        home. An interruption ends the generator early in the same way.
+        """
+        source = iter(requests)
+        more = True
+        while True:
+            stopping = self._stopped is not None or self._shared.interrupted
+            if not stopping:
+                more = self._fill(source, more)
+                stopping = self._stopped is not None
+            if not self._transfers.in_flight and (stopping or not (more or self._retries)):
+                break
+            replies = self._transfers.finished(self._patience(more))
+            yield from self._settled(replies)
+        if self._stopped is not None:
+            raise self._stopped
+
+    def _fill(self, source: Iterator[Request[T]], more: bool) -> bool:
+        room = self._ceiling - self._transfers.in_flight
+        if room <= 0 or not (more or self._due()):
+            return more
+        granted = self._shared.throttle.take(room)
+        for left in range(granted, 0, -1):
+            request = heapq.heappop(self._retries)[2] if self._due() else next(source, None) if more else None
+            if request is None:
+                self._shared.throttle.give_back(left)
+                return False
+            self._send(request)
+        return more
+
+    def _due(self) -> bool:
+        return bool(self._retries) and self._retries[0][0] <= time.monotonic()
+
+    def _patience(self, more: bool) -> float:
+        patience = LONGEST_WAIT_SECONDS
+        if self._transfers.in_flight < self._ceiling:
+            if self._retries:
+                patience = min(patience, max(0.0, self._retries[0][0] - time.monotonic()))
+            if more or self._due():
+                patience = min(patience, self._shared.throttle.wait_seconds())
+        return patience
+
+    def _send(self, request: Request[T]) -> None:
+        identity = self._shared.identity
+        try:
+            lines = sign(
+                request.method, request.place.host, request.path, request.query, request.headers,
+                credentials=identity.credentials(), region=self._shared.region, now=identity.now(),
+            )  # fmt: skip
+        except RehouseError as error:
+            self._stopped = self._stopped or error
+            return
+        request.attempts += 1
+        self._shared.throttle.count(request.kind)
+        self._transfers.start(request, lines)
+
+    def _settled(self, replies: list[tuple[Request[Any], Reply]]) -> Iterator[Answer[T]]:
+        good, overloaded, answers = 0, False, []
+        for request, reply in replies:
+            value = request.read(reply) if not reply.errno and 200 <= reply.status < 300 else None
+            if value is not None:
+                good += 1
+                answers.append(Answer(request, value, None))
+            else:
+                overloaded = overloaded or reply.status in OVERLOAD
+                fault = self._judged(request, reply)
+                if fault is not None:
+                    answers.append(Answer(request, None, fault))
+        if good:
+            self._shared.answered = True
+        if replies:
+            self._shared.throttle.learn(good, overloaded=overloaded)
+        yield from answers
+
+    def _judged(self, request: Request[T], reply: Reply) -> Fault | None:
+        """Return the fault if it is final; else see to it that the request is sent again, or that the run stops."""
+        fault = reply.fault()
+        decision = verdict(fault.code, reply.status, reply.errno)
+        self._shared.answered = self._shared.answered or not reply.errno
+        replacement = self._instead(request, fault) if self._instead else None
+        if replacement is not None:
+            self._again(replacement, 0.0)
+            return None
+        if decision is Verdict.REFRESH and not request.refreshed:
+            self._refresh(request, reply)
+            return None
+        if decision is Verdict.RETRY and request.attempts < self._most_attempts(fault):
+            self._again(request, delay_seconds(request.attempts, self._shared.random(), reply.retry_after()))
+            return None
+        return self._ended(request, reply, fault, decision)
+
+    def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Fault | None:
+        if decision is Verdict.RETRY and fault.code == "Unreachable":
+            error = unavailable if self._shared.answered else refused
+            self._stopped = self._stopped or error(fault.code, fault.message, request.place.origin)
+        elif decision in {Verdict.REFUSE, Verdict.REFRESH}:
+            stop = refused(fault.code, fault.message, request.subject, region=reply.region())
+            self._stopped = self._stopped or stop
+        else:
+            return fault
+        return None
+
+    def _refresh(self, request: Request[T], reply: Reply) -> None:
+        request.refreshed = True
+        self._shared.identity.learn(server_time(reply.headers()))
+        try:
+            self._shared.identity.renewed()
+        except RehouseError as error:
+            self._stopped = self._stopped or error
+        self._again(request, 0.0)
+
+    def _again(self, request: Request[T], seconds: float) -> None:
+        heapq.heappush(self._retries, (time.monotonic() + seconds, next(self._order), request))
+
+    def _most_attempts(self, fault: Fault) -> int:
+        return ATTEMPTS_TO_REACH if fault.code == "Unreachable" and not self._shared.answered else ATTEMPTS

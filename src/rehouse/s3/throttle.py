@@ -1,0 +1,49 @@
+"""The one limiter of a plane, shared by all its threads: core.pacing with a lock and a clock around it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from rehouse.core import pacing
+
+
+class Throttle:
+    """How many requests may start now, and how many were sent, by kind."""
+
+    def __init__(self, max_rate: float | None, clock: Callable[[], float]) -> None:
+        self.sent: Counter[str] = Counter()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pace = pacing.started(clock(), max_rate)
+
+    def take(self, wanted: int) -> int:
+        """Return how many of `wanted` requests may start at once; they count as started."""
+        with self._lock:
+            pace = pacing.filled(self._pace, self._clock())
+            granted = min(wanted, pacing.allowed(pace))
+            self._pace = pacing.spent(pace, granted)
+            return granted
+
+    def give_back(self, requests: int) -> None:
+        """Return requests that were granted and not sent."""
+        with self._lock:
+            self._pace = pacing.spent(self._pace, -requests)
+
+    def count(self, kind: str) -> None:
+        """Note that a request was sent."""
+        with self._lock:
+            self.sent[kind] += 1
+
+    def wait_seconds(self) -> float:
+        """Return how long until one more request may start."""
+        with self._lock:
+            return pacing.wait_seconds(self._pace)
+
+    def learn(self, good: int, *, overloaded: bool) -> None:
+        """Take in what a round of replies says about the rate."""
+        with self._lock:
+            self._pace = pacing.answered(self._pace, good)
+            if overloaded:
+                self._pace = pacing.slowed(self._pace, self._clock())

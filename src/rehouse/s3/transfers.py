@@ -1,0 +1,175 @@
+"""libcurl's multi interface as three verbs: start a request, collect what has finished, close. No policy lives here.
+
+Sockets are watched by epoll (poll where there is none) and driven by socket_action: `select` spins above descriptor
+1,024. Nothing is followed, nothing is normalised, no proxy is taken from the environment. Handles belong to one
+process and one thread at a time; `bulk.py` sees to both.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any
+
+import pycurl
+
+from rehouse.s3.replies import Reply
+from rehouse.s3.requests import Request
+
+LARGEST_REPLY_BYTES = 64 * 1024**2
+SPARE_CONNECTIONS = 8
+_POLL_IN, _POLL_OUT = 1, 4  # the same numbers for poll and epoll
+_WATCHED = {pycurl.POLL_IN: _POLL_IN, pycurl.POLL_OUT: _POLL_OUT, pycurl.POLL_INOUT: _POLL_IN | _POLL_OUT}
+
+
+class _Handle:
+    """An easy handle kept for one method (methods are sticky), and where its reply goes."""
+
+    __slots__ = ("body", "curl", "lines", "request")
+
+    def __init__(self, method: str, options: list[tuple[int, object]]) -> None:
+        self.curl: Any = pycurl.Curl()
+        self.body: list[bytes] = []
+        self.lines: list[bytes] = []
+        self.request: Request[Any] | None = None
+        for option, value in options:
+            self.curl.setopt(option, value)
+        if method == "HEAD":
+            self.curl.setopt(pycurl.NOBODY, 1)
+        elif method != "GET":
+            self.curl.setopt(pycurl.CUSTOMREQUEST, method)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
+        self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
+        self.curl.handle = self
+
+
+class Transfers:
+    """Requests in flight on one thread. `ca_file` is where the trusted certificates are."""
+
+    def __init__(self, max_in_flight: int, ca_file: str | None) -> None:
+        self.in_flight = 0
+        self._options = _options(ca_file)
+        self._idle: dict[str, list[_Handle]] = {}
+        self._running: set[_Handle] = set()
+        self._watched: dict[int, int] = {}
+        self._due: float | None = None
+        self._poll: Any = select.epoll() if hasattr(select, "epoll") else select.poll()
+        self._poll_unit = 1.0 if hasattr(select, "epoll") else 1000.0
+        self._multi: Any = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_PIPELINING, 0)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight + SPARE_CONNECTIONS)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+
+    def start(self, request: Request[Any], lines: list[str]) -> None:
+        """Put a request on its way; `lines` are its signed headers."""
+        idle = self._idle.setdefault(request.method, [])
+        handle = idle.pop() if idle else _Handle(request.method, self._options)
+        query = "?" + request.query if request.query else ""
+        curl = handle.curl
+        curl.setopt(pycurl.URL, f"{request.place.origin}{request.path}{query}")
+        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.TIMEOUT, request.seconds)
+        curl.setopt(pycurl.LOW_SPEED_TIME, request.seconds)
+        handle.request = request
+        self._multi.add_handle(curl)
+        self._running.add(handle)
+        self.in_flight += 1
+
+    def finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
+        """Return what has finished, waiting at most `timeout` seconds for something to happen."""
+        now = time.monotonic()
+        if self._due is not None:
+            timeout = min(timeout, max(0.0, self._due - now))
+        events = self._poll.poll(timeout * self._poll_unit)
+        for descriptor, mask in events:
+            self._multi.socket_action(descriptor, _action(mask))
+        if self._due is not None and (not events or time.monotonic() >= self._due):
+            self._due = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        return self._collected()
+
+    def close(self) -> None:
+        """Drop what is in flight and close every connection."""
+        for handle in self._running:
+            self._multi.remove_handle(handle.curl)
+            handle.curl.close()
+        self._running.clear()
+        self.in_flight = 0
+        for handles in self._idle.values():
+            for handle in handles:
+                handle.curl.close()
+        self._idle.clear()
+        self._multi.close()
+        if hasattr(self._poll, "close"):
+            self._poll.close()
+
+    def _collected(self) -> list[tuple[Request[Any], Reply]]:
+        found = []
+        queued = 1
+        while queued:
+            queued, good, bad = self._multi.info_read()
+            found += [self._reply(curl, 0, "") for curl in good]
+            found += [self._reply(curl, errno, message) for curl, errno, message in bad]
+        return found
+
+    def _reply(self, curl: Any, errno: int, message: str) -> tuple[Request[Any], Reply]:
+        handle: _Handle = curl.handle
+        self._multi.remove_handle(curl)
+        self._running.discard(handle)
+        self.in_flight -= 1
+        request = handle.request
+        assert request is not None
+        reply = Reply(errno, message, curl.getinfo(pycurl.RESPONSE_CODE), handle.lines.copy(), b"".join(handle.body))
+        handle.lines.clear()
+        handle.body.clear()
+        handle.request = None
+        self._idle[request.method].append(handle)
+        return request, reply
+
+    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            if self._watched.pop(descriptor, None) is not None:
+                self._poll.unregister(descriptor)
+            return
+        mask = _WATCHED.get(what, 0)
+        if descriptor in self._watched:
+            self._poll.modify(descriptor, mask)
+        else:
+            self._poll.register(descriptor, mask)
+        self._watched[descriptor] = mask
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _action(mask: int) -> int:
+    action = 0
+    if mask & _POLL_IN:
+        action |= pycurl.CSELECT_IN
+    if mask & _POLL_OUT:
+        action |= pycurl.CSELECT_OUT
+    if mask & ~(_POLL_IN | _POLL_OUT):
+        action |= pycurl.CSELECT_ERR
+    return action
+
+
+def _options(ca_file: str | None) -> list[tuple[int, object]]:
+    options: list[tuple[int, object]] = [
+        (pycurl.NOSIGNAL, 1),
+        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+        (pycurl.PATH_AS_IS, 1),
+        (pycurl.FOLLOWLOCATION, 0),
+        (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+        (pycurl.PROXY, ""),
+        (pycurl.TCP_NODELAY, 1),
+        (pycurl.TCP_KEEPALIVE, 1),
+        (pycurl.TCP_KEEPIDLE, 30),
+        (pycurl.CONNECTTIMEOUT, 10),
+        (pycurl.LOW_SPEED_LIMIT, 1),
+        (pycurl.MAXAGE_CONN, 110),
+        (pycurl.MAXFILESIZE, LARGEST_REPLY_BYTES),
+        (pycurl.SSL_VERIFYPEER, 1),
+        (pycurl.SSL_VERIFYHOST, 2),
+    ]
+    return options if ca_file is None else [*options, (pycurl.CAINFO, ca_file)]
