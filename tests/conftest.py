@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ import psycopg
 import pytest
 
 from rehouse.config import Settings
-from rehouse.sandbox.postgres import PostgresServer, private_folder
+from rehouse.sandbox.account import private_folder
+from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.schema import create_application, create_older_tool
 from rehouse.sandbox.storage_server import S3Server
 
@@ -29,11 +31,9 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
     """A folder below the system's temporary one: pytest's own are closed to the account that PostgreSQL runs as."""
-    parent = Path(tempfile.mkdtemp(prefix="rehouse-tests-"))
-    if os.geteuid() == 0:
-        parent.chmod(0o711)
-    yield private_folder(parent / "servers")
-    shutil.rmtree(parent, ignore_errors=True)
+    folder = private_folder(Path(tempfile.gettempdir()) / f"rehouse-tests-{secrets.token_hex(4)}")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,14 @@ class Account:
         return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
 
 
+def private_folder(folder: Path) -> Path:
+    """Create `folder` for servers and return it: private, but root lets `nobody`'s PostgreSQL pass through (0711)."""
+    folder.mkdir(mode=0o700, parents=True)
+    if os.geteuid() == 0:
+        folder.chmod(0o711)
+    return folder
+
+
 def account_for(folder: Path) -> Account:
     """Return the account that PostgreSQL can use in `folder`; raise Refused if root finds none."""
     if os.geteuid() != 0:

@@ -5,7 +5,6 @@ It gives up durability for speed (fsync off): a power cut may cost the whole dat
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import subprocess
@@ -79,10 +78,11 @@ class PostgresServer:
         create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} " + attributes)
         self.execute(create.format(sql.Identifier(name), sql.Literal(self._password)))
 
-    def create_database(self, name: str, template: str | None = None) -> str:
+    def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> str:
         """Create a database, a copy of `template` if one is named (nobody may be connected to it); return its url."""
         source = sql.SQL("TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
-        self.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), source))
+        parts = sql.SQL("CREATE DATABASE {} OWNER {} {}")
+        self.execute(parts.format(sql.Identifier(name), sql.Identifier(owner), source))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
@@ -134,11 +134,3 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
-
-
-def private_folder(folder: Path) -> Path:
-    """Create `folder` for servers and return it: private, but root lets `nobody`'s PostgreSQL pass through (0711)."""
-    folder.mkdir(mode=0o700, parents=True)
-    if os.geteuid() == 0:
-        folder.chmod(0o711)
-    return folder

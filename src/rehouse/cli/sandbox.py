@@ -1,0 +1,76 @@
+"""`rehouse sandbox`: the embedded servers with the sample data room, until interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+import typer
+
+from rehouse.core.permissions import ROLES, Scope, policy_documents
+from rehouse.sandbox.sample import SHARED_BUCKET
+from rehouse.sandbox.servers import BUCKET_PREFIX, LOG_BUCKET, Sandbox
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+FolderOption = Annotated[Path | None, typer.Option(help="An empty or new folder; else a temporary one.")]
+TenantIdOption = Annotated[Literal["integer", "uuid"], typer.Option(help="The type of tenants.id.")]
+OlderToolOption = Annotated[bool, typer.Option("--older-tool", help="Add what an older migration tool left behind.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the files in place at the end.")]
+PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Else a free one.")]
+
+
+def sandbox(
+    *,
+    folder: FolderOption = None,
+    tenant_id: TenantIdOption = "integer",
+    older_tool: OlderToolOption = False,
+    keep: KeepOption = False,
+    postgres_port: PortOption = None,
+    s3_port: PortOption = None,
+) -> None:
+    """Start a PostgreSQL and an S3 server with a sample data room, and print what points rehouse at them; Ctrl-C ends it."""
+    options = {"folder": folder, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
+    with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool, **options) as servers:
+        typer.echo(servers.exports())
+        typer.echo(_next_steps(servers), err=True)
+        wait()
+
+
+def new_sandbox(**options: object) -> Sandbox:
+    """Return a sandbox whose user `rehouse` has the rights of every role and no others; `options` are Sandbox's own."""
+    scope = Scope(shared_buckets=(SHARED_BUCKET,), bucket_prefix=BUCKET_PREFIX, log_bucket=LOG_BUCKET)
+    return Sandbox(policy_documents(ROLES, scope), **options)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def until_interrupted() -> Iterator[Callable[[], None]]:
+    """Yield a function that waits for SIGINT, SIGTERM or SIGHUP; any of them ends the block, whatever it is doing."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        for each in _ENDING:  # one is enough: what follows is the stopping itself
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, end) for each in _ENDING}
+    try:
+        yield signal.pause
+    except KeyboardInterrupt:
+        pass  # its normal end
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _next_steps(servers: Sandbox) -> str:
+    return f"""
+PostgreSQL and S3 run until you press Ctrl-C. In another shell:
+
+  source {servers.environment_file}
+  rehouse doctor
+  rehouse plan
+  rehouse migrate-all"""

@@ -1,0 +1,156 @@
+"""Both embedded servers with the sample data room, in one folder, and the environment that points rehouse at them.
+
+rehouse itself never gets the S3 server's root rights: it works as the IAM user `rehouse` under the policies given here,
+the application as the user `application`, who may touch objects only (the AWS profile of that name).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rehouse.core.errors import Refused
+from rehouse.sandbox.account import private_folder
+from rehouse.sandbox.laying_out import lay_out
+from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.sample import SHARED_BUCKET, Sample
+from rehouse.sandbox.schema import TenantIdType
+from rehouse.sandbox.storage_server import S3Server
+
+DATABASE = "dataroom"
+DATABASE_USER = "dataroom"
+BUCKET_PREFIX = "dataroom-saas"
+LOG_BUCKET = "dataroom-access-logs"
+CORS_ORIGIN = "https://app.example.com"
+UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+"""Variables that would turn the exported keys into somebody else's."""
+
+_APPLICATION = {
+    "application": {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": [f"arn:aws:s3:::{name}/*" for name in (SHARED_BUCKET, f"{BUCKET_PREFIX}-*")],
+            }
+        ],
+    }
+}
+
+
+class Sandbox:
+    """The servers as a context manager: entering starts and fills them, leaving stops them and removes the files.
+
+    `policies` (name → document) are what the user `rehouse` may do. `folder` None is a fresh temporary folder; `keep`
+    leaves the files in place. `sample` is there after entering.
+    """
+
+    sample: Sample
+
+    def __init__(
+        self,
+        policies: Mapping[str, Mapping[str, Any]],
+        *,
+        folder: Path | None = None,
+        tenant_id: TenantIdType = "integer",
+        older_tool: bool = False,
+        keep: bool = False,
+        postgres_port: int | None = None,
+        s3_port: int | None = None,
+    ) -> None:
+        temporary = Path(tempfile.gettempdir()) / f"rehouse-sandbox-{secrets.token_hex(4)}"
+        self.folder = (folder or temporary).absolute()
+        self.postgres = PostgresServer(self.folder / "postgres", postgres_port)
+        self.s3 = S3Server(self.folder / "storage", s3_port)
+        self._policies = policies
+        self._tenant_id = tenant_id
+        self._older_tool = older_tool
+        self._keep = keep
+        self._keys: dict[str, str] = {}
+        self._leaving = contextlib.ExitStack()
+
+    @property
+    def environment_file(self) -> Path:
+        """The file to `source`: the exports, readable by its owner only."""
+        return self.folder / "environment"
+
+    def __enter__(self) -> Sandbox:
+        with contextlib.ExitStack() as starting:
+            self._prepare_folder(starting)
+            starting.enter_context(self.postgres)
+            starting.enter_context(self.s3)
+            self._fill()
+            _write_private(self.environment_file, self.exports() + "\n")
+            self._leaving = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.close()
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that make rehouse, psql and the AWS command line work on the sandbox; secrets included."""
+        return {
+            "DATABASE_URL": self.postgres.url(DATABASE, DATABASE_USER),
+            **self._keys,
+            "AWS_REGION": self.s3.region,
+            "AWS_DEFAULT_REGION": self.s3.region,
+            "AWS_ENDPOINT_URL": self.s3.endpoint_url,
+            "AWS_ENDPOINT_URL_S3": self.s3.endpoint_url,
+            "AWS_SHARED_CREDENTIALS_FILE": str(self._credentials_file),
+            "AWS_CONFIG_FILE": os.devnull,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "REHOUSE_SHARED_BUCKET": SHARED_BUCKET,
+            "REHOUSE_BUCKET_PREFIX": BUCKET_PREFIX,
+            "REHOUSE_LOG_BUCKET": LOG_BUCKET,
+            "REHOUSE_CORS_ORIGINS": CORS_ORIGIN,
+            "REHOUSE_APPLICATION_PROFILE": "application",
+        }
+
+    def exports(self) -> str:
+        """Return the environment as shell lines: what must not be set, then an `export` for each variable."""
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
+        return "\n".join([f"unset {' '.join(UNSET)}", *lines])
+
+    @property
+    def _credentials_file(self) -> Path:
+        return self.folder / "credentials"
+
+    def _prepare_folder(self, starting: contextlib.ExitStack) -> None:
+        made = not self.folder.exists()
+        if made:
+            private_folder(self.folder)
+        elif not self.folder.is_dir() or any(self.folder.iterdir()):
+            raise Refused(f"{self.folder} is not an empty folder", hint="name another one, or empty it first")
+        if not self._keep:
+            starting.callback(self._remove, everything=made)
+
+    def _fill(self) -> None:
+        self.postgres.role(DATABASE_USER)
+        self.postgres.create_database(DATABASE, owner=DATABASE_USER)
+        url = self.postgres.url(DATABASE, DATABASE_USER)
+        self.sample = lay_out(url, self.s3.root(), tenant_id=self._tenant_id, older_tool=self._older_tool)
+        access_key, secret_key = self.s3.user("rehouse", self._policies)
+        self._keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+        access_key, secret_key = self.s3.user("application", _APPLICATION)
+        profile = f"[application]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
+        _write_private(self._credentials_file, profile)
+
+    def _remove(self, *, everything: bool) -> None:
+        for path in [self.folder] if everything else list(self.folder.iterdir()):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
