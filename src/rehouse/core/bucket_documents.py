@@ -14,6 +14,8 @@ from typing import Any
 Document = Any  # JSON: a setting in the shape of S3's API
 
 METRICS_ID = "EntireBucket"
+LOG_TAGS = {"rehouse": "access-logs"}
+"""A bucket with this tag was made by us for access logs, and nothing else."""
 OURS = "Rehouse"
 """Policy statements of ours have a Sid that begins so."""
 

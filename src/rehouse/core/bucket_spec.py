@@ -108,7 +108,7 @@ def log_bucket_spec(bucket: str, *, sources: str, account: str | None, region: s
         ownership=documents.ownership(),
         policy=documents.log_delivery_policy(bucket, sources=sources, account=account, region=region, tls=tls),
         encryption=documents.default_encryption("AES256"),
-        tags={"rehouse": "access-logs"},
+        tags=documents.LOG_TAGS,
     )
 
 

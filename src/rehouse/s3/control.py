@@ -32,6 +32,7 @@ NEW_BUCKET_CODES = frozenset({"NoSuchBucket", "OperationAborted", "404"})
 """What a bucket may answer right after its creation: the same request again, in order."""
 
 NEW_BUCKET_DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+TAGS_NOT_OFFERED = NOT_OFFERED | {"MalformedXML", "InvalidRequest", "InvalidArgument"}
 CREDENTIAL_CODES = frozenset(
     {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAccessKeyId", "RequestExpired"}
 )
@@ -60,7 +61,7 @@ class Control:
     def __init__(self, session: Session, *, sleep: Callable[[float], object] = time.sleep) -> None:
         self.session = session
         self.requests: Counter[str] = Counter()
-        self._sleep = sleep
+        self.sleep = sleep
         self._new: set[str] = set()
         self._counting = threading.Lock()
         self._once: dict[str, Any] = {}
@@ -94,28 +95,16 @@ class Control:
         region = reply.get("BucketRegion")
         return BucketPresence("ours", region) if self.identity().account else self._listed(bucket, region)
 
-    def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> None:
-        """Create the bucket in the Settings' region and namespace, tagged from the start where that is offered.
+    def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
+        """Create the bucket in the Settings' region and namespace; return whether the tags went along (not offered everywhere).
 
         A bucket that is ours already is fine. Raises StorageRefused (BucketAlreadyExists) if it is somebody else's.
         """
-        arguments = self._creation(bucket)
         self._new.add(bucket)
-        try:
-            if tags:
-                tagged = {**arguments.get("CreateBucketConfiguration", {}), "Tags": tag_set(tags)}
-                try:
-                    self.client.create_bucket(**{**arguments, "CreateBucketConfiguration": tagged})
-                except ClientError as error:
-                    if _code(error) not in NOT_OFFERED | {"MalformedXML", "InvalidRequest", "InvalidArgument"}:
-                        raise
-                else:
-                    return
-            self.client.create_bucket(**arguments)
-        except ClientError as error:
-            self._check_ours(bucket, error)
-        except BotoCoreError as error:
-            raise translated(error, bucket) from None
+        if tags and self._created(bucket, tags):
+            return True
+        self._created(bucket, None)
+        return False
 
     def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
         """Return what each setting of the bucket is. Raises StorageRefused if there is no such bucket."""
@@ -190,24 +179,34 @@ class Control:
             return BucketPresence("unknown", region, _code(error))
         return BucketPresence("ours" if ours else "somebody_else", region)
 
-    def _creation(self, bucket: str) -> Any:
-        arguments: dict[str, Any] = {"Bucket": bucket}
+    def _creation(self, bucket: str, tags: Mapping[str, str] | None) -> Any:
+        configuration: dict[str, Any] = {"Tags": tag_set(tags)} if tags else {}
         if self.session.region != "us-east-1":
-            arguments["CreateBucketConfiguration"] = {"LocationConstraint": self.session.region}
+            configuration["LocationConstraint"] = self.session.region
+        arguments: dict[str, Any] = {"Bucket": bucket}
+        if configuration:
+            arguments["CreateBucketConfiguration"] = configuration
         if self.session.settings.bucket_namespace == "account-regional":
             arguments["BucketNamespace"] = "account-regional"
         return arguments
 
-    def _check_ours(self, bucket: str, error: ClientError) -> None:
-        code = _code(error)
-        if code == "BucketAlreadyOwnedByYou":
-            return
-        if code == "BucketAlreadyExists":
-            # Some endpoints say so of one's own bucket too.
-            if self._listed(bucket, None).whose == "ours":
-                return
-            raise foreign(bucket)
-        raise translated(error, bucket) from None
+    def _created(self, bucket: str, tags: Mapping[str, str] | None) -> bool:
+        """Whether the bucket was created as asked; False where it is ours already or tags are not offered at creation."""
+        try:
+            self.client.create_bucket(**self._creation(bucket, tags))
+        except BotoCoreError as error:
+            raise translated(error, bucket) from None
+        except ClientError as error:
+            code = _code(error)
+            if tags and code in TAGS_NOT_OFFERED:
+                return False
+            # Some endpoints say BucketAlreadyExists of one's own bucket too.
+            if code in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                if code == "BucketAlreadyExists" and self._listed(bucket, None).whose != "ours":
+                    raise foreign(bucket) from None
+                return False
+            raise translated(error, bucket) from None
+        return True
 
     def _is_not_offered(self, bucket: str, setting: str, code: str) -> bool:
         if code in NOT_OFFERED:
@@ -229,7 +228,7 @@ class Control:
             except ClientError as error:
                 if _code(error) not in passing:
                     raise
-                self._sleep(delay_seconds)
+                self.sleep(delay_seconds)
         return call(**arguments)
 
     def _counted_client(self) -> S3Client:

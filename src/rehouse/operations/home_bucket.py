@@ -1,0 +1,102 @@
+"""What a tenant's home bucket must be like here: the BucketSpec from the settings, the shared bucket's CORS and the log bucket.
+
+Nothing is changed here. What cannot be carried over (an origin with a `*`) comes back as a note, never silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rehouse.config import Settings
+from rehouse.core.bucket_documents import LifecycleRules
+from rehouse.core.bucket_spec import BucketSpec, Drift, differences, spec_for
+from rehouse.core.errors import ConfigurationError
+from rehouse.core.model import Tenant
+from rehouse.s3.control import Control
+
+
+class Origins(NamedTuple):
+    """The origins that browsers may upload from, and what is to be said about them."""
+
+    origins: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def home_spec(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> BucketSpec:
+    """Return what the tenant's bucket must look like."""
+    days = settings.lifecycle
+    return spec_for(
+        bucket,
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        region=settings.region,
+        tls=uses_tls(settings),
+        encryption=settings.encryption,
+        lifecycle=LifecycleRules(
+            noncurrent_days=days.noncurrent_days,
+            infrequent_access_days=days.infrequent_access_days,
+            temporary_days=days.temporary_days,
+            incomplete_upload_days=days.incomplete_upload_days,
+        ),
+        cors_origins=cors_origins(settings, control).origins,
+        log_bucket=log_bucket_name(settings, control),
+    )
+
+
+def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> tuple[Drift, ...]:
+    """Return what is not as it must be in the tenant's bucket; reads only. Raises StorageRefused if there is no bucket."""
+    spec = home_spec(settings, control, tenant, bucket)
+    return differences(spec, control.read(bucket, spec.wanted()))
+
+
+def cors_origins(settings: Settings, control: Control) -> Origins:
+    """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
+    if settings.cors_origins:
+        return Origins(_exact(settings.cors_origins), ())
+    return control.once("the shared buckets' origins", lambda: _inherited(control, settings.shared_bucket))
+
+
+def log_bucket_name(settings: Settings, control: Control) -> str:
+    """Return the name of the bucket of the access logs: the setting's, else `{prefix}-logs-{account}`."""
+    if settings.log_bucket:
+        if settings.log_bucket in settings.shared_bucket:
+            raise ConfigurationError(
+                f"REHOUSE_LOG_BUCKET is the shared bucket {settings.log_bucket}",
+                hint="access logs need a bucket of their own: nothing is ever added to the shared one",
+            )
+        return settings.log_bucket
+    account = control.identity().account
+    name = f"{settings.bucket_prefix}-logs" + (f"-{account}" if account else "")
+    return f"{name}-{settings.region}-an" if account and settings.bucket_namespace == "account-regional" else name
+
+
+def uses_tls(settings: Settings) -> bool:
+    """Return whether S3 is spoken to over TLS; a TLS-only policy would lock everybody out of a plain-http endpoint."""
+    return settings.endpoint_url is None or settings.endpoint_url.startswith("https:")
+
+
+def _exact(origins: Iterable[str]) -> tuple[str, ...]:
+    wild = [origin for origin in origins if "*" in origin]
+    if wild:
+        raise ConfigurationError(
+            f"REHOUSE_CORS_ORIGINS holds {wild[0]}",
+            hint="name every origin exactly, such as https://app.example.com: a * lets any page upload",
+        )
+    return tuple(origins)
+
+
+def _inherited(control: Control, shared_buckets: Iterable[str]) -> Origins:
+    exact: set[str] = set()
+    notes = []
+    for shared in shared_buckets:
+        found = control.read_setting(shared, "cors")
+        if found.state in {"unreadable", "not_offered"}:
+            notes.append(f"the CORS rules of {shared} could not be read ({found.code})")
+        rules = found.value["CORSRules"] if found.value else []
+        origins = {origin for rule in rules for origin in rule.get("AllowedOrigins", [])}
+        exact |= {origin for origin in origins if "*" not in origin}
+        notes += [f"the origin {origin} of {shared} is not carried over" for origin in sorted(origins) if "*" in origin]
+    if not exact:
+        notes.append("no CORS rule: set REHOUSE_CORS_ORIGINS if browsers upload directly")
+    return Origins(tuple(sorted(exact)), tuple(notes))

@@ -1,0 +1,150 @@
+"""Provision: make a tenant's bucket match its BucketSpec, whatever it was before, and read it back.
+
+Idempotent: a bucket that is right already costs reads only, one that a crash left half made is finished. The locks come
+first (public access, ownership, policy), so nothing ever lies in an open bucket. A bucket of somebody else is never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehouse.config import Settings
+from rehouse.core.bucket_documents import LOG_TAGS
+from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, log_bucket_spec, merged
+from rehouse.core.errors import Halt, StorageRefused
+from rehouse.core.model import Tenant
+from rehouse.operations.home_bucket import cors_origins, home_spec, log_bucket_name, uses_tls
+from rehouse.s3.control import Control, foreign
+from rehouse.s3.faults import refused
+
+if TYPE_CHECKING:
+    from rehouse.operations.services import Services
+
+READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionReport:
+    """What was done to a bucket: settings changed, settings that the endpoint does not offer, and what else is to be said."""
+
+    bucket: str
+    created: bool
+    changed: tuple[str, ...] = ()
+    not_offered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def provision(services: Services, tenant: Tenant, bucket: str) -> ProvisionReport:
+    """Make `bucket` the tenant's home as the guide wants it, creating what is absent, and the log bucket with it.
+
+    Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
+    """
+    return provision_bucket(services.settings, services.control, tenant, bucket)
+
+
+def provision_bucket(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> ProvisionReport:
+    """Do what `provision` does, with nothing but the settings and the control plane."""
+    if bucket in settings.shared_bucket:
+        raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
+    present = _is_present(settings, control, bucket)
+    control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
+    report = _conform(control, home_spec(settings, control, tenant, bucket), present=present)
+    notes = cors_origins(settings, control).notes
+    return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
+
+
+def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
+    name = log_bucket_name(settings, control)
+    account = control.identity().account
+    sources = "" if account else f"{settings.bucket_prefix}-"
+    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=uses_tls(settings))
+    present = _is_present(settings, control, name)
+    if present and settings.log_bucket and not _is_our_log_bucket(control, name):
+        # Somebody made it for more than our logs: only let the logs in.
+        spec = BucketSpec(name, policy=spec.policy)
+    return _conform(control, spec, present=present)
+
+
+def _is_our_log_bucket(control: Control, name: str) -> bool:
+    tags = control.read_setting(name, "tags").value or {}
+    return all(tags.get(key) == value for key, value in LOG_TAGS.items())
+
+
+def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
+    presence = control.head(bucket)
+    if presence.whose == "somebody_else":
+        raise foreign(bucket)
+    if presence.whose == "unknown":
+        raise refused(presence.code or "AccessDenied", "nobody would say whose it is", f"the bucket {bucket}")
+    if presence.whose == "ours" and presence.region not in {None, settings.region}:
+        raise StorageRefused(
+            f"the bucket {bucket} is in {presence.region}, not in {settings.region}",
+            hint=f"set AWS_REGION={presence.region}: every bucket of a run is in one region",
+            code="PermanentRedirect",
+        )
+    return presence.whose == "ours"
+
+
+def _conform(control: Control, spec: BucketSpec, *, present: bool) -> ProvisionReport:
+    """Write what differs, in the spec's order, and read it back."""
+    wanted = spec.wanted()
+    if present:
+        found = control.read(spec.bucket, wanted)
+        drifts = differences(spec, found)
+        _refuse_unreadable(spec.bucket, drifts)
+        to_write = [drift.setting for drift in drifts if drift.kind != "not_offered"]
+        to_read = to_write
+    else:
+        found = {}
+        tagged = control.create(spec.bucket, tags=spec.tags)
+        drifts = ()
+        to_write = [setting for setting in wanted if not (tagged and setting == "tags")]
+        to_read = list(wanted)
+    not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
+    not_offered |= _write(control, spec, to_write, found)
+    not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
+    changed = tuple(setting for setting in to_write if setting not in not_offered)
+    return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
+
+
+def _write(control: Control, spec: BucketSpec, settings: Iterable[str], found: Mapping[str, Found]) -> set[str]:
+    """Return the settings that the endpoint does not offer."""
+    refused_settings = set()
+    for setting in settings:
+        before = found.get(setting, Found("absent")).value
+        if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], before)):
+            refused_settings.add(setting)
+    return refused_settings
+
+
+def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[str]:
+    """Return the settings that the endpoint turns out not to keep; raise Halt for those that stay different."""
+    not_offered: set[str] = set()
+    left: tuple[Drift, ...] = ()
+    for delay_seconds in READ_BACK_DELAYS_SECONDS:
+        control.sleep(delay_seconds)
+        found = control.read(spec.bucket, settings)
+        drifts = [drift for drift in differences(spec, found) if drift.setting in found]
+        _refuse_unreadable(spec.bucket, drifts)
+        not_offered |= {drift.setting for drift in drifts if drift.kind == "not_offered"}
+        left = tuple(drift for drift in drifts if drift.kind != "not_offered")
+        settings = [drift.setting for drift in left]
+        if not left:
+            return not_offered
+    raise Halt(
+        f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_told(left[0])} after it was written",
+        hint="is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again",
+    )
+
+
+def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
+    for drift in drifts:
+        if drift.kind == "unreadable":
+            raise refused("AccessDenied", f"its {drift.setting} may not be read", f"the bucket {bucket}")
+
+
+def _told(drift: Drift) -> str:
+    return "is still missing" if drift.kind == "missing" else "still differs"
