@@ -1,0 +1,183 @@
+"""A server-side copy of an object too large for one CopyObject: parts by UploadPartCopy, each on the source's ETag.
+
+A multipart copy loses what CopyObject keeps, so headers, metadata and tags are read and sent again. Where the source
+has a CRC64NVME over the whole object, S3 itself is made to prove the copy. Whatever fails, the upload is aborted.
+Sources: "Copying an object using multipart upload" and "Checking object integrity", the S3 User Guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.errors import Interrupted, StorageRefused
+from rehouse.core.model import CopyOutcome, CopyTask, Fault
+from rehouse.s3.faults import Verdict, shown, translated, verdict
+from rehouse.s3.requests import copy_source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MOST_PARTS = 10_000
+PARTS_AT_ONCE = 4
+ATTEMPTS = 3
+"""Attempts at the whole upload: a conflict at its end (409) can only be met by starting again."""
+CONTENT_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires")
+CHECKSUM = "ChecksumCRC64NVME"
+
+
+def ranges(size: int, part_bytes: int) -> list[tuple[int, int]]:
+    """Return the first and last byte of each part; parts grow where there would be more than S3 takes.
+
+    >>> ranges(11, 5)
+    [(0, 4), (5, 9), (10, 10)]
+    """
+    step = max(part_bytes, -(-size // MOST_PARTS))
+    return [(first, min(first + step, size) - 1) for first in range(0, size, step)]
+
+
+def copy_multipart(
+    client: S3Client,
+    task: CopyTask,
+    *,
+    part_bytes: int,
+    owner: str | None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> CopyOutcome:
+    """Copy one large object and return what became of it; `attempts` counts uploads.
+
+    Raises StorageRefused or StorageUnavailable when the run cannot go on, Interrupted when `interrupted` says so: in each
+    case nothing is left behind in the target bucket.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            etag, version, checksum = _Upload(client, task, owner, interrupted).run(part_bytes)
+            return CopyOutcome(task, etag, version, checksum, None, attempt)
+        except ClientError as error:
+            fault = _fault(error, task)
+            if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
+                return CopyOutcome(task, fault=fault, attempts=attempt)
+        except BotoCoreError as error:
+            refusal = translated(error, _subject(task))
+            if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
+                raise refusal from None
+            return CopyOutcome(task, fault=Fault("ConnectionLost", refusal.message), attempts=attempt)
+    raise AssertionError("the last attempt returns")
+
+
+class _Upload:
+    """One attempt: what every request of it needs."""
+
+    def __init__(self, client: S3Client, task: CopyTask, owner: str | None, interrupted: Callable[[], bool]) -> None:
+        self._client = client
+        self._task = task
+        self._interrupted = interrupted
+        self._source: dict[str, Any] = {"Bucket": task.source.bucket, "Key": task.source.key}
+        self._target: dict[str, Any] = {"Bucket": task.target.bucket, "Key": task.target.key}
+        self._source_owner: dict[str, Any] = {}
+        if task.source.version:
+            self._source["VersionId"] = task.source.version
+        if owner is not None:
+            self._source["ExpectedBucketOwner"] = self._target["ExpectedBucketOwner"] = owner
+            self._source_owner["ExpectedSourceBucketOwner"] = owner
+
+    def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
+        """Return the target's ETag, version and CRC64NVME where told."""
+        head: Any = self._client.head_object(
+            **self._source, IfMatch=f'"{self._task.source_etag}"', ChecksumMode="ENABLED"
+        )
+        proof = _proof(head)
+        created: Any = self._client.create_multipart_upload(**self._target, **self._content(head), **_algorithm(proof))
+        upload = {**self._target, "UploadId": created["UploadId"]}
+        try:
+            parts = self._parts(upload, head["ContentLength"], part_bytes)
+            ended = self._complete(upload, parts, head["ContentLength"], proof)
+        except BaseException:
+            self._abort(upload)
+            raise
+        return ended["ETag"].strip('"'), ended.get("VersionId"), ended.get(CHECKSUM)
+
+    def _content(self, head: dict[str, Any]) -> dict[str, Any]:
+        content = {name: head[name] for name in CONTENT_HEADERS if head.get(name)}
+        if "Expires" not in content and head["ResponseMetadata"]["HTTPHeaders"].get("expires"):
+            content["Expires"] = datetime.fromtimestamp(0, UTC)  # RFC 9111: no valid date means "in the past"
+        if head.get("Metadata"):
+            content["Metadata"] = head["Metadata"]
+        if self._task.storage_class not in {"", "STANDARD"}:
+            content["StorageClass"] = self._task.storage_class
+        tags = self._client.get_object_tagging(**self._source)["TagSet"]
+        if tags:
+            content["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags], quote_via=quote, safe="")
+        return content
+
+    def _parts(self, upload: dict[str, Any], size: int, part_bytes: int) -> list[dict[str, Any]]:
+        numbered = list(enumerate(ranges(size, part_bytes), start=1))
+        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part") as pool:
+            try:
+                return list(pool.map(lambda part: self._part(upload, *part), numbered))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _part(self, upload: dict[str, Any], number: int, span: tuple[int, int]) -> dict[str, Any]:
+        if self._interrupted():
+            raise Interrupted(_subject(self._task), hint="run the same command again: it goes on")
+        reply: Any = self._client.upload_part_copy(
+            **upload,
+            **self._source_owner,
+            PartNumber=number,
+            CopySource=copy_source(self._task.source).lstrip("/"),
+            CopySourceIfMatch=f'"{self._task.source_etag}"',
+            CopySourceRange=f"bytes={span[0]}-{span[1]}",
+        )
+        copied = reply["CopyPartResult"]
+        checksum = {CHECKSUM: copied[CHECKSUM]} if copied.get(CHECKSUM) else {}
+        return {"PartNumber": number, "ETag": copied["ETag"], **checksum}
+
+    def _complete(self, upload: dict[str, Any], parts: list[dict[str, Any]], size: int, proof: str | None) -> Any:
+        task = self._task
+        guard: dict[str, Any] = (
+            {"IfNoneMatch": "*"} if task.replaces_etag is None else {"IfMatch": f'"{task.replaces_etag}"'}
+        )
+        proven = {CHECKSUM: proof, "ChecksumType": "FULL_OBJECT"} if proof else {}
+        arguments: dict[str, Any] = {**upload, **proven, "MultipartUpload": {"Parts": parts}, "MpuObjectSize": size}
+        try:
+            return self._client.complete_multipart_upload(**arguments, **guard)
+        except ClientError as error:
+            if error.response["Error"].get("Code") != "NotImplemented":
+                raise
+        return self._client.complete_multipart_upload(**arguments)
+
+    def _abort(self, upload: dict[str, Any]) -> None:
+        try:
+            self._client.abort_multipart_upload(**upload)
+        except (ClientError, BotoCoreError):
+            return  # the first failure is the one to tell; the bucket's lifecycle rule removes the parts
+
+
+def _proof(head: dict[str, Any]) -> str | None:
+    return head.get(CHECKSUM) if head.get("ChecksumType") == "FULL_OBJECT" else None
+
+
+def _algorithm(proof: str | None) -> dict[str, Any]:
+    return {"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "FULL_OBJECT"} if proof else {}
+
+
+def _fault(error: ClientError, task: CopyTask) -> Fault:
+    """Return the fault of this object, or raise if the run cannot go on."""
+    found = error.response["Error"]
+    metadata = error.response["ResponseMetadata"]
+    code = str(found.get("Code", "Unknown"))
+    if verdict(code, metadata.get("HTTPStatusCode", 0)) in {Verdict.REFUSE, Verdict.REFRESH}:
+        raise translated(error, _subject(task)) from None
+    code = {"404": "NoSuchKey", "412": "PreconditionFailed", "403": "AccessDenied"}.get(code, code)
+    return Fault(shown(code), shown(str(found.get("Message", code))), metadata.get("RequestId"))
+
+
+def _subject(task: CopyTask) -> str:
+    return f"copying s3://{task.source.bucket}/{task.source.key} to s3://{task.target.bucket}/{task.target.key}"
