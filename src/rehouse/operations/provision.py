@@ -49,9 +49,10 @@ def provision_bucket(settings: Settings, control: Control, tenant: Tenant, bucke
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
+    spec = home_spec(settings, control, tenant, bucket)
     present = _is_present(settings, control, bucket)
     control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
-    report = _conform(control, home_spec(settings, control, tenant, bucket), present=present)
+    report = _conform(control, spec, present=present)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 

@@ -1,0 +1,242 @@
+"""Provision against a real server: the guide's bucket, idempotent, nobody else's, finished after a crash."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from rehouse.config import Settings
+from rehouse.core.bucket_spec import SETTINGS
+from rehouse.core.errors import ConfigurationError, Halt, StorageRefused
+from rehouse.core.model import Tenant
+from rehouse.operations.home_bucket import drift
+from rehouse.operations.provision import provision_bucket
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+from rehouse.sandbox.storage_server import S3Server
+
+ACCOUNT = "000000000000"
+TENANT = Tenant(7, "acme & söhne", "Acme", None, True)
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def settings(storage_settings: Settings, bucket: str) -> Settings:
+    """Settings with a shared bucket, a prefix of the test's own and an origin."""
+    return storage_settings.model_copy(
+        update={
+            "shared_bucket": (bucket,),
+            "bucket_prefix": f"prov-{next(_numbers)}",
+            "cors_origins": ("https://app.example.com",),
+        }
+    )
+
+
+@pytest.fixture
+def control(settings: Settings) -> Control:
+    """A control plane that never really waits."""
+    return Control(Session(settings), sleep=lambda seconds: None)
+
+
+@pytest.fixture
+def home(settings: Settings) -> str:
+    """The name of a tenant bucket that does not exist yet."""
+    return f"{settings.bucket_prefix}-acme-a1b2c3d4"
+
+
+@pytest.fixture
+def foreign_bucket(s3_server: S3Server) -> Iterator[str]:
+    """A bucket of another account."""
+    stranger = boto3.client(
+        "s3",
+        endpoint_url=s3_server.endpoint_url,
+        region_name=s3_server.region,
+        aws_access_key_id="111111111111",
+        aws_secret_access_key=s3_server._secret,
+    )
+    name = f"stranger-{next(_numbers)}"
+    stranger.create_bucket(Bucket=name)
+    yield name
+    stranger.delete_bucket(Bucket=name)
+
+
+def writes(control: Control) -> dict[str, int]:
+    """The requests that could change something."""
+    return {name: count for name, count in control.requests.items() if name.startswith(("Put", "Create", "Delete"))}
+
+
+def test_a_new_bucket_is_the_guides(settings: Settings, control: Control, home: str, s3_server: S3Server) -> None:
+    report = provision_bucket(settings, control, TENANT, home)
+    assert report.created
+    assert set(report.changed) | set(report.not_offered) | {"tags"} == set(SETTINGS)
+    assert report.not_offered == ("metrics",)
+    root = s3_server.root()
+    assert root.get_bucket_versioning(Bucket=home)["Status"] == "Enabled"
+    block = root.get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]
+    assert list(block.values()) == [True] * 4
+    rules = root.get_bucket_lifecycle_configuration(Bucket=home)["Rules"]
+    by_prefix = [(rule["Filter"].get("Prefix", ""), rule) for rule in rules]
+    assert [rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for p, rule in by_prefix if p == "temp/"] == [1]
+    assert [rule["Expiration"]["Days"] for p, rule in by_prefix if p == "temp/"] == [1]
+    assert {"Days": 90, "StorageClass": "STANDARD_IA"} in [
+        t for _, rule in by_prefix for t in rule.get("Transitions", [])
+    ]
+    cors = root.get_bucket_cors(Bucket=home)["CORSRules"]
+    assert [rule["AllowedOrigins"] for rule in cors] == [["https://app.example.com"]]
+    tags = {tag["Key"]: tag["Value"] for tag in root.get_bucket_tagging(Bucket=home)["TagSet"]}
+    assert tags == {"tenant-id": "7", "tenant-slug": "acme - söhne"}
+    logging = root.get_bucket_logging(Bucket=home)["LoggingEnabled"]
+    assert (logging["TargetBucket"], logging["TargetPrefix"]) == (
+        f"{settings.bucket_prefix}-logs-{ACCOUNT}",
+        f"{home}/",
+    )
+
+
+def test_the_log_bucket_lets_only_s3s_log_delivery_in(
+    settings: Settings, control: Control, home: str, s3_server: S3Server
+) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    log_bucket = f"{settings.bucket_prefix}-logs-{ACCOUNT}"
+    policy = json.loads(s3_server.root().get_bucket_policy(Bucket=log_bucket)["Policy"])
+    (delivery,) = [each for each in policy["Statement"] if each["Effect"] == "Allow"]
+    assert delivery["Principal"] == {"Service": "logging.s3.amazonaws.com"}
+    assert delivery["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+
+def test_a_new_bucket_takes_at_most_22_requests(settings: Settings, control: Control, home: str) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    before = control.requests.total()
+    provision_bucket(settings, control, TENANT, home + "2")
+    assert control.requests.total() - before <= 22
+
+
+def test_a_second_time_sends_reads_only(settings: Settings, control: Control, home: str) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    again = Control(Session(settings), sleep=lambda seconds: None)
+    report = provision_bucket(settings, again, TENANT, home)
+    assert (report.created, report.changed, report.not_offered) == (False, (), ("metrics",))
+    assert writes(again) == {}
+
+
+@pytest.mark.parametrize("done", [0, 1, 4, 8])
+def test_what_a_crash_left_half_made_is_finished(settings: Settings, control: Control, home: str, done: int) -> None:
+    class Crash(BaseException):
+        pass
+
+    class Crashing(Control):
+        def apply(self, bucket: str, setting: str, document: object) -> bool:
+            if bucket == home and list(SETTINGS).index(setting) >= done:
+                raise Crash
+            return super().apply(bucket, setting, document)
+
+    with pytest.raises(Crash):
+        provision_bucket(settings, Crashing(Session(settings), sleep=lambda seconds: None), TENANT, home)
+    report = provision_bucket(settings, control, TENANT, home)
+    assert not report.created
+    assert [each.kind for each in drift(settings, control, TENANT, home)] == ["not_offered"]
+
+
+def test_drift_is_seen_and_put_right_and_foreign_tags_and_statements_stay(
+    settings: Settings, control: Control, home: str, s3_server: S3Server
+) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    root = s3_server.root()
+    root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+    root.put_bucket_tagging(Bucket=home, Tagging={"TagSet": [{"Key": "cost-centre", "Value": "42"}]})
+    reader = {"Sid": "Backup", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:user/backup"}}
+    statement = {**reader, "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{home}/*"}
+    root.put_bucket_policy(Bucket=home, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    kinds = {each.setting: each.kind for each in drift(settings, control, TENANT, home)}
+    assert kinds == {"policy": "differs", "versioning": "differs", "tags": "differs", "metrics": "not_offered"}
+    assert set(provision_bucket(settings, control, TENANT, home).changed) == {"policy", "versioning", "tags"}
+    tags = {tag["Key"]: tag["Value"] for tag in root.get_bucket_tagging(Bucket=home)["TagSet"]}
+    assert tags == {"tenant-id": "7", "tenant-slug": "acme - söhne", "cost-centre": "42"}
+    sids = [each["Sid"] for each in json.loads(root.get_bucket_policy(Bucket=home)["Policy"])["Statement"]]
+    assert "Backup" in sids
+    assert len(sids) > 1
+
+
+def test_a_bucket_of_another_account_is_never_used(settings: Settings, control: Control, foreign_bucket: str) -> None:
+    with pytest.raises(StorageRefused, match=foreign_bucket) as refusal:
+        provision_bucket(settings, control, TENANT, foreign_bucket)
+    assert refusal.value.code == "BucketAlreadyExists"
+    assert writes(control) == {}
+
+
+def test_a_shared_bucket_is_no_home(settings: Settings, control: Control) -> None:
+    with pytest.raises(Halt):
+        provision_bucket(settings, control, TENANT, settings.shared_bucket[0])
+    assert control.requests.total() == 0
+
+
+def test_a_setting_that_does_not_stay_halts(settings: Settings, home: str) -> None:
+    class Forgetful(Control):
+        def apply(self, bucket: str, setting: str, document: object) -> bool:
+            return setting == "lifecycle" or super().apply(bucket, setting, document)
+
+    with pytest.raises(Halt, match=rf"{home}.*lifecycle"):
+        provision_bucket(settings, Forgetful(Session(settings), sleep=lambda seconds: None), TENANT, home)
+
+
+def test_origins_come_from_the_shared_bucket_and_a_star_is_left_behind(
+    settings: Settings, home: str, s3_server: S3Server
+) -> None:
+    rule = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://old.example.com", "*"]}
+    s3_server.root().put_bucket_cors(Bucket=settings.shared_bucket[0], CORSConfiguration={"CORSRules": [rule]})  # type: ignore[typeddict-item]
+    settings = settings.model_copy(update={"cors_origins": ()})
+    report = provision_bucket(settings, Control(Session(settings)), TENANT, home)
+    assert any("*" in note for note in report.notes)
+    (rule,) = s3_server.root().get_bucket_cors(Bucket=home)["CORSRules"]  # type: ignore[assignment]
+    assert rule["AllowedOrigins"] == ["https://old.example.com"]
+
+
+def test_without_any_origin_there_is_no_cors_rule_and_that_is_said(
+    settings: Settings, home: str, s3_server: S3Server
+) -> None:
+    settings = settings.model_copy(update={"cors_origins": ()})
+    report = provision_bucket(settings, Control(Session(settings)), TENANT, home)
+    assert any("REHOUSE_CORS_ORIGINS" in note for note in report.notes)
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        s3_server.root().get_bucket_cors(Bucket=home)
+
+
+@pytest.mark.parametrize(
+    "change", [{"cors_origins": ("*",)}, {"log_bucket": "the-shared-one", "shared_bucket": ("the-shared-one",)}]
+)
+def test_dangerous_settings_are_refused(settings: Settings, home: str, change: dict[str, object]) -> None:
+    control = Control(Session(settings))
+    with pytest.raises(ConfigurationError):
+        provision_bucket(settings.model_copy(update=change), control, TENANT, home)
+    assert writes(control) == {}
+
+
+def test_somebodys_log_bucket_keeps_its_own_configuration(
+    settings: Settings, home: str, s3_server: S3Server, bucket: str
+) -> None:
+    root = s3_server.root()
+    log_bucket = f"{settings.bucket_prefix}-our-own-logs"
+    root.create_bucket(Bucket=log_bucket)
+    root.put_bucket_tagging(Bucket=log_bucket, Tagging={"TagSet": [{"Key": "team", "Value": "security"}]})
+    before = root.get_bucket_ownership_controls(Bucket=log_bucket)["OwnershipControls"]
+    settings = settings.model_copy(update={"log_bucket": log_bucket})
+    provision_bucket(settings, Control(Session(settings)), TENANT, home)
+    assert root.get_bucket_logging(Bucket=home)["LoggingEnabled"]["TargetBucket"] == log_bucket
+    assert root.get_bucket_tagging(Bucket=log_bucket)["TagSet"] == [{"Key": "team", "Value": "security"}]
+    assert root.get_bucket_ownership_controls(Bucket=log_bucket)["OwnershipControls"] == before
+    assert "logging.s3.amazonaws.com" in root.get_bucket_policy(Bucket=log_bucket)["Policy"]
+
+
+def test_uploads_without_an_encryption_header_pass_and_another_value_is_refused(
+    settings: Settings, control: Control, home: str, s3_server: S3Server
+) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    client = control.client
+    client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"plain")
+    client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"ours", ServerSideEncryption="AES256")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"other", ServerSideEncryption="aws:kms")
