@@ -1,0 +1,134 @@
+"""Who works on what: session advisory locks on a connection of their own, one connection for all tenants of a run.
+
+The lock lives as long as the session, so a process that dies lets go at once. A session that was lost holds nothing:
+`still_held` finds it out, and nothing is written until `reacquire` has every lock back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import cast
+
+import psycopg
+
+from rehouse.core.errors import TryAgain
+from rehouse.core.model import TenantId
+from rehouse.ledger.connection import connect
+from rehouse.ledger.faults import translated
+
+_TRY = "SELECT pg_try_advisory_lock(%s)"
+_RELEASE = "SELECT pg_advisory_unlock(%s)"
+_MINE = """
+SELECT count(*) FROM pg_locks l
+JOIN unnest(%s::bigint[]) k(key) ON ((l.classid::bigint << 32) | l.objid::bigint) = k.key
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.pid = pg_backend_pid()
+"""
+_HOLDER = """
+SELECT a.usename, a.application_name, host(a.client_addr), to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI')
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def lock_key(kind: str, subject: object) -> int:
+    """Return the stable signed 64-bit key of a lock, such as `lock_key("tenant", 7)`."""
+    digest = hashlib.sha256(f"rehouse:{kind}:{subject}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+class Locks:
+    """The locks of one process. Methods may be called from several threads; `close` (or leaving `with`) lets go of all."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._guard = threading.RLock()
+        self._held: dict[int, str] = {}
+        self._connection = connect(url, application_name="rehouse lock")
+
+    def acquire(self, tenant_id: TenantId, name: str | None = None) -> None:
+        """Take the tenant's lock, `name` (its slug) being what messages call it. Again is allowed and changes nothing.
+
+        Raises TryAgain, at once, if another operator has it.
+        """
+        self._take(lock_key("tenant", tenant_id), name or f"tenant {tenant_id}")
+
+    def release(self, tenant_id: TenantId) -> None:
+        """Let go of the tenant's lock; a lost session has let go of it already."""
+        self._let_go(lock_key("tenant", tenant_id))
+
+    def hold_run(self, run_id: object) -> None:
+        """Mark the run as alive, as long as this process is."""
+        self._take(lock_key("run", run_id), f"run {run_id}")
+
+    def is_run_alive(self, run_id: object) -> bool:
+        """Tell whether some process still works on the run, this one included."""
+        with self._guard:
+            return self._holder(lock_key("run", run_id)) is not None
+
+    def still_held(self) -> bool:
+        """Tell whether every lock taken is still this session's; False once the session is lost."""
+        with self._guard:
+            try:
+                row = self._connection.execute(_MINE, (list(self._held),)).fetchone()
+            except psycopg.Error:
+                return False
+            return row is not None and row[0] == len(self._held)
+
+    def reacquire(self) -> None:
+        """Take every lock again on a new connection.
+
+        Raises TryAgain if another operator has taken one meanwhile (then nothing is held), DatabaseRefused.
+        """
+        with self._guard:
+            wanted, self._held = self._held, {}
+            self._connection.close()
+            self._connection = connect(self._url, application_name="rehouse lock")
+            try:
+                for key, name in wanted.items():
+                    self._take(key, name)
+            except TryAgain:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._guard:
+            self._held = {}
+            self._connection.close()
+
+    def __enter__(self) -> Locks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, key: int, name: str) -> None:
+        with self._guard:
+            if key in self._held:
+                return
+            try:
+                row = self._connection.execute(_TRY, (key,)).fetchone()
+                holder = None if row and row[0] else self._holder(key)
+            except psycopg.Error as error:
+                raise translated(error) from error
+            if not (row and row[0]):
+                raise TryAgain(f"another operator is working on {name}{holder or ''}", hint="wait until they are done")
+            self._held[key] = name
+
+    def _let_go(self, key: int) -> None:
+        with self._guard:
+            if self._held.pop(key, None) is not None and not self._connection.closed:
+                try:
+                    self._connection.execute(_RELEASE, (key,))
+                except psycopg.OperationalError:
+                    self._connection.close()
+
+    def _holder(self, key: int) -> str | None:
+        row = self._connection.execute(_HOLDER, (key,)).fetchone()
+        if row is None:
+            return None
+        user, application, address, since = cast("tuple[str | None, ...]", row)
+        parts = [user, application, address and f"from {address}", since and f"since {since} UTC"]
+        return f" ({', '.join(part for part in parts if part)})"

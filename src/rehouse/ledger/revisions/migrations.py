@@ -1,0 +1,68 @@
+"""s3_migrations as an older tool left it: one row a tenant is kept, every row is written into the history, nothing is trusted.
+
+An older "completed" proves nothing, so the row that is kept begins again at "pending".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.queries import sources
+from rehouse.ledger.relations import Table
+from rehouse.ledger.revisions.statement import Manner, Statement
+from rehouse.ledger.revisions.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfillable, rendered
+
+_KEPT_NOT_NULL = ("id", "tenant_id")
+_UNIQUE = "s3_migrations_one_a_tenant"
+
+
+def statements(catalog: Catalog) -> Iterator[Statement]:
+    """Yield what adopts the table, if it is there; one row a tenant holds from then on. Raises DatabaseRefused."""
+    existing = catalog.own.get(MIGRATIONS.name)
+    if existing is None:
+        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog))
+        return
+    refuse_unfillable(MIGRATIONS, existing)
+    yield from _columns(catalog, existing)
+    yield from _check(catalog, existing)
+    if not existing.has_index("tenant_id", unique=True):
+        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog), Manner.POLITE)
+
+
+def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
+    completed = list(complete(catalog, MIGRATIONS, existing))
+    if "phase" in existing.columns:
+        yield from completed
+        return
+    columns = existing.columns.values()
+    loose = [c.name for c in columns if c.is_required and not c.has_default and c.name not in _KEPT_NOT_NULL]
+    changes = [sources()["adopt_older_migrations"]]
+    changes += [f"ALTER TABLE {{schema}}.s3_migrations ALTER {name} DROP NOT NULL" for name in loose]
+    key = existing.columns.get("id")
+    if key and key.type == "uuid" and not key.has_default:
+        changes.append("ALTER TABLE {schema}.s3_migrations ALTER id SET DEFAULT gen_random_uuid()")
+    text = ";\n".join(
+        [completed[0].text, *(rendered(change, catalog) for change in [*changes, sources()["begin_again"]])]
+    )
+    yield Statement(
+        "the older rows of s3_migrations become history, each tenant begins at pending", text, Manner.POLITE
+    )
+
+
+def _check(catalog: Catalog, existing: Table) -> Iterator[Statement]:
+    checks = [check for check in existing.checks if check.columns == ("status",)]
+    if checks and all(f"'{status}'" in check.definition for check in checks for status in STATUSES):
+        return
+    dropped = "".join(f"DROP CONSTRAINT IF EXISTS {_quoted(check.name)}, " for check in checks)
+    name = "s3_migrations_status_check"
+    text = f"ALTER TABLE {{schema}}.s3_migrations {dropped}ADD CONSTRAINT {name} {one_of('status', STATUSES)}"
+    yield Statement("s3_migrations.status may be rolled_back", rendered(text, catalog), Manner.POLITE)
+
+
+def _unique() -> str:
+    return f"CREATE UNIQUE INDEX IF NOT EXISTS {_UNIQUE} ON {{schema}}.s3_migrations (tenant_id)"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""').replace("{", "{{").replace("}", "}}") + '"'

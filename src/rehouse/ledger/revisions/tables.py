@@ -1,0 +1,182 @@
+"""The four tables of ours, as data. One that is missing is made; one that is there gets the columns it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rehouse.core.errors import DatabaseRefused
+from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.queries import fill, sources
+from rehouse.ledger.relations import Table
+from rehouse.ledger.revisions.statement import Manner, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTable:
+    """A table's columns, constraints and indexes, in SQL with the fields of queries.py."""
+
+    name: str
+    columns: dict[str, str]
+    constraints: tuple[str, ...] = ()
+    indexes: dict[str, str] = field(default_factory=dict)
+    kind: str = "TABLE"
+
+
+STATES = ("planned", "copied", "flipped", "superseded", "removing", "removed", "quarantined", "accepted")
+STATUSES = ("pending", "in_progress", "completed", "failed", "rolled_back")
+_KEY = 'text COLLATE "C"'
+
+
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """Return a CHECK that the column holds one of these values."""
+    return f"CHECK ({column} IN ({', '.join(repr(value) for value in values)}))"
+
+
+MIGRATIONS = OwnTable(
+    "s3_migrations",
+    {
+        "id": "uuid PRIMARY KEY DEFAULT gen_random_uuid()",
+        "tenant_id": "{tenant_id_type} NOT NULL",
+        "old_bucket": "varchar(255)",
+        "new_bucket": "varchar(255)",
+        "documents_migrated": "integer DEFAULT 0",
+        "status": "varchar(50) DEFAULT 'pending'",
+        "started_at": "timestamptz",
+        "completed_at": "timestamptz",
+        "error_message": "text",
+        "created_at": "timestamptz DEFAULT now()",
+        "run_id": "uuid",
+        "phase": "text",
+        "home_bucket": "text",
+        "previous_home": "text",
+        "documents_total": "bigint",
+        "documents_skipped": "bigint",
+        "documents_failed": "bigint",
+        "bytes_total": "bigint",
+        "bytes_copied": "bigint",
+        "updated_at": "timestamptz",
+    },
+    (f"CONSTRAINT s3_migrations_status_check {one_of('status', STATUSES)}",),
+)
+DOCUMENTS = OwnTable(
+    "s3_migration_documents",
+    {
+        "tenant_id": "{tenant_id_type} NOT NULL",
+        "document_id": "{document_id_type} {document_id_collation} NOT NULL",
+        "source_bucket": "text",
+        "source_key": _KEY,
+        "source_etag": "text",
+        "source_version": "text",
+        "source_size": "bigint",
+        "storage_class": "text",
+        "target_bucket": "text",
+        "target_key": _KEY,
+        "target_etag": "text",
+        "target_version": "text",
+        "target_checksum": "text",
+        "state": "text NOT NULL",
+        "attempts": "integer NOT NULL DEFAULT 0",
+        "error_code": "text",
+        "error_message": "text",
+        "request_id": "text",
+        "run_id": "uuid",
+        "flipped_at": "timestamptz",
+        "updated_at": "timestamptz DEFAULT now()",
+    },
+    (
+        "PRIMARY KEY (tenant_id, document_id)",
+        f"CONSTRAINT s3_migration_documents_state_check {one_of('state', STATES)}",
+    ),
+    {
+        "s3_migration_documents_target": "(tenant_id, target_key)",
+        "s3_migration_documents_state": "(tenant_id, state, document_id)",
+    },
+)
+EVENTS = OwnTable(
+    "s3_migration_events",
+    {
+        "id": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "tenant_id": "{tenant_id_type}",
+        "run_id": "uuid",
+        "at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+        "actor": "text NOT NULL DEFAULT current_user",
+        "event": "text NOT NULL",
+        "from_phase": "text",
+        "to_phase": "text",
+        "reason": "text",
+    },
+    indexes={"s3_migration_events_tenant": "(tenant_id, id)"},
+)
+INVENTORY = OwnTable(
+    "s3_inventory",
+    {
+        "run_id": "uuid NOT NULL",
+        "bucket": _KEY,
+        "key": _KEY,
+        "etag": "text",
+        "size": "bigint",
+        "storage_class": "text",
+        "modified_at": "timestamptz",
+        "contested": "boolean NOT NULL DEFAULT false",
+    },
+    ("PRIMARY KEY (run_id, bucket, key)",),
+    kind="UNLOGGED TABLE",
+)
+
+
+def statements(catalog: Catalog) -> Iterator[Statement]:
+    """Yield what makes or completes the tables; s3_migrations as an older tool left it is adopted elsewhere."""
+    for table in (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY):
+        existing = catalog.own.get(table.name)
+        if existing is None:
+            yield create(catalog, table)
+        elif table is not MIGRATIONS:
+            yield from complete(catalog, table, existing)
+        yield from _indexes(catalog, table, existing)
+    yield from _append_only(catalog)
+
+
+def create(catalog: Catalog, table: OwnTable) -> Statement:
+    """Return the statement that makes the table."""
+    lines = ",\n  ".join([*(f"{name} {kind}" for name, kind in table.columns.items()), *table.constraints])
+    text = f"CREATE {table.kind} IF NOT EXISTS {{schema}}.{table.name} (\n  {lines}\n)"
+    return Statement(f"the table {table.name}", rendered(text, catalog))
+
+
+def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Statement]:
+    """Yield the statement that adds the columns which the table lacks."""
+    lacking = {name: kind for name, kind in table.columns.items() if name not in existing.columns}
+    if lacking:
+        added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in lacking.items())
+        text = rendered(f"ALTER TABLE {{schema}}.{table.name} {added}", catalog)
+        yield Statement(f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE)
+
+
+def refuse_unfillable(table: OwnTable, existing: Table) -> None:
+    """Raise DatabaseRefused if a table that is there demands a value that we never give."""
+    for column in existing.columns.values():
+        if column.is_required and not column.has_default and column.name not in table.columns:
+            raise DatabaseRefused(
+                f"{existing.name}.{column.name} must not be NULL and has no default: rows of ours would be refused",
+                hint=f"ALTER TABLE {existing.name} ALTER {column.name} DROP NOT NULL, or give it a default",
+            )
+
+
+def rendered(text: str, catalog: Catalog) -> str:
+    """Return SQL text with the fields of queries.py filled in."""
+    return fill(text, catalog).as_string(None)
+
+
+def _indexes(catalog: Catalog, table: OwnTable, existing: Table | None) -> Iterator[Statement]:
+    present = {index.name for index in existing.indexes} if existing else set()
+    for name, columns in table.indexes.items():
+        if name not in present:
+            text = f"CREATE INDEX IF NOT EXISTS {name} ON {{schema}}.{table.name} {columns}"
+            yield Statement(f"the index {name}", rendered(text, catalog))
+
+
+def _append_only(catalog: Catalog) -> Iterator[Statement]:
+    existing = catalog.own.get(EVENTS.name)
+    if existing is None or "rehouse_append_only" not in existing.triggers:
+        yield Statement("the history is append only", rendered(sources()["append_only"], catalog))

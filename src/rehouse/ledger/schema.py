@@ -1,0 +1,100 @@
+"""The ledger's schema: brought up to date by Alembic, printed for a DBA, or found to be complete.
+
+What runs and what is printed are the same statements, made from the catalog: only what is missing. One session at a time;
+the others wait by asking again, since CREATE INDEX CONCURRENTLY would wait for a session that sits in a query.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import psycopg
+
+from rehouse.core.errors import TryAgain
+from rehouse.ledger.catalog import Catalog, read
+from rehouse.ledger.faults import translated
+from rehouse.ledger.revisions.first import statements
+from rehouse.ledger.revisions.statement import Patience, run
+
+HEAD = "0001"
+"""The newest revision."""
+
+_ONE_INIT = 7_304_651_893_271_004_112
+_HEADER = """-- What rehouse needs in this database; only what is missing is here. Run it with `psql -v ON_ERROR_STOP=1 -f`,
+-- not in one transaction. If it stops (as a rule at lock_timeout), ask for it again: it then holds the rest.
+SET statement_timeout = 0;
+"""
+
+
+def is_current(catalog: Catalog) -> bool:
+    """Tell whether the schema is the newest and nothing of it is missing."""
+    return catalog.version == HEAD and next(statements(catalog), None) is None
+
+
+def upgrade(
+    connection: psycopg.Connection, catalog: Catalog, *, lock_timeout_ms: int = 200, patience_seconds: float = 300
+) -> list[str]:
+    """Bring the schema up to date and return in words what changed, nothing if it was. Read the catalog again afterwards.
+
+    Raises TryAgain while another session does the same for long or a lock is never free, DatabaseRefused for missing rights
+    or a table that cannot be adopted.
+    """
+    patience = Patience(lock_timeout_ms, patience_seconds)
+    try:
+        with _alone(connection, patience_seconds):
+            fresh = read(connection, catalog.mapping)
+            missing = list(statements(fresh))
+            if fresh.version == HEAD:
+                for statement in missing:
+                    run(connection, statement, patience)
+            else:
+                _alembic({"connection": connection, "catalog": fresh, "patience": patience}, "head")
+    except psycopg.Error as error:
+        raise translated(error) from error
+    return [statement.change for statement in missing]
+
+
+def ddl(catalog: Catalog, *, lock_timeout_ms: int = 200) -> str:
+    """Return as SQL exactly what `upgrade` would run; empty if it would run nothing. Reads nothing but the catalog."""
+    if catalog.version == HEAD:
+        scripts = [statement.script(lock_timeout_ms) for statement in statements(catalog)]
+        return _HEADER + "\n" + "\n\n".join(scripts) + "\n" if scripts else ""
+    attributes = {"catalog": catalog, "patience": Patience(lock_timeout_ms)}
+    printed = _alembic(attributes, f"{catalog.version or 'base'}:head")
+    # the version table comes first, and an attempt that stopped half-way leaves it behind, empty
+    return _HEADER + printed.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
+
+
+def _alembic(attributes: dict[str, object], revision: str) -> str:
+    from alembic import command  # noqa: PLC0415 - slow to import, and most commands do without it
+    from alembic.config import Config  # noqa: PLC0415
+
+    printed = io.StringIO()
+    config = Config(output_buffer=printed, attributes=attributes)
+    config.set_main_option("script_location", str(files("rehouse.ledger") / "revisions").replace("%", "%%"))
+    command.upgrade(config, revision, sql="connection" not in attributes)
+    return printed.getvalue()
+
+
+@contextmanager
+def _alone(connection: psycopg.Connection, patience_seconds: float) -> Iterator[None]:
+    until = time.monotonic() + patience_seconds
+    while not _ask(connection, "SELECT pg_try_advisory_lock(%s)"):
+        if time.monotonic() > until:
+            raise TryAgain("another session is changing the schema", hint="run the same command again when it is done")
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.autocommit = True
+            _ask(connection, "SELECT pg_advisory_unlock(%s)")
+
+
+def _ask(connection: psycopg.Connection, question: str) -> bool:
+    row = connection.execute(question, (_ONE_INIT,)).fetchone()
+    return bool(row and row[0])
