@@ -113,13 +113,6 @@ def read(connection: psycopg.Connection, mapping: TableMapping) -> Catalog:
     return catalog
 
 
-def enter_schema(connection: psycopg.Connection, catalog: Catalog) -> None:
-    """Let unqualified names mean the tables beside documents first (after the session's temporary ones)."""
-    schema = sql.Identifier(catalog.schema).as_string(connection)
-    statement = "SELECT set_config('search_path', %s || ', ' || current_setting('search_path'), false)"
-    connection.execute(statement, (schema,))
-
-
 def _mapped(connection: psycopg.Connection, role: str, mapped: TenantsTable | DocumentsTable) -> Table:
     schema, dot, name = mapped.table.rpartition(".")
     table = find_table(connection, schema if dot else None, name)

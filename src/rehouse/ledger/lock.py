@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import psycopg
@@ -61,6 +63,24 @@ class Locks:
     def hold_run(self, run_id: object) -> None:
         """Mark the run as alive, as long as this process is."""
         self._take(lock_key("run", run_id), f"run {run_id}")
+
+    @contextmanager
+    def holding(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
+        """Hold the tenant's lock for a while. Raises TryAgain, at once, if another operator has it."""
+        self.acquire(tenant_id, name)
+        try:
+            yield
+        finally:
+            self.release(tenant_id)
+
+    @contextmanager
+    def holding_run(self, run_id: object) -> Iterator[None]:
+        """Mark the run as alive for a while."""
+        self.hold_run(run_id)
+        try:
+            yield
+        finally:
+            self._let_go(lock_key("run", run_id))
 
     def is_run_alive(self, run_id: object) -> bool:
         """Tell whether some process still works on the run, this one included."""

@@ -6,7 +6,7 @@ identifiers, `%(x)s` stays psycopg's. The fields:
     {documents} {tenants}            the table, with its schema
     {documents.rows}                 the same to read from, where columns that `init` will add may be missing: they read as NULL
     {documents.s3_key}               the column alone, so one writes d.{documents.s3_key}
-    {s3_migrations} … {tenant_usage} our tables; {s3_inventory} is the session's temporary one before `init`
+    {s3_migrations} … {tenant_usage} our tables, with the schema
     {schema} {tenant_id_type} {document_id_type} {document_id_collation}
 """
 
@@ -90,8 +90,7 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
     if table in {"tenants", "documents"}:
         return (catalog.tenants if table == "tenants" else catalog.documents).identifier
     if table in OWN_TABLES:
-        temporary = table == "s3_inventory" and table not in catalog.own
-        return sql.Identifier("pg_temp" if temporary else catalog.schema, table)
+        return sql.Identifier(catalog.schema, table)
     return _plain(catalog, table)
 
 

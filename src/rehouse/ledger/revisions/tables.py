@@ -123,11 +123,12 @@ INVENTORY = OwnTable(
     ("PRIMARY KEY (run_id, bucket, key)",),
     kind="UNLOGGED TABLE",
 )
+OWN = (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY)
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
     """Yield what makes or completes the tables; s3_migrations as an older tool left it is adopted elsewhere."""
-    for table in (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY):
+    for table in OWN:
         existing = catalog.own.get(table.name)
         if existing is None:
             yield create(catalog, table)
