@@ -1,0 +1,82 @@
+"""`rehouse sandbox`: what it prints makes other programs work in another shell."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.sandbox.running import RunningSandbox
+
+ASK = """
+import boto3, os, psycopg
+from botocore.exceptions import ClientError
+from rehouse.config import load
+
+settings = load()
+with psycopg.connect(settings.require_database_url()) as connection:
+    print(*connection.execute("SELECT count(*), min(pg_typeof(tenant_id)::text) FROM documents").fetchone())
+bucket = settings.require_shared_buckets()[0]
+print(boto3.client("sts").get_caller_identity()["Arn"], len(boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]))
+application = boto3.Session(profile_name=settings.application_profile).client("s3")
+print(application.get_object(Bucket=bucket, Key="uploads/what")["ContentLength"] > 0)
+try:
+    application.list_objects_v2(Bucket=bucket)
+except ClientError as error:
+    print(error.response["Error"]["Code"])
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    started = RunningSandbox("--folder", str(folder), "--tenant-id", "uuid", "--older-tool")
+    yield started
+    started.process.terminate()
+    assert started.process.wait(20) == 0
+    assert list(folder.iterdir()) == []  # the folder was there before: it stays
+
+
+def test_the_file_makes_another_shell_work(running: RunningSandbox) -> None:
+    file = running.folder / "environment"
+    assert str(file) in running.said()
+    done = subprocess.run(
+        ["sh", "-c", '. "$0" && exec "$1" -c "$2"', str(file), sys.executable, ASK],
+        env={"AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "stale"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "497 uuid",
+        "arn:aws:iam::000000000000:user/rehouse 481",
+        "True",
+        "AccessDenied",
+    ]
+
+
+def test_the_printed_lines_are_those_of_the_file(running: RunningSandbox) -> None:
+    assert (running.folder / "environment").read_text() == "".join(running.lines)
+
+
+def test_files_with_secrets_are_private(running: RunningSandbox) -> None:
+    for name in ("environment", "credentials"):
+        assert stat.S_IMODE((running.folder / name).stat().st_mode) == 0o600
+    secrets = [running.environment[name] for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL")]
+    assert not any(secret in running.said() for secret in secrets)
+
+
+def test_a_folder_that_is_in_use_is_refused(running: RunningSandbox, tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    code = "import pathlib, sys; from rehouse.cli.sandbox import new_sandbox as new"
+    code += "; new(folder=pathlib.Path(sys.argv[1])).__enter__()"
+    for folder in (tmp_path, tmp_path / "something", running.folder):
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
+        assert "Refused" in done.stderr
+        assert "is not an empty folder" in done.stderr
+    assert (tmp_path / "something").exists()
