@@ -1,0 +1,70 @@
+"""The application's own rights, with its own credentials (REHOUSE_APPLICATION_PROFILE): can it follow its documents?
+
+Reading is tried on the shared bucket; what it may do in the tenants' buckets is simulated, or proven by `--probe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rehouse.config import Settings
+from rehouse.core.permissions import permissions_of
+from rehouse.operations.checks.check import (
+    Check,
+    Outcome,
+    could_not_check,
+    depending,
+    failed,
+    looked_at,
+    notice,
+    ok,
+)
+from rehouse.operations.checks.rights import scope_of, simulated
+from rehouse.operations.checks.shared_bucket import first_object
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+
+SUBJECT = "application"
+IDENTITY = f"{SUBJECT}: identity"
+READING = f"{SUBJECT}: reading the shared bucket"
+
+
+def application_control(settings: Settings) -> Control | None:
+    """Return a control plane with the application's credentials, None if nobody told them."""
+    if settings.application_profile is None:
+        return None
+    return Control(Session(settings, profile=settings.application_profile))
+
+
+def check_application(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:
+    """Yield the checks of the application's rights."""
+    if application is None:
+        hint = "set REHOUSE_APPLICATION_PROFILE to the AWS profile with the application's credentials"
+        yield notice(SUBJECT, "its own rights are not checked", hint)
+        return
+    identity = looked_at(IDENTITY, lambda: _identity(control, application))
+    yield identity
+    if identity.outcome is Outcome.FAILED:
+        yield from depending((READING, f"{SUBJECT}: rights"), "its credentials cannot be used")
+        return
+    yield looked_at(READING, lambda: _reading(settings, control, application))
+    rows = permissions_of(["application"])
+    yield from simulated(control, rows, scope_of(settings, control), application.identity().arn, SUBJECT)
+
+
+def _identity(control: Control, application: Control) -> Check:
+    theirs, ours = application.identity(), control.identity()
+    if theirs.account != ours.account:
+        return failed(IDENTITY, f"its account is {theirs.account}, ours is {ours.account}", "use one account for both")
+    if theirs.arn and theirs.arn == ours.arn:
+        return notice(IDENTITY, "the application has the migration's own credentials", "give each its own role")
+    return ok(IDENTITY, theirs.arn or "accepted")
+
+
+def _reading(settings: Settings, control: Control, application: Control) -> Check:
+    shared = settings.require_shared_buckets()[0]
+    key = first_object(control, shared)
+    if key is None:
+        return could_not_check(READING, f"{shared} is empty")
+    application.client.head_object(Bucket=shared, Key=key)
+    return ok(READING, "an object of the shared bucket can be read")

@@ -1,0 +1,82 @@
+"""One finding of doctor, and the one way to come to it: look, and let an error be an outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.errors import RehouseError, StorageRefused
+from rehouse.ledger.faults import translated as translated_database
+from rehouse.s3.faults import translated
+
+
+class Outcome(StrEnum):
+    """How a check ended. "Could not check" is never fine; a notice is worth reading and no fault."""
+
+    OK = "ok"
+    FAILED = "failed"
+    COULD_NOT_CHECK = "could not check"
+    NOTICE = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, how it ended, what was seen, and what to do about it."""
+
+    subject: str
+    outcome: Outcome
+    detail: str
+    hint: str = ""
+
+
+DENIED = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
+
+
+def ok(subject: str, detail: str) -> Check:
+    """Return a check that ended well."""
+    return Check(subject, Outcome.OK, detail)
+
+
+def failed(subject: str, detail: str, hint: str) -> Check:
+    """Return a check that found something that must be put right."""
+    return Check(subject, Outcome.FAILED, detail, hint)
+
+
+def notice(subject: str, detail: str, hint: str = "") -> Check:
+    """Return a check that found something to know."""
+    return Check(subject, Outcome.NOTICE, detail, hint)
+
+
+def could_not_check(subject: str, detail: str, hint: str = "") -> Check:
+    """Return a check that did not come to an answer."""
+    return Check(subject, Outcome.COULD_NOT_CHECK, detail, hint)
+
+
+def looked_at(subject: str, look: Callable[[], Check], *, denied: Outcome = Outcome.FAILED) -> Check:
+    """Return what `look` finds; an error of S3, of PostgreSQL or of ours becomes the outcome.
+
+    `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
+    """
+    try:
+        return look()
+    except (ClientError, BotoCoreError) as error:
+        return of_error(subject, translated(error, subject), denied=denied)
+    except psycopg.Error as error:
+        return of_error(subject, translated_database(error))
+    except RehouseError as error:
+        return of_error(subject, error, denied=denied)
+
+
+def of_error(subject: str, error: RehouseError, *, denied: Outcome = Outcome.FAILED) -> Check:
+    """Return an error as a check."""
+    is_denied = isinstance(error, StorageRefused) and error.code in DENIED
+    return Check(subject, denied if is_denied else Outcome.FAILED, error.message, error.hint)
+
+
+def depending(subjects: Iterable[str], because: str) -> Iterable[Check]:
+    """Return "could not check" for everything that depends on something that failed."""
+    return (could_not_check(subject, because) for subject in subjects)

@@ -1,0 +1,148 @@
+"""The database: reachable without a pooler, new enough, writable, mapped, not blinded by row security, with our rights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+from psycopg import sql
+
+from rehouse.config import Settings
+from rehouse.core.errors import RehouseError
+from rehouse.ledger import catalog as catalogs
+from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.connection import connect, where
+from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
+
+CONNECTION = "database: connection"
+VERSION = "database: version"
+WRITABLE = "database: writable"
+MAPPING = "database: mapping"
+ROW_SECURITY = "database: row security"
+RIGHTS = "database: rights"
+SCHEMA = "database: rehouse's own tables"
+
+OLDEST_SERVER = 130000
+"""gen_random_uuid() is built in from PostgreSQL 13 on."""
+
+
+def check_database(settings: Settings) -> Iterator[Check]:
+    """Yield the checks of the database."""
+    url = settings.require_database_url()
+    try:
+        connection = connect(url, application_name="rehouse doctor")
+        place = where(url)
+    except RehouseError as error:
+        yield of_error(CONNECTION, error)
+        yield from depending(
+            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, SCHEMA), "no connection to the database"
+        )
+        return
+    with connection:
+        yield ok(CONNECTION, f"{place}, no connection pooler in between")
+        yield looked_at(VERSION, lambda: _version(connection))
+        yield looked_at(WRITABLE, lambda: _writable(connection))
+        yield from _mapped(connection, settings)
+
+
+def _version(connection: psycopg.Connection) -> Check:
+    number = connection.info.server_version
+    told = f"PostgreSQL {number // 10000}.{number % 10000}"
+    return (
+        ok(VERSION, told) if number >= OLDEST_SERVER else failed(VERSION, told, "rehouse needs PostgreSQL 13 or newer")
+    )
+
+
+def _writable(connection: psycopg.Connection) -> Check:
+    row = connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
+    in_recovery, read_only = row or (False, "off")
+    if in_recovery or read_only == "on":
+        what = "it is a standby server" if in_recovery else "transactions are read-only"
+        return failed(WRITABLE, what, "connect to the primary server, as a role that may write")
+    return ok(WRITABLE, "it is a primary server and takes writes")
+
+
+def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
+    try:
+        found = catalogs.read(connection, settings.mapping)
+    except RehouseError as error:
+        subject = ROW_SECURITY if "row security" in error.message else MAPPING
+        yield of_error(subject, error)
+        rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, SCHEMA) if each != subject]
+        yield from depending(rest, "the application's tables could not be read")
+        return
+    tables = f"{found.tenants.name} and {found.documents.name}, tenant ids are {found.tenant_id_type}"
+    yield ok(MAPPING, tables)
+    yield looked_at(ROW_SECURITY, lambda: _row_security(connection, found))
+    yield looked_at(RIGHTS, lambda: _rights(connection, found))
+    yield looked_at(SCHEMA, lambda: _schema(found))
+
+
+def _row_security(connection: psycopg.Connection, found: Catalog) -> Check:
+    # Every connection has row_security off: a role that policies would blind gets an error here, not an empty answer.
+    counts = []
+    for table in (found.tenants, found.documents):
+        query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
+        row = connection.execute(query).fetchone()
+        counts.append(f"{table.name} {'has rows' if row and row[0] else 'is empty'}")
+    return ok(ROW_SECURITY, f"no policy hides rows from this role; {', '.join(counts)}")
+
+
+def _rights(connection: psycopg.Connection, found: Catalog) -> Check:
+    missing = [told for told, has in _needed(connection, found) if not has]
+    if missing:
+        role = connection.info.user
+        return failed(
+            RIGHTS,
+            f"{role} lacks: {', '.join(missing)}",
+            f"grant them, or connect as the owner of {found.documents.name}",
+        )
+    return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
+
+
+def _needed(connection: psycopg.Connection, found: Catalog) -> Iterator[tuple[str, bool]]:
+    for role, table, columns in (
+        ("tenants", found.tenants, ("aws_bucket_name",)),
+        ("documents", found.documents, ("s3_bucket", "s3_key", "etag", "file_size")),
+    ):
+        name = table.identifier.as_string(connection)
+        yield f"SELECT on {table.name}", _has(connection, "has_table_privilege(%s, 'SELECT')", name)
+        for column in (found.column(role, each) for each in columns):
+            if column in table.columns:
+                check = "has_column_privilege(%s, %s, 'UPDATE')"
+                yield f"UPDATE of {table.name}.{column}", _has(connection, check, name, column)
+    if found.version is None:
+        name = found.documents.identifier.as_string(connection)
+        yield (
+            f"CREATE in the schema {found.schema}",
+            _has(connection, "has_schema_privilege(%s, 'CREATE')", sql.Identifier(found.schema).as_string(connection)),
+        )
+        owned = "(SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass)"
+        yield f"ownership of {found.documents.name} (for ALTER TABLE)", _has(connection, owned, name)
+    for own in found.own.values() if found.version else ():
+        rights = "has_table_privilege(%s, 'SELECT') AND has_table_privilege(%s, 'INSERT')"
+        name = own.identifier.as_string(connection)
+        yield f"SELECT and INSERT on {own.name}", _has(connection, rights, name, name)
+
+
+def _has(connection: psycopg.Connection, expression: str, *names: str) -> bool:
+    row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
+    return bool(row and row[0])
+
+
+def _schema(found: Catalog) -> Check:
+    if found.version:
+        return ok(SCHEMA, f"there, version {found.version}")
+    adopted = f"; {', '.join(sorted(found.own))} will be adopted" if found.own else ""
+    return notice(SCHEMA, f"not there yet{adopted}", "`rehouse init` makes them, the first migrate does it too")
+
+
+def count_tenants(settings: Settings) -> int | None:
+    """Return how many tenants may want a bucket, None where the database does not tell."""
+    try:
+        with connect(settings.require_database_url(), application_name="rehouse doctor") as connection:
+            table = catalogs.read(connection, settings.mapping).tenants
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
+    except (RehouseError, psycopg.Error):
+        return None
+    return int(row[0]) if row else None

@@ -1,0 +1,212 @@
+"""The probe: everything that a migration writes, tried in a scratch bucket that is always emptied and removed again.
+
+Its name cannot be any tenant's. The shared bucket is only read: one of its objects is copied, as a migration would.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.config import Settings
+from rehouse.core.bucket_spec import BucketSpec, differences
+from rehouse.core.errors import RehouseError, StorageUnavailable
+from rehouse.core.model import Tenant
+from rehouse.core.permissions import PROBE_NAME
+from rehouse.operations.checks.check import (
+    Check,
+    Outcome,
+    could_not_check,
+    depending,
+    failed,
+    looked_at,
+    notice,
+    of_error,
+    ok,
+)
+from rehouse.operations.checks.shared_bucket import first_object
+from rehouse.operations.home_bucket import home_spec, log_bucket_name
+from rehouse.s3.control import Control
+
+SCRATCH = "probe: scratch bucket"
+WRITE = "probe: objects"
+MULTIPART = "probe: large objects"
+COPY = "probe: copy from the shared bucket"
+SOURCE_CONDITION = "probe: conditions on the source"
+TARGET_CONDITION = "probe: conditions on the target"
+REMOVAL = "probe: removal"
+APPLICATION = "probe: the application's rights"
+
+KEY = "documents/probe/probe.txt"
+COPIED = "documents/probe/copied"
+
+
+def check_by_probe(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:
+    """Yield the checks that need to write. The scratch bucket is removed whatever happens, a stopped generator included."""
+    bucket = f"{settings.bucket_prefix}-{PROBE_NAME}-{secrets.token_hex(4)}"
+    try:
+        control.create(bucket)
+    except RehouseError as error:
+        yield of_error(SCRATCH, error)
+        if isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
+            yield _removed(control, bucket)
+        yield from depending((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
+        return
+    try:
+        yield ok(SCRATCH, f"{bucket} created")
+        yield from _settings(settings, control, bucket)
+        yield looked_at(WRITE, lambda: _objects(control, bucket))
+        yield looked_at(MULTIPART, lambda: _multipart(control, bucket))
+        yield from _copies(settings, control, bucket)
+        if application is not None:
+            yield looked_at(APPLICATION, lambda: _application(application, bucket))
+    finally:
+        removal = _removed(control, bucket)
+    yield removal
+
+
+def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
+    try:
+        spec = _scratch_spec(settings, control, bucket)
+    except RehouseError as error:
+        yield of_error("probe: specification", error)
+        return
+    for setting, document in spec.wanted().items():
+        subject = f"probe: setting {setting}"
+        yield looked_at(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
+    if spec.logging is None:
+        yield could_not_check("probe: setting logging", "there is no log bucket yet, and the probe makes none")
+
+
+def _scratch_spec(settings: Settings, control: Control, bucket: str) -> BucketSpec:
+    spec = home_spec(settings, control, Tenant(0, "probe", "probe", None, False), bucket)
+    has_log_bucket = control.head(log_bucket_name(settings, control)).whose == "ours"
+    return spec if has_log_bucket else replace(spec, logging=None)
+
+
+def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, subject: str) -> Check:
+    offered = control.apply(spec.bucket, setting, document)
+    found = control.read(spec.bucket, [setting])
+    drifts = [drift for drift in differences(spec, found) if drift.setting == setting]
+    if not offered or any(drift.kind == "not_offered" for drift in drifts):
+        return notice(subject, "not offered by this endpoint", "the tenants' buckets will be without it")
+    if drifts:
+        return failed(
+            subject, f"written, but it {drifts[0].kind} when read back", "is an organisation's policy at work?"
+        )
+    return ok(subject, "written and read back")
+
+
+def _objects(control: Control, bucket: str) -> Check:
+    client, owner = control.client, control.owner()
+    client.put_object(Bucket=bucket, Key=KEY, Body=b"probe", Tagging="probe=1", **owner)
+    client.head_object(Bucket=bucket, Key=KEY, **owner)
+    client.get_object_tagging(Bucket=bucket, Key=KEY, **owner)
+    listed = client.list_objects_v2(Bucket=bucket, **owner).get("Contents", [])
+    if [each["Key"] for each in listed] != [KEY]:
+        return failed(WRITE, "an object that was written is not listed", "is the endpoint behind a cache?")
+    return ok(WRITE, "written with tags, read, listed")
+
+
+def _multipart(control: Control, bucket: str) -> Check:
+    client, owner = control.client, control.owner()
+    upload = client.create_multipart_upload(Bucket=bucket, Key=COPIED, **owner)["UploadId"]
+    client.list_multipart_uploads(Bucket=bucket, **owner)
+    client.abort_multipart_upload(Bucket=bucket, Key=COPIED, UploadId=upload, **owner)
+    return ok(MULTIPART, "an upload in parts can be begun, found and aborted")
+
+
+def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
+    shared = settings.require_shared_buckets()[0]
+    try:
+        key = first_object(control, shared)
+    except (ClientError, BotoCoreError):
+        yield from depending((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} could not be listed")
+        return
+    if key is None:
+        yield from depending((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} is empty")
+        return
+    copy = _copier(control, shared, key, bucket)
+    first = looked_at(COPY, lambda: _copied(copy))
+    yield first
+    if first.outcome is not Outcome.OK:
+        yield from depending((SOURCE_CONDITION, TARGET_CONDITION), "no copy")
+        return
+    yield looked_at(SOURCE_CONDITION, lambda: _source_condition(copy))
+    yield looked_at(TARGET_CONDITION, lambda: _target_condition(copy))
+
+
+def _copier(control: Control, source: str, key: str, bucket: str) -> Callable[..., object]:
+    owner = control.owner()
+    source_owner = {"ExpectedSourceBucketOwner": account} if (account := control.identity().account) else {}
+
+    def copy(**conditions: str) -> object:
+        arguments: dict[str, Any] = {**owner, **source_owner, **conditions}
+        return control.client.copy_object(
+            Bucket=bucket, Key=COPIED, CopySource={"Bucket": source, "Key": key}, **arguments
+        )
+
+    return copy
+
+
+def _copied(copy: Callable[..., object]) -> Check:
+    copy()
+    return ok(COPY, "an object was copied, with its tags")
+
+
+def _source_condition(copy: Callable[..., object]) -> Check:
+    if _refuses(lambda: copy(CopySourceIfMatch='"00000000000000000000000000000000"')):
+        return ok(SOURCE_CONDITION, "honoured: a source that changed is not copied")
+    return failed(SOURCE_CONDITION, "ignored by this endpoint", "a source overwritten meanwhile would be copied unseen")
+
+
+def _target_condition(copy: Callable[..., object]) -> Check:
+    if _refuses(lambda: copy(IfNoneMatch="*")):
+        return ok(TARGET_CONDITION, "honoured: nothing newer is ever covered")
+    return notice(
+        TARGET_CONDITION, "ignored by this endpoint: not guarded here", "let only one operator work at a time"
+    )
+
+
+def _refuses(request: Callable[[], object]) -> bool:
+    try:
+        request()
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status in {412, 501}:
+            return status == 412
+        raise
+    return False
+
+
+def _application(application: Control, bucket: str) -> Check:
+    client, key = application.client, "documents/probe/application.txt"
+    client.put_object(Bucket=bucket, Key=key, Body=b"probe")
+    client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    client.delete_object(Bucket=bucket, Key=key)
+    return ok(APPLICATION, "it writes, reads and deletes in a tenant's bucket")
+
+
+def _removed(control: Control, bucket: str) -> Check:
+    hint = f"remove it by hand: aws s3 rb --force s3://{bucket}"
+    try:
+        _empty(control, bucket)
+        control.client.delete_bucket(Bucket=bucket, **control.owner())
+    except (ClientError, BotoCoreError) as error:
+        return failed(REMOVAL, f"{bucket} could not be removed: {type(error).__name__}", hint)
+    return ok(REMOVAL, "the scratch bucket is gone again")
+
+
+def _empty(control: Control, bucket: str) -> None:
+    client, owner = control.client, control.owner()
+    uploads = client.list_multipart_uploads(Bucket=bucket, **owner).get("Uploads", [])
+    for upload in uploads:
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], **owner)
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, **owner):
+        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        for entry in cast("list[dict[str, Any]]", entries):
+            client.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"], **owner)

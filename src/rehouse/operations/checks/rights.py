@@ -1,0 +1,112 @@
+"""The rights on S3, row by row of the table of permissions, by IAM's own simulation: no request with a side effect is sent.
+
+A simulation knows the identity's policies, not an organisation's or a bucket's: only `--probe` proves a right by using it.
+Where even simulating is not allowed, each row says "could not check".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.config import Settings
+from rehouse.core.permission_table import Permission, Resource, Role
+from rehouse.core.permissions import PROBE_NAME, Scope, permissions_of
+from rehouse.operations.checks.check import Check, could_not_check, failed, ok
+from rehouse.operations.home_bucket import log_bucket_name
+from rehouse.s3.control import Control
+
+NEEDED: tuple[Role, ...] = ("provision", "migrate")
+OPTIONAL = frozenset({"servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"})
+PROBED = frozenset(
+    {
+        Resource.TENANT_BUCKETS,
+        Resource.TENANT_OBJECTS,
+        Resource.PROBE_BUCKET,
+        Resource.PROBE_OBJECTS,
+        Resource.SHARED_OBJECTS,
+    }
+)
+"""What `--probe` proves by using it, so that nothing need be simulated."""
+
+
+def check_rights(settings: Settings, control: Control, *, probe: bool) -> Iterator[Check]:
+    """Yield a check for each row of the table that a migration needs; rows that the probe will prove are left to it."""
+    rows = [row for row in permissions_of(NEEDED) if not (probe and row.resource in PROBED)]
+    scope = scope_of(settings, control)
+    yield from simulated(control, rows, scope, control.identity().arn, "rights")
+
+
+def simulated(
+    control: Control, rows: Iterable[Permission], scope: Scope, arn: str | None, subject: str
+) -> Iterator[Check]:
+    """Yield a check for each row as IAM simulates it for the principal `arn`."""
+    for row in rows:
+        title = f"{subject}: {row.resource}: {row.why}"
+        actions = [action for action in row.actions if action not in OPTIONAL]
+        if not actions or not scope.arns(row.resource):
+            continue
+        try:
+            denied = _denied(control, actions, [_example(each) for each in scope.arns(row.resource)], arn)
+        except (ClientError, BotoCoreError) as error:
+            hint = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
+            yield could_not_check(title, f"no simulation ({_why(error)})", hint)
+            continue
+        if denied is None:
+            yield could_not_check(
+                title, "IAM cannot simulate this identity", "`rehouse doctor --probe` tries the rights"
+            )
+        elif denied:
+            yield failed(
+                title, f"not allowed: {', '.join(denied)}", "`rehouse iam-policy` prints the policies to attach"
+            )
+        else:
+            yield ok(title, f"{len(actions)} actions allowed, by IAM's simulation")
+
+
+def scope_of(settings: Settings, control: Control) -> Scope:
+    """Return the scope of the policies for these settings and this account."""
+    return Scope(
+        shared_buckets=settings.require_shared_buckets(),
+        bucket_prefix=settings.bucket_prefix,
+        log_bucket=log_bucket_name(settings, control),
+        region=settings.region,
+        account=control.identity().account,
+        kms_key=None if settings.encryption == "AES256" else settings.encryption,
+    )
+
+
+def _denied(control: Control, actions: Sequence[str], resources: Sequence[str], arn: str | None) -> list[str] | None:
+    principal = _principal(arn)
+    if principal is None:
+        return None
+    results = []
+    for resource in resources:
+        answer = control.session.client("iam").simulate_principal_policy(
+            PolicySourceArn=principal, ActionNames=list(actions), ResourceArns=[resource]
+        )
+        results += answer["EvaluationResults"]
+    return sorted({each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"})
+
+
+def _principal(arn: str | None) -> str | None:
+    """The user or role behind a caller's ARN; None for the root, which has no policies."""
+    assumed = re.fullmatch(r"(arn:[\w-]+):sts::(\d{12}):assumed-role/([^/]+)/.*", arn or "")
+    if assumed:
+        return f"{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
+    return arn if arn and re.search(r":(user|role)/", arn) else None
+
+
+def _example(arn: str) -> str:
+    """A resource that the pattern stands for: a simulation takes names, not patterns."""
+    return (
+        arn
+        if arn == "*"
+        else arn.replace(f"-{PROBE_NAME}-*", f"-{PROBE_NAME}-0").replace("-*", "-example").replace("*", "1")
+    )
+
+
+def _why(error: ClientError | BotoCoreError) -> str:
+    return str(error.response.get("Error", {}).get("Code")) if isinstance(error, ClientError) else type(error).__name__

@@ -1,0 +1,73 @@
+"""Doctor: everything that a migration needs, looked at one by one before anything changes.
+
+Each check stands alone: one that fails stops no other, and what depends on it says "could not check". Only `probe` writes,
+and only into a scratch bucket of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from rehouse.config import Settings
+from rehouse.core.errors import RehouseError
+from rehouse.operations.checks.application import application_control, check_application
+from rehouse.operations.checks.check import Check, Outcome, could_not_check, of_error
+from rehouse.operations.checks.database import check_database, count_tenants
+from rehouse.operations.checks.probe import check_by_probe
+from rehouse.operations.checks.rights import check_rights
+from rehouse.operations.checks.shared_bucket import check_shared_bucket
+from rehouse.operations.checks.storage import check_account, check_surroundings
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+
+__all__ = ["Check", "Outcome", "examine", "exit_status", "summary"]
+
+
+def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
+    """Return the checks, made one by one as they are taken.
+
+    Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
+    """
+    settings.require_database_url()
+    settings.require_shared_buckets()
+    return _examined(settings, probe=probe)
+
+
+def summary(checks: Iterable[Check]) -> str:
+    """Return the closing line: how many checks ended in which way."""
+    counts = Counter(check.outcome for check in checks)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome)
+
+
+def exit_status(checks: Iterable[Check]) -> int:
+    """Return 1 if any check failed, else 0; what could not be checked is told by the summary."""
+    return int(any(check.outcome is Outcome.FAILED for check in checks))
+
+
+def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
+    yield from check_database(settings)
+    control = Control(Session(settings))
+    usable = True
+    for check in check_account(settings, control):
+        usable = usable and check.outcome is not Outcome.FAILED
+        yield check
+    if not usable:
+        yield could_not_check("S3: buckets and rights", "S3 cannot be used with these credentials")
+        return
+    for bucket in settings.require_shared_buckets():
+        yield from check_shared_bucket(settings, control, bucket)
+    yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))
+    yield from _guarded("rights", check_rights(settings, control, probe=probe))
+    application = application_control(settings)
+    yield from _guarded("application", check_application(settings, control, application))
+    if probe:
+        yield from _guarded("probe", check_by_probe(settings, control, application))
+
+
+def _guarded(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """The checks as they come; an error that ends them early is the last of them."""
+    try:
+        yield from checks
+    except RehouseError as error:
+        yield of_error(subject, error)
