@@ -215,7 +215,7 @@ class BulkPlane:
     def _page(self, bucket: str, prefix: str, after: str, token: str | None) -> listing.Page:
         answer = self._one("list", bucket, list_query(prefix, after, token), _read_page)
         if answer.fault is not None:
-            error = unavailable if answer.fault.code in {"IncompleteReply", "ConnectionLost"} else refused
+            error = unavailable if answer.passing else refused
             raise error(answer.fault.code, answer.fault.message, f"listing s3://{bucket}/{prefix}")
         if answer.value is None:
             raise unavailable("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")

@@ -36,11 +36,12 @@ OVERLOAD = (429, 503)
 
 @dataclass(slots=True, eq=False)
 class Answer(Generic[T]):
-    """What became of a request: the value that was read, or the fault."""
+    """What became of a request: the value that was read, or the fault; `passing` if the fault might go by itself."""
 
     request: Request[T]
     value: T | None
     fault: Fault | None
+    passing: bool = False
 
 
 class Conditions:
@@ -141,17 +142,17 @@ class Sender(Generic[T]):
                 answers.append(Answer(request, value, None))
             else:
                 overloaded = overloaded or reply.status in OVERLOAD
-                fault = self._judged(request, reply)
-                if fault is not None:
-                    answers.append(Answer(request, None, fault))
+                answer = self._judged(request, reply)
+                if answer is not None:
+                    answers.append(answer)
         if good:
             self._shared.answered = True
         if replies:
             self._shared.throttle.learn(good, overloaded=overloaded)
         yield from answers
 
-    def _judged(self, request: Request[T], reply: Reply) -> Fault | None:
-        """Return the fault if it is final; else see to it that the request is sent again, or that the run stops."""
+    def _judged(self, request: Request[T], reply: Reply) -> Answer[T] | None:
+        """Return the answer if nothing more is to be tried; else the request goes out again, or the run stops."""
         fault = reply.fault()
         decision = verdict(fault.code, reply.status, reply.errno)
         self._shared.answered = self._shared.answered or not reply.errno
@@ -167,7 +168,7 @@ class Sender(Generic[T]):
             return None
         return self._ended(request, reply, fault, decision)
 
-    def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Fault | None:
+    def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
         if decision is Verdict.RETRY and fault.code == "Unreachable":
             error = unavailable if self._shared.answered else refused
             self._stopped = self._stopped or error(fault.code, fault.message, request.place.origin)
@@ -175,7 +176,7 @@ class Sender(Generic[T]):
             stop = refused(fault.code, fault.message, request.subject, region=reply.region())
             self._stopped = self._stopped or stop
         else:
-            return fault
+            return Answer(request, None, fault, decision is Verdict.RETRY)
         return None
 
     def _refresh(self, request: Request[T], reply: Reply) -> None:

@@ -18,6 +18,7 @@ from rehouse.s3.requests import Request
 
 LARGEST_REPLY_BYTES = 64 * 1024**2
 SPARE_CONNECTIONS = 8
+_SUPPRESSED = ["accept:", "expect:"]
 _POLL_IN, _POLL_OUT = 1, 4  # the same numbers for poll and epoll
 _WATCHED = {pycurl.POLL_IN: _POLL_IN, pycurl.POLL_OUT: _POLL_OUT, pycurl.POLL_INOUT: _POLL_IN | _POLL_OUT}
 
@@ -68,7 +69,7 @@ class Transfers:
         query = "?" + request.query if request.query else ""
         curl = handle.curl
         curl.setopt(pycurl.URL, f"{request.place.origin}{request.path}{query}")
-        curl.setopt(pycurl.HTTPHEADER, lines)
+        curl.setopt(pycurl.HTTPHEADER, lines + _SUPPRESSED)
         curl.setopt(pycurl.TIMEOUT, request.seconds)
         curl.setopt(pycurl.LOW_SPEED_TIME, request.seconds)
         handle.request = request
@@ -162,6 +163,7 @@ def _options(ca_file: str | None) -> list[tuple[int, object]]:
         (pycurl.FOLLOWLOCATION, 0),
         (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
         (pycurl.PROXY, ""),
+        (pycurl.USERAGENT, "rehouse"),
         (pycurl.TCP_NODELAY, 1),
         (pycurl.TCP_KEEPALIVE, 1),
         (pycurl.TCP_KEEPIDLE, 30),

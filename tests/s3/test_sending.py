@@ -1,0 +1,229 @@
+"""What is tried again, what is final, and what stops a run: against scripted replies."""
+
+import pytest
+from tests.s3.stub import COPIED, Scripted, error, script, serving
+
+from rehouse.core.errors import Interrupted, StorageRefused, StorageUnavailable
+from rehouse.core.model import ObjectRef
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Scripted(503, error("SlowDown")),
+        Scripted(503, b""),
+        Scripted(500, error("InternalError")),
+        Scripted(502, b"<html>bad gateway</html>"),
+        Scripted(504, b""),
+        Scripted(429, b""),
+        Scripted(409, error("OperationAborted")),
+        Scripted(400, error("RequestTimeout")),
+        Scripted(200, error("InternalError")),
+        Scripted(200, b"   \n  " + error("SlowDown")),
+        Scripted(200, b""),
+        Scripted(200, COPIED[:-30]),
+        Scripted(200, COPIED, announced=len(COPIED) + 50),
+        Scripted(200, COPIED.replace(b"&quot;0123abcd&quot;", b"")),
+        Scripted(reset=True),
+    ],
+    ids=lambda failure: f"{failure.status}-{failure.body[:28]!r}{'-reset' if failure.reset else ''}",
+)
+def test_a_passing_failure_is_tried_again(stub_plane, task, failure):
+    with script(failure, Scripted()) as stub:
+        plane = stub_plane(stub.url)
+        (outcome,) = plane.copy([task()])
+        assert (outcome.etag, outcome.fault) == ("0123abcd", None)
+        assert len(stub.seen) >= 2
+        assert plane.requests["copy"] == outcome.attempts
+
+
+def test_each_attempt_is_the_same_request(stub_plane, task):
+    with script(Scripted(500, b""), Scripted(500, b""), Scripted()) as stub:
+        (outcome,) = stub_plane(stub.url).copy([task()])
+        changing = {"authorization", "x-amz-date"}
+        first, *others = [{k: v for k, v in seen.headers.items() if k not in changing} for seen in stub.seen]
+        assert outcome.attempts == 3
+        assert others == [first, first]
+
+
+def test_an_object_that_keeps_failing_is_data_and_the_others_go_on(stub_plane, task):
+    with serving(
+        lambda seen: Scripted(500, error("InternalError")) if seen.path.endswith("/7") else Scripted()
+    ) as stub:
+        outcomes = list(stub_plane(stub.url).copy(task(n) for n in range(20)))
+    failed = [outcome for outcome in outcomes if outcome.fault]
+    assert len(outcomes) == 20
+    assert [(o.task.document_id, o.fault.code, o.fault.request_id) for o in failed] == [("7", "InternalError", "R1")]
+    assert failed[0].attempts == 8
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (403, "AccessDenied"),
+        (404, "NoSuchKey"),
+        (403, "InvalidObjectState"),
+        (412, "PreconditionFailed"),
+        (400, "KeyTooLongError"),
+    ],
+)
+def test_a_fact_about_an_object_is_told_at_once(stub_plane, task, status, code):
+    with script(Scripted(status, error(code, "S3 says why"))) as stub:
+        (outcome,) = stub_plane(stub.url).copy([task()])
+        assert (outcome.fault.code, outcome.fault.message, outcome.fault.request_id) == (code, "S3 says why", "R1")
+        assert len(stub.seen) == 1
+
+
+def test_a_failed_condition_says_which_one(stub_plane, task):
+    with script(Scripted(412, error("PreconditionFailed", "A condition failed", Condition="If-None-Match"))) as stub:
+        (outcome,) = stub_plane(stub.url).copy([task()])
+    assert outcome.fault.message == "A condition failed (If-None-Match)"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (404, "NoSuchBucket"), (400, "InvalidToken")],
+)
+def test_what_stops_a_run_is_raised_after_everything_in_flight_came_home(stub_plane, task, status, code):
+    with serving(lambda seen: Scripted(status, error(code)) if seen.path.endswith("/2") else Scripted()) as stub:
+        outcomes = []
+        with pytest.raises(StorageRefused) as refusal:
+            outcomes.extend(stub_plane(stub.url).copy(task(n) for n in range(100_000)))
+    assert refusal.value.code == code
+    assert refusal.value.hint
+    assert "documents/2" in refusal.value.message
+
+
+def test_outcomes_in_flight_at_a_refusal_are_yielded_before_it_is_raised(stub_plane, task):
+    with serving(
+        lambda seen: Scripted(403, error("InvalidAccessKeyId")) if seen.path.endswith("/0") else Scripted()
+    ) as stub:
+        run = stub_plane(stub.url, in_flight=8).copy(task(n) for n in range(8))
+        outcomes = []
+        with pytest.raises(StorageRefused):
+            for outcome in run:
+                outcomes.append(outcome)
+    assert {outcome.task.document_id for outcome in outcomes} == {str(n) for n in range(1, 8)}
+
+
+def test_an_expired_token_is_renewed_once_and_then_refused(stub_plane, task):
+    with script(Scripted(400, error("ExpiredToken")), Scripted()) as stub:
+        (outcome,) = stub_plane(stub.url).copy([task()])
+        assert outcome.attempts == 2
+    with script(Scripted(400, error("ExpiredToken"))) as stub:
+        with pytest.raises(StorageRefused) as refusal:
+            list(stub_plane(stub.url).copy([task()]))
+        assert (refusal.value.code, len(stub.seen)) == ("ExpiredToken", 2)
+
+
+def test_a_skewed_clock_is_corrected_by_the_servers(stub_plane, task):
+    late = {"Date": "Mon, 23 Nov 2026 12:00:00 GMT"}
+    with serving(
+        lambda seen: (
+            Scripted()
+            if seen.headers["x-amz-date"].startswith("20261123T1200")
+            else Scripted(403, error("RequestTimeTooSkewed"), late)
+        )
+    ) as stub:
+        stub.server.RequestHandlerClass.date_time_string = lambda *_: late["Date"]
+        (outcome,) = stub_plane(stub.url).copy([task()])
+    assert (outcome.fault, outcome.attempts) == (None, 2)
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_is_never_followed_and_names_the_right_region(stub_plane, task, status):
+    with script(Scripted(200, COPIED)) as elsewhere:
+        headers = {"Location": elsewhere.url + "/home/x", "x-amz-bucket-region": "eu-west-1"}
+        with script(Scripted(status, error("PermanentRedirect"), headers)) as stub:
+            with pytest.raises(StorageRefused) as refusal:
+                list(stub_plane(stub.url).copy([task()]))
+            assert "AWS_REGION=eu-west-1" in refusal.value.hint
+            assert elsewhere.seen == []
+
+
+def test_a_wrong_region_in_the_signature_names_the_right_one(stub_plane, task):
+    malformed = Scripted(400, error("AuthorizationHeaderMalformed", Region="eu-west-2"))
+    with script(malformed) as stub, pytest.raises(StorageRefused) as refusal:
+        list(stub_plane(stub.url).copy([task()]))
+    assert "AWS_REGION=eu-west-2" in refusal.value.hint
+
+
+def test_an_endpoint_that_was_never_reached_is_refused(stub_plane, task):
+    with script(Scripted()) as stub:
+        url = stub.url
+    plane = stub_plane(url)
+    with pytest.raises(StorageRefused) as refusal:
+        list(plane.copy([task()]))
+    assert refusal.value.code == "Unreachable"
+    assert url in refusal.value.message
+    assert plane.requests["copy"] == 3
+
+
+def test_an_endpoint_that_went_away_may_come_back(stub_plane, task):
+    with script(Scripted(headers={"Connection": "close"})) as stub:
+        plane = stub_plane(stub.url)
+        assert len(list(plane.copy([task()]))) == 1
+    with pytest.raises(StorageUnavailable):
+        list(plane.copy([task()]))
+
+
+def test_retry_after_is_waited_for(stub_plane, task, monkeypatch):
+    asked = []
+    from rehouse.s3 import sending
+
+    original = sending.delay_seconds
+    monkeypatch.setattr(sending, "delay_seconds", lambda *given: asked.append(given[2]) or original(given[0], given[1]))
+    with script(Scripted(503, error("SlowDown"), {"Retry-After": "7"}), Scripted()) as stub:
+        list(stub_plane(stub.url).copy([task()]))
+    assert asked == [7.0]
+
+
+def test_an_overload_slows_the_plane_down(stub_plane, task):
+    with script(Scripted(503, error("SlowDown")), Scripted()) as stub:
+        plane = stub_plane(stub.url)
+        before = plane._throttle._pace.rate
+        list(plane.copy([task()]))
+        assert plane._throttle._pace.rate < before
+
+
+def test_an_interruption_takes_no_new_work_and_brings_home_what_is_in_flight(stub_plane, task):
+    taken = []
+
+    def tasks():
+        for number in range(1000):
+            taken.append(number)
+            yield task(number)
+
+    with script(Scripted()) as stub:
+        plane = stub_plane(stub.url)
+        outcomes = []
+        for outcome in plane.copy(tasks()):
+            outcomes.append(outcome)
+            plane.interrupt()
+        assert len(outcomes) == len(stub.seen) == len(taken) < 1000
+        with pytest.raises(Interrupted):
+            list(plane.list("home"))
+        with pytest.raises(Interrupted):
+            list(plane.head([ObjectRef("home", "x")]))
+
+
+def test_tasks_are_taken_only_as_they_can_be_sent(stub_plane, task):
+    taken = []
+
+    def tasks():
+        for number in range(1000):
+            taken.append(number)
+            yield task(number)
+
+    with script(Scripted()) as stub:
+        run = stub_plane(stub.url, in_flight=4).copy(tasks())
+        next(run)
+        assert len(taken) <= 8
+        run.close()
+
+
+def test_secrets_are_in_no_error(stub_plane, task):
+    reply = Scripted(403, error("SignatureDoesNotMatch", AWSAccessKeyId="AKIDSTUB", StringToSign="AWS4"))
+    with script(reply) as stub, pytest.raises(StorageRefused) as refusal:
+        list(stub_plane(stub.url).copy([task()]))
+    assert "secret-of-the-stub" not in repr(refusal.value) + refusal.value.hint
