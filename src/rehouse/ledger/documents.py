@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import psycopg
 from rehouse.core.comparing import Expected
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, Migration, ObjectRef, TenantId
+from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, Migration, ObjectRef
 from rehouse.core.planning import Recorded, Seen
 from rehouse.ledger.queries import Queries
 
@@ -64,6 +64,7 @@ class LockedCopy(NamedTuple):
     document_id: str
     source: ObjectRef
     source_etag: str
+    target_etag: str
 
 
 class AtHome(NamedTuple):
@@ -90,13 +91,19 @@ class Documents:
     """The documents of one tenant's migration under one run. Every write begins with the fence on the run's id."""
 
     def __init__(
-        self, connection: psycopg.Connection, queries: Queries, migration: Migration, default_bucket: str
+        self,
+        connection: psycopg.Connection,
+        queries: Queries,
+        migration: Migration,
+        *,
+        run_id: str,
+        default_bucket: str,
     ) -> None:
         self._connection = connection
         self._queries = queries
         self._values: dict[str, object] = {
             "tenant_id": migration.tenant_id,
-            "run_id": migration.run_id,
+            "run_id": run_id,
             "home_bucket": migration.home_bucket,
             "default_bucket": default_bucket,
         }
@@ -169,7 +176,7 @@ class Documents:
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
         with self._fenced() as cursor:
             cursor.execute(self._queries["lock_copies"], {**self._values, "after": after, "limit": limit})
-            yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3]) for row in cursor.fetchall()]
+            yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], row[4]) for row in cursor.fetchall()]
 
     def flip(self, document_ids: Sequence[str]) -> int:
         """Point rows that are locked to their copies, and say so in the ledger; return how many."""
@@ -239,7 +246,9 @@ def _seen(row: tuple[Any, ...]) -> Seen:
     recorded = None
     if state is not None:
         target = ObjectRef(target_bucket, target_key) if target_key else None
-        recorded = Recorded(DocumentState(state), ObjectRef(source_bucket, source_key), source_etag, target, target_etag)
+        recorded = Recorded(
+            DocumentState(state), ObjectRef(source_bucket, source_key), source_etag, target, target_etag
+        )
     return Seen(document, source, None, recorded, contested, bool(recorded_now))
 
 

@@ -83,6 +83,14 @@ class Inventory:
         rows = self._connection.execute(self._queries["orphans"], {**self._run, "bucket": bucket}).fetchall()
         return [(str(key), int(size)) for key, size in rows]
 
+    def runs(self) -> list[str]:
+        """Return the ids of the runs whose inventories there are."""
+        return [str(row[0]) for row in self._connection.execute(self._queries["runs_in_inventory"]).fetchall()]
+
+    def forget(self, run_id: str) -> None:
+        """Forget the inventory of another run, which died."""
+        self._connection.execute(self._queries["forget_run"], {"run_id": run_id})
+
     def clear(self) -> None:
         """Forget this run's inventory."""
         self._connection.execute(self._queries["forget_run"], self._run)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,11 +24,12 @@ from rehouse.config import Settings
 from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect, translated
 from rehouse.ledger.documents import Documents
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
+from rehouse.ledger.schema import is_current
 
 Result = TypeVar("Result")
 PATIENCE = 50
@@ -74,32 +75,36 @@ class Closing(NamedTuple):
     total: int
     skipped: int
     failed: int
-    bytes_total: int
     bytes_copied: int
 
 
 class Ledger:
     """PostgreSQL as the ledger, over one connection. `writes=False` leaves nothing behind that outlives the session."""
 
-    def __init__(self, connection: psycopg.Connection, catalog: Catalog, settings: Settings, *, writes: bool) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, catalog: Catalog, settings: Settings, *, writes: bool, run_id: str | None
+    ) -> None:
         self.connection = connection
         self.catalog = catalog
-        self.run_id = str(uuid4())
+        self.run_id = run_id or str(uuid4())
         self.queries: Queries = load(catalog)
         self._default_bucket = settings.require_shared_buckets()[0]
         connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(catalog.schema)))
         connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))
         if not writes:
             connection.execute(self.queries["make_temporary_tables"])
-            if not catalog.is_current:
+            if not is_current(catalog):
                 connection.execute(self.queries["make_empty_ledger"])
 
     @classmethod
-    def open(cls, settings: Settings, *, writes: bool) -> Self:
-        """Connect and read the catalog; raise DatabaseRefused where PostgreSQL cannot be used as it is."""
+    def open(cls, settings: Settings, *, writes: bool, run_id: str | None = None) -> Self:
+        """Connect and read the catalog; raise DatabaseRefused where PostgreSQL cannot be used as it is.
+
+        Connections that share a `run_id` share a run and its inventory.
+        """
         connection = connect(settings.require_database_url())
         try:
-            return cls(connection, Catalog.read(connection, settings.mapping), settings, writes=writes)
+            return cls(connection, read(connection, settings.mapping), settings, writes=writes, run_id=run_id)
         except psycopg.Error as error:
             connection.close()
             raise translated(error) from error
@@ -139,6 +144,12 @@ class Ledger:
             "run_id": self.run_id,
         }
         return self.patiently(lambda: _migration(self._one("begin_run", values)))
+
+    def rename_home(self, migration: Migration, home_bucket: str) -> Migration:
+        """Reserve another bucket name, before the bucket exists: somebody else has the first one."""
+        values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, "home_bucket": home_bucket}
+        self._one("rename_home", values)
+        return replace(migration, home_bucket=home_bucket)
 
     def advance(self, migration: Migration, event: Event, reason: str | None = None) -> Migration:
         """Move a migration by the table in core.lifecycle and write the event, in one statement.
@@ -201,7 +212,9 @@ class Ledger:
 
     def documents(self, migration: Migration) -> Documents:
         """Return the tenant's documents as this migration sees them."""
-        return Documents(self.connection, self.queries, migration, self._default_bucket)
+        return Documents(
+            self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket
+        )
 
     def inventory(self) -> Inventory:
         """Return this run's inventory."""
@@ -230,7 +243,7 @@ class Ledger:
                 time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (a pause, not a secret)
         return work()
 
-    def _one(self, name: str, values: dict[str, object]) -> tuple[object, ...]:
+    def _one(self, name: str, values: Mapping[str, object]) -> tuple[object, ...]:
         row = self.connection.execute(self.queries[name], values).fetchone()
         if row is None:
             raise Halt(
@@ -263,4 +276,3 @@ def _migration(row: tuple[object, ...]) -> Migration:
 
 def _plain_id(value: object) -> TenantId:
     return value if isinstance(value, int) else str(value)
-

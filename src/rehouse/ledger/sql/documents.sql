@@ -6,7 +6,7 @@ SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   m.run_id = %(run_id)s
-FROM {documents} d
+FROM {documents.rows} d
 LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s
   AND i.bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" AND i.key = d.{documents.s3_key} COLLATE "C"
 LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
@@ -23,14 +23,14 @@ SELECT count(*),
   count(*) FILTER (WHERE m.state = 'accepted' AND m.source_key = d.{documents.s3_key}
     AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
     AND m.source_bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s))
-FROM {documents} d
+FROM {documents.rows} d
 LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
 WHERE d.{documents.tenant_id} = %(tenant_id)s;
 
 -- name: count_rows_with_key
 -- How many objects all tenants' rows point to, at the most: an estimate of the shared bucket's size.
 SELECT count(*) FILTER (WHERE d.{documents.tenant_id} = %(tenant_id)s), count(*)
-FROM {documents} d WHERE d.{documents.s3_key} IS NOT NULL;
+FROM {documents.rows} d WHERE d.{documents.s3_key} IS NOT NULL;
 
 -- name: migrated
 -- What the migration moved so far: documents and bytes.
@@ -94,7 +94,7 @@ UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documen
 
 -- name: lock_copies
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
-SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.source_size
+SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s)
   AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
@@ -130,7 +130,7 @@ SELECT * FROM (
   SELECT d.{documents.s3_key} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
     CASE WHEN m.attempts > 0 THEN m.target_etag END AS answered_etag, d.{documents.etag} AS row_etag,
     d.{documents.file_size} AS row_size, m.source_bucket, m.source_key
-  FROM {documents} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
+  FROM {documents.rows} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
     AND m.document_id = d.{documents.id} AND m.target_bucket = d.{documents.s3_bucket} AND m.target_key = d.{documents.s3_key}
     AND m.state = 'flipped'
   WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} IS NOT NULL
@@ -160,4 +160,4 @@ RETURNING 1;
 
 -- name: documents_without_tenant
 -- Rows older than multi-tenancy: nobody's, so they stay.
-SELECT count(*) FROM {documents} d WHERE d.{documents.tenant_id} IS NULL;
+SELECT count(*) FROM {documents.rows} d WHERE d.{documents.tenant_id} IS NULL;

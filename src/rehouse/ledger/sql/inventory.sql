@@ -59,7 +59,7 @@ SELECT count(*) FROM (
 -- Objects that rows of two tenants point to. With keys given, only these.
 UPDATE s3_inventory i SET contested = true FROM (
   SELECT coalesce(d.{documents.s3_bucket}, %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key
-  FROM {documents} d
+  FROM {documents.rows} d
   WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.tenant_id} IS NOT NULL
     AND (%(keys)s::text[] IS NULL OR d.{documents.s3_key} = ANY(%(keys)s::text[]))
   GROUP BY 1, 2 HAVING min(d.{documents.tenant_id}::text) <> max(d.{documents.tenant_id}::text)) shared
@@ -69,7 +69,7 @@ WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key =
 -- Objects of a bucket that no row points to and that no migration copied from.
 SELECT i.key, i.size FROM s3_inventory i
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND NOT EXISTS (
-  SELECT 1 FROM {documents} d WHERE d.{documents.s3_key} COLLATE "C" = i.key
+  SELECT 1 FROM {documents.rows} d WHERE d.{documents.s3_key} COLLATE "C" = i.key
     AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" = i.bucket)
   AND NOT EXISTS (SELECT 1 FROM s3_migration_documents m WHERE m.source_bucket = i.bucket AND m.source_key = i.key)
 ORDER BY i.key;

@@ -11,7 +11,7 @@ FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
 -- name: begin_run
 -- Gives the tenant's one row to this run. The bucket's name is reserved once: a retry keeps what is there.
 INSERT INTO s3_migrations AS m (tenant_id, old_bucket, new_bucket, home_bucket, documents_migrated, phase, status, run_id, started_at)
-VALUES (%(tenant_id)s, %(shared_bucket)s, %(home_bucket)s, %(home_bucket)s, 0, 'planned', 'in_progress', %(run_id)s, now())
+VALUES (%(tenant_id)s, %(shared_bucket)s, %(home_bucket)s::text, %(home_bucket)s::text, 0, 'planned', 'in_progress', %(run_id)s, now())
 ON CONFLICT (tenant_id) DO UPDATE SET
   old_bucket = coalesce(m.old_bucket, excluded.old_bucket),
   new_bucket = coalesce(m.home_bucket, excluded.home_bucket),
@@ -22,15 +22,20 @@ ON CONFLICT (tenant_id) DO UPDATE SET
   error_message = NULL, updated_at = now()
 RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status;
 
+-- name: rename_home
+-- Another name for a bucket that was never made; never after that.
+UPDATE s3_migrations SET home_bucket = %(home_bucket)s::text, new_bucket = %(home_bucket)s::text
+WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'planned' RETURNING 1;
+
 -- name: advance
 -- Compare-and-set, and the event with it: no row back means that another operator moved the migration first.
 WITH moved AS (
-  UPDATE s3_migrations SET phase = %(to_phase)s, updated_at = now()
-  WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = %(from_phase)s
+  UPDATE s3_migrations SET phase = %(to_phase)s::text, updated_at = now()
+  WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = %(from_phase)s::text
   RETURNING tenant_id, run_id
 )
 INSERT INTO s3_migration_events (tenant_id, run_id, event, from_phase, to_phase, reason)
-SELECT tenant_id, run_id, %(event)s, %(from_phase)s, %(to_phase)s, %(reason)s FROM moved
+SELECT tenant_id, run_id, %(event)s, %(from_phase)s::text, %(to_phase)s::text, %(reason)s FROM moved
 RETURNING id;
 
 -- name: fence
@@ -50,10 +55,10 @@ UPDATE s3_migrations SET previous_home = %(previous_home)s WHERE tenant_id = %(t
 -- name: close_run
 -- What a run leaves behind, for people and for the guide's overview.
 UPDATE s3_migrations SET
-  status = %(status)s, error_message = %(error_message)s, documents_migrated = %(migrated)s,
+  status = %(status)s::text, error_message = %(error_message)s, documents_migrated = %(migrated)s,
   documents_total = %(total)s, documents_skipped = %(skipped)s, documents_failed = %(failed)s,
-  bytes_total = %(bytes_total)s, bytes_copied = %(bytes_copied)s, updated_at = now(),
-  completed_at = CASE WHEN %(status)s = 'completed' THEN now() END
+  bytes_copied = %(bytes_copied)s, updated_at = now(),
+  completed_at = CASE WHEN %(status)s::text = 'completed' THEN now() END
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s
 RETURNING 1;
 

@@ -1,0 +1,121 @@
+"""The commands that only look: doctor, iam-policy, plan, verify, verify-all, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from rehouse.cli import reports
+from rehouse.cli.opening import finish, services, settings_only
+from rehouse.cli.options import (
+    ExcludeOption,
+    InactiveOption,
+    OnlyOption,
+    OptionalSlug,
+    OutputOption,
+    SlugArgument,
+)
+from rehouse.cli.show import as_json
+from rehouse.core.permissions import ROLES, Role
+from rehouse.operations import doctor as examining
+from rehouse.operations import iam_policy as policies
+from rehouse.operations import plan as planning
+from rehouse.operations import status as standing
+from rehouse.operations import verify as verifying
+from rehouse.operations.selection import chosen
+
+DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
+ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
+OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
+RoleOption = Annotated[list[Role] | None, typer.Option(help="Only this role; may be given again.")]
+
+
+def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None:
+    """Look whether a migration can work: database, credentials, rights, the shared bucket, the application's rights.
+
+    Examples: `rehouse doctor`, `rehouse doctor --probe`.
+    """
+    checks = list(examining.examine(settings_only(), probe=probe))
+    _print(output, checks, lambda: reports.show_checks(checks))
+    finish(well=not any(check.outcome == "failed" for check in checks))
+
+
+def iam_policy(*, role: RoleOption = None) -> None:
+    """Print the minimal IAM policy documents, by role, as JSON.
+
+    Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
+    """
+    as_json(policies.documents(settings_only(), tuple(role or ROLES)))
+
+
+def plan(slug: OptionalSlug = None, *, orphans: OrphansOption = False, output: OutputOption = "text") -> None:
+    """Show what would happen, what it costs and what is wrong. Changes nothing; works before `init`.
+
+    Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --orphans --output json`.
+    """
+    planned(True, [slug] if slug else None, None, orphans=orphans, output=output)
+
+
+def planned(
+    include_inactive: bool, only: list[str] | None, exclude: list[str] | None, *, orphans: bool, output: str
+) -> None:
+    """Show the plan of a selection of tenants."""
+    with services(writes=False) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        made = planning.plan(opened, tenants, orphans=orphans)
+    _print(output, made, partial(reports.show_plan, made))
+    finish(well=not made.has_findings)
+
+
+def verify(slug: SlugArgument, *, deep: DeepOption = False, output: OutputOption = "text") -> None:
+    """Compare every document of a tenant with its object. Changes nothing; exit status 1 unless all is well.
+
+    Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
+    """
+    with services(writes=False) as opened:
+        made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
+    _print(output, reports.verification_object(made), lambda: reports.show_verification(made))
+    finish(well=all(report.is_well for report in made))
+
+
+def verify_all(
+    *,
+    include_inactive: InactiveOption = False,
+    only: OnlyOption = None,
+    exclude: ExcludeOption = None,
+    deep: DeepOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Compare every document of every active tenant with its object; the shared buckets are listed once.
+
+    Examples: `rehouse verify-all`, `rehouse verify-all --deep --only acme`.
+    """
+    with services(writes=False) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        made = verifying.verify_all(opened, tenants, deep=deep)
+    _print(output, reports.verification_object(made), lambda: reports.show_verification(made))
+    finish(well=all(report.is_well for report in made))
+
+
+def status(slug: OptionalSlug = None, *, output: OutputOption = "text") -> None:
+    """Show how far every tenant is, or one tenant with its outstanding documents and its history.
+
+    Examples: `rehouse status`, `rehouse status acme`.
+    """
+    with services(writes=False) as opened:
+        if slug is None:
+            lines = standing.overview(opened)
+            _print(output, {"tenants": lines}, lambda: reports.show_overview(lines))
+        else:
+            one = standing.tenant_status(opened, opened.ledger.tenant(slug))
+            _print(output, one, lambda: reports.show_status(one))
+
+
+def _print(output: str, value: object, show: Callable[[], None]) -> None:
+    if output == "json":
+        as_json(value if not isinstance(value, list) else {"checks": value})
+    else:
+        show()

@@ -1,0 +1,77 @@
+"""The command `rehouse`: registers the commands, and turns errors into a message, a hint and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import psycopg
+import typer
+
+from rehouse.cli import looking, moving, settings_command
+from rehouse.cli.demo import demo
+from rehouse.cli.sandbox import sandbox
+from rehouse.cli.show import failure
+from rehouse.core.errors import RehouseError
+from rehouse.ledger.connection import translated
+
+INTERRUPTED = 130
+EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
+
+app = typer.Typer(
+    name="rehouse",
+    help="Move the tenants of a SaaS out of one shared S3 bucket into a bucket each, while the application keeps running.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+COMMANDS = {
+    "init": moving.init,
+    "doctor": looking.doctor,
+    "iam-policy": looking.iam_policy,
+    "plan": looking.plan,
+    "migrate": moving.migrate,
+    "migrate-all": moving.migrate_all,
+    "verify": looking.verify,
+    "verify-all": looking.verify_all,
+    "status": looking.status,
+    "accept": moving.accept,
+    "config": settings_command.config,
+    "sandbox": sandbox,
+    "demo": demo,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; return the exit status: 0 fine, 1 findings or failures, 2 usage or configuration, 130 interrupted."""
+    try:
+        result = app(args=arguments, standalone_mode=False, prog_name="rehouse")
+    except click.exceptions.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except RehouseError as error:
+        failure(error)
+        return error.exit_status
+    except psycopg.Error as error:
+        known = translated(error)
+        failure(known)
+        return known.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def run() -> None:
+    """Be the console script."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)

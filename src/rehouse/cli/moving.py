@@ -1,0 +1,114 @@
+"""The commands that change things: init, migrate, migrate-all, accept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rehouse.cli import looking, reports
+from rehouse.cli.opening import finish, services, settings_only
+from rehouse.cli.options import (
+    DryRunOption,
+    ExcludeOption,
+    InactiveOption,
+    MaxRateOption,
+    OnlyOption,
+    OutputOption,
+    SlugArgument,
+    UntilOption,
+    phase,
+)
+from rehouse.cli.show import as_json, say
+from rehouse.operations import accept as accepting
+from rehouse.operations import init as initialising
+from rehouse.operations import migrate as migrating
+from rehouse.operations.selection import chosen
+
+
+def init(
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and run nothing.")] = False,
+    output: OutputOption = "text",
+) -> None:
+    """Create or adopt the ledger's tables in the application's database; run twice it changes nothing.
+
+    Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
+    """
+    if sql:
+        print(initialising.statements(settings_only()), end="")
+        return
+    changed = initialising.initialise(settings_only())
+    if output == "json":
+        as_json({"changed": changed})
+    else:
+        say(*(changed or ["nothing to do: the schema is up to date"]))
+
+
+def migrate(
+    slug: SlugArgument,
+    *,
+    until: UntilOption = "cut_over",
+    dry_run: DryRunOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Move one tenant into a bucket of its own: plan, provision, copy, verify, cut over. Safe to repeat.
+
+    Examples: `rehouse migrate acme`, `rehouse migrate acme --until verified`, `rehouse migrate acme --dry-run`.
+    """
+    if dry_run:
+        return looking.plan(slug, output=output)
+    with services(writes=True, max_rate=max_rate) as opened:
+        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), until=phase(until))
+    return _finish([report], output)
+
+
+def migrate_all(
+    *,
+    include_inactive: InactiveOption = False,
+    only: OnlyOption = None,
+    exclude: ExcludeOption = None,
+    until: UntilOption = "cut_over",
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="How many tenants at a time.")] = 4,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no tenant after one has failed.")] = False,
+    dry_run: DryRunOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Move every active tenant; a failed one does not stop the others. Safe to repeat: only what is left is done.
+
+    Examples: `rehouse migrate-all`, `rehouse migrate-all --only acme --only globex`, `rehouse migrate-all --parallel 8`.
+    """
+    if dry_run:
+        return looking.planned(include_inactive, only, exclude, orphans=False, output=output)
+    with services(writes=True, max_rate=max_rate) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        reports_made = migrating.migrate_all(
+            opened, tenants, until=phase(until), parallel=parallel, fail_fast=fail_fast
+        )
+    return _finish(reports_made, output)
+
+
+def accept(
+    slug: SlugArgument,
+    documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", show_default=False)],
+    *,
+    reason: Annotated[str, typer.Option(help="Why they may stay where they are; goes into the history.")],
+    output: OutputOption = "text",
+) -> None:
+    """Leave documents that cannot be moved where they are, on purpose: they count as no error from then on.
+
+    Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
+    """
+    with services(writes=True) as opened:
+        report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
+    return _finish([report], output)
+
+
+def _finish(made: list[migrating.TenantReport], output: str) -> None:
+    if output == "json":
+        as_json(reports.migration_object(made))
+    else:
+        reports.show_migration(made)
+    finish(well=not any(report.errors for report in made))

@@ -1,0 +1,66 @@
+"""Open the services for a command: settings, log, progress, and the two-step answer to Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from rehouse import config
+from rehouse.cli.logs import logging_to
+from rehouse.cli.progress import showing_progress
+from rehouse.config import Settings
+from rehouse.operations.services import Services
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130
+
+
+@contextmanager
+def services(*, writes: bool, max_rate: float | None = None) -> Iterator[Services]:
+    """Open everything that an operation needs, with progress on stderr."""
+    settings = config.load()
+    if max_rate:
+        settings = settings.model_copy(update={"max_rate": max_rate})
+    with (
+        logging_to(settings.log_file),
+        showing_progress() as report,
+        Services.open(settings, writes=writes, report=report) as opened,
+        stopping(opened),
+    ):
+        yield opened
+
+
+def settings_only() -> Settings:
+    """Return the settings, for commands that open what they need themselves."""
+    return config.load()
+
+
+@contextmanager
+def stopping(opened: Services) -> Iterator[None]:
+    """Once: drain and save what is under way. Twice: stop at once (every step can be killed at any instant)."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if opened.stopping.is_set():
+            os._exit(INTERRUPTED)
+        opened.stop()
+        typer.echo("stopping: saving what is under way (again: stop at once)", err=True)
+
+    before = {each: signal.signal(each, stop) for each in SIGNALS}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def finish(*, well: bool) -> None:
+    """End the command: exit status 0 if all is well, 1 if there are findings or failures."""
+    sys.stdout.flush()
+    if not well:
+        raise typer.Exit(1)

@@ -1,0 +1,31 @@
+"""The options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rehouse.core.lifecycle import Phase
+
+Output = Literal["text", "json"]
+Until = Literal["planned", "provisioned", "copied", "verified", "cut_over"]
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or one JSON object on stdout.")]
+SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's slug.", show_default=False)]
+OptionalSlug = Annotated[
+    str | None, typer.Argument(metavar="[SLUG]", help="One tenant; else all of them.", show_default=False)
+]
+OnlyOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Only this tenant; may be given again.")]
+ExcludeOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Not this tenant; may be given again.")]
+InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
+UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen (the plan) and change nothing.")]
+MaxRateOption = Annotated[
+    float | None, typer.Option(min=0.1, help="At most this many requests a second.", show_default=False)
+]
+
+
+def phase(until: str) -> Phase:
+    """Return the phase that `--until` names."""
+    return Phase(until)

@@ -1,0 +1,207 @@
+"""The reports of the operations, as text for people and as one object for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rehouse.cli.progress import human_bytes
+from rehouse.cli.show import plain, say, table
+from rehouse.core.comparing import Finding, Proof
+from rehouse.core.planning import HINTS, Reason, Standing
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import Overview
+from rehouse.operations.doctor import Check
+from rehouse.operations.migrate import TenantReport
+from rehouse.operations.plan import Plan, Quarantined
+from rehouse.operations.status import TenantStatus
+from rehouse.operations.verify import VerifyReport
+
+SHOWN = 20
+"""How many lines of one kind are printed; --output json has them all."""
+
+
+def show_migration(reports: Sequence[TenantReport]) -> None:
+    """Print what became of each tenant, what could not be moved, and the closing line."""
+    table(
+        ("tenant", "phase", "status", "bucket", "migrated", "this run", "bytes", "no key", "waiting", "accepted", "errors"),
+        (
+            (
+                each.slug, each.phase, each.status, each.home_bucket, each.documents_migrated, each.this_run,
+                human_bytes(each.copied_bytes), each.without_key, each.waiting, each.accepted, each.errors,
+            )
+            for each in reports
+        ),
+    )  # fmt: skip
+    for each in reports:
+        if each.error:
+            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+        if each.outstanding:
+            say("", f"{each.slug}: could not be moved")
+            _outstanding(each.slug, each.outstanding)
+    for setting in sorted({setting for each in reports for setting in each.not_offered}):
+        say(f"not offered by this endpoint, so not set on the new buckets: {setting}")
+    if reports and all(each.had_nothing_to_do for each in reports):
+        say("", "Nothing was left to do.")
+    say("", closing_line(reports))
+
+
+def closing_line(reports: Sequence[TenantReport]) -> str:
+    """Return the guide's closing line."""
+    migrated, this_run, errors = _sums(reports)
+    return f"Documents migrated: {migrated} (this run: {this_run}), Errors: {errors}"
+
+
+def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
+    """Return what `migrate --output json` prints."""
+    migrated, this_run, errors = _sums(reports)
+    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
+
+
+def show_plan(plan: Plan) -> None:
+    """Print the plan: a line for each tenant, what would stay, the cost, and what the application must do."""
+    table(
+        ("tenant", "bucket", "documents", "to copy", "bytes", "at home", "no key", "waiting", "stays", "requests $", "seconds"),
+        (
+            (
+                each.slug if each.is_active else f"{each.slug} (inactive)", each.home_bucket, each.documents, each.to_copy,
+                human_bytes(each.to_copy_bytes), each.standings[Standing.AT_HOME], each.standings[Standing.NO_KEY],
+                each.standings[Standing.NOT_UPLOADED], len(each.quarantined),
+                each.cost.requests_dollars if each.cost else None, f"{each.seconds:.1f}",
+            )
+            for each in plan.tenants
+        ),
+    )  # fmt: skip
+    for each in plan.tenants:
+        if each.quarantined:
+            say("", f"{each.slug}: would not be moved")
+            _quarantined(each.quarantined)
+    say("")
+    for bucket, (count, size) in plan.shared.items():
+        say(f"{bucket}: {count:,} objects, {human_bytes(size)}")
+    if plan.documents_without_tenant:
+        say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
+    for bucket, key, size in plan.orphans:
+        say(f"orphan: {bucket} {key!r} ({human_bytes(size)})")
+    if plan.cost:
+        say(
+            f"Requests cost about ${plan.cost.requests_dollars}; until the sources are removed, the doubled storage costs "
+            f"${plan.cost.doubled_storage_dollars} a month."
+        )
+    say("", "While tenants move, the application must:", *(f"  - {rule}" for rule in plan.application_rules))
+    say("", "Nothing was changed.")
+
+
+def show_verification(reports: Sequence[VerifyReport]) -> None:
+    """Print what was found of each tenant."""
+    table(
+        (
+            "tenant", "bucket", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
+            "other problems", "accepted", "no key", "extra", "drift",
+        ),
+        (_verification_row(each) for each in reports),
+    )  # fmt: skip
+    for each in reports:
+        shown = each.problems[:SHOWN]
+        if shown:
+            say("", f"{each.slug}:")
+        for problem in shown:
+            say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.detail}")
+        _more(len(each.problems))
+        for drift in each.drift:
+            say(f"  {each.bucket}: {drift.setting} {drift.kind.replace('_', ' ')}")
+    proofs = sum((each.same for each in reports), Counter[Proof]())
+    say(
+        "",
+        "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
+    )
+    say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
+
+
+def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
+    """Return what `verify --output json` prints."""
+    tenants = [plain(each) | {"is_well": each.is_well} for each in reports]
+    return {"is_well": all(each.is_well for each in reports), "tenants": tenants}
+
+
+def show_overview(lines: Sequence[Overview]) -> None:
+    """Print the guide's overview."""
+    table(
+        ("name", "slug", "active", "phase", "status", "bucket", "migrated", "of", "errors", "completed", "message"),
+        (
+            (
+                line.name, line.slug, line.is_active, line.phase, line.status, line.home_bucket, line.documents_migrated,
+                line.documents_total, line.documents_failed, line.completed_at, line.error_message,
+            )
+            for line in lines
+        ),
+    )  # fmt: skip
+
+
+def show_status(status: TenantStatus) -> None:
+    """Print one tenant: its line, what is outstanding, what happened."""
+    show_overview([status.overview])
+    if status.outstanding:
+        say("", "could not be moved:")
+        _outstanding(status.overview.slug, status.outstanding)
+    if status.history:
+        say("")
+        table(
+            ("when (UTC)", "who", "event", "from", "to", "reason"),
+            ((each.at, each.actor, each.event, each.from_phase, each.to_phase, each.reason) for each in status.history),
+        )
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Print the doctor's checks and a summary."""
+    table(("", "check", "found"), ((each.outcome.replace("_", " "), each.title, each.detail) for each in checks))
+    for each in checks:
+        if each.hint and each.outcome != "ok":
+            say(f"  {each.title}: {each.hint}")
+    counts = Counter(each.outcome for each in checks)
+    say("", ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.items()))
+
+
+def _sums(reports: Iterable[TenantReport]) -> tuple[int, int, int]:
+    made = list(reports)
+    return (
+        sum(each.documents_migrated for each in made),
+        sum(each.this_run for each in made),
+        sum(each.errors for each in made),
+    )
+
+
+def _verification_row(report: VerifyReport) -> tuple[object, ...]:
+    different, missing, unsure = (
+        report.count(finding) for finding in (Finding.DIFFERENT, Finding.MISSING, Finding.COULD_NOT_CHECK)
+    )
+    others = len(report.problems) - different - missing - unsure
+    drift = sum(1 for each in report.drift if each.kind != "not_offered")
+    return (
+        report.slug, report.bucket, report.same.total(), different, missing, report.not_yet_migrated, report.not_uploaded,
+        unsure, others, report.accepted, report.without_key, len(report.extra), drift,
+    )  # fmt: skip
+
+
+def _outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
+    for each in documents[:SHOWN]:
+        say(
+            f"  {each.document_id}  {each.code or each.state}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
+        )
+    _more(len(documents))
+    for code in sorted({each.code for each in documents if each.code in set(Reason)}):
+        say(f"  {code}: {HINTS[Reason(code)]}")
+    say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
+
+
+def _quarantined(documents: Sequence[Quarantined]) -> None:
+    for each in documents[:SHOWN]:
+        say(f"  {each.document_id}  {each.reason}  {each.bucket}/{each.key}: {each.detail}; {each.hint}")
+    _more(len(documents))
+
+
+def _more(count: int) -> None:
+    if count > SHOWN:
+        say(f"  … and {count - SHOWN:,} more (--output json lists them all)")

@@ -1,0 +1,34 @@
+"""Accept: documents that cannot be moved stay where they are, on purpose, with the reason in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rehouse.core.errors import Refused
+from rehouse.core.model import Tenant
+from rehouse.ledger.ledger import translating
+from rehouse.operations.migrate import TenantReport, close_run
+from rehouse.operations.services import Services
+
+
+def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reason: str) -> TenantReport:
+    """Accept the documents, all or none; return where the tenant stands afterwards.
+
+    Raises Refused for a document that is not there, has no key or is at home, and for an empty reason.
+    """
+    if not reason.strip():
+        raise Refused("no reason was given", hint='--reason "why these documents may stay where they are"')
+    with services.locks.holding(tenant.id, tenant.slug), translating():
+        before = services.ledger.migration(tenant)
+        if before is None:
+            raise Refused(
+                f"{tenant.slug} was never migrated: there is nothing to accept",
+                hint=f"run `rehouse migrate {tenant.slug}` first",
+            )
+        with services.ledger.connection.transaction():
+            migration = services.ledger.begin_run(tenant, before.home_bucket)
+            for document_id in document_ids:
+                services.ledger.accept(migration, document_id, reason)
+            report = TenantReport(tenant.slug, home_bucket=migration.home_bucket)
+            close_run(services, migration, report, None)
+        return report

@@ -1,0 +1,60 @@
+"""The last proof: the bytes of both sides, with content headers, user metadata and tags."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.comparing import Comparison, Finding, Proof
+from rehouse.core.model import ObjectRef
+from rehouse.operations.services import Services
+from rehouse.s3.faults import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+HEADERS = ("ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Metadata")
+READERS = 8
+CHUNK_BYTES = 1024 * 1024
+
+
+class Pair(NamedTuple):
+    """A document's object at both ends."""
+
+    document_id: str
+    source: ObjectRef
+    target: ObjectRef
+
+
+def compare_deeply(services: Services, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Comparison]]:
+    """Yield the comparison of each pair; a side that cannot be read gives `could not check`."""
+    client = services.control.session.client("s3")
+    with ThreadPoolExecutor(READERS) as pool:
+        for pair, comparison in pool.map(lambda pair: (pair, _compare(client, pair)), pairs):
+            services.stop_here()
+            yield pair, comparison
+
+
+def _compare(client: S3Client, pair: Pair) -> Comparison:
+    try:
+        source, target = _read(client, pair.source), _read(client, pair.target)
+    except (ClientError, BotoCoreError) as error:
+        return Comparison(Finding.COULD_NOT_CHECK, detail=translated(error, pair.target.key).message)
+    different = [name for name in source if source[name] != target[name]]
+    if different:
+        return Comparison(Finding.DIFFERENT, detail=f"other {', '.join(different)}")
+    return Comparison(Finding.SAME, Proof.BYTES)
+
+
+def _read(client: S3Client, ref: ObjectRef) -> dict[str, object]:
+    answer: dict[str, Any] = dict(client.get_object(Bucket=ref.bucket, Key=ref.key))
+    digest = hashlib.sha256()
+    for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+        digest.update(chunk)
+    tags = client.get_object_tagging(Bucket=ref.bucket, Key=ref.key)["TagSet"]
+    read: dict[str, object] = {name: answer.get(name) for name in HEADERS}
+    return read | {"bytes": digest.hexdigest(), "tags": sorted((tag["Key"], tag["Value"]) for tag in tags)}

@@ -1,0 +1,275 @@
+"""Migrate a tenant: plan, provision, copy, verify, cut over; run again, it does only what is left.
+
+The phases follow core.lifecycle. A document that cannot be moved is an error of the report; the tenant's other documents
+are cut over all the same. In `cut_over` and later a run is a sweep: copy, verify and flip whatever is not at home.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rehouse.core.comparing import Proof
+from rehouse.core.errors import Interrupted, RehouseError, StorageRefused, TryAgain
+from rehouse.core.lifecycle import Event, Phase, Status, closing_status, is_at_least
+from rehouse.core.model import Migration, Tenant
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import Closing, translating
+from rehouse.operations import cutover, survey
+from rehouse.operations.copy import Tally, copy_documents
+from rehouse.operations.homes import home_of, new_home
+from rehouse.operations.provision import provision
+from rehouse.operations.selection import for_each
+from rehouse.operations.services import Services
+from rehouse.operations.verify import check_copies
+
+ROUNDS = 10
+"""How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
+NAMES = 3
+
+
+@dataclass
+class TenantReport:
+    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped."""
+
+    slug: str
+    phase: Phase | None = None
+    status: Status = Status.PENDING
+    home_bucket: str | None = None
+    documents_migrated: int = 0
+    this_run: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    adopted: int = 0
+    without_key: int = 0
+    waiting: int = 0
+    accepted: int = 0
+    proofs: Counter[Proof] = field(default_factory=Counter)
+    not_offered: tuple[str, ...] = ()
+    outstanding: list[Outstanding] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many documents could not be moved; at least 1 if the run itself failed."""
+        return max(len(self.outstanding), 1 if self.error else 0)
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether the run found everything done."""
+        return not (self.error or self.this_run or self.copied or self.adopted)
+
+
+def migrate(services: Services, tenant: Tenant, *, until: Phase = Phase.CUT_OVER, listed: bool = False) -> TenantReport:
+    """Bring the tenant to `until` (or sweep, if it is there already) and return what was done.
+
+    Raises TryAgain if another operator works on the tenant, Refused or Halt where the run cannot go on; whatever was done
+    until then is saved, and the tenant's row says what went wrong.
+    """
+    with translating(), services.locks.holding(tenant.id, tenant.slug):
+        tenant = services.ledger.tenant(tenant.slug)
+        done = _already_done(services, tenant)
+        if done:
+            return done
+        migration = _begin(services, tenant)
+        report = TenantReport(tenant.slug, home_bucket=migration.home_bucket)
+        try:
+            with translating():
+                migration = _advance_to(services, tenant, migration, until, report, listed=listed)
+        except RehouseError as error:
+            close_run(services, migration, report, error)
+            raise
+        close_run(services, migration, report, None)
+        return report
+
+
+def _already_done(services: Services, tenant: Tenant) -> TenantReport | None:
+    """A tenant that is completed and has nothing outside its home is left as it is: no row changes."""
+    migration = services.ledger.migration(tenant)
+    if not migration or migration.status is not Status.COMPLETED or not is_at_least(migration.phase, Phase.CUT_OVER):
+        return None
+    home_of(tenant, services.settings, migration)
+    documents = services.ledger.documents(migration)
+    counts = documents.counts()
+    if counts.outside > counts.accepted:
+        return None
+    migrated, _ = documents.migrated()
+    return TenantReport(
+        tenant.slug, migration.phase, migration.status, migration.home_bucket,
+        documents_migrated=migrated, without_key=counts.without_key, accepted=counts.accepted,
+    )  # fmt: skip
+
+
+def _begin(services: Services, tenant: Tenant) -> Migration:
+    before = services.ledger.migration(tenant)
+    home = home_of(tenant, services.settings, before)
+    migration = services.ledger.begin_run(
+        tenant, home or new_home(tenant, services.settings, services.control.identity().account)
+    )
+    if migration.phase is Phase.ROLLED_BACK:
+        migration = services.ledger.advance(migration, Event.PLANNED_AGAIN)
+    return migration
+
+
+def _advance_to(
+    services: Services, tenant: Tenant, migration: Migration, until: Phase, report: TenantReport, *, listed: bool
+) -> Migration:
+    report.phase = migration.phase
+    if until is Phase.PLANNED:
+        return migration
+    migration = _provision(services, tenant, migration, report)
+    if until is Phase.PROVISIONED:
+        return migration
+    _survey(services, migration, listed=listed)
+    for _ in range(ROUNDS):
+        migration, settled = _round(services, tenant, migration, until, report)
+        report.phase = migration.phase
+        if settled:
+            break
+    return migration
+
+
+def _provision(services: Services, tenant: Tenant, migration: Migration, report: TenantReport) -> Migration:
+    for _ in range(NAMES):
+        try:
+            made = provision(services, tenant, migration.home_bucket)
+            break
+        except StorageRefused as error:
+            if error.code != "BucketAlreadyExists" or migration.phase is not Phase.PLANNED:
+                raise
+            name = new_home(tenant, services.settings, services.control.identity().account)
+            migration = services.ledger.rename_home(migration, name)
+    else:
+        raise TryAgain(f"{tenant.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
+    report.not_offered, report.home_bucket = made.not_offered, migration.home_bucket
+    if migration.phase is Phase.PLANNED:
+        return services.ledger.advance(migration, Event.BUCKET_READY)
+    return migration
+
+
+def _survey(services: Services, migration: Migration, *, listed: bool) -> None:
+    documents = services.ledger.documents(migration)
+    if documents.counts().outside == 0:
+        return
+    if not listed:
+        survey.list_for_one_tenant(services, documents)
+    survey.list_home(services, migration.home_bucket)
+
+
+def _round(
+    services: Services, tenant: Tenant, migration: Migration, until: Phase, report: TenantReport
+) -> tuple[Migration, bool]:
+    """One round of copy, verify, flip; return the migration and whether nothing is left that another round could do."""
+    if migration.phase in (Phase.COPIED, Phase.VERIFIED):
+        migration = services.ledger.advance(migration, Event.CHANGES_FOUND, "a run looks for changes again")
+    tally = copy_documents(services, migration, tenant.slug)
+    _add(report, tally)
+    if migration.phase is Phase.PROVISIONED:
+        migration = services.ledger.advance(migration, Event.ALL_COPIED)
+    if until is Phase.COPIED and migration.phase is Phase.COPIED:
+        return migration, True
+    proofs, dropped = check_copies(services, migration, tenant.slug)
+    report.proofs += proofs
+    if migration.phase is Phase.COPIED:
+        event = Event.MISMATCH_FOUND if dropped else Event.ALL_MATCHED
+        migration = services.ledger.advance(migration, event, f"{dropped} copies do not hold" if dropped else None)
+    if dropped or (until is Phase.VERIFIED and migration.phase is Phase.VERIFIED):
+        return migration, not dropped
+    migration = cutover.switch_home(services, migration, tenant)
+    flips = cutover.flip_copies(services, migration, tenant.slug)
+    report.this_run += flips.flipped
+    return migration, not (tally.changed or flips.flipped or flips.changed)
+
+
+def _add(report: TenantReport, tally: Tally) -> None:
+    report.copied += tally.copied
+    report.adopted += tally.adopted
+    report.copied_bytes += tally.copied_bytes
+
+
+def close_run(services: Services, migration: Migration, report: TenantReport, error: RehouseError | None) -> None:
+    """Write where the tenant stands into its row, and into the report."""
+    documents = services.ledger.documents(migration)
+    counts = documents.counts()
+    report.outstanding = documents.outstanding()
+    if not is_at_least(migration.phase, Phase.CUT_OVER):
+        report.outstanding = [each for each in report.outstanding if each.code]
+    report.without_key, report.accepted = counts.without_key, counts.accepted
+    if is_at_least(migration.phase, Phase.CUT_OVER):
+        report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))
+    report.documents_migrated, copied_bytes = documents.migrated()
+    report.error, report.hint = (error.message, error.hint) if error else (None, None)
+    errors = 0 if isinstance(error, Interrupted) else report.errors
+    report.phase, report.status = (
+        migration.phase,
+        closing_status(migration.phase, errors=errors, waiting=report.waiting),
+    )
+    services.ledger.close_run(
+        migration,
+        Closing(
+            status=report.status,
+            error_message=report.error or _summary(report.outstanding),
+            migrated=report.documents_migrated,
+            total=counts.total,
+            skipped=counts.without_key,
+            failed=len(report.outstanding),
+            bytes_copied=copied_bytes,
+        ),
+    )
+
+
+def _summary(outstanding: list[Outstanding]) -> str | None:
+    codes = Counter(each.code or each.state.value for each in outstanding)
+    return ", ".join(f"{count} × {code}" for code, count in sorted(codes.items())) or None
+
+
+def migrate_all(
+    services: Services,
+    tenants: Sequence[Tenant],
+    *,
+    until: Phase = Phase.CUT_OVER,
+    parallel: int = 1,
+    fail_fast: bool = False,
+) -> list[TenantReport]:
+    """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others."""
+    with run_inventory(services):
+        if not all(_already_done(services, tenant) for tenant in tenants):
+            survey.list_shared_buckets(services)
+        return list(
+            for_each(
+                services,
+                tenants,
+                lambda mine, tenant: _reported(mine, tenant, until),
+                parallel=parallel,
+                enough=lambda report: fail_fast and report.errors > 0,
+            )
+        )
+
+
+def migrate_one(services: Services, tenant: Tenant, *, until: Phase = Phase.CUT_OVER) -> TenantReport:
+    """Migrate one tenant, its inventory cleared away at the end."""
+    with run_inventory(services):
+        return migrate(services, tenant, until=until)
+
+
+@contextmanager
+def run_inventory(services: Services) -> Iterator[None]:
+    """Hold the run's inventory for a while; inventories of runs that died are cleared away first."""
+    with services.locks.holding_run(services.ledger.run_id), translating():
+        for run_id in services.ledger.inventory().runs():
+            if not services.locks.is_run_alive(run_id):
+                services.ledger.inventory().forget(run_id)
+        try:
+            yield
+        finally:
+            services.ledger.inventory().clear()
+
+
+def _reported(services: Services, tenant: Tenant, until: Phase) -> TenantReport:
+    try:
+        return migrate(services, tenant, until=until, listed=True)
+    except RehouseError as error:
+        return TenantReport(tenant.slug, error=error.message, hint=error.hint)

@@ -1,0 +1,158 @@
+"""Plan: what would happen, what it costs, what is wrong, before anything changes. Works before `init`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from rehouse.core.model import Fault, Tenant
+from rehouse.core.naming import bucket_name
+from rehouse.core.planning import HINTS, Decision, Places, Seen, Standing, decide
+from rehouse.core.pricing import LISTED_PER_REQUEST, CostEstimate, PriceList, Requests, estimate, requests_for
+from rehouse.core.progress import Progress
+from rehouse.operations import survey
+from rehouse.operations.homes import home_of, namespace, unreserved
+from rehouse.operations.services import Services
+
+COPIES_A_SECOND = 3500
+"""What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
+
+NOT_RESERVED = "xxxxxxxx"
+"""Stands where the eight random characters of a name will be."""
+
+APPLICATION_RULES = (
+    "Read s3_bucket and s3_key from the row for every download; a NULL bucket is the first shared bucket.",
+    "Upload into tenants.aws_bucket_name, or into the shared bucket where it is NULL, and write both columns.",
+    "Use no pointer, cached home or presigned URL longer than the grace period (7 days) after reading it.",
+    "Write under a new key and then update the row, or overwrite in place while holding the row's lock (FOR UPDATE, "
+    "from reading the pointer to the commit): then no read ever fails or is stale.",
+    "Overwrites without the lock and presigned uploads granted earlier are never lost; they show after the next sweep.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A document that would not be moved: where its row points, the reason, a sentence and the way out."""
+
+    document_id: str
+    bucket: str
+    key: str
+    reason: str
+    detail: str
+    hint: str
+
+
+@dataclass
+class TenantPlan:
+    """What a migration of one tenant would do. Bytes are those of the objects.
+
+    `home_bucket` ends in `xxxxxxxx` if it is not reserved yet.
+    """
+
+    slug: str
+    is_active: bool
+    home_bucket: str
+    documents: int = 0
+    standings: Counter[Standing] = field(default_factory=Counter)
+    to_copy_bytes: int = 0
+    quarantined: list[Quarantined] = field(default_factory=list)
+    requests: Requests = field(default_factory=Requests)
+    cost: CostEstimate | None = None
+    seconds: float = 0
+
+    @property
+    def to_copy(self) -> int:
+        """How many objects a migration would copy."""
+        return self.standings[Standing.TO_COPY]
+
+
+@dataclass
+class Plan:
+    """The plan of all chosen tenants: totals, what lies in the shared buckets, and what the application must do."""
+
+    tenants: list[TenantPlan]
+    shared: dict[str, tuple[int, int]] = field(default_factory=dict)
+    orphans: list[tuple[str, str, int]] = field(default_factory=list)
+    documents_without_tenant: int = 0
+    cost: CostEstimate | None = None
+    application_rules: tuple[str, ...] = APPLICATION_RULES
+
+    @property
+    def has_findings(self) -> bool:
+        """Whether something would not be moved."""
+        return any(tenant.quarantined for tenant in self.tenants)
+
+
+def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False) -> Plan:
+    """Return the plan for these tenants. Changes nothing; the shared buckets are listed once."""
+    ledger, buckets = services.ledger, services.settings.require_shared_buckets()
+    survey.list_shared_buckets(services)
+    made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
+    made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
+    made.documents_without_tenant = ledger.documents_without_tenant()
+    if orphans:
+        made.orphans = [(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)]
+    listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in made.shared.values())
+    requests = sum((tenant.requests for tenant in made.tenants), Requests(lists=listings))
+    made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), prices(services))
+    return made
+
+
+def prices(services: Services) -> PriceList:
+    """Return the price list of the settings."""
+    return PriceList(**services.settings.prices.model_dump())
+
+
+def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
+    migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
+    documents = services.ledger.documents(migration)
+    counts, places = documents.counts(), services.places(migration.home_bucket)
+    planned = TenantPlan(tenant.slug, tenant.is_active, _shown_home(services, tenant), counts.total)
+    planned.standings[Standing.NO_KEY], planned.standings[Standing.AT_HOME] = counts.without_key, counts.at_home
+    window = timedelta(seconds=services.settings.upload_window_seconds)
+    for page in documents.pages(services.settings.batch_size):
+        services.stop_here()
+        looked, faults = survey.confirmed(services, page, places)
+        for each in looked:
+            decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
+            _note(planned, each, decision, places, faults.get(each.document.id))
+        services.report(Progress(tenant.slug, "plan", sum(planned.standings.values()), counts.total))
+    planned.requests = requests_for(planned.to_copy)
+    planned.cost = estimate(planned.requests, planned.to_copy_bytes, prices(services))
+    planned.seconds = planned.to_copy / min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND)
+    return planned
+
+
+def _note(planned: TenantPlan, each: Seen, decision: Decision, places: Places, fault: Fault | None) -> None:
+    source = places.source_of(each.document)
+    if fault:
+        planned.quarantined.append(
+            Quarantined(
+                each.document.id,
+                source.bucket,
+                source.key,
+                fault.code,
+                fault.message,
+                "`rehouse doctor` looks at the rights",
+            )
+        )
+        return
+    planned.standings[decision.standing] += 1
+    if decision.standing is Standing.TO_COPY and each.source:
+        planned.to_copy_bytes += each.source.size
+    if decision.reason:
+        planned.quarantined.append(
+            Quarantined(
+                each.document.id, source.bucket, source.key, decision.reason, decision.detail, HINTS[decision.reason]
+            )
+        )
+
+
+def _shown_home(services: Services, tenant: Tenant) -> str:
+    home = home_of(tenant, services.settings, services.ledger.migration(tenant))
+    if home:
+        return home
+    ending = namespace(services.settings, services.control.identity().account)
+    return bucket_name(services.settings.bucket_prefix, tenant.slug, NOT_RESERVED, namespace=ending)

@@ -1,0 +1,68 @@
+"""Which tenants a command is for, and running one operation for many of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rehouse.core.model import Tenant
+from rehouse.operations.services import Services
+
+Report = TypeVar("Report")
+
+
+def chosen(
+    services: Services,
+    *,
+    include_inactive: bool = False,
+    only: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> list[Tenant]:
+    """Return the tenants that a …-all command is for; raise Refused for a slug that does not exist.
+
+    A tenant named in `only` is meant, active or not.
+    """
+    for slug in (*only, *exclude):
+        services.ledger.tenant(slug)
+    return [
+        tenant
+        for tenant in services.ledger.tenants()
+        if (tenant.slug in only if only else tenant.is_active or include_inactive) and tenant.slug not in exclude
+    ]
+
+
+def for_each(
+    services: Services,
+    tenants: Sequence[Tenant],
+    work: Callable[[Services, Tenant], Report],
+    *,
+    parallel: int,
+    enough: Callable[[Report], bool] = lambda report: False,
+) -> Iterator[Report]:
+    """Run `work` for every tenant, `parallel` at a time, each worker with a ledger connection and a bulk plane of its own.
+
+    Yields in order of tenant what was begun; no new tenant is begun once the run is stopping or `enough` says so.
+    """
+    waiting = list(reversed(tenants))
+    done: dict[str, Report] = {}
+    guard = threading.Lock()
+
+    def next_tenant() -> Tenant | None:
+        with guard:
+            over = services.stopping.is_set() or any(enough(report) for report in done.values())
+            return waiting.pop() if waiting and not over else None
+
+    def worker() -> None:
+        with services.worker() as mine:
+            while tenant := next_tenant():
+                report = work(mine, tenant)
+                with guard:
+                    done[tenant.slug] = report
+
+    with ThreadPoolExecutor(max(1, min(parallel, len(tenants)))) as pool:
+        workers = [pool.submit(worker) for _ in range(max(1, min(parallel, len(tenants))))]
+    for each in workers:
+        each.result()
+    yield from (done[tenant.slug] for tenant in tenants if tenant.slug in done)

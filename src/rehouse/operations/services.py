@@ -1,0 +1,93 @@
+"""Services: the ledger, S3 and the engine, wired once. `Services.open` is the only wiring."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+from rehouse.config import Settings
+from rehouse.core.errors import Interrupted
+from rehouse.core.naming import MAX_KEY_BYTES
+from rehouse.core.planning import Places
+from rehouse.core.progress import Report, silent
+from rehouse.engine.local import LocalEngine
+from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.lock import Locks
+from rehouse.operations.init import initialise
+from rehouse.s3.bulk import BulkPlane
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+
+
+@dataclass
+class Services:
+    """What an operation needs. `stopping` is set by a signal: what is under way is drained and saved, then the run ends."""
+
+    settings: Settings
+    ledger: Ledger
+    locks: Locks
+    control: Control
+    bulk: BulkPlane
+    engine: LocalEngine
+    report: Report = silent
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, *, writes: bool, report: Report = silent) -> Iterator[Services]:
+        """Open everything, and close it at the end. `writes=False` for operations that change nothing.
+
+        With `writes` the schema is brought up to date first. Raises Refused errors for whatever cannot be used as it is.
+        """
+        settings.require_shared_buckets()
+        with ExitStack() as opened:
+            control = Control(Session(settings))
+            account = control.identity().account
+            if writes:
+                initialise(settings)
+            ledger = Ledger.open(settings, writes=writes)
+            opened.callback(ledger.close)
+            locks = opened.enter_context(Locks(settings.require_database_url()))
+            bulk = BulkPlane(
+                control.session, max_in_flight=settings.max_in_flight, max_rate=settings.max_rate, owner=account
+            )
+            opened.callback(bulk.close)
+            engine = LocalEngine(
+                bulk,
+                control.session.client("s3"),
+                multipart_threshold_bytes=settings.multipart_threshold_bytes,
+                multipart_part_bytes=settings.multipart_part_bytes,
+                owner=account,
+            )
+            yield cls(settings, ledger, locks, control, bulk, engine, report)
+
+    @contextmanager
+    def worker(self) -> Iterator[Services]:
+        """Open the same services for another thread of this run: with a ledger connection of its own."""
+        ledger = Ledger.open(self.settings, writes=True, run_id=self.ledger.run_id)
+        try:
+            yield replace(self, ledger=ledger)
+        finally:
+            ledger.close()
+
+    def places(self, home: str) -> Places:
+        """Return the places of a tenant whose home bucket is `home`."""
+        longest = self.ledger.catalog.key_max_length or MAX_KEY_BYTES
+        return Places(self.settings.require_shared_buckets(), home, min(MAX_KEY_BYTES, longest))
+
+    def stop(self) -> None:
+        """End the run as soon as what is in flight has been drained and saved (called by a signal handler)."""
+        self.stopping.set()
+        self.bulk.interrupt()
+
+    def stop_here(self) -> None:
+        """Raise Interrupted if the run is to stop; called where everything is saved."""
+        if self.stopping.is_set():
+            raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to go on")
+
+    def keep_locks(self) -> None:
+        """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""
+        if not self.locks.still_held():
+            self.locks.reacquire()

@@ -1,0 +1,32 @@
+"""Status: the guide's overview of all tenants, or one tenant with its outstanding documents and its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rehouse.core.model import Tenant
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import Overview, PastEvent
+from rehouse.operations.services import Services
+
+
+@dataclass(frozen=True)
+class TenantStatus:
+    """One tenant: its line of the overview, what could not be moved, and what happened when."""
+
+    overview: Overview
+    outstanding: list[Outstanding]
+    history: list[PastEvent]
+
+
+def overview(services: Services) -> list[Overview]:
+    """Return a line for every tenant, in order of name."""
+    return services.ledger.overview()
+
+
+def tenant_status(services: Services, tenant: Tenant) -> TenantStatus:
+    """Return where one tenant stands."""
+    line = next(each for each in services.ledger.overview() if each.slug == tenant.slug)
+    migration = services.ledger.migration(tenant)
+    outstanding = services.ledger.documents(migration).outstanding() if migration else []
+    return TenantStatus(line, outstanding, services.ledger.history(tenant))

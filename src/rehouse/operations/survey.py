@@ -1,0 +1,133 @@
+"""Look at what S3 holds before deciding: a listing once a run where it is cheaper, HEADs where it is not.
+
+A listing is a moment in the past. Whatever it does not show is asked for by HEAD before it is called missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rehouse.core.errors import TryAgain
+from rehouse.core.model import Fault, ListedObject, ObjectRef
+from rehouse.core.naming import key_problem
+from rehouse.core.planning import Places, Seen
+from rehouse.core.pricing import LISTED_PER_REQUEST
+from rehouse.core.progress import Progress
+from rehouse.ledger.documents import Documents
+from rehouse.operations.services import Services
+
+
+def list_shared_buckets(services: Services) -> None:
+    """List every shared bucket into the run's inventory, once, however many tenants there are."""
+    inventory = services.ledger.inventory()
+    for bucket in services.settings.require_shared_buckets():
+        inventory.load(bucket, _reported(services, bucket))
+    inventory.mark_contested()
+    services.stop_here()
+
+
+def list_for_one_tenant(services: Services, documents: Documents) -> bool:
+    """List the shared buckets if that takes fewer requests than a HEAD for each of the tenant's documents; say if so."""
+    mine, everyone = documents.rows_with_key()
+    if mine * LISTED_PER_REQUEST < everyone:
+        return False
+    list_shared_buckets(services)
+    return True
+
+
+def list_home(services: Services, home: str) -> None:
+    """List a home bucket into the run's inventory: after a crash, what is there and matches is adopted."""
+    services.ledger.inventory().load(home, _reported(services, home))
+    services.stop_here()
+
+
+def confirmed(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+    """Return the page with every source that no listing showed asked for by HEAD, and the HEADs that failed by document."""
+    unseen = [each for each in page if each.source is None and _can_be_asked_for(each, places)]
+    return look_at_sources(services, page, unseen, places) if unseen else (list(page), {})
+
+
+def look_at_sources(
+    services: Services, page: Sequence[Seen], wanted: Sequence[Seen], places: Places
+) -> tuple[list[Seen], dict[str, Fault]]:
+    """Return the page with the sources of `wanted` as they are now; what HEAD told goes into the inventory as well."""
+    refs = {each.document.id: places.source_of(each.document) for each in wanted}
+    found, faults = head_all(services, set(refs.values()))
+    contested = _remember(services, found)
+    looked = []
+    for each in page:
+        ref = refs.get(each.document.id)
+        if ref is None or ref in faults:
+            looked.append(each)
+        else:
+            looked.append(replace(each, source=found[ref], contested=each.contested or ref in contested))
+    return looked, {document_id: faults[ref] for document_id, ref in refs.items() if ref in faults}
+
+
+def look_at_targets(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+    """Return the page with its targets as they are now, and the HEADs that failed by document."""
+    refs = {each.document.id: places.target_of(each.document) for each in page}
+    found, faults = head_all(services, set(refs.values()))
+    looked = [
+        replace(each, target=found[ref], recorded_now=False) if (ref := refs[each.document.id]) not in faults else each
+        for each in page
+    ]
+    return looked, {document_id: faults[ref] for document_id, ref in refs.items() if ref in faults}
+
+
+def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:
+    """Return the page with its targets as the listing of the home bucket showed them."""
+    keys = {each.document.id: places.target_of(each.document).key for each in page}
+    known = services.ledger.inventory().among(places.home, list(keys.values()))
+    return [
+        replace(each, target=known[key].object) if (key := keys[each.document.id]) in known else each for each in page
+    ]
+
+
+def head_all(
+    services: Services, refs: set[ObjectRef]
+) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
+    """HEAD every ref; return the objects (None: there is none) and the faults. Raises if the run was stopped half-way."""
+    found: dict[ObjectRef, ListedObject | None] = {}
+    faults: dict[ObjectRef, Fault] = {}
+    for head in services.bulk.head(sorted(refs, key=lambda ref: (ref.bucket, ref.key))):
+        if head.fault:
+            faults[head.ref] = head.fault
+        else:
+            found[head.ref] = head.object
+    services.stop_here()
+    if len(found) + len(faults) != len(refs):
+        raise TryAgain("S3 was asked for objects and not all answers came", hint="run the same command again")
+    return found, faults
+
+
+def _can_be_asked_for(each: Seen, places: Places) -> bool:
+    source = places.source_of(each.document)
+    return source.bucket in places.shared and key_problem(source.key) is None
+
+
+def _remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
+    inventory = services.ledger.inventory()
+    contested = set()
+    for bucket in {ref.bucket for ref in found}:
+        there = {ref.key: each for ref, each in found.items() if ref.bucket == bucket}
+        inventory.put(
+            bucket,
+            [each for each in there.values() if each is not None],
+            [key for key, each in there.items() if each is None],
+        )
+        inventory.mark_contested(list(there))
+        contested |= {
+            ObjectRef(bucket, key) for key, known in inventory.among(bucket, list(there)).items() if known.contested
+        }
+    return contested
+
+
+def _reported(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]]:
+    count = 0
+    for page in services.bulk.list(bucket):
+        yield page
+        count += len(page)
+        services.report(Progress(subject=bucket, step="list", documents=count))
+    services.stop_here()
