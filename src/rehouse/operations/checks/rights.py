@@ -63,7 +63,7 @@ def simulated(
                 title, f"not allowed: {', '.join(denied)}", "`rehouse iam-policy` prints the policies to attach"
             )
         else:
-            yield ok(title, f"{len(actions)} actions allowed, by IAM's simulation")
+            yield ok(title, f"allowed, by IAM's simulation: {', '.join(actions)}")
 
 
 def scope_of(settings: Settings, control: Control) -> Scope:

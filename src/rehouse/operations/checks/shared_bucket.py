@@ -33,6 +33,10 @@ class Habit:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
+def _versions(reply: Reply) -> str:
+    return str(reply.get("Status") or "off: what finish deletes from it later is gone for good")
+
+
 def _notifications(reply: Reply) -> str:
     kinds = ("TopicConfigurations", "QueueConfigurations", "LambdaFunctionConfigurations", "EventBridgeConfiguration")
     return ", ".join(kind.removesuffix("Configurations") for kind in kinds if kind in reply)
@@ -65,8 +69,8 @@ def _count(name: str, noun: str) -> Callable[[Reply], str]:
 
 HABITS = (
     Habit(
-        "versioning", "get_bucket_versioning", lambda reply: str(reply.get("Status", "")),
-        "the new buckets are versioned; older versions of the shared objects stay where they are",
+        "versioning", "get_bucket_versioning", _versions,
+        "the new buckets are versioned, and begin without history: older versions stay in the shared bucket",
     ),
     Habit(
         "notifications", "get_bucket_notification_configuration", _notifications,

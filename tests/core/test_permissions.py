@@ -1,0 +1,103 @@
+"""The table of rights: nothing too much, nothing unused, and every document within IAM's limits."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rehouse.core.permission_table import TABLE, Resource
+from rehouse.core.permissions import MANAGED_POLICY_CHARACTERS, ROLES, Scope, permissions_of, policy_documents, size
+
+bucket_names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=3, max_size=63)
+scopes = st.builds(
+    Scope,
+    shared_buckets=st.lists(bucket_names, min_size=1, max_size=120, unique=True).map(tuple),
+    bucket_prefix=st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=31),
+    log_bucket=st.none() | bucket_names,
+    region=st.sampled_from(["us-east-1", "cn-north-1"]),
+    account=st.none() | st.just("123456789012"),
+    kms_key=st.sampled_from([None, "alias/ours", "1234-5678", "arn:aws:kms:us-east-1:1:key/2"]),
+    home_buckets=st.lists(bucket_names, max_size=3).map(tuple),
+)
+SCOPE = Scope(("shared-docs",), "dataroom-saas", "our-logs")
+
+
+def allowed(role: str, action: str, resource: str) -> bool:
+    """What IAM would say: some statement of the role's documents allows it."""
+    statements = [s for doc in policy_documents([role], SCOPE).values() for s in doc["Statement"]]  # type: ignore[list-item]
+    return any(
+        action in statement["Action"] and any(fnmatch.fnmatchcase(resource, each) for each in statement["Resource"])
+        for statement in statements
+    )
+
+
+@given(scopes, st.sampled_from(ROLES))
+def test_every_document_is_within_iams_limit_and_nothing_is_lost(scope: Scope, role: str) -> None:
+    documents = policy_documents([role], scope)  # type: ignore[list-item]
+    assert all(size(document) <= MANAGED_POLICY_CHARACTERS for document in documents.values())
+    granted = {
+        (action, resource)
+        for document in documents.values()
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    wanted = {(a, arn) for row in permissions_of([role]) for a in row.actions for arn in scope.arns(row.resource)}  # type: ignore[list-item]
+    assert granted == wanted
+
+
+@given(scopes, st.sampled_from(ROLES))
+def test_statement_ids_are_unique_letters_and_digits(scope: Scope, role: str) -> None:
+    for document in policy_documents([role], scope).values():  # type: ignore[list-item]
+        sids = [statement["Sid"] for statement in document["Statement"]]
+        assert len(set(sids)) == len(sids)
+        assert all(sid.isalnum() for sid in sids)
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role not in {"finish", "application"}])
+def test_nobody_but_finish_and_the_application_deletes_documents(role: str) -> None:
+    for action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
+        assert not allowed(role, action, "arn:aws:s3:::shared-docs/a")
+        assert not allowed(role, action, "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4/a")
+
+
+@pytest.mark.parametrize("role", ["provision", "migrate", "application", "reports", "rollback"])
+def test_nobody_but_finish_removes_a_tenants_bucket(role: str) -> None:
+    assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4")
+    assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-probe-a1b2c3d4")
+
+
+@pytest.mark.parametrize("role", ["provision", "migrate", "reports"])
+def test_the_migration_never_writes_into_the_shared_bucket(role: str) -> None:
+    assert not allowed(role, "s3:PutObject", "arn:aws:s3:::shared-docs/a")
+    assert not allowed(role, "s3:PutBucketPolicy", "arn:aws:s3:::shared-docs")
+
+
+def test_the_probe_may_remove_what_it_made() -> None:
+    assert allowed("provision", "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas--probe-a1b2c3d4")
+
+
+def test_no_role_has_a_wildcard_action() -> None:
+    assert not [action for row in TABLE for action in row.actions if "*" in action]
+
+
+def test_every_row_says_who_and_why() -> None:
+    assert all(row.roles and row.actions and row.why for row in TABLE)
+
+
+def test_no_action_is_named_as_the_api_call_where_iam_names_it_otherwise() -> None:
+    actions = {action for row in TABLE for action in row.actions}
+    assert not actions & {
+        "s3:PutBucketEncryption",
+        "s3:HeadBucket",
+        "s3:CopyObject",
+        "s3:PutBucketLifecycleConfiguration",
+    }
+
+
+def test_without_a_key_nothing_is_said_of_kms() -> None:
+    assert "kms" not in str(policy_documents(ROLES, SCOPE))
+    assert SCOPE.arns(Resource.KEY) == ()
