@@ -14,7 +14,7 @@ from typing import Literal, cast
 
 from rehouse.core import bucket_documents as documents
 from rehouse.core.bucket_documents import OURS, Document, LifecycleRules
-from rehouse.core.normal_form import normal
+from rehouse.core.normal_form import normal, statements
 
 State = Literal["set", "absent", "not_offered", "unreadable"]
 Kind = Literal["differs", "missing", "not_offered", "unreadable"]
@@ -150,13 +150,11 @@ def matches(setting: str, expected: Document, found: Document) -> bool:
 
 def merged(setting: str, expected: Document, found: Document | None) -> Document:
     """Return what to write: `expected`, with the foreign tags and policy statements that are there kept."""
-    if found is None:
+    if not isinstance(found, Mapping):
         return expected
     if setting == "tags":
         return {**found, **expected}
     if setting == "policy":
-        statements = found.get("Statement", [])
-        statements = [statements] if isinstance(statements, dict) else statements
-        foreign = [each for each in statements if not str(each.get("Sid", "")).startswith(OURS)]
+        foreign = [each for each in statements(found) if not str(each.get("Sid", "")).startswith(OURS)]
         return {**expected, "Statement": [*foreign, *expected["Statement"]]}
     return expected

@@ -27,17 +27,22 @@ def normal(setting: str, document: Any) -> Any:
     return forms.get(setting, dict)(document)
 
 
+def statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the statements of a bucket policy, of which a single one may stand without its list."""
+    return _rules(policy, "Statement")
+
+
 def _policy(document: Mapping[str, Any]) -> Any:
-    statements: dict[str, Any] = {}
-    for position, statement in enumerate(_rules(document, "Statement")):
-        statements[str(statement.get("Sid") or f"#{position}")] = {
+    by_sid: dict[str, Any] = {}
+    for position, statement in enumerate(statements(document)):
+        by_sid[str(statement.get("Sid") or f"#{position}")] = {
             "Effect": statement.get("Effect"),
             "Principal": _principal(statement.get("Principal")),
             "Action": _frozen(_listed(statement.get("Action"))),
             "Resource": _frozen(_listed(statement.get("Resource"))),
             "Condition": _conditions(statement.get("Condition")),
         }
-    return {"Statement": statements}
+    return {"Statement": by_sid}
 
 
 def _principal(principal: Any) -> Any:

@@ -113,10 +113,8 @@ def _needed(connection: psycopg.Connection, found: Catalog) -> Iterator[tuple[st
                 yield f"UPDATE of {table.name}.{column}", _has(connection, check, name, column)
     if found.version is None:
         name = found.documents.identifier.as_string(connection)
-        yield (
-            f"CREATE in the schema {found.schema}",
-            _has(connection, "has_schema_privilege(%s, 'CREATE')", sql.Identifier(found.schema).as_string(connection)),
-        )
+        may_create = _has(connection, "has_schema_privilege(%s, 'CREATE')", found.schema)
+        yield f"CREATE in the schema {found.schema}", may_create
         owned = "(SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass)"
         yield f"ownership of {found.documents.name} (for ALTER TABLE)", _has(connection, owned, name)
     for own in found.own.values() if found.version else ():
