@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -19,7 +20,8 @@ from rehouse.cli.options import (
     SlugArgument,
 )
 from rehouse.cli.show import as_json
-from rehouse.core.permissions import ROLES, Role
+from rehouse.core.permission_table import Role
+from rehouse.core.permissions import ROLES
 from rehouse.operations import doctor as examining
 from rehouse.operations import iam_policy as policies
 from rehouse.operations import plan as planning
@@ -30,7 +32,8 @@ from rehouse.operations.selection import chosen
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
-RoleOption = Annotated[list[Role] | None, typer.Option(help="Only this role; may be given again.")]
+RoleName = StrEnum("RoleName", list(ROLES))
+RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
 
 
 def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None:
@@ -48,7 +51,8 @@ def iam_policy(*, role: RoleOption = None) -> None:
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
     """
-    as_json(policies.documents(settings_only(), tuple(role or ROLES)))
+    roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
+    as_json(policies.documents(settings_only(), roles))
 
 
 def plan(slug: OptionalSlug = None, *, orphans: OrphansOption = False, output: OutputOption = "text") -> None:

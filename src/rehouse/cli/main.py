@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import click
 import psycopg
 import typer
+from typer._click.exceptions import ClickException  # typer carries click inside and exports no name for its root error
 
 from rehouse.cli import looking, moving, settings_command
 from rehouse.cli.demo import demo
@@ -49,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0 fine, 1 findings or failures, 2 usage or configuration, 130 interrupted."""
     try:
         result = app(args=arguments, standalone_mode=False, prog_name="rehouse")
-    except click.exceptions.Abort:
+    except typer.Abort:
         return INTERRUPTED
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         return error.exit_code
     except RehouseError as error:

@@ -156,10 +156,10 @@ def show_status(status: TenantStatus) -> None:
 
 def show_checks(checks: Sequence[Check]) -> None:
     """Print the doctor's checks and a summary."""
-    table(("", "check", "found"), ((each.outcome.replace("_", " "), each.title, each.detail) for each in checks))
+    table(("", "check", "found"), ((each.outcome.replace("_", " "), each.subject, each.detail) for each in checks))
     for each in checks:
         if each.hint and each.outcome != "ok":
-            say(f"  {each.title}: {each.hint}")
+            say(f"  {each.subject}: {each.hint}")
     counts = Counter(each.outcome for each in checks)
     say("", ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.items()))
 
