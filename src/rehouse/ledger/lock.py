@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 import psycopg
@@ -113,10 +113,12 @@ class Locks:
                 raise
 
     def close(self) -> None:
-        """Let go of everything."""
-        with self._guard:
+        """Let go of everything, before this returns: a command that follows at once must not meet our locks."""
+        with self._guard, self._connection:
             self._held = {}
-            self._connection.close()
+            if not self._connection.closed:
+                with suppress(psycopg.OperationalError):  # a lost session holds nothing
+                    self._connection.execute("SELECT pg_advisory_unlock_all()")
 
     def __enter__(self) -> Locks:
         return self

@@ -77,11 +77,17 @@ def ddl(catalog: Catalog, *, lock_timeout_ms: int = 200) -> str:
 def _alembic(attributes: dict[str, object], revision: str) -> str:
     from alembic import command  # noqa: PLC0415 - slow to import, and most commands do without it
     from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     printed = io.StringIO()
     config = Config(output_buffer=printed, attributes=attributes)
     config.set_main_option("script_location", str(files("rehouse.ledger") / "revisions").replace("%", "%%"))
-    command.upgrade(config, revision, sql="connection" not in attributes)
+    try:
+        command.upgrade(config, revision, sql="connection" not in attributes)
+    except DBAPIError as error:  # Alembic writes its own version table through SQLAlchemy
+        if isinstance(error.orig, psycopg.Error):
+            raise error.orig from None
+        raise
     return printed.getvalue()
 
 

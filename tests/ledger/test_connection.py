@@ -1,0 +1,196 @@
+"""Every way in which PostgreSQL cannot be used has a message and a hint, and none of them tells the password."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rehouse.config import TableMapping
+from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
+from rehouse.ledger import catalog
+from rehouse.ledger.connection import connect, translated, where
+from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.process import free_port
+
+SECRET = "s3cr3t-word"
+
+
+def test_a_session_is_prepared(empty_database: str) -> None:
+    with connect(empty_database, application_name="rehouse test") as connection:
+        shown = {
+            name: connection.execute(f"SHOW {name}".encode()).fetchone()[0]  # type: ignore[index]
+            for name in ("row_security", "timezone", "statement_timeout", "application_name", "idle_session_timeout")
+        }
+        assert connection.autocommit
+    assert shown == {
+        "row_security": "off",
+        "timezone": "UTC",
+        "statement_timeout": "0",
+        "application_name": "rehouse test",
+        "idle_session_timeout": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda url: url.replace("postgres:", f"postgres:{SECRET}"), "wrong user or password"),
+        (lambda url: url.replace("//postgres:", f"//nobody:{SECRET}"), "wrong user or password"),
+        (lambda url: url + SECRET, "does not exist"),
+        (lambda url: url.replace("127.0.0.1", "no-such-host.invalid"), "host is unknown"),
+        (
+            lambda url: url.replace("127.0.0.1:", "127.0.0.1:1"),
+            "nothing answers|no connection string|cannot be reached",
+        ),
+        (lambda _: f"postgresql://u:{SECRET}@127.0.0.1:1/x", "nothing answers"),
+        (lambda url: url + "?sslmode=require", "TLS"),
+        (lambda _: f"postgresql://u:{SECRET}@{SECRET}@h/db", "no connection string"),
+        (lambda _: f"postgresql://u:{SECRET}/{SECRET}@h/db", "no connection string"),
+        (lambda _: f"postgresql+asyncpg://u:{SECRET}@h/db", "no connection string"),
+        (lambda _: f"password={SECRET} nonsense", "no connection string"),
+    ],
+)
+def test_a_refused_connection_says_why(empty_database: str, change, message: str) -> None:
+    url = change(empty_database)
+    with pytest.raises(DatabaseRefused, match=message) as refused:
+        connect(url)
+    assert refused.value.hint
+    secrets = {SECRET, psycopg.conninfo.conninfo_to_dict(empty_database)["password"]} - {url.rpartition("/")[2]}
+    told = refused.value.message + refused.value.hint
+    assert not any(str(secret) in told for secret in secrets if not url.endswith(str(secret)))
+    assert refused.value.__cause__ is None
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+def test_a_quoted_password_is_never_shown(password: str) -> None:
+    marked = f"{SECRET}{password}"
+    assert where(f"postgresql://user:{quote(marked, safe='')}@host:5433/database") == "user@host:5433/database"
+
+
+@given(st.text(st.sampled_from("ab@:/?#%& ="), min_size=1, max_size=12))
+def test_an_unquoted_password_is_never_shown(password: str) -> None:
+    """Either libpq understands it as it was meant, or it is refused; no piece of it turns up in another part."""
+    try:
+        shown = where(f"postgresql://user:X{password}X@host:5433/database")
+    except DatabaseRefused as refused:
+        assert "X" not in refused.message + refused.hint
+    else:
+        assert "X" not in shown
+
+
+@pytest.fixture
+def pooler(postgres: PostgresServer, empty_database: str, servers_folder: Path, request) -> Iterator[str]:
+    binary = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if binary is None:
+        pytest.skip("pgbouncer is not installed here")
+    folder, port = servers_folder / f"pooler-{free_port()}", free_port()
+    folder.mkdir()
+    settings = folder / "pgbouncer.ini"
+    parts = psycopg.conninfo.conninfo_to_dict(empty_database)
+    settings.write_text(f"""[databases]
+pooled = host={parts["host"]} port={parts["port"]} dbname={parts["dbname"]} user={parts["user"]} password={parts["password"]}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+auth_type = any
+pool_mode = {request.param}
+""")
+    if os.geteuid() == 0:
+        for path in (folder, settings):
+            os.chown(path, 65534, 65534)
+    server = subprocess.Popen(
+        [binary, "-q", str(settings)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **({"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}),
+    )
+    url = f"postgresql://postgres@127.0.0.1:{port}/pooled"
+    try:
+        _wait_for(url)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + 10
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.mark.parametrize("pooler", ["transaction", "session"], indirect=True)
+def test_a_pooler_is_refused(pooler: str) -> None:
+    with pytest.raises(DatabaseRefused, match="pooler answers") as refused:
+        connect(pooler)
+    assert "own port" in refused.value.hint
+    with pytest.raises(DatabaseRefused, match="pooler answers"):
+        connect(pooler + "?options=-c%20statement_timeout%3D5")
+
+
+def test_a_role_that_row_security_blinds_is_refused(application_database: str, postgres: PostgresServer) -> None:
+    database = application_database.rpartition("/")[2]
+    name = f"blind_{database}"
+    postgres.role(name)
+    with connect(application_database) as owner:
+        owner.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
+        owner.execute("CREATE POLICY own ON documents USING (tenant_id = 1)")
+        owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}".encode())
+        with connect(postgres.url(database, name)) as blind:
+            with pytest.raises(DatabaseRefused, match="row security") as refused:
+                catalog.read(blind, TableMapping())
+            assert "BYPASSRLS" in refused.value.hint
+            with pytest.raises(psycopg.Error) as raised:
+                blind.execute("SELECT count(*) FROM documents")
+            assert "BYPASSRLS" in translated(raised.value).hint
+        owner.execute(f"ALTER ROLE {name} BYPASSRLS".encode())
+        with connect(postgres.url(database, name)) as seeing:
+            catalog.read(seeing, TableMapping())
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("SELECT * FROM nowhere", DatabaseRefused),
+        ("SELECT nothing FROM pg_class", DatabaseRefused),
+        ("SET transaction_read_only = on; CREATE TABLE t (i int)", DatabaseRefused),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", TryAgain),
+        ("SET statement_timeout = 1; SELECT pg_sleep(1)", TryAgain),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '53100'; END $$", Halt),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '55P03'; END $$", TryAgain),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = '40P01'; END $$", TryAgain),
+        ("DO $$ BEGIN RAISE 'x' USING ERRCODE = 'XX001'; END $$", Halt),
+        ("SELECT 1/0", Halt),
+    ],
+)
+def test_an_error_says_what_to_do_next(empty_database: str, statement: str, kind: type[RehouseError]) -> None:
+    with connect(empty_database) as connection, pytest.raises(psycopg.Error) as raised:
+        connection.execute(statement.encode())
+    error = translated(raised.value)
+    assert type(error) is kind
+    assert error.hint
+
+
+def test_a_connection_that_was_lost_is_no_fault_of_ours(empty_database: str) -> None:
+    with connect(empty_database) as connection:
+        connection.close()
+        with pytest.raises(psycopg.Error) as raised:
+            connection.execute("SELECT 1")
+    assert isinstance(translated(raised.value), TryAgain)
