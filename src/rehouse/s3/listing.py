@@ -68,20 +68,21 @@ def _root(body: bytes) -> etree._Element:
 
 
 def _object(entry: etree._Element, encoded: bool) -> ListedObject:
-    fields = {_local(child.tag): child.text for child in entry}
+    fields = {_local(child.tag): child.text or "" for child in entry}
     try:
-        key, size, modified = fields["Key"], fields["Size"], fields["LastModified"]
-        if not key or not size or not modified or not size.isdecimal():
-            raise ValueError("an entry of the listing is not whole")
-        return ListedObject(
+        key = fields["Key"]
+        found = ListedObject(
             key=unquote_plus(key, errors="strict") if encoded else key,
-            etag=(fields["ETag"] or "").strip('"'),
-            size=int(size),
+            etag=fields["ETag"].strip('"'),
+            size=int(fields["Size"]),
             storage_class=fields.get("StorageClass") or "STANDARD",
-            modified_at=_time(modified),
+            modified_at=_time(fields["LastModified"]),
         )
-    except KeyError as error:
-        raise ValueError(f"an entry of the listing has no {error.args[0]}") from None
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"an entry of the listing is not whole: {error}") from None
+    if not key or found.size < 0:
+        raise ValueError("an entry of the listing has no key or no size")
+    return found
 
 
 def _time(text: str) -> datetime:

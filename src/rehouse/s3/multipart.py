@@ -18,10 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.s3.faults import Verdict, shown, translated, verdict
-from rehouse.s3.requests import copy_source
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import TagTypeDef
 
 MOST_PARTS = 10_000
 PARTS_AT_ONCE = 4
@@ -82,17 +82,23 @@ class _Upload:
         self._source_owner: dict[str, Any] = {}
         if task.source.version:
             self._source["VersionId"] = task.source.version
+        self._copy_source: Any = dict(self._source)  # not a string: botocore would encode that once more
         if owner is not None:
             self._source["ExpectedBucketOwner"] = self._target["ExpectedBucketOwner"] = owner
             self._source_owner["ExpectedSourceBucketOwner"] = owner
 
     def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
         """Return the target's ETag, version and CRC64NVME where told."""
+        tags = self._client.get_object_tagging(**self._source)[
+            "TagSet"
+        ]  # before the HEAD, whose failures give no reason
         head: Any = self._client.head_object(
             **self._source, IfMatch=f'"{self._task.source_etag}"', ChecksumMode="ENABLED"
         )
         proof = _proof(head)
-        created: Any = self._client.create_multipart_upload(**self._target, **self._content(head), **_algorithm(proof))
+        created: Any = self._client.create_multipart_upload(
+            **self._target, **self._content(head, tags), **_algorithm(proof)
+        )
         upload = {**self._target, "UploadId": created["UploadId"]}
         try:
             parts = self._parts(upload, head["ContentLength"], part_bytes)
@@ -100,9 +106,11 @@ class _Upload:
         except BaseException:
             self._abort(upload)
             raise
+        if tags:
+            self._tag_again(tags, ended.get("VersionId"))
         return ended["ETag"].strip('"'), ended.get("VersionId"), ended.get(CHECKSUM)
 
-    def _content(self, head: dict[str, Any]) -> dict[str, Any]:
+    def _content(self, head: dict[str, Any], tags: list[TagTypeDef]) -> dict[str, Any]:
         content = {name: head[name] for name in CONTENT_HEADERS if head.get(name)}
         if "Expires" not in content and head["ResponseMetadata"]["HTTPHeaders"].get("expires"):
             content["Expires"] = datetime.fromtimestamp(0, UTC)  # RFC 9111: no valid date means "in the past"
@@ -110,7 +118,6 @@ class _Upload:
             content["Metadata"] = head["Metadata"]
         if self._task.storage_class not in {"", "STANDARD"}:
             content["StorageClass"] = self._task.storage_class
-        tags = self._client.get_object_tagging(**self._source)["TagSet"]
         if tags:
             content["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags], quote_via=quote, safe="")
         return content
@@ -131,7 +138,7 @@ class _Upload:
             **upload,
             **self._source_owner,
             PartNumber=number,
-            CopySource=copy_source(self._task.source).lstrip("/"),
+            CopySource=self._copy_source,
             CopySourceIfMatch=f'"{self._task.source_etag}"',
             CopySourceRange=f"bytes={span[0]}-{span[1]}",
         )
@@ -152,6 +159,11 @@ class _Upload:
             if error.response["Error"].get("Code") != "NotImplemented":
                 raise
         return self._client.complete_multipart_upload(**arguments)
+
+    def _tag_again(self, tags: list[TagTypeDef], version: str | None) -> None:
+        """Set the tags once more: some endpoints drop those that were sent when the upload was created."""
+        which = {**self._target, "VersionId": version} if version else self._target
+        self._client.put_object_tagging(**which, Tagging={"TagSet": tags})
 
     def _abort(self, upload: dict[str, Any]) -> None:
         try:

@@ -1,0 +1,100 @@
+"""A listing's page: what AWS and other servers send is read, whatever is not whole is refused."""
+
+from datetime import UTC, datetime
+from urllib.parse import quote_plus
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rehouse.core.model import ListedObject
+from rehouse.s3.listing import Page, parse
+
+NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+MOMENT = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
+keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+def entry(key, *, etag="&quot;aa&quot;", size="1", modified="2026-11-01T12:30:00.000Z", more=""):
+    fields = f"<LastModified>{modified}</LastModified><ETag>{etag}</ETag><Size>{size}</Size>{more}"
+    return f"<Contents><Key>{key}</Key>{fields}</Contents>"
+
+
+def page(*entries, namespace=NAMESPACE, truncated="false", more=""):
+    inside = "".join(entries)
+    return (
+        f"<ListBucketResult{namespace}><IsTruncated>{truncated}</IsTruncated>{more}{inside}</ListBucketResult>".encode()
+    )
+
+
+@given(st.lists(keys, unique=True, max_size=20), st.sampled_from([NAMESPACE, ""]))
+def test_every_key_survives_the_journey(names, namespace):
+    names = sorted(names, key=str.encode)
+    body = page(
+        *(entry(escape(quote_plus(name, safe="/"))) for name in names),
+        namespace=namespace,
+        more=f"<EncodingType>url</EncodingType><KeyCount>{len(names)}</KeyCount>",
+    )
+    assert parse(body) == Page([ListedObject(name, "aa", 1, "STANDARD", MOMENT) for name in names], None)
+
+
+def test_what_the_server_did_not_encode_is_not_decoded():
+    assert parse(page(entry("a+b%20c"))).objects[0].key == "a+b%20c"
+
+
+def test_the_storage_class_and_the_next_page_are_told():
+    body = page(
+        entry("k", more="<StorageClass>GLACIER</StorageClass><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"),
+        truncated="true",
+        more="<NextContinuationToken>1+/=</NextContinuationToken>",
+    )
+    found = parse(body)
+    assert (found.objects[0].storage_class, found.token) == ("GLACIER", "1+/=")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<ListBucketResult>",
+        page(entry("a"), entry("b"))[:-12],
+        b"<Error><Code>SlowDown</Code></Error>",
+        b"<ListBucketResult/>",
+        page(truncated="true"),
+        page(truncated="false", more="<NextContinuationToken>t</NextContinuationToken>"),
+        page(truncated="perhaps"),
+        page(entry("b"), entry("a")),
+        page(entry("a"), entry("a")),
+        page(entry("a"), more="<KeyCount>2</KeyCount>"),
+        page(entry("")),
+        page(entry("a", size="-1")),
+        page(entry("a", size="")),
+        page(entry("a", modified="yesterday")),
+        page("<Contents><Key>a</Key></Contents>"),
+        page(entry("%ff"), more="<EncodingType>url</EncodingType>"),
+    ],
+)
+def test_what_is_no_whole_page_is_refused(body):
+    with pytest.raises(ValueError, match="listing"):
+        parse(body)
+
+
+def test_entities_are_never_resolved():
+    evil = b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/hostname">]>' + page(entry("&e;"))
+    with pytest.raises(ValueError, match="listing"):
+        parse(evil)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_it_fail_in_another_way(body):
+    with pytest.raises(ValueError, match="listing"):
+        parse(body)
+
+
+@given(st.integers(0, 400))
+def test_a_page_cut_anywhere_is_refused(cut):
+    whole = page(entry("a"), entry("b"), entry("c"))
+    if cut < len(whole):
+        with pytest.raises(ValueError, match="listing"):
+            parse(whole[:cut])
