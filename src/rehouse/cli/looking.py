@@ -32,7 +32,19 @@ from rehouse.operations.selection import chosen
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
-RoleName = StrEnum("RoleName", list(ROLES))
+
+
+class RoleName(StrEnum):
+    """What `--role` takes."""
+
+    PROVISION = "provision"
+    MIGRATE = "migrate"
+    ROLLBACK = "rollback"
+    FINISH = "finish"
+    APPLICATION = "application"
+    REPORTS = "reports"
+
+
 RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
 
 

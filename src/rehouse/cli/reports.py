@@ -25,14 +25,15 @@ SHOWN = 20
 def show_migration(reports: Sequence[TenantReport]) -> None:
     """Print what became of each tenant, what could not be moved, and the closing line."""
     table(
-        ("tenant", "phase", "status", "bucket", "migrated", "this run", "bytes", "no key", "waiting", "accepted", "errors"),
+        ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "no key", "waiting", "accepted", "bucket"),
         (
             (
-                each.slug, each.phase, each.status, each.home_bucket, each.documents_migrated, each.this_run,
-                human_bytes(each.copied_bytes), each.without_key, each.waiting, each.accepted, each.errors,
+                each.slug, each.status, each.phase, each.documents_migrated, each.this_run, each.errors,
+                human_bytes(each.copied_bytes), each.without_key, each.waiting, each.accepted, each.home_bucket,
             )
             for each in reports
         ),
+        always=6,
     )  # fmt: skip
     for each in reports:
         if each.error:
@@ -63,16 +64,18 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
 def show_plan(plan: Plan) -> None:
     """Print the plan: a line for each tenant, what would stay, the cost, and what the application must do."""
     table(
-        ("tenant", "bucket", "documents", "to copy", "bytes", "at home", "no key", "waiting", "stays", "requests $", "seconds"),
+        ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "seconds",
+         "bucket"),
         (
             (
-                each.slug if each.is_active else f"{each.slug} (inactive)", each.home_bucket, each.documents, each.to_copy,
-                human_bytes(each.to_copy_bytes), each.standings[Standing.AT_HOME], each.standings[Standing.NO_KEY],
-                each.standings[Standing.NOT_UPLOADED], len(each.quarantined),
-                each.cost.requests_dollars if each.cost else None, f"{each.seconds:.1f}",
+                each.slug if each.is_active else f"{each.slug} (inactive)", each.documents, each.to_copy,
+                human_bytes(each.to_copy_bytes), len(each.quarantined), each.standings[Standing.NO_KEY],
+                each.standings[Standing.AT_HOME], each.standings[Standing.NOT_UPLOADED], each.standings[Standing.ACCEPTED],
+                each.standings[Standing.COPIED] + each.standings[Standing.ADOPT], round(each.seconds), each.home_bucket,
             )
             for each in plan.tenants
         ),
+        always=5,
     )  # fmt: skip
     for each in plan.tenants:
         if each.quarantined:
@@ -98,10 +101,11 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     """Print what was found of each tenant."""
     table(
         (
-            "tenant", "bucket", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
-            "other problems", "accepted", "no key", "extra", "drift",
+            "tenant", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
+            "other problems", "accepted", "no key", "extra", "drift", "bucket",
         ),
         (_verification_row(each) for each in reports),
+        always=4,
     )  # fmt: skip
     for each in reports:
         shown = each.problems[:SHOWN]
@@ -111,7 +115,8 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
             say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.detail}")
         _more(len(each.problems))
         for drift in each.drift:
-            say(f"  {each.bucket}: {drift.setting} {drift.kind.replace('_', ' ')}")
+            if drift.kind != "not_offered":
+                say(f"  {each.bucket}: {drift.setting} {drift.kind}")
     proofs = sum((each.same for each in reports), Counter[Proof]())
     say(
         "",
@@ -129,14 +134,16 @@ def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
 def show_overview(lines: Sequence[Overview]) -> None:
     """Print the guide's overview."""
     table(
-        ("name", "slug", "active", "phase", "status", "bucket", "migrated", "of", "errors", "completed", "message"),
+        ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "message", "bucket"),
         (
             (
-                line.name, line.slug, line.is_active, line.phase, line.status, line.home_bucket, line.documents_migrated,
-                line.documents_total, line.documents_failed, line.completed_at, line.error_message,
+                line.name, line.slug if line.is_active else f"{line.slug} (inactive)", line.status, line.phase,
+                line.documents_migrated, line.documents_total, line.documents_failed, line.completed_at, line.error_message,
+                line.home_bucket,
             )
             for line in lines
         ),
+        always=6,
     )  # fmt: skip
 
 
@@ -180,8 +187,9 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
     others = len(report.problems) - different - missing - unsure
     drift = sum(1 for each in report.drift if each.kind != "not_offered")
     return (
-        report.slug, report.bucket, report.same.total(), different, missing, report.not_yet_migrated, report.not_uploaded,
+        report.slug, report.same.total(), different, missing, report.not_yet_migrated, report.not_uploaded,
         unsure, others, report.accepted, report.without_key, len(report.extra), drift,
+        report.bucket,
     )  # fmt: skip
 
 

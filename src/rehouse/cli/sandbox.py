@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from rehouse.core.permissions import ROLES, Scope, policy_documents
-from rehouse.sandbox.sample import SHARED_BUCKET
-from rehouse.sandbox.servers import BUCKET_PREFIX, LOG_BUCKET, Sandbox
+from rehouse.core.permission_table import Role
+from rehouse.core.permissions import policy_documents
+from rehouse.sandbox.servers import SCOPE, Sandbox
 
+MIGRATION_ROLES: tuple[Role, ...] = ("provision", "migrate")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 FolderOption = Annotated[Path | None, typer.Option(help="An empty or new folder; else a temporary one.")]
@@ -42,9 +43,8 @@ def sandbox(
 
 
 def new_sandbox(**options: object) -> Sandbox:
-    """Return a sandbox whose user `rehouse` has the rights of every role and no others; `options` are Sandbox's own."""
-    scope = Scope(shared_buckets=(SHARED_BUCKET,), bucket_prefix=BUCKET_PREFIX, log_bucket=LOG_BUCKET)
-    return Sandbox(policy_documents(ROLES, scope), **options)  # type: ignore[arg-type]
+    """Return a sandbox whose user `rehouse` has the rights of a migration and no others; `options` are Sandbox's own."""
+    return Sandbox(policy_documents(MIGRATION_ROLES, SCOPE), **options)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from rich.text import Text
 from rehouse.cli.logs import log
 from rehouse.core.errors import RehouseError
 
-WIDTH_OF_A_PIPE = 200
+WIDTH_OF_A_PIPE = 400
 
 
 def console() -> Console:
@@ -25,22 +25,28 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table; numbers stand to the right."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1) -> None:
+    """Print a table; numbers stand to the right. A column that says nothing (only empty or 0) is left out.
+
+    The first `always` columns are shown in any case.
+    """
     lines = [list(row) for row in rows]
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for index, heading in enumerate(headings):
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
+    for index in columns:
         numeric = bool(lines) and all(isinstance(line[index], int | float | Decimal | None) for line in lines)
-        drawn.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(headings[index], justify="right" if numeric else "left", overflow="fold")
     for line in lines:
-        drawn.add_row(*(Text(shown(value)) for value in line))
-    console().print(drawn)
+        drawn.add_row(*(Text(shown(line[index])) for index in columns))
+    out = console()
+    with out.capture() as captured:
+        out.print(drawn)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def say(*lines: str) -> None:
     """Print plain lines."""
-    for line in lines:
-        console().print(Text(line))
+    print("\n".join(lines))
 
 
 def as_json(value: object) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rehouse.core.errors import Refused
+from rehouse.core.permissions import Scope, policy_documents
 from rehouse.sandbox.account import private_folder
 from rehouse.sandbox.laying_out import lay_out
 from rehouse.sandbox.postgres import PostgresServer
@@ -32,18 +33,7 @@ CORS_ORIGIN = "https://app.example.com"
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 """Variables that would turn the exported keys into somebody else's."""
 
-_APPLICATION = {
-    "application": {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                "Resource": [f"arn:aws:s3:::{name}/*" for name in (SHARED_BUCKET, f"{BUCKET_PREFIX}-*")],
-            }
-        ],
-    }
-}
+SCOPE = Scope(shared_buckets=(SHARED_BUCKET,), bucket_prefix=BUCKET_PREFIX, log_bucket=LOG_BUCKET)
 
 
 class Sandbox:
@@ -139,7 +129,7 @@ class Sandbox:
         self.sample = lay_out(url, self.s3.root(), tenant_id=self._tenant_id, older_tool=self._older_tool)
         access_key, secret_key = self.s3.user("rehouse", self._policies)
         self._keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
-        access_key, secret_key = self.s3.user("application", _APPLICATION)
+        access_key, secret_key = self.s3.user("application", policy_documents(("application",), SCOPE))
         profile = f"[application]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
         _write_private(self._credentials_file, profile)
 
