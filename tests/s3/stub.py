@@ -52,6 +52,7 @@ class Stub:
 
             def serve(self) -> None:
                 request = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))  # or the next request would begin with it
                 stub.seen.append(request)
                 reply = stub.answer(request)
                 if reply.reset:
@@ -67,7 +68,7 @@ class Stub:
                     self.wfile.write(reply.body)
                 self.close_connection = self.close_connection or reply.announced is not None
 
-            do_PUT = do_GET = do_HEAD = serve  # noqa: N815
+            do_PUT = do_GET = do_HEAD = do_POST = serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -132,6 +132,7 @@ TABLE: tuple[Permission, ...] = (
         _s3(
             "PutObject",
             "PutObjectTagging",
+            "PutObjectVersionTagging",
             "GetObject",
             "GetObjectTagging",
             "GetObjectAttributes",
@@ -160,6 +161,7 @@ TABLE: tuple[Permission, ...] = (
             "GetObjectTagging",
             "PutObject",
             "PutObjectTagging",
+            "PutObjectVersionTagging",
             "AbortMultipartUpload",
             "ListMultipartUploadParts",
         ),
@@ -174,7 +176,15 @@ TABLE: tuple[Permission, ...] = (
     ),
     Permission(
         ("finish",),
-        _s3("DeleteObject", "DeleteObjectVersion", "GetObject", "GetObjectTagging", "PutObject", "PutObjectTagging"),
+        _s3(
+            "DeleteObject",
+            "DeleteObjectVersion",
+            "GetObject",
+            "GetObjectTagging",
+            "PutObject",
+            "PutObjectTagging",
+            "PutObjectVersionTagging",
+        ),
         Resource.SHARED_OBJECTS,
         "remove the source after the grace, and put it back if a row still points to it",
     ),
