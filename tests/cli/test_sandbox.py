@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sandbox.running import RunningSandbox
+from tests.sandbox.running import COMMAND, RunningSandbox
+
+from rehouse.sandbox.account import private_folder
 
 ASK = """
 import boto3, os, psycopg
@@ -31,8 +33,8 @@ except ClientError as error:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    folder = tmp_path_factory.mktemp("sandbox")
+def running(servers_folder: Path) -> Iterator[RunningSandbox]:
+    folder = private_folder(servers_folder / "command")
     started = RunningSandbox("--folder", str(folder), "--tenant-id", "uuid", "--older-tool")
     yield started
     started.process.terminate()
@@ -73,10 +75,9 @@ def test_files_with_secrets_are_private(running: RunningSandbox) -> None:
 
 def test_a_folder_that_is_in_use_is_refused(running: RunningSandbox, tmp_path: Path) -> None:
     (tmp_path / "something").touch()
-    code = "import pathlib, sys; from rehouse.cli.sandbox import new_sandbox as new"
-    code += "; new(folder=pathlib.Path(sys.argv[1])).__enter__()"
     for folder in (tmp_path, tmp_path / "something", running.folder):
-        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
-        assert "Refused" in done.stderr
-        assert "is not an empty folder" in done.stderr
+        command = [sys.executable, *COMMAND, "--folder", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert f"{folder} is not an empty folder" in done.stderr.replace("\n", "")
     assert (tmp_path / "something").exists()

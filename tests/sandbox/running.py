@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-COMMAND = "import typer; from rehouse.cli.sandbox import sandbox; typer.run(sandbox)"
+COMMAND = ("-m", "rehouse", "sandbox")
 
 
 class RunningSandbox:
@@ -23,7 +23,7 @@ class RunningSandbox:
         identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read as long as it runs
         self.process = subprocess.Popen(
-            [python, "-c", COMMAND, *options],
+            [python, *COMMAND, *options],
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
@@ -37,6 +37,8 @@ class RunningSandbox:
             self.lines.append(line)
         assert line, f"it did not start: {self.said()}"
         self.lines.append(line)
+        while "migrate-all" not in self.said():
+            time.sleep(0.01)
 
     def said(self) -> str:
         """What it has written to its standard error until now."""

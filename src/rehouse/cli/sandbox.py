@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rehouse.core.errors import Interrupted
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import policy_documents
 from rehouse.sandbox.servers import SCOPE, Sandbox
@@ -49,21 +50,32 @@ def new_sandbox(**options: object) -> Sandbox:
 
 @contextlib.contextmanager
 def until_interrupted() -> Iterator[Callable[[], None]]:
-    """Yield a function that waits for SIGINT, SIGTERM or SIGHUP; any of them ends the block, whatever it is doing."""
+    """Yield a function that waits for SIGINT, SIGTERM or SIGHUP: then the block has ended well.
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        for each in _ENDING:  # one is enough: what follows is the stopping itself
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    A signal before that ends the block as well, whatever it is doing, and raises Interrupted.
+    """
+    waits = False
 
-    before = {each: signal.signal(each, end) for each in _ENDING}
+    def wait() -> None:
+        nonlocal waits
+        waits = True
+        signal.pause()
+
+    before = {each: signal.signal(each, _end) for each in _ENDING}
     try:
-        yield signal.pause
+        yield wait
     except KeyboardInterrupt:
-        pass  # its normal end
+        if not waits:
+            raise Interrupted("interrupted: the servers are stopped", hint="the same command begins anew") from None
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    for each in _ENDING:  # one is enough: what follows is the stopping itself
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _next_steps(servers: Sandbox) -> str:
