@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import psycopg
 import typer
 from typer._click.exceptions import ClickException  # typer carries click inside and exports no name for its root error
 
+from rehouse import __version__
 from rehouse.cli import looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.sandbox import sandbox
@@ -21,7 +23,6 @@ EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` 
 
 app = typer.Typer(
     name="rehouse",
-    help="Move the tenants of a SaaS out of one shared S3 bucket into a bucket each, while the application keeps running.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -42,8 +43,26 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sandbox": sandbox,
     "demo": demo,
 }
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rehouse {__version__}")
+        raise typer.Exit
+
+
 for name, command in COMMANDS.items():
     app.command(name)(command)
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Move the tenants of a SaaS out of one shared S3 bucket into a bucket each, while the application keeps running."""
 
 
 def main(arguments: list[str] | None = None) -> int:

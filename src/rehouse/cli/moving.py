@@ -103,6 +103,7 @@ def accept(
     """
     with services(writes=True) as opened:
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
+    say(*(f"accepted: {document}" for document in documents) if output == "text" else ())
     return _finish([report], output)
 
 

@@ -42,9 +42,9 @@ def show_migration(reports: Sequence[TenantReport]) -> None:
             say("", f"{each.slug}: could not be moved")
             _outstanding(each.slug, each.outstanding)
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
-        say(f"not offered by this endpoint, so not set on the new buckets: {setting}")
+        say(f"not offered by this endpoint: {setting}")
     if reports and all(each.had_nothing_to_do for each in reports):
-        say("", "Nothing was left to do.")
+        say("", "Nothing was left to move.")
     say("", closing_line(reports))
 
 

@@ -7,15 +7,12 @@ from rehouse.ledger.catalog import read
 from rehouse.ledger.connection import connect
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.schema import ddl, upgrade
-from rehouse.ledger.usage import roll_months
 
 
 def initialise(settings: Settings) -> list[str]:
     """Bring the schema up to date; return a line for each thing that changed, none if nothing had to."""
     with connect(settings.require_database_url()) as connection, translating():
-        changed = upgrade(connection, read(connection, settings.mapping), lock_timeout_ms=settings.lock_timeout_ms)
-        roll_months(connection, read(connection, settings.mapping))
-        return changed
+        return upgrade(connection, read(connection, settings.mapping), lock_timeout_ms=settings.lock_timeout_ms)
 
 
 def statements(settings: Settings) -> str:

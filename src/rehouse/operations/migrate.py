@@ -28,6 +28,7 @@ from rehouse.operations.verify import check_copies
 ROUNDS = 10
 """How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
 NAMES = 3
+NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
 
 
 @dataclass

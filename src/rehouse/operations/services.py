@@ -15,10 +15,18 @@ from rehouse.core.progress import Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
+from rehouse.ledger.usage import roll_months
 from rehouse.operations.init import initialise
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control
 from rehouse.s3.session import Session
+
+
+@dataclass
+class TargetGuard:
+    """Whether the endpoint honours the condition on a copy's target; None until a run has seen it."""
+
+    is_honoured: bool | None = None
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Services:
     engine: LocalEngine
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
+    guard: TargetGuard = field(default_factory=lambda: TargetGuard())
 
     @classmethod
     @contextmanager
@@ -49,6 +58,7 @@ class Services:
                 initialise(settings)
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
+            roll_months(ledger.connection, ledger.catalog)
             locks = opened.enter_context(Locks(settings.require_database_url()))
             bulk = BulkPlane(
                 control.session, max_in_flight=settings.max_in_flight, max_rate=settings.max_rate, owner=account
