@@ -37,6 +37,11 @@ class Seen:
     headers: dict[str, str]
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
 class Stub:
     """The running server: `answer(seen)` says what each request gets; `seen` is what came."""
 
@@ -73,8 +78,7 @@ class Stub:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 

@@ -306,6 +306,23 @@ def test_an_endpoint_without_the_targets_condition_is_noticed_and_copied_to_with
         assert len(stub.seen) == 6
 
 
+@pytest.mark.parametrize(
+    ("reply", "offered"),
+    [
+        (Scripted(412, error("PreconditionFailed")), True),
+        (Scripted(200), False),
+        (Scripted(501, error("NotImplemented")), False),
+        (Scripted(403, error("AccessDenied")), None),
+    ],
+)
+def test_a_copy_sent_twice_tells_whether_the_target_is_guarded(stub_plane, task, reply, offered):
+    with script(reply) as stub:
+        plane = stub_plane(stub.url)
+        assert plane.learn_target_condition(task(replaces_etag="bb")) is plane.target_condition_offered is offered
+        assert stub.seen[0].headers["if-none-match"] == "*"
+        assert plane.requests == {"probe": 1}
+
+
 def test_a_plane_is_of_its_process(plane, bucket, target, put):
     list(plane.copy([put("k", target)]))
     with pytest.raises(TypeError, match="process"):

@@ -1,5 +1,8 @@
 """What is tried again, what is final, and what stops a run: against scripted replies."""
 
+import os
+import signal
+
 import pytest
 from tests.s3.stub import COPIED, Scripted, error, script, serving
 
@@ -128,6 +131,50 @@ def test_a_skewed_clock_is_corrected_by_the_servers(stub_plane, task):
         stub.server.RequestHandlerClass.date_time_string = lambda *_: late["Date"]
         (outcome,) = stub_plane(stub.url).copy([task()])
     assert (outcome.fault, outcome.attempts) == (None, 2)
+
+
+FOUND = {"ETag": '"aa"', "Content-Length": "3", "Last-Modified": "Sun, 01 Nov 2026 12:30:00 GMT"}
+
+
+def test_a_head_without_a_reason_is_asked_again_with_fresh_credentials(stub_plane):
+    with script(Scripted(400, b""), Scripted(200, b"", FOUND)) as stub:
+        plane = stub_plane(stub.url)
+        (head,) = plane.head([ObjectRef("home", "k")])
+        assert (head.object.etag, head.object.size) == ("aa", 3)
+        assert plane.requests == {"head": 2}
+
+
+def test_a_head_that_stays_without_a_reason_asks_the_bucket_for_it(stub_plane):
+    def answer(seen):
+        return Scripted(400, b"") if seen.method == "HEAD" else Scripted(400, error("ExpiredToken"))
+
+    with serving(answer) as stub, pytest.raises(StorageRefused) as refusal:
+        list(stub_plane(stub.url).head([ObjectRef("home", "k")]))
+    assert refusal.value.code == "ExpiredToken"
+
+
+def test_an_object_is_never_called_missing_while_its_bucket_cannot_be_asked(stub_plane):
+    def answer(seen):
+        return Scripted(404, b"") if seen.method == "HEAD" else Scripted(503, error("SlowDown"))
+
+    with serving(answer) as stub, pytest.raises(StorageUnavailable):
+        list(stub_plane(stub.url).head([ObjectRef("home", "k")]))
+
+
+def test_a_signal_in_the_middle_of_the_loop_loses_nothing(stub_plane, task):
+    with script(Scripted()) as stub:
+        plane = stub_plane(stub.url, in_flight=32)
+        before = signal.signal(signal.SIGINT, lambda *_: plane.interrupt())
+        try:
+            outcomes = []
+            for outcome in plane.copy(task(n) for n in range(100_000)):
+                outcomes.append(outcome)
+                if len(outcomes) == 50:
+                    os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert 50 <= len(outcomes) == len(stub.seen) < 100_000
+        assert all(outcome.fault is None for outcome in outcomes)
 
 
 @pytest.mark.parametrize("status", [301, 307])

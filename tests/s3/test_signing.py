@@ -1,6 +1,7 @@
 """Our signatures are botocore's, for every shape of request that is sent."""
 
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.requests import Address, copy_headers, key_path
-from rehouse.s3.signing import query_string, sign
+from rehouse.s3.signing import query_string, quoted_key, sign
 
 NOW = 1795392000.0
 keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
@@ -91,3 +92,8 @@ def test_a_value_that_would_break_out_of_its_line_is_refused(evil):
 def test_the_secret_is_never_part_of_what_is_sent():
     lines = sign("GET", "h", "/b/k", "", {}, credentials=("AKID", "the-secret", None), region="r", now=NOW)
     assert "the-secret" not in "".join(lines)
+
+
+@given(st.text())
+def test_a_key_is_quoted_as_the_standard_library_quotes_it(key):
+    assert quoted_key(key) == quote(key, safe="/~")

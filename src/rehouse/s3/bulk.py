@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn, TypeVar
 
@@ -110,6 +110,21 @@ class BulkPlane:
                 yield self._outcome(answer)
         yield from unsendable
 
+    def learn_target_condition(self, copied: CopyTask) -> bool | None:
+        """Find out whether the endpoint guards a copy's target, by sending a copy that has just succeeded once more.
+
+        Return and remember it; None if the reply told nothing. Where nothing is guarded this copies the same bytes over
+        themselves: only for a target that nobody writes to yet. Counted as `probe`.
+        """
+        request = self._copy_request(replace(copied, replaces_etag=None), guarded=True)
+        request.kind = "probe"
+        answer = self._only(request)
+        if answer.value is not None or (answer.fault is not None and answer.fault.code == "NotImplemented"):
+            self.target_condition_offered = False
+        elif answer.fault is not None and answer.fault.code == "PreconditionFailed":
+            self.target_condition_offered = True
+        return self.target_condition_offered
+
     def head(self, refs: Iterable[ObjectRef], *, with_checksums: bool = False) -> Iterator[Head]:
         """Yield a Head for each reference, in any order. Raises as `copy` does, and Interrupted rather than end early.
 
@@ -123,7 +138,7 @@ class BulkPlane:
             for answer in sender.run(self._head_requests(refs, with_checksums, unsendable)):
                 ref = answer.request.context
                 assert isinstance(ref, ObjectRef)
-                if answer.fault is not None and ref.bucket not in asked:
+                if answer.fault is not None and (ref.bucket not in asked or answer.fault.code == "BadRequest"):
                     self._ask(ref.bucket)
                     asked.add(ref.bucket)
                 yield _head(ref, answer)
@@ -210,7 +225,9 @@ class BulkPlane:
 
     def _ask(self, bucket: str) -> None:
         """Raise if the bucket is missing or elsewhere, or if the credentials are wrong; a denied right is none of these."""
-        self._one("location", bucket, "location=", lambda reply: reply)
+        answer = self._one("location", bucket, "location=", lambda reply: reply)
+        if answer.fault is not None and answer.passing:
+            raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
 
     def _page(self, bucket: str, prefix: str, after: str, token: str | None) -> listing.Page:
         answer = self._one("list", bucket, list_query(prefix, after, token), _read_page)
@@ -223,12 +240,14 @@ class BulkPlane:
 
     def _one(self, kind: str, bucket: str, query: str, read: Callable[[Reply], T | None]) -> Answer[T]:
         place = self._address(bucket)
-        request = Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read)
+        return self._only(Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read))
+
+    def _only(self, request: Request[T]) -> Answer[T]:
         with self._transfers() as transfers:
             answer = next(Sender[T](self._shared, transfers, 1).run([request]), None)
         self._stop_if_interrupted()
         if answer is None:
-            raise Interrupted(f"s3://{bucket}", hint="run the same command again")
+            raise Interrupted(request.subject, hint="run the same command again")
         return answer
 
     def _owner_header(self) -> dict[str, str]:

@@ -20,6 +20,7 @@ from rehouse.s3.session import Credentials, Session
 logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 30.0
+MOST_SKEW_SECONDS = 900.0
 
 
 class Identity:
@@ -54,6 +55,10 @@ class Identity:
             except BotoCoreError as error:
                 raise translated(error, "the AWS credentials") from None
             return self._credentials
+
+    def is_skewed(self, server: datetime | None) -> bool:
+        """Return whether our time is further from the server's than S3 accepts."""
+        return server is not None and abs(server.timestamp() - self.now()) > MOST_SKEW_SECONDS
 
     def learn(self, server: datetime | None) -> None:
         """Take the server's clock as the right one."""

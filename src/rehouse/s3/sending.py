@@ -105,6 +105,9 @@ class Sender(Generic[T]):
                 self._shared.throttle.give_back(left)
                 return False
             self._send(request)
+            if self._stopped is not None:
+                self._shared.throttle.give_back(left - 1)
+                break
         return more
 
     def _due(self) -> bool:
@@ -160,13 +163,21 @@ class Sender(Generic[T]):
         if replacement is not None:
             self._again(replacement, 0.0)
             return None
-        if decision is Verdict.REFRESH and not request.refreshed:
+        if not request.refreshed and (decision is Verdict.REFRESH or self._is_untold(request, reply)):
             self._refresh(request, reply)
             return None
         if decision is Verdict.RETRY and request.attempts < self._most_attempts(fault):
             self._again(request, delay_seconds(request.attempts, self._shared.random(), reply.retry_after()))
             return None
         return self._ended(request, reply, fault, decision)
+
+    def _is_untold(self, request: Request[T], reply: Reply) -> bool:
+        """Whether this may be an expired token or a wrong clock: the reply to a HEAD has no body that would say so."""
+        if request.method != "HEAD" or reply.errno:
+            return False
+        return reply.status == 400 or (
+            reply.status == 403 and self._shared.identity.is_skewed(server_time(reply.headers()))
+        )
 
     def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
         if decision is Verdict.RETRY and fault.code == "Unreachable":

@@ -16,12 +16,19 @@ from hashlib import sha256
 from urllib.parse import quote
 
 EMPTY_BODY = sha256(b"").hexdigest()
+_RESERVED = re.compile("[^A-Za-z0-9_.~/-]")
 UNSENDABLE = re.compile("[\r\n\0]")
 
 
 def quoted_key(key: str) -> str:
-    """Return the key as it stands in a path: every byte but unreserved ones and `/` percent-encoded."""
-    return quote(key, safe="/~")
+    """Return the key as it stands in a path: every byte but unreserved ones and `/` percent-encoded.
+
+    The same as `urllib.parse.quote(key, safe="/~")`, without a look at each character of mostly harmless keys.
+
+    >>> quoted_key("a b/ü")
+    'a%20b/%C3%BC'
+    """
+    return _RESERVED.sub(lambda found: _escaped(found[0]), key)
 
 
 def query_string(parameters: Iterable[tuple[str, str]]) -> str:
@@ -69,6 +76,11 @@ def sign(
         f"authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
     )
     return lines
+
+
+@lru_cache(maxsize=1024)
+def _escaped(character: str) -> str:
+    return "".join([f"%{byte:02X}" for byte in character.encode()])
 
 
 @lru_cache(maxsize=4)

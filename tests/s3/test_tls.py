@@ -1,0 +1,54 @@
+"""An endpoint over TLS: trusted only with its authority's certificate, and refused with a hint otherwise."""
+
+import shutil
+import ssl
+import subprocess
+
+import pytest
+from tests.s3.stub import Scripted, script
+
+from rehouse.core.errors import StorageRefused
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """The files of a self-signed certificate for 127.0.0.1 and of its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=stub"
+    names = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        folder / "key.pem",
+        "-out",
+        folder / "certificate.pem",
+    ]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secure(certificate):
+    with script(Scripted()) as stub:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        stub.server.socket = context.wrap_socket(stub.server.socket, server_side=True, do_handshake_on_connect=False)
+        stub.url = stub.url.replace("http://", "https://")
+        yield stub
+
+
+def test_an_endpoint_of_a_trusted_authority_is_used(secure, stub_plane, task, certificate, monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
+    outcomes = list(stub_plane(secure.url).copy(task(number) for number in range(20)))
+    assert [outcome.fault for outcome in outcomes] == [None] * 20
+
+
+def test_an_untrusted_one_gets_no_request(secure, stub_plane, task, monkeypatch):
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    with pytest.raises(StorageRefused) as refusal:
+        list(stub_plane(secure.url).copy([task()]))
+    assert refusal.value.code == "CertificateError"
+    assert "AWS_CA_BUNDLE" in refusal.value.hint
+    assert secure.seen == []
