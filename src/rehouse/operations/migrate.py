@@ -208,6 +208,8 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
         migration.phase,
         closing_status(migration.phase, errors=errors, waiting=report.waiting),
     )
+    if services.guard.is_honoured is False:
+        report.not_offered = (*report.not_offered, NOT_GUARDED)
     services.ledger.close_run(
         migration,
         Closing(

@@ -41,7 +41,7 @@ class Services:
     engine: LocalEngine
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
-    guard: TargetGuard = field(default_factory=lambda: TargetGuard())
+    guard: TargetGuard = field(default_factory=TargetGuard)
 
     @classmethod
     @contextmanager
