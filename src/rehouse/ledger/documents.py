@@ -209,11 +209,11 @@ class Documents:
         """Return which of these keys in the home bucket are copies of ours that no row points to."""
         return {str(row[0]) for row in self._rows("known_targets", keys=list(keys))}
 
-    def outstanding(self) -> list[Outstanding]:
-        """Return what the ledger says could not be moved, in order of id."""
+    def outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
+        """Return what the ledger says could not be moved, in order of id; `is_cut_over`: copies should be flipped by now."""
         return [
             Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
-            for row in self._rows("outstanding_documents")
+            for row in self._rows("outstanding_documents", is_cut_over=is_cut_over)
         ]
 
     @contextmanager

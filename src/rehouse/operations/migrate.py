@@ -195,11 +195,10 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
     """Write where the tenant stands into its row, and into the report."""
     documents = services.ledger.documents(migration)
     counts = documents.counts()
-    report.outstanding = documents.outstanding()
-    if not is_at_least(migration.phase, Phase.CUT_OVER):
-        report.outstanding = [each for each in report.outstanding if each.code]
+    is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
+    report.outstanding = documents.outstanding(is_cut_over=is_cut_over)
     report.without_key, report.accepted = counts.without_key, counts.accepted
-    if is_at_least(migration.phase, Phase.CUT_OVER):
+    if is_cut_over:
         report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))
     report.documents_migrated, copied_bytes = documents.migrated()
     report.error, report.hint = (error.message, error.hint) if error else (None, None)

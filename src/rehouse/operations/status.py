@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
@@ -28,5 +29,8 @@ def tenant_status(services: Services, tenant: Tenant) -> TenantStatus:
     """Return where one tenant stands."""
     line = next(each for each in services.ledger.overview() if each.slug == tenant.slug)
     migration = services.ledger.migration(tenant)
-    outstanding = services.ledger.documents(migration).outstanding() if migration else []
+    outstanding = []
+    if migration:
+        is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
+        outstanding = services.ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
     return TenantStatus(line, outstanding, services.ledger.history(tenant))

@@ -142,10 +142,11 @@ SELECT target_key FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND target_key = ANY(%(keys)s);
 
 -- name: outstanding_documents
--- The documents that could not be moved, with the reason: what `status` and the closing report list.
+-- The documents that could not be moved, with the reason; a copy counts once the tenant is cut over: its row was left.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
 FROM s3_migration_documents m
-WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('planned', 'copied', 'quarantined') ORDER BY m.document_id;
+WHERE m.tenant_id = %(tenant_id)s AND (m.state IN ('planned', 'quarantined') OR m.state = 'copied' AND %(is_cut_over)s)
+ORDER BY m.document_id;
 
 -- name: accept_document
 -- The document stays where it is, on purpose.
