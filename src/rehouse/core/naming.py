@@ -87,7 +87,7 @@ def key_problem(key: str) -> str | None:
 
 
 def _id_segment(document_id: str, longest: int) -> str:
-    encoded = quote(document_id, safe="")
+    encoded = quote(document_id, safe="", errors="surrogatepass")
     if set(document_id) <= {"."}:
         encoded = document_id.replace(".", "%2E") or "%"
     if len(encoded) <= longest:

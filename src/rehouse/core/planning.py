@@ -110,7 +110,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | its row points into its home                            | at_home                          |
     | accepted, and its row as it was then                    | accepted                         |
     | its bucket is neither shared nor home                   | quarantined, unknown_bucket      |
-    | its key can be no key of S3                             | quarantined, invalid_key         |
+    | no object, and its key can be no key of S3              | quarantined, invalid_key         |
     | no object, its row younger than the upload window       | not_uploaded                     |
     | no object                                               | quarantined, missing_object      |
     | another tenant's row points to its object               | quarantined, other_tenants_object|

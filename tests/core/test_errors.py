@@ -1,0 +1,28 @@
+"""Every error names its subject, has a hint, and ends the process with the status of its kind."""
+
+import pytest
+
+from rehouse.core import errors
+from rehouse.core.errors import RehouseError
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RehouseError)]
+STATUSES = {
+    "RehouseError": 1, "TryAgain": 1, "Halt": 1, "StorageUnavailable": 1, "Interrupted": 130,
+    "Refused": 2, "ConfigurationError": 2, "DatabaseRefused": 2, "StorageRefused": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_has_its_exit_status_and_no_error_comes_without_a_hint(kind: type[RehouseError]) -> None:
+    code = {"code": "Code"} if kind.__name__.startswith("Storage") else {}
+    error = kind("acme: something", hint="do this", **code)
+    assert (error.message, error.hint, str(error)) == ("acme: something", "do this", "acme: something")
+    assert error.exit_status == STATUSES[kind.__name__]
+    with pytest.raises(TypeError):
+        kind("acme: something", **code)
+
+
+def test_every_error_but_the_root_says_what_its_reader_does_next() -> None:
+    for kind in KINDS:
+        ways = {way for way in (errors.TryAgain, errors.Refused, errors.Halt) if issubclass(kind, way)}
+        assert len(ways) == (0 if kind is RehouseError else 1)

@@ -1,0 +1,207 @@
+"""What to do for one document: the truth table of decide, and what every decision must hold."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.tables import truth_table
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import Document, ListedObject, ObjectRef
+from rehouse.core.naming import key_problem
+from rehouse.core.planning import HINTS, Places, Reason, Recorded, Seen, Standing, decide, is_adoptable, is_md5
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WINDOW = timedelta(hours=1)
+MD5, OTHER, MULTIPART = "0" * 32, "1" * 32, "0" * 32 + "-2"
+PLACES = Places(("shared", "older"), "home")
+
+instants = st.sampled_from([NOW - timedelta(days=1), NOW - WINDOW, NOW - timedelta(minutes=59), NOW, NOW + WINDOW])
+etags = st.sampled_from([MD5, OTHER, MULTIPART])
+documents = st.builds(
+    Document,
+    id=st.sampled_from(["d1", ".."]),
+    tenant_id=st.just(1),
+    name=st.just("a.pdf"),
+    bucket=st.sampled_from([None, "shared", "shared", "older", "home", "elsewhere"]),
+    key=st.sampled_from([None, "", "k", "k", "k", "k", "s3://shared/k", "../x"]),
+    etag=st.none(),
+    size=st.none(),
+    uploaded_at=st.none() | instants,
+)
+objects = st.builds(
+    ListedObject,
+    key=st.just("k"),
+    etag=etags,
+    size=st.sampled_from([0, 7]),
+    storage_class=st.sampled_from(["STANDARD"] * 4 + ["STANDARD_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"]),
+    modified_at=instants,
+)
+
+
+@st.composite
+def circumstances(draw: st.DrawFn) -> Seen:
+    """A document in any situation; the ledger's line is, half of the time, one that could be its own."""
+    document = draw(documents)
+    source, target = draw(st.none() | objects), draw(st.none() | objects)
+    recorded = draw(
+        st.none()
+        | st.builds(
+            Recorded,
+            state=st.sampled_from(DocumentState),
+            source=st.sampled_from([PLACES.source_of(document), ObjectRef("shared", "before")]),
+            source_etag=st.just(source.etag) if source else st.none(),
+            target=st.sampled_from([PLACES.target_of(document), ObjectRef("home", "before"), None]),
+            target_etag=st.sampled_from([MD5, OTHER, None, target.etag if target else None]),
+        )
+    )
+    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()))
+
+
+def _points_at(seen: Seen) -> ObjectRef:
+    return ObjectRef(seen.document.bucket or "shared", seen.document.key or "")
+
+
+def _is_accepted(seen: Seen) -> bool:
+    return seen.recorded is not None and seen.recorded.state == "accepted" and seen.recorded.source == _points_at(seen)
+
+
+def _is_young(seen: Seen) -> bool:
+    return seen.document.uploaded_at is not None and NOW - seen.document.uploaded_at < WINDOW
+
+
+def _stands(seen: Seen) -> bool:
+    line, source = seen.recorded, seen.source
+    if line is None or source is None or line.state != "copied" or line.target_etag is None:
+        return False
+    ours = (
+        line.source == _points_at(seen)
+        and line.source_etag == source.etag
+        and line.target == PLACES.target_of(seen.document)
+    )
+    return ours and (seen.recorded_now or (seen.target is not None and seen.target.etag == line.target_etag))
+
+
+def _can_adopt(seen: Seen) -> bool:
+    one, other = seen.source, seen.target
+    if one is None or other is None or seen.recorded_now:
+        return False
+    return one.etag == other.etag != MULTIPART and one.size == other.size and one.modified_at < other.modified_at
+
+
+LINES: dict[str, Callable[[Seen], bool]] = {
+    "its row has no key": lambda seen: not seen.document.key,
+    "its row points into its home": lambda seen: seen.document.bucket == "home",
+    "accepted, and its row as it was then": _is_accepted,
+    "its bucket is neither shared nor home": lambda seen: seen.document.bucket == "elsewhere",
+    "no object, and its key can be no key of S3": lambda seen: (
+        not seen.source and key_problem(seen.document.key or "") is not None
+    ),
+    "no object, its row younger than the upload window": lambda seen: not seen.source and _is_young(seen),
+    "no object": lambda seen: not seen.source,
+    "another tenant's row points to its object": lambda seen: seen.contested,
+    "its object is archived": lambda seen: (
+        seen.source is not None and seen.source.storage_class in {"GLACIER", "DEEP_ARCHIVE"}
+    ),
+    "the ledger's copy is of this source and stands": _stands,
+    "the target has the same MD5 and size and is newer": _can_adopt,
+    "anything else": lambda _: True,
+}
+
+
+@given(circumstances())
+def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: Seen) -> None:
+    lines = truth_table(decide)
+    assert [text for text, _ in lines] == list(LINES)
+    expected = next(to for text, to in lines if LINES[text](seen))
+    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    assert ", ".join(filter(None, (decision.standing, decision.reason))) == expected
+
+
+def _a(key: str = "k", bucket: str | None = "shared") -> Document:
+    return Document("d1", 1, "a.pdf", bucket, key, None, None, None)
+
+
+SOURCE, NEWER = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", MD5, 7, "STANDARD", NOW + WINDOW)
+FROZEN = ListedObject("k", MD5, 7, "GLACIER", NOW)
+YOUNG = Document("d1", 1, "a.pdf", None, "k", None, None, NOW)
+LINE = Recorded(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, PLACES.target_of(_a()), MD5)
+ACCEPTED = Recorded(DocumentState.ACCEPTED, ObjectRef("shared", "k"), None, None, None)
+EXAMPLES = {
+    "its row has no key": Seen(_a("", "home"), None),
+    "its row points into its home": Seen(_a(bucket="home"), None, recorded=ACCEPTED),
+    "accepted, and its row as it was then": Seen(_a(), FROZEN, recorded=ACCEPTED, contested=True),
+    "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
+    "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, None, NOW), None),
+    "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
+    "no object": Seen(_a(), None, contested=True),
+    "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
+    "its object is archived": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
+    "the ledger's copy is of this source and stands": Seen(_a(), SOURCE, NEWER, LINE),
+    "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
+    "anything else": Seen(_a(), SOURCE, SOURCE),
+}
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_every_line_wins_over_those_below_it(text: str) -> None:
+    """A document that fits the line and at least one later line too: nothing above may take it."""
+    seen = EXAMPLES[text]
+    expected = dict(truth_table(decide))[text]
+    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    assert ", ".join(filter(None, (decision.standing, decision.reason))) == expected
+
+
+@given(circumstances())
+def test_what_is_to_be_copied_has_a_conditional_task_and_nothing_else_has_one(seen: Seen) -> None:
+    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    assert (decision.task is not None) is (decision.standing in {Standing.COPIED, Standing.ADOPT, Standing.TO_COPY})
+    assert (decision.reason is not None) is (decision.standing is Standing.QUARANTINED)
+    if decision.reason:
+        assert decision.detail
+        assert HINTS[decision.reason]
+    if decision.task:
+        assert seen.source is not None
+        assert decision.task.source == _points_at(seen)
+        assert (decision.task.source_etag, decision.task.size) == (seen.source.etag, seen.source.size)
+        assert decision.task.target == PLACES.target_of(seen.document)
+        assert decision.task.target.bucket == "home"
+        assert decision.task.storage_class == seen.source.storage_class
+
+
+@given(circumstances())
+def test_a_copy_never_covers_what_was_not_seen(seen: Seen) -> None:
+    """The condition on the target is what is known to be there: nothing, the listing's ETag, or this run's own copy."""
+    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    if decision.task and not seen.recorded_now:
+        assert decision.task.replaces_etag == (seen.target.etag if seen.target else None)
+
+
+@given(circumstances(), st.sampled_from(["home", "elsewhere"]))
+def test_no_object_outside_the_shared_buckets_is_ever_a_source(seen: Seen, bucket: str) -> None:
+    document = Document(seen.document.id, 1, "a", bucket, seen.document.key, None, None, None)
+    elsewhere = Seen(document, seen.source, seen.target, seen.recorded, seen.contested, seen.recorded_now)
+    assert decide(elsewhere, PLACES, now=NOW, upload_window=WINDOW).task is None
+
+
+def test_a_null_bucket_is_the_first_shared_one() -> None:
+    assert PLACES.source_of(_a(bucket=None)) == ObjectRef("shared", "k")
+
+
+@given(objects, objects)
+def test_adoption_needs_equal_md5s_sizes_and_a_newer_target(one: ListedObject, other: ListedObject) -> None:
+    expected = one.etag == other.etag and one.etag in {MD5, OTHER} and one.size == other.size
+    assert is_adoptable(one, other) is (expected and one.modified_at < other.modified_at)
+    assert not is_adoptable(one, one)
+
+
+@given(st.text(max_size=40))
+def test_an_md5_is_32_lower_case_hex_digits(text: str) -> None:
+    assert is_md5(text) is (len(text) == 32 and set(text) <= set("0123456789abcdef"))
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_a_way_out(reason: Reason) -> None:
+    assert HINTS[reason]
