@@ -87,7 +87,7 @@ def migrate_all(
         reports_made = migrating.migrate_all(
             opened, tenants, until=phase(until), parallel=parallel, fail_fast=fail_fast
         )
-    return _finish(reports_made, output)
+    return _finish(reports_made, output, interrupted=opened.stopping.is_set())
 
 
 def accept(
@@ -107,9 +107,9 @@ def accept(
     return _finish([report], output)
 
 
-def _finish(made: list[migrating.TenantReport], output: str) -> None:
+def _finish(made: list[migrating.TenantReport], output: str, *, interrupted: bool = False) -> None:
     if output == "json":
         as_json(reports.migration_object(made))
     else:
         reports.show_migration(made)
-    finish(well=not any(report.errors for report in made))
+    finish(well=not any(report.errors for report in made), interrupted=interrupted)

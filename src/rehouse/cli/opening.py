@@ -59,8 +59,10 @@ def stopping(opened: Services) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def finish(*, well: bool) -> None:
-    """End the command: exit status 0 if all is well, 1 if there are findings or failures."""
+def finish(*, well: bool, interrupted: bool = False) -> None:
+    """End the command: exit status 0 if all is well, 1 if there are findings or failures, 130 if it was interrupted."""
     sys.stdout.flush()
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
     if not well:
         raise typer.Exit(1)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import psycopg
+
 from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status, closing_status, is_at_least
@@ -81,7 +83,7 @@ def migrate(services: Services, tenant: Tenant, *, until: Phase = Phase.CUT_OVER
             with translating():
                 migration = _advance_to(services, tenant, migration, until, report, listed=listed)
         except RehouseError as error:
-            close_run(services, migration, report, error)
+            _close_after(services, migration, report, error)
             raise
         close_run(services, migration, report, None)
         return report
@@ -189,6 +191,14 @@ def _add(report: TenantReport, tally: Tally) -> None:
     report.copied += tally.copied
     report.adopted += tally.adopted
     report.copied_bytes += tally.copied_bytes
+
+
+def _close_after(services: Services, migration: Migration, report: TenantReport, error: RehouseError) -> None:
+    """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
+    try:
+        close_run(services, migration, report, error)
+    except (RehouseError, psycopg.Error) as second:
+        error.add_note(f"and the tenant's row could not be written: {second}")
 
 
 def close_run(services: Services, migration: Migration, report: TenantReport, error: RehouseError | None) -> None:
