@@ -83,8 +83,9 @@ def _denied(control: Control, actions: Sequence[str], resources: Sequence[str], 
     if principal is None:
         return None
     results = []
+    client = control.once("the IAM client", lambda: control.session.client("iam"))
     for resource in resources:
-        answer = control.session.client("iam").simulate_principal_policy(
+        answer = client.simulate_principal_policy(
             PolicySourceArn=principal, ActionNames=list(actions), ResourceArns=[resource]
         )
         results += answer["EvaluationResults"]

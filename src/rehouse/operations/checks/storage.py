@@ -11,6 +11,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
+from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
@@ -19,6 +20,7 @@ from rehouse.operations.checks.check import (
     failed,
     looked_at,
     notice,
+    of_error,
     ok,
 )
 from rehouse.operations.home_bucket import cors_origins, log_bucket_name, uses_tls
@@ -36,19 +38,25 @@ REFUSED_SKEW_SECONDS = 900
 """S3 refuses a request whose clock is further off ("RequestTimeTooSkewed", S3 API Reference)."""
 
 WORRYING_SKEW_SECONDS = 60
-DEFAULT_QUOTA = 10_000
+UNREACHABLE = frozenset({"Unreachable", "CertificateError", "ConnectionLost"})
 QUOTA_CODE = "L-DC2B2D3D"
 """Service Quotas' code of "General purpose buckets"."""
 
 
 def check_account(settings: Settings, control: Control) -> Iterator[Check]:
-    """Yield the checks of credentials, identity, clock and transport; the first failure is passed on as an exception."""
+    """Yield the checks of credentials, identity, clock and transport."""
     credentials = looked_at(CREDENTIALS, lambda: _credentials(control))
     yield credentials
     if credentials.outcome is not Outcome.OK:
         yield from depending((IDENTITY, CLOCK), "no credentials")
         return
-    yield looked_at(IDENTITY, lambda: _identity(control))
+    try:
+        yield _identity(control)
+    except RehouseError as error:
+        yield of_error(IDENTITY, error)
+        if getattr(error, "code", "") in UNREACHABLE:
+            yield from depending((CLOCK,), "the endpoint cannot be reached")
+            return
     yield looked_at(CLOCK, lambda: _clock(settings, control))
     yield _transport(settings)
 

@@ -1,0 +1,288 @@
+"""Doctor against real servers: what is fine, what is not, what cannot be known; nothing is changed by looking."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from rehouse.config import Settings
+from rehouse.core.errors import ConfigurationError
+from rehouse.core.permission_table import Role
+from rehouse.core.permissions import Scope, policy_documents
+from rehouse.operations.checks.database import check_database
+from rehouse.operations.checks.rights import check_rights
+from rehouse.operations.checks.shared_bucket import check_shared_bucket
+from rehouse.operations.checks.storage import skew_seconds
+from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+from rehouse.sandbox.storage_server import S3Server
+
+_numbers = itertools.count(1)
+Become = Callable[..., None]
+
+
+@pytest.fixture
+def settings(storage_settings: Settings, bucket: str, application_database: str, s3_server: S3Server) -> Settings:
+    """Settings for a shared bucket with one object and an empty application database."""
+    s3_server.root().put_object(Bucket=bucket, Key="a b+c.txt", Body=b"hello", Tagging="x=y")
+    return storage_settings.model_copy(
+        update={
+            "database_url": SecretStr(application_database),
+            "shared_bucket": (bucket,),
+            "bucket_prefix": f"doctor-{next(_numbers)}",
+            "cors_origins": ("https://app.example.com",),
+        }
+    )
+
+
+@pytest.fixture
+def become(settings: Settings, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Become:
+    """Return a function that makes a user with the policies of some roles the one who works."""
+
+    def become(*roles: Role) -> None:
+        documents = policy_documents(roles, Scope(settings.shared_bucket, settings.bucket_prefix))
+        access_key, secret_key = s3_server.user(f"{settings.bucket_prefix}-{next(_numbers)}", documents)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+
+    return become
+
+
+def by_subject(checks: list[Check]) -> dict[str, Check]:
+    found = {check.subject: check for check in checks}
+    assert len(found) == len(checks), "two checks have one subject"
+    return found
+
+
+def with_outcome(checks: list[Check], outcome: Outcome) -> list[str]:
+    return [check.subject for check in checks if check.outcome is outcome]
+
+
+def buckets(s3_server: S3Server) -> list[str]:
+    return [each["Name"] for each in s3_server.root().list_buckets()["Buckets"]]
+
+
+def test_with_the_printed_rights_nothing_fails_and_nothing_changes(
+    settings: Settings, become: Become, s3_server: S3Server
+) -> None:
+    become("provision", "migrate")
+    before = buckets(s3_server)
+    checks = list(examine(settings))
+    assert with_outcome(checks, Outcome.FAILED) == []
+    assert exit_status(checks) == 0
+    assert with_outcome(checks, Outcome.COULD_NOT_CHECK) == ["S3: room for more buckets"]
+    assert buckets(s3_server) == before
+    assert by_subject(checks)["database: rehouse's own tables"].outcome is Outcome.NOTICE
+
+
+def test_every_finding_that_is_not_fine_says_what_to_do(settings: Settings, become: Become) -> None:
+    become("application")
+    for check in examine(settings, probe=True):
+        assert check.detail
+        assert check.hint or check.outcome in {Outcome.OK, Outcome.COULD_NOT_CHECK, Outcome.NOTICE}
+
+
+def test_the_probe_tries_the_writes_and_leaves_nothing(settings: Settings, become: Become, s3_server: S3Server) -> None:
+    become("provision", "migrate")
+    before = buckets(s3_server)
+    checks = by_subject(list(examine(settings, probe=True)))
+    assert [each for each, check in checks.items() if check.outcome is Outcome.FAILED] == []
+    for subject in ("scratch bucket", "objects", "large objects", "copy from the shared bucket", "removal"):
+        assert checks[f"probe: {subject}"].outcome is Outcome.OK
+    assert checks["probe: conditions on the source"].outcome is Outcome.OK
+    assert "not guarded" in checks["probe: conditions on the target"].detail
+    assert buckets(s3_server) == before
+
+
+def test_the_probe_is_cleaned_up_even_if_nobody_takes_its_checks(
+    settings: Settings, become: Become, s3_server: S3Server
+) -> None:
+    become("provision", "migrate")
+    before = buckets(s3_server)
+    examination = examine(settings, probe=True)
+    for check in examination:
+        if check.subject == "probe: objects":
+            break
+    assert len(buckets(s3_server)) == len(before) + 1
+    examination.close()  # type: ignore[attr-defined]
+    assert buckets(s3_server) == before
+
+
+def test_missing_rights_are_named(settings: Settings, become: Become) -> None:
+    become("migrate")
+    checks = check_rights(settings, Control(Session(settings)), probe=False)
+    failures = [check for check in checks if check.outcome is Outcome.FAILED]
+    assert any("s3:CreateBucket" in check.detail for check in failures)
+    assert all("iam-policy" in check.hint for check in failures)
+
+
+def test_without_the_right_to_simulate_rights_could_not_be_checked(
+    settings: Settings, storage_settings: Settings
+) -> None:
+    # The tests' own user may do everything on S3 and nothing on IAM.
+    checks = list(check_rights(settings, Control(Session(settings)), probe=False))
+    assert {check.outcome for check in checks} == {Outcome.COULD_NOT_CHECK}
+    assert all("--probe" in check.hint for check in checks)
+
+
+def test_what_the_shared_bucket_does_is_told(settings: Settings, become: Become, s3_server: S3Server) -> None:
+    root, shared = s3_server.root(), settings.shared_bucket[0]
+    root.put_bucket_versioning(Bucket=shared, VersioningConfiguration={"Status": "Enabled"})
+    events: dict[str, object] = {"EventBridgeConfiguration": {}}
+    root.put_bucket_notification_configuration(Bucket=shared, NotificationConfiguration=events)  # type: ignore[arg-type]
+    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 3650}}
+    root.put_bucket_lifecycle_configuration(Bucket=shared, LifecycleConfiguration={"Rules": [rule]})  # type: ignore[list-item]
+    cors = {"AllowedMethods": ["GET"], "AllowedOrigins": ["https://a.example.com"]}
+    root.put_bucket_cors(Bucket=shared, CORSConfiguration={"CORSRules": [cors]})  # type: ignore[list-item]
+    become("provision", "migrate")
+    checks = by_subject(list(check_shared_bucket(settings, Control(Session(settings)), shared)))
+    for habit in ("versioning", "notifications", "lifecycle", "CORS"):
+        assert checks[f"{shared}: {habit}"].outcome is Outcome.NOTICE, habit
+    assert "NOT carried over" in checks[f"{shared}: notifications"].hint
+    assert checks[f"{shared}: replication"].outcome is Outcome.OK
+
+
+def test_habits_that_may_not_be_read_could_not_be_checked(settings: Settings, become: Become) -> None:
+    become("application")
+    checks = by_subject(list(check_shared_bucket(settings, Control(Session(settings)), settings.shared_bucket[0])))
+    assert checks[f"{settings.shared_bucket[0]}: notifications"].outcome is Outcome.COULD_NOT_CHECK
+
+
+def test_a_missing_shared_bucket_stops_no_other_check(settings: Settings, become: Become) -> None:
+    become("provision", "migrate")
+    checks = by_subject(list(examine(settings.model_copy(update={"shared_bucket": ("no-such-bucket-here",)}))))
+    assert checks["no-such-bucket-here: presence"].outcome is Outcome.FAILED
+    assert checks["no-such-bucket-here: listing"].outcome is Outcome.COULD_NOT_CHECK
+    assert checks["S3: log bucket"].outcome is Outcome.OK
+
+
+def test_a_shared_bucket_with_the_tenants_prefix_is_found_out(settings: Settings) -> None:
+    prefix = settings.shared_bucket[0].rpartition("-")[0]
+    settings = settings.model_copy(update={"bucket_prefix": prefix})
+    checks = by_subject(list(check_shared_bucket(settings, Control(Session(settings)), settings.shared_bucket[0])))
+    assert checks[f"{settings.shared_bucket[0]}: name"].outcome is Outcome.FAILED
+
+
+def test_wrong_keys_fail_once_and_the_database_is_looked_at_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
+    checks = list(examine(settings))
+    found = by_subject(checks)
+    assert found["S3: identity"].outcome is Outcome.FAILED
+    assert found["database: mapping"].outcome is Outcome.OK
+    assert found["S3: buckets and rights"].outcome is Outcome.COULD_NOT_CHECK
+    assert "not-the-secret-of-this-key" not in str(checks)
+
+
+def test_an_endpoint_that_is_down_is_told(settings: Settings) -> None:
+    checks = by_subject(list(examine(settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))))
+    assert checks["S3: identity"].outcome is Outcome.FAILED
+    assert checks["S3: identity"].hint
+    assert checks["S3: clock"].outcome is Outcome.COULD_NOT_CHECK
+
+
+def test_a_database_that_is_down_stops_no_check_of_s3(settings: Settings, become: Become) -> None:
+    become("provision", "migrate")
+    url = SecretStr("postgresql://someone:a-password@127.0.0.1:1/nowhere")
+    checks = list(examine(settings.model_copy(update={"database_url": url})))
+    found = by_subject(checks)
+    assert found["database: connection"].outcome is Outcome.FAILED
+    assert found["database: rights"].outcome is Outcome.COULD_NOT_CHECK
+    assert found["S3: identity"].outcome is Outcome.OK
+    assert "a-password" not in str(checks)
+    assert exit_status(checks) == 1
+
+
+def test_a_missing_column_is_named(settings: Settings, application_database: str) -> None:
+    with psycopg.connect(application_database) as connection:
+        connection.execute("ALTER TABLE documents DROP COLUMN s3_key")
+    checks = by_subject(list(check_database(settings)))
+    assert checks["database: mapping"].outcome is Outcome.FAILED
+    assert "s3_key" in checks["database: mapping"].detail
+    assert checks["database: rights"].outcome is Outcome.COULD_NOT_CHECK
+
+
+def role_of(url: str, name: str, *grants: str) -> str:
+    """Make a role with these grants; return the url of the same database as that role."""
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'of-this-role'")  # type: ignore[arg-type]
+        for grant in grants:
+            connection.execute(f"{grant} TO {name}")  # type: ignore[arg-type]
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    return f"postgresql://{name}:of-this-role@{parts['host']}:{parts['port']}/{parts['dbname']}"
+
+
+def test_missing_rights_in_the_database_are_named(settings: Settings, application_database: str) -> None:
+    url = role_of(application_database, f"reader_{next(_numbers)}", "GRANT SELECT ON tenants, documents")
+    checks = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))
+    rights = checks["database: rights"]
+    assert rights.outcome is Outcome.FAILED
+    for missing in (
+        "UPDATE of documents.s3_bucket",
+        "UPDATE of tenants.aws_bucket_name",
+        "CREATE in the schema public",
+    ):
+        assert missing in rights.detail
+
+
+def test_a_role_that_row_security_blinds_is_found_out(settings: Settings, application_database: str) -> None:
+    url = role_of(application_database, f"blind_{next(_numbers)}", "GRANT ALL ON tenants, documents")
+    with psycopg.connect(application_database) as connection:
+        connection.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
+    checks = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))
+    assert checks["database: row security"].outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("missing", ["database_url", "shared_bucket"])
+def test_a_missing_setting_is_refused_before_anything_is_looked_at(settings: Settings, missing: str) -> None:
+    empty: object = None if missing == "database_url" else ()
+    with pytest.raises(ConfigurationError):
+        examine(settings.model_copy(update={missing: empty}))
+
+
+def test_the_applications_own_rights_are_looked_at(
+    settings: Settings, become: Become, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scope = Scope(settings.shared_bucket, settings.bucket_prefix)
+    lines = []
+    for profile, roles in (("app", ["application"]), ("weak", [])):
+        policies = policy_documents(roles, scope)  # type: ignore[arg-type]
+        access_key, secret_key = s3_server.user(f"{settings.bucket_prefix}-{profile}", policies)
+        lines += [f"[{profile}]", f"aws_access_key_id={access_key}", f"aws_secret_access_key={secret_key}"]
+    path = tmp_path / "credentials"
+    path.write_text("\n".join(lines))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.fspath(path))
+    become("provision", "migrate")
+    good = by_subject(list(examine(settings.model_copy(update={"application_profile": "app"}), probe=True)))
+    assert good["application: reading the shared bucket"].outcome is Outcome.OK
+    assert good["probe: the application's rights"].outcome is Outcome.OK
+    weak = by_subject(list(examine(settings.model_copy(update={"application_profile": "weak"}), probe=True)))
+    assert weak["application: reading the shared bucket"].outcome is Outcome.FAILED
+    assert weak["probe: the application's rights"].outcome is Outcome.FAILED
+    gone = by_subject(list(examine(settings.model_copy(update={"application_profile": "nobody"}))))
+    assert gone["application: identity"].outcome is Outcome.FAILED
+
+
+@given(st.lists(st.sampled_from(Outcome)))
+def test_only_a_failure_fails_and_every_check_is_counted(outcomes: list[Outcome]) -> None:
+    checks = [Check("a", outcome, "b") for outcome in outcomes]
+    assert exit_status(checks) == int(Outcome.FAILED in outcomes)
+    numbers = [int(part.split()[0]) for part in summary(checks).split(", ")]
+    assert sum(numbers) == len(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"), [("Mon, 23 Nov 2026 06:23:01 GMT", -59), ("", None), ("yesterday", None)]
+)
+def test_the_skew_is_the_servers_clock_against_ours(date: str, expected: float | None) -> None:
+    assert skew_seconds({"date": date}, 1795415040) == expected
