@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -171,6 +172,23 @@ def test_a_recount_beside_writers_loses_nothing(
         for writer in writers:
             writer.result(timeout=30)
     assert recorded(connection) == recounted(connection)
+
+
+def test_a_recount_waits_for_whoever_is_changing_the_level(
+    connection: psycopg.Connection, application_database: str, opened: Opener
+) -> None:
+    writer, watch = opened(application_database), opened(application_database)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'CALL%'"
+    writer.execute("BEGIN")
+    with ThreadPoolExecutor() as pool:
+        add_document(writer, "one", 1, 100)
+        recount = pool.submit(connection.execute, "CALL rehouse_recount_usage()")
+        until = time.monotonic() + 20
+        while watch.execute(waiting).fetchone() is None and time.monotonic() < until:
+            pass
+        writer.execute("COMMIT")
+        recount.result(timeout=20)
+    assert recorded(connection) == recounted(connection) == [("a", 1, 100), ("b", 0, 0), ("c", 0, 0)]
 
 
 def test_a_count_that_was_wrong_is_put_right(connection: psycopg.Connection) -> None:

@@ -31,6 +31,8 @@ ADDED_COLUMNS = {
 }
 """Columns of documents that `init` adds where they are missing; the last three are never mapped."""
 OPTIONAL_COLUMNS = frozenset({*ADDED_COLUMNS, "uploaded_at"})
+OLDEST_SERVER = 130000
+"""gen_random_uuid() is built in from PostgreSQL 13 on."""
 _WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 
 
@@ -166,13 +168,26 @@ def _procedures(connection: psycopg.Connection, schema: str) -> frozenset[str]:
     return frozenset(str(name) for (name,) in rows)
 
 
+def is_same_type(one: str, other: str) -> bool:
+    """Tell whether ids of the two SQL types can be compared; whole numbers of any width can.
+
+    >>> is_same_type("bigint", "integer"), is_same_type("uuid", "text")
+    (True, False)
+    """
+    return one == other or {one, other} <= _WHOLE_NUMBERS
+
+
 def _refuse_misfits(catalog: Catalog) -> None:
+    if catalog.server_version < OLDEST_SERVER:
+        raise DatabaseRefused(
+            f"the server is PostgreSQL {catalog.server_version // 10000}", hint="rehouse needs PostgreSQL 13 or later"
+        )
     for table in (catalog.tenants, catalog.documents):
         if table.is_blinded:
             raise blinded(f"policies of the table {table.name} apply to it")
     ours = catalog.documents.columns[catalog.mapping.documents.tenant_id].type
     theirs = catalog.tenant_id_type
-    if ours != theirs and not {ours, theirs} <= _WHOLE_NUMBERS:
+    if not is_same_type(ours, theirs):
         raise DatabaseRefused(
             f"{catalog.documents.name}.{catalog.mapping.documents.tenant_id} is {ours}, the tenants' id is {theirs}",
             hint="map the column that holds the tenant's id: REHOUSE_MAPPING_DOCUMENTS_TENANT_ID",

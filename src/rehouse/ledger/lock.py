@@ -130,13 +130,10 @@ class Locks:
         with self._guard:
             if key in self._held:
                 return
-            try:
-                row = self._connection.execute(_TRY, (key,)).fetchone()
-                holder = None if row and row[0] else self._holder(key)
-            except psycopg.Error as error:
-                raise translated(error) from error
+            row = self._ask(_TRY, key)
             if not (row and row[0]):
-                raise TryAgain(f"another operator is working on {name}{holder or ''}", hint="wait until they are done")
+                holder = self._holder(key) or ""
+                raise TryAgain(f"another operator is working on {name}{holder}", hint="wait until they are done")
             self._held[key] = name
 
     def _let_go(self, key: int) -> None:
@@ -148,9 +145,15 @@ class Locks:
                     self._connection.close()
 
     def _holder(self, key: int) -> str | None:
-        row = self._connection.execute(_HOLDER, (key,)).fetchone()
+        row = self._ask(_HOLDER, key)
         if row is None:
             return None
         user, application, address, since = cast("tuple[str | None, ...]", row)
         parts = [user, application, address and f"from {address}", since and f"since {since} UTC"]
         return f" ({', '.join(part for part in parts if part)})"
+
+    def _ask(self, question: str, key: int) -> tuple[object, ...] | None:
+        try:
+            return self._connection.execute(question, (key,)).fetchone()
+        except psycopg.Error as error:
+            raise translated(error) from error

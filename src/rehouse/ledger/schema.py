@@ -28,6 +28,7 @@ _ONE_INIT = 7_304_651_893_271_004_112
 _HEADER = """-- What rehouse needs in this database; only what is missing is here. Run it with `psql -v ON_ERROR_STOP=1 -f`,
 -- not in one transaction. If it stops (as a rule at lock_timeout), ask for it again: it then holds the rest.
 SET statement_timeout = 0;
+SET lock_timeout = 0;
 """
 
 

@@ -11,7 +11,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.revisions.statement import Manner, Statement
-from rehouse.ledger.revisions.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfillable, rendered
+from rehouse.ledger.revisions.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfit, rendered
 
 _KEPT_NOT_NULL = ("id", "tenant_id")
 _UNIQUE = "s3_migrations_one_a_tenant"
@@ -23,7 +23,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     if existing is None:
         yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog))
         return
-    refuse_unfillable(MIGRATIONS, existing)
+    refuse_unfit(catalog, MIGRATIONS, existing)
     yield from _columns(catalog, existing)
     yield from _check(catalog, existing)
     if not existing.has_index("tenant_id", unique=True):

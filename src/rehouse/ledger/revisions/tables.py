@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rehouse.core.errors import DatabaseRefused
-from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.catalog import Catalog, is_same_type
 from rehouse.ledger.queries import fill, sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.revisions.statement import Manner, Statement
@@ -154,8 +154,14 @@ def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Sta
         yield Statement(f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE)
 
 
-def refuse_unfillable(table: OwnTable, existing: Table) -> None:
-    """Raise DatabaseRefused if a table that is there demands a value that we never give."""
+def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:
+    """Raise DatabaseRefused if a table that is there cannot hold our rows: another type of id, a value that we never give."""
+    held = existing.columns.get("tenant_id")
+    if held is None or not is_same_type(held.type, catalog.tenant_id_type):
+        raise DatabaseRefused(
+            f"{existing.name}.tenant_id is {held.type if held else 'missing'}, the tenants' id is {catalog.tenant_id_type}",
+            hint=f"ALTER TABLE {existing.name} RENAME TO {existing.name}_old: it belongs to something else",
+        )
     for column in existing.columns.values():
         if column.is_required and not column.has_default and column.name not in table.columns:
             raise DatabaseRefused(

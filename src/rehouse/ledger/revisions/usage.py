@@ -13,7 +13,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.revisions.statement import Manner, Statement
-from rehouse.ledger.revisions.tables import OwnTable, complete, create, refuse_unfillable, rendered
+from rehouse.ledger.revisions.tables import OwnTable, complete, create, refuse_unfit, rendered
 
 USAGE = OwnTable(
     "tenant_usage",
@@ -74,7 +74,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
 
 def _adopt(catalog: Catalog, existing: Table) -> Iterator[Statement]:
-    refuse_unfillable(USAGE, existing)
+    refuse_unfit(catalog, USAGE, existing)
     yield from complete(catalog, USAGE, existing)
     filled = {"tenant_id", "month", "documents_count", "storage_used_mb", "storage_used_bytes"}
     for column in existing.columns.values():

@@ -24,6 +24,7 @@ UPDATE {schema}.s3_migrations SET status = 'pending', documents_migrated = 0, st
 
 -- name: adopt_older_usage
 -- Two rows of one tenant and month become lines of history; the one that was written last stays.
+LOCK TABLE {schema}.tenant_usage IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO {schema}.s3_migration_events (tenant_id, event, reason)
 SELECT u.tenant_id, 'adopted', jsonb_strip_nulls(to_jsonb(u))::text FROM {schema}.tenant_usage u WHERE EXISTS (
   SELECT 1 FROM {schema}.tenant_usage o WHERE o.tenant_id = u.tenant_id AND o.month = u.month AND o.ctid <> u.ctid);
