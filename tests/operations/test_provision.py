@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -240,3 +241,15 @@ def test_uploads_without_an_encryption_header_pass_and_another_value_is_refused(
     client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"ours", ServerSideEncryption="AES256")
     with pytest.raises(ClientError, match="AccessDenied"):
         client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"other", ServerSideEncryption="aws:kms")
+
+
+def test_tenants_are_provisioned_side_by_side_with_one_log_bucket(
+    settings: Settings, control: Control, s3_server: S3Server
+) -> None:
+    names = [f"{settings.bucket_prefix}-side-{number}-a1b2c3d4" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda name: provision_bucket(settings, control, TENANT, name), names))
+    assert [report.bucket for report in reports] == names
+    assert control.requests["CreateBucket"] == len(names) + 1
+    made = {each["Name"] for each in s3_server.root().list_buckets(Prefix=settings.bucket_prefix + "-")["Buckets"]}
+    assert made == {*names, f"{settings.bucket_prefix}-logs-{ACCOUNT}"}
