@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +13,12 @@ from rehouse.config import Settings
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
+from rehouse.sandbox.storage_server import S3Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_buckets = itertools.count(1)
 
 
 @pytest.fixture
@@ -56,5 +64,33 @@ def task() -> Callable[..., CopyTask]:
             "target": ObjectRef("home", f"documents/{number}"),
         }
         return CopyTask(**{**fields, **changed})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def root(s3_server: S3Server) -> S3Client:
+    """A client with the account's own rights, to prepare with."""
+    return s3_server.root()
+
+
+@pytest.fixture
+def target(root: S3Client) -> str:
+    """The name of a second fresh bucket, versioned as tenants' are."""
+    name = f"target-{next(_buckets)}"
+    root.create_bucket(Bucket=name)
+    root.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+@pytest.fixture
+def put(root: S3Client, bucket: str) -> Callable[..., CopyTask]:
+    """Return a function that puts an object and tells the task that copies it to `target`."""
+
+    def make(key, target, body=None, to=None, **more):
+        body = key.encode() if body is None else body
+        reply = root.put_object(Bucket=bucket, Key=key, Body=body, **more)
+        etag = reply["ETag"].strip('"')
+        return CopyTask(key, ObjectRef(bucket, key), etag, len(body), "STANDARD", ObjectRef(target, to or f"t/{key}"))
 
     return make

@@ -228,9 +228,9 @@ def test_retry_after_is_waited_for(stub_plane, task, monkeypatch):
 def test_an_overload_slows_the_plane_down(stub_plane, task):
     with script(Scripted(503, error("SlowDown")), Scripted()) as stub:
         plane = stub_plane(stub.url)
-        before = plane._throttle._pace.rate
+        before = plane._exchange.throttle._pace.rate
         list(plane.copy([task()]))
-        assert plane._throttle._pace.rate < before
+        assert plane._exchange.throttle._pace.rate < before
 
 
 def test_an_interruption_takes_no_new_work_and_brings_home_what_is_in_flight(stub_plane, task):

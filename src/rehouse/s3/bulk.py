@@ -1,32 +1,27 @@
 """The bulk plane: thousands of small signed requests a second (copy, head, list), from tasks to outcomes.
 
-One plane serves several threads: each running generator has its own transfers, all share the limiter, the credentials
-and what was learnt about the endpoint. An object that fails is data; a run that cannot go on raises, after everything
-in flight has come home. The bytes of objects never pass through here.
+One plane serves several threads (`exchange.py`). An object that fails is data; a run that cannot go on raises, after
+everything in flight has come home. The bytes of objects never pass through here.
 """
 
 from __future__ import annotations
 
-import os
 import random as chance
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn, TypeVar
 
-from rehouse.core.errors import Interrupted
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
 from rehouse.s3 import listing
+from rehouse.s3.exchange import Exchange
 from rehouse.s3.faults import refused, unavailable
-from rehouse.s3.identity import Identity
 from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head
 from rehouse.s3.requests import (
-    Address,
     Request,
     copy_headers,
     copy_seconds,
@@ -35,15 +30,11 @@ from rehouse.s3.requests import (
     object_name,
     version_query,
 )
-from rehouse.s3.sending import Answer, Conditions, Sender
+from rehouse.s3.sending import Answer
 from rehouse.s3.session import Session
 from rehouse.s3.throttle import Throttle
-from rehouse.s3.transfers import Transfers
 
 T = TypeVar("T")
-
-_INHERITED: list[list[Transfers]] = []
-"""A parent's transfers, kept after a fork: to close them here would end the parent's connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +66,18 @@ class BulkPlane:
         random: Callable[[], float] = chance.random,
     ) -> None:
         self.target_condition_offered: bool | None = None
-        self._session = session
-        self._ceiling = max_in_flight
         self._owner = owner
-        self._address = Address(session.endpoint_url, session.region)
-        self._throttle = Throttle(max_rate, time.monotonic)
-        self._shared = Conditions(Identity(session, clock), self._throttle, session.region, random)
-        self._lock = threading.Lock()
-        self._idle: list[Transfers] = []
-        self._process = os.getpid()
+        self._exchange = Exchange(session, max_in_flight, Throttle(max_rate, time.monotonic), clock, random)
 
     @property
     def requests(self) -> Counter[str]:
         """The requests sent so far, by kind."""
-        return self._throttle.sent
+        return self._exchange.throttle.sent
 
     @property
     def interrupted(self) -> bool:
         """Whether `interrupt` was called."""
-        return self._shared.interrupted
+        return self._exchange.interrupted
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
         """Yield what became of each task, in any order, while the tasks are still being read.
@@ -102,28 +86,13 @@ class BulkPlane:
         without an outcome were not begun or not answered.
         """
         unsendable: deque[CopyOutcome] = deque()
-        with self._transfers() as transfers:
-            sender = Sender(self._shared, transfers, self._ceiling, self._without_condition)
-            for answer in sender.run(self._copy_requests(tasks, unsendable)):
+        requests = self._copy_requests(tasks, unsendable)
+        with closing(self._exchange.run(requests, self._without_condition)) as answers:
+            for answer in answers:
                 while unsendable:
                     yield unsendable.popleft()
                 yield self._outcome(answer)
         yield from unsendable
-
-    def learn_target_condition(self, copied: CopyTask) -> bool | None:
-        """Find out whether the endpoint guards a copy's target, by sending a copy that has just succeeded once more.
-
-        Return and remember it; None if the reply told nothing. Where nothing is guarded this copies the same bytes over
-        themselves: only for a target that nobody writes to yet. Counted as `probe`.
-        """
-        request = self._copy_request(replace(copied, replaces_etag=None), guarded=True)
-        request.kind = "probe"
-        answer = self._only(request)
-        if answer.value is not None or (answer.fault is not None and answer.fault.code == "NotImplemented"):
-            self.target_condition_offered = False
-        elif answer.fault is not None and answer.fault.code == "PreconditionFailed":
-            self.target_condition_offered = True
-        return self.target_condition_offered
 
     def head(self, refs: Iterable[ObjectRef], *, with_checksums: bool = False) -> Iterator[Head]:
         """Yield a Head for each reference, in any order. Raises as `copy` does, and Interrupted rather than end early.
@@ -133,9 +102,8 @@ class BulkPlane:
         """
         asked: set[str] = set()
         unsendable: deque[Head] = deque()
-        with self._transfers() as transfers:
-            sender = Sender[Found](self._shared, transfers, self._ceiling)
-            for answer in sender.run(self._head_requests(refs, with_checksums, unsendable)):
+        with closing(self._exchange.run(self._head_requests(refs, with_checksums, unsendable))) as answers:
+            for answer in answers:
                 ref = answer.request.context
                 assert isinstance(ref, ObjectRef)
                 if answer.fault is not None and (ref.bucket not in asked or answer.fault.code == "BadRequest"):
@@ -143,7 +111,7 @@ class BulkPlane:
                     asked.add(ref.bucket)
                 yield _head(ref, answer)
         yield from unsendable
-        self._stop_if_interrupted()
+        self._exchange.stop_if_interrupted()
 
     def list(
         self, bucket: str, *, prefix: str = "", after: str = "", through: str | None = None
@@ -167,13 +135,11 @@ class BulkPlane:
 
     def interrupt(self) -> None:
         """Take no new work; safe in a signal handler. What is in flight comes home, then the generators end."""
-        self._shared.interrupted = True
+        self._exchange.interrupt()
 
     def close(self) -> None:
         """Close the idle connections."""
-        with self._lock:
-            while self._idle:
-                self._idle.pop().close()
+        self._exchange.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BulkPlane belongs to its process: make one in each")
@@ -186,7 +152,7 @@ class BulkPlane:
                 unsendable.append(CopyOutcome(task, fault=Fault("InvalidRequest", str(error)), attempts=0))
 
     def _copy_request(self, task: CopyTask, *, guarded: bool) -> Request[Copied]:
-        place = self._address(task.target.bucket)
+        place = self._exchange.address(task.target.bucket)
         headers = copy_headers(task, self._owner, guarded=guarded)
         path = place.path + key_path(task.target.key)
         subject = f"copying {object_name(task.source)} to {object_name(task.target)}"
@@ -215,7 +181,7 @@ class BulkPlane:
         headers = self._owner_header() | ({"x-amz-checksum-mode": "ENABLED"} if with_checksums else {})
         for ref in refs:
             try:
-                place = self._address(ref.bucket)
+                place = self._exchange.address(ref.bucket)
                 path, query = place.path + key_path(ref.key), version_query(ref)
             except ValueError as error:
                 unsendable.append(Head(ref, fault=Fault("InvalidRequest", str(error))))
@@ -239,41 +205,13 @@ class BulkPlane:
         return answer.value
 
     def _one(self, kind: str, bucket: str, query: str, read: Callable[[Reply], T | None]) -> Answer[T]:
-        place = self._address(bucket)
-        return self._only(Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read))
-
-    def _only(self, request: Request[T]) -> Answer[T]:
-        with self._transfers() as transfers:
-            answer = next(Sender[T](self._shared, transfers, 1).run([request]), None)
-        self._stop_if_interrupted()
-        if answer is None:
-            raise Interrupted(request.subject, hint="run the same command again")
-        return answer
+        place = self._exchange.address(bucket)
+        return self._exchange.only(
+            Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read)
+        )
 
     def _owner_header(self) -> dict[str, str]:
         return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}
-
-    def _stop_if_interrupted(self) -> None:
-        if self._shared.interrupted:
-            raise Interrupted("interrupted while looking at objects", hint="run the same command again: it goes on")
-
-    @contextmanager
-    def _transfers(self) -> Iterator[Transfers]:
-        """Lend transfers of this process; they go back only if nothing was left in flight."""
-        with self._lock:
-            if self._process != os.getpid():
-                _INHERITED.append(self._idle)
-                self._idle, self._process = [], os.getpid()
-            transfers = self._idle.pop() if self._idle else None
-        transfers = transfers or Transfers(self._ceiling, self._session.ca_bundle())
-        try:
-            yield transfers
-        finally:
-            if transfers.in_flight:
-                transfers.close()
-            else:
-                with self._lock:
-                    self._idle.append(transfers)
 
 
 def _read_page(reply: Reply) -> listing.Page | None:

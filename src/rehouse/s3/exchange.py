@@ -1,0 +1,106 @@
+"""What all requests of a plane share: the limiter, the credentials, what was learnt about the endpoint, the connections.
+
+Each running generator borrows transfers of its own, so several threads can use one exchange. Transfers never cross a
+fork: a child that closed its parent's would end the parent's connections.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rehouse.core.errors import Interrupted
+from rehouse.core.model import Fault
+from rehouse.s3.identity import Identity
+from rehouse.s3.requests import Address, Request
+from rehouse.s3.sending import Answer, Conditions, Sender
+from rehouse.s3.session import Session
+from rehouse.s3.throttle import Throttle
+from rehouse.s3.transfers import Transfers
+
+T = TypeVar("T")
+
+_INHERITED: list[list[Transfers]] = []
+"""A parent's transfers, kept after a fork so that nothing closes them here."""
+
+
+class Exchange:
+    """Sends requests to one endpoint, at most `max_in_flight` at once in each generator."""
+
+    def __init__(
+        self,
+        session: Session,
+        max_in_flight: int,
+        throttle: Throttle,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self.throttle = throttle
+        self.address = Address(session.endpoint_url, session.region)
+        self._session = session
+        self._ceiling = max_in_flight
+        self._shared = Conditions(Identity(session, clock), throttle, session.region, random)
+        self._lock = threading.Lock()
+        self._idle: list[Transfers] = []
+        self._process = os.getpid()
+
+    def run(
+        self,
+        requests: Iterable[Request[T]],
+        instead: Callable[[Request[T], Fault], Request[T] | None] | None = None,
+    ) -> Generator[Answer[T], None, None]:
+        """Yield an Answer for each request, in any order; see `Sender.run` for what is raised.
+
+        `instead` may return another request to send in the place of one that failed.
+        """
+        with self._transfers() as transfers:
+            yield from Sender(self._shared, transfers, self._ceiling, instead).run(requests)
+
+    def only(self, request: Request[T]) -> Answer[T]:
+        """Return the answer to one request; raise Interrupted rather than none."""
+        with self._transfers() as transfers:
+            answer = next(Sender[T](self._shared, transfers, 1).run([request]), None)
+        self.stop_if_interrupted()
+        assert answer is not None
+        return answer
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` was called."""
+        return self._shared.interrupted
+
+    def interrupt(self) -> None:
+        """Take no new work; what is in flight comes home."""
+        self._shared.interrupted = True
+
+    def stop_if_interrupted(self) -> None:
+        """Raise Interrupted if `interrupt` was called."""
+        if self._shared.interrupted:
+            raise Interrupted("interrupted while looking at objects", hint="run the same command again: it goes on")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    @contextmanager
+    def _transfers(self) -> Iterator[Transfers]:
+        """Lend transfers of this process; they come back only if nothing was left in flight."""
+        with self._lock:
+            if self._process != os.getpid():
+                _INHERITED.append(self._idle)
+                self._idle, self._process = [], os.getpid()
+            transfers = self._idle.pop() if self._idle else None
+        transfers = transfers or Transfers(self._ceiling, self._session.ca_bundle())
+        try:
+            yield transfers
+        finally:
+            if transfers.in_flight:
+                transfers.close()
+            else:
+                with self._lock:
+                    self._idle.append(transfers)
