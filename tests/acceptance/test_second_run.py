@@ -1,0 +1,81 @@
+"""What a run costs: the shared bucket is listed once, and a second run copies nothing and changes no row that is done."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from tests.acceptance.independent import movable, snapshot
+from tests.acceptance.proxy import Proxy
+
+TABLES = {
+    "documents": "SELECT * FROM documents ORDER BY id",
+    "tenants": "SELECT * FROM tenants ORDER BY id",
+    "s3_migration_documents": "SELECT * FROM s3_migration_documents ORDER BY tenant_id, document_id",
+    "s3_migrations": "SELECT * FROM s3_migrations WHERE status = 'completed' ORDER BY tenant_id",
+    "tenant_usage": "SELECT * FROM tenant_usage ORDER BY tenant_id, month",
+}
+
+
+@pytest.fixture(scope="module")
+def counted(sample_world, s3_server):
+    """A world behind a counting relay, what was there before, and the requests of the first run and of a second one."""
+    world = sample_world("integer")
+    before = snapshot(world.url, s3_server.root(), world.shared)
+    with Proxy(s3_server.port) as proxy:
+        world.endpoint = proxy.url
+        first = world.run("migrate-all")
+        requests = [proxy.seen]
+        rows = [{name: world.rows(query) for name, query in TABLES.items()}]
+        proxy.forget()
+        second = world.run("migrate-all")
+        requests.append(proxy.seen)
+        rows.append({name: world.rows(query) for name, query in TABLES.items()})
+    return world, before, (first, second), requests, rows
+
+
+def test_one_copy_a_document_and_no_other_request_for_it(counted):
+    _, before, (first, _), (requests, _), _ = counted
+    assert first.returncode == 1, first.stderr
+    copies = [each for each in requests if each.copies]
+    assert len(copies) == len(movable(before))
+    assert len({each.path for each in copies}) == len(copies)
+
+
+def test_the_shared_bucket_is_listed_once_however_many_tenants(counted):
+    world, before, _, (requests, _), _ = counted
+    listings = [each for each in requests if each.is_listing and each.bucket == world.shared]
+    whole = [each for each in listings if "start-after" not in each.query]
+    pages = -(-len(before.objects) // 1000)
+    assert len(whole) == pages, Counter(tuple(each.query) for each in listings)
+
+
+def test_the_source_is_only_read(counted):
+    world, _, _, requests, _ = counted
+    to_shared = [each for run in requests for each in run if each.bucket == world.shared]
+    assert to_shared
+    assert {each.method for each in to_shared} <= {"GET", "HEAD"}
+    assert not [each for run in requests for each in run if each.method == "DELETE" or "delete" in each.query]
+
+
+def test_a_second_run_copies_nothing(counted):
+    _, _, (_, second), (_, requests), _ = counted
+    assert second.returncode == 1, second.stderr
+    assert "(this run: 0)" in second.stdout
+    assert not [each for each in requests if each.copies or each.method in ("PUT", "POST", "DELETE")]
+
+
+def test_a_second_run_changes_no_row(counted):
+    *_, (first, second) = counted
+    for name in TABLES:
+        assert second[name] == first[name], name
+
+
+def test_a_run_with_nothing_left_lists_nothing(counted, s3_server):
+    world, *_ = counted
+    with Proxy(s3_server.port) as proxy:
+        world.endpoint = proxy.url
+        done = world.run("migrate-all", "--only", "default-org", "--only", "umbrella")
+        assert done.returncode == 0, done.stderr
+        assert "Nothing was left to do." in done.stdout
+        assert not [each for each in proxy.seen if each.is_listing]

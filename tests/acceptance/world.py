@@ -1,0 +1,110 @@
+"""A data room on the session's servers, and rehouse's command as a process of its own that works on it.
+
+The process's environment is built here and nothing of the tests' own gets into it. Its IAM user has the rights that
+`rehouse iam-policy --role provision --role migrate` prints, and no others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from rehouse.sandbox.storage_server import S3Server
+
+ROLES = ("--role", "provision", "--role", "migrate")
+CORS_ORIGIN = "https://app.example.com"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class World:
+    """A database, a shared bucket and a prefix for the homes on a running S3 server."""
+
+    server: S3Server
+    url: str
+    shared: str
+    prefix: str
+    keys: tuple[str, str] = ("", "")
+    endpoint: str | None = None
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def log_bucket(self) -> str:
+        """The bucket of the access logs: outside the prefix of the homes."""
+        return f"logs-{self.shared}"[:63]
+
+    def environment(self) -> dict[str, str]:
+        """Everything that the process is told."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            "DATABASE_URL": self.url,
+            "AWS_ACCESS_KEY_ID": self.keys[0],
+            "AWS_SECRET_ACCESS_KEY": self.keys[1],
+            "AWS_REGION": self.server.region,
+            "AWS_ENDPOINT_URL_S3": self.endpoint or self.server.endpoint_url,
+            "AWS_ENDPOINT_URL": self.endpoint or self.server.endpoint_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+            "REHOUSE_SHARED_BUCKET": self.shared,
+            "REHOUSE_BUCKET_PREFIX": self.prefix,
+            "REHOUSE_LOG_BUCKET": self.log_bucket,
+            "REHOUSE_CORS_ORIGINS": CORS_ORIGIN,
+            **self.more,
+        }
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """Start the command and return its process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "rehouse", *arguments],
+            env=self.environment() | more,
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end."""
+        process = self.start(*arguments, **more)
+        try:
+            out, errors = process.communicate(timeout=120)
+        except BaseException:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+
+    def json(self, *arguments: str, status: int = 0, **more: str) -> Any:
+        """Run the command with `--output json`, hold it to an exit status, and return what it said."""
+        done = self.run(*arguments, "--output", "json", **more)
+        assert done.returncode == status, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def policies(self) -> dict[str, Any]:
+        """What the command itself says that it needs, for provisioning and migrating."""
+        done = self.run("iam-policy", *ROLES)
+        assert done.returncode == 0, done.stderr
+        documents: dict[str, Any] = json.loads(done.stdout)
+        return documents
+
+    def with_user(self, **more_policies: Any) -> World:
+        """Give the command a fresh IAM user with its own policy documents, and `more_policies`."""
+        self.keys = self.server.user(f"rehouse-{next(_numbers)}", self.policies() | more_policies)
+        return self
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(query.encode(), values or None).fetchall()
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Run a statement."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode(), values or None)
