@@ -253,3 +253,30 @@ def test_tenants_are_provisioned_side_by_side_with_one_log_bucket(
     assert control.requests["CreateBucket"] == len(names) + 1
     made = {each["Name"] for each in s3_server.root().list_buckets(Prefix=settings.bucket_prefix + "-")["Buckets"]}
     assert made == {*names, f"{settings.bucket_prefix}-logs-{ACCOUNT}"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"encryption": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234"},
+        {"encryption": "alias/ours"},
+        {"region": "eu-central-1"},
+        {"bucket_namespace": "account-regional"},
+    ],
+)
+def test_other_settings_are_provisioned_and_kept_as_well(settings: Settings, change: dict[str, object]) -> None:
+    settings = settings.model_copy(update=change)
+    name = f"{settings.bucket_prefix}-a1b2c3d4-{ACCOUNT}-{settings.region}-an"
+    report = provision_bucket(settings, Control(Session(settings), sleep=lambda seconds: None), TENANT, name)
+    assert (report.created, report.not_offered) == (True, ("metrics",))
+    again = Control(Session(settings))
+    assert provision_bucket(settings, again, TENANT, name).changed == ()
+    assert writes(again) == {}
+
+
+def test_a_home_in_another_region_is_refused(settings: Settings, control: Control, home: str) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    elsewhere = settings.model_copy(update={"region": "eu-central-1"})
+    with pytest.raises(StorageRefused, match="us-east-1") as refusal:
+        provision_bucket(elsewhere, Control(Session(elsewhere)), TENANT, home)
+    assert "AWS_REGION=us-east-1" in refusal.value.hint
