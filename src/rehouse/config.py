@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from rehouse.core.errors import ConfigurationError
@@ -39,7 +40,26 @@ def _comma_separated(value: object) -> object:
     return value
 
 
+def _matching(pattern: str, rule: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(rule)
+        return value
+
+    return AfterValidator(check)
+
+
+BucketName = Annotated[str, _matching(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
+BucketPrefix = Annotated[
+    str,
+    _matching(
+        r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{0,30}",
+        "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
+    ),
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(_comma_separated)]
+Dollars = Annotated[Decimal, Field(ge=0)]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
 
 
@@ -92,27 +112,29 @@ class LifecycleDays(_Section):
 class Prices(_Section):
     """Dollars, us-east-1, November 2026 (the S3 pricing page); set them to your region's."""
 
-    copy_per_thousand: Decimal = Decimal("0.005")
-    list_per_thousand: Decimal = Decimal("0.005")
-    head_per_thousand: Decimal = Decimal("0.0004")
-    storage_gb_month: Decimal = Decimal("0.023")
+    copy_per_thousand: Dollars = Decimal("0.005")
+    list_per_thousand: Dollars = Decimal("0.005")
+    head_per_thousand: Dollars = Decimal("0.0004")
+    storage_gb_month: Dollars = Decimal("0.023")
 
 
 class Settings(_Section):
     """The effective settings. `origins` says for each path where its value comes from."""
 
     database_url: SecretStr | None = None
-    shared_bucket: Names = ()
-    bucket_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "dataroom-saas"
+    shared_bucket: BucketNames = ()
+    bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"
-    region: str = "us-east-1"
-    endpoint_url: str | None = None
+    region: Annotated[str, _matching(r"[a-z0-9-]+", "a region is written like us-east-1")] = "us-east-1"
+    endpoint_url: Annotated[str, _matching(r"https?://\S+", "an endpoint begins with https:// or http://")] | None = (
+        None
+    )
     application_profile: str | None = None
     cors_origins: Names = ()
-    log_bucket: str | None = None
-    encryption: str = "AES256"
+    log_bucket: BucketName | None = None
+    encryption: Annotated[str, _matching(r"\S+", "AES256, or the key's ARN")] = "AES256"
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 128
-    max_rate: Annotated[float, Field(gt=0)] | None = None
+    max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000
     multipart_threshold_bytes: Annotated[int, Field(ge=1)] = 5 * 1024**3
     multipart_part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 512 * 1024**2
@@ -159,9 +181,12 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     Raises ConfigurationError, whose message names the key and whose hint names the nearest right one.
     """
     env = os.environ if environment is None else environment
-    path = Path(env["REHOUSE_CONFIG"]) if "REHOUSE_CONFIG" in env else (folder or Path()) / FILE_NAME
-    values = _read_file(path, required="REHOUSE_CONFIG" in env)
+    named = env.get("REHOUSE_CONFIG")
+    path = Path(named) if named else (folder or Path()) / FILE_NAME
+    values = _read_file(path, required=bool(named))
     origins = {".".join(leaf): str(path) for leaf, _ in _flatten(values)}
+    if "origins" in values:
+        raise _unknown("origins", str(path))
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
@@ -172,7 +197,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     try:
         return Settings(**cast("dict[str, Any]", values), origins=origins)
     except ValidationError as error:
-        raise _explained(error.errors()[0], origins) from None
+        raise _explained(error.errors()[0], origins, path) from None
 
 
 def leaves() -> Iterator[str]:
@@ -252,16 +277,23 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
             )
 
 
-def _explained(error: ErrorDetails, origins: Mapping[str, str]) -> ConfigurationError:
+def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
     path = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
-    where = origins.get(path, FILE_NAME)
+    where = origins.get(path, str(file))
     if error["type"] == "extra_forbidden":
-        return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
-    return ConfigurationError(
-        f"{where}: {path}: {error['msg']}", hint="`rehouse config` shows every setting and its value"
-    )
+        return _unknown(path, where)
+    default = next((shown for leaf, shown, _ in effective(Settings()) if leaf == path), None)
+    if default is None:
+        return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
+    rule = error["msg"].removeprefix("Value error, ")
+    hint = f"correct it, or remove it: the default is {default or 'none'}"
+    return ConfigurationError(f"{where}: {path}: {rule}", hint=hint)
+
+
+def _unknown(path: str, where: str) -> ConfigurationError:
+    return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
 
 
 def _nearest(wrong: str, right: set[str]) -> str:
     close = difflib.get_close_matches(wrong, sorted(right), n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else "`rehouse config` lists every setting"
+    return f"did you mean {close[0]}?" if close else "docs/settings.md lists every setting"

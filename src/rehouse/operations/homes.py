@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 
 from rehouse.config import Settings
-from rehouse.core.errors import Halt
+from rehouse.core.errors import ConfigurationError, Halt
 from rehouse.core.lifecycle import Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.core.naming import SUFFIX_DIGITS, bucket_name
+from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
 
 NO_RUN = "00000000-0000-0000-0000-000000000000"
 NO_HOME = ""
@@ -50,7 +50,14 @@ def namespace(settings: Settings, account: str | None) -> str:
             "the account-regional namespace needs the account's number, and the endpoint does not tell it",
             hint="unset REHOUSE_BUCKET_NAMESPACE for this endpoint",
         )
-    return f"-{account}-{settings.region}-an"
+    ending = f"-{account}-{settings.region}-an"
+    longest = MAX_BUCKET_NAME - len(ending) - SUFFIX_DIGITS - 1
+    if len(settings.bucket_prefix) > longest:
+        raise ConfigurationError(
+            f"the bucket prefix {settings.bucket_prefix} is too long for names that end in {ending}",
+            hint=f"set a REHOUSE_BUCKET_PREFIX of at most {longest} characters",
+        )
+    return ending
 
 
 def unreserved(tenant: Tenant, settings: Settings) -> Migration:
