@@ -23,6 +23,7 @@ from rehouse.cli.show import as_json, say
 from rehouse.operations import accept as accepting
 from rehouse.operations import init as initialising
 from rehouse.operations import migrate as migrating
+from rehouse.operations.closing import TenantReport
 from rehouse.operations.selection import chosen
 
 
@@ -107,7 +108,7 @@ def accept(
     return _finish([report], output)
 
 
-def _finish(made: list[migrating.TenantReport], output: str, *, interrupted: bool = False) -> None:
+def _finish(made: list[TenantReport], output: str, *, interrupted: bool = False) -> None:
     if output == "json":
         as_json(reports.migration_object(made))
     else:

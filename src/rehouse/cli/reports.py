@@ -12,8 +12,8 @@ from rehouse.core.comparing import Finding, Proof
 from rehouse.core.planning import HINTS, Reason, Standing
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview
+from rehouse.operations.closing import TenantReport
 from rehouse.operations.doctor import Check
-from rehouse.operations.migrate import TenantReport
 from rehouse.operations.plan import Plan, Quarantined
 from rehouse.operations.status import TenantStatus
 from rehouse.operations.verify import VerifyReport

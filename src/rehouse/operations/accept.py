@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rehouse.core.errors import Refused
 from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import translating
-from rehouse.operations.migrate import TenantReport, close_run
+from rehouse.operations.closing import TenantReport, close_run
 from rehouse.operations.services import Services
 
 

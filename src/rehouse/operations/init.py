@@ -18,4 +18,4 @@ def initialise(settings: Settings) -> list[str]:
 def statements(settings: Settings) -> str:
     """Return the DDL that `initialise` would run, for a DBA; reads the database and runs nothing."""
     with connect(settings.require_database_url()) as connection, translating():
-        return ddl(read(connection, settings.mapping))
+        return ddl(read(connection, settings.mapping), lock_timeout_ms=settings.lock_timeout_ms)

@@ -6,20 +6,15 @@ are cut over all the same. In `cut_over` and later a run is a sweep: copy, verif
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-import psycopg
-
-from rehouse.core.comparing import Proof
-from rehouse.core.errors import Interrupted, RehouseError, StorageRefused, TryAgain
-from rehouse.core.lifecycle import Event, Phase, Status, closing_status, is_at_least
+from rehouse.core.errors import RehouseError, StorageRefused, TryAgain
+from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.documents import Outstanding
-from rehouse.ledger.ledger import Closing, translating
+from rehouse.ledger.ledger import translating
 from rehouse.operations import cutover, survey
+from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.copy import Tally, copy_documents
 from rehouse.operations.homes import home_of, new_home
 from rehouse.operations.provision import provision
@@ -30,80 +25,44 @@ from rehouse.operations.verify import check_copies
 ROUNDS = 10
 """How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
 NAMES = 3
-NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
 
 
-@dataclass
-class TenantReport:
-    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped."""
-
-    slug: str
-    phase: Phase | None = None
-    status: Status = Status.PENDING
-    home_bucket: str | None = None
-    documents_migrated: int = 0
-    this_run: int = 0
-    copied: int = 0
-    copied_bytes: int = 0
-    adopted: int = 0
-    without_key: int = 0
-    waiting: int = 0
-    accepted: int = 0
-    proofs: Counter[Proof] = field(default_factory=Counter)
-    not_offered: tuple[str, ...] = ()
-    outstanding: list[Outstanding] = field(default_factory=list)
-    error: str | None = None
-    hint: str | None = None
-
-    @property
-    def errors(self) -> int:
-        """How many documents could not be moved; at least 1 if the run itself failed."""
-        return max(len(self.outstanding), 1 if self.error else 0)
-
-    @property
-    def had_nothing_to_do(self) -> bool:
-        """Whether the run found everything done."""
-        return not (self.error or self.this_run or self.copied or self.adopted)
-
-
-def migrate(services: Services, tenant: Tenant, *, until: Phase = Phase.CUT_OVER, listed: bool = False) -> TenantReport:
-    """Bring the tenant to `until` (or sweep, if it is there already) and return what was done.
+def migrate(
+    services: Services, tenant: Tenant, report: TenantReport, *, until: Phase = Phase.CUT_OVER, listed: bool = False
+) -> TenantReport:
+    """Bring the tenant to `until` (or sweep, if it is there already) and fill in the report, which is returned.
 
     Raises TryAgain if another operator works on the tenant, Refused or Halt where the run cannot go on; whatever was done
     until then is saved, and the tenant's row says what went wrong.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
         tenant = services.ledger.tenant(tenant.slug)
-        done = _already_done(services, tenant)
-        if done:
-            return done
+        if is_done(services, tenant, report):
+            return report
         migration = _begin(services, tenant)
-        report = TenantReport(tenant.slug, home_bucket=migration.home_bucket)
+        report.home_bucket = migration.home_bucket
         try:
             with translating():
                 migration = _advance_to(services, tenant, migration, until, report, listed=listed)
         except RehouseError as error:
-            _close_after(services, migration, report, error)
+            close_after(services, tenant, report, error)
             raise
         close_run(services, migration, report, None)
         return report
 
 
-def _already_done(services: Services, tenant: Tenant) -> TenantReport | None:
-    """A tenant that is completed and has nothing outside its home is left as it is: no row changes."""
+def is_done(services: Services, tenant: Tenant, report: TenantReport) -> bool:
+    """Return whether the tenant is completed and has nothing outside its home; then it is left as it is: no row changes."""
     migration = services.ledger.migration(tenant)
     if not migration or migration.status is not Status.COMPLETED or not is_at_least(migration.phase, Phase.CUT_OVER):
-        return None
+        return False
     home_of(tenant, services.settings, migration)
     documents = services.ledger.documents(migration)
     counts = documents.counts()
-    if counts.outside > counts.accepted:
-        return None
-    migrated, _ = documents.migrated()
-    return TenantReport(
-        tenant.slug, migration.phase, migration.status, migration.home_bucket,
-        documents_migrated=migrated, without_key=counts.without_key, accepted=counts.accepted,
-    )  # fmt: skip
+    report.phase, report.status, report.home_bucket = migration.phase, migration.status, migration.home_bucket
+    report.documents_migrated, _ = documents.migrated()
+    report.without_key, report.accepted = counts.without_key, counts.accepted
+    return counts.outside <= counts.accepted
 
 
 def _begin(services: Services, tenant: Tenant) -> Migration:
@@ -193,51 +152,6 @@ def _add(report: TenantReport, tally: Tally) -> None:
     report.copied_bytes += tally.copied_bytes
 
 
-def _close_after(services: Services, migration: Migration, report: TenantReport, error: RehouseError) -> None:
-    """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
-    try:
-        close_run(services, migration, report, error)
-    except (RehouseError, psycopg.Error) as second:
-        error.add_note(f"and the tenant's row could not be written: {second}")
-
-
-def close_run(services: Services, migration: Migration, report: TenantReport, error: RehouseError | None) -> None:
-    """Write where the tenant stands into its row, and into the report."""
-    documents = services.ledger.documents(migration)
-    counts = documents.counts()
-    is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    report.outstanding = documents.outstanding(is_cut_over=is_cut_over)
-    report.without_key, report.accepted = counts.without_key, counts.accepted
-    if is_cut_over:
-        report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))
-    report.documents_migrated, copied_bytes = documents.migrated()
-    report.error, report.hint = (error.message, error.hint) if error else (None, None)
-    errors = 0 if isinstance(error, Interrupted) else report.errors
-    report.phase, report.status = (
-        migration.phase,
-        closing_status(migration.phase, errors=errors, waiting=report.waiting),
-    )
-    if services.guard.is_honoured is False:
-        report.not_offered = (*report.not_offered, NOT_GUARDED)
-    services.ledger.close_run(
-        migration,
-        Closing(
-            status=report.status,
-            error_message=report.error or _summary(report.outstanding),
-            migrated=report.documents_migrated,
-            total=counts.total,
-            skipped=counts.without_key,
-            failed=len(report.outstanding),
-            bytes_copied=copied_bytes,
-        ),
-    )
-
-
-def _summary(outstanding: list[Outstanding]) -> str | None:
-    codes = Counter(each.code or each.state.value for each in outstanding)
-    return ", ".join(f"{count} × {code}" for code, count in sorted(codes.items())) or None
-
-
 def migrate_all(
     services: Services,
     tenants: Sequence[Tenant],
@@ -248,7 +162,7 @@ def migrate_all(
 ) -> list[TenantReport]:
     """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others."""
     with run_inventory(services):
-        if not all(_already_done(services, tenant) for tenant in tenants):
+        if not all(is_done(services, tenant, TenantReport(tenant.slug)) for tenant in tenants):
             survey.list_shared_buckets(services)
         return list(
             for_each(
@@ -264,7 +178,7 @@ def migrate_all(
 def migrate_one(services: Services, tenant: Tenant, *, until: Phase = Phase.CUT_OVER) -> TenantReport:
     """Migrate one tenant, its inventory cleared away at the end."""
     with run_inventory(services):
-        return migrate(services, tenant, until=until)
+        return migrate(services, tenant, TenantReport(tenant.slug), until=until)
 
 
 @contextmanager
@@ -281,7 +195,9 @@ def run_inventory(services: Services) -> Iterator[None]:
 
 
 def _reported(services: Services, tenant: Tenant, until: Phase) -> TenantReport:
+    report = TenantReport(tenant.slug)
     try:
-        return migrate(services, tenant, until=until, listed=True)
+        return migrate(services, tenant, report, until=until, listed=True)
     except RehouseError as error:
-        return TenantReport(tenant.slug, error=error.message, hint=error.hint)
+        report.error, report.hint = error.message, error.hint
+        return report

@@ -1,0 +1,98 @@
+"""What a run leaves behind: the report for whoever started it, the tenant's row for everybody else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import psycopg
+
+from rehouse.core.comparing import Proof
+from rehouse.core.errors import Interrupted, RehouseError
+from rehouse.core.lifecycle import Phase, Status, closing_status, is_at_least
+from rehouse.core.model import Migration, Tenant
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import Closing
+from rehouse.operations.services import Services
+
+NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
+
+
+@dataclass
+class TenantReport:
+    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped."""
+
+    slug: str
+    phase: Phase | None = None
+    status: Status = Status.PENDING
+    home_bucket: str | None = None
+    documents_migrated: int = 0
+    this_run: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    adopted: int = 0
+    without_key: int = 0
+    waiting: int = 0
+    accepted: int = 0
+    proofs: Counter[Proof] = field(default_factory=Counter)
+    not_offered: tuple[str, ...] = ()
+    outstanding: list[Outstanding] = field(default_factory=list)
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many documents could not be moved; at least 1 if the run itself failed."""
+        return max(len(self.outstanding), 1 if self.error else 0)
+
+    @property
+    def had_nothing_to_do(self) -> bool:
+        """Whether the run found everything done."""
+        return not (self.error or self.this_run or self.copied or self.adopted)
+
+
+def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> None:
+    """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
+    try:
+        as_it_stands = services.ledger.migration(tenant)
+        if as_it_stands:
+            close_run(services, as_it_stands, report, error)
+    except (RehouseError, psycopg.Error) as second:
+        error.add_note(f"and the tenant's row could not be written: {second}")
+
+
+def close_run(services: Services, migration: Migration, report: TenantReport, error: RehouseError | None) -> None:
+    """Write where the tenant stands into its row, and into the report."""
+    documents = services.ledger.documents(migration)
+    counts = documents.counts()
+    is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
+    report.outstanding = documents.outstanding(is_cut_over=is_cut_over)
+    report.without_key, report.accepted = counts.without_key, counts.accepted
+    if is_cut_over:
+        report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))
+    report.documents_migrated, copied_bytes = documents.migrated()
+    report.error, report.hint = (error.message, error.hint) if error else (None, None)
+    errors = 0 if isinstance(error, Interrupted) else report.errors
+    report.phase, report.status = (
+        migration.phase,
+        closing_status(migration.phase, errors=errors, waiting=report.waiting),
+    )
+    if services.guard.is_honoured is False:
+        report.not_offered = (*report.not_offered, NOT_GUARDED)
+    services.ledger.close_run(
+        migration,
+        Closing(
+            status=report.status,
+            error_message=report.error or _summary(report.outstanding),
+            migrated=report.documents_migrated,
+            total=counts.total,
+            skipped=counts.without_key,
+            failed=len(report.outstanding),
+            bytes_copied=copied_bytes,
+        ),
+    )
+
+
+def _summary(outstanding: list[Outstanding]) -> str | None:
+    codes = Counter(each.code or each.state.value for each in outstanding)
+    return ", ".join(f"{count} × {code}" for code, count in sorted(codes.items())) or None
