@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Closing
 from rehouse.operations.services import Services
+
+log = logging.getLogger(__name__)
 
 NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
 
@@ -79,6 +82,7 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
     )
     if services.guard.is_honoured is False:
         report.not_offered = (*report.not_offered, NOT_GUARDED)
+    _log(report)
     services.ledger.close_run(
         migration,
         Closing(
@@ -91,6 +95,30 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
             bytes_copied=copied_bytes,
         ),
     )
+
+
+def _log(report: TenantReport) -> None:
+    log.info(
+        "%s: %s, %s: documents migrated: %d (this run: %d), errors: %d",
+        report.slug,
+        report.status,
+        report.phase,
+        report.documents_migrated,
+        report.this_run,
+        report.errors,
+    )
+    for each in report.outstanding:
+        log.warning(
+            "%s: document %s stays in %s: %s: %s (request %s)",
+            report.slug,
+            each.document_id,
+            each.source.bucket,
+            each.code or each.state,
+            each.message,
+            each.request_id,
+        )
+    if report.error:
+        log.error("%s: %s", report.slug, report.error)
 
 
 def _summary(outstanding: list[Outstanding]) -> str | None:

@@ -6,6 +6,7 @@ are cut over all the same. In `cut_over` and later a run is a sweep: copy, verif
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ from rehouse.operations.provision import provision
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.verify import check_copies
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 10
 """How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
@@ -41,6 +44,9 @@ def migrate(
             return report
         migration = _begin(services, tenant)
         report.home_bucket = migration.home_bucket
+        log.info(
+            "%s: run %s begins at %s, home %s", tenant.slug, migration.run_id, migration.phase, migration.home_bucket
+        )
         try:
             with translating():
                 migration = _advance_to(services, tenant, migration, until, report, listed=listed)
