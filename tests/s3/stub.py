@@ -35,6 +35,7 @@ class Seen:
     method: str
     path: str
     headers: dict[str, str]
+    port: int
 
 
 class Server(ThreadingHTTPServer):
@@ -56,7 +57,9 @@ class Stub:
             wbufsize = -1
 
             def serve(self) -> None:
-                request = Seen(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+                request = Seen(
+                    self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.client_address[1]
+                )
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))  # or the next request would begin with it
                 stub.seen.append(request)
                 reply = stub.answer(request)

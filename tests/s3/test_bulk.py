@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 from tests.s3.keys import KEYS
+from tests.s3.stub import Scripted, script
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
@@ -144,16 +145,19 @@ def test_a_denied_object_is_data(storage_settings, s3_server, target, put, monke
     assert refusal.value.code == "AccessDenied"
 
 
-def test_a_plane_is_of_its_process(plane, bucket, target, put):
-    list(plane.copy([put("k", target)]))
-    with pytest.raises(TypeError, match="process"):
-        pickle.dumps(plane)
-    child = os.fork()
-    if child == 0:
-        pages = list(plane.list(bucket))
-        os._exit(0 if [found.key for page in pages for found in page] == ["k"] else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert [found.key for page in plane.list(bucket) for found in page] == ["k"]
+def test_a_plane_is_of_its_process_and_a_child_has_connections_of_its_own(stub_plane, task):
+    with script(Scripted()) as stub:
+        plane = stub_plane(stub.url, in_flight=1)
+        with pytest.raises(TypeError, match="process"):
+            pickle.dumps(plane)
+        assert len(list(plane.copy([task(1)]))) == 1
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if [outcome.fault for outcome in plane.copy([task(2)])] == [None] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert len(list(plane.copy([task(3)]))) == 1
+        ports = {seen.path.rpartition("/")[2]: seen.port for seen in stub.seen}
+    assert ports["1"] == ports["3"] != ports["2"]
 
 
 def test_several_generators_of_one_plane_run_at_once(plane, bucket, target, put):

@@ -225,8 +225,9 @@ def test_retry_after_is_waited_for(stub_plane, task, monkeypatch):
     assert asked == [7.0]
 
 
-def test_an_overload_slows_the_plane_down(stub_plane, task):
-    with script(Scripted(503, error("SlowDown")), Scripted()) as stub:
+@pytest.mark.parametrize("status", [503, 200])
+def test_an_overload_slows_the_plane_down(stub_plane, task, status):
+    with script(Scripted(status, error("SlowDown")), Scripted()) as stub:
         plane = stub_plane(stub.url)
         before = plane._exchange.throttle._pace.rate
         list(plane.copy([task()]))

@@ -144,7 +144,7 @@ class Sender(Generic[T]):
                 good += 1
                 answers.append(Answer(request, value, None))
             else:
-                overloaded = overloaded or reply.status in OVERLOAD
+                overloaded = overloaded or reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
                 answer = self._judged(request, reply)
                 if answer is not None:
                     answers.append(answer)
