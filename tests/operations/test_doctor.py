@@ -18,6 +18,7 @@ from rehouse.core.errors import ConfigurationError
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import Scope, policy_documents
 from rehouse.operations.checks.database import check_database
+from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import skew_seconds
@@ -114,6 +115,18 @@ def test_the_probe_is_cleaned_up_even_if_nobody_takes_its_checks(
             break
     assert len(buckets(s3_server)) == len(before) + 1
     examination.close()  # type: ignore[attr-defined]
+    assert buckets(s3_server) == before
+
+
+@pytest.mark.parametrize("role", ["provision", "migrate"])
+def test_the_probe_leaves_nothing_even_where_it_may_not_do_everything(
+    settings: Settings, become: Become, s3_server: S3Server, role: Role
+) -> None:
+    become(role)
+    before = buckets(s3_server)
+    control = Control(Session(settings))
+    outcomes = {check.outcome for check in check_by_probe(settings, control, None)}
+    assert Outcome.FAILED in outcomes
     assert buckets(s3_server) == before
 
 

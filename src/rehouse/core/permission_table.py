@@ -76,13 +76,13 @@ TABLE: tuple[Permission, ...] = (
     Permission(("provision",), _s3("GetBucketCORS"), Resource.SHARED_BUCKET, "the origins that browsers upload from"),
     Permission(
         ("provision",),
-        _s3("DeleteBucket", "ListBucketVersions"),
+        _s3("DeleteBucket", "ListBucketVersions", "ListBucketMultipartUploads"),
         Resource.PROBE_BUCKET,
         "doctor --probe removes its scratch bucket",
     ),
     Permission(
         ("provision",),
-        _s3("DeleteObject", "DeleteObjectVersion"),
+        _s3("DeleteObject", "DeleteObjectVersion", "AbortMultipartUpload"),
         Resource.PROBE_OBJECTS,
         "doctor --probe empties its scratch bucket",
     ),

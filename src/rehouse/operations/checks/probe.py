@@ -192,7 +192,7 @@ def _application(application: Control, bucket: str) -> Check:
 
 
 def _removed(control: Control, bucket: str) -> Check:
-    hint = f"remove it by hand: aws s3 rb --force s3://{bucket}"
+    hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
     try:
         _empty(control, bucket)
         control.client.delete_bucket(Bucket=bucket, **control.owner())
