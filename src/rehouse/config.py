@@ -25,6 +25,9 @@ FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
 MASK = "********"
 
+ENCRYPTION = r"^(AES256|arn:[a-z-]+:kms:\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$"
+"""SSE-S3, or a KMS key by its ARN, its alias or its id."""
+
 ALIASES = {
     "database_url": ("DATABASE_URL",),
     "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),

@@ -6,14 +6,23 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from rehouse import __version__
 from rehouse.core.errors import ConfigurationError
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Says once that the log can no longer be written; the run is worth more than its log and goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        log.removeHandler(self)
+        print("the log can no longer be written (is its disk full?): going on without it", file=sys.stderr)
 
 
 @contextmanager
@@ -26,14 +35,14 @@ def logging_to(path: Path | None) -> Iterator[None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         stream = os.fdopen(descriptor, "a", encoding="utf-8", buffering=1)
         stream.write("")
-        handler = logging.StreamHandler(stream)
+        handler = _Lines(stream)
         handler.setFormatter(logging.Formatter(FORMAT))
         stream.write(f"rehouse {__version__} begins: {' '.join(sys.argv[1:2])}\n")
         stream.flush()
     except OSError as error:
         raise ConfigurationError(
             f"the log {path} cannot be written: {error.strerror}",
-            hint="free space, or point REHOUSE_LOG_FILE elsewhere; nothing was changed",
+            hint="free space, make its folder, or point REHOUSE_LOG_FILE elsewhere; nothing was changed",
         ) from None
     log.setLevel(logging.INFO)
     log.addHandler(handler)
@@ -41,4 +50,5 @@ def logging_to(path: Path | None) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-        stream.close()
+        with suppress(OSError):  # a disk that filled up meanwhile: it was said when it happened
+            stream.close()

@@ -55,7 +55,7 @@ def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None
     """
     checks = list(examining.examine(settings_only(), probe=probe))
     _print(output, checks, lambda: reports.show_checks(checks))
-    finish(well=not any(check.outcome == "failed" for check in checks))
+    finish(well=not examining.exit_status(checks))
 
 
 def iam_policy(*, role: RoleOption = None) -> None:

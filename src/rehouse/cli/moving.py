@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rehouse.cli import looking, reports
+from rehouse.cli.logs import logging_to
 from rehouse.cli.opening import finish, services, settings_only
 from rehouse.cli.options import (
     DryRunOption,
@@ -39,7 +40,9 @@ def init(
     if sql:
         print(initialising.statements(settings_only()), end="")
         return
-    changed = initialising.initialise(settings_only())
+    settings = settings_only()
+    with logging_to(settings.log_file):
+        changed = initialising.initialise(settings)
     if output == "json":
         as_json({"changed": changed})
     else:
@@ -60,7 +63,7 @@ def migrate(
     """
     if dry_run:
         return looking.plan(slug, output=output)
-    with services(writes=True, max_rate=max_rate) as opened:
+    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), until=phase(until))
     return _finish([report], output)
 
@@ -83,7 +86,7 @@ def migrate_all(
     """
     if dry_run:
         return looking.planned(include_inactive, only, exclude, orphans=False, output=output)
-    with services(writes=True, max_rate=max_rate) as opened:
+    with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())]) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         reports_made = migrating.migrate_all(
             opened, tenants, until=phase(until), parallel=parallel, fail_fast=fail_fast
@@ -102,7 +105,7 @@ def accept(
 
     Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
     """
-    with services(writes=True) as opened:
+    with services(writes=True, slugs=[slug]) as opened:
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
     say(*(f"accepted: {document}" for document in documents) if output == "text" else ())
     return _finish([report], output)

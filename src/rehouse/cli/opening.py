@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -22,15 +22,15 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def services(*, writes: bool, max_rate: float | None = None) -> Iterator[Services]:
-    """Open everything that an operation needs, with progress on stderr."""
+def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = ()) -> Iterator[Services]:
+    """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
     settings = config.load()
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})
     with (
         logging_to(settings.log_file),
         showing_progress() as report,
-        Services.open(settings, writes=writes, report=report) as opened,
+        Services.open(settings, writes=writes, report=report, slugs=slugs) as opened,
         stopping(opened),
     ):
         yield opened

@@ -13,7 +13,7 @@ from rehouse.core.planning import HINTS, Reason, Standing
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview
 from rehouse.operations.closing import TenantReport
-from rehouse.operations.doctor import Check
+from rehouse.operations.doctor import Check, summary
 from rehouse.operations.plan import Plan, Quarantined
 from rehouse.operations.status import TenantStatus
 from rehouse.operations.verify import VerifyReport
@@ -43,6 +43,8 @@ def show_migration(reports: Sequence[TenantReport]) -> None:
             _outstanding(each.slug, each.outstanding)
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
+    for note in sorted({note for each in reports for note in each.notes}):
+        say(f"note: {note}")
     if reports and all(each.had_nothing_to_do for each in reports):
         say("", "Nothing was left to move.")
     say("", closing_line(reports))
@@ -162,13 +164,12 @@ def show_status(status: TenantStatus) -> None:
 
 
 def show_checks(checks: Sequence[Check]) -> None:
-    """Print the doctor's checks and a summary."""
-    table(("", "check", "found"), ((each.outcome.replace("_", " "), each.subject, each.detail) for each in checks))
+    """Print the doctor's checks, each with its way out, and a summary."""
     for each in checks:
+        say(f"{each.outcome:<16}{each.subject}: {each.detail}")
         if each.hint and each.outcome != "ok":
-            say(f"  {each.subject}: {each.hint}")
-    counts = Counter(each.outcome for each in checks)
-    say("", ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counts.items()))
+            say(f"{'':<16}  hint: {each.hint}")
+    say("", summary(checks))
 
 
 def _sums(reports: Iterable[TenantReport]) -> tuple[int, int, int]:

@@ -39,6 +39,7 @@ class TenantReport:
     accepted: int = 0
     proofs: Counter[Proof] = field(default_factory=Counter)
     not_offered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     outstanding: list[Outstanding] = field(default_factory=list)
     error: str | None = None
     hint: str | None = None

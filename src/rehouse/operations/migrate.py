@@ -112,7 +112,7 @@ def _provision(services: Services, tenant: Tenant, migration: Migration, report:
             migration = services.ledger.rename_home(migration, name)
     else:
         raise TryAgain(f"{tenant.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
-    report.not_offered, report.home_bucket = made.not_offered, migration.home_bucket
+    report.not_offered, report.notes, report.home_bucket = made.not_offered, made.notes, migration.home_bucket
     if migration.phase is Phase.PLANNED:
         return services.ledger.advance(migration, Event.BUCKET_READY)
     return migration

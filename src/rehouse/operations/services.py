@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from rehouse.config import Settings
@@ -19,6 +19,7 @@ from rehouse.ledger.usage import roll_months
 from rehouse.operations.init import initialise
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control
+from rehouse.s3.faults import refused
 from rehouse.s3.session import Session
 
 
@@ -45,16 +46,20 @@ class Services:
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, *, writes: bool, report: Report = silent) -> Iterator[Services]:
+    def open(
+        cls, settings: Settings, *, writes: bool, report: Report = silent, slugs: Sequence[str] = ()
+    ) -> Iterator[Services]:
         """Open everything, and close it at the end. `writes=False` for operations that change nothing.
 
-        With `writes` the schema is brought up to date first. Raises Refused errors for whatever cannot be used as it is.
+        With `writes` the schema is brought up to date first, if the shared buckets and the tenants `slugs` are there.
+        Raises Refused errors for whatever cannot be used as it is.
         """
         settings.require_shared_buckets()
         with ExitStack() as opened:
             control = Control(Session(settings))
             account = control.identity().account
             if writes:
+                _look_before_changing(settings, control, slugs)
                 initialise(settings)
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
@@ -101,3 +106,13 @@ class Services:
         """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""
         if not self.locks.still_held():
             self.locks.reacquire()
+
+
+def _look_before_changing(settings: Settings, control: Control, slugs: Sequence[str]) -> None:
+    """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
+    for bucket in settings.require_shared_buckets():
+        if control.head(bucket).whose == "absent":
+            raise refused("NoSuchBucket", "it does not exist", f"the shared bucket {bucket}")
+    with closing(Ledger.open(settings, writes=False)) as ledger:
+        for slug in slugs:
+            ledger.tenant(slug)

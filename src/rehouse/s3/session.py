@@ -61,7 +61,7 @@ class Session:
         """Return a client of `service`, signing with version 4, retrying in the standard mode."""
         config = Config(
             signature_version="s3v4" if service == "s3" else None,
-            retries={"mode": "standard", "total_max_attempts": 5},
+            retries={"mode": "standard", "total_max_attempts": 5 if service == "s3" else 2},
             max_pool_connections=32,
             connect_timeout=10,
             read_timeout=60,
