@@ -197,12 +197,14 @@ class Documents:
             return cursor.rowcount
 
     def at_home(self) -> Iterator[tuple[str, AtHome]]:
-        """Yield (key, document) for every row that points into the home bucket, in order of key."""
+        """Yield (key, document) for every row that points into the home bucket, in order of key.
+
+        A size that only the row claims is never expected: rows may be wrong there, the object's own size is the truth.
+        """
         for row in self._stream("documents_at_home"):
-            key, document_id, etag, size, answered, row_etag, row_size, bucket, source_key = row
+            key, document_id, etag, size, answered, row_etag, bucket, source_key = row
             source = ObjectRef(bucket, source_key) if bucket and source_key else None
-            known = source is not None
-            expected = Expected(etag if known else _bare(row_etag), size if known else row_size or None, answered)
+            expected = Expected(etag, size, answered) if source else Expected(_bare(row_etag), None, None)
             yield str(key), AtHome(str(document_id), expected, source)
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:

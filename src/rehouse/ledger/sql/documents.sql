@@ -125,14 +125,15 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quaranti
     AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
 
 -- name: documents_at_home
--- What the home bucket must hold, in order of key as S3 lists it: rows that point into it, and copies not flipped yet.
+-- What the home bucket must hold, in order of key as S3 lists it: the rows that point into it. A row whose ETag is no longer
+-- the copy's was written by the application since: then its own claim counts, and no source does.
 SELECT * FROM (
   SELECT d.{documents.s3_key} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
     CASE WHEN m.attempts > 0 THEN m.target_etag END AS answered_etag, d.{documents.etag} AS row_etag,
-    d.{documents.file_size} AS row_size, m.source_bucket, m.source_key
+    m.source_bucket, m.source_key
   FROM {documents.rows} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
     AND m.document_id = d.{documents.id} AND m.target_bucket = d.{documents.s3_bucket} AND m.target_key = d.{documents.s3_key}
-    AND m.state = 'flipped'
+    AND m.state = 'flipped' AND coalesce(btrim(d.{documents.etag}, '"'), m.target_etag) = m.target_etag
   WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} IS NOT NULL
 ) pointed ORDER BY key;
 
