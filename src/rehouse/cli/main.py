@@ -8,14 +8,16 @@ from typing import Annotated
 
 import psycopg
 import typer
-from typer._click.exceptions import ClickException  # typer carries click inside and exports no name for its root error
+
+# typer carries click inside and exports no names for these
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
 from rehouse.cli import looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.sandbox import sandbox
 from rehouse.cli.show import failure
-from rehouse.core.errors import RehouseError
+from rehouse.core.errors import Refused, RehouseError
 from rehouse.ledger.connection import translated
 
 INTERRUPTED = 130
@@ -71,8 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
         result = app(args=arguments, standalone_mode=False, prog_name="rehouse")
     except typer.Abort:
         return INTERRUPTED
-    except ClickException as error:
+    except NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except ClickException as error:
+        failure(_wrong_usage(error))
         return error.exit_code
     except RehouseError as error:
         failure(error)
@@ -84,6 +89,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _wrong_usage(error: ClickException) -> Refused:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "rehouse"
+    return Refused(error.format_message().replace("Value error, ", ""), hint=f"`{command} --help` shows how it is used")
 
 
 def run() -> None:
