@@ -1,0 +1,136 @@
+"""The shape of the code itself: short files, short functions, a rule on every module, calm names, no trace of one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from rehouse.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src" / "rehouse").rglob("*.py"))
+FORBIDDEN_IN_NAMES = ("manager", "handler", "helper", "util", "processor")
+OPERATION_OF = {"migrate-all": "migrate", "verify-all": "verify"}
+"""A …-all command is the same operation with another selection."""
+CLI_ALONE = {"demo", "sandbox", "config"}
+TRACES = re.compile(
+    r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|"
+    + re.escape("../" + "shared")
+    + r"|simple/\s*$"
+)
+"""A path of somebody's machine, the host of a package index, a neighbouring folder."""
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == "overload" for each in node.decorator_list)
+
+
+def definitions(body: list[ast.stmt]) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
+    """Public functions, classes and methods, with their names; what begins with an underscore is private."""
+    for node in body:
+        is_named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if is_named and not node.name.startswith("_") and not is_overload(node):
+            yield node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from ((f"{node.name}.{name}", inner) for name, inner in definitions(node.body))
+
+
+def tracked(*patterns: str) -> list[Path]:
+    command = ["git", "ls-files", "-z", "--", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(SOURCES) > 50
+    assert len(tracked("*.py")) > 80
+
+
+def test_no_file_is_long_and_most_are_short() -> None:
+    lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name: count for name, count in lines.items() if count > 300} == {}
+    assert statistics.median(lines.values()) <= 120
+
+
+def test_no_function_is_long_and_most_are_short() -> None:
+    lines = {f"{name_of(path)}:{node.name}": length(node) for path in SOURCES for node in functions(path)}
+    assert {name: count for name, count in lines.items() if count > 60} == {}
+    assert statistics.median(lines.values()) <= 10
+
+
+def test_every_module_opens_with_its_rule() -> None:
+    assert [name_of(path) for path in SOURCES if not ast.get_docstring(parsed(path))] == []
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    missing = [
+        f"{name_of(path)}:{name}"
+        for path in SOURCES
+        for name, node in definitions(parsed(path).body)
+        if not ast.get_docstring(node)
+    ]
+    assert missing == []
+
+
+def test_nothing_is_called_after_a_vague_role() -> None:
+    found = []
+    for path in SOURCES:
+        names = [path.stem, *(node.name for node in ast.walk(parsed(path)) if isinstance(node, ast.ClassDef))]
+        names += [node.name for node in functions(path)]
+        found += [
+            f"{name_of(path)}: {name}" for name in names if any(word in name.lower() for word in FORBIDDEN_IN_NAMES)
+        ]
+    assert found == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_verb_is_a_file_a_command_and_a_page(command: str) -> None:
+    assert (ROOT / "docs" / "commands" / f"{command}.md").is_file()
+    operation = OPERATION_OF.get(command, command).replace("-", "_")
+    is_there = (ROOT / "src" / "rehouse" / "operations" / f"{operation}.py").is_file()
+    assert is_there is (command not in CLI_ALONE)
+
+
+def test_no_page_is_of_a_command_that_is_not_there() -> None:
+    assert {path.stem for path in (ROOT / "docs" / "commands").glob("*.md")} == set(COMMANDS)
+
+
+def test_no_tracked_file_speaks_of_one_machine() -> None:
+    found = []
+    for path in tracked():
+        if path.suffix in {".png", ".docx", ".pdf"} or path == Path(__file__):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name_of(path)}: {trace[0]}" for trace in TRACES.finditer(text)]
+    assert found == []
+
+
+def test_the_changelog_has_a_place_for_the_next_change() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## \[Unreleased\]$|^## \[\d+\.\d+\.\d+\] - Unreleased$", text, re.MULTILINE)
