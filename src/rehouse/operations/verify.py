@@ -25,6 +25,7 @@ from rehouse.operations.homes import home_of, unreserved
 from rehouse.operations.services import Services
 
 TEMPORARY_PREFIX = "temp/"
+REPORTED_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
 def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, deep: bool) -> None:
     documents = services.ledger.documents(migration)
     pairs: list[Pair] = []
+    looked_at = 0
     unexpected: list[str] = []
     for key, rows, found in merge(documents.at_home(), _listing(services, migration.home_bucket)):
         if not rows and not key.startswith(TEMPORARY_PREFIX):
@@ -93,7 +95,9 @@ def _verify_home(services: Services, migration: Migration, report: VerifyReport,
                 pairs.append(Pair(row.document_id, row.source, ObjectRef(migration.home_bucket, key)))
             else:
                 _note(report, migration.home_bucket, key, row, comparison)
-        services.report(Progress(report.slug, "verify", sum(report.same.values()) + len(pairs)))
+        looked_at += len(rows)
+        if looked_at % REPORTED_EVERY == 0:
+            services.report(Progress(report.slug, "verify", looked_at))
     for pair, comparison in compare_deeply(services, pairs):
         _note(
             report,
@@ -150,13 +154,16 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
         return Counter(), 0
     few = waiting * LISTED_PER_REQUEST < at_home
     proofs: Counter[Proof] = Counter()
+    looked_at = 0
     dropped: list[tuple[str, str | None, Comparison]] = []
     for document_id, found, comparison in _compared(services, migration, few=few):
         if comparison.finding is Finding.SAME and comparison.proof:
             proofs[comparison.proof] += 1
         else:
             dropped.append((document_id, found.etag if found else None, comparison))
-        services.report(Progress(subject, "verify", proofs.total(), waiting))
+        looked_at += 1
+        if looked_at % REPORTED_EVERY == 0:
+            services.report(Progress(subject, "verify", looked_at, waiting))
     services.stop_here()
     for document_id, etag, comparison in dropped:
         documents.drop_copy(document_id, etag, "Mismatch", comparison.detail)
