@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rehouse import __version__
-from rehouse.core.errors import ConfigurationError
+from rehouse.core.errors import ConfigurationError, RehouseError
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
@@ -48,6 +48,9 @@ def logging_to(path: Path | None) -> Iterator[None]:
     log.addHandler(handler)
     try:
         yield
+    except RehouseError as error:
+        log.error("%s", error.message)  # noqa: TRY400 - its reader needs no traceback
+        raise
     finally:
         log.removeHandler(handler)
         with suppress(OSError):  # a disk that filled up meanwhile: it was said when it happened

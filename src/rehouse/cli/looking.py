@@ -72,7 +72,7 @@ def plan(slug: OptionalSlug = None, *, orphans: OrphansOption = False, output: O
 
     Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --orphans --output json`.
     """
-    planned(True, [slug] if slug else None, None, orphans=orphans, output=output)
+    planned(True, None if slug is None else [slug], None, orphans=orphans, output=output)
 
 
 def planned(

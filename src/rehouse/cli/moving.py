@@ -16,6 +16,7 @@ from rehouse.cli.options import (
     MaxRateOption,
     OnlyOption,
     OutputOption,
+    ReasonOption,
     SlugArgument,
     UntilOption,
     phase,
@@ -98,7 +99,7 @@ def accept(
     slug: SlugArgument,
     documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", show_default=False)],
     *,
-    reason: Annotated[str, typer.Option(help="Why they may stay where they are; goes into the history.")],
+    reason: ReasonOption,
     output: OutputOption = "text",
 ) -> None:
     """Leave documents that cannot be moved where they are, on purpose: they count as no error from then on.

@@ -26,6 +26,18 @@ MaxRateOption = Annotated[
 ]
 
 
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise typer.BadParameter("a reason has words")
+    return reason
+
+
+ReasonOption = Annotated[
+    str,
+    typer.Option(callback=_said, help="Why they may stay where they are; goes into the history.", show_default=False),
+]
+
+
 def phase(until: str) -> Phase:
     """Return the phase that `--until` names."""
     return Phase(until)

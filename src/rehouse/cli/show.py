@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rehouse.cli.logs import log
 from rehouse.core.errors import RehouseError
 
 WIDTH_OF_A_PIPE = 400
@@ -55,8 +54,7 @@ def as_json(value: object) -> None:
 
 
 def failure(error: RehouseError) -> None:
-    """Print an error and its way out on stderr, and log it."""
-    log.error("%s", error.message)
+    """Print an error and its way out on stderr."""
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     out.print(Text.assemble(("Error: ", "bold red"), error.message))
     out.print(Text.assemble(("Hint:  ", "bold"), error.hint))
