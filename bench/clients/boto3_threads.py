@@ -1,0 +1,32 @@
+"""`python -m bench.clients.boto3_threads --objects N`: the copy that everybody writes first, boto3 in a pool of threads."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+from botocore.config import Config
+
+from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
+
+THREADS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.clients.boto3_threads")
+    parser.add_argument("--objects", type=int, required=True)
+    options = parser.parse_args()
+    client = boto3.client("s3", config=Config(max_pool_connections=THREADS, s3={"addressing_style": "path"}))
+
+    def copy(number: int) -> None:
+        key = f"{KEY_PREFIX}{number:09d}{KEY_END}"
+        client.copy_object(Bucket="target", Key=key, CopySource={"Bucket": SHARED, "Key": key})
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(copy, range(options.objects)):
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`python -m bench.clients.copying bulk|engine`: copy N objects with rehouse. Where to: the environment, as for `rehouse`.
+
+`bulk` is BulkPlane.copy alone: tasks are built, outcomes counted. `engine` goes through LocalEngine in batches as an
+operation does, decides each document first and turns each outcome into the line that the ledger is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
+from rehouse import config
+from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
+from rehouse.core.planning import Places, Seen, decide
+from rehouse.engine.local import LocalEngine
+from rehouse.ledger.documents import line_of
+from rehouse.s3.bulk import BulkPlane
+from rehouse.s3.session import Session
+
+OWNER = "000000000000"
+TARGET = "target"
+OLD = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.clients.copying")
+    parser.add_argument("through", choices=["bulk", "engine"])
+    parser.add_argument("--objects", type=int, required=True)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--max-rate", type=float, help="none: what S3 answers decides")
+    parser.add_argument(
+        "--at-full-speed", action="store_true", help="begin at the highest rate: the limiter works, unfelt"
+    )
+    parser.add_argument("--etag", help="the ETag of every source; else the stateful stub's")
+    options = parser.parse_args()
+    settings = config.load()
+    session = Session(settings)
+    if options.at_full_speed:
+        begin_fast()
+    bulk = BulkPlane(session, max_in_flight=options.in_flight, max_rate=options.max_rate, owner=OWNER)
+    copy = copied_in_bulk if options.through == "bulk" else copied_through_engine
+    found: Counter[str] = Counter()
+    began, cpu = time.monotonic(), time.process_time()
+    for outcome in copy(session, bulk, options.objects, options.etag):
+        found[outcome.fault.code if outcome.fault else "copied"] += 1
+    seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+    bulk.close()
+    print(json.dumps({"found": found, "requests": bulk.requests, "seconds": seconds, "cpu_seconds": cpu}))
+    if found["copied"] != options.objects:
+        raise SystemExit(1)
+
+
+def begin_fast() -> None:
+    """Let the limiter begin where it would be after some seconds of work: it counts on every request as ever."""
+    from rehouse.core import pacing  # noqa: PLC0415 - only where the measurement needs it
+
+    pacing.START_RATE = 1_000_000.0  # type: ignore[misc]
+
+
+def copied_in_bulk(session: Session, bulk: BulkPlane, objects: int, etag: str | None) -> Iterator[CopyOutcome]:
+    """Copy with the bulk plane alone."""
+    return bulk.copy(
+        CopyTask(
+            str(number), ObjectRef(SHARED, key), source_etag(number, etag), 1000, "STANDARD", ObjectRef(TARGET, key)
+        )
+        for number, key in ((number, source_key(number)) for number in range(objects))
+    )
+
+
+def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag: str | None) -> Iterator[CopyOutcome]:
+    """Copy as `operations/copy.py` does: pages decided, copied by the engine, outcomes turned into the ledger's lines."""
+    settings = session.settings
+    engine = LocalEngine(
+        bulk,
+        session.client("s3"),
+        multipart_threshold_bytes=settings.multipart_threshold_bytes,
+        multipart_part_bytes=settings.multipart_part_bytes,
+        owner=OWNER,
+    )
+    places = Places((SHARED,), TARGET)
+    numbers = iter(range(objects))
+    while page := [seen(number, etag) for number in islice(numbers, settings.batch_size)]:
+        decisions = [decide(each, places, now=datetime.now(UTC), upload_window=timedelta(hours=1)) for each in page]
+        outcomes = list(engine.copy(decision.task for decision in decisions if decision.task))
+        lines = [line_of(outcome) for outcome in outcomes]
+        assert len(lines) == len(page)
+        yield from outcomes
+
+
+def seen(number: int, etag: str | None) -> Seen:
+    """Return a document as the database and the listing show it."""
+    key, found_etag = source_key(number), source_etag(number, etag)
+    document = Document(
+        f"{number:08x}-0000-7000-8000-000000000000", 1, f"Contract {number}.pdf", SHARED, key, found_etag, 1000, OLD
+    )
+    return Seen(document, ListedObject(key, found_etag, 1000, "STANDARD", OLD))
+
+
+def source_key(number: int) -> str:
+    """Return the key of the source `number`."""
+    return f"{KEY_PREFIX}{number:09d}{KEY_END}"
+
+
+def source_etag(number: int, etag: str | None) -> str:
+    """Return the ETag of the source `number`: one for all, or the stateful stub's."""
+    if etag:
+        return etag
+    from bench.stub.storage import shared_object  # noqa: PLC0415 - costs an MD5 each, only where the stub checks it
+
+    return shared_object(number).etag
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The plain stub: nginx answers every copy at once (or after a latency), every listing with one static page.
+
+Its echo module writes the answer, in chunks as S3 does; its headers-more module takes the conditions off the requests, which
+nginx would otherwise answer itself. It remembers nothing and costs as little as a server can, so that the client is what is measured. One worker, one core.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.measuring import SERVER_CORE
+from bench.servers import wait_until_it_answers
+from bench.stub.storage import SHARED, shared_key
+from rehouse.sandbox.process import free_port
+
+ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+SIZE = 1000
+MODIFIED = "2025-01-01T00:00:00.000Z"
+MODULES = Path("/usr/lib/nginx/modules")
+NEEDED = ("ngx_http_echo_module.so", "ngx_http_headers_more_filter_module.so")
+COPIED = f"<CopyObjectResult><LastModified>{MODIFIED}</LastModified><ETag>&quot;{ETAG}&quot;</ETag></CopyObjectResult>"
+LISTED = (
+    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>{bucket}</Name><Prefix></Prefix>'
+    "<KeyCount>{count}</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+)
+CONFIGURATION = """
+{load}
+worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log; {user}
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; types {{ }} default_type application/xml;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port} backlog=4096; root {folder};
+    location = /_status {{ stub_status; }}
+    location = /listings/{shared} {{ }}
+    location = /listings/none {{ }}
+    location / {{
+      if ($request_method = HEAD) {{ return 418; }}
+      if ($request_method = GET) {{ return 419; }}
+      more_clear_input_headers If-None-Match If-Match;
+      {sleep} echo -n '{copied}';
+    }}
+    error_page 418 =200 @head;
+    error_page 419 =200 @list;
+    location @head {{ add_header ETag '"{etag}"'; add_header Last-Modified "Wed, 01 Jan 2025 00:00:00 GMT"; return 200 "{body}"; }}
+    location @list {{
+      rewrite ^/{shared}(/|$) /listings/{shared} last;
+      rewrite ^ /listings/none last;
+    }}
+  }}
+}}
+"""
+
+
+class Nginx:
+    """A running plain stub."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def requests(self) -> int:
+        """Return how many requests it has had, this one included."""
+        with urllib.request.urlopen(f"{self.url}/_status", timeout=10) as answer:
+            found = re.search(r"\n\s*\d+\s+\d+\s+(\d+)", answer.read().decode())
+        return int(found.group(1)) if found else 0
+
+
+def missing() -> str | None:
+    """Return what is missing here for this stub, or None."""
+    if shutil.which("nginx") is None:
+        return "nginx is not installed"
+    lacking = [name for name in NEEDED if not (MODULES / name).exists()]
+    return f"nginx lacks {', '.join(lacking)}" if lacking else None
+
+
+@contextmanager
+def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
+    """Run nginx on a core of its own; its bucket `shared` lists `objects` keys on one page, every other bucket none."""
+    with tempfile.TemporaryDirectory(prefix="rehouse-bench-nginx-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        _write_listings(folder / "listings", objects)
+        port = free_port()
+        (folder / "nginx.conf").write_text(_configuration(folder, port, latency_ms))
+        command = ["taskset", "--cpu-list", str(SERVER_CORE), "nginx", "-p", name, "-c", str(folder / "nginx.conf")]
+        process = subprocess.Popen([*command, "-e", str(folder / "error.log")])
+        try:
+            running = Nginx(port)
+            wait_until_it_answers(f"{running.url}/_status")
+            yield running
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _configuration(folder: Path, port: int, latency_ms: int) -> str:
+    return CONFIGURATION.format(
+        load="\n".join(f"load_module {MODULES / name};" for name in NEEDED),
+        user="user root;" if folder.owner() == "root" else "",
+        folder=folder,
+        port=port,
+        shared=SHARED,
+        etag=ETAG,
+        body="x" * SIZE,
+        copied=COPIED,
+        sleep=f"echo_sleep {latency_ms / 1000};" if latency_ms else "",
+    )
+
+
+def _write_listings(folder: Path, objects: int) -> None:
+    folder.mkdir()
+    entry = (
+        f"<LastModified>{MODIFIED}</LastModified><ETag>&quot;{ETAG}&quot;</ETag><Size>{SIZE}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+    )
+    entries = "".join(f"<Contents><Key>{shared_key(number)}</Key>{entry}" for number in range(objects))
+    (folder / SHARED).write_text(LISTED.format(bucket=SHARED, count=objects, entries=entries))
+    (folder / "none").write_text(LISTED.format(bucket="none", count=0, entries=""))
