@@ -31,7 +31,8 @@ def worlds(new_world) -> tuple[World, World]:
             world.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", number, slug, slug)
         world.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size) "
-            "SELECT 'd' || n, CASE WHEN n < 1100 THEN 1 WHEN n < 1600 THEN 2 WHEN n < 1900 THEN 3 ELSE 4 END, n || '.txt', 'x', CASE WHEN n %% 3 > 0 THEN %s END, 'in/' || n, 0 "
+            "SELECT 'd' || n, width_bucket(n, ARRAY[0, 1100, 1600, 1900]), n || '.txt', 'x', "
+            "CASE WHEN n %% 3 > 0 THEN %s END, 'in/' || n, 0 "
             "FROM generate_series(0, %s) n",
             one.shared,
             DOCUMENTS - 1,

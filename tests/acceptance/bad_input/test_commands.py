@@ -1,0 +1,148 @@
+"""Bad input: exit status 2, a message that names its subject, a hint, no traceback, no secret, and nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.acceptance.bad_input.refusals import EVERY, WRONG, assert_refused, run_here, secrets_of
+from tests.acceptance.world import World
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+def with_password(url: str, password: str) -> str:
+    return url.replace(str(psycopg.conninfo.conninfo_to_dict(url)["password"]), password)
+
+
+CASES: dict[str, tuple[Callable[[World], dict[str, str]], tuple[str, ...]]] = {
+    "no DATABASE_URL": (lambda _: {"DATABASE_URL": ""}, ("DATABASE_URL is not set", "export DATABASE_URL=")),
+    "no shared bucket named": (lambda _: {"REHOUSE_SHARED_BUCKET": ""}, ("REHOUSE_SHARED_BUCKET is not set",)),
+    "wrong password": (lambda w: {"DATABASE_URL": with_password(w.url, WRONG)}, ("wrong user or password", "DATABASE_URL")),
+    "database down": (
+        lambda w: {"DATABASE_URL": f"{w.url.rpartition(':')[0]}:1/dataroom"},
+        ("@127.0.0.1:1/dataroom", "nothing answers"),
+    ),
+    "no such database": (lambda w: {"DATABASE_URL": w.url + "nope"}, ("nope", "does not exist")),
+    "malformed DATABASE_URL": (
+        lambda _: {"DATABASE_URL": f"postgresql://app:{WRONG}@x@127.0.0.1/d"},
+        ("DATABASE_URL is no connection string", "percent-encoded"),
+    ),
+    "wrong access key": (
+        lambda _: {"AWS_ACCESS_KEY_ID": "AKIANOTTHERE12345678", "AWS_SECRET_ACCESS_KEY": WRONG},
+        ("the AWS credentials", "AWS_ACCESS_KEY_ID"),
+    ),
+    "wrong secret key": (lambda _: {"AWS_SECRET_ACCESS_KEY": WRONG}, ("the AWS credentials", "AWS_SECRET_ACCESS_KEY")),
+    "no keys": (
+        lambda _: {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+        ("credentials", "AWS_ACCESS_KEY_ID"),
+    ),
+    "no such profile": (lambda _: {"AWS_PROFILE": "nope"}, ("nope", "AWS_PROFILE")),
+    "endpoint down": (
+        lambda _: {"AWS_ENDPOINT_URL_S3": NOWHERE, "AWS_ENDPOINT_URL": NOWHERE},
+        (NOWHERE, "AWS_ENDPOINT_URL_S3"),
+    ),
+    "missing shared bucket": (
+        lambda w: {"REHOUSE_SHARED_BUCKET": f"{w.shared},not-there-at-all"},
+        ("not-there-at-all", "check the bucket's name"),
+    ),
+    "missing table": (
+        lambda _: {"REHOUSE_MAPPING_DOCUMENTS_TABLE": "dokuments"},
+        ("the table dokuments", "documents", "REHOUSE_MAPPING_DOCUMENTS_TABLE"),
+    ),
+    "missing column": (
+        lambda _: {"REHOUSE_MAPPING_TENANTS_SLUG": "slugg"},
+        ("has no column slugg", "slug;", "REHOUSE_MAPPING_TENANTS_SLUG"),
+    ),
+    "unknown variable": (lambda _: {"REHOUSE_SHARED_BUKET": "x"}, ("REHOUSE_SHARED_BUKET", "REHOUSE_SHARED_BUCKET?")),
+    "full disk for the log": (lambda _: {"REHOUSE_LOG_FILE": "/dev/full"}, ("the log /dev/full", "No space left")),
+    "log in no folder": (lambda _: {"REHOUSE_LOG_FILE": "/nonexistent/rehouse.log"}, ("the log /nonexistent/rehouse.log",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_command_refuses_and_says_why(world: World, case: str) -> None:
+    changed, subjects = CASES[case]
+    assert_refused(world, world.run("migrate", "acme-corp", **changed(world)), *subjects)
+
+
+@pytest.mark.parametrize("case", ["no DATABASE_URL", "wrong password", "database down", "missing column"])
+def test_every_command_refuses_a_database_that_cannot_be_used(
+    world: World, case: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed, subjects = CASES[case]
+    for arguments in (*EVERY, ("init", "--sql"), ("migrate", "acme-corp", "--dry-run"), ("migrate-all", "--dry-run")):
+        assert_refused(world, run_here(world, arguments, changed(world), capfd), *subjects)
+
+
+@pytest.mark.parametrize("case", ["wrong secret key", "no such profile"])
+def test_every_command_that_needs_s3_refuses_wrong_credentials(
+    world: World, case: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed, subjects = CASES[case]
+    for arguments in EVERY[1:]:
+        assert_refused(world, run_here(world, arguments, changed(world), capfd), *subjects)
+
+
+def test_every_command_that_writes_a_log_refuses_a_full_disk(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in EVERY:
+        assert_refused(world, run_here(world, arguments, {"REHOUSE_LOG_FILE": "/dev/full"}, capfd), "the log /dev/full")
+
+
+@pytest.mark.parametrize(
+    "case", ["wrong password", "database down", "missing table", "wrong secret key", "endpoint down"]
+)
+def test_doctor_reports_what_fails_as_a_finding(world: World, case: str, capfd: pytest.CaptureFixture[str]) -> None:
+    changed, subjects = CASES[case]
+    done = run_here(world, ("doctor", "--output", "json"), changed(world), capfd)
+    assert done.returncode == 1
+    assert '"failed"' in done.stdout
+    assert subjects[0] in done.stdout
+    assert not any(secret in done.stdout + done.stderr for secret in secrets_of(world))
+
+
+USAGE = {
+    ("migrate", "acme-corp", "--output", "xml"): "'xml'",
+    ("migrate", "acme-corp", "--until", "nonsense"): "'nonsense'",
+    ("migrate-all", "--until", "finished"): "'finished'",
+    ("migrate-all", "--parallel", "0"): "--parallel",
+    ("migrate-all", "--parallel", "many"): "--parallel",
+    ("migrate", "acme-corp", "--max-rate", "0"): "--max-rate",
+    ("migrat", "acme-corp"): "'migrate'",
+    ("migrate",): "SLUG",
+    ("migrate", "acme-corp", "globex"): "globex",
+    ("accept", "acme-corp", "d1"): "--reason",
+    ("accept", "acme-corp", "--reason", "x"): "DOCUMENT",
+    ("accept", "acme-corp", "d1", "--reason", "  "): "--reason",
+    ("status", "--nope"): "--nope",
+    ("iam-policy", "--role", "nobody"): "'nobody'",
+    ("sandbox", "--tenant-id", "text"): "'text'",
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
+def test_wrong_usage_is_refused(world: World, arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert_refused(world, run_here(world, arguments, {}, capfd), USAGE[arguments], "--help`")
+
+
+def test_wrong_usage_is_refused_by_the_real_command(world: World) -> None:
+    assert_refused(world, world.run("migrate-all", "--parallel", "0"), "--parallel", "`rehouse migrate-all --help`")
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("bucket_prefix = ", "is not valid TOML"),
+        ("shared_bukket = 'x'", "the setting shared_bukket is unknown"),
+        ("[lifecycle]\nnoncurrent_days = 'many'", "lifecycle.noncurrent_days"),
+    ],
+)
+def test_a_wrong_rehouse_toml_is_refused_by_every_command(
+    world: World, text: str, subject: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rehouse.toml").write_text(f"database_url = '{WRONG}'\n{text}\n")
+    for arguments in (*EVERY, ("doctor",), ("iam-policy",), ("config",)):
+        done = run_here(world, arguments, {}, capfd, folder=str(tmp_path))
+        assert_refused(world, done, "rehouse.toml", subject)

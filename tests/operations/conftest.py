@@ -1,0 +1,19 @@
+"""A small data room for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.operations.room import Room
+
+from rehouse.config import Settings
+from rehouse.sandbox.storage_server import S3Server
+
+
+@pytest.fixture
+def room(application_database: str, bucket: str, s3_server: S3Server, storage_settings: Settings) -> Iterator[Room]:
+    """A room with the tenant `acme` and nothing in it."""
+    made = Room(application_database, bucket, s3_server, storage_settings)
+    yield made
+    made.connection.close()
