@@ -1,0 +1,265 @@
+"""The documentation is true: options, settings, errors, links and the diagram are compared with the code; the tutorial is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+import typer
+
+from rehouse import config
+from rehouse.cli.main import COMMANDS, app
+from rehouse.config import Settings
+from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
+from rehouse.core.lifecycle import Event as LifecycleEvent
+from rehouse.core.planning import HINTS, Reason
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import Overview, PastEvent
+from rehouse.ledger.revisions.tables import OWN
+from rehouse.ledger.revisions.usage import TRIGGERS
+from rehouse.operations import init as initialising
+from rehouse.operations.checks.check import Check
+from rehouse.operations.closing import TenantReport
+from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
+from rehouse.operations.status import TenantStatus
+from rehouse.operations.verify import Problem, VerifyReport
+from rehouse.s3.faults import HINTS as STORAGE_HINTS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+SECTIONS = ("Usage", "Options", "What it prints", "Exit status", "JSON", "What it changes")
+REPORTS = {
+    "doctor": (Check,),
+    "plan": (Plan, TenantPlan, Quarantined),
+    "migrate": (TenantReport, Outstanding),
+    "verify": (VerifyReport, Problem),
+    "status": (Overview, TenantStatus, Outstanding, PastEvent),
+}
+
+
+def page(command: str) -> str:
+    return (DOCS / "commands" / f"{command}.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table's lines, without headings and rules."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rules = {index for index, line in enumerate(lines) if set(line) <= set("|-: ")}
+    cells = [
+        line.strip("|").split("|") for index, line in enumerate(lines) if index not in rules and index + 1 not in rules
+    ]
+    return [[cell.strip() for cell in line] for line in cells]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_s_page_has_the_one_form(command: str) -> None:
+    text = page(command)
+    assert text.startswith(f"# `rehouse {command}`\n")
+    assert tuple(re.findall(r"^## (.*)$", text, re.MULTILINE)) == SECTIONS
+    assert len(text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_s_page_has_its_options_and_no_others(command: str) -> None:
+    group = typer.main.get_command(app)
+    real = {name for each in group.commands[command].params for name in each.opts if name.startswith("--")}  # type: ignore[attr-defined]
+    told = [line[0] for line in rows(section(page(command), "Options")) if line[0].startswith("`--")]
+    assert sorted(told) == sorted(f"`{name}`" for name in real)
+
+
+@pytest.mark.parametrize(("command", "report"), [(name, each) for name, reports in REPORTS.items() for each in reports])
+def test_a_command_s_page_has_every_key_of_its_json(command: str, report: type) -> None:
+    names = list(report._fields) if hasattr(report, "_fields") else [each.name for each in fields(report)]
+    told = section(page(command), "JSON")
+    assert [name for name in names if f"`{name}`" not in told] == []
+
+
+def test_the_readme_has_every_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"docs/commands/{name}.md" not in readme] == []
+
+
+def test_the_readme_tells_the_application_what_the_plan_tells_it() -> None:
+    told = section((ROOT / "README.md").read_text(encoding="utf-8"), "What the application must do")
+    assert len(re.findall(r"^\d\. ", told, re.MULTILINE)) == len(APPLICATION_RULES) == 5
+
+
+def test_the_diagram_is_the_table_s() -> None:
+    text = (DOCS / "lifecycle.md").read_text(encoding="utf-8")
+    assert [block.strip() for block in blocks(text, "mermaid")] == [diagram()]
+
+
+def test_every_phase_event_state_and_status_is_explained() -> None:
+    first = {
+        name.strip()
+        for line in rows((DOCS / "lifecycle.md").read_text(encoding="utf-8"))
+        for name in line[0].split(",")
+    }
+    wanted = {*Phase, *DocumentState, *Status, *(event for moves in MOVES.values() for event in moves)}
+    assert wanted - first == set()
+    assert first <= {*wanted, *LifecycleEvent}
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    told = {line[0].strip("`"): (line[1], line[2]) for line in rows((DOCS / "settings.md").read_text(encoding="utf-8"))}
+    real = {
+        leaf: (", ".join(f"`{name}`" for name in config.variables(leaf)), shown or "none")
+        for leaf, shown, _ in config.effective(Settings())
+    }
+    assert told == real
+
+
+def test_the_example_of_settings_loads(tmp_path: Path) -> None:
+    [example] = blocks((DOCS / "settings.md").read_text(encoding="utf-8"), "toml")
+    (tmp_path / config.FILE_NAME).write_text(example, encoding="utf-8")
+    settings = config.load({}, tmp_path)
+    assert settings.region == "eu-central-1"
+    assert settings.lifecycle.noncurrent_days == 60
+    assert settings.documents.tenant_id == "organisation_id"
+
+
+def test_every_reason_and_every_code_has_a_way_out() -> None:
+    told = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    assert [code for code in (*Reason, *HINTS, *STORAGE_HINTS) if f"`{code}`" not in told] == []
+
+
+def test_every_variable_that_is_named_is_a_setting() -> None:
+    known = {name for leaf in config.leaves() for name in config.variables(leaf)} | {"REHOUSE_CONFIG"}
+    named = {name for each in PAGES for name in re.findall(r"\bREHOUSE_[A-Z_]+\b", each.read_text(encoding="utf-8"))}
+    assert named - known == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), target
+        if anchor:
+            assert anchor in {
+                slug(title) for title in re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            }
+
+
+def slug(title: str) -> str:
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_decisions_are_numbered_one_by_one_and_listed() -> None:
+    numbers = sorted(path.name[:4] for path in (DOCS / "decisions").glob("[0-9]*.md"))
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    listed = re.findall(r"\]\((\d{4})-", (DOCS / "decisions" / "README.md").read_text(encoding="utf-8"))
+    assert listed == numbers
+
+
+def test_what_dbas_are_told_removes_all_of_it(application_database: str) -> None:
+    before = objects(application_database)
+    initialising.initialise(Settings(database_url=application_database, shared_bucket=("shared",)))
+    told = (DOCS / "for-dbas.md").read_text(encoding="utf-8")
+    [usage, removal] = blocks(told, "sql")
+    assert [table.name for table in OWN if f"`{table.name}`" not in told] == []
+    assert [trigger for trigger in TRIGGERS if trigger not in removal] == []
+    with psycopg.connect(application_database, autocommit=True) as connection:
+        connection.execute(usage)
+        assert objects(application_database) > before
+        connection.execute(removal)
+    assert objects(application_database) == before
+
+
+def objects(url: str) -> set[str]:
+    """Everything that `init` could leave: relations, columns, triggers, routines."""
+    query = """
+    SELECT 'relation ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION SELECT 'column ' || attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+      WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
+    UNION SELECT 'trigger ' || tgname FROM pg_trigger
+    UNION SELECT 'routine ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    """
+    with psycopg.connect(url) as connection:
+        return {str(row[0]) for row in connection.execute(query)}
+
+
+class Example(NamedTuple):
+    """A command of the tutorial, the exit status that it has to end with, and the lines that it has to print."""
+
+    command: str
+    status: int
+    lines: list[str]
+
+
+def examples() -> Iterator[Example]:
+    pattern = r"(?:<!-- exit status: (\d+) -->\n)?```sh\n(.*?)```\n(?:\n```text\n(.*?)```\n)?"
+    for status, command, output in re.findall(pattern, (DOCS / "tutorial.md").read_text(encoding="utf-8"), re.DOTALL):
+        yield Example(command, int(status or 0), [line for line in output.splitlines() if line.strip()])
+
+
+def as_pattern(line: str) -> str:
+    """Runs of blanks are alike, and `…` is anything."""
+    return r".*?".join(r"\s+".join(map(re.escape, part.split())) for part in line.split("…"))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Path]:
+    """A folder in which `rehouse sandbox --folder sandbox` runs, one that PostgreSQL's account can enter."""
+    with tempfile.TemporaryDirectory(prefix="rehouse-tutorial-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        command = [sys.executable, "-m", "rehouse", "sandbox", "--folder", "sandbox"]
+        with (folder / "words").open("w") as words:
+            process = subprocess.Popen(command, cwd=folder, env=clean(), stdout=words, stderr=words)
+        try:
+            until = time.monotonic() + 120
+            while "rehouse migrate-all" not in (folder / "words").read_text(encoding="utf-8"):
+                assert process.poll() is None and time.monotonic() < until, (folder / "words").read_text(
+                    encoding="utf-8"
+                )
+                time.sleep(0.1)
+            yield folder
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def clean() -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "REHOUSE_", "PG", "DATABASE_"))
+    }
+    return {**kept, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def test_the_tutorial_runs_as_written(sandbox: Path) -> None:
+    told = list(examples())
+    assert len(told) >= 10
+    for example in told:
+        script = f"source sandbox/environment\n{example.command}"
+        ran = subprocess.run(
+            ["bash", "-c", script], cwd=sandbox, env=clean(), check=False, capture_output=True, text=True, timeout=120
+        )
+        subject = f"{shlex.quote(example.command)}\n{ran.stdout}\n{ran.stderr}"
+        assert ran.returncode == example.status, subject
+        missing = [line for line in example.lines if not re.search(as_pattern(line), ran.stdout)]
+        assert missing == [], subject
