@@ -108,7 +108,8 @@ def accept(
     """
     with services(writes=True, slugs=[slug]) as opened:
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
-    say(*(f"accepted: {document}" for document in documents) if output == "text" else ())
+    if output == "text":
+        say(*(f"accepted: {document}" for document in documents))
     return _finish([report], output)
 
 
