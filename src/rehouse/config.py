@@ -60,6 +60,7 @@ BucketPrefix = Annotated[
         "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
     ),
 ]
+EndpointUrl = Annotated[str, _matching(r"https?://\S+", "an endpoint begins with https:// or http://")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(_comma_separated)]
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -129,9 +130,7 @@ class Settings(_Section):
     bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"
     region: Annotated[str, _matching(r"[a-z0-9-]+", "a region is written like us-east-1")] = "us-east-1"
-    endpoint_url: Annotated[str, _matching(r"https?://\S+", "an endpoint begins with https:// or http://")] | None = (
-        None
-    )
+    endpoint_url: EndpointUrl | None = None
     application_profile: str | None = None
     cors_origins: Names = ()
     log_bucket: BucketName | None = None
@@ -275,9 +274,8 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG"}
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
-            raise ConfigurationError(
-                f"the environment variable {variable} is no setting", hint=_nearest(variable, known)
-            )
+            message = f"the environment variable {variable} is no setting"
+            raise ConfigurationError(message, hint=_nearest(variable, known))
 
 
 def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
