@@ -1,55 +1,29 @@
 """Copy a tenant's documents into the home bucket: pages of rows become tasks, outcomes are written in batches.
 
+One stream: while the bulk plane copies, one thread talks to the ledger, preparing the next page and saving the last batch.
 Every copy is conditional on its source's ETag and on its target. A condition that fails is looked into by HEAD and decided
 again; what still fails is recorded and goes on with the next run. The source is never touched.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from rehouse.core.errors import StorageRefused
-from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.planning import Decision, Places, Seen, Standing, decide
+from rehouse.core.errors import RehouseError, StorageRefused
+from rehouse.core.model import CopyOutcome, CopyTask, Migration
+from rehouse.core.planning import Seen, Standing
 from rehouse.core.progress import Progress
-from rehouse.ledger.documents import Documents, Line, line_of
+from rehouse.ledger.documents import Line, line_of
+from rehouse.ledger.ledger import translating
 from rehouse.operations import survey
+from rehouse.operations.pages import Page, Pass, Tally, prepared, sorted_out
 from rehouse.operations.services import Services
 
-LOOKS = 3
+LOOKS = 2
 """How often a failed condition is looked into before the document is left for the next sweep."""
 SMALL_BYTES = 1024 * 1024
 AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
-
-
-@dataclass
-class Tally:
-    """What a pass over the tenant's documents found and did; sizes in bytes."""
-
-    standings: Counter[Standing] = field(default_factory=Counter)
-    copied: int = 0
-    adopted: int = 0
-    copied_bytes: int = 0
-    failed: int = 0
-
-    @property
-    def changed(self) -> int:
-        """How many documents have a new copy, or one that was adopted."""
-        return self.copied + self.adopted
-
-
-@dataclass
-class _Pass:
-    services: Services
-    documents: Documents
-    places: Places
-    subject: str
-    total: int
-    tally: Tally = field(default_factory=Tally)
 
 
 def copy_documents(services: Services, migration: Migration, subject: str) -> Tally:
@@ -58,76 +32,113 @@ def copy_documents(services: Services, migration: Migration, subject: str) -> Ta
     Raises Interrupted when the run was stopped (everything finished is saved), StorageRefused when the rights to copy are
     missing altogether.
     """
-    documents = services.ledger.documents(migration)
-    run = _Pass(services, documents, services.places(migration.home_bucket), subject, documents.counts().outside)
-    for page in documents.pages(services.settings.batch_size):
-        services.stop_here()
-        _copy_page(run, page)
+    run = Pass.begun(services, migration, subject)
+    with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread:
+        writer = _Writer(run, ledger_thread)
+        try:
+            again = _stream(run, ledger_thread, writer)
+            size = services.settings.batch_size
+            for first in range(0, len(again), size):
+                _look_again(run, again[first : first + size], writer)
+        finally:
+            writer.finish()
+    services.stop_here()
     return run.tally
 
 
-def _copy_page(run: _Pass, page: list[Seen]) -> None:
-    page, faults = survey.confirmed(run.services, page, run.places)
-    page = survey.with_known_targets(run.services, page, run.places)
-    lines: list[Line] = []
+def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> list[Seen]:
+    """Copy page after page in one stream; return the documents whose conditions failed."""
+    under_way: dict[str, Seen] = {}
+    again: list[Seen] = []
+    failures: list[RehouseError] = []
+
+    def tasks() -> Iterator[CopyTask]:
+        try:
+            for page in _pages_ahead(run, ledger_thread):
+                writer.add(page.lines)
+                under_way.update(page.seen)
+                yield from page.tasks
+        except RehouseError as error:  # what is in flight comes home first
+            failures.append(error)
+
+    for outcome in run.services.engine.copy(tasks()):
+        seen = under_way.pop(outcome.task.document_id)
+        if _is_condition_failed(outcome):
+            again.append(seen)
+        else:
+            writer.add([_counted(run, _with_guard_known(run.services, outcome))])
+    if failures:
+        raise failures[0]
+    return again
+
+
+def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]:
+    """Yield the pages, ready to be copied; the next one is prepared while the caller works on this one."""
+    pages = run.documents.pages(run.services.settings.batch_size)
+
+    def prepare() -> Page | None:
+        with translating():
+            run.services.stop_here()
+            page = next(pages, None)
+            return None if page is None else prepared(run, page)
+
+    following = ledger_thread.submit(prepare)
+    while (page := following.result()) is not None:
+        following = ledger_thread.submit(prepare)
+        yield page
+
+
+def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
     for look in range(LOOKS):
-        tasks = _sort_out(run, [each for each in page if each.document.id not in faults], lines)
-        outcomes = _with_guard_known(run.services, list(run.services.engine.copy(tasks)))
-        again = {outcome.task.document_id for outcome in outcomes if _is_worth_a_look(outcome) and look < LOOKS - 1}
-        lines += [_counted(run, outcome) for outcome in outcomes if outcome.task.document_id not in again]
-        page = [each for each in page if each.document.id in again]
-        if not page or run.services.stopping.is_set():
-            break
-        page, source_faults = survey.look_at_sources(run.services, page, page, run.places)
-        page, target_faults = survey.look_at_targets(run.services, page, run.places)
-        faults |= source_faults | target_faults
-    lines += [_unreachable(run, each, faults[each.document.id]) for each in page if each.document.id in faults]
-    _save(run, lines)
+        writer.finish()  # one thread at a time on the ledger's connection
+        run.services.stop_here()
+        looked, source_faults = survey.look_at_sources(run.services, batch, batch, run.places)
+        looked, target_faults = survey.look_at_targets(run.services, looked, run.places)
+        page = sorted_out(run, looked, source_faults | target_faults)
+        writer.add(page.lines)
+        batch = []
+        for outcome in run.services.engine.copy(page.tasks):
+            if _is_condition_failed(outcome) and look < LOOKS - 1:
+                batch.append(page.seen[outcome.task.document_id])
+            else:
+                writer.add([_counted(run, outcome)])
+        if not batch:
+            return
 
 
-def _with_guard_known(services: Services, outcomes: list[CopyOutcome]) -> list[CopyOutcome]:
-    """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
-    if services.guard.is_honoured is None:
-        for index, outcome in enumerate(outcomes):
-            if outcome.etag and outcome.task.replaces_etag is None and outcome.task.size <= SMALL_BYTES:
-                again = list(services.engine.copy([outcome.task]))
-                services.guard.is_honoured = bool(again) and _is_condition_failed(again[0])
-                return [*outcomes[:index], again[0] if again and again[0].etag else outcome, *outcomes[index + 1 :]]
-    return outcomes
+class _Writer:
+    """Saves lines in batches, on the ledger's thread: a batch is written while the next is in flight."""
+
+    def __init__(self, run: Pass, ledger_thread: ThreadPoolExecutor) -> None:
+        self._run = run
+        self._thread = ledger_thread
+        self._lines: list[Line] = []
+        self._saving: Future[None] | None = None
+
+    def add(self, lines: list[Line]) -> None:
+        """Take lines; raises what saving an earlier batch raised."""
+        self._lines += lines
+        if len(self._lines) >= self._run.services.settings.batch_size:
+            self._save()
+
+    def finish(self) -> None:
+        """Save what is left and wait for it."""
+        if self._lines:
+            self._save()
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.result()
+
+    def _save(self) -> None:
+        batch, self._lines = self._lines, []
+        saving, self._saving = self._saving, None
+        if saving:
+            saving.result()
+        self._saving = self._thread.submit(_save, self._run, batch)
 
 
-def _is_condition_failed(outcome: CopyOutcome) -> bool:
-    return outcome.fault is not None and outcome.fault.code == "PreconditionFailed"
-
-
-def _sort_out(run: _Pass, page: Sequence[Seen], lines: list[Line]) -> list[CopyTask]:
-    """Return the tasks of a page; decisions that need no request become lines at once."""
-    tasks = []
-    window = timedelta(seconds=run.services.settings.upload_window_seconds)
-    for each in page:
-        decision = decide(each, run.places, now=datetime.now(UTC), upload_window=window)
-        run.tally.standings[decision.standing] += 1
-        if decision.standing is Standing.TO_COPY and decision.task:
-            tasks.append(decision.task)
-        elif decision.standing is Standing.ADOPT and decision.task and each.target:
-            run.tally.adopted += 1
-            lines.append(Line(decision.task, DocumentState.COPIED, target_etag=each.target.etag))
-        elif decision.standing is Standing.QUARANTINED:
-            lines.append(_quarantined(run.places, each, decision))
-    return tasks
-
-
-def _counted(run: _Pass, outcome: CopyOutcome) -> Line:
-    if outcome.fault:
-        run.tally.failed += 1
-    else:
-        run.tally.copied += 1
-        run.tally.copied_bytes += outcome.task.size
-    return line_of(outcome)
-
-
-def _save(run: _Pass, lines: list[Line]) -> None:
-    if lines:
+def _save(run: Pass, lines: list[Line]) -> None:
+    with translating():
         run.services.keep_locks()
         run.documents.record(lines)
     refused = [line for line in lines if line.code == "AccessDenied"]
@@ -138,38 +149,28 @@ def _save(run: _Pass, lines: list[Line]) -> None:
             code="AccessDenied",
         )
     done = run.tally.changed + run.tally.failed + run.tally.standings[Standing.COPIED]
-    run.services.report(
-        Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes),
-    )
-    run.services.stop_here()
+    run.services.report(Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes))
 
 
-def _is_worth_a_look(outcome: CopyOutcome) -> bool:
+def _counted(run: Pass, outcome: CopyOutcome) -> Line:
+    if outcome.fault:
+        run.tally.failed += 1
+    else:
+        run.tally.copied += 1
+        run.tally.copied_bytes += outcome.task.size
+    return line_of(outcome)
+
+
+def _is_condition_failed(outcome: CopyOutcome) -> bool:
     return outcome.fault is not None and outcome.fault.code in AGAIN
 
 
-def _quarantined(places: Places, each: Seen, decision: Decision) -> Line:
-    assert decision.reason is not None
-    found = each.source or ListedObject("", "", 0, "", datetime.now(UTC))
-    task = _as_task(places, each, found)
-    return Line(task, DocumentState.QUARANTINED, code=decision.reason.value, message=decision.detail)
-
-
-def _unreachable(run: _Pass, each: Seen, fault: Fault) -> Line:
-    run.tally.failed += 1
-    found = each.source or ListedObject("", "", 0, "", datetime.now(UTC))
-    return Line(
-        _as_task(run.places, each, found),
-        DocumentState.PLANNED,
-        attempts=1,
-        code=fault.code,
-        message=fault.message,
-        request_id=fault.request_id,
-    )
-
-
-def _as_task(places: Places, each: Seen, found: ListedObject) -> CopyTask:
-    source: ObjectRef = places.source_of(each.document)
-    return CopyTask(
-        each.document.id, source, found.etag, found.size, found.storage_class, places.target_of(each.document)
-    )
+def _with_guard_known(services: Services, outcome: CopyOutcome) -> CopyOutcome:
+    """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
+    guard, task = services.guard, outcome.task
+    if guard.is_honoured is not None or outcome.fault or task.replaces_etag or task.size > SMALL_BYTES:
+        return outcome
+    guard.is_honoured = True  # asked once, also while other tenants are being copied
+    again = next(iter(services.engine.copy([task])), None)
+    guard.is_honoured = again is None or again.fault is not None
+    return again if again and again.etag else outcome

@@ -16,8 +16,9 @@ from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translating
 from rehouse.operations import cutover, survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
-from rehouse.operations.copy import Tally, copy_documents
+from rehouse.operations.copy import copy_documents
 from rehouse.operations.homes import home_of, new_home
+from rehouse.operations.pages import Tally
 from rehouse.operations.provision import provision
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services

@@ -154,14 +154,12 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
         return Counter(), 0
     few = waiting * LISTED_PER_REQUEST < at_home
     proofs: Counter[Proof] = Counter()
-    looked_at = 0
     dropped: list[tuple[str, str | None, Comparison]] = []
-    for document_id, found, comparison in _compared(services, migration, few=few):
+    for looked_at, (document_id, found, comparison) in enumerate(_compared(services, migration, few=few), start=1):
         if comparison.finding is Finding.SAME and comparison.proof:
             proofs[comparison.proof] += 1
         else:
             dropped.append((document_id, found.etag if found else None, comparison))
-        looked_at += 1
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(subject, "verify", looked_at, waiting))
     services.stop_here()

@@ -1,0 +1,119 @@
+"""Pages of a tenant's rows, made ready to be copied: what S3 holds is looked up, then each document is decided on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Self
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyTask, Fault, ListedObject, Migration
+from rehouse.core.planning import Decision, Places, Seen, Standing, decide
+from rehouse.ledger.documents import Documents, Line
+from rehouse.operations import survey
+from rehouse.operations.services import Services
+
+NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))
+"""Stands for the source of a document that has none."""
+
+
+@dataclass
+class Tally:
+    """What a pass over the tenant's documents found and did; sizes in bytes."""
+
+    standings: Counter[Standing] = field(default_factory=Counter)
+    copied: int = 0
+    adopted: int = 0
+    copied_bytes: int = 0
+    failed: int = 0
+
+    @property
+    def changed(self) -> int:
+        """How many documents have a new copy, or one that was adopted."""
+        return self.copied + self.adopted
+
+
+@dataclass
+class Pass:
+    """One pass over a tenant's documents; `total` is how many rows are to be looked at."""
+
+    services: Services
+    documents: Documents
+    places: Places
+    subject: str
+    total: int
+    is_home_listed: bool
+    tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def begun(cls, services: Services, migration: Migration, subject: str) -> Self:
+        """Return a new pass."""
+        documents = services.ledger.documents(migration)
+        known, _ = services.ledger.inventory().totals(migration.home_bucket)
+        return cls(
+            services, documents, services.places(migration.home_bucket), subject, documents.counts().outside, known > 0
+        )
+
+
+class Page(NamedTuple):
+    """A page that was decided on: what to copy, the documents behind it, and the lines that need no request."""
+
+    tasks: list[CopyTask]
+    seen: Mapping[str, Seen]
+    lines: list[Line]
+
+
+def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
+    """Look up what no listing showed, then decide on every document of the page."""
+    page, faults = survey.confirmed(run.services, rows, run.places)
+    if run.is_home_listed:
+        page = survey.with_known_targets(run.services, page, run.places)
+    return sorted_out(run, page, faults)
+
+
+def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
+    """Decide on every document; one that S3 would not tell about gets a line with the fault."""
+    tasks: list[CopyTask] = []
+    lines: list[Line] = []
+    window = timedelta(seconds=run.services.settings.upload_window_seconds)
+    now = datetime.now(UTC)
+    for each in page:
+        if each.document.id in faults:
+            lines.append(_unreachable(run, each, faults[each.document.id]))
+            continue
+        decision = decide(each, run.places, now=now, upload_window=window)
+        run.tally.standings[decision.standing] += 1
+        if decision.standing is Standing.TO_COPY and decision.task:
+            tasks.append(decision.task)
+        elif decision.standing is Standing.ADOPT and decision.task and each.target:
+            run.tally.adopted += 1
+            lines.append(Line(decision.task, DocumentState.COPIED, target_etag=each.target.etag))
+        elif decision.standing is Standing.QUARANTINED:
+            lines.append(_quarantined(run.places, each, decision))
+    return Page(tasks, {each.document.id: each for each in page}, lines)
+
+
+def _quarantined(places: Places, each: Seen, decision: Decision) -> Line:
+    assert decision.reason is not None
+    task = _as_task(places, each)
+    return Line(task, DocumentState.QUARANTINED, code=decision.reason.value, message=decision.detail)
+
+
+def _unreachable(run: Pass, each: Seen, fault: Fault) -> Line:
+    run.tally.failed += 1
+    return Line(
+        _as_task(run.places, each),
+        DocumentState.PLANNED,
+        attempts=1,
+        code=fault.code,
+        message=fault.message,
+        request_id=fault.request_id,
+    )
+
+
+def _as_task(places: Places, each: Seen) -> CopyTask:
+    found = each.source or NOTHING
+    source, target = places.source_of(each.document), places.target_of(each.document)
+    return CopyTask(each.document.id, source, found.etag, found.size, found.storage_class, target)
