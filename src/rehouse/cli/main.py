@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -102,7 +104,18 @@ def run() -> None:
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
+    except BrokenPipeError:  # `| head`: whoever reads has seen enough
+        status = _without_output()
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        failure(
+            Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more")
+        )
+        status = _without_output()
     sys.exit(status)
+
+
+def _without_output() -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds back goes nowhere
+    return 1

@@ -35,7 +35,10 @@ def sandbox(
     postgres_port: PortOption = None,
     s3_port: PortOption = None,
 ) -> None:
-    """Start a PostgreSQL and an S3 server with a sample data room, and print what points rehouse at them; Ctrl-C ends it."""
+    """Start a PostgreSQL and an S3 server with a sample data room, and print what points rehouse at them; Ctrl-C ends it.
+
+    Examples: `rehouse sandbox`, `rehouse sandbox --tenant-id uuid --folder ./sandbox`.
+    """
     options = {"folder": folder, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
     with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool, **options) as servers:
         typer.echo(servers.exports())
