@@ -39,7 +39,8 @@ def test_one_copy_a_document_and_no_other_request_for_it(counted):
     assert first.returncode == 1, first.stderr
     copies = [each.path for each in requests if each.copies]
     assert len(set(copies)) == len(movable(before))
-    # libcurl sends again by itself what it sent on a connection that the server was closing at that moment.
+    # A finished copy is repeated once a run (is the condition on the target honoured?), and libcurl by itself sends again
+    # what it sent on a connection that the server was closing at that moment.
     assert len(copies) - len(set(copies)) <= 5
 
 

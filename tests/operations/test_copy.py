@@ -22,7 +22,9 @@ def test_one_request_a_document(room: Room) -> None:
         from rehouse.operations.migrate import migrate_one
 
         report = migrate_one(services, services.ledger.tenant("acme"), until=Phase.COPIED)
-        assert services.bulk.requests["copy"] == report.copied == 30
+        assert report.copied == 30
+        # One finished copy is repeated, once a run: is the condition on the target honoured?
+        assert services.bulk.requests["copy"] == 31
         assert services.bulk.requests["head"] == 0
 
 
@@ -99,8 +101,9 @@ def test_a_source_overwritten_without_end_is_left_for_the_next_run(room: Room, m
         engine = services.engine.copy
 
         def copy(tasks):
-            room.put("k/a", b"again %d" % next(numbers))
-            yield from engine(tasks)
+            for task in tasks:
+                room.put("k/a", b"again %d" % next(numbers))
+                yield from engine([task])
 
         monkeypatch.setattr(services.engine, "copy", copy)
         _, migration = room.begun(services)

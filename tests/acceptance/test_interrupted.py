@@ -1,0 +1,48 @@
+"""Ctrl-C once drains and saves: the exit status is 130, nothing is half done, and the same command goes on."""
+
+from __future__ import annotations
+
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+DOCUMENTS = 250
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which):
+    world = new_world("integer")
+    root = world.server.root()
+    with ThreadPoolExecutor(8) as threads:
+        list(
+            threads.map(lambda n: root.put_object(Bucket=world.shared, Key=f"k/{n}", Body=b"%d" % n), range(DOCUMENTS))
+        )
+    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
+    world.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size) "
+        "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1 FROM generate_series(0, %s) n",
+        DOCUMENTS - 1,
+    )
+    process = world.start("migrate", "a", REHOUSE_BATCH_SIZE="50", REHOUSE_MAX_RATE="50")
+    copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
+    while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(which)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    saved = world.rows(copied)[0][0]
+    (home,) = world.rows("SELECT home_bucket FROM s3_migrations")[0]
+    assert 0 < saved < DOCUMENTS
+    assert len(root.list_objects_v2(Bucket=home)["Contents"]) == saved, (
+        "what was copied is recorded, and nothing else is there"
+    )
+    assert world.rows("SELECT status FROM s3_migrations") == [("in_progress",)]
+    assert world.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
+    closing = world.json("migrate", "a")
+    (report,) = closing["tenants"]
+    assert (report["status"], report["documents_migrated"]) == ("completed", DOCUMENTS)
+    assert report["copied"] == DOCUMENTS - saved
