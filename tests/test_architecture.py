@@ -21,9 +21,7 @@ OPERATION_OF = {"migrate-all": "migrate", "verify-all": "verify"}
 """A …-all command is the same operation with another selection."""
 CLI_ALONE = {"demo", "sandbox", "config"}
 TRACES = re.compile(
-    r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|"
-    + re.escape("../" + "shared")
-    + r"|simple/\s*$"
+    r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|" + re.escape("../" + "shared") + r"|simple/\s*$"
 )
 """A path of somebody's machine, the host of a package index, a neighbouring folder."""
 
@@ -119,6 +117,13 @@ def test_a_verb_is_a_file_a_command_and_a_page(command: str) -> None:
 
 def test_no_page_is_of_a_command_that_is_not_there() -> None:
     assert {path.stem for path in (ROOT / "docs" / "commands").glob("*.md")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "trace", ["/" + "root/x", "at /" + "work/main", "--index" + "-url https://x", "../" + "shared/guide"]
+)
+def test_traces_of_one_machine_are_known(trace: str) -> None:
+    assert TRACES.search(trace)
 
 
 def test_no_tracked_file_speaks_of_one_machine() -> None:

@@ -150,6 +150,23 @@ def test_every_variable_that_is_named_is_a_setting() -> None:
     assert named - known == set()
 
 
+def shown_commands(path: Path) -> Iterator[list[str]]:
+    """The words of every command line of ours that a page shows."""
+    text = path.read_text(encoding="utf-8")
+    lines = "\n".join([*blocks(text, "console"), *blocks(text, "sh"), *re.findall(r"`(rehouse [^`]+)`", text)])
+    for found in re.findall(r"\brehouse ([a-z][a-z-]*(?: (?!&&|\||#|>)\S+)*)", lines):
+        yield found.split()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_line_could_be_run(path: Path) -> None:
+    group = typer.main.get_command(app)
+    for name, *words in shown_commands(path):
+        assert name in COMMANDS
+        known = {option for each in group.commands[name].params for option in each.opts}  # type: ignore[attr-defined]
+        assert {word for word in words if word.startswith("-")} - known == set()
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
