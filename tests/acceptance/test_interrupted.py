@@ -11,8 +11,10 @@ import pytest
 DOCUMENTS = 250
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which):
+@pytest.mark.parametrize(
+    ("which", "command"), [(signal.SIGINT, ("migrate", "a")), (signal.SIGTERM, ("migrate-all", "--parallel", "1"))]
+)
+def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which, command):
     world = new_world("integer")
     root = world.server.root()
     with ThreadPoolExecutor(8) as threads:
@@ -25,7 +27,7 @@ def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which):
         "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1 FROM generate_series(0, %s) n",
         DOCUMENTS - 1,
     )
-    process = world.start("migrate", "a", REHOUSE_BATCH_SIZE="50", REHOUSE_MAX_RATE="50")
+    process = world.start(*command, REHOUSE_BATCH_SIZE="50", REHOUSE_MAX_RATE="50")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
     while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
         assert process.poll() is None

@@ -89,6 +89,18 @@ def test_a_row_that_another_transaction_holds_is_flipped_once_it_is_free(verifie
     assert verified.pointer("b")[0] == verified.home()
 
 
+def test_a_row_without_a_bucket_that_another_transaction_holds_is_flipped_once_it_is_free(room: Room) -> None:
+    room.put("k/b", b"b")
+    room.row("b", "k/b")
+    room.migrate(until=Phase.VERIFIED)
+    with psycopg.connect(room.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        threading.Timer(1, busy.rollback).start()
+        report = room.migrate()
+    assert report.status is Status.COMPLETED
+    assert room.pointer("b")[0] == room.home()
+
+
 def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutover, "PASSES", 2)
     monkeypatch.setattr(cutover, "PAUSE_SECONDS", 0.05)

@@ -59,10 +59,10 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
     A changed source sends its document back to copying; a row that moved or went makes its copy superseded.
     """
     documents = services.ledger.documents(migration)
-    name_null_buckets(services, migration)
     flips = Flips()
     total, _ = documents.count_copies()
     for _ in range(PASSES):
+        name_null_buckets(services, migration)  # each time: a row that was locked before still has none
         _one_pass(services, documents, flips, subject, total)
         services.ledger.patiently(documents.supersede)
         flips.left, _ = documents.count_copies()
