@@ -100,13 +100,21 @@ def phases(url: str, slug: str) -> list[tuple[str, float]]:
     """Return (phase, epoch seconds when the tenant reached it) in order."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
-            "SELECT to_phase, extract(epoch FROM at)::float8 FROM s3_migration_events e JOIN tenants t ON t.id = e.tenant_id"
-            " WHERE t.slug = %s ORDER BY e.id",
-            [slug],
+            "SELECT 'planned', extract(epoch FROM m.started_at)::float8 FROM s3_migrations m JOIN tenants t ON t.id = m.tenant_id"
+            " WHERE t.slug = %(slug)s UNION ALL"
+            " SELECT to_phase, extract(epoch FROM at)::float8 FROM s3_migration_events e JOIN tenants t ON t.id = e.tenant_id"
+            " WHERE t.slug = %(slug)s AND to_phase IS NOT NULL ORDER BY 2",
+            {"slug": slug},
         ).fetchall()
-    return [(row[0], row[1]) for row in rows if row[0]]
+    return [(row[0], row[1]) for row in rows]
 
 
 def server_cpu_seconds(server: CountingPostgres) -> float:
     """Return the CPU seconds of the whole server so far: backends, those that ended, and its own processes."""
     return family_cpu_seconds(server.pid)
+
+
+def add_empty_tenant(url: str, slug: str) -> None:
+    """Add a tenant that has no documents: what a command costs on it is its start-up."""
+    with psycopg.connect(url) as connection:
+        connection.execute("INSERT INTO tenants (name, slug) VALUES (%s, %s)", [slug, slug])

@@ -1,7 +1,8 @@
 """The plain stub: nginx answers every copy at once (or after a latency), every listing with one static page.
 
-Its echo module writes the answer, in chunks as S3 does; its headers-more module takes the conditions off the requests, which
-nginx would otherwise answer itself. It remembers nothing and costs as little as a server can, so that the client is what is measured. One worker, one core.
+Its echo module writes the answer, in chunks as S3 does; its headers-more module takes the conditions off the requests,
+which nginx would otherwise answer itself. It remembers nothing and costs as little as a server can, so that the client is
+what is measured. One worker, one core.
 """
 
 from __future__ import annotations

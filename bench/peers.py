@@ -1,4 +1,4 @@
-"""The clients of the plain copy, each as a command line for N objects, all with 64 requests in flight."""
+"""The clients of the plain copy, each as a command line for N objects and so many requests in flight."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from bench.nginx import ETAG
 from bench.stub.storage import SHARED, shared_key
 
 TOOLS = Path(".venv-bench/bin")
-IN_FLIGHT = 64
 REHOUSE = "rehouse, bulk plane"
 ENGINE = "rehouse, through the engine"
 S5CMD = "s5cmd run"
 RCLONE = "rclone"
-BOTO3 = "boto3, 64 threads"
+BOTO3 = "boto3 in threads"
 TARGET = "target"
 
-Command = Callable[[str, int, Path], list[str]]
-"""(endpoint, objects, a scratch folder) → the command line."""
+Command = Callable[[str, int, int, Path], list[str]]
+"""(endpoint, objects, requests in flight, a scratch folder) → the command line."""
 
 
 class Peer(NamedTuple):
@@ -40,36 +39,36 @@ class Peer(NamedTuple):
 
 
 def _rehouse(through: str) -> Command:
-    def command(endpoint: str, objects: int, folder: Path) -> list[str]:
-        options = ["--objects", str(objects), "--in-flight", str(IN_FLIGHT), "--etag", ETAG, "--at-full-speed"]
+    def command(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
+        options = ["--objects", str(objects), "--in-flight", str(in_flight), "--etag", ETAG, "--at-full-speed"]
         return [sys.executable, "-m", "bench.clients.copying", through, *options]
 
     return command
 
 
-def _s5cmd_run(endpoint: str, objects: int, folder: Path) -> list[str]:
+def _s5cmd_run(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
     commands = folder / f"commands-{objects}"
     if not commands.exists():
         lines = (f"cp s3://{SHARED}/{shared_key(n)} s3://{TARGET}/{n:08x}/{n}.pdf\n" for n in range(objects))
         commands.write_text("".join(lines))
-    return [*_s5cmd(endpoint), "run", str(commands)]
+    return [*_s5cmd(endpoint, in_flight), "run", str(commands)]
 
 
-def _s5cmd_wildcard(endpoint: str, objects: int, folder: Path) -> list[str]:
-    return [*_s5cmd(endpoint), "cp", f"s3://{SHARED}/*", f"s3://{TARGET}/"]
+def _s5cmd_wildcard(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
+    return [*_s5cmd(endpoint, in_flight), "cp", f"s3://{SHARED}/*", f"s3://{TARGET}/"]
 
 
-def _s5cmd(endpoint: str) -> list[str]:
-    return [str(TOOLS / "s5cmd"), "--endpoint-url", endpoint, "--numworkers", str(IN_FLIGHT), "--log", "error"]
+def _s5cmd(endpoint: str, in_flight: int) -> list[str]:
+    return [str(TOOLS / "s5cmd"), "--endpoint-url", endpoint, "--numworkers", str(in_flight), "--log", "error"]
 
 
-def _rclone(endpoint: str, objects: int, folder: Path) -> list[str]:
+def _rclone(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
     remote = f":s3,provider=Other,env_auth,region=us-east-1,no_check_bucket,endpoint='{endpoint}':"
     options = [
         "--transfers",
-        str(IN_FLIGHT),
+        str(in_flight),
         "--checkers",
-        str(IN_FLIGHT),
+        str(in_flight),
         "--fast-list",
         "--retries",
         "1",
@@ -79,13 +78,13 @@ def _rclone(endpoint: str, objects: int, folder: Path) -> list[str]:
     return ["rclone", "copy", f"{remote}{SHARED}", f"{remote}{TARGET}", *options]
 
 
-def _aws(endpoint: str, objects: int, folder: Path) -> list[str]:
+def _aws(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
     options = ["--recursive", "--only-show-errors", "--endpoint-url", endpoint]
     return [str(TOOLS / "aws"), "s3", "cp", f"s3://{SHARED}/", f"s3://{TARGET}/", *options]
 
 
-def _boto3(endpoint: str, objects: int, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "bench.clients.boto3_threads", "--objects", str(objects)]
+def _boto3(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "bench.clients.boto3_threads", "--objects", str(objects), "--threads", str(in_flight)]
 
 
 PEERS = (

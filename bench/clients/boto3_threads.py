@@ -10,20 +10,19 @@ from botocore.config import Config
 
 from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
 
-THREADS = 64
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.clients.boto3_threads")
     parser.add_argument("--objects", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=64)
     options = parser.parse_args()
-    client = boto3.client("s3", config=Config(max_pool_connections=THREADS, s3={"addressing_style": "path"}))
+    client = boto3.client("s3", config=Config(max_pool_connections=options.threads, s3={"addressing_style": "path"}))
 
     def copy(number: int) -> None:
         key = f"{KEY_PREFIX}{number:09d}{KEY_END}"
         client.copy_object(Bucket="target", Key=key, CopySource={"Bucket": SHARED, "Key": key})
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(options.threads) as pool:
         for _ in pool.map(copy, range(options.objects)):
             pass
 
