@@ -57,6 +57,10 @@ def test_a_slug_that_is_a_name_already_and_not_too_long_stays_as_it_is(slug: str
     assert bucket_name("dataroom-saas", slug, suffix) == f"dataroom-saas-{slug}-{suffix}"
 
 
+def test_a_slug_is_never_cut_between_two_hyphens() -> None:
+    assert bucket_name("dataroom-saas", "a" * 39 + "-b", "00000000") == f"dataroom-saas-{'a' * 39}-00000000"
+
+
 def test_the_guides_example() -> None:
     assert bucket_name("dataroom-saas", "acme-corp", "a1b2c3d4") == "dataroom-saas-acme-corp-a1b2c3d4"
 
@@ -112,6 +116,7 @@ IDS = [
 @example("é", "e\u0301", "n")
 @example("x" * 600, "x" * 601, "n")
 @example("\ud800", "\ufffd", "n")
+@example("\ud800", "\ud801", "n")
 def test_two_documents_never_have_one_key(one: str, other: str, name: str) -> None:
     if one != other:
         assert target_key(one, name) != target_key(other, name)
@@ -156,6 +161,17 @@ def test_every_file_name_is_safe_and_sanitising_it_again_changes_nothing(name: s
 @given(st.text("abé🦊", min_size=1, max_size=400), st.sampled_from(["pdf", "docx", "tar"]))
 def test_the_extension_survives_the_cut(stem: str, extension: str) -> None:
     assert sanitised(f"x{stem}.{extension}").endswith(f".{extension}")
+
+
+@given(st.one_of(long_text, st.sampled_from(NAMES)), st.integers(24, 255))
+def test_a_name_can_be_cut_to_less(name: str, most: int) -> None:
+    clean = sanitised(name, max_bytes=most)
+    assert len(clean.encode()) <= most
+    assert sanitised(clean, max_bytes=most) == clean
+
+
+def test_what_is_left_of_a_stem_does_not_end_in_dots() -> None:
+    assert sanitised("a" + "." * 400 + "b") == "a.b"
 
 
 def test_plain_names_of_any_script_stay_as_they_are() -> None:

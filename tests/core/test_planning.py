@@ -1,10 +1,11 @@
 """What to do for one document: the truth table of decide, and what every decision must hold."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
@@ -111,15 +112,6 @@ LINES: dict[str, Callable[[Seen], bool]] = {
 }
 
 
-@given(circumstances())
-def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: Seen) -> None:
-    lines = truth_table(decide)
-    assert [text for text, _ in lines] == list(LINES)
-    expected = next(to for text, to in lines if LINES[text](seen))
-    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
-    assert ", ".join(filter(None, (decision.standing, decision.reason))) == expected
-
-
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:
     return Document("d1", 1, "a.pdf", bucket, key, None, None, None)
 
@@ -143,6 +135,24 @@ EXAMPLES = {
     "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
     "anything else": Seen(_a(), SOURCE, SOURCE),
 }
+
+
+@given(circumstances())
+@example(Seen(_a(), SOURCE, NEWER, LINE, contested=True))
+@example(Seen(_a(), SOURCE, NEWER, replace(LINE, target=ObjectRef("home", "before"))))
+@example(Seen(_a(), SOURCE, NEWER, replace(LINE, source_etag=OTHER)))
+@example(Seen(_a(), SOURCE, NEWER, replace(LINE, source=ObjectRef("older", "k"))))
+@example(Seen(_a(), SOURCE, None, LINE))
+@example(Seen(_a(), SOURCE, NEWER, recorded_now=True))
+@example(Seen(replace(YOUNG, uploaded_at=NOW - WINDOW), None))
+@example(Seen(_a(), SOURCE, None, LINE, recorded_now=True))
+@example(Seen(_a(), FROZEN, None, replace(ACCEPTED, source=ObjectRef("shared", "before"))))
+def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: Seen) -> None:
+    lines = truth_table(decide)
+    assert [text for text, _ in lines] == list(LINES)
+    expected = next(to for text, to in lines if LINES[text](seen))
+    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    assert ", ".join(filter(None, (decision.standing, decision.reason))) == expected
 
 
 @pytest.mark.parametrize("text", LINES)
