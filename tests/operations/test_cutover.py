@@ -132,3 +132,10 @@ def test_a_large_batch_is_looked_at_by_listing_not_by_heads(room: Room) -> None:
         report = migrate_one(services, services.ledger.tenant("acme"))
         assert report.this_run == 40
         assert services.bulk.requests["head"] <= 1
+
+
+def test_the_row_names_the_version_that_a_reader_gets(room: Room) -> None:
+    room.documents("a", "b", "c")
+    room.migrate()
+    for document_id, key, version in room.sql("SELECT id, s3_key, s3_version_id FROM documents"):
+        assert version == room.root.head_object(Bucket=room.home(), Key=key)["VersionId"], document_id

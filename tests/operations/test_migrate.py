@@ -7,7 +7,7 @@ from tests.operations.room import Room
 
 from rehouse.core.errors import Halt, TryAgain
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.migrate import migrate_all
+from rehouse.operations.migrate import migrate_all, migrate_one
 
 ON_THE_WAY = (Phase.PLANNED, Phase.PROVISIONED, Phase.COPIED, Phase.VERIFIED)
 
@@ -185,3 +185,72 @@ def test_a_second_run_sends_no_copy_and_no_listing(room: Room) -> None:
         assert services.bulk.requests.total() == 0
     assert reports[0].had_nothing_to_do
     assert (reports[0].documents_migrated, reports[0].status) == (2, Status.COMPLETED)
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM documents WHERE id = 'lost'", "UPDATE documents SET s3_key = NULL WHERE id = 'lost'"]
+)
+def test_a_fault_that_was_put_right_in_the_row_is_none_any_more(room: Room, change: str) -> None:
+    room.documents("a")
+    room.row("lost", "k/lost")
+    assert room.migrate().status is Status.FAILED
+    room.sql(change)
+    report = room.migrate()
+    assert (report.status, report.errors, report.outstanding) == (Status.COMPLETED, 0, [])
+
+
+def test_a_document_that_went_back_to_the_shared_bucket_comes_home_again(room: Room) -> None:
+    """A writer with the home from before the switch: a new key in the shared bucket, then the row."""
+    room.documents("a", "b")
+    room.migrate()
+    room.put("k/newer", b"a, newer")
+    room.sql("UPDATE documents SET s3_bucket = %s, s3_key = 'k/newer' WHERE id = 'a'", room.shared)
+    assert room.body("a") == b"a, newer"
+    assert room.migrate().status is Status.COMPLETED
+    assert room.body("a") == b"a, newer"
+    assert room.pointer("a") == (room.home(), "documents/a/a.txt")
+    assert room.verify(deep=True).is_well
+
+
+def test_a_row_with_an_id_of_a_deleted_one_gets_its_own_bytes(room: Room) -> None:
+    room.documents("a")
+    room.migrate()
+    room.sql("DELETE FROM documents WHERE id = 'a'")
+    room.put("k/second", b"the second a")
+    room.row("a", "k/second", bucket=room.shared)
+    assert room.migrate().status is Status.COMPLETED
+    assert room.body("a") == b"the second a"
+
+
+def test_what_the_application_wrote_at_home_is_never_covered_by_a_copy(room: Room) -> None:
+    """Overwritten at home after the flip; then the source changes too (a presigned upload that came late)."""
+    room.documents("a")
+    room.migrate()
+    etag = room.put("documents/a/a.txt", b"newer, at home", bucket=room.home())
+    room.sql("UPDATE documents SET etag = %s", etag)
+    room.put("k/a", b"late, at the source")
+    room.documents("b")
+    assert room.migrate().status is Status.COMPLETED
+    assert room.body("a") == b"newer, at home"
+
+
+def test_the_object_of_an_inactive_tenants_row_is_not_taken_either(room: Room) -> None:
+    room.documents("a")
+    room.tenant("gone")
+    room.sql("UPDATE tenants SET is_active = false WHERE slug = 'gone'")
+    room.row("theirs", "k/a", slug="gone")
+    assert [each.code for each in room.migrate().outstanding] == ["other_tenants_object"]
+
+
+def test_rows_that_come_while_the_run_is_under_way_are_swept_by_the_same_run(room: Room) -> None:
+    room.documents("a")
+    with room.services() as services:
+        engine, late = services.engine.copy, iter(["b", "c"])
+
+        def copy(tasks):
+            room.documents(*[each for each in [next(late, None)] if each])
+            yield from engine(tasks)
+
+        services.engine.copy = copy  # type: ignore[method-assign]
+        report = migrate_one(services, services.ledger.tenant("acme"))
+    assert (report.status, report.this_run) == (Status.COMPLETED, 3)
