@@ -98,14 +98,14 @@ class DocumentsTable(_Section):
 
 
 class TableMapping(_Section):
-    """Where the application keeps what we read and flip; the defaults are the guide's application."""
+    """Where the application keeps what we read and flip; the defaults are a usual data room's."""
 
     tenants: TenantsTable = TenantsTable()
     documents: DocumentsTable = DocumentsTable()
 
 
 class LifecycleDays(_Section):
-    """Days of the lifecycle rules of every tenant bucket (defaults: the guide's)."""
+    """Days of the lifecycle rules of every tenant bucket ."""
 
     noncurrent_days: Annotated[int, Field(ge=1)] = 30
     infrequent_access_days: Annotated[int, Field(ge=30)] = 90

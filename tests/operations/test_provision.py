@@ -1,4 +1,4 @@
-"""Provision against a real server: the guide's bucket, idempotent, nobody else's, finished after a crash."""
+"""Provision against a real server: the whole BucketSpec, idempotent, nobody else's, finished after a crash."""
 
 from __future__ import annotations
 

@@ -12,15 +12,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from rehouse.cli.opening import finish
-from rehouse.cli.sandbox import KeepOption, OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
+from rehouse.cli.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
 from rehouse.core.planning import HINTS, Reason
 from rehouse.sandbox.sample import Sample
 from rehouse.sandbox.servers import Sandbox
 
+KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the servers up at the end, until Ctrl-C.")]
 RULE = "─" * 78
 
 

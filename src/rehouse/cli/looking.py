@@ -10,7 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from rehouse.cli import reports
-from rehouse.cli.opening import finish, services, settings_only
+from rehouse.cli.opening import finish, ledger, services, settings_only
 from rehouse.cli.options import (
     ExcludeOption,
     InactiveOption,
@@ -121,12 +121,12 @@ def status(slug: OptionalSlug = None, *, output: OutputOption = "text") -> None:
 
     Examples: `rehouse status`, `rehouse status acme`.
     """
-    with services(writes=False) as opened:
+    with ledger() as opened:
         if slug is None:
             lines = standing.overview(opened)
             _print(output, {"tenants": lines}, lambda: reports.show_overview(lines))
         else:
-            one = standing.tenant_status(opened, opened.ledger.tenant(slug))
+            one = standing.tenant_status(opened, opened.tenant(slug))
             _print(output, one, lambda: reports.show_status(one))
 
 

@@ -110,12 +110,12 @@ def accept(
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
     if output == "text":
         say(*(f"accepted: {document}" for document in documents))
-    return _finish([report], output)
+    return _finish([report], output, ran=False)
 
 
-def _finish(made: list[TenantReport], output: str, *, interrupted: bool = False) -> None:
+def _finish(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:
     if output == "json":
         as_json(reports.migration_object(made))
     else:
-        reports.show_migration(made)
+        reports.show_migration(made, ran=ran)
     finish(well=not any(report.errors for report in made), interrupted=interrupted)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 import typer
@@ -15,6 +15,8 @@ from rehouse import config
 from rehouse.cli.logs import logging_to
 from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
+from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.usage import roll_months
 from rehouse.operations.services import Services
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -33,6 +35,15 @@ def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str
         Services.open(settings, writes=writes, report=report, slugs=slugs) as opened,
         stopping(opened),
     ):
+        yield opened
+
+
+@contextmanager
+def ledger() -> Iterator[Ledger]:
+    """Open the ledger alone, for commands that need no S3."""
+    settings = config.load()
+    with logging_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
+        roll_months(opened.connection, opened.catalog)
         yield opened
 
 

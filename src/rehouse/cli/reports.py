@@ -22,7 +22,7 @@ SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
 
 
-def show_migration(reports: Sequence[TenantReport]) -> None:
+def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
     """Print what became of each tenant, what could not be moved, and the closing line."""
     table(
         ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "no key", "waiting", "accepted", "bucket"),
@@ -45,13 +45,13 @@ def show_migration(reports: Sequence[TenantReport]) -> None:
         say(f"not offered by this endpoint: {setting}")
     for note in sorted({note for each in reports for note in each.notes}):
         say(f"note: {note}")
-    if reports and all(each.had_nothing_to_do for each in reports):
+    if ran and reports and all(each.had_nothing_to_do for each in reports):
         say("", "Nothing was left to move.")
     say("", closing_line(reports))
 
 
 def closing_line(reports: Sequence[TenantReport]) -> str:
-    """Return the guide's closing line."""
+    """Return the closing line."""
     migrated, this_run, errors = _sums(reports)
     return f"Documents migrated: {migrated} (this run: {this_run}), Errors: {errors}"
 
@@ -134,7 +134,7 @@ def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
 
 
 def show_overview(lines: Sequence[Overview]) -> None:
-    """Print the guide's overview."""
+    """Print the overview."""
     table(
         ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "message", "bucket"),
         (

@@ -91,7 +91,7 @@ def log_delivery_policy(bucket: str, *, sources: str, account: str | None, regio
 
 
 def lifecycle_rules(days: LifecycleRules) -> list[Document]:
-    """Return the guide's lifecycle rules; temporary objects go with their versions, which expiry alone would leave behind."""
+    """Return the lifecycle rules; temporary objects go with their versions, which expiry alone would leave behind."""
     noncurrent = {"NoncurrentVersionExpiration": {"NoncurrentDays": days.noncurrent_days}}
     infrequent = {"Transitions": [{"Days": days.infrequent_access_days, "StorageClass": "STANDARD_IA"}]}
     temporary = {

@@ -76,7 +76,7 @@ def spec_for(
     cors_origins: Iterable[str] = (),
     log_bucket: str | None = None,
 ) -> BucketSpec:
-    """Return the guide's bucket for one tenant.
+    """Return what one tenant's bucket must be.
 
     `encryption` is AES256 or a KMS key; `tls` is false on a plain-http endpoint, which a TLS-only policy would lock out.
     A bucket never logs to itself; without an origin there is no CORS rule.

@@ -49,7 +49,7 @@ class DocumentState(StrEnum):
 
 
 class Status(StrEnum):
-    """`s3_migrations.status`, for people and the guide's SQL; the phase is the truth."""
+    """`s3_migrations.status`, for people and their SQL; the phase is the truth."""
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"

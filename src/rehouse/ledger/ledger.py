@@ -192,7 +192,7 @@ class Ledger:
         self.patiently(lambda: self._one("close_run", values))
 
     def accept(self, migration: Migration, document_id: str, reason: str) -> None:
-        """Leave a document where it is, on purpose, with the reason in the history."""
+        """Leave a document where it is, on purpose, with the reason in the history (once)."""
         values = {
             "tenant_id": migration.tenant_id,
             "run_id": self.run_id,
@@ -203,12 +203,14 @@ class Ledger:
         event = {**values, "event": "document_accepted", "reason": f"{document_id}: {reason}"}
         with self.connection.transaction():
             self._one("fence", values)
-            if self.connection.execute(self.queries["accept_document"], values).fetchone() is None:
+            row = self.connection.execute(self.queries["accept_document"], values).fetchone()
+            if row is None:
                 raise Refused(
                     f"the document {document_id!r} of this tenant cannot be accepted",
                     hint="it is not there, has no key, or is at home already; `rehouse status SLUG` lists the outstanding ones",
                 )
-            self.connection.execute(self.queries["record_event"], event)
+            if not row[0]:
+                self.connection.execute(self.queries["record_event"], event)
 
     def documents(self, migration: Migration) -> Documents:
         """Return the tenant's documents as this migration sees them."""

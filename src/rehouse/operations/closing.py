@@ -52,7 +52,8 @@ class TenantReport:
     @property
     def had_nothing_to_do(self) -> bool:
         """Whether the run found everything done."""
-        return not (self.error or self.this_run or self.copied or self.adopted)
+        is_cut_over = self.phase is not None and is_at_least(self.phase, Phase.CUT_OVER)
+        return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted)
 
 
 def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> None:

@@ -38,7 +38,7 @@ class ProvisionReport:
 
 
 def provision(services: Services, tenant: Tenant, bucket: str) -> ProvisionReport:
-    """Make `bucket` the tenant's home as the guide wants it, creating what is absent, and the log bucket with it.
+    """Make `bucket` the tenant's home as its BucketSpec says, creating what is absent, and the log bucket with it.
 
     Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
     """

@@ -1,4 +1,4 @@
-"""Status: the guide's overview of all tenants, or one tenant with its outstanding documents and its history."""
+"""Status: the overview of all tenants, or one tenant with its outstanding documents and its history."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
-from rehouse.ledger.ledger import Overview, PastEvent
-from rehouse.operations.services import Services
+from rehouse.ledger.ledger import Ledger, Overview, PastEvent
 
 
 @dataclass(frozen=True)
@@ -20,17 +19,17 @@ class TenantStatus:
     history: list[PastEvent]
 
 
-def overview(services: Services) -> list[Overview]:
+def overview(ledger: Ledger) -> list[Overview]:
     """Return a line for every tenant, in order of name."""
-    return services.ledger.overview()
+    return ledger.overview()
 
 
-def tenant_status(services: Services, tenant: Tenant) -> TenantStatus:
+def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
     """Return where one tenant stands."""
-    line = next(each for each in services.ledger.overview() if each.slug == tenant.slug)
-    migration = services.ledger.migration(tenant)
+    line = next(each for each in ledger.overview() if each.slug == tenant.slug)
+    migration = ledger.migration(tenant)
     outstanding = []
     if migration:
         is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-        outstanding = services.ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
-    return TenantStatus(line, outstanding, services.ledger.history(tenant))
+        outstanding = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
+    return TenantStatus(line, outstanding, ledger.history(tenant))

@@ -124,6 +124,11 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quaranti
   SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
     AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
 
+-- name: prepare_stream
+-- A stream reads a whole tenant. Right after a copy or a flip the planner has no statistics yet, expects one row and would
+-- look at every line of the ledger for each document: a join by nested loops, 10,000 documents in 25 seconds.
+SET LOCAL enable_nestloop = off;
+
 -- name: documents_at_home
 -- What the home bucket must hold, in order of key as S3 lists it: the rows that point into it. A row whose ETag is no longer
 -- the copy's was written by the application since: then its own claim counts, and no source does.
@@ -150,7 +155,7 @@ WHERE m.tenant_id = %(tenant_id)s AND (m.state IN ('planned', 'quarantined') OR 
 ORDER BY m.document_id;
 
 -- name: accept_document
--- The document stays where it is, on purpose.
+-- The document stays where it is, on purpose; tells whether it was accepted just so before.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, state, run_id, updated_at)
 SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(d.{documents.s3_bucket}, %(default_bucket)s), d.{documents.s3_key},
   'accepted', %(run_id)s, now()
@@ -158,7 +163,8 @@ FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{document
   AND d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
 ON CONFLICT (tenant_id, document_id) DO UPDATE SET state = 'accepted', source_bucket = excluded.source_bucket,
   source_key = excluded.source_key, run_id = excluded.run_id, updated_at = now()
-RETURNING 1;
+RETURNING EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.document_id = m.document_id
+  AND o.state = 'accepted' AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key);
 
 -- name: documents_without_tenant
 -- Rows older than multi-tenancy: nobody's, so they stay.

@@ -53,7 +53,7 @@ RETURNING 1;
 UPDATE s3_migrations SET previous_home = %(previous_home)s WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s;
 
 -- name: close_run
--- What a run leaves behind, for people and for the guide's overview.
+-- What a run leaves behind, for people and for the overview.
 UPDATE s3_migrations SET
   status = %(status)s::text, error_message = %(error_message)s, documents_migrated = %(migrated)s,
   documents_total = %(total)s, documents_skipped = %(skipped)s, documents_failed = %(failed)s,
@@ -68,7 +68,7 @@ INSERT INTO s3_migration_events (tenant_id, run_id, event, reason)
 VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
 
 -- name: overview
--- The guide's overview: every tenant once, whether it was begun or not.
+-- The overview: every tenant once, whether it was begun or not.
 SELECT t.{tenants.slug}, t.{tenants.name}, coalesce(t.{tenants.is_active}, true), m.phase, coalesce(m.status, 'pending'),
   coalesce(m.home_bucket, t.{tenants.aws_bucket_name}), coalesce(m.documents_migrated, 0), m.documents_total, m.documents_skipped,
   m.documents_failed, m.bytes_copied, m.started_at, m.completed_at, m.error_message
