@@ -234,6 +234,7 @@ class Documents:
     def _stream(self, name: str) -> Iterator[tuple[Any, ...]]:
         with self._connection.transaction(), self._connection.cursor(name=f"rehouse_{name}") as cursor:
             cursor.itersize = 2000
+            self._connection.execute(self._queries["prepare_stream"])
             cursor.execute(self._queries[name], self._values)
             yield from cursor
 
