@@ -16,7 +16,7 @@ from tests.acceptance.application import body
 from tests.acceptance.world import World
 
 SLUGS = ("blue", "green", "red")
-EACH = 80
+EACH = 60
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def told(world: World) -> dict[str, object]:
     """What the application saw during two runs; the first is slow enough for much to happen in between."""
     with application(world) as seen:
         time.sleep(0.3)
-        runs = [world.run("migrate-all", REHOUSE_MAX_RATE="120", REHOUSE_BATCH_SIZE="25")]
+        runs = [world.run("migrate-all", REHOUSE_MAX_RATE="150", REHOUSE_BATCH_SIZE="25")]
         runs.append(world.run("migrate-all"))
         time.sleep(0.3)
     return seen | {"runs": runs}

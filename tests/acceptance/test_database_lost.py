@@ -1,0 +1,41 @@
+"""The database cuts off every connection during a run: the command says so, nothing is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.acceptance import independent
+
+DOCUMENTS = 120
+CUT = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+def test_connections_that_are_cut_off(new_world):
+    world = new_world("integer")
+    root = world.server.root()
+    with ThreadPoolExecutor(8) as threads:
+        list(
+            threads.map(lambda n: root.put_object(Bucket=world.shared, Key=f"k/{n}", Body=b"%d" % n), range(DOCUMENTS))
+        )
+    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
+    world.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size, file_size) "
+        "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1, 0 FROM generate_series(0, %s) n",
+        DOCUMENTS - 1,
+    )
+    before = independent.snapshot(world.url, root, world.shared)
+    process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="80")
+    copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
+    while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert world.rows(CUT)[0][0] >= 2
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode in (1, 2), out + errors
+    assert "Traceback" not in errors
+    assert "run the same command again" in out + errors
+    done = world.run("migrate-all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert independent.check(before, independent.outcome(world.url, root, world.shared)) == {"a": DOCUMENTS}
