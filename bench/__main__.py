@@ -44,6 +44,7 @@ def main() -> None:
         for result in BENCHMARKS[name](Options(chosen.quick, chosen.rounds)):
             found["results"][result.name] = json.loads(json.dumps(result.as_object()))
             print(f"\n{tables.shown(found['results'][result.name])}\n", flush=True)
+    found["results"] = {name: found["results"][name] for name in tables.ORDER if name in found["results"]}
     print(tables.goals(found["results"].values()))
     _write(found, quick=chosen.quick)
 
@@ -66,7 +67,7 @@ def _write(found: dict[str, Any], *, quick: bool) -> None:
         return
     python = TOOLS / "python"
     if python.exists():
-        subprocess.run([str(python), "-m", "bench.charts"], check=True)
+        subprocess.run([str(python), "-m", "bench.charts", str(path), str(tables.PAGE.parent)], check=True)
     tables.write_page(found)
     print(f"written: {tables.PAGE}", file=sys.stderr)
 

@@ -1,8 +1,9 @@
-"""`python -m bench.charts`: draw bench/results/latest.json into docs/ as PNG. The only part that needs matplotlib."""
+"""`python -m bench.charts RESULTS FOLDER`: draw results into a folder as PNG. The only part that needs matplotlib."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,20 +14,20 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from bench.tables import CHARTS, PAGE
+from bench.tables import CHARTS
 
-LATEST = Path("bench/results/latest.json")
 SIZE_INCHES = (8, 4)
 ACCENT, OTHER = "#1f6f8b", "#b0b7bd"
 
 
-def main() -> None:
-    results = json.loads(LATEST.read_text(encoding="utf-8"))["results"]
+def main(found: Path, folder: Path) -> None:
+    """Draw what was measured."""
+    results = json.loads(found.read_text(encoding="utf-8"))["results"]
     for name, draw in {"copy-0ms": copies, "million": memory, "usage": growth, "limiter": pace}.items():
         if results.get(name, {}).get("figures"):
             figure, axes = plt.subplots(figsize=SIZE_INCHES, layout="constrained")
             draw(axes, results)
-            figure.savefig(PAGE.parent / CHARTS[name][0], dpi=110)
+            figure.savefig(folder / CHARTS[name][0], dpi=110)
             plt.close(figure)
 
 
@@ -91,4 +92,4 @@ def pace(axes: Axes, results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

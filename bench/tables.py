@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path("docs/performance.md")
+ORDER = ("copy-0ms", "copy-50ms", "migrate", "verify", "million", "tenants", "usage", "limiter")
 CHARTS = {
     "copy-0ms": ("performance-copy.png", "CPU a copied object, by client, on a logarithmic scale"),
     "million": ("performance-memory.png", "Memory of rehouse over the time of a run"),
@@ -39,8 +40,8 @@ def shown(result: Mapping[str, Any]) -> str:
     parts = [f"### {result['title']}"]
     if result["rows"]:
         parts.append(table(result["columns"], result["rows"]))
-    parts += [f"- {note}" for note in result["notes"][:1]]
-    parts[-1:] = ["\n".join(f"- {note}" for note in result["notes"])] if result["notes"] else parts[-1:]
+    if result["notes"]:
+        parts.append("\n".join(f"- {note}" for note in result["notes"]))
     return "\n\n".join(parts)
 
 

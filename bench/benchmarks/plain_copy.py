@@ -52,7 +52,7 @@ def run(options: Options) -> list[Result]:
     """Return a table at 0 ms with 64 in flight and one at 50 ms with 256."""
     lacking = missing()
     if lacking:
-        return [Result("copy", "Plain copy", COLUMNS, notes=[f"skipped: {lacking}"])]
+        return [Result("copy-0ms", "Plain copy", COLUMNS, notes=[f"skipped: {lacking}"])]
     none = _table(options, "copy-0ms", 0, 64, options.size(20_000, 100_000))
     some = _table(options, "copy-50ms", 50, 256, options.size(10_000, 60_000))
     return [none, some]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from bench.stub import answers
 from bench.stub.allowance import Allowance, Unlimited
 from bench.stub.server import Asked
-from bench.stub.storage import Bucket, Made, Storage, Stored, now
+from bench.stub.storage import SHARED, Bucket, Made, Storage, Stored, now
 
 STATISTICS = "_stub"
 LISTED_AT_ONCE = 1000
@@ -76,7 +76,8 @@ class Service:
             self.requests["head_bucket"] += 1
             return answers.bucket_found()
         if "list-type" in query:
-            self.requests["list"] += 1
+            begins = name == SHARED and not query.keys() & {"continuation-token", "start-after"}
+            self.requests["list_shared_begun" if begins else "list"] += 1
             return _listed(bucket, name, query)
         if "location" in query:
             self.requests["location"] += 1
