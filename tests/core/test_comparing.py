@@ -32,16 +32,20 @@ def _both_md5s(expected: Expected, found: ListedObject) -> bool:
 
 LINES: dict[str, Fits] = {
     "another size than the source": lambda e, f: e.size is not None and e.size != f.size,
+    "another ETag than S3 answered to our copy, or its row says": lambda e, f: (
+        e.answered_etag is not None and e.answered_etag != f.etag
+    ),
+    "what it should, and there is no source: born at home": lambda e, _: e.source_etag is None,
     "the ETag that S3 answered to our conditional copy": lambda e, f: e.answered_etag == f.etag,
-    "another ETag than that answer": lambda e, _: e.answered_etag is not None,
     "both ETags are MD5s and equal": lambda e, f: _both_md5s(e, f) and e.source_etag == f.etag,
     "both ETags are MD5s and differ": _both_md5s,
-    "anything else (multipart or KMS ETags, nothing recorded)": lambda *_: True,
+    "anything else (multipart or KMS ETags)": lambda *_: True,
 }
 FINDINGS = {
     "missing": ("missing", None),
     "different": ("different", None),
     "same, by S3's own copy": ("same", "s3_copy"),
+    "same, by its row": ("same", "row"),
     "same, by MD5": ("same", "md5"),
     "could not check": ("could_not_check", None),
 }

@@ -12,7 +12,7 @@ from tests.core.tables import truth_table
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
-from rehouse.core.planning import HINTS, Places, Reason, Recorded, Seen, Standing, decide, is_adoptable, is_md5
+from rehouse.core.planning import HINTS, Places, Reason, Recorded, Seen, Standing, decide, is_adoptable, is_checksum_needed, is_md5
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WINDOW = timedelta(hours=1)
@@ -58,7 +58,7 @@ def circumstances(draw: st.DrawFn) -> Seen:
             target_etag=st.sampled_from([MD5, OTHER, None, target.etag if target else None]),
         )
     )
-    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()))
+    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
 
 
 def _points_at(seen: Seen) -> ObjectRef:
@@ -108,8 +108,27 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     ),
     "the ledger's copy is of this source and stands": _stands,
     "the target has the same MD5 and size and is newer": _can_adopt,
+    "the target has the same checksum and size and is newer": lambda seen: (
+        seen.is_proven and seen.target is not None and not seen.recorded_now
+    ),
     "anything else": lambda _: True,
 }
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "needed"),
+    [
+        (MULTIPART, MD5, True),
+        (MD5, MULTIPART, True),
+        (MD5, OTHER, False),
+        (MD5, MD5, False),
+    ],
+)
+def test_a_checksum_is_needed_where_an_etag_is_no_md5(source: str, target: str, needed: bool) -> None:
+    one, newer = ListedObject("k", source, 7, "STANDARD", NOW), ListedObject("k", target, 7, "STANDARD", NOW + WINDOW)
+    assert is_checksum_needed(one, newer) is needed
+    assert not is_checksum_needed(newer, one)
+    assert not is_checksum_needed(one, replace(newer, size=8))
 
 
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:
@@ -133,6 +152,7 @@ EXAMPLES = {
     "its object is archived": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
     "the ledger's copy is of this source and stands": Seen(_a(), SOURCE, NEWER, LINE),
     "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
+    "the target has the same checksum and size and is newer": Seen(_a(), SOURCE, SOURCE, is_proven=True),
     "anything else": Seen(_a(), SOURCE, SOURCE),
 }
 
@@ -146,6 +166,7 @@ EXAMPLES = {
 @example(Seen(_a(), SOURCE, NEWER, recorded_now=True))
 @example(Seen(replace(YOUNG, uploaded_at=NOW - WINDOW), None))
 @example(Seen(_a(), SOURCE, None, LINE, recorded_now=True))
+@example(Seen(_a(), SOURCE, SOURCE, recorded_now=True, is_proven=True))
 @example(Seen(_a(), FROZEN, None, replace(ACCEPTED, source=ObjectRef("shared", "before"))))
 def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: Seen) -> None:
     lines = truth_table(decide)

@@ -16,9 +16,13 @@ Left = TypeVar("Left")
 
 
 class Proof(StrEnum):
-    """What shows that source and target are the same, the strongest that is free first."""
+    """What shows that source and target are the same, the strongest that is free first.
+
+    `ROW`: no copy of ours, so there is no source; the object is there, with the ETag of its row if the row has one.
+    """
 
     S3_COPY = "s3_copy"
+    ROW = "row"
     MD5 = "md5"
     CHECKSUM = "checksum"
     BYTES = "bytes"
@@ -37,7 +41,8 @@ class Finding(StrEnum):
 class Expected:
     """What the target must be: the source's ETag and size at the copy; `answered_etag` is what S3 answered to the copy.
 
-    `answered_etag` is None where no copy of ours made the object (it was adopted, or was there before us).
+    `answered_etag` is None where no copy of ours made the object. Without a `source_etag` there is no source (the document
+    was born at home); `answered_etag` is then what its row says.
     """
 
     source_etag: str | None
@@ -61,21 +66,24 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
     |--------------------------------------------------------------|------------------------|
     | has no such object                                           | missing                |
     | another size than the source                                 | different              |
+    | another ETag than S3 answered to our copy, or its row says   | different              |
+    | what it should, and there is no source: born at home         | same, by its row       |
     | the ETag that S3 answered to our conditional copy            | same, by S3's own copy |
-    | another ETag than that answer                                | different              |
     | both ETags are MD5s and equal                                | same, by MD5           |
     | both ETags are MD5s and differ                               | different              |
-    | anything else (multipart or KMS ETags, nothing recorded)     | could not check        |
+    | anything else (multipart or KMS ETags)                       | could not check        |
     """
     if found is None:
         return Comparison(Finding.MISSING, detail="the object is not there")
     if expected.size is not None and expected.size != found.size:
         return Comparison(Finding.DIFFERENT, detail=f"{found.size} bytes instead of {expected.size}")
-    if expected.answered_etag is not None:
-        if expected.answered_etag == found.etag:
-            return Comparison(Finding.SAME, Proof.S3_COPY)
+    if expected.answered_etag not in (None, found.etag):
         return Comparison(Finding.DIFFERENT, detail=f"ETag {found.etag} instead of {expected.answered_etag}")
-    if expected.source_etag is not None and is_md5(expected.source_etag) and is_md5(found.etag):
+    if expected.source_etag is None:
+        return Comparison(Finding.SAME, Proof.ROW)
+    if expected.answered_etag is not None:
+        return Comparison(Finding.SAME, Proof.S3_COPY)
+    if is_md5(expected.source_etag) and is_md5(found.etag):
         if expected.source_etag == found.etag:
             return Comparison(Finding.SAME, Proof.MD5)
         return Comparison(Finding.DIFFERENT, detail=f"MD5 {found.etag} instead of {expected.source_etag}")

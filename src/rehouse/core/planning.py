@@ -80,7 +80,7 @@ class Seen:
     """Everything known of one document: its row, the objects at both ends as last seen, the ledger's line.
 
     `contested`: another tenant's row points to the same object. `recorded_now`: the ledger's line was written by this
-    run, so its target is newer than any listing.
+    run, so its target is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends.
     """
 
     document: Document
@@ -89,6 +89,7 @@ class Seen:
     recorded: Recorded | None = None
     contested: bool = False
     recorded_now: bool = False
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | its object is archived                                  | quarantined, archived            |
     | the ledger's copy is of this source and stands          | copied                           |
     | the target has the same MD5 and size and is newer       | adopt                            |
+    | the target has the same checksum and size and is newer  | adopt                            |
     | anything else                                           | to_copy                          |
     """
     document = seen.document
@@ -165,7 +167,7 @@ def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places)
     )
     if _is_copied(seen.recorded, source, found, target, there):
         return Decision(Standing.COPIED, task=task)
-    if seen.target is not None and not seen.recorded_now and is_adoptable(found, seen.target):
+    if seen.target is not None and not seen.recorded_now and (is_adoptable(found, seen.target) or seen.is_proven):
         return Decision(Standing.ADOPT, task=task)
     return Decision(Standing.TO_COPY, task=task)
 
@@ -186,6 +188,15 @@ def _is_copied(
         and recorded.target == target
         and recorded.target_etag is not None
         and recorded.target_etag == there
+    )
+
+
+def is_checksum_needed(source: ListedObject, target: ListedObject) -> bool:
+    """Return whether only a checksum can tell if the target is a finished copy of the source: MD5s are not on both sides."""
+    return (
+        not (is_md5(source.etag) and is_md5(target.etag))
+        and source.size == target.size
+        and target.modified_at > source.modified_at
     )
 
 

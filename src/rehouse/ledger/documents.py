@@ -68,7 +68,7 @@ class LockedCopy(NamedTuple):
 
 
 class AtHome(NamedTuple):
-    """A document whose row points into the home bucket: what its object must be, as far as anything recorded it."""
+    """A document whose object must be in the home bucket: what it must be, as far as anything recorded it, and its source."""
 
     document_id: str
     expected: Expected
@@ -141,10 +141,10 @@ class Documents:
                     copy.write_row(_outcome_columns(line))
             cursor.execute(self._queries["record_outcomes"], self._values)
 
-    def waiting_copies(self) -> Iterator[tuple[str, tuple[str, Expected]]]:
-        """Yield (target key, (document id, what it must be)) of the copies not flipped yet, in order of key."""
-        for key, document_id, etag, size, answered in self._stream("waiting_copies"):
-            yield str(key), (str(document_id), Expected(etag, size, answered))
+    def waiting_copies(self) -> Iterator[tuple[str, AtHome]]:
+        """Yield (target key, document) of the copies not flipped yet, in order of key."""
+        for key, document_id, etag, size, answered, bucket, source_key in self._stream("waiting_copies"):
+            yield str(key), AtHome(str(document_id), Expected(etag, size, answered), ObjectRef(bucket, source_key))
 
     def count_copies(self) -> tuple[int, int]:
         """Return how many copies wait for the flip, and how many objects of ours the home bucket may hold."""
@@ -204,7 +204,7 @@ class Documents:
         for row in self._stream("documents_at_home"):
             key, document_id, etag, size, answered, row_etag, bucket, source_key = row
             source = ObjectRef(bucket, source_key) if bucket and source_key else None
-            expected = Expected(etag, size, answered) if source else Expected(_bare(row_etag), None, None)
+            expected = Expected(etag, size, answered) if source else Expected(None, None, _bare(row_etag))
             yield str(key), AtHome(str(document_id), expected, source)
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.comparing import Comparison, Finding, Proof
 from rehouse.core.model import ObjectRef
+from rehouse.operations.checksums import Ends
 from rehouse.operations.services import Services
 from rehouse.s3.faults import translated
 
@@ -22,28 +23,20 @@ READERS = 8
 CHUNK_BYTES = 1024 * 1024
 
 
-class Pair(NamedTuple):
-    """A document's object at both ends."""
-
-    document_id: str
-    source: ObjectRef
-    target: ObjectRef
-
-
-def compare_deeply(services: Services, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Comparison]]:
-    """Yield the comparison of each pair; a side that cannot be read gives `could not check`."""
+def compare_deeply(services: Services, ends: Iterable[Ends]) -> Iterator[tuple[str, Comparison]]:
+    """Yield (document id, comparison); a side that cannot be read gives `could not check`."""
     client = services.control.session.client("s3")
     with ThreadPoolExecutor(READERS) as pool:
-        for pair, comparison in pool.map(lambda pair: (pair, _compare(client, pair)), pairs):
+        for document_id, comparison in pool.map(lambda each: (each.document_id, _compare(client, each)), ends):
             services.stop_here()
-            yield pair, comparison
+            yield document_id, comparison
 
 
-def _compare(client: S3Client, pair: Pair) -> Comparison:
+def _compare(client: S3Client, ends: Ends) -> Comparison:
     try:
-        source, target = _read(client, pair.source), _read(client, pair.target)
+        source, target = _read(client, ends.source), _read(client, ends.target)
     except (ClientError, BotoCoreError) as error:
-        return Comparison(Finding.COULD_NOT_CHECK, detail=translated(error, pair.target.key).message)
+        return Comparison(Finding.COULD_NOT_CHECK, detail=translated(error, ends.target.key).message)
     different = [name for name in source if source[name] != target[name]]
     if different:
         return Comparison(Finding.DIFFERENT, detail=f"other {', '.join(different)}")

@@ -19,10 +19,10 @@ from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.copy import copy_documents
 from rehouse.operations.homes import home_of, new_home
 from rehouse.operations.pages import Tally
+from rehouse.operations.proving import check_copies
 from rehouse.operations.provision import provision
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.verify import check_copies
 
 log = logging.getLogger(__name__)
 

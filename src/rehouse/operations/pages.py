@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
+from rehouse.core.comparing import Finding
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration
-from rehouse.core.planning import Decision, Places, Seen, Standing, decide
+from rehouse.core.planning import Decision, Places, Seen, Standing, decide, is_checksum_needed
 from rehouse.ledger.documents import Documents, Line
 from rehouse.operations import survey
+from rehouse.operations.checksums import Ends, compare_by_checksum
 from rehouse.operations.services import Services
 
 NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))
@@ -69,8 +71,21 @@ def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
     page, faults = survey.confirmed(run.services, rows, run.places)
     if run.is_home_listed:
-        page = survey.with_known_targets(run.services, page, run.places)
+        page = _with_proofs(run, survey.with_known_targets(run.services, page, run.places))
     return sorted_out(run, page, faults)
+
+
+def _with_proofs(run: Pass, page: Sequence[Seen]) -> list[Seen]:
+    """Return the page with the targets marked that a checksum proves to be finished copies."""
+    doubtful = [
+        Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
+        for each in page
+        if each.source and each.target and not each.recorded_now and is_checksum_needed(each.source, each.target)
+        for target in (run.places.target_of(each.document),)
+    ]
+    proofs = compare_by_checksum(run.services.bulk, doubtful)
+    proven = {document_id for document_id, comparison in proofs.items() if comparison.finding is Finding.SAME}
+    return [replace(each, is_proven=True) if each.document.id in proven else each for each in page]
 
 
 def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:

@@ -57,6 +57,7 @@ class Services:
         settings.require_shared_buckets()
         with ExitStack() as opened:
             control = Control(Session(settings))
+            control.session.credentials()
             account = control.identity().account
             if writes:
                 _look_before_changing(settings, control, slugs)

@@ -102,6 +102,13 @@ def head_all(
     return found, faults
 
 
+def listing(services: Services, bucket: str) -> Iterator[ListedObject]:
+    """Yield what a bucket holds, in order of key; raises if the listing could not be finished."""
+    for page in services.bulk.list(bucket):
+        yield from page
+    services.stop_here()
+
+
 def _can_be_asked_for(each: Seen, places: Places) -> bool:
     source = places.source_of(each.document)
     return source.bucket in places.shared and key_problem(source.key) is None

@@ -1,28 +1,29 @@
 """Verify: is every document of the tenant where its row says, and is it the same object?
 
-`verify` reads and changes nothing; it works before anything was migrated, and before `init`. `check_copies` is the step
-inside `migrate`: a copy that does not hold goes back to copying.
+It reads and changes nothing, and works before anything was migrated and before `init`. The step of the same kind inside
+`migrate` is in proving.py.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from rehouse.core.bucket_spec import Drift
-from rehouse.core.comparing import Comparison, Expected, Finding, Proof, compare, merge
-from rehouse.core.model import ListedObject, Migration, ObjectRef, Tenant
+from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
+from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.planning import Reason, Standing, decide
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.operations import survey
-from rehouse.operations.deep import Pair, compare_deeply
+from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
+from rehouse.operations.deep import compare_deeply
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.homes import home_of, unreserved
 from rehouse.operations.services import Services
+from rehouse.operations.survey import listing
 
 TEMPORARY_PREFIX = "temp/"
 REPORTED_EVERY = 500
@@ -83,29 +84,26 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
 
 def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, deep: bool) -> None:
     documents = services.ledger.documents(migration)
-    pairs: list[Pair] = []
-    looked_at = 0
+    known: dict[str, tuple[str, AtHome]] = {}
+    doubtful: list[Ends] = []
     unexpected: list[str] = []
-    for key, rows, found in merge(documents.at_home(), _listing(services, migration.home_bucket)):
+    for looked_at, (key, rows, found) in enumerate(
+        merge(documents.at_home(), listing(services, migration.home_bucket))
+    ):
         if not rows and not key.startswith(TEMPORARY_PREFIX):
             unexpected.append(key)
         for row in rows:
             comparison = compare(row.expected, found)
-            if deep and row.source and found:
-                pairs.append(Pair(row.document_id, row.source, ObjectRef(migration.home_bucket, key)))
+            if row.source and found and (deep or comparison.finding is Finding.COULD_NOT_CHECK):
+                known[row.document_id] = key, row
+                doubtful.append(ends_of(row, ObjectRef(migration.home_bucket, key), found))
             else:
                 _note(report, migration.home_bucket, key, row, comparison)
-        looked_at += len(rows)
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(report.slug, "verify", looked_at))
-    for pair, comparison in compare_deeply(services, pairs):
-        _note(
-            report,
-            pair.target.bucket,
-            pair.target.key,
-            AtHome(pair.document_id, Expected(None, None, None), None),
-            comparison,
-        )
+    compared = compare_deeply(services, doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
+    for document_id, comparison in compared:
+        _note(report, migration.home_bucket, *known[document_id], comparison)
     ours = documents.known_targets(unexpected) if unexpected else set()
     report.extra = [key for key in unexpected if key not in ours]
 
@@ -144,51 +142,6 @@ def _note(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: 
         report.same[comparison.proof] += 1
     else:
         report.problems.append(Problem(row.document_id, bucket, key, comparison.finding, comparison.detail))
-
-
-def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:
-    """Compare the copies that wait for the flip with what the home bucket holds; return the proofs and the number dropped."""
-    documents = services.ledger.documents(migration)
-    waiting, at_home = documents.count_copies()
-    if not waiting:
-        return Counter(), 0
-    few = waiting * LISTED_PER_REQUEST < at_home
-    proofs: Counter[Proof] = Counter()
-    dropped: list[tuple[str, str | None, Comparison]] = []
-    for looked_at, (document_id, found, comparison) in enumerate(_compared(services, migration, few=few), start=1):
-        if comparison.finding is Finding.SAME and comparison.proof:
-            proofs[comparison.proof] += 1
-        else:
-            dropped.append((document_id, found.etag if found else None, comparison))
-        if looked_at % REPORTED_EVERY == 0:
-            services.report(Progress(subject, "verify", looked_at, waiting))
-    services.stop_here()
-    for document_id, etag, comparison in dropped:
-        documents.drop_copy(document_id, etag, "Mismatch", comparison.detail)
-    return proofs, len(dropped)
-
-
-def _compared(
-    services: Services, migration: Migration, *, few: bool
-) -> Iterator[tuple[str, ListedObject | None, Comparison]]:
-    waiting = services.ledger.documents(migration).waiting_copies()
-    if few:
-        copies = list(waiting)
-        found, faults = survey.head_all(services, {ObjectRef(migration.home_bucket, key) for key, _ in copies})
-        for key, (document_id, expected) in copies:
-            ref = ObjectRef(migration.home_bucket, key)
-            if ref not in faults:
-                yield document_id, found[ref], compare(expected, found[ref])
-        return
-    for _, rows, there in merge(waiting, _listing(services, migration.home_bucket)):
-        for document_id, expected in rows:
-            yield document_id, there, compare(expected, there)
-
-
-def _listing(services: Services, bucket: str) -> Iterable[ListedObject]:
-    for page in services.bulk.list(bucket):
-        yield from page
-    services.stop_here()
 
 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:

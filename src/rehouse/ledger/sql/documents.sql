@@ -71,7 +71,7 @@ WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.ta
 
 -- name: waiting_copies
 -- The copies that are not flipped yet, in order of key as S3 lists them.
-SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END
+SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END, source_bucket, source_key
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY target_key COLLATE "C";
 
 -- name: count_copies
