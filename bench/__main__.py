@@ -61,6 +61,7 @@ def _before(*, quick: bool) -> dict[str, Any]:
 
 def _write(found: dict[str, Any], *, quick: bool) -> None:
     path = _path(quick=quick)
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"\nwritten: {path}", file=sys.stderr)
     if quick:
