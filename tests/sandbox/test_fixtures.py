@@ -51,7 +51,7 @@ def test_the_storage_user_is_an_iam_user(storage_settings: Settings, bucket: str
 
 
 def test_a_wrong_signature_and_a_missing_right_are_refused(s3_server: S3Server, bucket: str) -> None:
-    access_key, secret_key = s3_server.user("nobody", {})
+    access_key, secret_key = s3_server.user("rightless", {})
     with pytest.raises(ClientError, match="AccessDenied"):
         s3_server.client_of(access_key, secret_key).put_object(Bucket=bucket, Key="k", Body=b"x")
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
