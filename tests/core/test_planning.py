@@ -12,7 +12,18 @@ from tests.core.tables import truth_table
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
-from rehouse.core.planning import HINTS, Places, Reason, Recorded, Seen, Standing, decide, is_adoptable, is_checksum_needed, is_md5
+from rehouse.core.planning import (
+    HINTS,
+    Places,
+    Reason,
+    Recorded,
+    Seen,
+    Standing,
+    decide,
+    is_adoptable,
+    is_checksum_needed,
+    is_md5,
+)
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WINDOW = timedelta(hours=1)
