@@ -1,5 +1,8 @@
 """The limiter's decisions: never faster than allowed, half on an overload, back again; and the back-off's bounds."""
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,9 +56,55 @@ def test_an_overload_halves_the_rate_and_a_second_one_in_the_same_moment_does_no
     assert pacing.slowed(pace, 11.5).rate == 25.0
 
 
-def test_after_an_overload_the_rate_grows_by_a_fixed_step_for_each_second_of_replies():
+def test_an_overload_after_a_rate_had_held_takes_off_only_a_little():
     pace = pacing.slowed(pacing.started(0.0), 10.0)
-    assert pacing.answered(pace, 50).rate == 50.0 + pacing.GROWTH_A_SECOND
+    assert pacing.slowed(pace, 10.0 + pacing.SETTLED_SECONDS).rate == 50.0 * pacing.LATE_CUT
+
+
+def test_after_an_overload_the_rate_grows_the_faster_the_longer_none_came():
+    pace = pacing.slowed(pacing.started(0.0), 10.0)
+    at_once, later = (pacing.spent(pacing.filled(pace, now), 5) for now in (10.0, 14.0))
+    assert pacing.answered(at_once, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE)
+    assert pacing.answered(later, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE * 5)
+
+
+def simulated(allowance: Callable[[float], float], seconds: int) -> list[tuple[float, int, int]]:
+    """Return for each second (the allowance, good replies, refusals) of a client that always has work."""
+    pace, room, told = pacing.started(0.0), 10.0, []
+    for second in range(seconds):
+        good = refused = 0
+        for tick in range(100):
+            now = second + tick / 100
+            rate = allowance(now)
+            room = min(rate / 10, room + rate / 100)
+            pace = pacing.filled(pace, now)
+            sent = pacing.allowed(pace)
+            pace = pacing.spent(pace, sent)
+            served = min(sent, int(room))
+            room -= served
+            good, refused = good + served, refused + sent - served
+            pace = pacing.answered(pace, served)
+            if sent > served:
+                pace = pacing.slowed(pace, now)
+        told.append((allowance(float(second)), good, refused))
+    return told
+
+
+@pytest.mark.parametrize("allowed", [200.0, 1000.0, 3500.0])
+def test_a_fixed_allowance_is_used_and_hardly_ever_exceeded_once_settled(allowed):
+    told = simulated(lambda _: allowed, 90)
+    assert all(good + refused <= 2 * allowed for _, good, refused in told)
+    settled = told[30:]
+    good, refused = sum(each[1] for each in settled), sum(each[2] for each in settled)
+    assert good >= 0.95 * allowed * len(settled)
+    assert refused <= 0.01 * good
+
+
+def test_an_allowance_that_grows_is_followed_and_one_that_falls_away_too():
+    told = simulated(lambda now: 200.0 * 2 ** (now // 10), 60)
+    assert sum(good for _, good, _ in told) >= 0.4 * sum(allowance for allowance, _, _ in told)
+    told = simulated(lambda now: 3500.0 if now < 40 else 300.0, 60)
+    assert sum(refused for _, _, refused in told[46:]) <= 0.05 * sum(good for _, good, _ in told[46:])
 
 
 def test_a_rate_that_is_not_used_does_not_grow():

@@ -1,8 +1,10 @@
 """How fast requests may go, decided from numbers that are passed in: no clock, no chance, no I/O.
 
 A token bucket whose rate starts at 100 requests/s. Until the first 503 every good reply adds one request/s, so the rate
-doubles each second; afterwards it grows by 50 requests/s each second. A 503 halves it, at most once in
-HOLD_SECONDS, since one overload answers many requests in flight. A rate that is not used does not grow.
+doubles each second. A 503 halves it, at most once in HOLD_SECONDS, since one overload answers many requests in flight; one
+that comes after the rate had held for a while takes off only a little. Between them the rate grows the faster, the longer
+none came: near a fixed allowance it stays just below, and where the allowance grows it follows. A rate that is not used
+does not grow.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from typing import NamedTuple
 
 START_RATE = 100.0
 LOWEST_RATE = 1.0
-GROWTH_A_SECOND = 50.0
+GROWTH_SHARE = 0.008
+"""How much of itself the rate grows in the first second after a 503; n + 1 times as much in the nth second after it."""
+LATE_CUT = 0.85
 BURST_SECONDS = 0.1
 HOLD_SECONDS = 1.0
+SETTLED_SECONDS = 2.0
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 20.0
@@ -62,15 +67,17 @@ def answered(pace: Pace, replies: int) -> Pace:
     """Return the state after good replies: faster, if the rate was what held requests back."""
     if pace.tokens >= 1.0 or pace.rate >= pace.max_rate:
         return pace
-    growth = 1.0 if pace.slowed_at is None else GROWTH_A_SECOND / pace.rate
+    growth = 1.0 if pace.slowed_at is None else GROWTH_SHARE * (1.0 + max(0.0, pace.filled_at - pace.slowed_at))
     return pace._replace(rate=min(pace.max_rate, pace.rate + growth * replies))
 
 
 def slowed(pace: Pace, now: float) -> Pace:
-    """Return the state after a 503: half the rate and no tokens, unless it was halved just now."""
-    if pace.slowed_at is not None and now - pace.slowed_at < HOLD_SECONDS:
+    """Return the state after a 503: no tokens, and half the rate, or 85 % where it had held for 2 seconds; cut once a second."""
+    since = None if pace.slowed_at is None else now - pace.slowed_at
+    if since is not None and since < HOLD_SECONDS:
         return pace
-    return pace._replace(rate=max(LOWEST_RATE, pace.rate / 2), tokens=0.0, slowed_at=now)
+    cut = 0.5 if since is None or since < SETTLED_SECONDS else LATE_CUT
+    return pace._replace(rate=max(LOWEST_RATE, pace.rate * cut), tokens=0.0, slowed_at=now)
 
 
 def delay_seconds(attempt: int, random: float, retry_after: float | None = None) -> float:

@@ -1,18 +1,25 @@
 -- name: page_of_documents
--- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each.
+-- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The
+-- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
 SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
   d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
   d.{documents.uploaded_at},
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   m.run_id = %(run_id)s
-FROM {documents.rows} d
-LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s
-  AND i.bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" AND i.key = d.{documents.s3_key} COLLATE "C"
-LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
-WHERE d.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR d.{documents.id} > %(after)s)
-  AND d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
-ORDER BY d.{documents.id} LIMIT %(limit)s;
+FROM (
+  SELECT * FROM {documents.rows} p
+  WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
+    AND p.{documents.s3_key} IS NOT NULL AND p.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+  ORDER BY p.{documents.id} LIMIT %(limit)s) d
+LEFT JOIN LATERAL (
+  SELECT * FROM s3_inventory o WHERE o.run_id = %(run_id)s
+    AND o.bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" AND o.key = d.{documents.s3_key} COLLATE "C"
+  OFFSET 0) i ON true
+LEFT JOIN LATERAL (
+  SELECT * FROM s3_migration_documents o
+  WHERE o.tenant_id = d.{documents.tenant_id} AND o.document_id = d.{documents.id} OFFSET 0) m ON true
+ORDER BY d.{documents.id};
 
 -- name: count_documents
 -- How many rows the tenant has: all, without a key, at home, outside with a key, and of these accepted as they are.

@@ -39,8 +39,10 @@ SELECT tenant_id, run_id, %(event)s, %(from_phase)s::text, %(to_phase)s::text, %
 RETURNING id;
 
 -- name: fence
--- Every write of a run begins here: no row back means that the migration belongs to another run now.
-SELECT 1 FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE;
+-- Every write of a run begins here: no row back means that the migration belongs to another run now. For the rest of the
+-- transaction joins go by keys: the ledger grows while the planner's statistics of it are old or absent.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE;
 
 -- name: switch_home
 -- Compare-and-set on the application's own column: from here on uploads go to the new bucket.
