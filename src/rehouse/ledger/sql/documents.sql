@@ -103,7 +103,8 @@ UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documen
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
 SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s)
+WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' 
+  AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
   AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
 
