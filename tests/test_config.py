@@ -55,7 +55,11 @@ def another(leaf: str) -> str:
         return VALUES[leaf]
     default = shown(Settings(), leaf)[0]
     if default.isdigit():
-        return str(int(default) + 1 if leaf != "batch_size" else 7)
+        smaller = leaf in {
+            "batch_size",
+            "multipart_threshold_bytes",
+        }  # their defaults are at or near their upper bounds
+        return str(int(default) - 1 if smaller else int(default) + 1)
     return "0.123" if leaf.startswith("prices.") else "something"
 
 

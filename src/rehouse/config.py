@@ -134,11 +134,11 @@ class Settings(_Section):
     application_profile: str | None = None
     cors_origins: Names = ()
     log_bucket: BucketName | None = None
-    encryption: Annotated[str, _matching(r"\S+", "AES256, or the key's ARN")] = "AES256"
+    encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 128
     max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000
-    multipart_threshold_bytes: Annotated[int, Field(ge=1)] = 5 * 1024**3
+    multipart_threshold_bytes: Annotated[int, Field(ge=1, le=5 * 1024**3)] = 5 * 1024**3
     multipart_part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 512 * 1024**2
     upload_window_seconds: Annotated[int, Field(ge=0)] = 3600
     lock_timeout_ms: Annotated[int, Field(ge=1)] = 200

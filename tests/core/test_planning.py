@@ -122,6 +122,7 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     "the target has the same checksum and size and is newer": lambda seen: (
         seen.is_proven and seen.target is not None and not seen.recorded_now
     ),
+    "in a live home, something at the target that is not ours": lambda _: False,
     "anything else": lambda _: True,
 }
 
@@ -130,7 +131,8 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     ("source", "target", "needed"),
     [
         (MULTIPART, MD5, True),
-        (MD5, MULTIPART, True),
+        (MD5, MULTIPART, False),
+        (MULTIPART, MULTIPART, False),
         (MD5, OTHER, False),
         (MD5, MD5, False),
     ],
@@ -164,6 +166,7 @@ EXAMPLES = {
     "the ledger's copy is of this source and stands": Seen(_a(), SOURCE, NEWER, LINE),
     "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
     "the target has the same checksum and size and is newer": Seen(_a(), SOURCE, SOURCE, is_proven=True),
+    "in a live home, something at the target that is not ours": Seen(_a(), SOURCE, SOURCE),
     "anything else": Seen(_a(), SOURCE, SOURCE),
 }
 
@@ -192,7 +195,8 @@ def test_every_line_wins_over_those_below_it(text: str) -> None:
     """A document that fits the line and at least one later line too: nothing above may take it."""
     seen = EXAMPLES[text]
     expected = dict(truth_table(decide))[text]
-    decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
+    places = replace(PLACES, is_live="live home" in text)
+    decision = decide(seen, places, now=NOW, upload_window=WINDOW)
     assert ", ".join(filter(None, (decision.standing, decision.reason))) == expected
 
 
@@ -247,3 +251,21 @@ def test_an_md5_is_32_lower_case_hex_digits(text: str) -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_way_out(reason: Reason) -> None:
     assert HINTS[reason]
+
+
+@pytest.mark.parametrize(
+    ("target", "recorded", "standing"),
+    [
+        (None, None, Standing.TO_COPY),
+        (replace(SOURCE, etag=OTHER), replace(LINE, state=DocumentState.PLANNED, target_etag=OTHER), Standing.TO_COPY),
+        (replace(SOURCE, etag=OTHER), replace(LINE, state=DocumentState.PLANNED), Standing.QUARANTINED),
+        (replace(SOURCE, etag=OTHER), None, Standing.QUARANTINED),
+        (NEWER, None, Standing.ADOPT),
+    ],
+)
+def test_in_a_live_home_only_our_own_copy_is_ever_replaced(
+    target: ListedObject | None, recorded: Recorded | None, standing: Standing
+) -> None:
+    """The application may have uploaded there and not have written its row yet."""
+    live = replace(PLACES, is_live=True)
+    assert decide(Seen(_a(), SOURCE, target, recorded), live, now=NOW, upload_window=WINDOW).standing is standing

@@ -46,7 +46,8 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     for note in sorted({note for each in reports for note in each.notes}):
         say(f"note: {note}")
     if ran and reports and all(each.had_nothing_to_do for each in reports):
-        say("", "Nothing was left to move.")
+        is_all = not any(each.outstanding or each.waiting for each in reports)
+        say("", "Nothing was left to move." if is_all else "Nothing more could be moved.")
     say("", closing_line(reports))
 
 
@@ -111,6 +112,8 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     )  # fmt: skip
     for each in reports:
         shown = each.problems[:SHOWN]
+        if each.error:
+            say("", f"{each.slug}: could not be checked: {each.error}")
         if shown:
             say("", f"{each.slug}:")
         for problem in shown:

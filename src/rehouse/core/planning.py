@@ -35,6 +35,7 @@ class Reason(StrEnum):
     UNKNOWN_BUCKET = "unknown_bucket"
     INVALID_KEY = "invalid_key"
     ARCHIVED = "archived"
+    TARGET_TAKEN = "target_taken"
 
 
 HINTS = {
@@ -43,16 +44,21 @@ HINTS = {
     Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
     Reason.INVALID_KEY: "correct the row's s3_key",
     Reason.ARCHIVED: "restore the object to an active storage class first",
+    Reason.TARGET_TAKEN: "run the same command again: the application was writing there; if it stays, move that object away",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The shared buckets (the first is what a NULL bucket means), the tenant's home, and how long a key may be."""
+    """The shared buckets (the first is what a NULL bucket means), the tenant's home, and how long a key may be.
+
+    `is_live`: the application writes into the home already, so what is there and is not ours is never replaced.
+    """
 
     shared: tuple[str, ...]
     home: str
     max_key_characters: int = MAX_KEY_BYTES
+    is_live: bool = False
 
     def source_of(self, document: Document) -> ObjectRef:
         """Return where the row says that the object is now."""
@@ -119,6 +125,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | the ledger's copy is of this source and stands          | copied                           |
     | the target has the same MD5 and size and is newer       | adopt                            |
     | the target has the same checksum and size and is newer  | adopt                            |
+    | in a live home, something at the target that is not ours| quarantined, target_taken        |
     | anything else                                           | to_copy                          |
     """
     document = seen.document
@@ -169,6 +176,10 @@ def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places)
         return Decision(Standing.COPIED, task=task)
     if seen.target is not None and not seen.recorded_now and (is_adoptable(found, seen.target) or seen.is_proven):
         return Decision(Standing.ADOPT, task=task)
+    if places.is_live and there is not None and not (seen.recorded and seen.recorded.target_etag == there):
+        return Decision(
+            Standing.QUARANTINED, Reason.TARGET_TAKEN, f"something else is at {target.key} in {target.bucket}"
+        )
     return Decision(Standing.TO_COPY, task=task)
 
 
@@ -195,6 +206,7 @@ def is_checksum_needed(source: ListedObject, target: ListedObject) -> bool:
     """Return whether only a checksum can tell if the target is a finished copy of the source: MD5s are not on both sides."""
     return (
         not (is_md5(source.etag) and is_md5(target.etag))
+        and "-" not in target.etag  # made in parts: whether its tags were set before a crash no checksum tells
         and source.size == target.size
         and target.modified_at > source.modified_at
     )

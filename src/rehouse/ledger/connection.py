@@ -18,6 +18,7 @@ __all__ = ["connect", "refuse_pooler", "translated", "where"]
 
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
 SET standard_conforming_strings = on;
 """
 _LIVELINESS = {
@@ -97,6 +98,8 @@ def _prepare(connection: psycopg.Connection) -> None:
     statement = _SESSION
     if connection.info.server_version >= 140000:
         statement += "SET idle_session_timeout = 0;"
+    if connection.info.server_version >= 170000:
+        statement += "SET transaction_timeout = 0;"
     try:
         connection.execute(statement)
     except psycopg.Error as error:

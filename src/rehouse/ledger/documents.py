@@ -122,10 +122,9 @@ class Documents:
         """Return how many rows the tenant has, by where they stand."""
         return Counts(*(int(value) for value in self._rows("count_documents")[0]))
 
-    def rows_with_key(self) -> tuple[int, int]:
-        """Return how many rows have a key: this tenant's, and all tenants'."""
-        mine, everyone = self._rows("count_rows_with_key")[0]
-        return int(mine), int(everyone)
+    def rows_with_key(self) -> int:
+        """Return how many rows of all tenants have a key."""
+        return int(self._rows("count_rows_with_key")[0][0])
 
     def migrated(self) -> tuple[int, int]:
         """Return (documents, bytes) that the migration has moved so far."""
@@ -165,11 +164,12 @@ class Documents:
                 },
             )
 
-    def name_null_buckets(self, limit: int) -> int:
-        """Write the shared bucket's name into rows that have a key and no bucket; return how many this time."""
+    def name_null_buckets(self, after: str | None, limit: int) -> str | None:
+        """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""
         with self._fenced() as cursor:
-            cursor.execute(self._queries["name_null_buckets"], {**self._values, "limit": limit})
-            return cursor.rowcount
+            cursor.execute(self._queries["name_null_buckets"], {**self._values, "after": after, "limit": limit})
+            row = cursor.fetchone()
+        return str(row[0]) if row else None
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[LockedCopy]]:

@@ -135,6 +135,11 @@ class Ledger:
         row = self.connection.execute(self.queries["migration"], {"tenant_id": tenant.id}).fetchone()
         return _migration(row) if row else None
 
+    def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
+        """Return the slugs of other tenants that have this bucket, or to whom it is promised."""
+        values = {"tenant_id": tenant.id, "home_bucket": home_bucket}
+        return [str(row[0]) for row in self.connection.execute(self.queries["others_at"], values).fetchall()]
+
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
         """Give the tenant's row to this run; `home_bucket` is reserved in it unless a name already is."""
         values = {

@@ -99,18 +99,25 @@ class Locks:
     def reacquire(self) -> None:
         """Take every lock again on a new connection.
 
-        Raises TryAgain if another operator has taken one meanwhile (then nothing is held), DatabaseRefused.
+        Raises TryAgain if another operator has taken one meanwhile (then nothing is held, and stays lost), DatabaseRefused.
         """
         with self._guard:
             wanted, self._held = self._held, {}
-            self._connection.close()
-            self._connection = connect(self._url, application_name="rehouse lock")
             try:
+                self._connection.close()
+                self._connection = connect(self._url, application_name="rehouse lock")
                 for key, name in wanted.items():
                     self._take(key, name)
-            except TryAgain:
+            except BaseException:
                 self.close()
+                self._held = wanted  # so whoever asks finds them lost
                 raise
+
+    def keep(self) -> None:
+        """See that every lock is held, taking lost ones again. Raises as `reacquire`, and again for whoever asks after that."""
+        with self._guard:
+            if not self.still_held():
+                self.reacquire()
 
     def close(self) -> None:
         """Let go of everything, before this returns: a command that follows at once must not meet our locks."""

@@ -71,7 +71,8 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
     documents = services.ledger.documents(migration)
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    report.outstanding = documents.outstanding(is_cut_over=is_cut_over)
+    has_ended = not isinstance(error, Interrupted)  # else copies wait for the flip, and nothing is wrong with them
+    report.outstanding = documents.outstanding(is_cut_over=is_cut_over and has_ended)
     report.without_key, report.accepted = counts.without_key, counts.accepted
     if is_cut_over:
         report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))

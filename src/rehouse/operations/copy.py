@@ -26,13 +26,13 @@ SMALL_BYTES = 1024 * 1024
 AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
 
 
-def copy_documents(services: Services, migration: Migration, subject: str) -> Tally:
+def copy_documents(services: Services, migration: Migration, subject: str, *, is_adopted: bool = False) -> Tally:
     """Copy whatever of the tenant is not at home and not copied yet; return what was found and done.
 
     Raises Interrupted when the run was stopped (everything finished is saved), StorageRefused when the rights to copy are
     missing altogether.
     """
-    run = Pass.begun(services, migration, subject)
+    run = Pass.begun(services, migration, subject, is_adopted=is_adopted)
     with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread:
         writer = _Writer(run, ledger_thread)
         try:
@@ -56,7 +56,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
         try:
             for page in _pages_ahead(run, ledger_thread):
                 writer.add(page.lines)
-                under_way.update(page.seen)
+                under_way.update((task.document_id, page.seen[task.document_id]) for task in page.tasks)
                 yield from page.tasks
         except RehouseError as error:  # what is in flight comes home first
             failures.append(error)
@@ -172,5 +172,6 @@ def _with_guard_known(services: Services, outcome: CopyOutcome) -> CopyOutcome:
         return outcome
     guard.is_honoured = True  # asked once, also while other tenants are being copied
     again = next(iter(services.engine.copy([task])), None)
-    guard.is_honoured = again is None or again.fault is not None
+    is_refused = again is not None and again.fault is not None and again.fault.code == "PreconditionFailed"
+    guard.is_honoured = True if is_refused else False if again and again.etag else None
     return again if again and again.etag else outcome

@@ -6,6 +6,7 @@ it was copied, with the source's ETag looked at once more while the lock is held
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
 
 FLIP_BATCH = 500
-"""Rows whose locks are held at once; at 50 ms a request and 128 in flight that is a fifth of a second."""
+"""Rows whose locks are held at once, while their sources are looked at: about a second's requests, and less under --max-rate."""
 PASSES = 40
 PAUSE_SECONDS = 0.25
 """A row that another transaction holds is left for the next pass: about ten seconds in all, then for the next run."""
+LISTED_PAGES = 3
+"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
 LISTING_GAIN = 25
-"""How many HEADs a listing must save: S3's prices make it cost 12.5 of them, and counting what lies in between costs too."""
+"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
 
 
 @dataclass
@@ -49,8 +52,10 @@ def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Mig
 def name_null_buckets(services: Services, migration: Migration) -> None:
     """Write the shared bucket's name into the tenant's rows that have a key and no bucket."""
     documents = services.ledger.documents(migration)
-    while services.ledger.patiently(lambda: documents.name_null_buckets(FLIP_BATCH)):
+    after = services.ledger.patiently(partial(documents.name_null_buckets, None, FLIP_BATCH))
+    while after:
         services.stop_here()
+        after = services.ledger.patiently(partial(documents.name_null_buckets, after, FLIP_BATCH))
 
 
 def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
@@ -88,7 +93,8 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None) -> tuple[str | None, int, int]:
-    with documents.locked_copies(after, FLIP_BATCH) as locked:
+    batch = min(FLIP_BATCH, math.ceil(services.settings.max_rate or FLIP_BATCH))
+    with documents.locked_copies(after, batch) as locked:
         if not locked:
             return None, 0, 0
         now = _etags_now(services, locked)
@@ -118,11 +124,10 @@ def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> dict[ObjectR
 
 
 def _is_listing_cheaper(services: Services, bucket: str, refs: set[ObjectRef]) -> bool:
-    worth = len(refs) * LISTED_PER_REQUEST // LISTING_GAIN
+    worth = min(LISTED_PAGES, len(refs) // LISTING_GAIN) * LISTED_PER_REQUEST
     keys = sorted(ref.key for ref in refs)
     between = services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
-    pages = -(-between // LISTED_PER_REQUEST)
-    return len(refs) <= between <= worth and pages + 1 < len(refs)
+    return len(refs) <= between <= worth
 
 
 def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict[ObjectRef, str | None]:

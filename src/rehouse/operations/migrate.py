@@ -10,9 +10,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rehouse.core.errors import RehouseError, StorageRefused, TryAgain
+import psycopg
+
+from rehouse.core.errors import Halt, RehouseError, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
+from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.ledger import translating
 from rehouse.operations import cutover, survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
@@ -27,6 +30,7 @@ from rehouse.operations.services import Services
 log = logging.getLogger(__name__)
 
 ROUNDS = 10
+INSISTENCE = 3
 """How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
 NAMES = 3
 
@@ -75,12 +79,24 @@ def is_done(services: Services, tenant: Tenant, report: TenantReport) -> bool:
 def _begin(services: Services, tenant: Tenant) -> Migration:
     before = services.ledger.migration(tenant)
     home = home_of(tenant, services.settings, before)
+    if home:
+        _refuse_somebody_elses(services, tenant, home)
     migration = services.ledger.begin_run(
         tenant, home or new_home(tenant, services.settings, services.control.identity().account)
     )
     if migration.phase is Phase.ROLLED_BACK:
         migration = services.ledger.advance(migration, Event.PLANNED_AGAIN)
     return migration
+
+
+def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:
+    others = services.ledger.others_at(home, tenant)
+    if others or home == services.settings.log_bucket:
+        whose = f"also the home of {', '.join(others)}" if others else "the bucket of the access logs"
+        raise Halt(
+            f"{tenant.slug}: its bucket {home} is {whose}",
+            hint="give the tenant's row in tenants.aws_bucket_name a bucket of its own, or NULL",
+        )
 
 
 def _advance_to(
@@ -93,8 +109,8 @@ def _advance_to(
     if until is Phase.PROVISIONED:
         return migration
     _survey(services, migration, listed=listed)
-    for _ in range(ROUNDS):
-        migration, settled = _round(services, tenant, migration, until, report)
+    for number in range(ROUNDS):
+        migration, settled = _round(services, tenant, migration, until, report, insist=number < INSISTENCE)
         report.phase = migration.phase
         if settled:
             break
@@ -107,7 +123,8 @@ def _provision(services: Services, tenant: Tenant, migration: Migration, report:
             made = provision(services, tenant, migration.home_bucket)
             break
         except StorageRefused as error:
-            if error.code != "BucketAlreadyExists" or migration.phase is not Phase.PLANNED:
+            is_named_by_us = tenant.home != migration.home_bucket and migration.phase is Phase.PLANNED
+            if error.code != "BucketAlreadyExists" or not is_named_by_us:
                 raise
             name = new_home(tenant, services.settings, services.control.identity().account)
             migration = services.ledger.rename_home(migration, name)
@@ -121,20 +138,26 @@ def _provision(services: Services, tenant: Tenant, migration: Migration, report:
 
 def _survey(services: Services, migration: Migration, *, listed: bool) -> None:
     documents = services.ledger.documents(migration)
-    if documents.counts().outside == 0:
+    counts = documents.counts()
+    if counts.outside == 0:
         return
     if not listed:
         survey.list_for_one_tenant(services, documents)
-    survey.list_home(services, migration.home_bucket)
+    if counts.outside * LISTED_PER_REQUEST >= counts.at_home:
+        survey.list_home(services, migration.home_bucket)
 
 
 def _round(
-    services: Services, tenant: Tenant, migration: Migration, until: Phase, report: TenantReport
+    services: Services, tenant: Tenant, migration: Migration, until: Phase, report: TenantReport, *, insist: bool
 ) -> tuple[Migration, bool]:
-    """One round of copy, verify, flip; return the migration and whether nothing is left that another round could do."""
+    """One round of copy, verify, flip; return the migration and whether nothing is left that another round could do.
+
+    `insist`: copies that do not hold are made again first; later the others are cut over without them.
+    """
+    was_live = is_at_least(migration.phase, Phase.CUT_OVER)
     if migration.phase in (Phase.COPIED, Phase.VERIFIED):
         migration = services.ledger.advance(migration, Event.CHANGES_FOUND, "a run looks for changes again")
-    tally = copy_documents(services, migration, tenant.slug)
+    tally = copy_documents(services, migration, tenant.slug, is_adopted=tenant.home == migration.home_bucket)
     _add(report, tally)
     if migration.phase is Phase.PROVISIONED:
         migration = services.ledger.advance(migration, Event.ALL_COPIED)
@@ -143,14 +166,14 @@ def _round(
     proofs, dropped = check_copies(services, migration, tenant.slug)
     report.proofs += proofs
     if migration.phase is Phase.COPIED:
-        event = Event.MISMATCH_FOUND if dropped else Event.ALL_MATCHED
+        event = Event.MISMATCH_FOUND if dropped and insist else Event.ALL_MATCHED
         migration = services.ledger.advance(migration, event, f"{dropped} copies do not hold" if dropped else None)
-    if dropped or (until is Phase.VERIFIED and migration.phase is Phase.VERIFIED):
-        return migration, not dropped
+    if (dropped and insist) or (until is Phase.VERIFIED and migration.phase is Phase.VERIFIED):
+        return migration, not (dropped and insist)
     migration = cutover.switch_home(services, migration, tenant)
     flips = cutover.flip_copies(services, migration, tenant.slug)
     report.this_run += flips.flipped
-    return migration, not (tally.changed or flips.flipped or flips.changed)
+    return migration, was_live and not (tally.changed or flips.flipped or flips.changed)
 
 
 def _add(report: TenantReport, tally: Tally) -> None:
@@ -169,7 +192,7 @@ def migrate_all(
 ) -> list[TenantReport]:
     """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others."""
     with run_inventory(services):
-        if not all(is_done(services, tenant, TenantReport(tenant.slug)) for tenant in tenants):
+        if not all(_looks_done(services, tenant) for tenant in tenants):
             survey.list_shared_buckets(services)
         return list(
             for_each(
@@ -198,7 +221,21 @@ def run_inventory(services: Services) -> Iterator[None]:
         try:
             yield
         finally:
-            services.ledger.inventory().clear()
+            _clear_away(services)
+
+
+def _clear_away(services: Services) -> None:
+    try:
+        services.ledger.inventory().clear()
+    except psycopg.Error as error:
+        log.warning("the inventory stays until the next run clears it away: %s", type(error).__name__)
+
+
+def _looks_done(services: Services, tenant: Tenant) -> bool:
+    try:
+        return is_done(services, tenant, TenantReport(tenant.slug))
+    except RehouseError:  # its own run will say so
+        return False
 
 
 def _reported(services: Services, tenant: Tenant, until: Phase) -> TenantReport:

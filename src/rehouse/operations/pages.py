@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from rehouse.core.comparing import Finding
-from rehouse.core.lifecycle import DocumentState
+from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration
 from rehouse.core.planning import Decision, Places, Seen, Standing, decide, is_checksum_needed
 from rehouse.ledger.documents import Documents, Line
@@ -50,12 +50,18 @@ class Pass:
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
-    def begun(cls, services: Services, migration: Migration, subject: str) -> Self:
-        """Return a new pass."""
+    def begun(cls, services: Services, migration: Migration, subject: str, *, is_adopted: bool) -> Self:
+        """Return a new pass; an adopted home was the application's before the migration."""
+        is_live = is_adopted or is_at_least(migration.phase, Phase.CUT_OVER)
         documents = services.ledger.documents(migration)
         known, _ = services.ledger.inventory().totals(migration.home_bucket)
         return cls(
-            services, documents, services.places(migration.home_bucket), subject, documents.counts().outside, known > 0
+            services,
+            documents,
+            services.places(migration.home_bucket, is_live=is_live),
+            subject,
+            documents.counts().outside,
+            known > 0,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rehouse.core.model import Fault, Tenant
@@ -117,7 +117,10 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         services.stop_here()
         looked, faults = survey.confirmed(services, page, places)
         for each in looked:
-            decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
+            trusted = replace(
+                each, recorded_now=each.recorded is not None
+            )  # no look at the homes: the ledger's word counts
+            decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
             _note(planned, each, decision, places, faults.get(each.document.id))
         services.report(Progress(tenant.slug, "plan", sum(planned.standings.values()), counts.total))
     planned.requests = requests_for(planned.to_copy)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from rehouse.core.model import Tenant
+from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 
 Report = TypeVar("Report")
@@ -55,7 +56,7 @@ def for_each(
             return waiting.pop() if waiting and not over else None
 
     def worker() -> None:
-        with services.worker() as mine:
+        with translating(), services.worker() as mine:
             while tenant := next_tenant():
                 report = work(mine, tenant)
                 with guard:

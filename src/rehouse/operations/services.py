@@ -88,10 +88,10 @@ class Services:
         finally:
             ledger.close()
 
-    def places(self, home: str) -> Places:
-        """Return the places of a tenant whose home bucket is `home`."""
+    def places(self, home: str, *, is_live: bool = False) -> Places:
+        """Return the places of a tenant whose home bucket is `home`; `is_live`: the application writes there already."""
         longest = self.ledger.catalog.key_max_length or MAX_KEY_BYTES
-        return Places(self.settings.require_shared_buckets(), home, min(MAX_KEY_BYTES, longest))
+        return Places(self.settings.require_shared_buckets(), home, min(MAX_KEY_BYTES, longest), is_live)
 
     def stop(self) -> None:
         """End the run as soon as what is in flight has been drained and saved (called by a signal handler)."""
@@ -105,8 +105,7 @@ class Services:
 
     def keep_locks(self) -> None:
         """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""
-        if not self.locks.still_held():
-            self.locks.reacquire()
+        self.locks.keep()
 
 
 def _look_before_changing(settings: Settings, control: Control, slugs: Sequence[str]) -> None:

@@ -13,10 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 from rehouse.core.bucket_spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
+from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.planning import Reason, Standing, decide
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import AtHome
+from rehouse.ledger.ledger import translating
 from rehouse.operations import survey
 from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
 from rehouse.operations.deep import compare_deeply
@@ -54,6 +56,7 @@ class VerifyReport:
     without_key: int = 0
     extra: list[str] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
+    error: str | None = None
 
     def count(self, finding: Finding) -> int:
         """Return how many documents have this finding."""
@@ -62,7 +65,7 @@ class VerifyReport:
     @property
     def is_well(self) -> bool:
         """Whether every document is at home (or stays elsewhere on purpose) and nothing is in doubt."""
-        return not (self.problems or self.not_yet_migrated or self.not_uploaded) and all(
+        return not (self.error or self.problems or self.not_yet_migrated or self.not_uploaded) and all(
             each.kind == "not_offered" for each in self.drift
         )
 
@@ -77,19 +80,19 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     report = VerifyReport(tenant.slug, home)
     _verify_outside(services, migration, report, listed=listed)
     if home:
-        _verify_home(services, migration, report, deep=deep)
-        report.drift = list(drift(services.settings, services.control, tenant, home))
+        is_there = services.control.head(home).whose != "absent"
+        _verify_home(services, migration, report, is_there=is_there, deep=deep)
+        report.drift = list(drift(services.settings, services.control, tenant, home)) if is_there else []
     return report
 
 
-def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, deep: bool) -> None:
+def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, is_there: bool, deep: bool) -> None:
     documents = services.ledger.documents(migration)
     known: dict[str, tuple[str, AtHome]] = {}
     doubtful: list[Ends] = []
     unexpected: list[str] = []
-    for looked_at, (key, rows, found) in enumerate(
-        merge(documents.at_home(), listing(services, migration.home_bucket))
-    ):
+    there = listing(services, migration.home_bucket) if is_there else ()  # promised, and not made yet: it holds nothing
+    for looked_at, (key, rows, found) in enumerate(merge(documents.at_home(), there)):
         if not rows and not key.startswith(TEMPORARY_PREFIX):
             unexpected.append(key)
         for row in rows:
@@ -147,4 +150,14 @@ def _note(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:
     """Verify every tenant; the shared buckets are listed once."""
     survey.list_shared_buckets(services)
-    return [verify(services, tenant, deep=deep, listed=True) for tenant in tenants]
+    return [_verified(services, tenant, deep=deep) for tenant in tenants]
+
+
+def _verified(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
+    try:
+        with translating():
+            return verify(services, tenant, deep=deep, listed=True)
+    except Interrupted:
+        raise
+    except RehouseError as error:
+        return VerifyReport(tenant.slug, None, error=error.message)

@@ -3,18 +3,18 @@
 -- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
 SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
   d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
-  d.{documents.uploaded_at},
+  d.{documents.uploaded_at}::timestamptz,
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   m.run_id = %(run_id)s
 FROM (
   SELECT * FROM {documents.rows} p
   WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
-    AND p.{documents.s3_key} IS NOT NULL AND p.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+    AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
   ORDER BY p.{documents.id} LIMIT %(limit)s) d
 LEFT JOIN LATERAL (
   SELECT * FROM s3_inventory o WHERE o.run_id = %(run_id)s
-    AND o.bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" AND o.key = d.{documents.s3_key} COLLATE "C"
+    AND o.bucket = coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) COLLATE "C" AND o.key = d.{documents.s3_key} COLLATE "C"
   OFFSET 0) i ON true
 LEFT JOIN LATERAL (
   SELECT * FROM s3_migration_documents o
@@ -24,20 +24,20 @@ ORDER BY d.{documents.id};
 -- name: count_documents
 -- How many rows the tenant has: all, without a key, at home, outside with a key, and of these accepted as they are.
 SELECT count(*),
-  count(*) FILTER (WHERE d.{documents.s3_key} IS NULL),
-  count(*) FILTER (WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} = %(home_bucket)s),
-  count(*) FILTER (WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s),
+  count(*) FILTER (WHERE coalesce(d.{documents.s3_key}, '') = ''),
+  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} = %(home_bucket)s),
+  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s),
   count(*) FILTER (WHERE m.state = 'accepted' AND m.source_key = d.{documents.s3_key}
     AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
-    AND m.source_bucket = coalesce(d.{documents.s3_bucket}, %(default_bucket)s))
+    AND m.source_bucket = coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s))
 FROM {documents.rows} d
 LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
 WHERE d.{documents.tenant_id} = %(tenant_id)s;
 
 -- name: count_rows_with_key
 -- How many objects all tenants' rows point to, at the most: an estimate of the shared bucket's size.
-SELECT count(*) FILTER (WHERE d.{documents.tenant_id} = %(tenant_id)s), count(*)
-FROM {documents.rows} d WHERE d.{documents.s3_key} IS NOT NULL;
+SELECT count(*)
+FROM {documents.rows} d WHERE d.{documents.s3_key} <> '';
 
 -- name: migrated
 -- What the migration moved so far: documents and bytes.
@@ -69,7 +69,7 @@ ON CONFLICT (tenant_id, document_id) DO UPDATE SET
   source_bucket = excluded.source_bucket, source_key = excluded.source_key, source_etag = excluded.source_etag,
   source_size = excluded.source_size, storage_class = excluded.storage_class, target_bucket = excluded.target_bucket,
   target_key = excluded.target_key, target_etag = excluded.target_etag, target_version = excluded.target_version,
-  target_checksum = excluded.target_checksum, state = excluded.state, attempts = m.attempts + excluded.attempts,
+  target_checksum = excluded.target_checksum, state = excluded.state, attempts = CASE WHEN excluded.attempts = 0 THEN 0 ELSE m.attempts + excluded.attempts END,
   error_code = excluded.error_code, error_message = excluded.error_message, request_id = excluded.request_id,
   run_id = excluded.run_id, updated_at = now()
 WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.target_etag, m.error_code)
@@ -94,10 +94,13 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'c
 
 -- name: name_null_buckets
 -- A row with a key and no bucket means the first shared bucket: written down, a batch at a time, busy rows later.
-UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documents.id} IN (
+WITH named AS (UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documents.id} IN (
   SELECT {documents.id} FROM {documents}
-  WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} IS NOT NULL AND {documents.s3_bucket} IS NULL
-  ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED);
+  WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
+    AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
+  ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING {documents.id})
+SELECT {documents.id} FROM named ORDER BY {documents.id} DESC LIMIT 1;
 
 -- name: lock_copies
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
@@ -130,7 +133,7 @@ WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{documen
 UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
 WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quarantined') AND NOT EXISTS (
   SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
-    AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
+    AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
 
 -- name: prepare_stream
 -- A stream reads a whole tenant. Right after a copy or a flip the planner has no statistics yet, expects one row and would
@@ -147,7 +150,7 @@ SELECT * FROM (
   FROM {documents.rows} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
     AND m.document_id = d.{documents.id} AND m.target_bucket = d.{documents.s3_bucket} AND m.target_key = d.{documents.s3_key}
     AND m.state = 'flipped' AND coalesce(btrim(d.{documents.etag}, '"'), m.target_etag) = m.target_etag
-  WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} IS NOT NULL
+  WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> ''
 ) pointed ORDER BY key;
 
 -- name: known_targets
@@ -165,10 +168,10 @@ ORDER BY m.document_id;
 -- name: accept_document
 -- The document stays where it is, on purpose; tells whether it was accepted just so before.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, state, run_id, updated_at)
-SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(d.{documents.s3_bucket}, %(default_bucket)s), d.{documents.s3_key},
+SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s), d.{documents.s3_key},
   'accepted', %(run_id)s, now()
 FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
-  AND d.{documents.s3_key} IS NOT NULL AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+  AND d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
 ON CONFLICT (tenant_id, document_id) DO UPDATE SET state = 'accepted', source_bucket = excluded.source_bucket,
   source_key = excluded.source_key, run_id = excluded.run_id, updated_at = now()
 RETURNING EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.document_id = m.document_id

@@ -56,13 +56,18 @@ SELECT count(*) FROM (
   LIMIT %(limit)s) counted;
 
 -- name: mark_contested
--- Objects that rows of two tenants point to. With keys given, only these.
+-- Objects that two tenants claim: by rows that point there, or by what was moved from there. With keys given, only these.
 UPDATE s3_inventory i SET contested = true FROM (
-  SELECT coalesce(d.{documents.s3_bucket}, %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key
-  FROM {documents.rows} d
-  WHERE d.{documents.s3_key} IS NOT NULL AND d.{documents.tenant_id} IS NOT NULL
-    AND (%(keys)s::text[] IS NULL OR d.{documents.s3_key} = ANY(%(keys)s::text[]))
-  GROUP BY 1, 2 HAVING min(d.{documents.tenant_id}::text) <> max(d.{documents.tenant_id}::text)) shared
+  SELECT bucket, key FROM (
+    SELECT coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key,
+      d.{documents.tenant_id}::text AS tenant
+    FROM {documents.rows} d
+    WHERE d.{documents.s3_key} <> '' AND d.{documents.tenant_id} IS NOT NULL
+    UNION ALL
+    SELECT m.source_bucket, m.source_key, m.tenant_id::text
+    FROM s3_migration_documents m WHERE m.state IN ('flipped', 'removing', 'removed')) claimed
+  WHERE %(keys)s::text[] IS NULL OR key = ANY(%(keys)s::text[])
+  GROUP BY bucket, key HAVING min(tenant) <> max(tenant)) shared
 WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key = shared.key COLLATE "C";
 
 -- name: orphans
@@ -70,7 +75,7 @@ WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key =
 SELECT i.key, i.size FROM s3_inventory i
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND NOT EXISTS (
   SELECT 1 FROM {documents.rows} d WHERE d.{documents.s3_key} COLLATE "C" = i.key
-    AND coalesce(d.{documents.s3_bucket}, %(default_bucket)s) COLLATE "C" = i.bucket)
+    AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) COLLATE "C" = i.bucket)
   AND NOT EXISTS (SELECT 1 FROM s3_migration_documents m WHERE m.source_bucket = i.bucket AND m.source_key = i.key)
 ORDER BY i.key;
 

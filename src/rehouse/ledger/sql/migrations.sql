@@ -8,6 +8,11 @@ FROM {tenants} t ORDER BY t.{tenants.slug};
 SELECT tenant_id, run_id, phase, home_bucket, previous_home, status
 FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
 
+-- name: others_at
+-- Other tenants that have this bucket, or to whom it is promised: one bucket is one tenant's.
+SELECT t.{tenants.slug} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+WHERE t.{tenants.id} <> %(tenant_id)s AND %(home_bucket)s IN (t.{tenants.aws_bucket_name}, m.home_bucket) ORDER BY 1;
+
 -- name: begin_run
 -- Gives the tenant's one row to this run. The bucket's name is reserved once: a retry keeps what is there.
 INSERT INTO s3_migrations AS m (tenant_id, old_bucket, new_bucket, home_bucket, documents_migrated, phase, status, run_id, started_at)
