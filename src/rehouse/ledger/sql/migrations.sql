@@ -45,9 +45,11 @@ RETURNING id;
 
 -- name: fence
 -- Every write of a run begins here: no row back means that the migration belongs to another run now. For the rest of the
--- transaction joins go by keys: the ledger grows while the planner's statistics of it are old or absent.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
-FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE;
+-- transaction rows are found by their keys and in their order: the planner's statistics of a ledger that grows, or of
+-- documents that have just moved, are old or absent, and a plan that reads a whole tenant for each batch is quadratic.
+SELECT set_config(planner.setting, 'off', true)
+FROM s3_migrations, (VALUES ('enable_hashjoin'), ('enable_mergejoin'), ('enable_sort'), ('enable_bitmapscan')) planner (setting)
+WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE OF s3_migrations;
 
 -- name: switch_home
 -- Compare-and-set on the application's own column: from here on uploads go to the new bucket.
