@@ -16,6 +16,7 @@ from rehouse.cli.logs import log
 from rehouse.core.progress import Progress, Report
 
 SECONDS_BETWEEN_LINES = 5.0
+ALL = "all tenants"
 
 
 @contextmanager
@@ -36,19 +37,50 @@ def showing_progress() -> Iterator[Report]:
         yield Drawing(bars)
 
 
+class Watch:
+    """What the events add up to: the rate of each subject's step, and all tenants' copies together."""
+
+    def __init__(self) -> None:
+        self._begun: dict[tuple[str, str], tuple[float, int]] = {}
+        self._copies: dict[str, Progress] = {}
+
+    def everything(self, event: Progress) -> Progress | None:
+        """Return the sum over all tenants begun so far, if this is a copy and there are several."""
+        if event.step != "copy":
+            return None
+        self._copies[event.subject] = event
+        events = self._copies.values()
+        documents, totals = sum(each.documents for each in events), sum(each.documents_total or 0 for each in events)
+        copied_bytes = sum(each.copied_bytes for each in events)
+        return Progress(ALL, "copy", documents, totals, copied_bytes) if len(events) > 1 else None
+
+    def rate(self, event: Progress) -> float:
+        """Return documents a second since the step's first event."""
+        begun, documents = self._begun.setdefault((event.subject, event.step), (time.monotonic(), event.documents))
+        return (event.documents - documents) / max(time.monotonic() - begun, 0.001)
+
+
 class Lines:
     """Progress as lines on stderr, at most one every few seconds for each subject, and in the log."""
 
     def __init__(self) -> None:
         self._shown: dict[str, float] = {}
         self._begun = time.monotonic()
+        self._watch = Watch()
+        self._guard = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
         """Take an event."""
+        with self._guard:
+            for each in (event, self._watch.everything(event)):
+                if each:
+                    self._tell(each, self._watch.rate(each))
+
+    def _tell(self, event: Progress, rate: float) -> None:
         now = time.monotonic()
         if now - self._shown.get(event.subject, self._begun) >= SECONDS_BETWEEN_LINES:
             self._shown[event.subject] = now
-            line = described(event)
+            line = described(event, rate)
             log.info(line)
             print(line, file=sys.stderr, flush=True)
 
@@ -58,48 +90,44 @@ class Drawing:
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._begun = time.monotonic()
+        self._watch = Watch()
         self._guard = threading.Lock()
         self._tasks: dict[str, TaskID] = {}
-        self._copies: dict[str, Progress] = {}
 
     def __call__(self, event: Progress) -> None:
         """Take an event."""
         with self._guard:
-            if event.step == "copy":
-                self._copies[event.subject] = event
-                self._draw("all tenants", self._everything())
-            self._draw(event.subject, event)
+            for each in (self._watch.everything(event), event):
+                if each:
+                    self._draw(each, self._watch.rate(each))
 
-    def _everything(self) -> Progress:
-        events = self._copies.values()
-        return Progress(
-            "all tenants",
-            "copy",
-            sum(event.documents for event in events),
-            sum(event.documents_total or 0 for event in events),
-            sum(event.copied_bytes for event in events),
-        )
-
-    def _draw(self, subject: str, event: Progress) -> None:
-        if subject not in self._tasks:
-            self._tasks[subject] = self._bars.add_task(subject, rate="", size="")
-        seconds = max(time.monotonic() - self._begun, 0.001)
+    def _draw(self, event: Progress, rate: float) -> None:
+        if event.subject not in self._tasks:
+            self._tasks[event.subject] = self._bars.add_task(event.subject, rate="", size="")
         self._bars.update(
-            self._tasks[subject],
-            description=f"{subject[:20]} {event.step}",
+            self._tasks[event.subject],
+            description=f"{event.subject[:20]} {event.step}",
             completed=event.documents,
             total=event.documents_total,
-            rate=f"{event.documents / seconds:,.0f}/s",
+            rate=f"{rate:,.0f}/s",
             size=human_bytes(event.copied_bytes) if event.copied_bytes else "",
         )
 
 
-def described(event: Progress) -> str:
-    """Return an event as a line."""
-    total = "" if event.documents_total is None else f" of {event.documents_total:,}"
-    size = f", {human_bytes(event.copied_bytes)}" if event.copied_bytes else ""
-    return f"{event.subject}: {event.step}: {event.documents:,}{total}{size}"
+def described(event: Progress, rate: float) -> str:
+    """Return an event as a line.
+
+    >>> described(Progress("acme", "copy", 500, 2000, 1536), 250.0)
+    'acme: copy: 500 of 2,000, 1.5 KiB, 250/s, 6 s left'
+    """
+    parts = [f"{event.documents:,}" + ("" if event.documents_total is None else f" of {event.documents_total:,}")]
+    if event.copied_bytes:
+        parts.append(human_bytes(event.copied_bytes))
+    if rate > 0:
+        parts.append(f"{rate:,.0f}/s")
+        if event.documents_total is not None:
+            parts.append(f"{max(event.documents_total - event.documents, 0) / rate:,.0f} s left")
+    return f"{event.subject}: {event.step}: {', '.join(parts)}"
 
 
 def human_bytes(size: float) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from rehouse.core.errors import RehouseError
 from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
+
+log = logging.getLogger(__name__)
 
 Report = TypeVar("Report")
 
@@ -42,7 +46,7 @@ def for_each(
     parallel: int,
     enough: Callable[[Report], bool] = lambda report: False,
 ) -> Iterator[Report]:
-    """Run `work` for every tenant, `parallel` at a time, each worker with a ledger connection and a bulk plane of its own.
+    """Run `work` for every tenant, `parallel` at a time, each worker with a ledger connection of its own.
 
     Yields in order of tenant what was begun; no new tenant is begun once the run is stopping or `enough` says so.
     """
@@ -55,15 +59,22 @@ def for_each(
             over = services.stopping.is_set() or any(enough(report) for report in done.values())
             return waiting.pop() if waiting and not over else None
 
-    def worker() -> None:
-        with translating(), services.worker() as mine:
-            while tenant := next_tenant():
-                report = work(mine, tenant)
-                with guard:
-                    done[tenant.slug] = report
+    def work_with(mine: Services) -> None:
+        while tenant := next_tenant():
+            report = work(mine, tenant)
+            with guard:
+                done[tenant.slug] = report
+
+    def one_more() -> None:
+        try:
+            with translating(), services.worker() as mine:
+                work_with(mine)
+        except RehouseError as error:
+            log.warning("one worker fewer: %s", error.message)
 
     with ThreadPoolExecutor(max(1, min(parallel, len(tenants)))) as pool:
-        workers = [pool.submit(worker) for _ in range(max(1, min(parallel, len(tenants))))]
+        workers = [pool.submit(work_with, services)]
+        workers += [pool.submit(one_more) for _ in range(min(parallel, len(tenants)) - 1)]
     for each in workers:
         each.result()
     yield from (done[tenant.slug] for tenant in tenants if tenant.slug in done)
