@@ -1,0 +1,104 @@
+"""What installations really hold: empty strings, one bucket for two tenants, times without a zone, pointers that come back."""
+
+from __future__ import annotations
+
+import pytest
+from tests.operations.room import Room
+
+from rehouse.core.errors import Halt
+from rehouse.core.lifecycle import Phase, Status
+from rehouse.operations.copy import copy_documents
+from rehouse.operations.verify import verify_all
+
+
+def test_an_empty_bucket_is_the_shared_one_and_an_empty_key_is_none(room: Room) -> None:
+    room.documents("a")
+    room.sql("UPDATE documents SET s3_bucket = '' WHERE id = 'a'")
+    room.row("no-key", "")
+    report = room.migrate()
+    assert (report.status, report.this_run, report.without_key, report.waiting) == (Status.COMPLETED, 1, 1, 0)
+    assert room.pointer("a")[0] == room.home()
+    assert room.verify().is_well
+
+
+def test_a_bucket_is_the_home_of_one_tenant_only(room: Room) -> None:
+    room.sql("ALTER TABLE tenants DROP CONSTRAINT IF EXISTS tenants_aws_bucket_name_key")
+    room.migrate(until=Phase.PROVISIONED)
+    room.tenant("globex", home=room.home())
+    room.documents("g", slug="globex")
+    with pytest.raises(Halt, match="also the home of acme"):
+        room.migrate("globex")
+    assert room.pointer("g")[0] == room.shared
+
+
+def test_a_pointer_to_what_another_tenant_was_moved_from_is_contested(room: Room) -> None:
+    room.documents("a")
+    room.migrate()
+    room.tenant("globex")
+    room.row("g", "k/a", slug="globex", bucket=room.shared)
+    report = room.migrate("globex")
+    assert [each.code for each in report.outstanding] == ["other_tenants_object"]
+    assert room.keys(room.home("globex")) == []
+
+
+def test_in_a_live_home_what_the_application_put_there_stays(room: Room) -> None:
+    """The application uploaded a new version to the home and has not written its row yet."""
+    room.documents("a")
+    room.migrate()
+    room.documents("late")
+    room.put("documents/late/late.txt", b"newer", bucket=room.home())
+    report = room.migrate()
+    assert [each.code for each in report.outstanding] == ["target_taken"]
+    assert room.root.get_object(Bucket=room.home(), Key="documents/late/late.txt")["Body"].read() == b"newer"
+    room.sql("UPDATE documents SET s3_bucket = %s, s3_key = 'documents/late/late.txt' WHERE id = 'late'", room.home())
+    assert room.migrate().status is Status.COMPLETED
+    assert room.body("late") == b"newer"
+
+
+def test_times_without_a_zone_are_utc(room: Room) -> None:
+    room.sql("ALTER TABLE documents ALTER uploaded_at TYPE timestamp")
+    room.row("lost", "k/lost", bucket=room.shared)
+    room.row("coming", "k/coming", bucket=room.shared, uploaded_at="now")
+    report = room.migrate()
+    assert [each.document_id for each in report.outstanding] == ["lost"]
+    assert report.waiting == 1
+
+
+def test_a_home_that_is_only_promised_holds_nothing(room: Room) -> None:
+    room.documents("a")
+    room.migrate(until=Phase.PLANNED)
+    report = room.verify()
+    assert (report.not_yet_migrated, report.problems, report.is_well) == (1, [], False)
+
+
+def test_one_tenant_that_cannot_be_checked_does_not_stop_the_others(room: Room) -> None:
+    room.documents("a")
+    room.migrate()
+    room.tenant("globex")
+    room.documents("g", slug="globex")
+    room.migrate("globex")
+    room.sql("UPDATE tenants SET aws_bucket_name = 'elsewhere' WHERE slug = 'acme'")
+    with room.services(writes=False) as services:
+        acme, globex = verify_all(services, services.ledger.tenants())
+    assert acme.error
+    assert not acme.is_well
+    assert globex.is_well
+
+
+def test_a_copy_that_never_holds_does_not_keep_the_others_back(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody overwrites one copy again and again."""
+    room.documents("a", "b")
+    room.migrate(until=Phase.PROVISIONED)
+    numbers = iter(range(1000))
+
+    def copy_then_damage(*arguments, **more):
+        tally = copy_documents(*arguments, **more)
+        room.put("documents/a/a.txt", b"damage %d" % next(numbers), bucket=room.home())
+        return tally
+
+    monkeypatch.setattr("rehouse.operations.migrate.copy_documents", copy_then_damage)
+    report = room.migrate()
+    assert room.pointer("b")[0] == room.home()
+    assert room.pointer("a")[0] == room.shared
+    assert report.status is Status.FAILED
+    assert [each.document_id for each in report.outstanding] == ["a"]
