@@ -56,9 +56,11 @@ def test_an_overload_halves_the_rate_and_a_second_one_in_the_same_moment_does_no
     assert pacing.slowed(pace, 11.5).rate == 25.0
 
 
-def test_an_overload_after_a_rate_had_held_takes_off_only_a_little():
+def test_an_overload_after_good_replies_takes_off_only_a_little():
     pace = pacing.slowed(pacing.started(0.0), 10.0)
-    assert pacing.slowed(pace, 10.0 + pacing.SETTLED_SECONDS).rate == 50.0 * pacing.LATE_CUT
+    assert pacing.slowed(pacing.answered(pacing.filled(pace, 11.0), 24), 11.0).rate == pytest.approx(25.0, rel=0.01)
+    served = pacing.answered(pacing.filled(pace, 11.0), 30)
+    assert pacing.slowed(served, 11.0).rate == served.rate * pacing.LATE_CUT
 
 
 def test_after_an_overload_the_rate_grows_the_faster_the_longer_none_came():
@@ -109,7 +111,7 @@ def test_an_allowance_that_grows_is_followed_and_one_that_falls_away_too():
 
 def test_a_rate_that_is_not_used_does_not_grow():
     pace = pacing.started(0.0)
-    assert pacing.answered(pace, 1000) == pace
+    assert pacing.answered(pace, 1000).rate == pace.rate
 
 
 def test_the_clock_going_back_takes_nothing_away():

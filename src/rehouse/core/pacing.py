@@ -1,10 +1,10 @@
 """How fast requests may go, decided from numbers that are passed in: no clock, no chance, no I/O.
 
 A token bucket whose rate starts at 100 requests/s. Until the first 503 every good reply adds one request/s, so the rate
-doubles each second. A 503 halves it, at most once in HOLD_SECONDS, since one overload answers many requests in flight; one
-that comes after the rate had held for a while takes off only a little. Between them the rate grows the faster, the longer
-none came: near a fixed allowance it stays just below, and where the allowance grows it follows. A rate that is not used
-does not grow.
+doubles each second. A 503 halves it, at most once in HOLD_SECONDS, since one overload answers many requests in flight; a later
+one takes off only a little, if at least half a second's worth of requests was served since. Between them the rate grows the
+faster, the longer none came: near a fixed allowance it stays just below, and where the allowance grows it follows. A rate
+that is not used does not grow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ GROWTH_SHARE = 0.008
 LATE_CUT = 0.85
 BURST_SECONDS = 0.1
 HOLD_SECONDS = 1.0
-SETTLED_SECONDS = 2.0
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 20.0
@@ -26,13 +25,17 @@ LONGEST_RETRY_AFTER_SECONDS = 30.0
 
 
 class Pace(NamedTuple):
-    """The limiter's state. `rate` and `max_rate` in requests a second; `tokens` are requests that may start at once."""
+    """The limiter's state. `rate` and `max_rate` in requests a second; `tokens` are requests that may start at once.
+
+    `good`: replies since the last cut that were no 503.
+    """
 
     rate: float
     max_rate: float
     tokens: float
     filled_at: float
     slowed_at: float | None = None
+    good: int = 0
 
 
 def started(now: float, max_rate: float | None = None) -> Pace:
@@ -65,6 +68,7 @@ def wait_seconds(pace: Pace) -> float:
 
 def answered(pace: Pace, replies: int) -> Pace:
     """Return the state after good replies: faster, if the rate was what held requests back."""
+    pace = pace._replace(good=pace.good + replies)
     if pace.tokens >= 1.0 or pace.rate >= pace.max_rate:
         return pace
     growth = 1.0 if pace.slowed_at is None else GROWTH_SHARE * (1.0 + max(0.0, pace.filled_at - pace.slowed_at))
@@ -72,12 +76,12 @@ def answered(pace: Pace, replies: int) -> Pace:
 
 
 def slowed(pace: Pace, now: float) -> Pace:
-    """Return the state after a 503: no tokens, and half the rate, or 85 % where it had held for 2 seconds; cut once a second."""
+    """Return the state after a 503: no tokens, and 85 % of the rate, or half where most were refused; cut once a second."""
     since = None if pace.slowed_at is None else now - pace.slowed_at
     if since is not None and since < HOLD_SECONDS:
         return pace
-    cut = 0.5 if since is None or since < SETTLED_SECONDS else LATE_CUT
-    return pace._replace(rate=max(LOWEST_RATE, pace.rate * cut), tokens=0.0, slowed_at=now)
+    cut = 0.5 if since is None or pace.good < pace.rate / 2 else LATE_CUT
+    return pace._replace(rate=max(LOWEST_RATE, pace.rate * cut), tokens=0.0, slowed_at=now, good=0)
 
 
 def delay_seconds(attempt: int, random: float, retry_after: float | None = None) -> float:
