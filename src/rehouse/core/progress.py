@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+REPORTED_EVERY = 500
+"""Where a document costs a microsecond or so, only every so many of them are reported."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -15,7 +18,6 @@ class Progress:
     documents: int = 0
     documents_total: int | None = None
     copied_bytes: int = 0
-    bytes_total: int | None = None
 
 
 Report = Callable[[Progress], None]

@@ -56,7 +56,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
         try:
             for page in _pages_ahead(run, ledger_thread):
                 writer.add(page.lines)
-                under_way.update((task.document_id, page.seen[task.document_id]) for task in page.tasks)
+                under_way.update(page.seen)
                 yield from page.tasks
         except RehouseError as error:  # what is in flight comes home first
             failures.append(error)

@@ -66,7 +66,7 @@ class Pass:
 
 
 class Page(NamedTuple):
-    """A page that was decided on: what to copy, the documents behind it, and the lines that need no request."""
+    """A page that was decided on: what to copy, the documents behind these tasks, and the lines that need no request."""
 
     tasks: list[CopyTask]
     seen: Mapping[str, Seen]
@@ -97,6 +97,7 @@ def _with_proofs(run: Pass, page: Sequence[Seen]) -> list[Seen]:
 def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
     """Decide on every document; one that S3 would not tell about gets a line with the fault."""
     tasks: list[CopyTask] = []
+    seen: dict[str, Seen] = {}
     lines: list[Line] = []
     window = timedelta(seconds=run.services.settings.upload_window_seconds)
     now = datetime.now(UTC)
@@ -108,12 +109,13 @@ def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> 
         run.tally.standings[decision.standing] += 1
         if decision.standing is Standing.TO_COPY and decision.task:
             tasks.append(decision.task)
+            seen[each.document.id] = each
         elif decision.standing is Standing.ADOPT and decision.task and each.target:
             run.tally.adopted += 1
             lines.append(Line(decision.task, DocumentState.COPIED, target_etag=each.target.etag))
         elif decision.standing is Standing.QUARANTINED:
             lines.append(_quarantined(run.places, each, decision))
-    return Page(tasks, {each.document.id: each for each in page}, lines)
+    return Page(tasks, seen, lines)
 
 
 def _quarantined(places: Places, each: Seen, decision: Decision) -> Line:

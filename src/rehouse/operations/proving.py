@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.model import ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
-from rehouse.core.progress import Progress
+from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all, listing
-
-REPORTED_EVERY = 500
 
 
 def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:

@@ -16,7 +16,7 @@ from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.planning import Reason, Standing, decide
-from rehouse.core.progress import Progress
+from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations import survey
@@ -28,7 +28,6 @@ from rehouse.operations.services import Services
 from rehouse.operations.survey import listing
 
 TEMPORARY_PREFIX = "temp/"
-REPORTED_EVERY = 500
 
 
 @dataclass(frozen=True, slots=True)
