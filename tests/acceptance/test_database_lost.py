@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from tests.acceptance import independent
 
@@ -15,16 +14,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 def test_connections_that_are_cut_off(new_world):
     world = new_world("integer")
     root = world.server.root()
-    with ThreadPoolExecutor(8) as threads:
-        list(
-            threads.map(lambda n: root.put_object(Bucket=world.shared, Key=f"k/{n}", Body=b"%d" % n), range(DOCUMENTS))
-        )
-    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
-    world.execute(
-        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size, file_size) "
-        "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1, 0 FROM generate_series(0, %s) n",
-        DOCUMENTS - 1,
-    )
+    world.lay_out(DOCUMENTS)
     before = independent.snapshot(world.url, root, world.shared)
     process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="80")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"

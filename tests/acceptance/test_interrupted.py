@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,16 +16,7 @@ DOCUMENTS = 250
 def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which, command):
     world = new_world("integer")
     root = world.server.root()
-    with ThreadPoolExecutor(8) as threads:
-        list(
-            threads.map(lambda n: root.put_object(Bucket=world.shared, Key=f"k/{n}", Body=b"%d" % n), range(DOCUMENTS))
-        )
-    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
-    world.execute(
-        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size) "
-        "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1 FROM generate_series(0, %s) n",
-        DOCUMENTS - 1,
-    )
+    world.lay_out(DOCUMENTS)
     process = world.start(*command, REHOUSE_BATCH_SIZE="50", REHOUSE_MAX_RATE="50")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
     while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):

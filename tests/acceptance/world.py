@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,3 +109,19 @@ class World:
         """Run a statement."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement.encode(), values or None)
+
+    def lay_out(self, documents: int) -> None:
+        """Fill the world with one tenant `a` and so many small documents, their rows without a bucket."""
+        root = self.server.root()
+        with ThreadPoolExecutor(8) as threads:
+            list(
+                threads.map(
+                    lambda n: root.put_object(Bucket=self.shared, Key=f"k/{n}", Body=b"%d" % n), range(documents)
+                )
+            )
+        self.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
+        self.execute(
+            "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size, file_size) "
+            "SELECT n::text, 1, 'x', 'x', 'k/' || n, 1, 0 FROM generate_series(0, %s) n",
+            documents - 1,
+        )
