@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import psycopg
-
 from rehouse.core.comparing import Expected
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, Migration, ObjectRef
+from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.planning import Recorded, Seen
-from rehouse.ledger.queries import Queries
+from rehouse.ledger.fenced import Fenced
 
 
 class Counts(NamedTuple):
@@ -87,76 +85,61 @@ class Outstanding(NamedTuple):
     attempts: int
 
 
-class Documents:
-    """The documents of one tenant's migration under one run. Every write begins with the fence on the run's id."""
-
-    def __init__(
-        self,
-        connection: psycopg.Connection,
-        queries: Queries,
-        migration: Migration,
-        *,
-        run_id: str,
-        default_bucket: str,
-    ) -> None:
-        self._connection = connection
-        self._queries = queries
-        self._values: dict[str, object] = {
-            "tenant_id": migration.tenant_id,
-            "run_id": run_id,
-            "home_bucket": migration.home_bucket,
-            "default_bucket": default_bucket,
-        }
+class Documents(Fenced):
+    """The documents of one tenant's migration under one run."""
 
     def pages(self, limit: int) -> Iterator[list[Seen]]:
         """Yield the documents that have a key and are not at home, in order of id, at most `limit` at a time."""
         after: object = None
         while True:
-            rows = self._rows("page_of_documents", after=after, limit=limit)
-            if not rows:
+            with self.connection.transaction():
+                self.connection.execute(self.queries["prepare_page"])
+                rows = self.rows("page_of_documents", after=after, limit=limit)
+            if rows:
+                yield [_seen(row) for row in rows]
+            if len(rows) < limit:
                 return
-            yield [_seen(row) for row in rows]
             after = rows[-1][0]
 
     def counts(self) -> Counts:
         """Return how many rows the tenant has, by where they stand."""
-        return Counts(*(int(value) for value in self._rows("count_documents")[0]))
+        return Counts(*(int(value) for value in self.rows("count_documents")[0]))
 
     def rows_with_key(self) -> int:
         """Return how many rows of all tenants have a key."""
-        return int(self._rows("count_rows_with_key")[0][0])
+        return int(self.rows("count_rows_with_key")[0][0])
 
     def migrated(self) -> tuple[int, int]:
         """Return (documents, bytes) that the migration has moved so far."""
-        count, size = self._rows("migrated")[0]
+        count, size = self.rows("migrated")[0]
         return int(count), int(size)
 
     def record(self, lines: Sequence[Line]) -> None:
         """Merge a batch of outcomes into the ledger, in one transaction."""
-        with self._fenced() as cursor:
-            cursor.execute(self._queries["make_outcomes"])
-            with cursor.copy(self._queries["copy_outcomes"]) as copy:
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["make_outcomes"])
+            with cursor.copy(self.queries["copy_outcomes"]) as copy:
                 for line in lines:
                     copy.write_row(_outcome_columns(line))
-            cursor.execute(self._queries["record_outcomes"], self._values)
+            cursor.execute(self.queries["record_outcomes"], self.values)
 
     def waiting_copies(self) -> Iterator[tuple[str, AtHome]]:
         """Yield (target key, document) of the copies not flipped yet, in order of key."""
-        for key, document_id, etag, size, answered, bucket, source_key in self._stream("waiting_copies"):
+        for key, document_id, etag, size, answered, bucket, source_key in self.stream("waiting_copies"):
             yield str(key), AtHome(str(document_id), Expected(etag, size, answered), ObjectRef(bucket, source_key))
 
     def count_copies(self) -> tuple[int, int]:
         """Return how many copies wait for the flip, and how many objects of ours the home bucket may hold."""
-        waiting, at_home = self._rows("count_copies")[0]
+        waiting, at_home = self.rows("count_copies")[0]
         return int(waiting), int(at_home)
 
     def drop_copy(self, document_id: str, found_etag: str | None, code: str, message: str) -> None:
         """Send a copy that does not hold back to copying."""
-        with self._fenced() as cursor:
+        with self.fenced() as cursor:
             cursor.execute(
-                self._queries["drop_copy"],
+                self.queries["drop_copy"],
                 {
-                    **self._values,
+                    **self.values,
                     "document_id": document_id,
                     "found_etag": found_etag,
                     "code": code,
@@ -166,23 +149,23 @@ class Documents:
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""
-        with self._fenced() as cursor:
-            cursor.execute(self._queries["name_null_buckets"], {**self._values, "after": after, "limit": limit})
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["name_null_buckets"], {**self.values, "after": after, "limit": limit})
             row = cursor.fetchone()
         return str(row[0]) if row else None
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[LockedCopy]]:
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
-        with self._fenced() as cursor:
-            cursor.execute(self._queries["lock_copies"], {**self._values, "after": after, "limit": limit})
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["lock_copies"], {**self.values, "after": after, "limit": limit})
             yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], row[4]) for row in cursor.fetchall()]
 
     def flip(self, document_ids: Sequence[str]) -> int:
         """Point rows that are locked to their copies, and say so in the ledger; return how many."""
-        values = {**self._values, "document_ids": list(document_ids)}
-        flipped = self._connection.execute(self._queries["flip_documents"], values).rowcount
-        recorded = self._connection.execute(self._queries["record_flips"], values).rowcount
+        values = {**self.values, "document_ids": list(document_ids)}
+        flipped = self.connection.execute(self.queries["flip_documents"], values).rowcount
+        recorded = self.connection.execute(self.queries["record_flips"], values).rowcount
         if not flipped == recorded == len(document_ids):
             raise Halt(
                 f"{len(document_ids)} rows were locked, {flipped} pointers and {recorded} ledger lines changed",
@@ -192,8 +175,8 @@ class Documents:
 
     def supersede(self) -> int:
         """Mark the copies whose rows moved or went; return how many."""
-        with self._fenced() as cursor:
-            cursor.execute(self._queries["supersede_copies"], self._values)
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["supersede_copies"], self.values)
             return cursor.rowcount
 
     def at_home(self) -> Iterator[tuple[str, AtHome]]:
@@ -201,7 +184,7 @@ class Documents:
 
         A size that only the row claims is never expected: rows may be wrong there, the object's own size is the truth.
         """
-        for row in self._stream("documents_at_home"):
+        for row in self.stream("documents_at_home"):
             key, document_id, etag, size, answered, row_etag, bucket, source_key = row
             source = ObjectRef(bucket, source_key) if bucket and source_key else None
             expected = Expected(etag, size, answered) if source else Expected(None, None, _bare(row_etag))
@@ -209,34 +192,14 @@ class Documents:
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:
         """Return which of these keys in the home bucket are copies of ours that no row points to."""
-        return {str(row[0]) for row in self._rows("known_targets", keys=list(keys))}
+        return {str(row[0]) for row in self.rows("known_targets", keys=list(keys))}
 
     def outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
         """Return what the ledger says could not be moved, in order of id; `is_cut_over`: copies should be flipped by now."""
         return [
             Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
-            for row in self._rows("outstanding_documents", is_cut_over=is_cut_over)
+            for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)
         ]
-
-    @contextmanager
-    def _fenced(self) -> Iterator[psycopg.Cursor]:
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            if cursor.execute(self._queries["fence"], self._values).fetchone() is None:
-                raise Halt(
-                    "this migration belongs to another run now",
-                    hint="another operator took it over; `rehouse status` shows what was done",
-                )
-            yield cursor
-
-    def _rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
-        return self._connection.execute(self._queries[name], {**self._values, **values}).fetchall()
-
-    def _stream(self, name: str) -> Iterator[tuple[Any, ...]]:
-        with self._connection.transaction(), self._connection.cursor(name=f"rehouse_{name}") as cursor:
-            cursor.itersize = 2000
-            self._connection.execute(self._queries["prepare_stream"])
-            cursor.execute(self._queries[name], self._values)
-            yield from cursor
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
