@@ -26,6 +26,7 @@ VALUES = {
     "log_bucket": "the-logs",
     "encryption": "arn:aws:kms:eu-central-1:1:key/2",
     "max_rate": "250.5",
+    "grace_days": "2.5",
     "log_file": "/tmp/rehouse.log",
 }
 
@@ -83,7 +84,7 @@ def test_every_setting_can_come_from_its_variable(leaf: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_every_setting_can_come_from_the_file_and_the_environment_is_stronger(leaf: str, tmp_path: Path) -> None:
     section, _, name = leaf.rpartition(".")
-    number = another(leaf).isdigit() or leaf in {"max_rate"}
+    number = another(leaf).isdigit() or leaf in {"max_rate", "grace_days"}
     quoted = another(leaf) if number else f'"{another(leaf)}"'
     toml(tmp_path, (f"[{section}]\n" if section else "") + f"{name} = {quoted}\n")
     value, origin = shown(load({}, tmp_path), leaf)

@@ -12,14 +12,15 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from rehouse.core.errors import ConfigurationError
+from rehouse.sections import DocumentsTable, LifecycleDays, Prices, Section, TableMapping, TenantsTable
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
@@ -63,66 +64,9 @@ BucketPrefix = Annotated[
 EndpointUrl = Annotated[str, _matching(r"https?://\S+", "an endpoint begins with https:// or http://")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(_comma_separated)]
-Dollars = Annotated[Decimal, Field(ge=0)]
-Identifier = Annotated[str, Field(min_length=1, max_length=63)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TenantsTable(_Section):
-    """The application's table of tenants: its name (`schema.table` where it is in no search path) and its columns."""
-
-    table: str = "tenants"
-    id: Identifier = "id"
-    slug: Identifier = "slug"
-    name: Identifier = "name"
-    aws_bucket_name: Identifier = "aws_bucket_name"
-    is_active: Identifier = "is_active"
-
-
-class DocumentsTable(_Section):
-    """The application's table of documents and the columns that matter to a migration."""
-
-    table: str = "documents"
-    id: Identifier = "id"
-    tenant_id: Identifier = "tenant_id"
-    original_name: Identifier = "original_name"
-    s3_bucket: Identifier = "s3_bucket"
-    s3_key: Identifier = "s3_key"
-    etag: Identifier = "etag"
-    size: Identifier = "size"
-    file_size: Identifier = "file_size"
-    uploaded_at: Identifier = "uploaded_at"
-
-
-class TableMapping(_Section):
-    """Where the application keeps what we read and flip; the defaults are a usual data room's."""
-
-    tenants: TenantsTable = TenantsTable()
-    documents: DocumentsTable = DocumentsTable()
-
-
-class LifecycleDays(_Section):
-    """Days of the lifecycle rules of every tenant bucket ."""
-
-    noncurrent_days: Annotated[int, Field(ge=1)] = 30
-    infrequent_access_days: Annotated[int, Field(ge=30)] = 90
-    temporary_days: Annotated[int, Field(ge=1)] = 1
-    incomplete_upload_days: Annotated[int, Field(ge=1)] = 7
-
-
-class Prices(_Section):
-    """Dollars, us-east-1, November 2026 (the S3 pricing page); set them to your region's."""
-
-    copy_per_thousand: Dollars = Decimal("0.005")
-    list_per_thousand: Dollars = Decimal("0.005")
-    head_per_thousand: Dollars = Decimal("0.0004")
-    storage_gb_month: Dollars = Decimal("0.023")
-
-
-class Settings(_Section):
+class Settings(Section):
     """The effective settings. `origins` says for each path where its value comes from."""
 
     database_url: SecretStr | None = None
@@ -142,6 +86,7 @@ class Settings(_Section):
     multipart_part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 512 * 1024**2
     upload_window_seconds: Annotated[int, Field(ge=0)] = 3600
     lock_timeout_ms: Annotated[int, Field(ge=1)] = 200
+    grace_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.0
     log_file: Path | None = None
     lifecycle: LifecycleDays = LifecycleDays()
     prices: Prices = Prices()
@@ -153,6 +98,11 @@ class Settings(_Section):
     def tenants(self) -> TenantsTable:
         """The mapping of the tenants table."""
         return self.mapping.tenants
+
+    @property
+    def grace(self) -> timedelta:
+        """How long whatever was read before a flip may still be used; a presigned URL of S3 lives at most 7 days."""
+        return timedelta(days=self.grace_days)
 
     @property
     def documents(self) -> DocumentsTable:

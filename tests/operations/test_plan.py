@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from tests.operations.room import Room
 
-from rehouse.config import Prices
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
 from rehouse.operations.plan import Plan, plan
+from rehouse.sections import Prices
 
 
 def made(room: Room, *, orphans: bool = False) -> tuple[Plan, dict[str, int]]:

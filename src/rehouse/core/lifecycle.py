@@ -114,17 +114,18 @@ def closing_status(phase: Phase, *, errors: int, waiting: int) -> Status:
 
     | phase           | errors | waiting | status      |
     |-----------------|--------|---------|-------------|
-    | rolled_back     | any    | any     | rolled_back |
     | any             | > 0    | any     | failed      |
+    | rolled_back     | 0      | any     | rolled_back |
     | cut_over, later | 0      | 0       | completed   |
     | anything else   | 0      | any     | in_progress |
 
-    `errors`: documents that could not be moved and were not accepted; `waiting`: rows whose upload has not arrived.
+    `errors`: documents that could not be moved (back, after a rollback) and were not accepted; `waiting`: rows whose upload
+    has not arrived.
     """
-    if phase is Phase.ROLLED_BACK:
-        return Status.ROLLED_BACK
     if errors:
         return Status.FAILED
+    if phase is Phase.ROLLED_BACK:
+        return Status.ROLLED_BACK
     if is_at_least(phase, Phase.CUT_OVER) and not waiting:
         return Status.COMPLETED
     return Status.IN_PROGRESS

@@ -14,10 +14,10 @@ from functools import cached_property
 import psycopg
 from psycopg import sql
 
-from rehouse.config import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.faults import blinded, translated
 from rehouse.ledger.relations import Table, find_table, visible_tables
+from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 VERSION_TABLE = "rehouse_schema_version"
 OWN_TABLES = ("s3_migrations", "s3_migration_documents", "s3_migration_events", "s3_inventory", "tenant_usage")

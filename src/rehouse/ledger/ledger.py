@@ -27,11 +27,13 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect, translated
 from rehouse.ledger.documents import Documents
+from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.schema import is_current
 
 Result = TypeVar("Result")
+Room = TypeVar("Room", bound=Fenced)
 PATIENCE = 50
 """How often a statement that met a lock (200 ms) or a deadlock is tried again before the run gives up."""
 
@@ -219,9 +221,11 @@ class Ledger:
 
     def documents(self, migration: Migration) -> Documents:
         """Return the tenant's documents as this migration sees them."""
-        return Documents(
-            self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket
-        )
+        return self.of(migration, Documents)
+
+    def of(self, migration: Migration, kind: type[Room]) -> Room:
+        """Return what this run may do with a migration, such as Documents."""
+        return kind(self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket)
 
     def inventory(self) -> Inventory:
         """Return this run's inventory."""

@@ -1,0 +1,59 @@
+"""What a run may write: every transaction begins with the fence on the run's id, so a run that lost its migration stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from rehouse.core.errors import Halt
+from rehouse.core.model import Migration
+from rehouse.ledger.queries import Queries
+
+
+class Fenced:
+    """One tenant's migration under one run; what is read and written of it goes through here."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        queries: Queries,
+        migration: Migration,
+        *,
+        run_id: str,
+        default_bucket: str,
+    ) -> None:
+        self.connection = connection
+        self.queries = queries
+        self.values: dict[str, object] = {
+            "tenant_id": migration.tenant_id,
+            "run_id": run_id,
+            "home_bucket": migration.home_bucket,
+            "previous_home": migration.previous_home,
+            "default_bucket": default_bucket,
+        }
+
+    @contextmanager
+    def fenced(self) -> Iterator[psycopg.Cursor]:
+        """Hold a transaction that only this run may make; raise Halt if the migration belongs to another run now."""
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            if cursor.execute(self.queries["fence"], self.values).fetchone() is None:
+                raise Halt(
+                    "this migration belongs to another run now",
+                    hint="another operator took it over; `rehouse status` shows what was done",
+                )
+            yield cursor
+
+    def rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a named query."""
+        return self.connection.execute(self.queries[name], {**self.values, **values}).fetchall()
+
+    def stream(self, name: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a named query that reads a whole tenant, without holding them."""
+        with self.connection.transaction(), self.connection.cursor(name=f"rehouse_{name}") as cursor:
+            cursor.itersize = 2000
+            self.connection.execute(self.queries["prepare_stream"])
+            cursor.execute(self.queries[name], self.values)
+            yield from cursor

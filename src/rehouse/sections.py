@@ -1,0 +1,68 @@
+"""The sections of rehouse.toml (the application's tables, the lifecycle rules, the prices): values and bounds, nothing else."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Dollars = Annotated[Decimal, Field(ge=0)]
+Identifier = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class Section(BaseModel):
+    """Frozen, and every key it does not know is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TenantsTable(Section):
+    """The application's table of tenants: its name (`schema.table` where it is in no search path) and its columns."""
+
+    table: str = "tenants"
+    id: Identifier = "id"
+    slug: Identifier = "slug"
+    name: Identifier = "name"
+    aws_bucket_name: Identifier = "aws_bucket_name"
+    is_active: Identifier = "is_active"
+
+
+class DocumentsTable(Section):
+    """The application's table of documents and the columns that matter to a migration."""
+
+    table: str = "documents"
+    id: Identifier = "id"
+    tenant_id: Identifier = "tenant_id"
+    original_name: Identifier = "original_name"
+    s3_bucket: Identifier = "s3_bucket"
+    s3_key: Identifier = "s3_key"
+    etag: Identifier = "etag"
+    size: Identifier = "size"
+    file_size: Identifier = "file_size"
+    uploaded_at: Identifier = "uploaded_at"
+
+
+class TableMapping(Section):
+    """Where the application keeps what we read and flip; the defaults are a usual data room's."""
+
+    tenants: TenantsTable = TenantsTable()
+    documents: DocumentsTable = DocumentsTable()
+
+
+class LifecycleDays(Section):
+    """Days of the lifecycle rules of every tenant bucket."""
+
+    noncurrent_days: Annotated[int, Field(ge=1)] = 30
+    infrequent_access_days: Annotated[int, Field(ge=30)] = 90
+    temporary_days: Annotated[int, Field(ge=1)] = 1
+    incomplete_upload_days: Annotated[int, Field(ge=1)] = 7
+
+
+class Prices(Section):
+    """Dollars, us-east-1, November 2026 (the S3 pricing page); set them to your region's."""
+
+    copy_per_thousand: Dollars = Decimal("0.005")
+    list_per_thousand: Dollars = Decimal("0.005")
+    head_per_thousand: Dollars = Decimal("0.0004")
+    storage_gb_month: Dollars = Decimal("0.023")
