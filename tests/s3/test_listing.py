@@ -72,6 +72,9 @@ def test_the_storage_class_and_the_next_page_are_told():
         page(entry("a", size="")),
         page(entry("a", modified="yesterday")),
         page("<Contents><Key>a</Key></Contents>"),
+        page(entry("a").replace("<Contents>", '<Contents xmlns="another">')),
+        page(entry("a").replace("<Contents>", f"<Contents{NAMESPACE}>"), namespace=""),
+        page(entry("a").replace("<Key>", '<Key xmlns="another">')),
         page(entry("%ff"), more="<EncodingType>url</EncodingType>"),
     ],
 )

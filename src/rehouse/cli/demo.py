@@ -12,15 +12,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.opening import finish
 from rehouse.cli.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
 from rehouse.core.planning import HINTS, Reason
-from rehouse.sandbox.sample import Sample
-from rehouse.sandbox.servers import Sandbox
+
+if TYPE_CHECKING:
+    from rehouse.sandbox.sample import Sample
+    from rehouse.sandbox.servers import Sandbox
 
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the servers up at the end, until Ctrl-C.")]
 RULE = "─" * 78
@@ -68,6 +69,8 @@ def demo(
 
     Examples: `rehouse demo`, `rehouse demo --tenant-id uuid`, `rehouse demo --keep` (leaves the servers up at the end).
     """
+    from rehouse.cli.opening import finish
+
     with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool) as servers:
         _introduce(servers.sample)
         surprises = [surprise for step in STEPS for surprise in _take(step, servers)]

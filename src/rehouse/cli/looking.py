@@ -1,4 +1,7 @@
-"""The commands that only look: doctor, iam-policy, plan, verify, verify-all, status."""
+"""The commands that only look: doctor, iam-policy, plan, verify, verify-all, status.
+
+Each imports what it runs when it runs: help and completion need none of it, and no command needs all of it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from typing import Annotated, cast
 
 import typer
 
-from rehouse.cli import reports
-from rehouse.cli.opening import finish, ledger, services, settings_only
 from rehouse.cli.options import (
     ExcludeOption,
     InactiveOption,
@@ -19,15 +20,8 @@ from rehouse.cli.options import (
     OutputOption,
     SlugArgument,
 )
-from rehouse.cli.show import as_json
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import ROLES
-from rehouse.operations import doctor as examining
-from rehouse.operations import iam_policy as policies
-from rehouse.operations import plan as planning
-from rehouse.operations import status as standing
-from rehouse.operations import verify as verifying
-from rehouse.operations.selection import chosen
 
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
@@ -53,8 +47,12 @@ def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None
 
     Examples: `rehouse doctor`, `rehouse doctor --probe`.
     """
+    from rehouse.cli import reports
+    from rehouse.cli.opening import finish, settings_only
+    from rehouse.operations import doctor as examining
+
     checks = list(examining.examine(settings_only(), probe=probe))
-    _print(output, checks, lambda: reports.show_checks(checks))
+    _print(output, checks, lambda: reports.show_checks(checks, examining.summary(checks)))
     finish(well=not examining.exit_status(checks))
 
 
@@ -63,6 +61,10 @@ def iam_policy(*, role: RoleOption = None) -> None:
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
     """
+    from rehouse.cli.opening import settings_only
+    from rehouse.cli.show import as_json
+    from rehouse.operations import iam_policy as policies
+
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
     as_json(policies.documents(settings_only(), roles))
 
@@ -79,6 +81,11 @@ def planned(
     include_inactive: bool, only: list[str] | None, exclude: list[str] | None, *, orphans: bool, output: str
 ) -> None:
     """Show the plan of a selection of tenants."""
+    from rehouse.cli import reports
+    from rehouse.cli.opening import finish, services
+    from rehouse.operations import plan as planning
+    from rehouse.operations.selection import chosen
+
     with services(writes=False) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
@@ -91,6 +98,10 @@ def verify(slug: SlugArgument, *, deep: DeepOption = False, output: OutputOption
 
     Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
     """
+    from rehouse.cli import reports
+    from rehouse.cli.opening import finish, services
+    from rehouse.operations import verify as verifying
+
     with services(writes=False) as opened:
         made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
     _print(output, reports.verification_object(made), lambda: reports.show_verification(made))
@@ -109,6 +120,11 @@ def verify_all(
 
     Examples: `rehouse verify-all`, `rehouse verify-all --deep --only acme`.
     """
+    from rehouse.cli import reports
+    from rehouse.cli.opening import finish, services
+    from rehouse.operations import verify as verifying
+    from rehouse.operations.selection import chosen
+
     with services(writes=False) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = verifying.verify_all(opened, tenants, deep=deep)
@@ -121,6 +137,10 @@ def status(slug: OptionalSlug = None, *, output: OutputOption = "text") -> None:
 
     Examples: `rehouse status`, `rehouse status acme`.
     """
+    from rehouse.cli import reports
+    from rehouse.cli.opening import ledger
+    from rehouse.operations import status as standing
+
     with ledger() as opened:
         if slug is None:
             lines = standing.overview(opened)
@@ -132,6 +152,8 @@ def status(slug: OptionalSlug = None, *, output: OutputOption = "text") -> None:
 
 def _print(output: str, value: object, show: Callable[[], None]) -> None:
     if output == "json":
+        from rehouse.cli.show import as_json
+
         as_json(value if not isinstance(value, list) else {"checks": value})
     else:
         show()

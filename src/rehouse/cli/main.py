@@ -1,14 +1,17 @@
-"""The command `rehouse`: registers the commands, and turns errors into a message, a hint and an exit status."""
+"""The command `rehouse`: registers the commands, and turns errors into a message, a hint and an exit status.
+
+`rehouse --help` and completion import no library but Typer: what a command or an error needs is imported when it is met.
+"""
 
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import psycopg
 import typer
 
 # typer carries click inside and exports no names for these
@@ -18,11 +21,14 @@ from rehouse import __version__
 from rehouse.cli import looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.sandbox import sandbox
-from rehouse.cli.show import failure
 from rehouse.core.errors import Refused, RehouseError
-from rehouse.ledger.connection import translated
+
+if TYPE_CHECKING:
+    import psycopg
 
 INTERRUPTED = 130
+COLLECTED_AFTER = (50_000, 20, 20)
+"""When Python looks for cycles. A run holds thousands of records at a time, in no cycles: Python's own 700 looks in vain."""
 EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
 
 app = typer.Typer(
@@ -79,18 +85,35 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except ClickException as error:
-        failure(_wrong_usage(error))
+        _fail(_wrong_usage(error))
         return error.exit_code
     except RehouseError as error:
-        failure(error)
-        return error.exit_status
-    except psycopg.Error as error:
-        known = translated(error)
-        failure(known)
-        return known.exit_status
+        return _fail(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except _database_error() as error:
+        return _fail(_translated(error))
     return result if isinstance(result, int) else 0
+
+
+def _fail(error: RehouseError) -> int:
+    from rehouse.cli.show import failure
+
+    failure(error)
+    return error.exit_status
+
+
+def _database_error() -> type[psycopg.Error]:
+    """Asked for only when something went wrong that no other clause knows."""
+    import psycopg
+
+    return psycopg.Error
+
+
+def _translated(error: psycopg.Error) -> RehouseError:
+    from rehouse.ledger.connection import translated
+
+    return translated(error)
 
 
 def _wrong_usage(error: ClickException) -> Refused:
@@ -101,6 +124,7 @@ def _wrong_usage(error: ClickException) -> Refused:
 
 def run() -> None:
     """Be the console script."""
+    gc.set_threshold(*COLLECTED_AFTER)
     try:
         status = main()
         sys.stdout.flush()
@@ -109,10 +133,9 @@ def run() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        failure(
-            Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more")
-        )
+        _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
         status = _without_output()
+    gc.freeze()  # what is left at the end the system takes back at once; to look through it first takes longer than to start
     sys.exit(status)
 
 

@@ -1,14 +1,15 @@
-"""The commands that change things: init, migrate, migrate-all, accept."""
+"""The commands that change things: init, migrate, migrate-all, accept.
+
+Each imports what it runs when it runs: help and completion need none of it, and no command needs all of it.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli import looking, reports
-from rehouse.cli.logs import logging_to
-from rehouse.cli.opening import finish, services, settings_only
+from rehouse.cli import looking
 from rehouse.cli.options import (
     DryRunOption,
     ExcludeOption,
@@ -21,12 +22,9 @@ from rehouse.cli.options import (
     UntilOption,
     phase,
 )
-from rehouse.cli.show import as_json, say
-from rehouse.operations import accept as accepting
-from rehouse.operations import init as initialising
-from rehouse.operations import migrate as migrating
-from rehouse.operations.closing import TenantReport
-from rehouse.operations.selection import chosen
+
+if TYPE_CHECKING:
+    from rehouse.operations.closing import TenantReport
 
 
 def init(
@@ -38,6 +36,11 @@ def init(
 
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """
+    from rehouse.cli.logs import logging_to
+    from rehouse.cli.opening import settings_only
+    from rehouse.cli.show import as_json, say
+    from rehouse.operations import init as initialising
+
     if sql:
         print(initialising.statements(settings_only()), end="")
         return
@@ -64,6 +67,9 @@ def migrate(
     """
     if dry_run:
         return looking.plan(slug, output=output)
+    from rehouse.cli.opening import services
+    from rehouse.operations import migrate as migrating
+
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), until=phase(until))
     return _finish([report], output)
@@ -87,6 +93,10 @@ def migrate_all(
     """
     if dry_run:
         return looking.planned(include_inactive, only, exclude, orphans=False, output=output)
+    from rehouse.cli.opening import services
+    from rehouse.operations import migrate as migrating
+    from rehouse.operations.selection import chosen
+
     with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())]) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         reports_made = migrating.migrate_all(
@@ -106,6 +116,10 @@ def accept(
 
     Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
     """
+    from rehouse.cli.opening import services
+    from rehouse.cli.show import say
+    from rehouse.operations import accept as accepting
+
     with services(writes=True, slugs=[slug]) as opened:
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
     if output == "text":
@@ -114,6 +128,10 @@ def accept(
 
 
 def _finish(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:
+    from rehouse.cli import reports
+    from rehouse.cli.opening import finish
+    from rehouse.cli.show import as_json
+
     if output == "json":
         as_json(reports.migration_object(made))
     else:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,7 +18,9 @@ from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.usage import roll_months
-from rehouse.operations.services import Services
+
+if TYPE_CHECKING:
+    from rehouse.operations.services import Services
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130
@@ -26,6 +29,8 @@ INTERRUPTED = 130
 @contextmanager
 def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = ()) -> Iterator[Services]:
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
+    from rehouse.operations.services import Services  # noqa: PLC0415 - all that speaks to S3: `status` needs none of it
+
     settings = config.load()
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from typing import TYPE_CHECKING
 
 from rehouse.cli.logs import log
 from rehouse.core.progress import Progress, Report
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
 ALL = "all tenants"
@@ -25,6 +26,10 @@ def showing_progress() -> Iterator[Report]:
     if not sys.stderr.isatty():
         yield Lines()
         return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for the bars
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415
+
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=28),

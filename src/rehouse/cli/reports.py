@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.planning import HINTS, Reason, Standing
-from rehouse.ledger.documents import Outstanding
-from rehouse.ledger.ledger import Overview
-from rehouse.operations.closing import TenantReport
-from rehouse.operations.doctor import Check, summary
-from rehouse.operations.plan import Plan, Quarantined
-from rehouse.operations.status import TenantStatus
-from rehouse.operations.verify import VerifyReport
+
+if TYPE_CHECKING:
+    from rehouse.ledger.documents import Outstanding
+    from rehouse.ledger.ledger import Overview
+    from rehouse.operations.closing import TenantReport
+    from rehouse.operations.doctor import Check
+    from rehouse.operations.plan import Plan, Quarantined
+    from rehouse.operations.status import TenantStatus
+    from rehouse.operations.verify import VerifyReport
 
 SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
@@ -166,13 +168,13 @@ def show_status(status: TenantStatus) -> None:
         )
 
 
-def show_checks(checks: Sequence[Check]) -> None:
-    """Print the doctor's checks, each with its way out, and a summary."""
+def show_checks(checks: Sequence[Check], summary: str) -> None:
+    """Print the doctor's checks, each with its way out, and the summary."""
     for each in checks:
         say(f"{each.outcome:<16}{each.subject}: {each.detail}")
         if each.hint and each.outcome != "ok":
             say(f"{'':<16}  hint: {each.hint}")
-    say("", summary(checks))
+    say("", summary)
 
 
 def _sums(reports: Iterable[TenantReport]) -> tuple[int, int, int]:

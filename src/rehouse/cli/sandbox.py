@@ -1,4 +1,7 @@
-"""`rehouse sandbox`: the embedded servers with the sample data room, until interrupted."""
+"""`rehouse sandbox`: the embedded servers with the sample data room, until interrupted.
+
+The servers are imported when they are started: help and completion do without.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rehouse.core.errors import Interrupted
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import policy_documents
-from rehouse.sandbox.servers import SCOPE, Sandbox
+
+if TYPE_CHECKING:
+    from rehouse.sandbox.servers import Sandbox
 
 MIGRATION_ROLES: tuple[Role, ...] = ("provision", "migrate")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,6 +53,8 @@ def sandbox(
 
 def new_sandbox(**options: object) -> Sandbox:
     """Return a sandbox whose user `rehouse` has the rights of a migration and no others; `options` are Sandbox's own."""
+    from rehouse.sandbox.servers import SCOPE, Sandbox
+
     return Sandbox(policy_documents(MIGRATION_ROLES, SCOPE), **options)  # type: ignore[arg-type]
 
 

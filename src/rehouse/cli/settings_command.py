@@ -1,10 +1,8 @@
-"""`rehouse config`: the effective settings and where each comes from."""
+"""`rehouse config`: the effective settings and where each comes from. What it runs is imported when it runs."""
 
 from __future__ import annotations
 
-from rehouse import config as settings
 from rehouse.cli.options import OutputOption
-from rehouse.cli.show import as_json, table
 
 
 def config(*, output: OutputOption = "text") -> None:
@@ -12,6 +10,9 @@ def config(*, output: OutputOption = "text") -> None:
 
     Examples: `rehouse config`, `rehouse config --output json`.
     """
+    from rehouse import config as settings
+    from rehouse.cli.show import as_json, table
+
     rows = list(settings.effective(settings.load()))
     if output == "json":
         as_json({name: {"value": value, "from": origin} for name, value, origin in rows})

@@ -72,7 +72,7 @@ class Services:
             opened.callback(bulk.close)
             engine = LocalEngine(
                 bulk,
-                control.session.client("s3"),
+                control.client,
                 multipart_threshold_bytes=settings.multipart_threshold_bytes,
                 multipart_part_bytes=settings.multipart_part_bytes,
                 owner=account,

@@ -14,6 +14,11 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from rehouse.core.model import ListedObject
 
+ROOT = "ListBucketResult"
+ABOUT_THE_PAGE = ("IsTruncated", "NextContinuationToken", "EncodingType", "KeyCount")
+ABOUT_AN_OBJECT = ("Key", "ETag", "Size", "StorageClass", "LastModified")
+"""Elements of the listing, all in the namespace of its root."""
+
 
 class Page(NamedTuple):
     """The objects of one page, by key in the order of UTF-8 bytes, and the token of the next page if there is one."""
@@ -29,29 +34,19 @@ def parse(body: bytes) -> Page:
     Page(objects=[], token=None)
     """
     root = _root(body)
-    encoded = False
-    truncated = count = token = None
-    contents = []
-    for child in root:
-        name = _local(child.tag)
-        if name == "Contents":
-            contents.append(child)
-        elif name == "IsTruncated":
-            truncated = child.text
-        elif name == "NextContinuationToken":
-            token = child.text
-        elif name == "EncodingType":
-            encoded = child.text == "url"
-        elif name == "KeyCount":
-            count = child.text
+    space = str(root.tag).removesuffix(ROOT)
+    if any(child.tag.rpartition("}")[0] != space[:-1] for child in root):
+        raise ValueError("the listing mixes namespaces")
+    truncated, token, encoding, count = (root.findtext(space + name) for name in ABOUT_THE_PAGE)
     if truncated not in {"true", "false"} or (truncated == "true") != bool(token):
         raise ValueError("the listing does not say whether it goes on")
-    objects = [_object(entry, encoded) for entry in contents]
+    names = tuple(space + name for name in ABOUT_AN_OBJECT)
+    objects = [_object(entry, names, encoded=encoding == "url") for entry in root.iterchildren(space + "Contents")]
     if count is not None and count != str(len(objects)):
         raise ValueError(f"the listing announces {count} keys and has {len(objects)}")
     if any(former.key >= latter.key for former, latter in pairwise(objects)):
         raise ValueError("the listing is not in the order of its keys' bytes")
-    return Page(objects, token)
+    return Page(objects, token or None)
 
 
 def _root(body: bytes) -> etree._Element:
@@ -62,21 +57,22 @@ def _root(body: bytes) -> etree._Element:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
         raise ValueError(f"the listing is not well-formed XML: {error.msg}") from None
-    if root.getroottree().docinfo.doctype or _local(root.tag) != "ListBucketResult":
+    if root.getroottree().docinfo.doctype or etree.QName(root).localname != ROOT:
         raise ValueError("the reply is no listing")
     return root
 
 
-def _object(entry: etree._Element, encoded: bool) -> ListedObject:
-    fields = {_local(child.tag): child.text or "" for child in entry}
+def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> ListedObject:
+    fields = {child.tag: child.text or "" for child in entry}
+    key_name, etag, size, storage_class, modified_at = names
     try:
-        key = fields["Key"]
+        key = fields[key_name]
         found = ListedObject(
-            key=unquote_plus(key, errors="strict") if encoded else key,
-            etag=fields["ETag"].strip('"'),
-            size=int(fields["Size"]),
-            storage_class=fields.get("StorageClass") or "STANDARD",
-            modified_at=_time(fields["LastModified"]),
+            unquote_plus(key, errors="strict") if encoded else key,
+            fields[etag].strip('"'),
+            int(fields[size]),
+            fields.get(storage_class) or "STANDARD",
+            _time(fields[modified_at]),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"an entry of the listing is not whole: {error}") from None
@@ -88,7 +84,3 @@ def _object(entry: etree._Element, encoded: bool) -> ListedObject:
 def _time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _local(tag: object) -> str:
-    return str(tag).rpartition("}")[2]

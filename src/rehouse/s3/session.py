@@ -1,6 +1,7 @@
-"""One boto3 session made from the Settings: the clients of the control plane, the credentials of the bulk plane.
+"""One session of boto3's core made from the Settings: the clients of the control plane, the credentials of the bulk plane.
 
-The credential chain is boto3's own (environment, profiles, SSO, instance roles); it refreshes ahead of expiry.
+The credential chain is boto3's own (environment, profiles, SSO, instance roles); it refreshes ahead of expiry. What boto3
+lays over its core (resources, file transfers) is not used, and not loaded.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
+from botocore.session import Session as CoreSession
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
@@ -34,7 +35,7 @@ class Credentials(NamedTuple):
 
 
 class Session:
-    """The one place where boto3 clients are made; `profile` names other credentials than the chain's (the application's)."""
+    """The one place where clients are made; `profile` names other credentials than the chain's (the application's)."""
 
     def __init__(self, settings: Settings, profile: str | None = None) -> None:
         self.settings = settings
@@ -43,13 +44,16 @@ class Session:
         self._profile = profile
 
     @cached_property
-    def _boto(self) -> boto3.Session:
+    def _core(self) -> CoreSession:
+        made = CoreSession(profile=self._profile)
+        made.set_config_variable("region", self.region)
         try:
-            return boto3.Session(region_name=self.region, profile_name=self._profile)
+            made.get_scoped_config()
         except BotoCoreError as error:
             raise StorageRefused(
                 f"the AWS profile cannot be used: {error}", hint="check AWS_PROFILE", code="Profile"
             ) from None
+        return made
 
     @overload
     def client(self, service: Literal["s3"]) -> S3Client: ...
@@ -67,16 +71,16 @@ class Session:
             read_timeout=60,
             s3={"addressing_style": "path" if self.endpoint_url else "virtual"},
         )
-        return self._boto.client(service, endpoint_url=self.endpoint_url, config=config)  # type: ignore[call-overload]
+        return self._core.create_client(service, endpoint_url=self.endpoint_url, config=config)
 
     def ca_bundle(self) -> str:
         """Return the file of trusted certificates: AWS_CA_BUNDLE or the profile's `ca_bundle`, else botocore's own."""
-        configured = self._boto._session.get_config_variable("ca_bundle")
+        configured = self._core.get_config_variable("ca_bundle")
         return str(configured or get_cert_path(True))
 
     def credentials(self) -> Credentials:
         """Return the credentials as they are now; raise StorageRefused if the chain finds none."""
-        found = self._boto.get_credentials()
+        found = self._core.get_credentials()
         if found is None:
             raise StorageRefused(
                 "no AWS credentials were found",
