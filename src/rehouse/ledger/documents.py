@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import psycopg
+
 from rehouse.core.comparing import Expected
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
@@ -94,7 +96,7 @@ class Documents(Fenced):
         while True:
             with self.connection.transaction():
                 self.connection.execute(self.queries["prepare_page"])
-                rows = self.rows("page_of_documents", after=after, limit=limit)
+                rows = self._next("page_of_documents", after, limit).fetchall()
             if rows:
                 yield [_seen(row) for row in rows]
             if len(rows) < limit:
@@ -149,17 +151,16 @@ class Documents(Fenced):
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""
-        with self.fenced() as cursor:
-            cursor.execute(self.queries["name_null_buckets"], {**self.values, "after": after, "limit": limit})
-            row = cursor.fetchone()
+        with self.fenced():
+            row = self._next("name_null_buckets", after, limit).fetchone()
         return str(row[0]) if row else None
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[LockedCopy]]:
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
-        with self.fenced() as cursor:
-            cursor.execute(self.queries["lock_copies"], {**self.values, "after": after, "limit": limit})
-            yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], row[4]) for row in cursor.fetchall()]
+        with self.fenced():
+            rows = self._next("lock_copies", after, limit).fetchall()
+            yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], row[4]) for row in rows]
 
     def flip(self, document_ids: Sequence[str]) -> int:
         """Point rows that are locked to their copies, and say so in the ledger; return how many."""
@@ -200,6 +201,13 @@ class Documents(Fenced):
             Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
             for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)
         ]
+
+    def _next(self, name: str, after: object, limit: int) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run a query that goes on after an id. Never prepared: the plan that a prepared statement gets in the end does not
+        know whether there is such an id, so it would read the tenant from its beginning for each batch.
+        """
+        values = {**self.values, "after": after, "limit": limit}
+        return self.connection.execute(self.queries[name], values, prepare=False)
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:

@@ -7,6 +7,7 @@ may be written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import psycopg
@@ -32,11 +33,16 @@ class Inventory:
 
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
         """Replace what is known of a bucket by a listing; return the number of pages. All or nothing."""
+        pages = iter(pages)
+        first = next(pages, ())
+        if not first:
+            self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
+            return 1
         count = 0
         with self._connection.transaction():
             self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
             with self._connection.cursor().copy(self._queries["copy_inventory"]) as copy:
-                for page in pages:
+                for page in chain([first], pages):
                     count += 1
                     for found in page:
                         copy.write_row((self._run["run_id"], bucket, *_columns(found)))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from uuid import uuid4
 
 import psycopg
@@ -120,15 +120,14 @@ class Ledger:
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant in order of slug."""
-        rows = self.connection.execute(self.queries["tenants"]).fetchall()
-        return [Tenant(_plain_id(row[0]), str(row[1]), str(row[2] or row[1]), row[3], bool(row[4])) for row in rows]
+        return [_tenant(row) for row in self.connection.execute(self.queries["tenants"]).fetchall()]
 
     def tenant(self, slug: str) -> Tenant:
         """Return the tenant of this slug; raise Refused, naming the nearest ones, if there is none."""
-        tenants = {tenant.slug: tenant for tenant in self.tenants()}
-        if slug in tenants:
-            return tenants[slug]
-        close = difflib.get_close_matches(slug, list(tenants), n=3, cutoff=0.4)
+        row = self.connection.execute(self.queries["tenant_named"], {"slug": slug}).fetchone()
+        if row:
+            return _tenant(row)
+        close = difflib.get_close_matches(slug, [tenant.slug for tenant in self.tenants()], n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(close)}?" if close else "`rehouse status` lists the tenants"
         raise Refused(f"there is no tenant {slug!r}", hint=hint)
 
@@ -271,6 +270,10 @@ def translating() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise translated(error) from error
+
+
+def _tenant(row: tuple[Any, ...]) -> Tenant:
+    return Tenant(_plain_id(row[0]), str(row[1]), str(row[2] or row[1]), row[3], bool(row[4]))
 
 
 def _migration(row: tuple[object, ...]) -> Migration:

@@ -41,12 +41,12 @@ class Flips:
 
 
 def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:
-    """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`."""
+    """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`, as it is if it was."""
     services.keep_locks()
+    if migration.phase is not Phase.VERIFIED:
+        return migration
     name_null_buckets(services, migration)
-    if migration.phase is Phase.VERIFIED:
-        return services.ledger.switch_home(migration, tenant)
-    return migration
+    return services.ledger.switch_home(migration, tenant)
 
 
 def name_null_buckets(services: Services, migration: Migration) -> None:
@@ -68,9 +68,11 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
     total, _ = documents.count_copies()
     for _ in range(PASSES):
         name_null_buckets(services, migration)  # each time: a row that was locked before still has none
-        _one_pass(services, documents, flips, subject, total)
+        if total:
+            _one_pass(services, documents, flips, subject, total)
         services.ledger.patiently(documents.supersede)
-        flips.left, _ = documents.count_copies()
+        if total:
+            flips.left, _ = documents.count_copies()
         if not flips.left:
             break
         time.sleep(PAUSE_SECONDS)
@@ -79,20 +81,20 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
 
 def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
     after: str | None = None
-    while True:
+    is_over = False
+    while not is_over:
         services.stop_here()
         services.keep_locks()
         batch = partial(_flip_batch, services, documents, after)
-        last, flipped, changed = services.ledger.patiently(batch)
-        if last is None:
-            return
-        after = last
+        after, flipped, changed = services.ledger.patiently(batch)
+        is_over = after is None
         flips.flipped += flipped
         flips.changed += changed
         services.report(Progress(subject, "flip", flips.flipped, total))
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None) -> tuple[str | None, int, int]:
+    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts of flipped and changed."""
     batch = min(FLIP_BATCH, math.ceil(services.settings.max_rate or FLIP_BATCH))
     with documents.locked_copies(after, batch) as locked:
         if not locked:
@@ -105,7 +107,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None) -> 
                 copy.document_id, copy.target_etag, "SourceChanged", "the source changed after its copy"
             )
         flipped = documents.flip(same) if same else 0
-        return locked[-1].document_id, flipped, len(changed)
+        return locked[-1].document_id if len(locked) == batch else None, flipped, len(changed)
 
 
 def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> dict[ObjectRef, str | None]:

@@ -1,7 +1,6 @@
 -- name: prepare_page
--- A page is read from where the last one ended. A plan that holds for every tenant and every place (what a prepared statement
--- gets after a while) does not know that there is such a place, and one that sorts reads the whole tenant for each page.
-SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_bitmapscan', 'off', true);
+-- A page is read by the index from where the last one ended: a bitmap is made of the whole tenant, for each page.
+SET LOCAL enable_bitmapscan = off;
 
 -- name: page_of_documents
 -- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The

@@ -3,6 +3,11 @@
 SELECT t.{tenants.id}, t.{tenants.slug}, t.{tenants.name}, t.{tenants.aws_bucket_name}, coalesce(t.{tenants.is_active}, true)
 FROM {tenants} t ORDER BY t.{tenants.slug};
 
+-- name: tenant_named
+-- The tenant of a slug (a slug may be mapped to a column of any type).
+SELECT t.{tenants.id}, t.{tenants.slug}, t.{tenants.name}, t.{tenants.aws_bucket_name}, coalesce(t.{tenants.is_active}, true)
+FROM {tenants} t WHERE t.{tenants.slug}::text = %(slug)s;
+
 -- name: migration
 -- A tenant's migration as it stands.
 SELECT tenant_id, run_id, phase, home_bucket, previous_home, status
@@ -45,12 +50,10 @@ RETURNING id;
 
 -- name: fence
 -- Every write of a run begins here: no row back means that the migration belongs to another run now. For the rest of the
--- transaction rows are found by their keys and in their order, from where the last batch ended: the planner's statistics of a
--- ledger that grows, or of documents that have just moved, are old or absent, a plan made for any batch does not know where
--- this one begins, and a plan that reads a whole tenant for each batch is quadratic.
-SELECT set_config(planner.setting, planner.value, true)
-FROM s3_migrations, (VALUES ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_sort', 'off'),
-  ('enable_bitmapscan', 'off'), ('plan_cache_mode', 'force_custom_plan')) planner (setting, value)
+-- transaction rows are found by their keys and in their order: the planner's statistics of a ledger that grows, or of
+-- documents that have just moved, are old or absent, and a plan that reads a whole tenant for each batch is quadratic.
+SELECT set_config(planner.setting, 'off', true)
+FROM s3_migrations, (VALUES ('enable_hashjoin'), ('enable_mergejoin'), ('enable_sort'), ('enable_bitmapscan')) planner (setting)
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s FOR SHARE OF s3_migrations;
 
 -- name: switch_home
