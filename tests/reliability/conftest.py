@@ -1,0 +1,101 @@
+"""What the reliability tests share: a warm command, relays in front of both servers, and the figures for docs/reliability.md."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.acceptance.world import World
+from tests.conftest import EVERYTHING
+from tests.reliability.http_relay import HttpRelay
+from tests.reliability.place import Place
+from tests.reliability.postgres_relay import PostgresRelay
+from tests.reliability.warm import Warm, warm_command
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """The command, kept warm."""
+    with warm_command() as process:
+        yield process
+
+
+@pytest.fixture
+def storage_relay(s3_server) -> Iterator[HttpRelay]:
+    """A relay in front of the S3 server."""
+    with HttpRelay(s3_server.port) as relay:
+        yield relay
+
+
+@pytest.fixture
+def database_relay(postgres) -> Iterator[PostgresRelay]:
+    """A relay in front of PostgreSQL."""
+    with PostgresRelay(postgres.port) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="session")
+def everything(s3_server) -> tuple[str, str]:
+    """The keys of an IAM user who may do everything: rights are other tests' business."""
+    return s3_server.user("reliability", EVERYTHING)
+
+
+@pytest.fixture(scope="session")
+def ready_database(postgres, templates, s3_server, everything, warm) -> str:
+    """The name of a database with the application's schema and the ledger in it, no rows."""
+    name = "template_ready"
+    url = postgres.create_database(name, templates("integer"))
+    world = World(s3_server, url, "ready-shared", "ready", everything)
+    s3_server.root().create_bucket(Bucket=world.shared)
+    ended = warm.run("init", environment=world.environment())
+    assert ended.status == 0, ended
+    return name
+
+
+@pytest.fixture
+def new_place(
+    postgres, s3_server, templates, ready_database, everything, warm, storage_relay, database_relay
+) -> Iterator[Callable[..., Place]]:
+    """Return a function that makes an empty place, its ledger ready unless `bare`; all are removed at the end."""
+    made: list[tuple[Place, str]] = []
+
+    def make(*, bare: bool = False) -> Place:
+        for place, name in made:
+            place.remove()
+            postgres.drop_database(name)
+        made.clear()
+        number = f"{os.getpid()}-{next(_numbers)}"
+        name = f"place_{number}"
+        url = postgres.create_database(name, templates("integer") if bare else ready_database)
+        world = World(s3_server, url, f"shared-{number}", f"p{number}", everything)
+        s3_server.root().create_bucket(Bucket=world.shared)
+        made.append((Place(world, warm, storage_relay, database_relay), name))
+        return made[0][0]
+
+    yield make
+    for place, name in made:
+        place.remove()
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Return a function that keeps a figure for docs/reliability.md: `figure("crash points", scene="migrate", survived=80)`.
+
+    The figures go into the folder that FIGURES names, a file for each process; without it they are only printed.
+    """
+
+    def keep(table: str, **values: object) -> None:
+        line = json.dumps({"table": table, "test": request.node.nodeid, **values}, default=str)
+        print(line)
+        if folder := os.environ.get("FIGURES"):
+            with (Path(folder) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    return keep

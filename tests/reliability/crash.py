@@ -1,0 +1,49 @@
+"""The crash harness: the command is killed at one moment of its life, run again, and the same questions are asked each time.
+
+A moment lies before or after a call to S3 or PostgreSQL; "after" means that the server has done it and rehouse has not heard of
+it. The questions: is every document readable as its row says, with its own bytes, right after the kill and at the end; is the
+tenant where the command takes it; is nothing counted twice, nothing left over, no second bucket; was the source only read?
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.reliability.killer import Killer
+from tests.reliability.place import Place
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A command that is killed: what was before it, and what must be after it."""
+
+    name: str
+    command: tuple[str, ...]
+    prepare: Callable[[Place], None]
+    ends: Callable[[Place], None]
+    is_bare: bool = False
+
+
+def crash_once(scene: Scene, place: Place, at: int | None) -> str | None:
+    """Play the scene with a kill at one moment; return that moment's name, None if the command ended before it."""
+    scene.prepare(place)
+    killer = Killer(at)
+    ended = place.command(*scene.command, killer=killer)
+    if at is None or len(killer.moments) <= at:
+        assert ended.status == 0, ended
+        scene.ends(place)
+        return None
+    where = f"killed at moment {at}: {killer.moments[at]}"
+    assert ended.status == -signal.SIGKILL, (where, ended)
+    assert place.unreadable() == [], where
+    again = place.command(*scene.command)
+    assert again.status == 0, (where, again)
+    assert place.unreadable() == [], f"{where}, and run again"
+    try:
+        scene.ends(place)
+    except AssertionError as error:
+        error.add_note(f"{where}, and run again: {again.printed}")
+        raise
+    return killer.moments[at]

@@ -1,0 +1,136 @@
+"""A world of one tenant `a`, its application, and the command on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.acceptance.world import World
+from tests.reliability.http_relay import HttpRelay
+from tests.reliability.killer import Killer
+from tests.reliability.postgres_relay import PostgresRelay
+from tests.reliability.warm import Ended, Warm
+
+LARGE_BYTES = 5 * 1024 * 1024
+SERIAL = {
+    "REHOUSE_MAX_IN_FLIGHT": "2",
+    "REHOUSE_BATCH_SIZE": "2",
+    "REHOUSE_MULTIPART_THRESHOLD_BYTES": str(LARGE_BYTES),
+    "REHOUSE_MULTIPART_PART_BYTES": str(LARGE_BYTES),
+}
+"""Small batches, so that a small migration has everything that a large one has: pages, parts, several flips."""
+
+
+@dataclass
+class Place:
+    """A world of one tenant `a`, and the command on it. `bodies` is what the application committed last, by document."""
+
+    world: World
+    warm: Warm
+    storage: HttpRelay
+    database: PostgresRelay
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *arguments: str, killer: Killer | None = None) -> Ended:
+        """Run the command; with a killer through the relays."""
+        environment = self.world.environment() | SERIAL
+        if killer is None:
+            return self.warm.run(*arguments, environment=environment)
+        killer.watch(self.storage, self.database)
+        url = self.world.url.rsplit("@", 1)[0] + f"@127.0.0.1:{self.database.port}/{self.world.url.rsplit('/', 1)[1]}"
+        relayed = {
+            "DATABASE_URL": f"{url}?sslmode=disable&gssencmode=disable",
+            "AWS_ENDPOINT_URL_S3": self.storage.url,
+            "AWS_ENDPOINT_URL": self.storage.url,
+        }
+
+        def begun(pid: int) -> None:
+            killer.pid = pid
+
+        return self.warm.run(*arguments, environment=environment | relayed, begun=begun)
+
+    def done(self, *arguments: str) -> None:
+        """Run the command; it must end well."""
+        ended = self.command(*arguments)
+        assert ended.status == 0, ended
+
+    @property
+    def home(self) -> str:
+        """The tenant's home as the application has it."""
+        return str(self.world.rows("SELECT coalesce(aws_bucket_name, %s) FROM tenants", self.world.shared)[0][0])
+
+    def put(self, bucket: str, key: str, body: bytes) -> str:
+        """Upload an object; return its ETag."""
+        return str(self.world.server.root().put_object(Bucket=bucket, Key=key, Body=body)["ETag"])
+
+    def upload(self, document_id: str, body: bytes, *, key: str | None = None, null_bucket: bool = False) -> None:
+        """Upload a document as the application does."""
+        bucket, key = self.home, key or f"in/{document_id}"
+        etag = self.put(bucket, key, body)
+        self.world.execute(
+            "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, etag, uploaded_at) "
+            "VALUES (%s, 1, %s, 'f', %s, %s, %s, %s, '2024-01-01')",
+            document_id, f"{document_id}.txt", None if null_bucket else bucket, key, len(body), etag,
+        )  # fmt: skip
+        self.bodies[document_id] = body
+
+    def overwrite(self, document_id: str, body: bytes) -> None:
+        """Overwrite a document in place, as the rules allow, and say so in its row."""
+        bucket, key = self.pointers()[document_id]
+        etag = self.put(bucket, key, body)
+        self.world.execute("UPDATE documents SET etag = %s, size = %s WHERE id = %s", etag, len(body), document_id)
+        self.bodies[document_id] = body
+
+    def pointers(self) -> dict[str, tuple[str, str]]:
+        """Return where the rows point."""
+        rows = self.world.rows("SELECT id, coalesce(s3_bucket, %s), s3_key FROM documents", self.world.shared)
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def objects(self, bucket: str) -> dict[str, str]:
+        """Return key → ETag of a bucket."""
+        found = self.world.server.root().list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {each["Key"]: each["ETag"] for each in found}
+
+    def homes(self) -> list[str]:
+        """Return the tenants' buckets that there are."""
+        return [name for name in self._buckets() if name.startswith(f"{self.world.prefix}-")]
+
+    def _buckets(self) -> list[str]:
+        return [each["Name"] for each in self.world.server.root().list_buckets()["Buckets"]]
+
+    def unreadable(self) -> list[str]:
+        """Return the documents that a reader would not get as they were committed; empty is well."""
+        wrong = []
+        root = self.world.server.root()
+        pointers = self.pointers()
+        for document_id, body in self.bodies.items():
+            bucket, key = pointers[document_id]
+            try:
+                found = root.get_object(Bucket=bucket, Key=key)["Body"].read()
+            except root.exceptions.NoSuchKey:
+                wrong.append(f"{document_id}: {bucket}/{key} is not there")
+                continue
+            if found != body:
+                wrong.append(f"{document_id}: {bucket}/{key} holds {found[:20]!r}, not {body[:20]!r}")
+        return wrong
+
+    def usage(self) -> tuple[int, int]:
+        """Return documents and bytes of this month as the usage table has them."""
+        rows = self.world.rows(
+            "SELECT documents_count, storage_used_bytes FROM tenant_usage "
+            "WHERE month = date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+        )
+        assert len(rows) == 1
+        return int(rows[0][0]), int(rows[0][1])
+
+    def remove(self) -> None:
+        """Remove its buckets, so that a server with thousands of worlds behind it stays quick."""
+        root = self.world.server.root()
+        for bucket in {self.world.shared, self.world.log_bucket, *self.homes()} & set(self._buckets()):
+            versions: Any = root.list_object_versions(Bucket=bucket)
+            for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
+                root.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            for key in self.objects(bucket):
+                root.delete_object(Bucket=bucket, Key=key)
+            root.delete_bucket(Bucket=bucket)
