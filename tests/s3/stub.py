@@ -76,7 +76,7 @@ class Stub:
                     self.wfile.write(reply.body)
                 self.close_connection = self.close_connection or reply.announced is not None
 
-            do_PUT = do_GET = do_HEAD = do_POST = serve  # noqa: N815
+            do_PUT = do_GET = do_HEAD = do_POST = do_DELETE = serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

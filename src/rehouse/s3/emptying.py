@@ -1,0 +1,139 @@
+"""Empty a versioned bucket and remove it: what is in it, version by version, and the requests that delete.
+
+Whether a version may go is decided elsewhere: only what is handed in is deleted, each by its version id, and a version that
+is gone already counts as deleted, so everything here can be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.s3.control import Control
+from rehouse.s3.faults import Verdict, refused, translated, unavailable, verdict
+
+DELETED_PER_REQUEST = 1000
+"""The most that DeleteObjects takes (S3 API Reference, DeleteObjects)."""
+GONE = frozenset({"NoSuchVersion", "NoSuchKey", "NoSuchUpload", "404"})
+
+
+class Version(NamedTuple):
+    """A version of an object, or a delete marker (`etag` is None then). `size` in bytes; `is_current`: what a reader meets."""
+
+    key: str
+    version_id: str
+    etag: str | None
+    size: int
+    is_current: bool
+
+
+class Upload(NamedTuple):
+    """A multipart upload that was begun and not ended."""
+
+    key: str
+    upload_id: str
+
+
+def versions(control: Control, bucket: str) -> Iterator[Version]:
+    """Yield every version and delete marker of the bucket, in no order across kinds. Raises StorageRefused, StorageUnavailable."""
+    pages = control.client.get_paginator("list_object_versions").paginate(Bucket=bucket, **control.owner())
+    for page in _translated(pages, bucket):
+        for found in page.get("Versions", []):
+            etag = str(found["ETag"]).strip('"')
+            yield Version(found["Key"], found["VersionId"], etag, int(found["Size"]), bool(found["IsLatest"]))
+        for marker in page.get("DeleteMarkers", []):
+            yield Version(marker["Key"], marker["VersionId"], None, 0, bool(marker["IsLatest"]))
+
+
+def uploads(control: Control, bucket: str) -> Iterator[Upload]:
+    """Yield every multipart upload that is open. Raises StorageRefused, StorageUnavailable."""
+    pages = control.client.get_paginator("list_multipart_uploads").paginate(
+        Bucket=bucket, EncodingType="url", **control.owner()
+    )
+    for page in _translated(pages, bucket):
+        is_encoded = page.get("EncodingType") == "url"
+        for upload in page.get("Uploads", []):
+            yield Upload(unquote_plus(upload["Key"]) if is_encoded else upload["Key"], upload["UploadId"])
+
+
+def delete_versions(control: Control, bucket: str, doomed: Iterable[Version]) -> int:
+    """Delete these versions for good, 1,000 a request; return how many. Raises at the first that S3 does not delete."""
+    count = 0
+    waiting = iter(doomed)
+    while batch := list(islice(waiting, DELETED_PER_REQUEST)):
+        together = [version for version in batch if _is_in_xml(version.key)]
+        if together:
+            _delete_together(control, bucket, together)
+        for version in batch:
+            if not _is_in_xml(version.key):
+                _ask(control, "delete_object", bucket, Key=version.key, VersionId=version.version_id)
+        count += len(batch)
+    return count
+
+
+def abort_uploads(control: Control, bucket: str, doomed: Iterable[Upload]) -> int:
+    """Abort these uploads; return how many. Raises StorageRefused, StorageUnavailable."""
+    count = 0
+    for upload in doomed:
+        _ask(control, "abort_multipart_upload", bucket, Key=upload.key, UploadId=upload.upload_id)
+        count += 1
+    return count
+
+
+def delete_bucket(control: Control, bucket: str) -> None:
+    """Delete the empty bucket; one that is gone already is fine. Raises StorageRefused (BucketNotEmpty and others)."""
+    try:
+        control.client.delete_bucket(Bucket=bucket, **control.owner())
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        if code == "BucketNotEmpty":  # a 409, which would otherwise mean: later
+            raise refused(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
+        if code not in {"NoSuchBucket", "404"}:
+            raise translated(error, f"the bucket {bucket}") from None
+    except BotoCoreError as error:
+        raise translated(error, f"the bucket {bucket}") from None
+
+
+def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> None:
+    objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
+    reply = _ask(control, "delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
+    for failed in reply.get("Errors", []):
+        code = str(failed.get("Code") or "Unknown")
+        if code not in GONE:
+            raise_for = unavailable if verdict(code) is Verdict.RETRY else refused
+            subject = f"deleting s3://{bucket}/{failed.get('Key', '')}"
+            raise raise_for(code, str(failed.get("Message") or code), subject)
+
+
+def _ask(control: Control, operation: str, bucket: str, **arguments: Any) -> Any:
+    subject = f"s3://{bucket}/{arguments.get('Key', '')}"
+    try:
+        return getattr(control.client, operation)(Bucket=bucket, **arguments, **control.owner())
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in GONE:
+            return {}
+        raise translated(error, subject) from None
+    except BotoCoreError as error:
+        raise translated(error, subject) from None
+
+
+def _translated(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
+    try:
+        yield from pages
+    except (ClientError, BotoCoreError) as error:
+        raise translated(error, f"listing the versions of {bucket}") from None
+
+
+def _is_in_xml(key: str) -> bool:
+    """Whether XML 1.0 can carry the key: most control characters it cannot, so such a key is deleted by a request of its own."""
+    return all(
+        character in "\t\n\r"
+        or " " <= character <= "\ud7ff"
+        or "\ue000" <= character <= "\ufffd"
+        or character > "\uffff"
+        for character in key
+    )
