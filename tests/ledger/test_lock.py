@@ -44,6 +44,16 @@ def test_a_lock_is_let_go_at_the_end(empty_database: str) -> None:
         later.acquire("x")
 
 
+def test_a_step_inside_another_leaves_its_lock_held(empty_database: str) -> None:
+    with Locks(empty_database) as ours, Locks(empty_database) as theirs:
+        with ours.holding(1, "acme"):
+            with ours.holding(1, "acme"):
+                pass
+            with pytest.raises(TryAgain):
+                theirs.acquire(1)
+        theirs.acquire(1)
+
+
 def test_a_lost_session_is_found_out_and_every_lock_taken_again(empty_database: str) -> None:
     with Locks(empty_database) as ours:
         ours.acquire(1)

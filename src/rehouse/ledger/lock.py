@@ -66,12 +66,18 @@ class Locks:
 
     @contextmanager
     def holding(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
-        """Hold the tenant's lock for a while. Raises TryAgain, at once, if another operator has it."""
-        self.acquire(tenant_id, name)
+        """Hold the tenant's lock for a while; inside another `holding` it stays held at the end.
+
+        Raises TryAgain, at once, if another operator has it.
+        """
+        with self._guard:
+            is_outermost = lock_key("tenant", tenant_id) not in self._held
+            self.acquire(tenant_id, name)
         try:
             yield
         finally:
-            self.release(tenant_id)
+            if is_outermost:
+                self.release(tenant_id)
 
     @contextmanager
     def holding_run(self, run_id: object) -> Iterator[None]:

@@ -1,0 +1,37 @@
+"""Lengths of time as people write them on the command line: a number and a unit, or 0."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_FORM = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+def duration(text: str) -> timedelta:
+    """Return the length of time; raise ValueError with the rule for anything else.
+
+    >>> duration("7d"), duration("30m"), duration("0")
+    (datetime.timedelta(days=7), datetime.timedelta(seconds=1800), datetime.timedelta(0))
+    """
+    if text == "0":
+        return timedelta(0)
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise ValueError("a length of time is written like 7d, 12h, 30m or 0")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def spelled(length: timedelta) -> str:
+    """Return a length of time for people, in the largest unit that it fills.
+
+    >>> spelled(timedelta(days=7)), spelled(timedelta(hours=36)), spelled(timedelta(0))
+    ('7 days', '36 hours', 'no time')
+    """
+    seconds = round(length.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, rest = divmod(seconds, size)
+        if count and not rest:
+            return f"{count} {unit}" + ("" if count == 1 else "s")
+    return "no time"
