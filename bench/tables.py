@@ -11,9 +11,9 @@ PAGE = Path("docs/performance.md")
 ORDER = ("copy-0ms", "copy-50ms", "migrate", "verify", "million", "tenants", "usage", "limiter")
 CHARTS = {
     "copy-0ms": ("performance-copy.png", "CPU a copied object, by client, on a logarithmic scale"),
-    "million": ("performance-memory.png", "Memory of rehouse over the time of a run"),
+    "million": ("performance-memory.png", "Memory of rehouse over a whole run, of one tenant and of many"),
     "usage": ("performance-usage.png", "Seconds to load documents, by trigger, on logarithmic scales"),
-    "limiter": ("performance-limiter.png", "Requests a second against what was allowed"),
+    "limiter": ("performance-limiter.png", "Requests a second against what was allowed, fixed and doubling"),
 }
 """Result → the chart's file beside the page, and what it shows. A result that was not measured has none."""
 
