@@ -1,0 +1,24 @@
+"""What cannot be undone is confirmed first: a name typed on a terminal, or `--yes`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rehouse.core.errors import Refused
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
+
+
+def confirm(what: str, name: str, *, yes: bool) -> None:
+    """Return if the person at the terminal types `name`, or with `yes`; raise Refused otherwise: nothing was changed."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{what}: this was not confirmed", hint="add --yes where nobody can be asked")
+    typer.echo(what, err=True)
+    typer.echo(f"Type {name} to go on: ", err=True, nl=False)
+    if sys.stdin.readline().strip() != name:
+        raise Refused("it was not confirmed: nothing was changed", hint=f"type {name} exactly, or add --yes")
