@@ -8,22 +8,10 @@ tenant where the command takes it; is nothing counted twice, nothing left over, 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from tests.reliability.killer import Killer
 from tests.reliability.place import Place
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A command that is killed: what was before it, and what must be after it."""
-
-    name: str
-    command: tuple[str, ...]
-    prepare: Callable[[Place], None]
-    ends: Callable[[Place], None]
-    is_bare: bool = False
+from tests.reliability.scenes import Scene
 
 
 def crash_once(scene: Scene, place: Place, at: int | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,22 +34,25 @@ class Place:
     sources: dict[str, str] = field(default_factory=dict)
 
     def command(self, *arguments: str, killer: Killer | None = None) -> Ended:
-        """Run the command; with a killer through the relays."""
-        environment = self.world.environment() | SERIAL
+        """Run the command; with a killer through the relays, which tell it of every call."""
         if killer is None:
-            return self.warm.run(*arguments, environment=environment)
+            return self.warm.run(*arguments, environment=self.world.environment() | SERIAL)
         killer.watch(self.storage, self.database)
-        url = self.world.url.rsplit("@", 1)[0] + f"@127.0.0.1:{self.database.port}/{self.world.url.rsplit('/', 1)[1]}"
-        relayed = {
-            "DATABASE_URL": f"{url}?sslmode=disable&gssencmode=disable",
-            "AWS_ENDPOINT_URL_S3": self.storage.url,
-            "AWS_ENDPOINT_URL": self.storage.url,
-        }
 
         def begun(pid: int) -> None:
             killer.pid = pid
 
-        return self.warm.run(*arguments, environment=environment | relayed, begun=begun)
+        return self.relayed(*arguments, begun=begun)
+
+    def relayed(self, *arguments: str, begun: Callable[[int], object] = lambda pid: None) -> Ended:
+        """Run the command through the relays, whatever their rules are."""
+        url = self.world.url.rsplit("@", 1)[0] + f"@127.0.0.1:{self.database.port}/{self.world.url.rsplit('/', 1)[1]}"
+        relays = {
+            "DATABASE_URL": f"{url}?sslmode=disable&gssencmode=disable",
+            "AWS_ENDPOINT_URL_S3": self.storage.url,
+            "AWS_ENDPOINT_URL": self.storage.url,
+        }
+        return self.warm.run(*arguments, environment=self.world.environment() | SERIAL | relays, begun=begun)
 
     def done(self, *arguments: str) -> None:
         """Run the command; it must end well."""

@@ -6,102 +6,12 @@ import random
 from collections import Counter
 
 import pytest
-from tests.reliability.crash import Scene, crash_once
-from tests.reliability.place import LARGE_BYTES, Place
+from tests.reliability.crash import crash_once
+from tests.reliability.scenes import SCENES, Scene
 
 SEED = 20261123
 SAMPLE = 6
 PARTS = 4
-
-
-def lay_out(place: Place) -> None:
-    """Five documents: one of several parts, one without a bucket, one with a key that bites."""
-    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
-    place.upload("one", b"first")
-    place.upload("two", b"second", null_bucket=True)
-    place.upload("three", b"third", key="in/a b+c%2Fü?#.txt")
-    place.upload("empty", b"")
-    place.upload("large", b"l" * (LARGE_BYTES + 1000))
-    place.sources = place.objects(place.world.shared)
-
-
-def migrated(place: Place) -> None:
-    """The tenant has moved, and the application has gone on since."""
-    lay_out(place)
-    place.done("migrate", "a")
-    place.overwrite("one", b"first, overwritten at home")
-    place.upload("born", b"born at home", key="in/born/somewhere")
-
-
-def overwritten_late(place: Place) -> None:
-    """Somebody wrote over a source after its document had moved."""
-    lay_out(place)
-    place.done("migrate", "a")
-    place.put(place.world.shared, "in/two", b"second, written late")
-    place.bodies["two"] = b"second, written late"
-
-
-def is_at_home(place: Place) -> None:
-    """Every row points into the one home, which holds nothing else; the shared bucket is as it was."""
-    assert place.homes() == [place.home]
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.home}
-    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
-    assert place.world.rows("SELECT status, phase, error_message FROM s3_migrations") == [
-        ("completed", "cut_over", None)
-    ]
-    states = place.world.rows("SELECT state, count(*) FROM s3_migration_documents GROUP BY 1")
-    assert states == [("flipped", 5)]
-    counted_once(place)
-
-
-def is_ready(place: Place) -> None:
-    """The schema is up to date, and what the tenant uses is counted."""
-    assert "nothing to do" in place.command("init").printed
-    assert place.usage() == (len(place.bodies), sum(map(len, place.bodies.values())))
-
-
-def source_is_untouched(place: Place) -> None:
-    """Forward: at home, and the shared bucket holds what it held."""
-    is_at_home(place)
-    assert place.objects(place.world.shared) == place.sources
-
-
-def counted_once(place: Place) -> None:
-    """The usage table says what a recount says, and no run's inventory is left."""
-    assert place.usage() == (len(place.bodies), sum(map(len, place.bodies.values())))
-    assert place.world.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
-
-
-def is_back(place: Place) -> None:
-    """Every row points into the shared bucket, where nothing that was there was touched."""
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.world.shared} == {place.home}
-    now = place.objects(place.world.shared)
-    assert place.sources.items() <= now.items()
-    assert {key.split("/")[0] for key in now.keys() - place.sources.keys()} <= {"returned"}
-    assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("rolled_back", "rolled_back")]
-    counted_once(place)
-
-
-def is_finished(place: Place) -> None:
-    """Every row points into the home, and the shared bucket is empty."""
-    assert place.objects(place.world.shared) == {}
-    assert {bucket for bucket, _ in place.pointers().values()} == {place.home}
-    assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]
-    counted_once(place)
-
-
-SCENES = {
-    scene.name: scene
-    for scene in (
-        Scene("init", ("init",), lay_out, is_ready, is_bare=True),
-        Scene("migrate", ("migrate", "a"), lay_out, source_is_untouched),
-        Scene("late write", ("migrate", "a"), overwritten_late, is_at_home),
-        Scene("rollback", ("rollback", "a"), migrated, is_back),
-        Scene("finish", ("finish", "a", "--after", "0", "--yes"), migrated, is_finished),
-    )
-}
 
 
 def play(new_place, scene: Scene, at: int | None) -> str | None:

@@ -1,0 +1,125 @@
+"""Every kind of fault on every operation: the command succeeds, or says clearly what is wrong and the next run goes on.
+
+Whatever happened, no document is unreadable at any time, and one more run without faults ends where an undisturbed one ends.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from tests.reliability.faulty import KINDS, LATE, Kind, Strike
+from tests.reliability.place import Place
+from tests.reliability.scenes import SCENES, Scene
+from tests.reliability.warm import Ended
+
+SEED = 20261123
+SHARES = (0.01, 0.1, 0.5)
+SAMPLE = 8
+SLOW = ("CopyObject", "PUT bucket", "UploadPartCopy", "POST upload")
+
+
+def operations(new_place, scene: Scene) -> Counter[str]:
+    """Return how often each operation is called when nothing disturbs the scene."""
+    place = new_place(bare=scene.is_bare)
+    scene.prepare(place)
+    place.storage.seen.clear()
+    ended = place.relayed(*scene.command)
+    assert ended.status == 0, ended
+    scene.ends(place)
+    return Counter(request.operation for request in place.storage.seen)
+
+
+def clear(ended: Ended) -> None:
+    """A command either succeeds or ends with a status of its own, an error that has a hint, and no traceback."""
+    assert ended.status in (0, 1, 2), ended
+    assert "Traceback" not in ended.printed, ended.printed
+    if ended.status:
+        assert "hint: " in ended.printed or "outstanding" in ended.printed, ended.printed
+
+
+def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
+    """Play the scene under a strike, then once more in peace; return how the first run ended and how many requests it sent."""
+    place: Place = new_place(bare=scene.is_bare)
+    scene.prepare(place)
+    place.storage.before, place.storage.after = (lambda request: None), (lambda request, reply: reply)
+    place.storage.seen.clear()
+    strike.on(place.storage)
+    ended = place.relayed(*scene.command)
+    sent = len(place.storage.seen)
+    where = f"{scene.name}, {strike.kind.name} on {strike.operation}"
+    assert strike.struck or strike.share, f"{where}: was never called"
+    try:
+        clear(ended)
+        assert place.unreadable() == []
+        if ended.status:
+            again = place.command(*scene.command)
+            assert again.status == 0, again
+            assert place.unreadable() == []
+        scene.ends(place)
+    except AssertionError as error:
+        error.add_note(f"{where}: {ended}")
+        raise
+    return ("succeeded" if ended.status == 0 else "refused, and the next run succeeded"), sent
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_few_faults(name, new_place):
+    chance = random.Random(f"{SEED} {name}")
+    known = sorted(operations(new_place, SCENES[name]))
+    for kind in chance.sample(KINDS, SAMPLE):
+        operation = chance.choice(known)
+        print(
+            f"seed {SEED}:",
+            kind.name,
+            operation,
+            disturbed(new_place, SCENES[name], Strike(kind, operation)),
+        )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+@pytest.mark.parametrize("name", SCENES)
+def test_every_fault_on_every_operation(name, kind, new_place, figure):
+    usual = operations(new_place, SCENES[name])
+    ends: Counter[str] = Counter()
+    extra = 0
+    for operation in sorted(usual):
+        ended, sent = disturbed(new_place, SCENES[name], Strike(kind, operation))
+        ends[ended] += 1
+        extra += max(0, sent - usual.total())
+    figure("faults", scene=name, kind=kind.name, operations=len(usual), extra_requests=extra, **ends)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("name", SCENES)
+def test_a_storm(name, share, new_place, figure):
+    usual = operations(new_place, SCENES[name])
+    strike = Strike(KINDS[0], None, share=share, seed=SEED)
+    ended, sent = disturbed(new_place, SCENES[name], strike)
+    figure("storms", scene=name, share=share, refused=strike.struck, extra_requests=sent - usual.total(), ended=ended)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_a_fault_that_stays(kind, new_place, figure):
+    scene = SCENES["migrate"]
+    usual = operations(new_place, scene)
+    for operation in sorted(usual):
+        _, sent = disturbed(new_place, scene, Strike(kind, operation, once=False))
+        assert sent < usual.total() + 200, f"{kind.name} on {operation}: {sent} requests"
+    figure("faults that stay", kind=kind.name, operations=len(usual), survived=len(usual))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", SLOW)
+def test_an_answer_that_never_comes(operation, new_place, figure):
+    ended, _ = disturbed(new_place, SCENES["migrate"], Strike(LATE, operation))
+    figure("faults", scene="migrate", kind=LATE.name, operations=1, extra_requests=0, **{ended: 1})
+
+
+def test_every_kind_is_another():
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert all(isinstance(kind, Kind) and (kind.before or kind.after) for kind in KINDS)
