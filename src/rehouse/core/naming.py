@@ -53,6 +53,26 @@ def target_key(document_id: str, name: str, *, max_characters: int = MAX_KEY_BYT
     return folder + sanitised(name, max_bytes=room)
 
 
+def returned_key(
+    slug: str, document_id: str, name: str, *, etag: str | None = None, max_characters: int = MAX_KEY_BYTES
+) -> str:
+    """Return `returned/{slug}/{document id}/{name}`, where a rollback puts what has no place of its own in the shared bucket.
+
+    With `etag` the name begins with 8 hex characters of its digest: the place beside, for when the first one is taken.
+
+    >>> returned_key("Acme Corp.", "7f3a", "Q3 report?.pdf")
+    'returned/acme-corp/7f3a/Q3-report-.pdf'
+    >>> returned_key("acme", "7f3a", "a.pdf", etag="0cc175b9c0f1b6a831c399e269772661")
+    'returned/acme/7f3a/418dd73d-a.pdf'
+    """
+    limit = min(MAX_KEY_BYTES, max_characters)
+    folder = f"returned/{dns_label(slug)[: limit // 8]}/{_id_segment(document_id, limit // 2)}/"
+    if etag is not None:
+        folder += hashlib.sha256(etag.encode()).hexdigest()[:SUFFIX_DIGITS] + "-"
+    room = min(MAX_NAME_BYTES - SUFFIX_DIGITS - 1, limit - len(folder))
+    return folder + sanitised(name, max_bytes=room)
+
+
 def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return a file name that is safe in keys, URLs, headers and file systems: letters, digits, `. - _` of any script.
 

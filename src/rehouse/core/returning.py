@@ -1,0 +1,183 @@
+"""Documents at home → the way back to the shared bucket, for a rollback. Pure: what S3 and the ledger say comes in.
+
+A row returns to its old pointer only if both objects are still known: else the object at home is copied, always to a key
+that nothing has. Nothing that exists in a shared bucket is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
+from rehouse.core.naming import returned_key
+from rehouse.core.planning import ARCHIVED_CLASSES, Places, Reason, Recorded, is_adoptable
+
+CONFLICT = "Conflict"
+"""The error code of a document that was written at both ends: both versions are kept until somebody decides."""
+
+
+class Returning(StrEnum):
+    """What a rollback has to do for one document at home."""
+
+    CONFLICT = "conflict"
+    STAYS = "stays"
+    QUARANTINED = "quarantined"
+    OLD_POINTER = "old_pointer"
+    COPIED = "copied"
+    ADOPT = "adopt"
+    TO_COPY = "to_copy"
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where a document came from: the old pointer, the ETag of its object as recorded, and that of the object at home."""
+
+    pointer: ObjectRef
+    etag: str
+    home_etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAtHome:
+    """Everything known of a document whose row points into its home.
+
+    `found`: the object at home; `there`: the one at the old pointer; `returned`: what lies at the two keys that it may be
+    copied to, each `proven` where a checksum shows a finished copy. `was_copied`: the ledger's line tells of a copy that was
+    made, not of a pointer. `contested`: another tenant's row points to the old pointer.
+    """
+
+    document: Document
+    found: ListedObject | None
+    recorded: Recorded | None = None
+    was_copied: bool = False
+    error_code: str | None = None
+    there: ListedObject | None = None
+    contested: bool = False
+    returned: tuple[ListedObject | None, ListedObject | None] = (None, None)
+    proven: tuple[bool, bool] = (False, False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnDecision:
+    """The standing; with QUARANTINED the reason, with OLD_POINTER, COPIED, ADOPT and TO_COPY the task.
+
+    The task's source is the object at home, its target where the row is to point; `replaces_etag` is what is there already,
+    for a task that needs no copy, and None for one that does.
+    """
+
+    standing: Returning
+    reason: Reason | None = None
+    detail: str = ""
+    task: CopyTask | None = None
+
+
+def way_back(seen: SeenAtHome, places: Places) -> WayBack | None:
+    """Return where the document came from, if the ledger knows: its line forward, or one that already leads back."""
+    line, here = seen.recorded, place_of(seen, places)
+    if line is None or line.target is None or line.target_etag is None or line.source_etag is None:
+        return None
+    if line.state is DocumentState.FLIPPED and line.target == here and line.source.bucket in places.shared:
+        return WayBack(line.source, line.source_etag, line.target_etag)
+    if line.source == here and not seen.was_copied and line.target.bucket in places.shared:
+        return WayBack(line.target, line.target_etag, line.source_etag)
+    return None
+
+
+def place_of(seen: SeenAtHome, places: Places) -> ObjectRef:
+    """Return where the document's row points."""
+    return ObjectRef(places.home, seen.document.key or "")
+
+
+def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[ObjectRef, ObjectRef]:
+    """Return the two places in the first shared bucket that the document may be copied to, the better one first."""
+    etag = seen.found.etag if seen.found else ""
+    document, longest = seen.document, places.max_key_characters
+    first = returned_key(slug, document.id, document.name, max_characters=longest)
+    second = returned_key(slug, document.id, document.name, etag=etag, max_characters=longest)
+    return ObjectRef(places.shared[0], first), ObjectRef(places.shared[0], second)
+
+
+def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
+    """Return what a rollback does for one document at home. The first line that fits holds:
+
+    | the document                                                     | standing                    |
+    |------------------------------------------------------------------|-----------------------------|
+    | it was written at both ends, and nobody has decided              | conflict                    |
+    | its home was the application's own, and it was not moved there   | stays                       |
+    | no object at home                                                | quarantined, missing_object |
+    | at home as it was moved, its old object there, changed or not    | old_pointer                 |
+    | written at home since, and its old object was written too        | conflict                    |
+    | its object at home is archived                                   | quarantined, archived       |
+    | copied back already, both objects as they were then              | copied                      |
+    | a finished copy at its returned key                              | adopt                       |
+    | nothing at its returned key                                      | to_copy                     |
+    | a finished copy at the key beside                                | adopt                       |
+    | nothing at the key beside                                        | to_copy                     |
+    | anything else                                                    | quarantined, target_taken   |
+
+    An old object that changed counts only while no other tenant's row points to it. `is_adopted`: the home was the
+    application's own before the migration.
+    """
+    here = place_of(seen, places)
+    if seen.error_code == CONFLICT and _is_about(seen.recorded, here):
+        return ReturnDecision(Returning.CONFLICT, detail="it was written at both ends")
+    back = way_back(seen, places)
+    if is_adopted and back is None and not (seen.recorded and seen.recorded.source == here):
+        return ReturnDecision(Returning.STAYS)
+    if seen.found is None:
+        detail = f"there is no object {here.key!r} in {here.bucket}"
+        return ReturnDecision(Returning.QUARANTINED, Reason.MISSING_OBJECT, detail)
+    there = seen.there if back and seen.there and (seen.there.etag == back.etag or not seen.contested) else None
+    if back and there and seen.found.etag == back.home_etag:
+        task = _task(seen, seen.found, here, back.pointer, there)
+        return ReturnDecision(Returning.OLD_POINTER, task=task)
+    if back and there and there.etag != back.etag:
+        detail = f"written at home ({here.key!r}) and at its old place ({back.pointer.bucket}/{back.pointer.key!r})"
+        return ReturnDecision(Returning.CONFLICT, detail=detail)
+    if seen.found.storage_class in ARCHIVED_CLASSES:
+        detail = f"the object's storage class is {seen.found.storage_class}"
+        return ReturnDecision(Returning.QUARANTINED, Reason.ARCHIVED, detail)
+    return _copying(seen, seen.found, places, slug)
+
+
+def _copying(seen: SeenAtHome, found: ListedObject, places: Places, slug: str) -> ReturnDecision:
+    here = place_of(seen, places)
+    for place, there, is_proven in zip(returned_places(seen, places, slug), seen.returned, seen.proven, strict=True):
+        task = _task(seen, found, here, place, there)
+        if there is None:
+            return ReturnDecision(Returning.TO_COPY, task=task)
+        if _is_copied(seen.recorded, task, there):
+            return ReturnDecision(Returning.COPIED, task=task)
+        if is_adoptable(found, there) or is_proven:
+            return ReturnDecision(Returning.ADOPT, task=task)
+    detail = f"something else is at {place.key!r} in {place.bucket}"
+    return ReturnDecision(Returning.QUARANTINED, Reason.TARGET_TAKEN, detail)
+
+
+def _task(
+    seen: SeenAtHome, found: ListedObject, here: ObjectRef, target: ObjectRef, there: ListedObject | None
+) -> CopyTask:
+    return CopyTask(
+        document_id=seen.document.id,
+        source=here,
+        source_etag=found.etag,
+        size=there.size if there else found.size,
+        storage_class=there.storage_class if there else found.storage_class,
+        target=target,
+        replaces_etag=there.etag if there else None,
+    )
+
+
+def _is_copied(recorded: Recorded | None, task: CopyTask, there: ListedObject) -> bool:
+    return (
+        recorded is not None
+        and recorded.state is DocumentState.COPIED
+        and (recorded.source, recorded.source_etag) == (task.source, task.source_etag)
+        and (recorded.target, recorded.target_etag) == (task.target, there.etag)
+    )
+
+
+def _is_about(recorded: Recorded | None, here: ObjectRef) -> bool:
+    return recorded is not None and here in (recorded.source, recorded.target)
