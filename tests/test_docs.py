@@ -30,6 +30,8 @@ from rehouse.ledger.ledger import Overview, PastEvent
 from rehouse.ledger.revisions.tables import OWN
 from rehouse.ledger.revisions.usage import TRIGGERS
 from rehouse.operations import init as initialising
+from rehouse.operations.audit import AuditReport
+from rehouse.operations.bucket_findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
@@ -46,6 +48,7 @@ REPORTS = {
     "plan": (Plan, TenantPlan, Quarantined),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
+    "audit": (AuditReport, AuditFinding),
     "status": (Overview, TenantStatus, Outstanding, PastEvent),
 }
 

@@ -27,7 +27,7 @@ class Room:
     """The room. Everything is done and looked at with root's client and a connection of the room's own."""
 
     def __init__(self, url: str, shared: str, server: S3Server, settings: Settings) -> None:
-        self.url, self.shared, self.root = url, shared, server.root()
+        self.url, self.shared, self.server, self.root = url, shared, server, server.root()
         update = {"database_url": SecretStr(url), "shared_bucket": (shared,), "bucket_prefix": f"room{next(_numbers)}"}
         self.settings = settings.model_copy(update=update)
         self.connection = psycopg.connect(url, autocommit=True)

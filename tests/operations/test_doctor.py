@@ -15,11 +15,14 @@ from pydantic import SecretStr
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
+from rehouse.core.naming import target_key
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import Scope, policy_documents
 from rehouse.operations.checks.database import check_database
+from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
+from rehouse.operations.checks.room_for_names import SHORTEST_KEY
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import skew_seconds
 from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
@@ -284,6 +287,60 @@ def test_the_applications_own_rights_are_looked_at(
     assert weak["probe: the application's rights"].outcome is Outcome.FAILED
     gone = by_subject(list(examine(settings.model_copy(update={"application_profile": "nobody"}))))
     assert gone["application: identity"].outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize(
+    ("length", "slug", "outcome"),
+    [
+        (63, "a", Outcome.OK),
+        (40, "a", Outcome.NOTICE),
+        (40, "a-very-long-slug-of-a-tenant-with-many-words", Outcome.FAILED),
+    ],
+)
+@pytest.mark.parametrize("column", ["tenants.aws_bucket_name", "documents.s3_bucket"])
+def test_columns_too_short_for_the_buckets_names_are_found_out(
+    settings: Settings, application_database: str, column: str, length: int, slug: str, outcome: Outcome
+) -> None:
+    table, _, name = column.partition(".")
+    with psycopg.connect(application_database) as connection:
+        connection.execute("INSERT INTO tenants (name, slug) VALUES ('a', %s)", (slug,))
+        connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE varchar({length})".encode())
+    check = by_subject(list(check_database(settings)))["database: room for names and keys"]
+    assert check.outcome is outcome
+    assert outcome is Outcome.OK or (f"{column} holds {length}" in check.detail and "varchar(63)" in check.hint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [("text", Outcome.OK), ("varchar(300)", Outcome.NOTICE), ("varchar(99)", Outcome.FAILED)],
+)
+def test_a_column_too_short_for_the_keys_is_found_out(
+    settings: Settings, application_database: str, kind: str, outcome: Outcome
+) -> None:
+    with psycopg.connect(application_database) as connection:
+        connection.execute(f"ALTER TABLE documents ALTER COLUMN s3_key TYPE {kind}".encode())
+    assert by_subject(list(check_database(settings)))["database: room for names and keys"].outcome is outcome
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_the_shortest_column_for_keys_that_passes_holds_every_key(document_id: str, name: str) -> None:
+    key = target_key(document_id, name, max_characters=SHORTEST_KEY)
+    assert len(key) <= SHORTEST_KEY
+
+
+def test_a_log_file_is_looked_at_and_not_made(settings: Settings, tmp_path: Path) -> None:
+    def outcome(path: Path) -> Outcome:
+        [check] = check_machine(settings.model_copy(update={"log_file": path}))
+        return check.outcome
+
+    assert list(check_machine(settings)) == []
+    assert outcome(tmp_path / "log") is Outcome.OK
+    assert not (tmp_path / "log").exists()
+    assert outcome(tmp_path) is Outcome.FAILED
+    assert outcome(tmp_path / "no-folder" / "log") is Outcome.FAILED
+    (tmp_path / "log").write_text("before")
+    assert outcome(tmp_path / "log") is Outcome.OK
+    assert (tmp_path / "log").read_text() == "before"
 
 
 @given(st.lists(st.sampled_from(Outcome)))

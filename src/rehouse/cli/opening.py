@@ -29,7 +29,7 @@ INTERRUPTED = 130
 @contextmanager
 def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = ()) -> Iterator[Services]:
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
-    from rehouse.operations.services import Services  # noqa: PLC0415 - all that speaks to S3: `status` needs none of it
+    from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
     settings = config.load()
     if max_rate:

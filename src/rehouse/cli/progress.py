@@ -26,9 +26,9 @@ def showing_progress() -> Iterator[Report]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console  # noqa: PLC0415 - only a terminal pays for the bars
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from rich.console import Console  # only a terminal pays for the bars
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     columns = (
         TextColumn("{task.description:<28}"),

@@ -65,7 +65,7 @@ TABLE: tuple[Permission, ...] = (
             "BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration"
         ),
         Resource.TENANT_BUCKETS,
-        "make a tenant's bucket match its specification and read it back",
+        "provision, audit: make a tenant's bucket match its specification and read it back",
     ),
     Permission(
         ("provision",),

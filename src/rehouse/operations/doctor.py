@@ -14,6 +14,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.application import application_control, check_application
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, of_error
 from rehouse.operations.checks.database import check_database, count_tenants
+from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
@@ -46,6 +47,7 @@ def exit_status(checks: Iterable[Check]) -> int:
 
 
 def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
+    yield from check_machine(settings)
     yield from check_database(settings)
     control = Control(Session(settings))
     usable = True

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rehouse.config import Settings
-from rehouse.core.bucket_documents import LifecycleRules
-from rehouse.core.bucket_spec import BucketSpec, Drift, differences, spec_for
+from rehouse.core.bucket_documents import LOG_TAGS, LifecycleRules
+from rehouse.core.bucket_spec import BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.s3.control import Control
@@ -71,9 +71,25 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
     return f"{name}-{settings.region}-an" if account and settings.bucket_namespace == "account-regional" else name
 
 
+def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSpec:
+    """Return what the bucket of the access logs must look like; of one that is somebody's own only the policy is ours."""
+    name, account = log_bucket_name(settings, control), control.identity().account
+    sources = "" if account else f"{settings.bucket_prefix}-"
+    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=uses_tls(settings))
+    if present and settings.log_bucket and not _is_our_log_bucket(control, name):
+        # Somebody made it for more than our logs: only let the logs in.
+        return BucketSpec(name, policy=spec.policy)
+    return spec
+
+
 def uses_tls(settings: Settings) -> bool:
     """Return whether S3 is spoken to over TLS; a TLS-only policy would lock everybody out of a plain-http endpoint."""
     return settings.endpoint_url is None or settings.endpoint_url.startswith("https:")
+
+
+def _is_our_log_bucket(control: Control, name: str) -> bool:
+    tags = control.read_setting(name, "tags").value or {}
+    return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 
 
 def _exact(origins: Iterable[str]) -> tuple[str, ...]:

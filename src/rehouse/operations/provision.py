@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehouse.config import Settings
-from rehouse.core.bucket_documents import LOG_TAGS
-from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, log_bucket_spec, merged
+from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, merged
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
-from rehouse.operations.home_bucket import cors_origins, home_spec, log_bucket_name, uses_tls
+from rehouse.operations.home_bucket import cors_origins, home_spec, log_bucket_name, log_spec
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
 
@@ -51,27 +50,20 @@ def provision_bucket(settings: Settings, control: Control, tenant: Tenant, bucke
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
     spec = home_spec(settings, control, tenant, bucket)
     present = _is_present(settings, control, bucket)
-    control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
+    provision_log_bucket(settings, control)
     report = _conform(control, spec, present=present)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 
+def provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
+    """Make the bucket of the access logs match its BucketSpec, creating it where it is absent; once a run."""
+    return control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
+
+
 def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
-    name = log_bucket_name(settings, control)
-    account = control.identity().account
-    sources = "" if account else f"{settings.bucket_prefix}-"
-    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=uses_tls(settings))
-    present = _is_present(settings, control, name)
-    if present and settings.log_bucket and not _is_our_log_bucket(control, name):
-        # Somebody made it for more than our logs: only let the logs in.
-        spec = BucketSpec(name, policy=spec.policy)
-    return _conform(control, spec, present=present)
-
-
-def _is_our_log_bucket(control: Control, name: str) -> bool:
-    tags = control.read_setting(name, "tags").value or {}
-    return all(tags.get(key) == value for key, value in LOG_TAGS.items())
+    present = _is_present(settings, control, log_bucket_name(settings, control))
+    return _conform(control, log_spec(settings, control, present=present), present=present)
 
 
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:

@@ -13,6 +13,7 @@ from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect, where
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
+from rehouse.operations.checks.room_for_names import ROOM, check_room
 
 CONNECTION = "database: connection"
 VERSION = "database: version"
@@ -35,7 +36,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     except RehouseError as error:
         yield of_error(CONNECTION, error)
         yield from depending(
-            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, SCHEMA), "no connection to the database"
+            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, SCHEMA, ROOM), "no connection to the database"
         )
         return
     with connection:
@@ -68,7 +69,7 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
     except RehouseError as error:
         subject = ROW_SECURITY if "row security" in error.message else MAPPING
         yield of_error(subject, error)
-        rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, SCHEMA) if each != subject]
+        rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, SCHEMA, ROOM) if each != subject]
         yield from depending(rest, "the application's tables could not be read")
         return
     tables = f"{found.tenants.name} and {found.documents.name}, tenant ids are {found.tenant_id_type}"
@@ -76,6 +77,7 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
     yield looked_at(ROW_SECURITY, lambda: _row_security(connection, found))
     yield looked_at(RIGHTS, lambda: _rights(connection, found))
     yield looked_at(SCHEMA, lambda: _schema(found))
+    yield looked_at(ROOM, lambda: check_room(connection, found, settings))
 
 
 def _row_security(connection: psycopg.Connection, found: Catalog) -> Check:

@@ -1,0 +1,76 @@
+"""The command `audit`, and how its findings are printed: bucket by bucket, setting by setting, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.options import OptionalSlug, OutputOption
+
+if TYPE_CHECKING:
+    from rehouse.operations.audit import AuditReport
+    from rehouse.operations.bucket_findings import AuditFinding
+
+FixOption = Annotated[bool, typer.Option("--fix", help="Put settings right, the locks first; never remove a bucket.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="With --fix: show what would be put right, change nothing.")
+]
+
+
+def audit(
+    slug: OptionalSlug = None, *, fix: FixOption = False, dry_run: DryRunOption = False, output: OutputOption = "text"
+) -> None:
+    """Compare every tenant's bucket with what it must be; find buckets without a tenant and tenants without a bucket.
+
+    Examples: `rehouse audit`, `rehouse audit acme`, `rehouse audit --fix --dry-run`, `rehouse audit --fix`.
+    """
+    from rehouse.cli.opening import finish, services
+    from rehouse.cli.show import as_json, plain
+    from rehouse.operations import audit as auditing
+
+    with services(writes=False) as opened:
+        tenant = None if slug is None else opened.ledger.tenant(slug)
+        report = auditing.audit(opened, tenant, fix=fix and not dry_run)
+    if output == "json":
+        as_json(plain(report) | {"is_well": report.is_well})
+    else:
+        show_audit(report, dry_run=dry_run)
+    finish(well=report.is_well)
+
+
+def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
+    """Print what was found, what was put right, and the closing line."""
+    from rehouse.cli.show import say
+
+    for (tenant, bucket), findings in groupby(report.findings, key=lambda each: (each.tenant, each.bucket)):
+        say(": ".join(name for name in (tenant, bucket) if name) or "all buckets")
+        for each in findings:
+            say(*_lines(each))
+        say("")
+    for setting in report.not_offered:
+        say(f"not offered by this endpoint: {setting}")
+    for note in report.notes:
+        say(f"note: {note}")
+    say(closing_line(report))
+    if dry_run:
+        fixable = sum(each.can_be_fixed for each in report.findings)
+        say(f"--fix would put right {fixable:,} of them. Nothing was changed.")
+
+
+def closing_line(report: AuditReport) -> str:
+    """Return the closing line."""
+    fixed = sum(each.is_fixed for each in report.findings)
+    told = f"Tenants: {report.tenants:,}, buckets: {report.buckets:,}, findings: {len(report.findings):,}, fixed: {fixed:,}"
+    return f"{told}. {'All is well.' if report.is_well else 'Not all is well.'}"
+
+
+def _lines(finding: AuditFinding) -> Iterator[str]:
+    yield f"  {finding.detail}{' (fixed)' if finding.is_fixed else ''}"
+    yield from (f"    {line}" for line in finding.differences)
+    if finding.why:
+        yield f"    why it matters: {finding.why}"
+    if not finding.is_fixed:
+        yield f"    hint: {finding.hint}"

@@ -1,0 +1,93 @@
+"""A bucket's drift in words: what a setting is, what it must be, and why that matters, a sentence for each setting.
+
+Total: whatever document an endpoint answered, lines for people come out. What is not ours (foreign tags, policy statements)
+is not told, nor what S3 adds of its own accord.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rehouse.core.bucket_documents import OURS
+from rehouse.core.bucket_spec import Drift
+
+WHY: Mapping[str, str] = {
+    "public_access_block": "without it one wrong policy or ACL makes a tenant's documents public",
+    "ownership": "without it an object can carry an ACL of its own, which opens it past the bucket's policy",
+    "policy": "it refuses plain http where TLS is spoken, and uploads under another encryption than ours",
+    "encryption": "it decides under which key an upload lies that names none",
+    "versioning": "without it an object that is overwritten or deleted is gone at once",
+    "lifecycle": "it removes old versions, temporary files and unfinished uploads, which would be paid for without end",
+    "cors": "browsers upload directly from these origins only; another page could do so with a stolen link",
+    "logging": "it tells afterwards who read which document",
+    "tags": "they tell whose bucket it is, and divide the bill by tenant",
+    "metrics": "they count the bucket's requests by the minute",
+}
+"""Setting → why it matters."""
+
+LINES = 8
+VALUE_CHARACTERS = 120
+_KEYS = ("Sid", "ID")
+
+
+def explained(drift: Drift) -> tuple[str, ...]:
+    """Return what a setting is and what it must be, a line for each difference, at least one.
+
+    >>> explained(Drift("versioning", {"Status": "Enabled"}, {"Status": "Suspended"}, "differs"))
+    ('Status is "Suspended", must be "Enabled"',)
+    """
+    if drift.kind == "missing":
+        return (f"it is not set, must be {_told(drift.expected)}",)
+    if drift.kind == "unreadable":
+        return ("it may not be read with these rights",)
+    if drift.kind == "not_offered":
+        return ("this endpoint does not offer it",)
+    lines = list(_lines(drift.setting, "", drift.expected, drift.found))
+    more = [f"and {len(lines) - LINES} differences more"] if len(lines) > LINES else []
+    return tuple(lines[:LINES] + more) or (f"it is {_told(drift.found)}, must be {_told(drift.expected)}",)
+
+
+def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:
+    is_alone = isinstance(expected, list) and isinstance(found, Mapping)  # a list of one may come without its list
+    wanted, actual = _keyed(expected), _keyed([found] if is_alone else found)
+    if not isinstance(wanted, Mapping) or not isinstance(actual, Mapping):
+        if wanted != actual:
+            yield f"{path or 'it'} is {_told(found)}, must be {_told(expected)}"
+        return
+    for name, value in wanted.items():
+        inner = f"{path}.{name}" if path else str(name)
+        if name in actual:
+            yield from _lines(setting, inner, value, actual[name])
+        else:
+            yield f"{inner} is missing, must be {_told(value)}"
+    for name in sorted(actual.keys() - wanted.keys(), key=str):
+        if actual[name] and _is_ours(setting, path, str(name)):
+            yield f"{path}.{name} is {_told(actual[name])}, must not be there".lstrip(".")
+
+
+def _is_ours(setting: str, path: str, name: str) -> bool:
+    """Whether something that is not expected counts: foreign tags and policy statements do not."""
+    if setting == "policy" and path == "Statement":
+        return name.startswith(OURS)
+    return setting != "tags"
+
+
+def _keyed(value: Any) -> Any:
+    """Lists without order: of documents by their own name, of plain values sorted."""
+    if not isinstance(value, list | tuple):
+        return value
+    if value and all(isinstance(each, Mapping) for each in value):
+        return {_name(each, position): each for position, each in enumerate(value)}
+    return sorted(value, key=str)
+
+
+def _name(document: Mapping[str, Any], position: int) -> str:
+    named = next((document[key] for key in _KEYS if document.get(key)), None)
+    return str(named) if named else f"#{position + 1}"
+
+
+def _told(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"

@@ -1,0 +1,184 @@
+"""Audit: is every tenant's bucket as it must be, has every tenant one, and has every bucket of ours a tenant?
+
+Without `fix` it only reads. With it, settings are put right as provision does, the locks first; no tenant's bucket is made
+here, and none is ever removed. What cannot be looked at is a finding: it is never taken for fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.errors import RehouseError, TryAgain
+from rehouse.core.model import Tenant
+from rehouse.operations.bucket_findings import (
+    FIX_HINT,
+    AuditFinding,
+    FindingKind,
+    Seen,
+    presence_of,
+    settings_of,
+    unowned_bucket,
+    unseen,
+)
+from rehouse.operations.home_bucket import home_spec, log_bucket_name, log_spec
+from rehouse.operations.ownership import Holding, holdings, unowned
+from rehouse.operations.provision import provision_bucket, provision_log_bucket
+from rehouse.operations.services import Services
+from rehouse.s3.faults import translated
+
+AT_ONCE = 8
+"""Buckets looked at side by side; each is asked about a dozen settings, one after the other."""
+
+
+@dataclass
+class AuditReport:
+    """What was found. `tenants` and `buckets` count what was looked at; `notes` are worth reading and no faults."""
+
+    tenants: int = 0
+    buckets: int = 0
+    findings: list[AuditFinding] = field(default_factory=list)
+    not_offered: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong (any more)."""
+        return all(each.is_fixed for each in self.findings)
+
+
+def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False) -> AuditReport:
+    """Return what is wrong with the buckets of all tenants, or of one; with `fix`, after having put right what can be.
+
+    Raises TryAgain errors where S3 or the database cannot be reached, ConfigurationError for settings that cannot be.
+    """
+    everybody = holdings(services, services.ledger.tenants())
+    held = [each for each in everybody if tenant is None or each.tenant.id == tenant.id]
+    log_bucket_name(services.settings, services.control)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        looks = list(pool.map(lambda each: _look(services, each), held))
+    report = AuditReport(tenants=len(held), buckets=sum(each.is_there for each in looks))
+    logs = _look_at_logs(services, is_wanted=report.buckets > 0)
+    report.buckets += logs.is_there
+    report.not_offered = sorted({name for each in (*looks, logs) for name in each.not_offered})
+    report.findings += _after_fixing(services, held, looks, logs) if fix else _all(looks, logs)
+    report.notes += [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
+    if tenant is None:
+        _look_for_unowned(services, everybody, report)
+    return report
+
+
+def _all(looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+    return [finding for each in (logs, *looks) for finding in each.findings]
+
+
+def _is_idle(holding: Holding) -> bool:
+    return holding.bucket is None and holding.contradiction is None and not holding.tenant.is_active
+
+
+def _look(services: Services, holding: Holding) -> Seen:
+    """One tenant's bucket; what S3 refuses is a finding, what is passing ends the audit."""
+    services.stop_here()
+    slug = holding.tenant.slug
+    if holding.contradiction:
+        kind = FindingKind.CONTRADICTION
+        return Seen((AuditFinding(kind, holding.contradiction.message, holding.contradiction.hint, slug),))
+    if holding.bucket is None:
+        hint = f"`rehouse migrate {slug}` makes one"
+        found = AuditFinding(FindingKind.NO_BUCKET, "it has no bucket of its own", hint, slug)
+        return Seen(() if _is_idle(holding) else (found,))
+    try:
+        seen = _look_at_home(services, holding, holding.bucket)
+    except TryAgain:
+        raise
+    except RehouseError as error:
+        return Seen((unseen(error, slug, holding.bucket),), is_there=True)
+    return replace(seen, findings=(*_shared_home(holding), *seen.findings))
+
+
+def _look_at_home(services: Services, holding: Holding, bucket: str) -> Seen:
+    if wrong := presence_of(services, bucket, holding.tenant.slug):
+        is_missing = wrong.kind is FindingKind.MISSING_BUCKET
+        return Seen(() if is_missing and holding.is_rolled_back else (_as_made(wrong, holding),))
+    return settings_of(
+        services, home_spec(services.settings, services.control, holding.tenant, bucket), holding.tenant.slug
+    )
+
+
+def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
+    """A bucket that is missing is worse where it was there once than where its name is only reserved."""
+    if missing.kind is not FindingKind.MISSING_BUCKET or holding.is_made:
+        return missing
+    hint = f"`rehouse migrate {holding.tenant.slug}` makes it"
+    return replace(missing, kind=FindingKind.NO_BUCKET, detail=f"{holding.bucket} is promised, not made yet", hint=hint)
+
+
+def _shared_home(holding: Holding) -> tuple[AuditFinding, ...]:
+    if not holding.others:
+        return ()
+    detail = f"{holding.bucket} is the home of {', '.join(holding.others)} too"
+    hint = "put tenants.aws_bucket_name right: one bucket, one tenant"
+    return (AuditFinding(FindingKind.SHARED_HOME, detail, hint, holding.tenant.slug, holding.bucket),)
+
+
+def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
+    """The bucket of the access logs, which has to be there as soon as any tenant's is."""
+    settings, control = services.settings, services.control
+    name = log_bucket_name(settings, control)
+    try:
+        wrong = presence_of(services, name, None)
+        if wrong is None:
+            return settings_of(services, log_spec(settings, control, present=True), None)
+    except TryAgain:
+        raise
+    except RehouseError as error:
+        return Seen((unseen(error, None, name),))
+    if wrong.kind is not FindingKind.MISSING_BUCKET:
+        return Seen((wrong,))
+    return Seen((replace(wrong, hint=FIX_HINT, can_be_fixed=True),) if is_wanted else ())
+
+
+def _after_fixing(services: Services, held: Sequence[Holding], looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+    """The findings, those marked that were put right; the logs' bucket first, for the others' logging needs it."""
+    findings = _fixed(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
+    for holding, seen in zip(held, looks, strict=True):
+        services.stop_here()
+        findings += _fixed(seen.findings, lambda one=holding: _repair(services, one))  # type: ignore[misc]
+    return findings
+
+
+def _repair(services: Services, holding: Holding) -> None:
+    tenant = holding.tenant
+    with services.locks.holding(tenant.id, tenant.slug):
+        provision_bucket(services.settings, services.control, tenant, holding.bucket or "")
+
+
+def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:
+    """The findings after the repair; one that could not be made is a finding more, and the others are gone on with."""
+    if not any(each.can_be_fixed for each in findings):
+        return list(findings)
+    try:
+        repair()
+    except RehouseError as error:
+        first = findings[0]
+        why_not = AuditFinding(FindingKind.COULD_NOT_FIX, error.message, error.hint, first.tenant, first.bucket)
+        return [*findings, why_not]
+    return [replace(each, is_fixed=each.can_be_fixed) for each in findings]
+
+
+def _look_for_unowned(services: Services, held: Sequence[Holding], report: AuditReport) -> None:
+    try:
+        names = unowned(services, held)
+    except (ClientError, BotoCoreError) as error:
+        report.findings.append(unseen(translated(error, "the buckets that no tenant has"), None, None))
+        return
+    for name in names:
+        services.stop_here()
+        seen = unowned_bucket(services.control, services.settings.bucket_prefix, name)
+        if isinstance(seen, AuditFinding):
+            report.findings.append(seen)
+        else:
+            report.notes.append(seen)

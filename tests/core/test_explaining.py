@@ -1,0 +1,82 @@
+"""Drift in words: every setting has its reason, and whatever an endpoint answers becomes lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rehouse.core.bucket_documents import LifecycleRules, lifecycle_rules, tenant_policy
+from rehouse.core.bucket_spec import SETTINGS, Drift
+from rehouse.core.explaining import LINES, WHY, explained
+
+POLICY = tenant_policy("b", region="us-east-1", tls=True, encryption="AES256")
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+
+
+def differing(setting: str, expected: Any, found: Any) -> tuple[str, ...]:
+    return explained(Drift(setting, expected, found, "differs"))
+
+
+def test_every_setting_matters_for_a_reason() -> None:
+    assert set(WHY) == set(SETTINGS)
+
+
+@given(
+    st.sampled_from(SETTINGS),
+    documents,
+    documents,
+    st.sampled_from(["differs", "missing", "not_offered", "unreadable"]),
+)
+def test_whatever_is_found_becomes_a_few_lines(setting: str, expected: Any, found: Any, kind: Any) -> None:
+    lines = explained(Drift(setting, expected, found, kind))
+    assert 1 <= len(lines) <= LINES + 1
+    assert all(lines)
+
+
+def test_a_lock_that_is_open_is_named() -> None:
+    locks = {"BlockPublicAcls": True, "BlockPublicPolicy": True}
+    assert differing("public_access_block", locks, {**locks, "BlockPublicPolicy": False}) == (
+        "BlockPublicPolicy is false, must be true",
+    )
+
+
+def test_a_statement_of_ours_is_missed_and_a_foreign_one_is_left_out() -> None:
+    found = {"Version": "2012-10-17", "Statement": [*POLICY["Statement"][:-1], {"Sid": "Backup", "Effect": "Allow"}]}
+    [line] = differing("policy", POLICY, found)
+    assert line.startswith("Statement.RehouseInsecureTransport is missing")
+
+
+def test_a_statement_in_our_name_that_is_not_ours_is_told() -> None:
+    found = {**POLICY, "Statement": [*POLICY["Statement"], {"Sid": "RehouseOpen", "Effect": "Allow"}]}
+    [line] = differing("policy", POLICY, found)
+    assert "RehouseOpen" in line
+    assert line.endswith("must not be there")
+
+
+def test_a_single_statement_may_stand_without_its_list() -> None:
+    lines = differing("policy", POLICY, {"Version": "2012-10-17", "Statement": POLICY["Statement"][0]})
+    assert all("OtherEncryption" not in line for line in lines)
+
+
+def test_a_rule_is_named_by_its_id_and_its_days_are_told() -> None:
+    expected = {"Rules": lifecycle_rules(LifecycleRules())}
+    found = {"Rules": lifecycle_rules(LifecycleRules(noncurrent_days=3))}
+    assert differing("lifecycle", expected, found) == (
+        "Rules.old-versions.NoncurrentVersionExpiration.NoncurrentDays is 3, must be 30",
+    )
+
+
+def test_foreign_tags_do_not_count() -> None:
+    lines = differing("tags", {"tenant-id": "1"}, {"tenant-id": "2", "team": "a"})
+    assert lines == ('tenant-id is "2", must be "1"',)
+
+
+@pytest.mark.parametrize(("kind", "word"), [("missing", "not set"), ("unreadable", "rights"), ("not_offered", "offer")])
+def test_what_is_not_there_is_told(kind: Any, word: str) -> None:
+    assert word in explained(Drift("versioning", {"Status": "Enabled"}, None, kind))[0]
