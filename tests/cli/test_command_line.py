@@ -261,7 +261,10 @@ def test_once_saves_and_twice_stops_at_once(hanging: Hanging, sent: signal.Signa
 IMPORTED = """
 import sys
 from rehouse.cli.main import main
-status = main(sys.argv[1:])
+try:
+    status = main(sys.argv[1:])
+except SystemExit as completed:
+    status = completed.code
 print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 sys.exit(status)
 """
@@ -283,6 +286,11 @@ def test_help_imports_no_library_but_the_command_line_s(arguments: tuple[str, ..
     found = imported(*arguments)
     assert "typer" in found
     assert found & SLOW == set()
+
+
+def test_completion_imports_no_more() -> None:
+    asked = {"_REHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": "rehouse verify-all --on", "COMP_CWORD": "2"}
+    assert imported(told=BARE | asked) & (SLOW - {"rich"}) == set()
 
 
 def test_to_look_imports_neither_alembic_nor_what_boto3_adds_to_its_core(

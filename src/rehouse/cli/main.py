@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,13 +18,10 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import auditing, looking, moving, settings_command
+from rehouse.cli import looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.sandbox import sandbox
 from rehouse.core.errors import Refused, RehouseError
-
-if TYPE_CHECKING:
-    import psycopg
 
 INTERRUPTED = 130
 COLLECTED_AFTER = (50_000, 20, 20)
@@ -49,7 +46,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
-    "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,
     "demo": demo,
@@ -92,8 +88,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except _database_error() as error:
-        return _fail(_translated(error))
+    except Exception as error:
+        known = _of_the_database(error)
+        if known is None:
+            raise
+        return _fail(known)
     return result if isinstance(result, int) else 0
 
 
@@ -104,17 +103,13 @@ def _fail(error: RehouseError) -> int:
     return error.exit_status
 
 
-def _database_error() -> type[psycopg.Error]:
-    """Asked for only when something went wrong that no other clause knows."""
+def _of_the_database(error: Exception) -> RehouseError | None:
+    """Return what to say of an error that no other clause knew, if it is one of PostgreSQL's."""
     import psycopg
 
-    return psycopg.Error
-
-
-def _translated(error: psycopg.Error) -> RehouseError:
     from rehouse.ledger.connection import translated
 
-    return translated(error)
+    return translated(error) if isinstance(error, psycopg.Error) else None
 
 
 def _wrong_usage(error: ClickException) -> Refused:
