@@ -18,7 +18,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import looking, moving, settings_command
+from rehouse.cli import auditing, looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.sandbox import sandbox
 from rehouse.core.errors import Refused, RehouseError
@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
+    "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,
     "demo": demo,
