@@ -17,6 +17,7 @@ from rehouse.core.model import Tenant
 from rehouse.operations import migrate as migrating
 from rehouse.operations import verify as verifying
 from rehouse.operations.closing import TenantReport
+from rehouse.operations.rounds import Order
 from rehouse.operations.services import Services
 from rehouse.sandbox.storage_server import S3Server
 
@@ -92,8 +93,12 @@ class Room:
 
     def migrate(self, slug: str = "acme", until: Phase = Phase.CUT_OVER, **more: Any) -> TenantReport:
         """Migrate one tenant as the command does; return the report."""
+        return self.run(Order(until), slug, **more)
+
+    def run(self, order: Order, slug: str = "acme", **more: Any) -> TenantReport:
+        """Run one tenant's migration by an order; return the report."""
         with self.services(**more) as services:
-            return migrating.migrate_one(services, services.ledger.tenant(slug), until=until)
+            return migrating.migrate_one(services, services.ledger.tenant(slug), order)
 
     def verify(self, slug: str = "acme", *, deep: bool = False) -> verifying.VerifyReport:
         """Verify one tenant as the command does; return the report."""

@@ -20,8 +20,9 @@ def test_one_request_a_document(room: Room) -> None:
     room.documents(*(f"d{number}" for number in range(30)))
     with room.services() as services:
         from rehouse.operations.migrate import migrate_one
+        from rehouse.operations.rounds import Order
 
-        report = migrate_one(services, services.ledger.tenant("acme"), until=Phase.COPIED)
+        report = migrate_one(services, services.ledger.tenant("acme"), Order(Phase.COPIED))
         assert report.copied == 30
         # One finished copy is repeated, once a run: is the condition on the target honoured?
         assert services.bulk.requests["copy"] == 31

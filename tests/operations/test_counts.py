@@ -19,6 +19,7 @@ from tests.operations.room import Room
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.migrate import migrate_all
+from rehouse.operations.rounds import Order
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.storage_server import S3Server
 
@@ -121,7 +122,7 @@ def test_provisioning_takes_at_most_22_requests_a_tenant(room: Room, s3_server: 
     tenants_with_documents(room, slugs, 1)
     with Proxy(s3_server.port) as proxy:
         room.settings = room.settings.model_copy(update={"endpoint_url": proxy.url})
-        migrate_each(room, slugs, until=Phase.PROVISIONED)
+        migrate_each(room, slugs, order=Order(Phase.PROVISIONED))
         asked = Counter(each.bucket for each in proxy.seen)
     for slug in slugs:
         assert 10 < asked[room.home(slug)] <= 22

@@ -9,8 +9,8 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations import cutover
-from rehouse.operations.cutover import flip_copies, switch_home
+from rehouse.operations import flipping
+from rehouse.operations.flipping import flip_copies, switch_home
 from rehouse.operations.migrate import migrate_one
 
 
@@ -102,8 +102,8 @@ def test_a_row_without_a_bucket_that_another_transaction_holds_is_flipped_once_i
 
 
 def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutover, "PASSES", 2)
-    monkeypatch.setattr(cutover, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(flipping, "PASSES", 2)
+    monkeypatch.setattr(flipping, "PAUSE_SECONDS", 0.05)
     with psycopg.connect(verified.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         report = verified.migrate()

@@ -1,4 +1,4 @@
-"""The commands that change things: init, migrate, migrate-all, accept.
+"""The commands that move documents: init, migrate, migrate-all, cutover, accept.
 
 Each imports what it runs when it runs: help and completion need none of it, and no command needs all of it.
 """
@@ -11,10 +11,12 @@ import typer
 
 from rehouse.cli import looking
 from rehouse.cli.options import (
+    CodeOption,
     DryRunOption,
     ExcludeOption,
     InactiveOption,
     MaxRateOption,
+    OnlyFailedOption,
     OnlyOption,
     OutputOption,
     ReasonOption,
@@ -25,6 +27,7 @@ from rehouse.cli.options import (
 
 if TYPE_CHECKING:
     from rehouse.operations.closing import TenantReport
+    from rehouse.operations.rounds import Order
 
 
 def init(
@@ -57,6 +60,8 @@ def migrate(
     slug: SlugArgument,
     *,
     until: UntilOption = "cut_over",
+    only_failed: OnlyFailedOption = False,
+    code: CodeOption = None,
     dry_run: DryRunOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
@@ -71,7 +76,7 @@ def migrate(
     from rehouse.operations import migrate as migrating
 
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
-        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), until=phase(until))
+        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), _order(until, only_failed, code))
     return _finish([report], output)
 
 
@@ -83,6 +88,8 @@ def migrate_all(
     until: UntilOption = "cut_over",
     parallel: Annotated[int, typer.Option(min=1, max=64, help="How many tenants at a time.")] = 4,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no tenant after one has failed.")] = False,
+    only_failed: OnlyFailedOption = False,
+    code: CodeOption = None,
     dry_run: DryRunOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
@@ -100,9 +107,28 @@ def migrate_all(
     with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())]) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         reports_made = migrating.migrate_all(
-            opened, tenants, until=phase(until), parallel=parallel, fail_fast=fail_fast
+            opened, tenants, _order(until, only_failed, code), parallel=parallel, fail_fast=fail_fast
         )
     return _finish(reports_made, output, interrupted=opened.stopping.is_set())
+
+
+def cutover(
+    slug: SlugArgument,
+    *,
+    canary: Annotated[int, typer.Option(min=0, help="Read so many documents in full first.")] = 0,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Switch a verified tenant to its own bucket and flip its documents; with a canary a few of them first.
+
+    Examples: `rehouse cutover acme`, `rehouse cutover acme --canary 20`.
+    """
+    from rehouse.cli.opening import services
+    from rehouse.operations import cutover as cutting_over
+
+    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
+        report = cutting_over.cutover(opened, opened.ledger.tenant(slug), canary=canary)
+    return _finish([report], output)
 
 
 def accept(
@@ -125,6 +151,15 @@ def accept(
     if output == "text":
         say(*(f"accepted: {document}" for document in documents))
     return _finish([report], output, ran=False)
+
+
+def _order(until: str, only_failed: bool, code: str | None) -> Order:
+    from rehouse.core.errors import ConfigurationError
+    from rehouse.operations.rounds import Order
+
+    if code is not None and not only_failed:
+        raise ConfigurationError("--code says which failures are meant", hint="use it together with --only-failed")
+    return Order(phase(until), only_failed=only_failed, code=code)
 
 
 def _finish(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:

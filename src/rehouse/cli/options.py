@@ -21,6 +21,10 @@ ExcludeOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="N
 InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
 UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen (the plan) and change nothing.")]
+OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Look only at the documents that failed before.")]
+CodeOption = Annotated[
+    str | None, typer.Option(help="With --only-failed: only failures of this code.", show_default=False)
+]
 MaxRateOption = Annotated[
     float | None, typer.Option(min=0.1, help="At most this many requests a second.", show_default=False)
 ]

@@ -1,4 +1,7 @@
-"""Accept: documents that cannot be moved stay where they are, on purpose, with the reason in the history."""
+"""Accept: documents that cannot be moved stay where they are, on purpose, with the reason in the history.
+
+Of a document that was written on both sides it accepts the version in the home.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 from rehouse.core.errors import Refused
 from rehouse.core.model import Tenant
+from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
 from rehouse.operations.closing import TenantReport, close_run
 from rehouse.operations.services import Services
@@ -27,8 +31,10 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
             )
         with services.ledger.connection.transaction():
             migration = services.ledger.begin_run(tenant, before.home_bucket)
+            late = services.ledger.of(migration, LateLines)
             for document_id in document_ids:
-                services.ledger.accept(migration, document_id, reason)
+                if not late.accept(document_id, reason):
+                    services.ledger.accept(migration, document_id, reason)
             report = TenantReport(tenant.slug, home_bucket=migration.home_bucket)
             close_run(services, migration, report, None)
         return report

@@ -13,6 +13,7 @@ from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Closing
 from rehouse.operations.services import Services
 
@@ -23,7 +24,9 @@ NOT_GUARDED = "copy conditions (copies are not guarded against what appears at t
 
 @dataclass
 class TenantReport:
-    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped."""
+    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
+    those whose sources were written after they had moved, and that were brought home.
+    """
 
     slug: str
     phase: Phase | None = None
@@ -34,6 +37,7 @@ class TenantReport:
     copied: int = 0
     copied_bytes: int = 0
     adopted: int = 0
+    late_writes: int = 0
     without_key: int = 0
     waiting: int = 0
     accepted: int = 0
@@ -53,7 +57,7 @@ class TenantReport:
     def had_nothing_to_do(self) -> bool:
         """Whether the run found everything done."""
         is_cut_over = self.phase is not None and is_at_least(self.phase, Phase.CUT_OVER)
-        return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted)
+        return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted or self.late_writes)
 
 
 def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> None:
@@ -72,10 +76,11 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
     has_ended = not isinstance(error, Interrupted)  # else copies wait for the flip, and nothing is wrong with them
-    report.outstanding = documents.outstanding(is_cut_over=is_cut_over and has_ended)
+    left = documents.outstanding(is_cut_over=is_cut_over and has_ended)
+    report.outstanding = left + services.ledger.of(migration, LateLines).outstanding()
     report.without_key, report.accepted = counts.without_key, counts.accepted
     if is_cut_over:
-        report.waiting = max(0, counts.outside - counts.accepted - len(report.outstanding))
+        report.waiting = max(0, counts.outside - counts.accepted - len(left))
     report.documents_migrated, copied_bytes = documents.migrated()
     report.error, report.hint = (error.message, error.hint) if error else (None, None)
     errors = 0 if isinstance(error, Interrupted) else report.errors
@@ -112,7 +117,7 @@ def _log(report: TenantReport) -> None:
     )
     for each in report.outstanding:
         log.warning(
-            "%s: document %s stays in %s: %s: %s (request %s)",
+            "%s: document %s, source in %s: %s: %s (request %s)",
             report.slug,
             each.document_id,
             each.source.bucket,

@@ -26,13 +26,20 @@ SMALL_BYTES = 1024 * 1024
 AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
 
 
-def copy_documents(services: Services, migration: Migration, subject: str, *, is_adopted: bool = False) -> Tally:
-    """Copy whatever of the tenant is not at home and not copied yet; return what was found and done.
+def copy_documents(
+    services: Services,
+    migration: Migration,
+    subject: str,
+    *,
+    is_adopted: bool = False,
+    only: frozenset[str] | None = None,
+) -> Tally:
+    """Copy whatever of the tenant (with `only`: of these documents) is not at home and not copied yet; return what was done.
 
     Raises Interrupted when the run was stopped (everything finished is saved), StorageRefused when the rights to copy are
     missing altogether.
     """
-    run = Pass.begun(services, migration, subject, is_adopted=is_adopted)
+    run = Pass.begun(services, migration, subject, is_adopted=is_adopted, only=only)
     with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread:
         writer = _Writer(run, ledger_thread)
         try:

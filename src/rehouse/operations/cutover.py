@@ -1,147 +1,29 @@
-"""Cut a tenant over: switch its home, then flip the pointers of the copies that were verified.
+"""Cut a tenant over that was verified: switch its home and flip its pointers, a few documents first if a canary is wanted.
 
-New uploads go to the new bucket from the switch on. Each pointer is flipped under its row's lock, compared on the row as
-it was copied, with the source's ETag looked at once more while the lock is held.
+The rounds are those of `migrate`; what changed since is copied and verified again first.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-
-from rehouse.core.lifecycle import Phase
-from rehouse.core.model import Migration, ObjectRef, Tenant
-from rehouse.core.pricing import LISTED_PER_REQUEST
-from rehouse.core.progress import Progress
-from rehouse.ledger.documents import Documents, LockedCopy
+from rehouse.core.errors import Refused
+from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.model import Tenant
+from rehouse.operations.closing import TenantReport
+from rehouse.operations.migrate import migrate_one
+from rehouse.operations.rounds import Order
 from rehouse.operations.services import Services
-from rehouse.operations.survey import head_all
-
-FLIP_BATCH = 500
-"""Rows whose locks are held at once, while their sources are looked at: about a second's requests, and less under --max-rate."""
-PASSES = 40
-PAUSE_SECONDS = 0.25
-"""A row that another transaction holds is left for the next pass: about ten seconds in all, then for the next run."""
-LISTED_PAGES = 3
-"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
-LISTING_GAIN = 25
-"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
 
 
-@dataclass
-class Flips:
-    """Pointers flipped, sources that changed since their copy, and copies left: their rows stayed locked, or S3 did not answer."""
+def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantReport:
+    """Cut the tenant over; the first `canary` documents are read as the application reads them, before anything else moves.
 
-    flipped: int = 0
-    changed: int = 0
-    left: int = 0
-
-
-def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:
-    """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`, as it is if it was."""
-    services.keep_locks()
-    if migration.phase is not Phase.VERIFIED:
-        return migration
-    name_null_buckets(services, migration)
-    return services.ledger.switch_home(migration, tenant)
-
-
-def name_null_buckets(services: Services, migration: Migration) -> None:
-    """Write the shared bucket's name into the tenant's rows that have a key and no bucket."""
-    documents = services.ledger.documents(migration)
-    after = services.ledger.patiently(partial(documents.name_null_buckets, None, FLIP_BATCH))
-    while after:
-        services.stop_here()
-        after = services.ledger.patiently(partial(documents.name_null_buckets, after, FLIP_BATCH))
-
-
-def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
-    """Flip every verified copy whose row and source are as they were copied; return the counts.
-
-    A changed source sends its document back to copying; a row that moved or went makes its copy superseded.
+    Raises Refused unless the tenant was verified, or where the canary cannot be read in the home: nothing was changed then.
+    Raises Halt where a canary cannot be read through its row. Else as `migrate` does.
     """
-    documents = services.ledger.documents(migration)
-    flips = Flips()
-    total, _ = documents.count_copies()
-    for _ in range(PASSES):
-        name_null_buckets(services, migration)  # each time: a row that was locked before still has none
-        if total:
-            _one_pass(services, documents, flips, subject, total)
-        services.ledger.patiently(documents.supersede)
-        if total:
-            flips.left, _ = documents.count_copies()
-        if not flips.left:
-            break
-        time.sleep(PAUSE_SECONDS)
-    return flips
-
-
-def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
-    after: str | None = None
-    is_over = False
-    while not is_over:
-        services.stop_here()
-        services.keep_locks()
-        batch = partial(_flip_batch, services, documents, after)
-        after, flipped, changed = services.ledger.patiently(batch)
-        is_over = after is None
-        flips.flipped += flipped
-        flips.changed += changed
-        services.report(Progress(subject, "flip", flips.flipped, total))
-
-
-def _flip_batch(services: Services, documents: Documents, after: str | None) -> tuple[str | None, int, int]:
-    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts of flipped and changed."""
-    batch = min(FLIP_BATCH, math.ceil(services.settings.max_rate or FLIP_BATCH))
-    with documents.locked_copies(after, batch) as locked:
-        if not locked:
-            return None, 0, 0
-        now = _etags_now(services, locked)
-        same = [copy.document_id for copy in locked if now.get(copy.source) == copy.source_etag]
-        changed = [copy for copy in locked if copy.source in now and now[copy.source] != copy.source_etag]
-        for copy in changed:
-            documents.drop_copy(
-                copy.document_id, copy.target_etag, "SourceChanged", "the source changed after its copy"
-            )
-        flipped = documents.flip(same) if same else 0
-        return locked[-1].document_id if len(locked) == batch else None, flipped, len(changed)
-
-
-def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> dict[ObjectRef, str | None]:
-    """Return the ETag of every source as it is now, None where it is gone; a source that could not be looked at is absent.
-
-    A batch's range of keys is listed where that takes fewer requests, else there is a HEAD for each.
-    """
-    etags: dict[ObjectRef, str | None] = {}
-    for bucket in {copy.source.bucket for copy in locked}:
-        refs = {copy.source for copy in locked if copy.source.bucket == bucket}
-        if _is_listing_cheaper(services, bucket, refs):
-            etags |= _listed_etags(services, bucket, refs)
-        else:
-            etags |= _asked_etags(services, refs)
-    return etags
-
-
-def _is_listing_cheaper(services: Services, bucket: str, refs: set[ObjectRef]) -> bool:
-    worth = min(LISTED_PAGES, len(refs) // LISTING_GAIN) * LISTED_PER_REQUEST
-    keys = sorted(ref.key for ref in refs)
-    between = services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
-    return len(refs) <= between <= worth
-
-
-def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict[ObjectRef, str | None]:
-    first, *_, last = sorted(refs, key=lambda ref: ref.key)
-    etags: dict[ObjectRef, str | None] = dict.fromkeys(refs)
-    for page in services.bulk.list(bucket, after=first.key, through=last.key):
-        etags.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in refs})
-    services.stop_here()
-    del etags[first]  # the listing begins after it
-    return etags | _asked_etags(services, {first})
-
-
-def _asked_etags(services: Services, refs: set[ObjectRef]) -> dict[ObjectRef, str | None]:
-    found, _ = head_all(services, refs)
-    return {ref: each.etag if each else None for ref, each in found.items()}
+    before = services.ledger.migration(tenant)
+    if before is None or not is_at_least(before.phase, Phase.VERIFIED):
+        raise Refused(
+            f"{tenant.slug} is {before.phase if before else 'not begun'}: only a tenant that was verified can be cut over",
+            hint=f"run `rehouse migrate {tenant.slug} --until verified` first",
+        )
+    return migrate_one(services, tenant, Order(canary=canary))

@@ -39,7 +39,7 @@ class Tally:
 
 @dataclass
 class Pass:
-    """One pass over a tenant's documents; `total` is how many rows are to be looked at."""
+    """One pass over a tenant's documents; `total` is how many rows are to be looked at, `only` the ones that count (None: all)."""
 
     services: Services
     documents: Documents
@@ -47,10 +47,19 @@ class Pass:
     subject: str
     total: int
     is_home_listed: bool
+    only: frozenset[str] | None = None
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
-    def begun(cls, services: Services, migration: Migration, subject: str, *, is_adopted: bool) -> Self:
+    def begun(
+        cls,
+        services: Services,
+        migration: Migration,
+        subject: str,
+        *,
+        is_adopted: bool,
+        only: frozenset[str] | None = None,
+    ) -> Self:
         """Return a new pass; an adopted home was the application's before the migration."""
         is_live = is_adopted or is_at_least(migration.phase, Phase.CUT_OVER)
         documents = services.ledger.documents(migration)
@@ -60,8 +69,9 @@ class Pass:
             documents,
             services.places(migration.home_bucket, is_live=is_live),
             subject,
-            documents.counts().outside,
+            documents.counts().outside if only is None else len(only),
             known > 0,
+            only,
         )
 
 
@@ -75,7 +85,8 @@ class Page(NamedTuple):
 
 def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
-    page, faults = survey.confirmed(run.services, rows, run.places)
+    wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
+    page, faults = survey.confirmed(run.services, wanted, run.places)
     if run.is_home_listed:
         page = _with_proofs(run, survey.with_known_targets(run.services, page, run.places))
     return sorted_out(run, page, faults)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
 
 
@@ -28,8 +29,9 @@ def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
     """Return where one tenant stands."""
     line = next(each for each in ledger.overview() if each.slug == tenant.slug)
     migration = ledger.migration(tenant)
-    outstanding = []
+    outstanding: list[Outstanding] = []
     if migration:
         is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
         outstanding = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
+        outstanding += ledger.of(migration, LateLines).outstanding()
     return TenantStatus(line, outstanding, ledger.history(tenant))

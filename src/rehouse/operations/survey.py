@@ -53,7 +53,7 @@ def look_at_sources(
     """Return the page with the sources of `wanted` as they are now; what HEAD told goes into the inventory as well."""
     refs = {each.document.id: places.source_of(each.document) for each in wanted}
     found, faults = head_all(services, set(refs.values()))
-    contested = _remember(services, found)
+    contested = remember(services, found)
     looked = []
     for each in page:
         ref = refs.get(each.document.id)
@@ -113,7 +113,8 @@ def _can_be_asked_for(each: Seen, places: Places) -> bool:
     return source.bucket in places.shared and key_problem(source.key) is None
 
 
-def _remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
+def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
+    """Take what HEADs told into the run's inventory; return the objects that rows of two tenants point to."""
     inventory = services.ledger.inventory()
     contested = set()
     for bucket in {ref.bucket for ref in found}:

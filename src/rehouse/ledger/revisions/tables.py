@@ -83,6 +83,7 @@ DOCUMENTS = OwnTable(
         "request_id": "text",
         "run_id": "uuid",
         "flipped_at": "timestamptz",
+        "late_etag": "text",
         "updated_at": "timestamptz DEFAULT now()",
     },
     (

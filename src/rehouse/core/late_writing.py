@@ -1,0 +1,97 @@
+"""What a late write asks for: an object that somebody wrote at a document's source after the document was moved.
+
+A presigned upload that was granted earlier and an overwrite without the row's lock land there. Such a write is brought home
+if nobody wrote at home meanwhile; if somebody did, both versions are kept and a person decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import ListedObject, ObjectRef
+from rehouse.core.planning import is_md5
+
+CONFLICT = "Conflict"
+ROW_LOCKED = "RowLocked"
+HINTS = {
+    CONFLICT: "compare the two; `rehouse accept` says that the version in the home stands",
+    ROW_LOCKED: "run the same command again: another transaction held the row",
+}
+
+
+class Verdict(StrEnum):
+    """What is to be done about a document whose source may have been written late."""
+
+    NOTHING = "nothing"
+    COPY = "copy"
+    ADOPT = "adopt"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What the ledger holds of a document that was moved; `contested`: another tenant's row points to its source."""
+
+    document_id: str
+    state: DocumentState
+    source: ObjectRef
+    source_etag: str | None
+    target: ObjectRef
+    target_etag: str | None
+    contested: bool = False
+
+
+def decide_late(
+    moved: Moved,
+    row: ObjectRef | None,
+    source: ListedObject | None,
+    target: ListedObject | None,
+    *,
+    is_proven: bool = False,
+) -> Verdict:
+    """Return what to do, from the row and the two objects as they are now. The first line that fits holds:
+
+    | the document                                             | verdict  |
+    |----------------------------------------------------------|----------|
+    | its row is gone                                          | nothing  |
+    | its row points outside the home: it is moved from there  | nothing  |
+    | its source is gone                                       | nothing  |
+    | its source is as it was copied, and was not removed      | nothing  |
+    | another tenant's row points to its source                | conflict |
+    | its row points to another object of the home             | conflict |
+    | its home object is gone                                  | conflict |
+    | its home object is as it was copied                      | copy     |
+    | its home object has the source's MD5 and size            | adopt    |
+    | its home object has the source's checksum and size       | adopt    |
+    | anything else                                            | conflict |
+
+    `is_proven`: HEADs showed the same checksum at both ends.
+    """
+    if row is None or row.bucket != moved.target.bucket or source is None:
+        return Verdict.NOTHING
+    if source.etag == moved.source_etag and moved.state is not DocumentState.REMOVED:
+        return Verdict.NOTHING
+    if moved.contested or row != moved.target or target is None:
+        return Verdict.CONFLICT
+    if target.etag == moved.target_etag:
+        return Verdict.COPY
+    is_same = target.size == source.size and (is_proven or (is_md5(source.etag) and source.etag == target.etag))
+    return Verdict.ADOPT if is_same else Verdict.CONFLICT
+
+
+def conflict_message(moved: Moved, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
+    """Return the sentence that names both objects of a conflict."""
+    if moved.contested:
+        return f"{_named(moved.source, source)} was written late, and a row of another tenant points to it as well"
+    if row != moved.target:
+        return (
+            f"{_named(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
+        )
+    home = _named(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
+    return f"{_named(moved.source, source)} was written late, and {home} was written by the application as well"
+
+
+def _named(ref: ObjectRef, found: ListedObject) -> str:
+    return f"s3://{ref.bucket}/{ref.key} (ETag {found.etag})"

@@ -1,0 +1,95 @@
+"""Late writes in the ledger: which documents may have one, what became of it, and which are still outstanding.
+
+Only lines of the way forward (their target is in the home) can have one. Each is settled under the lock of its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rehouse.core.late_writing import Moved
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyOutcome, Fault, ObjectRef
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.fenced import Fenced
+
+
+class RowIsBusy(Exception):
+    """Another transaction holds the row: not now."""
+
+
+class LateLines(Fenced):
+    """The lines of one tenant's documents that are at home, under one run."""
+
+    def count(self) -> int:
+        """Return how many documents were moved, and so have a source that could be written late."""
+        return int(self.rows("count_moved")[0][0])
+
+    def sources(self, *, only_failed: bool = False, code: str | None = None) -> dict[str, ObjectRef]:
+        """Return document id → source; with `only_failed` of those that have a fault (of this code)."""
+        rows = self.rows("sources_of_moved", only_failed=only_failed, code=code)
+        return {str(row[0]): ObjectRef(row[1], row[2]) for row in rows}
+
+    def suspects(self) -> list[Moved]:
+        """Return the documents whose sources the run's inventory shows as another object, and those with a fault, by id."""
+        return [
+            Moved(
+                str(row[0]), DocumentState(row[1]), ObjectRef(row[2], row[3]), row[4],
+                ObjectRef(row[5], row[6]), row[7], row[8],
+            )
+            for row in self.stream("late_suspects")
+        ]  # fmt: skip
+
+    @contextmanager
+    def locked(self, document_id: str) -> Iterator[ObjectRef | None]:
+        """Hold the document's row; yield where it points, None if it is gone. Raises RowIsBusy."""
+        with self.fenced():
+            found = self.rows("lock_late_row", document_id=document_id)
+            if not found and self.rows("is_row_there", document_id=document_id):
+                raise RowIsBusy
+            yield ObjectRef(*found[0]) if found else None
+
+    def brought_home(self, outcome: CopyOutcome) -> None:
+        """Write that the late write is home, into the line and the row; inside `locked`."""
+        task = outcome.task
+        values = {
+            **self.values,
+            "document_id": task.document_id,
+            "source_etag": task.source_etag,
+            "source_size": task.size,
+            "storage_class": task.storage_class,
+            "target_etag": outcome.etag,
+            "version": outcome.version,
+            "checksum": outcome.checksum,
+            "attempts": outcome.attempts,
+        }
+        self.connection.execute(self.queries["record_late_copy"], values)
+        self.connection.execute(self.queries["follow_late_copy"], values)
+
+    def fail(self, document_id: str, fault: Fault, late_etag: str | None = None) -> bool:
+        """Write why a late write is not home, inside a fenced transaction; return whether that is new."""
+        values = {**self.values, "document_id": document_id, "late_etag": late_etag}
+        values |= {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
+        return self.connection.execute(self.queries["record_late_fault"], values).rowcount > 0
+
+    def clear(self, document_id: str) -> None:
+        """Write that there is no late write (any more), inside a fenced transaction."""
+        self.connection.execute(self.queries["clear_late_fault"], {**self.values, "document_id": document_id})
+
+    def outstanding(self) -> list[Outstanding]:
+        """Return the documents at home that have a fault, in order of id."""
+        return [
+            Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
+            for row in self.rows("outstanding_late_writes")
+        ]
+
+    def accept(self, document_id: str, reason: str) -> bool:
+        """Let the version in the home stand, with the reason in the history; return False if there is no conflict."""
+        values = {**self.values, "document_id": document_id}
+        with self.fenced() as cursor:
+            if cursor.execute(self.queries["accept_late_write"], values).fetchone() is None:
+                return False
+            event = {**values, "event": "document_accepted", "reason": f"{document_id}: {reason}"}
+            cursor.execute(self.queries["record_event"], event)
+        return True

@@ -1,0 +1,74 @@
+-- name: count_moved
+-- How many documents of this migration are at home: so many sources could be written late.
+SELECT count(*) FROM s3_migration_documents
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
+
+-- name: sources_of_moved
+-- Where the documents that were moved came from; with only_failed those with a fault, of one code if one is given.
+SELECT document_id, source_bucket, source_key FROM s3_migration_documents
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed')
+  AND (NOT %(only_failed)s OR error_code IS NOT NULL AND (%(code)s::text IS NULL OR error_code = %(code)s));
+
+-- name: late_suspects
+-- Documents at home whose source is another object than was copied, or is there again, as this run saw it; and those with a fault.
+SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
+  coalesce(i.contested, false)
+FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
+WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN ('flipped', 'removing', 'removed')
+  AND d.{documents.s3_bucket} = %(home_bucket)s
+  AND (m.error_code IS NOT NULL OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
+ORDER BY m.document_id;
+
+-- name: lock_late_row
+-- The row of a document, locked: no writer that keeps to the rules is at work on its object meanwhile.
+SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}
+WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s FOR UPDATE SKIP LOCKED;
+
+-- name: is_row_there
+-- A row that could not be locked is busy, or gone.
+SELECT 1 FROM {documents} WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
+
+-- name: record_late_copy
+-- The line of a late write that came home: what was copied now counts, and the grace begins again.
+UPDATE s3_migration_documents SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
+  target_etag = %(target_etag)s, target_version = %(version)s, target_checksum = %(checksum)s, attempts = %(attempts)s,
+  state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL, request_id = NULL, late_etag = NULL,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s;
+
+-- name: follow_late_copy
+-- The row's side of the same transaction: where it points stays, what it says of the object follows.
+UPDATE {documents} SET {documents.file_size} = %(source_size)s,
+  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END,
+  s3_version_id = %(version)s, s3_checksum = %(checksum)s
+WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
+
+-- name: record_late_fault
+-- Why a late write is not at home yet; a line that would say nothing new is left alone.
+UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
+  late_etag = %(late_etag)s, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s
+  AND (error_code, late_etag, error_message) IS DISTINCT FROM (%(code)s::text, %(late_etag)s::text, %(message)s::text);
+
+-- name: clear_late_fault
+-- The source is as it was copied, or gone: nothing is outstanding any more.
+UPDATE s3_migration_documents SET error_code = NULL, error_message = NULL, request_id = NULL, late_etag = NULL,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code IS NOT NULL;
+
+-- name: outstanding_late_writes
+-- The documents that are at home and still have a fault: a late write that is not with them, or a source that could not be removed.
+SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
+FROM s3_migration_documents m
+WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN ('flipped', 'removing', 'removed')
+  AND m.error_code IS NOT NULL AND EXISTS (SELECT 1 FROM {documents.rows} d
+    WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id)
+ORDER BY m.document_id;
+
+-- name: accept_late_write
+-- The version in the home stands: the late one counts as the source that was copied, until it is removed after the grace.
+UPDATE s3_migration_documents SET source_etag = late_etag, late_etag = NULL, state = 'flipped', flipped_at = now(),
+  error_code = NULL, error_message = NULL, request_id = NULL, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code = 'Conflict' AND late_etag IS NOT NULL
+RETURNING 1;

@@ -1,0 +1,92 @@
+"""The canary: a few documents are read in full, as the application would read them, before everything follows.
+
+With the application's own credentials (REHOUSE_APPLICATION_PROFILE); where nobody told them, with ours, and the note says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.errors import Halt, Refused
+from rehouse.core.model import Migration
+from rehouse.core.planning import is_md5
+from rehouse.ledger.canary import Canaries, Sample
+from rehouse.operations.services import Services
+from rehouse.s3.faults import translated
+from rehouse.s3.session import Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK_BYTES = 1024 * 1024
+
+
+def try_copies(services: Services, migration: Migration, subject: str, count: int) -> str:
+    """Read `count` copies in the home before it is switched; return a note. Raises Refused for the first that cannot be read."""
+    samples = services.ledger.of(migration, Canaries).copies(count)
+    problem = _first_problem(services, samples)
+    if problem:
+        raise Refused(
+            f"{subject}: the canary failed, nothing was switched: {problem}",
+            hint="`rehouse iam-policy --role application` prints what the application needs; then run the same command again",
+        )
+    return f"canary: {_told(services, samples)} before the home was switched"
+
+
+def try_rows(services: Services, migration: Migration, subject: str, count: int) -> str:
+    """Read the documents just flipped through their rows; return a note. Raises Halt for the first that cannot be read.
+
+    A row that the application moved meanwhile is no canary any more.
+    """
+    canaries = services.ledger.of(migration, Canaries)
+    samples = canaries.rows_flipped(count)
+    problem = _first_problem(services, samples)
+    if problem and canaries.rows_flipped(count) == samples:
+        raise Halt(
+            f"{subject}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
+            hint=f"`rehouse rollback {subject}` brings the tenant back; nothing else was flipped",
+        )
+    return f"canary: {_told(services, samples)} through their rows"
+
+
+def _first_problem(services: Services, samples: Sequence[Sample]) -> str | None:
+    if not samples:
+        return None
+    client = Session(services.settings, profile=services.settings.application_profile).client("s3")
+    for sample in samples:
+        services.stop_here()
+        problem = _problem(client, sample)
+        if problem:
+            return f"{sample.document_id}, s3://{sample.place.bucket}/{sample.place.key}: {problem}"
+    return None
+
+
+def _problem(client: S3Client, sample: Sample) -> str | None:
+    """Return what is wrong with an object, None if it is what it must be; its MD5 is looked at where its ETag is one."""
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    try:
+        answer = client.get_object(Bucket=sample.place.bucket, Key=sample.place.key)
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    except (ClientError, BotoCoreError) as error:
+        return translated(error, sample.place.key).message
+    etag = answer["ETag"].strip('"')
+    if etag != sample.etag:
+        return f"its ETag is {etag} instead of {sample.etag}"
+    if size != sample.size:
+        return f"{size} bytes came instead of {sample.size}"
+    is_encrypted_by_key = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
+    if is_md5(etag) and not is_encrypted_by_key and digest.hexdigest() != etag:
+        return f"the MD5 of what came is {digest.hexdigest()} instead of {etag}"
+    return None
+
+
+def _told(services: Services, samples: Sequence[Sample]) -> str:
+    profile = services.settings.application_profile
+    whose = "the application's credentials" if profile else "our credentials (REHOUSE_APPLICATION_PROFILE is not set)"
+    return f"{len(samples)} documents were read in full with {whose}"

@@ -1,0 +1,79 @@
+"""Late writes: the truth table of the decision, against every combination that matters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.tables import truth_table
+
+from rehouse.core.late_writing import Moved, Verdict, conflict_message, decide_late
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import ListedObject, ObjectRef
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+OLD, NEW, OTHER, PARTS = "0" * 32, "1" * 32, "2" * 32, f"{'3' * 32}-2"
+SOURCE, HOME = ObjectRef("shared", "k"), ObjectRef("home", "documents/a/a.txt")
+
+etags = st.sampled_from([OLD, NEW, OTHER, PARTS])
+objects = st.none() | st.builds(
+    lambda etag, size: ListedObject("k", etag, size, "STANDARD", NOON), etags, st.integers(0, 1)
+)
+rows = st.sampled_from([None, HOME, ObjectRef("home", "elsewhere"), ObjectRef("shared", "k"), ObjectRef("shared", "x")])
+states = st.sampled_from([DocumentState.FLIPPED, DocumentState.REMOVING, DocumentState.REMOVED])
+lines = st.builds(
+    lambda state, source_etag, target_etag, contested: Moved(
+        "a", state, SOURCE, source_etag, HOME, target_etag, contested
+    ),
+    states,
+    etags,
+    etags,
+    st.booleans(),
+)
+
+LINES = {
+    "its row is gone": lambda m, r, s, t, p: r is None,
+    "its row points outside the home: it is moved from there": lambda m, r, s, t, p: r.bucket != "home",
+    "its source is gone": lambda m, r, s, t, p: s is None,
+    "its source is as it was copied, and was not removed": lambda m, r, s, t, p: (
+        s.etag == m.source_etag and m.state is not DocumentState.REMOVED
+    ),
+    "another tenant's row points to its source": lambda m, r, s, t, p: m.contested,
+    "its row points to another object of the home": lambda m, r, s, t, p: r != HOME,
+    "its home object is gone": lambda m, r, s, t, p: t is None,
+    "its home object is as it was copied": lambda m, r, s, t, p: t.etag == m.target_etag,
+    "its home object has the source's MD5 and size": lambda m, r, s, t, p: (
+        (s.etag, s.size) == (t.etag, t.size) and s.etag != PARTS
+    ),
+    "its home object has the source's checksum and size": lambda m, r, s, t, p: p and s.size == t.size,
+    "anything else": lambda m, r, s, t, p: True,
+}
+
+
+@given(lines, rows, objects, objects, st.booleans())
+def test_the_decision_is_its_table(moved, row, source, target, is_proven) -> None:
+    expected = next(
+        verdict for line, verdict in truth_table(decide_late) if LINES[line](moved, row, source, target, is_proven)
+    )
+    assert decide_late(moved, row, source, target, is_proven=is_proven) == expected
+
+
+def test_the_table_has_every_line_once() -> None:
+    assert [line for line, _ in truth_table(decide_late)] == list(LINES)
+
+
+@given(lines, rows, objects, objects, st.booleans())
+def test_nothing_is_copied_over_what_is_not_ours(moved, row, source, target, is_proven) -> None:
+    if decide_late(moved, row, source, target, is_proven=is_proven) is Verdict.COPY:
+        assert row == moved.target
+        assert target.etag == moved.target_etag
+        assert not moved.contested
+
+
+@given(lines, rows, objects, objects)
+def test_a_conflict_names_the_late_object_and_where_the_row_points(moved, row, source, target) -> None:
+    if decide_late(moved, row, source, target) is Verdict.CONFLICT:
+        message = conflict_message(moved, row, source, target)
+        assert f"s3://shared/k (ETag {source.etag})" in message
+        assert moved.contested or f"s3://{row.bucket}/{row.key}" in message
