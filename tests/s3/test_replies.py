@@ -1,5 +1,6 @@
 """What counts as an answer: only a whole one."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -33,6 +34,31 @@ def test_a_copy_cut_anywhere_is_none(cut):
 @pytest.mark.parametrize("body", [b"", b" \n ", error("InternalError"), b"<ETag>x</ETag>", COPIED + b"<Error>"])
 def test_a_copy_that_is_something_else_is_none(body):
     assert read_copy(reply(body)) is None
+
+
+FRAGMENTS = st.sampled_from(
+    [b"<CopyObjectResult>", b"<CopyObjectResult xmlns='x'>", b"<CopyObjectResults>", b"</CopyObjectResult>", b"<ETag>", b"</ETag>",
+     b"&quot;", b'"', b"0123abcd", b"ab-2", b"&lt;", b" ", b"\n", b"<Error>", b"<Code>InternalError</Code>"]
+)  # fmt: skip
+
+
+@given(st.lists(FRAGMENTS, max_size=8))
+def test_only_a_whole_result_with_an_etag_is_a_copy(fragments):
+    body = b"".join(fragments)
+    whole = re.fullmatch(rb".*?<CopyObjectResult[\s>](.*)</CopyObjectResult>\s*", body, re.DOTALL)
+    first = whole and re.match(rb"(?:(?!<ETag>).)*<ETag>([^<]*)</ETag>", whole[1], re.DOTALL)
+    etag = first and re.fullmatch(rb"(?:&quot;|\")*([^<>&\"\s]+)(?:&quot;|\")*", first[1].strip())
+    found = read_copy(reply(body))
+    if found is None:
+        assert etag is None or b"&quot;" in first[1]
+    else:
+        assert etag is not None
+        assert found == Copied(etag[1].decode(), None, None)
+
+
+def test_what_holds_markup_is_no_checksum():
+    body = COPIED.replace(b"</Copy", b"<ChecksumCRC64NVME><b>x</b></ChecksumCRC64NVME></Copy")
+    assert read_copy(reply(body)) == Copied("0123abcd", None, None)
 
 
 def test_a_head_is_read_from_its_headers():

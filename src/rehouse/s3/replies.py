@@ -11,13 +11,9 @@ from typing import NamedTuple
 from rehouse.core.model import Fault, ListedObject
 from rehouse.s3.faults import shown, transport_code
 
-_COPIED = re.compile(
-    rb"<CopyObjectResult[\s>].*?<ETag>\s*(?:&quot;|&#34;|\")?([^<>&\"\s]+)(?:&quot;|&#34;|\")?\s*</ETag>"
-    rb".*</CopyObjectResult>\s*\Z",
-    re.DOTALL,
-)
-_CHECKSUM = re.compile(rb"<ChecksumCRC64NVME>([A-Za-z0-9+/=]+)</ChecksumCRC64NVME>")
-_VERSION = re.compile(rb"(?:^|\n)x-amz-version-id:[ \t]*([^\r\n]*)", re.IGNORECASE)
+_QUOTES = (b"&quot;", b"&#34;", b'"')
+_NO_ETAG = b'<>&" \t\r\n\v\f'
+_VERSION = b"\nx-amz-version-id:"
 _ELEMENT = {
     name: re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "RequestId", "Region", "Condition")
 }
@@ -98,16 +94,19 @@ class Found(NamedTuple):
 
 def read_copy(reply: Reply) -> Copied | None:
     """Return what the copy made, or None: 200 alone proves nothing, an error may be in the body."""
-    match = _COPIED.search(reply.body)
-    if match is None:
+    _, opening, result = reply.body.rstrip().partition(b"<CopyObjectResult")
+    if not opening or result[:1] not in b"> \t\r\n" or not result.endswith(b"</CopyObjectResult>"):
         return None
-    checksum = _CHECKSUM.search(reply.body)
-    version = _VERSION.search(b"".join(reply.lines))
-    return Copied(
-        match[1].decode("latin-1"),
-        version[1].decode("latin-1").strip() if version else None,
-        checksum[1].decode("latin-1") if checksum else None,
-    )
+    etag = _inside(result, b"<ETag>", b"</ETag>").strip()
+    for quote in _QUOTES:
+        etag = etag.removeprefix(quote).removesuffix(quote)
+    if not etag or etag.translate(None, _NO_ETAG) != etag:
+        return None
+    head = b"".join(reply.lines)
+    at = head.lower().find(_VERSION)
+    version = head[at + len(_VERSION) :].partition(b"\n")[0].strip() if at >= 0 else b""
+    checksum = _inside(result, b"<ChecksumCRC64NVME>", b"</ChecksumCRC64NVME>")
+    return Copied(etag.decode("latin-1"), version.decode("latin-1") or None, checksum.decode("latin-1") or None)
 
 
 def read_head(key: str, reply: Reply) -> Found | None:
@@ -145,6 +144,14 @@ def server_time(headers: dict[str, str]) -> datetime | None:
         return parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
         return None
+
+
+def _inside(body: bytes, opening: bytes, closing: bytes) -> bytes:
+    """Return the text between two tags, or nothing if one of them is not there or the text is none."""
+    began = body.find(opening)
+    ended = body.find(closing, began)
+    text = body[began + len(opening) : ended] if 0 <= began < ended else b""
+    return b"" if b"<" in text else text
 
 
 def _status_code(status: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -65,9 +66,7 @@ class Address:
         """Return where the bucket is; raise ValueError if that can be no bucket's name."""
         place = self._places.get(bucket)
         if place is None:
-            if not BUCKET.fullmatch(bucket):
-                raise ValueError(f"no bucket can be called {bucket!r}")
-            place = self._places[bucket] = self._place(bucket)
+            place = self._places[bucket] = self._place(_checked(bucket))
         return place
 
     def _place(self, bucket: str) -> Place:
@@ -95,16 +94,15 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
         headers["x-amz-storage-class"] = task.storage_class
     if owner is not None:
         headers["x-amz-expected-bucket-owner"] = headers["x-amz-source-expected-bucket-owner"] = owner
-    if UNSENDABLE.search("".join(headers.values())):
+    if UNSENDABLE.search(f"{task.source_etag}{task.replaces_etag}{task.storage_class}"):
         raise ValueError("an ETag or a storage class holds a line break or a zero byte")
     return headers
 
 
 def copy_source(ref: ObjectRef) -> str:
     """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if one is meant."""
-    if not BUCKET.fullmatch(ref.bucket):
-        raise ValueError(f"no bucket can be called {ref.bucket!r}")
-    return f"/{ref.bucket}/{key_path(ref.key)}{'?' if ref.version else ''}{version_query(ref)}"
+    source = f"/{_checked(ref.bucket)}/{key_path(ref.key)}"
+    return f"{source}?{version_query(ref)}" if ref.version else source
 
 
 def key_path(key: str) -> str:
@@ -139,6 +137,13 @@ def copy_seconds(size: int) -> int:
 def object_name(ref: ObjectRef) -> str:
     """Return an object's name for people."""
     return f"s3://{ref.bucket}/{ref.key}"
+
+
+@lru_cache(maxsize=1024)
+def _checked(bucket: str) -> str:
+    if not BUCKET.fullmatch(bucket):
+        raise ValueError(f"no bucket can be called {bucket!r}")
+    return bucket
 
 
 def _host(scheme: str, netloc: str) -> str:

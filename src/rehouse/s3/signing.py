@@ -10,9 +10,12 @@ from __future__ import annotations
 import hmac
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
+from typing import NamedTuple
 from urllib.parse import quote
 
 EMPTY_BODY = sha256(b"").hexdigest()
@@ -57,40 +60,64 @@ def sign(
     `path` is encoded, `query` is from `query_string`, `headers` have lower-case names, `credentials` are (access key, secret
     key, token or None), `now` is in seconds since the epoch. Raises ValueError for a value that would break out of its line.
     """
-    access_key, secret_key, token = credentials
-    timestamp = _timestamp(int(now))
-    sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": timestamp}
-    if token is not None:
-        sent["x-amz-security-token"] = token
-    if UNSENDABLE.search("".join(sent.values())):
-        raise ValueError("a header value holds a line break or a zero byte")
-    names = sorted(sent)
-    signed = ";".join(names)
-    canonical = "\n".join([f"{name}:{' '.join(sent[name].split())}" for name in names])
-    digest = sha256(f"{method}\n{path}\n{query}\n{canonical}\n\n{signed}\n{EMPTY_BODY}".encode()).hexdigest()
-    scope = f"{timestamp[:8]}/{region}/s3/aws4_request"
-    key = _signing_key(secret_key, timestamp[:8], region)
-    signature = hmac.digest(key, f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{digest}".encode(), "sha256").hex()
-    lines = [f"{name}: {value}" for name, value in sent.items()]
-    lines.append(
-        f"authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
-    )
+    moment = _moment(credentials, region, int(now))
+    sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": moment.timestamp}
+    if credentials[2] is not None:
+        sent["x-amz-security-token"] = credentials[2]
+    form = _form(tuple(sent))
+    values = form.in_order(sent)
+    canonical = form.text % values
+    lines = canonical.split("\n")
+    joined = " ".join(values)
+    if "\0" in joined or " ".join(joined.split()) != joined:  # some value is not the same in its canonical form
+        if UNSENDABLE.search("".join(values)):
+            raise ValueError("a header value holds a line break or a zero byte")
+        canonical = form.text % tuple([" ".join(value.split()) for value in values])
+    digest = sha256(f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{EMPTY_BODY}".encode()).hexdigest()
+    signature = moment.keyed.copy()
+    signature.update(f"{moment.preamble}{digest}".encode())
+    lines.append(f"authorization: {moment.credential}, SignedHeaders={form.signed}, Signature={signature.hexdigest()}")
     return lines
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Moment:
+    """What all requests of one second have in common; `keyed` is the HMAC before its message."""
+
+    timestamp: str
+    keyed: hmac.HMAC
+    preamble: str
+    credential: str
+
+
+class _Form(NamedTuple):
+    """What all requests with the same headers have in common: their values in the order of the names, and the text around them."""
+
+    in_order: Callable[[dict[str, str]], tuple[str, ...]]
+    text: str
+    signed: str
+
+
+@lru_cache(maxsize=8)
+def _moment(credentials: tuple[str, str, str | None], region: str, second: int) -> _Moment:
+    access_key, secret_key, _ = credentials
+    timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+    scope = f"{timestamp[:8]}/{region}/s3/aws4_request"
+    key = f"AWS4{secret_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    preamble = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n"
+    return _Moment(
+        timestamp, hmac.new(key, digestmod="sha256"), preamble, f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _form(names: tuple[str, ...]) -> _Form:
+    ordered = sorted(names)
+    return _Form(itemgetter(*ordered), "\n".join([f"{name}:%s" for name in ordered]), ";".join(ordered))
 
 
 @lru_cache(maxsize=1024)
 def _escaped(character: str) -> str:
     return "".join([f"%{byte:02X}" for byte in character.encode()])
-
-
-@lru_cache(maxsize=4)
-def _timestamp(second: int) -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-
-
-@lru_cache(maxsize=8)
-def _signing_key(secret_key: str, day: str, region: str) -> bytes:
-    key = f"AWS4{secret_key}".encode()
-    for part in (day, region, "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
