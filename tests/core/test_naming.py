@@ -179,6 +179,12 @@ def test_plain_names_of_any_script_stay_as_they_are() -> None:
         assert sanitised(name) == name
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_a_name_of_ascii_alone_is_made_by_the_same_rule(name: str) -> None:
+    alone, beside = sanitised(f"x{name}x"), sanitised(f"x{name}xé")
+    assert beside == f"{alone}é"
+
+
 def test_the_parts_of_a_key_are_the_guides() -> None:
     assert target_key("7f3a", "Q3 report?.pdf") == "documents/7f3a/Q3-report-.pdf"
     assert target_key("a/../b", "x.pdf") == "documents/a%2F..%2Fb/x.pdf"

@@ -14,6 +14,9 @@ MAX_BUCKET_NAME = 63
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 SUFFIX_DIGITS = 8
+_NOT_KEPT = re.compile(r"[^A-Za-z0-9._]+")
+"""What one hyphen stands for in a name of ASCII alone; a hyphen is the same as a run of them."""
+_HYPHENS = re.compile(r"-{2,}")
 
 _WINDOWS_NAMES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -78,9 +81,12 @@ def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
 
     Normalised to NFC; never empty, never dots alone, no reserved Windows name; the extension survives the cut to `max_bytes`.
     """
-    normal = unicodedata.normalize("NFC", name)
-    kept = "".join(char if _is_kept(char) else "-" for char in normal)
-    kept = re.sub(r"-{2,}", "-", kept).strip(" .") or "file"
+    if name.isascii():
+        kept = _NOT_KEPT.sub("-", name)
+    else:
+        normal = unicodedata.normalize("NFC", name)
+        kept = _HYPHENS.sub("-", "".join(char if _is_kept(char) else "-" for char in normal))
+    kept = kept.strip(" .") or "file"
     if kept.split(".")[0].lower() in _WINDOWS_NAMES:
         kept = "_" + kept
     return _cut(kept, max_bytes)
@@ -96,19 +102,25 @@ def key_problem(key: str) -> str | None:
         return "it is empty"
     if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         return "it is longer than 1,024 bytes"
-    if re.match(r"(s3|https?)://", key):
+    if key.startswith(("s3://", "http://", "https://")):
         return "it is a URL, not a key"
+    if ".." in key and _leads_out(key):
+        return "its dot segments lead out of the bucket"
+    return None
+
+
+def _leads_out(key: str) -> bool:
     depth = 0
     for segment in key.split("/"):
         depth += {"..": -1, ".": 0, "": 0}.get(segment, 1)
         if depth < 0:
-            return "its dot segments lead out of the bucket"
-    return None
+            return True
+    return False
 
 
 def _id_segment(document_id: str, longest: int) -> str:
     encoded = quote(document_id, safe="", errors="surrogatepass")
-    if set(document_id) <= {"."}:
+    if not document_id.strip("."):
         encoded = document_id.replace(".", "%2E") or "%"
     if len(encoded) <= longest:
         return encoded

@@ -148,10 +148,10 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
 def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | None, str]:
     if source.bucket not in places.shared:
         return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
-    problem = key_problem(source.key)
-    if problem and seen.source is None:
-        return Reason.INVALID_KEY, f"the key cannot be used: {problem}"
     if seen.source is None:
+        problem = key_problem(source.key)
+        if problem:
+            return Reason.INVALID_KEY, f"the key cannot be used: {problem}"
         return Reason.MISSING_OBJECT, f"there is no object {source.key!r} in {source.bucket}"
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
