@@ -1,7 +1,7 @@
 """`python -m bench.clients.copying bulk|engine`: copy N objects with rehouse. Where to: the environment, as for `rehouse`.
 
-`bulk` is BulkPlane.copy alone: tasks are built, outcomes counted. `engine` goes through LocalEngine in batches as an
-operation does, decides each document first and turns each outcome into the line that the ledger is told.
+`bulk` is BulkPlane.copy alone: tasks are built, outcomes counted. `engine` goes through LocalEngine in one stream
+as an operation does, decides each document first and turns each outcome into the line that the ledger is told.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from itertools import islice
 
 from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
 from rehouse import config
+from rehouse.cli.memory import collect_seldom
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.planning import Places, Seen, decide
 from rehouse.engine.local import LocalEngine
-from rehouse.ledger.documents import line_of
+from rehouse.ledger.documents import Line, line_of
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
 
@@ -41,6 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = config.load()
     session = Session(settings)
+    collect_seldom()  # as every command does
     if options.at_full_speed:
         begin_fast()
     bulk = BulkPlane(session, max_in_flight=options.in_flight, max_rate=options.max_rate, owner=OWNER)
@@ -74,7 +76,7 @@ def copied_in_bulk(session: Session, bulk: BulkPlane, objects: int, etag: str | 
 
 
 def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag: str | None) -> Iterator[CopyOutcome]:
-    """Copy as `operations/copy.py` does: pages decided, copied by the engine, outcomes turned into the ledger's lines."""
+    """Copy as `operations/copy.py` does: one stream of decided pages, outcomes turned into the ledger's lines."""
     settings = session.settings
     engine = LocalEngine(
         bulk,
@@ -84,13 +86,20 @@ def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag:
         owner=OWNER,
     )
     places = Places((SHARED,), TARGET)
-    numbers = iter(range(objects))
-    while page := [seen(number, etag) for number in islice(numbers, settings.batch_size)]:
-        decisions = [decide(each, places, now=datetime.now(UTC), upload_window=timedelta(hours=1)) for each in page]
-        outcomes = list(engine.copy(decision.task for decision in decisions if decision.task))
-        lines = [line_of(outcome) for outcome in outcomes]
-        assert len(lines) == len(page)
-        yield from outcomes
+
+    def tasks() -> Iterator[CopyTask]:
+        numbers = iter(range(objects))
+        while page := [seen(number, etag) for number in islice(numbers, settings.batch_size)]:
+            now = datetime.now(UTC)
+            decisions = [decide(each, places, now=now, upload_window=timedelta(hours=1)) for each in page]
+            yield from [decision.task for decision in decisions if decision.task]
+
+    lines: list[Line] = []
+    for outcome in engine.copy(tasks()):
+        lines.append(line_of(outcome))
+        if len(lines) == settings.batch_size:  # the ledger's thread would write them now
+            lines = []
+        yield outcome
 
 
 def seen(number: int, etag: str | None) -> Seen:

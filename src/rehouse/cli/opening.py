@@ -14,6 +14,7 @@ import typer
 
 from rehouse import config
 from rehouse.cli.logs import logging_to
+from rehouse.cli.memory import collect_seldom
 from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
 from rehouse.ledger.ledger import Ledger
@@ -31,6 +32,7 @@ def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
+    collect_seldom()
     settings = config.load()
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})
