@@ -16,6 +16,9 @@ from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, Ob
 from rehouse.core.planning import Recorded, Seen
 from rehouse.ledger.fenced import Fenced
 
+_OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
+"""The types of `_outcome_columns`: a batch is written in PostgreSQL's binary form."""
+
 
 class Counts(NamedTuple):
     """Rows of a tenant: all of them, those without a key, at home, outside with a key, and of these the accepted."""
@@ -121,6 +124,7 @@ class Documents(Fenced):
         with self.fenced() as cursor:
             cursor.execute(self.queries["make_outcomes"])
             with cursor.copy(self.queries["copy_outcomes"]) as copy:
+                copy.set_types(_OUTCOME_TYPES)
                 for line in lines:
                     copy.write_row(_outcome_columns(line))
             cursor.execute(self.queries["record_outcomes"], self.values)

@@ -44,28 +44,28 @@ SELECT count(*)
 FROM {documents.rows} d WHERE d.{documents.s3_key} <> '';
 
 -- name: migrated
--- What the migration moved so far: documents and bytes.
+-- What the migration moved so far: documents and bytes. What a rollback sent back is no longer moved.
 SELECT count(*), coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND state IN ('flipped', 'removing', 'removed');
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
 
 -- name: make_outcomes
 -- Where a batch of outcomes is copied to before it is merged into the ledger.
 CREATE TEMPORARY TABLE IF NOT EXISTS s3_outcomes (
-  document_id {document_id_type}, source_bucket text, source_key text, source_etag text, source_size bigint, storage_class text,
+  document_id text, source_bucket text, source_key text, source_etag text, source_size bigint, storage_class text,
   target_bucket text, target_key text, target_etag text, target_version text, target_checksum text, state text,
   attempts integer, error_code text, error_message text, request_id text
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_outcomes
 -- The batch itself.
-COPY s3_outcomes FROM STDIN;
+COPY s3_outcomes FROM STDIN (FORMAT binary);
 
 -- name: record_outcomes
 -- Merges a batch of outcomes; a line that says nothing new is left alone.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
   target_bucket, target_key, target_etag, target_version, target_checksum, state, attempts, error_code, error_message, request_id,
   run_id, updated_at)
-SELECT %(tenant_id)s, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
+SELECT %(tenant_id)s, document_id::{document_id_type}, source_bucket, source_key, source_etag, source_size, storage_class,
   target_bucket, target_key, target_etag, target_version, target_checksum, state, attempts, error_code, error_message, request_id,
   %(run_id)s, now()
 FROM s3_outcomes
@@ -120,7 +120,8 @@ ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
 UPDATE {documents} d SET {documents.s3_bucket} = m.target_bucket, {documents.s3_key} = m.target_key,
   {documents.file_size} = m.source_size,
   {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END,
-  s3_version_id = m.target_version, s3_checksum = m.target_checksum, s3_migrated_at = now()
+  s3_version_id = m.target_version, s3_checksum = m.target_checksum,
+  s3_migrated_at = CASE WHEN m.target_bucket = %(home_bucket)s THEN now() END
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'
   AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id

@@ -19,7 +19,7 @@ CREATE TEMPORARY TABLE s3_migration_events (
 
 -- name: copy_inventory
 -- A page of a listing.
-COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN;
+COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN (FORMAT binary);
 
 -- name: put_object
 -- What a HEAD told, over what the listing told.
