@@ -34,7 +34,9 @@ from rehouse.operations.audit import AuditReport
 from rehouse.operations.bucket_findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.closing import TenantReport
+from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
+from rehouse.operations.removing import Left
 from rehouse.operations.status import TenantStatus
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
@@ -49,6 +51,7 @@ REPORTS = {
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "audit": (AuditReport, AuditFinding),
+    "finish": (FinishReport, Left),
     "status": (Overview, TenantStatus, Outstanding, PastEvent),
 }
 

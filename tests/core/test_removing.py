@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
 from rehouse.core.model import Fault, ListedObject, ObjectRef
-from rehouse.core.removing import HINTS, Moved, Verdict, detail_of, is_proven, judge
+from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, is_proven, judge
 
 SHARED = ("shared", "older")
 
@@ -20,7 +20,7 @@ def listed(etag: str) -> ListedObject:
     return ListedObject("documents/d", etag, 1, "STANDARD", datetime(2026, 1, 1, tzinfo=UTC))
 
 
-MOVED = Moved(
+FLIPPED = Flipped(
     "d",
     ObjectRef("shared", "k"),
     "source",
@@ -34,16 +34,16 @@ MOVED = Moved(
     home=listed("copy"),
 )
 CASES = {
-    "its source is in no shared bucket": replace(MOVED, source=ObjectRef("elsewhere", "k"), fault="Conflict"),
-    "its line has an error, or no ETag of the source": replace(MOVED, fault="Conflict", is_old_enough=False),
-    "it was flipped less than the grace ago": replace(MOVED, is_old_enough=False, is_pointed_at=True),
-    "a row points to its source, or another document waits for it": replace(MOVED, is_pointed_at=True, home=None),
-    "its row is gone, or points elsewhere": replace(MOVED, points_to_target=False, home=None),
-    "its home object could not be looked at": replace(MOVED, home=None, home_fault=Fault("SlowDown", "later")),
-    "its home object is not there": replace(MOVED, home=None),
-    "its home object is as we copied it": MOVED,
-    "its home object was written since, and its row says that ETag": replace(MOVED, home=listed("row")),
-    "its home object was written since, and its row says another one": replace(MOVED, home=listed("other")),
+    "its source is in no shared bucket": replace(FLIPPED, source=ObjectRef("elsewhere", "k"), fault="Conflict"),
+    "its line has an error, or no ETag of the source": replace(FLIPPED, fault="Conflict", is_old_enough=False),
+    "it was flipped less than the grace ago": replace(FLIPPED, is_old_enough=False, is_pointed_at=True),
+    "a row points to its source, or another document waits for it": replace(FLIPPED, is_pointed_at=True, home=None),
+    "its row is gone, or points elsewhere": replace(FLIPPED, points_to_target=False, home=None),
+    "its home object could not be looked at": replace(FLIPPED, home=None, home_fault=Fault("SlowDown", "later")),
+    "its home object is not there": replace(FLIPPED, home=None),
+    "its home object is as we copied it": FLIPPED,
+    "its home object was written since, and its row says that ETag": replace(FLIPPED, home=listed("row")),
+    "its home object was written since, and its row says another one": replace(FLIPPED, home=listed("other")),
 }
 
 
@@ -57,18 +57,18 @@ def test_every_case_is_a_line_of_the_table() -> None:
 
 
 def test_without_an_etag_no_condition_could_guard_the_removal() -> None:
-    assert judge(replace(MOVED, source_etag=None), SHARED) is Verdict.IN_DOUBT
+    assert judge(replace(FLIPPED, source_etag=None), SHARED) is Verdict.IN_DOUBT
 
 
 def test_an_etag_that_only_a_row_pointing_elsewhere_has_proves_nothing() -> None:
-    assert not is_proven(replace(MOVED, points_to_target=False, home=listed("row")))
-    assert is_proven(replace(MOVED, points_to_target=False))
-    assert not is_proven(replace(MOVED, home=None, target_etag=None, row_etag=None))
+    assert not is_proven(replace(FLIPPED, points_to_target=False, home=listed("row")))
+    assert is_proven(replace(FLIPPED, points_to_target=False))
+    assert not is_proven(replace(FLIPPED, home=None, target_etag=None, row_etag=None))
 
 
 etags = st.sampled_from(["source", "copy", "row", "other"])
 anything = st.builds(
-    Moved,
+    Flipped,
     document_id=st.just("d"),
     source=st.builds(ObjectRef, st.sampled_from(["shared", "older", "elsewhere", "home"]), st.just("k")),
     source_etag=st.none() | etags,
@@ -86,16 +86,18 @@ anything = st.builds(
 
 
 @given(anything)
-def test_what_may_go_is_nobodys_only_copy(moved: Moved) -> None:
-    if judge(moved, SHARED) is Verdict.MAY_GO:
-        assert moved.source.bucket in SHARED
-        assert moved.source_etag and moved.fault is None and moved.is_old_enough and not moved.is_pointed_at
-        assert not moved.points_to_target or (moved.home and moved.home.etag in (moved.target_etag, moved.row_etag))
+def test_what_may_go_is_nobodys_only_copy(flipped: Flipped) -> None:
+    if judge(flipped, SHARED) is Verdict.MAY_GO:
+        assert flipped.source.bucket in SHARED
+        assert flipped.source_etag and flipped.fault is None and flipped.is_old_enough and not flipped.is_pointed_at
+        assert not flipped.points_to_target or (
+            flipped.home and flipped.home.etag in (flipped.target_etag, flipped.row_etag)
+        )
 
 
 @given(anything)
-def test_nothing_that_stays_is_left_without_a_reason(moved: Moved) -> None:
-    verdict = judge(moved, SHARED)
+def test_nothing_that_stays_is_left_without_a_reason(flipped: Flipped) -> None:
+    verdict = judge(flipped, SHARED)
     if verdict is not Verdict.MAY_GO:
-        assert detail_of(moved, verdict)
+        assert detail_of(flipped, verdict)
         assert verdict is Verdict.WAITING or HINTS[verdict]

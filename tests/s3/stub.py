@@ -36,6 +36,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     port: int
+    body: bytes = b""
 
 
 class Server(ThreadingHTTPServer):
@@ -57,10 +58,11 @@ class Stub:
             wbufsize = -1
 
             def serve(self) -> None:
-                request = Seen(
-                    self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.client_address[1]
-                )
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))  # or the next request would begin with it
+                body = self.rfile.read(
+                    int(self.headers.get("Content-Length") or 0)
+                )  # or the next request would begin with it
+                headers = {k.lower(): v for k, v in self.headers.items()}
+                request = Seen(self.command, self.path, headers, self.client_address[1], body)
                 stub.seen.append(request)
                 reply = stub.answer(request)
                 if reply.reset:

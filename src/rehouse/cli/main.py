@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -18,14 +17,13 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import auditing, looking, moving, settings_command
+from rehouse.cli import auditing, ending, looking, moving, settings_command
 from rehouse.cli.demo import demo
+from rehouse.cli.memory import collect_no_more, collect_seldom
 from rehouse.cli.sandbox import sandbox
 from rehouse.core.errors import Refused, RehouseError
 
 INTERRUPTED = 130
-COLLECTED_AFTER = (50_000, 20, 20)
-"""When Python looks for cycles. A run holds thousands of records at a time, in no cycles: Python's own 700 looks in vain."""
 EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
 
 app = typer.Typer(
@@ -42,10 +40,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": looking.plan,
     "migrate": moving.migrate,
     "migrate-all": moving.migrate_all,
+    "cutover": moving.cutover,
     "verify": looking.verify,
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
+    "finish": ending.finish,
     "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,
@@ -121,7 +121,7 @@ def _wrong_usage(error: ClickException) -> Refused:
 
 def run() -> None:
     """Be the console script."""
-    gc.set_threshold(*COLLECTED_AFTER)
+    collect_seldom()
     try:
         status = main()
         sys.stdout.flush()
@@ -132,7 +132,7 @@ def run() -> None:
             raise
         _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
         status = _without_output()
-    gc.freeze()  # what is left at the end the system takes back at once; to look through it first takes longer than to start
+    collect_no_more()
     sys.exit(status)
 
 

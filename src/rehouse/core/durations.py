@@ -27,11 +27,11 @@ def spelled(length: timedelta) -> str:
     """Return a length of time for people, in the largest unit that it fills.
 
     >>> spelled(timedelta(days=7)), spelled(timedelta(hours=36)), spelled(timedelta(0))
-    ('7 days', '36 hours', 'no time')
+    ('7 days', '36 hours', '0 days')
     """
     seconds = round(length.total_seconds())
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         count, rest = divmod(seconds, size)
         if count and not rest:
             return f"{count} {unit}" + ("" if count == 1 else "s")
-    return "no time"
+    return "0 days"

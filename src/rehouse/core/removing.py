@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
+from rehouse.core.durations import spelled
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 
 
@@ -32,7 +34,7 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Flipped:
     """A flipped document as the ledger has it, with what else is known of it.
 
     `fault`: the code that its line carries. `points_to_target`: its row is where the flip put it, `row_etag` is that row's.
@@ -55,7 +57,7 @@ class Moved:
     home_fault: Fault | None = None
 
 
-def judge(moved: Moved, shared_buckets: tuple[str, ...]) -> Verdict:
+def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
     """Return whether the source may be removed. The first line that fits holds:
 
     | the document                                                    | verdict        |
@@ -71,41 +73,52 @@ def judge(moved: Moved, shared_buckets: tuple[str, ...]) -> Verdict:
     | its home object was written since, and its row says that ETag   | may_go         |
     | its home object was written since, and its row says another one | home_changed   |
     """
-    if moved.source.bucket not in shared_buckets:
+    if flipped.source.bucket not in shared_buckets:
         return Verdict.UNKNOWN_BUCKET
-    if moved.fault is not None or moved.source_etag is None:
+    if flipped.fault is not None or flipped.source_etag is None:
         return Verdict.IN_DOUBT
-    if not moved.is_old_enough:
+    if not flipped.is_old_enough:
         return Verdict.WAITING
-    if moved.is_pointed_at:
+    if flipped.is_pointed_at:
         return Verdict.POINTED_AT
-    return _by_home(moved) if moved.points_to_target else Verdict.MAY_GO
+    return _by_home(flipped) if flipped.points_to_target else Verdict.MAY_GO
 
 
-def is_proven(moved: Moved) -> bool:
+def is_proven(flipped: Flipped) -> bool:
     """Return whether the object at the document's target is our copy, or what its row says was written there since."""
-    return moved.home is not None and (
-        moved.home.etag == moved.target_etag or (moved.points_to_target and moved.home.etag == moved.row_etag)
+    return flipped.home is not None and (
+        flipped.home.etag == flipped.target_etag or (flipped.points_to_target and flipped.home.etag == flipped.row_etag)
     )
 
 
-def _by_home(moved: Moved) -> Verdict:
-    if moved.home_fault is not None:
+def _by_home(flipped: Flipped) -> Verdict:
+    if flipped.home_fault is not None:
         return Verdict.HOME_UNSEEN
-    if moved.home is None:
+    if flipped.home is None:
         return Verdict.HOME_MISSING
-    return Verdict.MAY_GO if is_proven(moved) else Verdict.HOME_CHANGED
+    return Verdict.MAY_GO if is_proven(flipped) else Verdict.HOME_CHANGED
 
 
-def detail_of(moved: Moved, verdict: Verdict) -> str:
+def given_up(grace: timedelta, usual: timedelta) -> str | None:
+    """Return what a grace shorter than the usual one gives up, as a sentence; None if it is not shorter."""
+    if grace >= usual:
+        return None
+    return (
+        f"sources go {spelled(grace)} after the flip instead of {spelled(usual)}: pointers, cached homes and presigned URLs "
+        "that were read or granted before may still be used; a download through one of them fails, and a write through one "
+        "lands where nobody reads it before the next sweep"
+    )
+
+
+def detail_of(flipped: Flipped, verdict: Verdict) -> str:
     """Return why a source stays, as a sentence."""
-    home = f"{moved.target.bucket}/{moved.target.key}"
+    home = f"{flipped.target.bucket}/{flipped.target.key}"
     told = {
         Verdict.WAITING: "it was flipped less than the grace ago",
-        Verdict.UNKNOWN_BUCKET: f"{moved.source.bucket} is none of the shared buckets",
+        Verdict.UNKNOWN_BUCKET: f"{flipped.source.bucket} is none of the shared buckets",
         Verdict.POINTED_AT: "a row still points to the source, or another document waits to be moved from it",
-        Verdict.IN_DOUBT: f"its line in the ledger says {moved.fault or 'no ETag of the source'}",
-        Verdict.HOME_UNSEEN: f"{home} could not be looked at: {moved.home_fault.message if moved.home_fault else ''}",
+        Verdict.IN_DOUBT: f"its line in the ledger says {flipped.fault or 'no ETag of the source'}",
+        Verdict.HOME_UNSEEN: f"{home} could not be looked at: {flipped.home_fault.message if flipped.home_fault else ''}",
         Verdict.HOME_MISSING: f"its row points to {home}, and nothing is there",
         Verdict.HOME_CHANGED: f"{home} was written since it was copied, and its row does not know of it",
     }

@@ -1,0 +1,88 @@
+"""The commands that remove what is not needed any more: finish, cleanup. Whatever they delete is confirmed first.
+
+Each imports what it runs when it runs: help and completion need none of it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.confirming import YesOption, confirm
+from rehouse.cli.options import MaxRateOption, OptionalSlug, OutputOption
+from rehouse.core.durations import duration, spelled
+
+if TYPE_CHECKING:
+    from rehouse.operations.finish import FinishReport
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every tenant that was cut over.")]
+AfterOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=_age, metavar="AGE", help="How long ago a document was flipped: 7d, 12h, 0.", show_default=False
+    ),
+]
+ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
+
+
+def finish(
+    slug: OptionalSlug = None,
+    *,
+    everyone: AllOption = False,
+    after: AfterOption = None,
+    dry_run: ForeseeOption = False,
+    yes: YesOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Remove the sources of the documents that were moved long enough ago. It sweeps first; safe to repeat.
+
+    Examples: `rehouse finish acme --dry-run`, `rehouse finish acme`, `rehouse finish --all --yes`.
+    """
+    from rehouse.cli.opening import services, settings_only
+    from rehouse.operations import finish as finishing
+    from rehouse.operations.selection import chosen
+
+    if (slug is None) is not everyone:
+        raise typer.BadParameter("name one tenant, or --all")
+    grace = settings_only().grace if after is None else after
+    if not dry_run:
+        confirm(_warning(slug, grace, settings_only().grace), slug or "all", yes=yes)
+    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
+        if slug:
+            made = [finishing.finish_one(opened, opened.ledger.tenant(slug), grace=grace, dry_run=dry_run)]
+        else:
+            tenants = chosen(opened, include_inactive=True)
+            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run)
+    _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
+
+
+def _warning(slug: str | None, grace: timedelta, usual: timedelta) -> str:
+    from rehouse.core.removing import given_up
+
+    whose = f"documents of {slug or 'every tenant'} that were moved at least {spelled(grace)} ago"
+    what = f"This removes the sources of {whose} from the shared bucket"
+    gives_up = given_up(grace, usual)
+    return f"{what}; {gives_up}" if gives_up else what
+
+
+def _show_finish(made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool) -> None:
+    from rehouse.cli import ending_reports
+    from rehouse.cli.opening import finish as end
+    from rehouse.cli.show import as_json
+
+    if output == "json":
+        as_json(ending_reports.finish_object(made, dry_run=dry_run))
+    else:
+        ending_reports.show_finish(made, dry_run=dry_run)
+    end(well=not any(each.errors for each in made), interrupted=interrupted)

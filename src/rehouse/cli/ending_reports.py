@@ -1,0 +1,71 @@
+"""The reports of finish and cleanup, as text for people and as one object for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rehouse.cli.progress import human_bytes
+from rehouse.cli.reports import SHOWN
+from rehouse.cli.show import plain, say, table
+from rehouse.operations.finish import FinishReport
+
+
+def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
+    """Print what became of each tenant's sources, what stays and why, and the closing line."""
+    table(
+        ("tenant", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
+         "put back", "moved", "outstanding", "bucket"),
+        (
+            (
+                each.slug, each.phase, each.removed, human_bytes(each.removed_bytes), each.waiting, each.next_at, len(each.left),
+                each.changed, each.put_back, each.this_run, len(each.outstanding), each.home_bucket,
+            )
+            for each in reports
+        ),
+        always=7,
+    )  # fmt: skip
+    for each in reports:
+        if each.error:
+            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+        if each.left:
+            say("", f"{each.slug}: sources that stay")
+            say(
+                *(
+                    f"  {left.document_id}  {left.reason}  {left.source.bucket}/{left.source.key}: {left.message}"
+                    for left in each.left[:SHOWN]
+                )
+            )
+            if len(each.left) > SHOWN:
+                say(f"  … and {len(each.left) - SHOWN:,} more (--output json lists them all)")
+            say(*(f"  {reason}: {hint}" for reason, hint in sorted({(left.reason, left.hint) for left in each.left})))
+        if each.outstanding:
+            say("", f"{each.slug}: {len(each.outstanding):,} documents could not be moved: rehouse status {each.slug}")
+    for setting in sorted({setting for each in reports for setting in each.not_offered}):
+        say(f"not offered by this endpoint: {setting}")
+    for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
+        say(f"note: {sentence}")
+    say("", closing_line(reports, dry_run=dry_run))
+
+
+def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
+    """Return the closing line."""
+    removed, waiting, errors = _sums(reports)
+    if dry_run:
+        return f"Sources to remove: {removed}, Waiting: {waiting}, Errors: {errors}. Nothing was changed."
+    return f"Sources removed: {removed}, Waiting: {waiting}, Errors: {errors}"
+
+
+def finish_object(reports: Sequence[FinishReport], *, dry_run: bool) -> dict[str, Any]:
+    """Return what `finish --output json` prints."""
+    removed, waiting, errors = _sums(reports)
+    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    return {"dry_run": dry_run, "removed": removed, "waiting": waiting, "errors": errors, "tenants": tenants}
+
+
+def _sums(reports: Sequence[FinishReport]) -> tuple[int, int, int]:
+    return (
+        sum(each.removed for each in reports),
+        sum(each.waiting for each in reports),
+        sum(each.errors for each in reports),
+    )

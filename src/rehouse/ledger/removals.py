@@ -1,0 +1,152 @@
+"""The removal of sources in the ledger: which are left, who still points to them, and each one's way to `removed`.
+
+Only lines of the way forward (their target is in the home) are ever looked at here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import Fault, ObjectRef
+from rehouse.core.removing import Flipped
+from rehouse.ledger.fenced import Fenced
+
+
+class Candidate(NamedTuple):
+    """A document whose source may be there: what is known of it without S3, its state, and whether its row is gone."""
+
+    flipped: Flipped
+    state: DocumentState
+    is_row_gone: bool
+
+
+class Removal(NamedTuple):
+    """How far a tenant is: sources removed, their bytes, sources left, of these old enough, when the first of the others will be.
+
+    `not_moved`: documents that could not be moved (or were not flipped yet) and were not accepted.
+    """
+
+    removed: int
+    removed_bytes: int
+    left: int
+    old_enough: int
+    next_at: datetime | None
+    not_moved: int
+
+
+class Removals(Fenced):
+    """The sources of one tenant's documents under one run."""
+
+    def counts(self, grace: timedelta) -> Removal:
+        """Return how far the removal is, where a source may go `grace` after the flip."""
+        return Removal(*self.rows("count_removals", grace=grace)[0])
+
+    def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
+        """Yield pages of the documents whose sources are not known to be removed, in order of id."""
+        return self._pages([DocumentState.FLIPPED, DocumentState.REMOVING], grace, limit)
+
+    def removed(self, limit: int) -> Iterator[list[Candidate]]:
+        """Yield pages of the documents whose sources were removed, in order of id."""
+        return self._pages([DocumentState.REMOVED], timedelta(0), limit)
+
+    def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+        """Return which of these objects a row of any tenant points to, as committed by now."""
+        if not refs:
+            return set()
+        with self.connection.transaction():
+            self.connection.execute(self.queries["prepare_pointers"])
+            rows = self.rows(
+                "rows_at", buckets=sorted({ref.bucket for ref in refs}), keys=sorted({ref.key for ref in refs})
+            )
+        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
+
+    def waited_for(self, grace: timedelta, *, everyone: bool = False) -> frozenset[tuple[str, str]]:
+        """Return (tenant's id, document's id) where another document that still waits has the same source.
+
+        Of this tenant, or of all of them: asked once a command, for it reads every line.
+        """
+        tenant = None if everyone else str(self.values["tenant_id"])
+        with self.connection.transaction():
+            self.connection.execute(self.queries["prepare_stream"])
+            return frozenset(
+                (str(row[0]), str(row[1])) for row in self.rows("sources_waited_for", tenant=tenant, grace=grace)
+            )
+
+    def removing(self, document_ids: Sequence[str]) -> None:
+        """Write that these sources are about to be removed."""
+        self._mark("mark_removing", document_ids)
+
+    def mark_removed(self, document_ids: Sequence[str]) -> None:
+        """Write that these sources are gone."""
+        self._mark("mark_removed", document_ids)
+
+    def keep(self, kept: Iterable[tuple[str, Fault | None]]) -> None:
+        """Write that these sources stay, with the fault; without one they were written since and are for the sweep."""
+        with self.fenced() as cursor:
+            for document_id, fault in kept:
+                values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
+                cursor.execute(self.queries["keep_source"], {**self.values, **values})
+
+    def supersede(self, document_ids: Iterable[str]) -> None:
+        """Write that what is at these sources now is nobody's: their rows are gone, and it was written since the copy."""
+        with self.fenced() as cursor:
+            for document_id in document_ids:
+                values = {"document_id": document_id, "state": DocumentState.SUPERSEDED.value, **_columns(None)}
+                cursor.execute(self.queries["keep_source"], {**self.values, **values})
+
+    def put_back(self, document_id: str, source_etag: str, source_size: int) -> None:
+        """Write that a removed source is there again, with this ETag and so many bytes."""
+        values = {"document_id": document_id, "source_etag": source_etag, "source_size": source_size}
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["source_put_back"], {**self.values, **values})
+
+    def _mark(self, name: str, document_ids: Sequence[str]) -> None:
+        with self.fenced() as cursor:
+            cursor.execute(self.queries[name], {**self.values, "document_ids": list(document_ids)})
+
+    def _pages(self, states: Sequence[DocumentState], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
+        after: object = None
+        while True:
+            with self.connection.transaction():
+                self.connection.execute(self.queries["prepare_page"])
+                rows = self.rows(
+                    "page_of_flipped", states=[state.value for state in states], grace=grace, after=after, limit=limit
+                )
+            if rows:
+                yield [_candidate(row) for row in rows]
+            if len(rows) < limit:
+                return
+            after = rows[-1][0]
+
+
+def _candidate(row: tuple[Any, ...]) -> Candidate:
+    (
+        document_id,
+        state,
+        bucket,
+        key,
+        etag,
+        size,
+        home,
+        home_key,
+        target_etag,
+        fault,
+        is_old,
+        is_there,
+        row_etag,
+        gone,
+    ) = row
+    source, target = ObjectRef(bucket, key), ObjectRef(home, home_key)
+    flipped = Flipped(str(document_id), source, etag, int(size), target, target_etag, fault, is_old, is_there, row_etag)
+    return Candidate(flipped, DocumentState(state), gone)
+
+
+def _columns(fault: Fault | None) -> dict[str, object]:
+    return {
+        "code": fault.code if fault else None,
+        "message": fault.message if fault else None,
+        "request_id": fault.request_id if fault else None,
+    }

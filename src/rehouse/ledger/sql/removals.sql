@@ -1,0 +1,80 @@
+-- name: page_of_flipped
+-- A page of the documents that were moved to the home, in some states, by keyset, with where their rows point now. A conflict stays one, and so does a fault of this very run; a fault of an earlier run is tried again, and
+-- one of a document whose row is gone is nobody's any more.
+SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coalesce(m.source_size, 0), m.target_bucket,
+  m.target_key, m.target_etag,
+  CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END,
+  coalesce(m.flipped_at <= now() - %(grace)s::interval, true),
+  coalesce(d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key, false),
+  btrim(d.{documents.etag}, '"'), d.{documents.id} IS NULL
+FROM (
+  SELECT * FROM s3_migration_documents p
+  WHERE p.tenant_id = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.document_id > %(after)s)
+    AND p.target_bucket = %(home_bucket)s AND p.state = ANY(%(states)s)
+  ORDER BY p.document_id LIMIT %(limit)s) m
+LEFT JOIN LATERAL (
+  SELECT * FROM {documents.rows} o WHERE o.{documents.id} = m.document_id AND o.{documents.tenant_id} = m.tenant_id
+  OFFSET 0) d ON true
+ORDER BY m.document_id;
+
+-- name: prepare_pointers
+-- Rows are found by the object that they point to: a plan that reads all documents for each batch is quadratic.
+SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
+
+-- name: rows_at
+-- Which of these objects a row of any tenant points to. A row with a key and no bucket means the first shared bucket.
+SELECT {documents.s3_bucket}, {documents.s3_key} FROM {documents}
+WHERE {documents.s3_bucket} = ANY(%(buckets)s) AND {documents.s3_key} = ANY(%(keys)s)
+UNION ALL
+SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
+WHERE {documents.s3_bucket} IS NULL AND {documents.s3_key} = ANY(%(keys)s)
+UNION ALL
+SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
+WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s);
+
+-- name: sources_waited_for
+-- Moved documents whose source another document has as well that was not flipped yet, or less than the grace ago, or has a
+-- fault: of one tenant or of all, once a command.
+SELECT m.tenant_id::text, m.document_id
+FROM s3_migration_documents m
+JOIN s3_migration_documents o ON o.source_bucket = m.source_bucket AND o.source_key = m.source_key
+  AND (o.tenant_id, o.document_id) IS DISTINCT FROM (m.tenant_id, m.document_id)
+WHERE m.state IN ('flipped', 'removing') AND (o.state IN ('planned', 'copied', 'quarantined', 'accepted')
+    OR o.state IN ('flipped', 'removing') AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL))
+  AND (%(tenant)s::text IS NULL OR m.tenant_id::text = %(tenant)s);
+
+-- name: mark_removing
+-- Committed before the first request that removes: whoever finds it later knows that the source may be gone.
+UPDATE s3_migration_documents SET state = 'removing', error_code = NULL, error_message = NULL, request_id = NULL,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state IN ('flipped', 'removing');
+
+-- name: mark_removed
+-- The sources are gone.
+UPDATE s3_migration_documents SET state = 'removed', error_code = NULL, error_message = NULL, request_id = NULL,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'removing';
+
+-- name: keep_source
+-- A source that stays: with the fault, or without one where it was written since and the sweep has to look at it.
+UPDATE s3_migration_documents SET state = %(state)s, error_code = %(code)s, error_message = %(message)s,
+  request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN ('flipped', 'removing');
+
+-- name: source_put_back
+-- A row points to a source that was removed, so it was put back: the document is flipped again, and its grace begins again.
+UPDATE s3_migration_documents SET state = 'flipped', source_etag = %(source_etag)s, source_size = %(source_size)s,
+  flipped_at = now(), error_code = NULL, error_message = NULL, request_id = NULL, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'removed';
+
+-- name: count_removals
+-- How far the removal is: sources removed (and their bytes), sources left of which so many are old enough, when the first of the
+-- others is, and the documents that were not moved at all.
+SELECT count(*) FILTER (WHERE m.state = 'removed'),
+  coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint,
+  count(*) FILTER (WHERE m.state IN ('flipped', 'removing')),
+  count(*) FILTER (WHERE m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval),
+  min(m.flipped_at) FILTER (WHERE m.state = 'flipped' AND m.flipped_at > now() - %(grace)s::interval) + %(grace)s::interval,
+  count(*) FILTER (WHERE m.state IN ('planned', 'copied', 'quarantined'))
+FROM s3_migration_documents m
+WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN ('planned', 'quarantined'));

@@ -1,0 +1,196 @@
+"""Finish a tenant: after the grace, remove the sources of its documents from the shared bucket.
+
+It sweeps first, as `migrate` does, so that nothing is removed that did not come home. Only documents flipped at least the
+grace ago go, each proven at home, and never an object that a row points to. Run again it goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rehouse.core.errors import Refused, RehouseError
+from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
+from rehouse.core.model import Migration, Tenant
+from rehouse.core.removing import given_up
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.ledger import translating
+from rehouse.ledger.removals import Removals
+from rehouse.operations import survey
+from rehouse.operations.closing import TenantReport, close_after, close_run
+from rehouse.operations.migrate import migrate, run_inventory
+from rehouse.operations.removing import Left, Removing, put_back, remove_sources
+from rehouse.operations.selection import for_each
+from rehouse.operations.services import Services
+from rehouse.s3.removal import honours_conditions
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 4
+"""Tenants that are finished beside each other with --all."""
+NOT_GUARDED = (
+    "conditions on a removal (what is written into a source between the look at it and its removal goes as well)"
+)
+
+
+@dataclass
+class FinishReport:
+    """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
+
+    `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written since and are for the
+    next sweep; `left` are for somebody to look at; `outstanding` could not be moved.
+    """
+
+    slug: str
+    phase: Phase | None = None
+    status: Status = Status.PENDING
+    home_bucket: str | None = None
+    this_run: int = 0
+    removed: int = 0
+    removed_bytes: int = 0
+    removed_in_all: int = 0
+    waiting: int = 0
+    next_at: datetime | None = None
+    changed: int = 0
+    put_back: int = 0
+    left: list[Left] = field(default_factory=list)
+    outstanding: list[Outstanding] = field(default_factory=list)
+    gives_up: str | None = None
+    not_offered: tuple[str, ...] = ()
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """How many documents somebody has to look at; at least 1 if the run itself failed."""
+        return max(len(self.left) + len(self.outstanding), 1 if self.error else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every tenant of a command: the grace, and the documents whose source another one still waits for."""
+
+    grace: timedelta
+    waited_for: frozenset[tuple[str, str]]
+
+
+def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False) -> FinishReport:
+    """Finish one tenant. Raises Refused before its cutover; TryAgain, Halt as `migrate` does."""
+    with translating():
+        migration = _require_cut_over(services, tenant)
+        terms = Terms(grace, services.ledger.of(migration, Removals).waited_for(grace))
+    if dry_run:
+        return _foreseen(services, tenant, migration, terms)
+    with run_inventory(services):
+        return _finish(services, tenant, FinishReport(tenant.slug), terms)
+
+
+def finish_all(
+    services: Services, tenants: Sequence[Tenant], *, grace: timedelta, dry_run: bool = False
+) -> list[FinishReport]:
+    """Finish every one of the tenants that was cut over; a failed one does not stop the others."""
+    with translating():
+        begun = [(tenant, services.ledger.migration(tenant)) for tenant in tenants]
+        there = [(tenant, each) for tenant, each in begun if each and is_at_least(each.phase, Phase.CUT_OVER)]
+        if not there:
+            return []
+        terms = Terms(grace, services.ledger.of(there[0][1], Removals).waited_for(grace, everyone=True))
+    if dry_run:
+        return [_foreseen(services, tenant, migration, terms) for tenant, migration in there]
+    with run_inventory(services):
+        survey.list_shared_buckets(services)
+        work = [tenant for tenant, _ in there]
+        return list(for_each(services, work, lambda mine, each: _reported(mine, each, terms), parallel=AT_ONCE))
+
+
+def _reported(services: Services, tenant: Tenant, terms: Terms) -> FinishReport:
+    report = FinishReport(tenant.slug)
+    try:
+        return _finish(services, tenant, report, terms, listed=True)
+    except RehouseError as error:
+        report.error, report.hint = error.message, error.hint
+        return report
+
+
+def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
+    migration = services.ledger.migration(tenant)
+    if migration is None or not is_at_least(migration.phase, Phase.CUT_OVER):
+        raise Refused(
+            f"{tenant.slug} is {migration.phase if migration else 'not begun'}: its documents are not in a bucket of its own",
+            hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
+        )
+    return migration
+
+
+def _finish(
+    services: Services, tenant: Tenant, report: FinishReport, terms: Terms, *, listed: bool = False
+) -> FinishReport:
+    with translating(), services.locks.holding(tenant.id, tenant.slug):
+        _require_cut_over(services, tenant)
+        sweep = migrate(services, tenant, TenantReport(tenant.slug), listed=listed)
+        tenant, migration = services.ledger.tenant(tenant.slug), _require_cut_over(services, tenant)
+        migration = services.ledger.begin_run(tenant, migration.home_bucket)
+        run = Removing(services, migration, tenant.slug, terms.grace, terms.waited_for)
+        try:
+            with translating():
+                _remove(run, report)
+        except RehouseError as error:
+            close_after(services, tenant, sweep, error)
+            raise
+        close_run(services, run.migration, sweep, None)
+        report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
+        return _filled(run, report)
+
+
+def _remove(run: Removing, report: FinishReport) -> None:
+    services, before = run.services, run.room.counts(run.grace)
+    if before.old_enough:
+        report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
+        report.gives_up = given_up(run.grace, services.settings.grace)
+        remove_sources(run)
+    put_back(run)
+    counts, documents = run.room.counts(run.grace), services.ledger.documents(run.migration).counts()
+    is_all_home = documents.outside <= documents.accepted and not counts.not_moved
+    if is_all_home and not counts.left and not run.left:
+        if run.migration.phase is Phase.CUT_OVER:
+            run.migration = services.ledger.advance(run.migration, Event.SOURCES_RELEASED, "there is none to remove")
+        if run.migration.phase is Phase.RELEASED:
+            run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
+
+
+def _is_guarded(services: Services) -> bool:
+    bucket = services.settings.require_shared_buckets()[0]
+    return services.control.once("conditions on a removal", lambda: honours_conditions(services.control, bucket))
+
+
+def _foreseen(services: Services, tenant: Tenant, migration: Migration, terms: Terms) -> FinishReport:
+    report = FinishReport(tenant.slug, status=migration.status)
+    run = Removing(services, migration, tenant.slug, terms.grace, terms.waited_for)
+    with translating():
+        remove_sources(run, dry_run=True)
+        report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
+        report.gives_up = given_up(terms.grace, services.settings.grace) if run.removed else None
+        return _filled(run, report)
+
+
+def _filled(run: Removing, report: FinishReport) -> FinishReport:
+    counts = run.room.counts(run.grace)
+    report.phase, report.home_bucket = run.migration.phase, run.migration.home_bucket
+    report.removed, report.removed_bytes = run.removed, run.removed_bytes
+    report.changed, report.put_back, report.left = run.changed, run.put_back, run.left
+    report.removed_in_all, report.waiting, report.next_at = (
+        counts.removed,
+        counts.left - counts.old_enough,
+        counts.next_at,
+    )
+    log.info(
+        "%s: %s: sources removed: %d, waiting: %d, left: %d",
+        report.slug,
+        report.phase,
+        report.removed,
+        report.waiting,
+        len(report.left),
+    )
+    return report
