@@ -14,3 +14,8 @@ def collect_seldom() -> None:
     """
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
+
+
+def collect_no_more() -> None:
+    """Let the process end without a last look: the system takes back at once what is left, and looking takes 0.06 s."""
+    gc.freeze()
