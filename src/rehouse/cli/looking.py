@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -20,11 +20,18 @@ from rehouse.cli.options import (
     OutputOption,
     SlugArgument,
 )
+from rehouse.core.errors import ConfigurationError
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import ROLES
 
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
+ErrorsOption = Annotated[
+    bool, typer.Option("--errors", help="Every document that could not be moved, with the reason and the way out.")
+]
+StatusOutputOption = Annotated[
+    Literal["text", "json", "csv"], typer.Option("--output", "-o", help="text, one JSON object, or CSV of the errors.")
+]
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
 
 
@@ -132,17 +139,22 @@ def verify_all(
     finish(well=all(report.is_well for report in made))
 
 
-def status(slug: OptionalSlug = None, *, output: OutputOption = "text") -> None:
+def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: StatusOutputOption = "text") -> None:
     """Show how far every tenant is, or one tenant with its outstanding documents and its history.
 
-    Examples: `rehouse status`, `rehouse status acme`.
+    Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`.
     """
     from rehouse.cli import reports
     from rehouse.cli.opening import ledger
     from rehouse.operations import status as standing
 
+    if output == "csv" and not errors:
+        raise ConfigurationError("there is no CSV of the overview", hint="--output csv goes with --errors")
     with ledger() as opened:
-        if slug is None:
+        if errors:
+            found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])
+            _print(output, {"errors": found}, lambda: reports.show_errors(found, as_csv=output == "csv"))
+        elif slug is None:
             lines = standing.overview(opened)
             _print(output, {"tenants": lines}, lambda: reports.show_overview(lines))
         else:

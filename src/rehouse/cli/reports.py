@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
-from rehouse.core.planning import HINTS, Reason, Standing
+from rehouse.core.planning import Standing
 
 if TYPE_CHECKING:
     from rehouse.ledger.documents import Outstanding
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from rehouse.operations.closing import TenantReport
     from rehouse.operations.doctor import Check
     from rehouse.operations.plan import Plan, Quarantined
-    from rehouse.operations.status import TenantStatus
+    from rehouse.operations.status import DocumentError, TenantStatus
     from rehouse.operations.verify import VerifyReport
 
 SHOWN = 20
@@ -27,11 +30,12 @@ SHOWN = 20
 def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
     """Print what became of each tenant, what could not be moved, and the closing line."""
     table(
-        ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "no key", "waiting", "accepted", "bucket"),
+        ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "late", "no key", "waiting", "accepted",
+         "bucket"),
         (
             (
                 each.slug, each.status, each.phase, each.documents_migrated, each.this_run, each.errors,
-                human_bytes(each.copied_bytes), each.without_key, each.waiting, each.accepted, each.home_bucket,
+                human_bytes(each.copied_bytes), each.late_writes, each.without_key, each.waiting, each.accepted, each.home_bucket,
             )
             for each in reports
         ),
@@ -168,6 +172,22 @@ def show_status(status: TenantStatus) -> None:
         )
 
 
+def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
+    """Print every document that could not be moved: as CSV, or for people."""
+    if as_csv:
+        from rehouse.operations.status import DocumentError
+
+        names = [field.name for field in dataclasses.fields(DocumentError)]
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([getattr(each, name) for name in names] for each in errors)
+        return
+    for each in errors:
+        say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
+        say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
+    say(f"Errors: {len(errors)}")
+
+
 def show_checks(checks: Sequence[Check], summary: str) -> None:
     """Print the doctor's checks, each with its way out, and the summary."""
     for each in checks:
@@ -200,13 +220,15 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
 
 
 def _outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
+    from rehouse.operations.status import hint_of
+
     for each in documents[:SHOWN]:
         say(
             f"  {each.document_id}  {each.code or each.state}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
         )
     _more(len(documents))
-    for code in sorted({each.code for each in documents if each.code in set(Reason)}):
-        say(f"  {code}: {HINTS[Reason(code)]}")
+    for code in sorted({each.code for each in documents if each.code}):
+        say(f"  {code}: {hint_of(code, slug)}")
     say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
 
 

@@ -1,14 +1,29 @@
-"""Status: the overview of all tenants, or one tenant with its outstanding documents and its history."""
+"""Status: the overview of all tenants, one tenant with its history, or every error with its way out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rehouse.core import late_writing, planning
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
+from rehouse.s3 import faults
+
+AGAIN = "run `rehouse migrate SLUG --only-failed`"
+HINTS = {
+    **faults.HINTS,
+    **planning.HINTS,
+    **late_writing.HINTS,
+    "PreconditionFailed": "the document was being overwritten: run it again, at a quieter time",
+    "SourceChanged": "the document was being overwritten: run it again, at a quieter time",
+    "Mismatch": "run it again: it is copied anew",
+    "NoSuchKey": "run it again: it is then told as missing, or moved",
+}
+"""What to do about a code of the ledger; for any other: AGAIN."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,20 @@ class TenantStatus:
     history: list[PastEvent]
 
 
+@dataclass(frozen=True)
+class DocumentError:
+    """A document that failed, is in quarantine or in conflict: its source, why, and the way out. `code` may be a state."""
+
+    slug: str
+    document_id: str
+    bucket: str
+    key: str
+    code: str
+    request_id: str | None
+    message: str | None
+    hint: str
+
+
 def overview(ledger: Ledger) -> list[Overview]:
     """Return a line for every tenant, in order of name."""
     return ledger.overview()
@@ -28,10 +57,29 @@ def overview(ledger: Ledger) -> list[Overview]:
 def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
     """Return where one tenant stands."""
     line = next(each for each in ledger.overview() if each.slug == tenant.slug)
+    return TenantStatus(line, _outstanding(ledger, tenant), ledger.history(tenant))
+
+
+def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
+    """Return every document of these tenants that is outstanding with its way out, tenant by tenant, in order of id."""
+    return [_error(tenant.slug, each) for tenant in tenants for each in _outstanding(ledger, tenant)]
+
+
+def hint_of(code: str | None, slug: str) -> str:
+    """Return what to do about a document with this code."""
+    return HINTS.get(code or "", AGAIN).replace("SLUG", slug)
+
+
+def _error(slug: str, each: Outstanding) -> DocumentError:
+    code = each.code or each.state.value
+    place, hint = each.source, hint_of(each.code, slug)
+    return DocumentError(slug, each.document_id, place.bucket, place.key, code, each.request_id, each.message, hint)
+
+
+def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:
     migration = ledger.migration(tenant)
-    outstanding: list[Outstanding] = []
-    if migration:
-        is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-        outstanding = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
-        outstanding += ledger.of(migration, LateLines).outstanding()
-    return TenantStatus(line, outstanding, ledger.history(tenant))
+    if migration is None:
+        return []
+    is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
+    left = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
+    return left + ledger.of(migration, LateLines).outstanding()
