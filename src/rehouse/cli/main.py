@@ -17,7 +17,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import auditing, looking, moving, settings_command
+from rehouse.cli import auditing, ending, looking, moving, settings_command
 from rehouse.cli.demo import demo
 from rehouse.cli.memory import collect_no_more, collect_seldom
 from rehouse.cli.sandbox import sandbox
@@ -40,10 +40,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plan": looking.plan,
     "migrate": moving.migrate,
     "migrate-all": moving.migrate_all,
+    "cutover": moving.cutover,
     "verify": looking.verify,
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
+    "finish": ending.finish,
     "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,
