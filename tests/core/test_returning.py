@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
+from rehouse.core.late_writing import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, returned_key
 from rehouse.core.planning import Places, Recorded
 from rehouse.core.returning import (
-    CONFLICT,
     ReturnDecision,
     Returning,
     SeenAtHome,

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rehouse.core.late_writing import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
 from rehouse.core.planning import ARCHIVED_CLASSES, Places, Reason, Recorded, is_adoptable
-
-CONFLICT = "Conflict"
-"""The error code of a document that was written at both ends: both versions are kept until somebody decides."""
 
 
 class Returning(StrEnum):

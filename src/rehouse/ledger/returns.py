@@ -1,0 +1,138 @@
+"""Returns in the ledger: the pages of a tenant's documents at home, the home given back, and what was written there since.
+
+A return is a line the other way round: its source is the object at home, its target where the row is to point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rehouse.core.errors import Halt
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyOutcome, Document, ListedObject, ObjectRef
+from rehouse.core.planning import Recorded
+from rehouse.core.returning import SeenAtHome
+from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.fenced import Fenced
+
+
+class ReturnCounts(NamedTuple):
+    """Documents that went back and their bytes; rows at home, and of these the ones that no line of the ledger is about."""
+
+    returned: int
+    returned_bytes: int
+    at_home: int
+    never_moved: int
+
+
+class WrittenAfter(NamedTuple):
+    """A document that went back, and whose object at home may have been written since."""
+
+    document_id: str
+    name: str
+    source: ObjectRef
+    source_etag: str
+    target: ObjectRef
+    target_etag: str | None
+    error_code: str | None
+
+
+class Returns(Fenced):
+    """What a rollback reads and writes of one tenant's migration under one run."""
+
+    def pages(self, limit: int) -> Iterator[list[SeenAtHome]]:
+        """Yield the documents whose rows point into the home, in order of id, at most `limit` at a time."""
+        after: object = None
+        while True:
+            with self.connection.transaction():
+                self.connection.execute(self.queries["prepare_page"])
+                rows = self.rows("page_at_home", after=after, limit=limit)
+            if rows:
+                yield [_seen(row) for row in rows]
+            if len(rows) < limit:
+                return
+            after = rows[-1][0]
+
+    def counts(self) -> ReturnCounts:
+        """Return how far the return is."""
+        return ReturnCounts(*(int(value) for value in self.rows("count_returns")[0]))
+
+    def pointed_at_by_others(self, bucket: str, keys: Sequence[str]) -> set[str]:
+        """Return which of these keys rows of other tenants point to."""
+        return {str(row[0]) for row in self.rows("pointed_at_by_others", bucket=bucket, keys=list(keys))}
+
+    def supersede_forward(self) -> None:
+        """Mark the copies into the home that wait for the flip; nobody will point to them."""
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["supersede_forward"], self.values)
+
+    def return_home(self) -> None:
+        """Point the tenant's uploads to where they went before; raise Halt if they do not go to the home now."""
+        with self.fenced() as cursor:
+            if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
+                raise Halt(
+                    f"the tenant's row does not name {self.values['home_bucket']} any more",
+                    hint="somebody changed tenants.aws_bucket_name; put it right before going on",
+                )
+
+    def outstanding(self) -> list[Outstanding]:
+        """Return the documents that could not be returned, in order of id."""
+        return [
+            Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
+            for row in self.rows("outstanding_returns")
+        ]
+
+    def written_after(self) -> list[WrittenAfter]:
+        """Return the documents that went back and were written at home since, as far as this run's inventory tells."""
+        return [
+            WrittenAfter(
+                str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), row[7], row[8]
+            )
+            for row in self.rows("written_after_return")
+        ]
+
+    def sent_after(self, outcome: CopyOutcome) -> None:
+        """Write where the newer object is, into the line and the row; inside a fenced transaction that holds the row."""
+        task = outcome.task
+        values = {
+            **self.values,
+            "document_id": task.document_id,
+            "source_etag": task.source_etag,
+            "source_size": task.size,
+            "storage_class": task.storage_class,
+            "target_bucket": task.target.bucket,
+            "target_key": task.target.key,
+            "target_etag": outcome.etag,
+            "version": outcome.version,
+            "checksum": outcome.checksum,
+            "attempts": outcome.attempts,
+        }
+        self.connection.execute(self.queries["record_sent_after"], values)
+        self.connection.execute(self.queries["point_to_sent_after"], values)
+
+
+def _seen(row: tuple[Any, ...]) -> SeenAtHome:
+    """Read a row of `page_at_home`: the document (8 columns), the object at home (4), at the other end (4), the line (9)."""
+    document_id, tenant_id, *fields = row[:8]
+    document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)
+    state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, attempts, error_code = row[
+        16:
+    ]
+    recorded = None
+    if state is not None:
+        target = ObjectRef(target_bucket, target_key) if target_key else None
+        source = ObjectRef(source_bucket, source_key)
+        recorded = Recorded(DocumentState(state), source, source_etag, target, target_etag)
+    return SeenAtHome(
+        document,
+        _object(document.key or "", row[8:12]),
+        recorded,
+        was_copied=bool(attempts),
+        error_code=error_code,
+        there=_object("", row[12:16]),
+    )
+
+
+def _object(key: str, columns: Sequence[Any]) -> ListedObject | None:
+    return ListedObject(key, *columns) if columns[0] is not None else None

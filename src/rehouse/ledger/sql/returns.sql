@@ -1,0 +1,98 @@
+-- name: page_at_home
+-- A page of the tenant's documents that are at home, by keyset, with the object at home and the one at the other end of the
+-- ledger's line as this run saw them. Each is looked up by its key (OFFSET 0), as the page of documents does.
+SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
+  d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
+  d.{documents.uploaded_at}::timestamptz,
+  h.etag, h.size, h.storage_class, h.modified_at,
+  o.etag, o.size, o.storage_class, o.modified_at,
+  m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag, m.attempts, m.error_code
+FROM (
+  SELECT * FROM {documents.rows} p
+  WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
+    AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} = %(home_bucket)s
+  ORDER BY p.{documents.id} LIMIT %(limit)s) d
+LEFT JOIN LATERAL (
+  SELECT * FROM s3_migration_documents o
+  WHERE o.tenant_id = d.{documents.tenant_id} AND o.document_id = d.{documents.id} OFFSET 0) m ON true
+LEFT JOIN LATERAL (
+  SELECT * FROM s3_inventory o WHERE o.run_id = %(run_id)s
+    AND o.bucket = d.{documents.s3_bucket} COLLATE "C" AND o.key = d.{documents.s3_key} COLLATE "C" OFFSET 0) h ON true
+LEFT JOIN LATERAL (
+  SELECT * FROM s3_inventory o WHERE o.run_id = %(run_id)s
+    AND o.bucket = CASE WHEN m.target_bucket = %(home_bucket)s THEN m.source_bucket ELSE m.target_bucket END COLLATE "C"
+    AND o.key = CASE WHEN m.target_bucket = %(home_bucket)s THEN m.source_key ELSE m.target_key END OFFSET 0) o ON true
+ORDER BY d.{documents.id};
+
+-- name: pointed_at_by_others
+-- Which of these objects rows of other tenants point to.
+SELECT d.{documents.s3_key} FROM {documents.rows} d
+WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s) AND d.{documents.tenant_id} <> %(tenant_id)s
+UNION
+SELECT d.{documents.s3_key} FROM {documents.rows} d
+WHERE coalesce(d.{documents.s3_bucket}, '') = '' AND %(bucket)s = %(default_bucket)s
+  AND d.{documents.s3_key} = ANY(%(keys)s) AND d.{documents.tenant_id} <> %(tenant_id)s;
+
+-- name: supersede_forward
+-- Copies into the home that no row will be pointed to any more.
+UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('planned', 'copied');
+
+-- name: return_home
+-- Compare-and-set on the application's own column: from here on uploads go where they went before.
+UPDATE {tenants} SET {tenants.aws_bucket_name} = %(previous_home)s
+WHERE {tenants.id} = %(tenant_id)s AND {tenants.aws_bucket_name} = %(home_bucket)s RETURNING 1;
+
+-- name: count_returns
+-- Documents and bytes that went back; rows at home, and of these the ones that the migration did not move there.
+SELECT
+  (SELECT count(*) FROM s3_migration_documents
+   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s),
+  (SELECT coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
+   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s),
+  count(*),
+  count(*) FILTER (WHERE m.document_id IS NULL
+    OR NOT (m.target_bucket = %(home_bucket)s AND m.target_key = d.{documents.s3_key} AND m.state = 'flipped')
+    AND NOT (m.source_bucket = %(home_bucket)s AND m.source_key = d.{documents.s3_key}))
+FROM {documents.rows} d
+LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
+WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> '';
+
+-- name: outstanding_returns
+-- The documents that could not be returned, with the reason, and those that were written at both ends.
+SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
+FROM s3_migration_documents m JOIN {documents.rows} d
+  ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+WHERE m.tenant_id = %(tenant_id)s AND (
+  m.source_bucket = %(home_bucket)s AND m.state IN ('planned', 'quarantined', 'copied')
+    AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
+  OR m.source_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
+  OR m.target_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
+    AND d.{documents.s3_bucket} = m.target_bucket)
+ORDER BY m.document_id;
+
+-- name: written_after_return
+-- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
+SELECT m.document_id, coalesce(d.{documents.original_name}, ''), m.source_bucket, m.source_key, m.source_etag,
+  m.target_bucket, m.target_key, m.target_etag, m.error_code
+FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
+WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'flipped'
+  AND (i.etag <> m.source_etag OR m.error_code IS NOT NULL) AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+ORDER BY m.document_id;
+
+-- name: record_sent_after
+-- The line of a document that was written at home after it had gone back: what was sent after it now counts.
+UPDATE s3_migration_documents SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
+  target_bucket = %(target_bucket)s, target_key = %(target_key)s, target_etag = %(target_etag)s, target_version = %(version)s,
+  target_checksum = %(checksum)s, attempts = %(attempts)s, flipped_at = now(), error_code = NULL, error_message = NULL,
+  request_id = NULL, late_etag = NULL, run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s;
+
+-- name: point_to_sent_after
+-- The row's side of the same transaction.
+UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_key} = %(target_key)s,
+  {documents.file_size} = %(source_size)s,
+  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END,
+  s3_version_id = %(version)s, s3_checksum = %(checksum)s, s3_migrated_at = NULL
+WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;

@@ -1,0 +1,103 @@
+"""What was written at home after its document had gone back: a presigned upload of before, a home that was still cached.
+
+Such a write is sent after the document, to a key that holds nothing; if the document was written where it is now as well,
+both versions are kept and a person decides. Each is settled in a transaction of its own that holds the document's row.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rehouse.core.late_writing import CONFLICT
+from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
+from rehouse.core.naming import returned_key
+from rehouse.core.planning import Places, Reason
+from rehouse.ledger.late_writes import LateLines, RowIsBusy
+from rehouse.ledger.returns import Returns, WrittenAfter
+from rehouse.operations import survey
+from rehouse.operations.late_writes import BUSY, LateWrites
+from rehouse.operations.returning import copy_problem
+from rehouse.operations.services import Services
+
+
+def send_after(services: Services, migration: Migration, slug: str) -> LateWrites:
+    """Settle every write that this run's listing of the home shows; return how many were sent, conflicts, and left."""
+    returns, lines = services.ledger.of(migration, Returns), services.ledger.of(migration, LateLines)
+    settled = []
+    for written in returns.written_after():
+        services.stop_here()
+        services.keep_locks()
+        try:
+            settled.append(services.ledger.patiently(partial(_settle, services, returns, lines, written, slug)))
+        except RowIsBusy:
+            settled.append(_failed(lines, written, BUSY))
+    sent, conflicts, left = (sum(column) for column in zip(*settled, LateWrites(), strict=True))
+    return LateWrites(sent, conflicts, left)
+
+
+def _failed(lines: LateLines, written: WrittenAfter, fault: Fault) -> LateWrites:
+    with lines.fenced():
+        lines.fail(written.document_id, fault)
+    return LateWrites(left=1)
+
+
+def _settle(services: Services, returns: Returns, lines: LateLines, written: WrittenAfter, slug: str) -> LateWrites:
+    with lines.locked(written.document_id) as row:
+        found, faults = survey.head_all(services, {written.source, written.target})
+        at_home, there = found.get(written.source), found.get(written.target)
+        if faults:
+            lines.fail(written.document_id, next(iter(faults.values())))
+            return LateWrites(left=1)
+        if row is None or at_home is None or at_home.etag == written.source_etag:
+            lines.clear(written.document_id)
+            return LateWrites()
+        if row != written.target or there is None or there.etag != written.target_etag:
+            fault = Fault(CONFLICT, _conflict(written, row, at_home))
+            return LateWrites(conflicts=int(lines.fail(written.document_id, fault, at_home.etag)))
+        outcome = _sent(services, returns, written, at_home, slug)
+        if outcome.fault:
+            lines.fail(written.document_id, outcome.fault)
+            return LateWrites(left=1)
+        return LateWrites(recopied=1)
+
+
+def _sent(services: Services, returns: Returns, written: WrittenAfter, at_home: ListedObject, slug: str) -> CopyOutcome:
+    """Copy the object to a key that holds nothing and point the row there; the row is locked."""
+    target, taken = _free_place(services, written, at_home, slug)
+    task = CopyTask(
+        written.document_id, written.source, at_home.etag, at_home.size, at_home.storage_class, target or written.target
+    )
+    if target is None:
+        return CopyOutcome(task, fault=taken)
+    outcome = next(iter(services.engine.copy([task])), None)
+    if outcome is None:
+        services.stop_here()
+        return CopyOutcome(task, fault=Fault("IncompleteReply", "S3 gave no answer to the copy"))
+    if outcome.fault is None:
+        found, faults = survey.head_all(services, {target})
+        fault = faults.get(target) or copy_problem(outcome, found.get(target))
+        if fault:
+            return CopyOutcome(task, fault=fault)
+        returns.sent_after(outcome)
+    return outcome
+
+
+def _free_place(
+    services: Services, written: WrittenAfter, at_home: ListedObject, slug: str
+) -> tuple[ObjectRef | None, Fault | None]:
+    places: Places = services.places(written.source.bucket)
+    longest = places.max_key_characters
+    for etag in (None, at_home.etag):
+        key = returned_key(slug, written.document_id, written.name, etag=etag, max_characters=longest)
+        place = ObjectRef(places.shared[0], key)
+        found, faults = survey.head_all(services, {place})
+        if faults:
+            return None, faults[place]
+        if found[place] is None:
+            return place, None
+    return None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
+
+
+def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject) -> str:
+    home = f"s3://{written.source.bucket}/{written.source.key} (ETag {at_home.etag})"
+    return f"{home} was written after its document had gone back, and s3://{row.bucket}/{row.key} was written as well"

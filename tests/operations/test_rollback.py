@@ -1,0 +1,350 @@
+"""Rollback: every row returns with its newest bytes, whatever happened at home; nothing that is there is overwritten."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+from tests.operations.room import Room
+
+from rehouse.core.errors import Refused, TryAgain
+from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.naming import returned_key
+from rehouse.operations import flipping
+from rehouse.operations.accept import accept
+from rehouse.operations.migrate import migrate_one
+from rehouse.operations.return_report import ReturnReport
+from rehouse.operations.rollback import roll_back_all, roll_back_one
+
+
+def roll_back(room: Room, slug: str = "acme", *, dry_run: bool = False, **more: object) -> ReturnReport:
+    with room.services(writes=not dry_run, **more) as services:
+        return roll_back_one(services, services.ledger.tenant(slug), dry_run=dry_run)
+
+
+def row_of_tenant(room: Room, slug: str = "acme") -> str | None:
+    return room.sql("SELECT aws_bucket_name FROM tenants WHERE slug = %s", slug)[0][0]
+
+
+def at_home(room: Room, document_id: str) -> str:
+    """The key of a document in the home."""
+    return f"documents/{document_id}/{document_id}.txt"
+
+
+def returned(document_id: str, **more: str) -> str:
+    return returned_key("acme", document_id, f"{document_id}.txt", **more)
+
+
+@pytest.fixture
+def moved(room: Room) -> Room:
+    """A room whose four documents are at home."""
+    room.documents("a", "b", "c", "d")
+    assert room.migrate().status is Status.COMPLETED
+    return room
+
+
+def test_what_nobody_touched_returns_to_its_old_pointer(moved: Room) -> None:
+    keys = moved.keys(moved.shared)
+    report = roll_back(moved)
+    assert (report.status, report.phase, report.errors) == (Status.ROLLED_BACK, Phase.ROLLED_BACK, 0)
+    assert (report.documents_returned, report.this_run, report.old_pointers, report.copied) == (4, 4, 4, 0)
+    assert {moved.pointer(each) for each in "abcd"} == {(moved.shared, f"k/{each}") for each in "abcd"}
+    assert [moved.body(each) for each in "abcd"] == [b"a", b"b", b"c", b"d"]
+    assert moved.keys(moved.shared) == keys
+    assert row_of_tenant(moved) is None
+    assert moved.sql("SELECT DISTINCT s3_migrated_at, s3_version_id FROM documents") == [(None, None)]
+    assert moved.sql("SELECT status, phase, documents_migrated, documents_failed FROM s3_migrations") == [
+        ("rolled_back", "rolled_back", 0, 0)
+    ]
+
+
+def test_rows_get_the_size_and_etag_of_what_they_point_to(moved: Room) -> None:
+    moved.put(at_home(moved, "b"), b"b, longer", bucket=moved.home())
+    moved.sql("UPDATE documents SET etag = '\"x\"' WHERE id = 'b'")
+    roll_back(moved)
+    for document_id in "ab":
+        bucket, key = moved.pointer(document_id)
+        found = moved.root.head_object(Bucket=bucket, Key=key)
+        etag = found["ETag"] if document_id == "b" else found["ETag"].strip('"')
+        assert moved.sql("SELECT file_size, etag FROM documents WHERE id = %s", document_id) == [
+            (found["ContentLength"], etag)
+        ]
+
+
+def test_what_was_overwritten_at_home_returns_with_its_newest_bytes(moved: Room) -> None:
+    moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
+    report = roll_back(moved)
+    assert (report.status, report.old_pointers, report.copied, report.copied_bytes) == (Status.ROLLED_BACK, 3, 1, 6)
+    assert moved.pointer("b") == (moved.shared, returned("b"))
+    assert moved.body("b") == b"newest"
+    assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"b"
+
+
+def test_what_was_uploaded_to_the_home_is_sent_back(moved: Room) -> None:
+    moved.put("uploads/new.pdf", b"new", bucket=moved.home())
+    moved.row("new", "uploads/new.pdf", bucket=moved.home())
+    report = roll_back(moved)
+    assert (report.status, report.this_run, report.copied) == (Status.ROLLED_BACK, 5, 1)
+    assert moved.pointer("new") == (moved.shared, returned("new"))
+    assert moved.body("new") == b"new"
+
+
+def test_a_document_that_was_replaced_or_deleted_since(moved: Room) -> None:
+    moved.put("uploads/b2", b"b2", bucket=moved.home())
+    moved.sql("UPDATE documents SET s3_key = 'uploads/b2' WHERE id = 'b'")
+    moved.sql("DELETE FROM documents WHERE id = 'c'")
+    report = roll_back(moved)
+    assert (report.status, report.this_run, report.copied) == (Status.ROLLED_BACK, 3, 1)
+    assert moved.body("b") == b"b2"
+
+
+def test_a_document_whose_source_is_gone_is_copied(moved: Room) -> None:
+    moved.root.delete_object(Bucket=moved.shared, Key="k/b")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.pointer("b") == (moved.shared, returned("b"))
+    assert moved.body("b") == b"b"
+
+
+def test_a_late_write_at_the_source_is_the_newest(moved: Room) -> None:
+    moved.put("k/b", b"late")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.body("b") == b"late"
+    assert moved.body("a") == b"a"
+
+
+def test_written_at_both_ends_is_a_conflict_and_both_versions_stay(moved: Room) -> None:
+    moved.put("k/b", b"late")
+    moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
+    for _ in range(2):
+        report = roll_back(moved)
+        assert (report.status, report.errors, report.still_at_home) == (Status.FAILED, 1, 1)
+        assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
+    assert moved.body("b") == b"at home"
+    assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
+    assert moved.pointer("a") == (moved.shared, "k/a")
+
+
+def test_a_conflict_that_was_accepted_returns_with_the_version_at_home(moved: Room) -> None:
+    moved.put("k/b", b"late")
+    moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
+    roll_back(moved)
+    with moved.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["b"], "the one at home is right")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.body("b") == b"at home"
+    assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
+
+
+def test_nothing_that_is_there_is_overwritten(moved: Room) -> None:
+    etag = moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
+    moved.put(returned("b"), b"somebody else's")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.pointer("b") == (moved.shared, returned("b", etag=etag))
+    assert moved.body("b") == b"newest"
+    assert moved.root.get_object(Bucket=moved.shared, Key=returned("b"))["Body"].read() == b"somebody else's"
+
+
+def test_where_both_keys_are_taken_the_document_stays(moved: Room) -> None:
+    etag = moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
+    for key in (returned("b"), returned("b", etag=etag)):
+        moved.put(key, b"somebody else's")
+    report = roll_back(moved)
+    assert (report.status, report.errors) == (Status.FAILED, 1)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "target_taken")]
+    assert moved.body("b") == b"newest"
+    moved.root.delete_object(Bucket=moved.shared, Key=returned("b"))
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.body("b") == b"newest"
+
+
+def test_a_document_without_an_object_stays_and_remembers_where_it_came_from(moved: Room) -> None:
+    body = moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read()
+    moved.root.delete_object(Bucket=moved.home(), Key=at_home(moved, "b"))
+    report = roll_back(moved)
+    assert (report.status, report.errors, report.this_run) == (Status.FAILED, 1, 3)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "missing_object")]
+    moved.put(at_home(moved, "b"), body, bucket=moved.home())
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.pointer("b") == (moved.shared, "k/b")
+
+
+def test_run_again_it_sweeps_what_came_later(moved: Room) -> None:
+    roll_back(moved)
+    moved.put("uploads/late.pdf", b"from a home that was cached", bucket=moved.home())
+    moved.row("late", "uploads/late.pdf", bucket=moved.home())
+    report = roll_back(moved)
+    assert (report.status, report.this_run, report.documents_returned) == (Status.ROLLED_BACK, 1, 5)
+    assert moved.body("late") == b"from a home that was cached"
+    assert roll_back(moved).this_run == 0
+
+
+def test_what_is_written_at_home_after_the_return_is_sent_after(moved: Room) -> None:
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    report = roll_back(moved)
+    assert (report.status, report.late_writes) == (Status.ROLLED_BACK, 1)
+    assert moved.pointer("b") == (moved.shared, returned("b"))
+    assert moved.body("b") == b"late, at home"
+    assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"b"
+    assert roll_back(moved).late_writes == 0
+
+
+def test_written_at_both_ends_after_the_return_is_a_conflict(moved: Room) -> None:
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    moved.put("k/b", b"in its place")
+    for _ in range(2):
+        report = roll_back(moved)
+        assert (report.status, report.errors, report.late_writes) == (Status.FAILED, 1, 0)
+        assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
+    assert moved.body("b") == b"in its place"
+    assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
+
+
+@pytest.mark.parametrize("until", [Phase.PLANNED, Phase.PROVISIONED, Phase.COPIED, Phase.VERIFIED])
+def test_before_the_cutover_the_copies_are_given_up(room: Room, until: Phase) -> None:
+    room.documents("a", "b")
+    room.migrate(until=until)
+    report = roll_back(room)
+    assert (report.status, report.phase, report.this_run) == (Status.ROLLED_BACK, Phase.ROLLED_BACK, 0)
+    assert set(room.states().values()) <= {"superseded"}
+    assert row_of_tenant(room) is None
+    assert room.pointer("a") == (room.shared, "k/a")
+
+
+def test_a_migration_can_be_made_again_and_undone_again(moved: Room) -> None:
+    home = moved.home()
+    moved.put(at_home(moved, "b"), b"newest", bucket=home)
+    roll_back(moved)
+    moved.put("k/a", b"changed in between")
+    assert moved.migrate().status is Status.COMPLETED
+    assert {moved.pointer(each)[0] for each in "abcd"} == {home}
+    assert [moved.body(each) for each in "abcd"] == [b"changed in between", b"newest", b"c", b"d"]
+    assert moved.verify().is_well
+    moved.put(at_home(moved, "b"), b"even newer", bucket=home)
+    report = roll_back(moved)
+    assert (report.status, report.this_run) == (Status.ROLLED_BACK, 4)
+    assert [moved.body(each) for each in "abcd"] == [b"changed in between", b"even newer", b"c", b"d"]
+    assert moved.root.get_object(Bucket=moved.shared, Key=returned("b"))["Body"].read() == b"newest"
+
+
+def test_an_adopted_home_stays_the_tenant_s_and_only_what_was_moved_goes_back(room: Room) -> None:
+    room.root.create_bucket(Bucket=f"own-{room.shared}")
+    room.sql("UPDATE tenants SET aws_bucket_name = %s", f"own-{room.shared}")
+    room.put("theirs", b"theirs", bucket=f"own-{room.shared}")
+    room.row("theirs", "theirs", bucket=f"own-{room.shared}")
+    room.documents("a", "b")
+    room.migrate()
+    room.put(at_home(room, "b"), b"newest", bucket=room.home())
+    report = roll_back(room)
+    assert (report.status, report.this_run, report.stays, report.still_at_home) == (Status.ROLLED_BACK, 2, 1, 0)
+    assert row_of_tenant(room) == f"own-{room.shared}"
+    assert room.pointer("theirs") == (f"own-{room.shared}", "theirs")
+    assert [room.body(each) for each in ("a", "b", "theirs")] == [b"a", b"newest", b"theirs"]
+
+
+def test_a_home_that_was_the_shared_bucket_is_that_again(room: Room) -> None:
+    room.sql("UPDATE tenants SET aws_bucket_name = %s", room.shared)
+    room.documents("a")
+    room.migrate()
+    assert row_of_tenant(room) == room.home()
+    roll_back(room)
+    assert row_of_tenant(room) == room.shared
+
+
+@pytest.mark.parametrize("phase", [Phase.RELEASED, Phase.FINISHED])
+def test_from_released_on_it_is_refused(moved: Room, phase: Phase) -> None:
+    moved.sql("UPDATE s3_migrations SET phase = %s", phase)
+    with pytest.raises(Refused, match="sources are being removed"):
+        roll_back(moved)
+    assert moved.pointer("a")[0] == moved.home() == row_of_tenant(moved)
+
+
+def test_where_nothing_was_begun_it_is_refused(room: Room) -> None:
+    with pytest.raises(Refused, match="never migrated"):
+        roll_back(room)
+
+
+def test_a_dry_run_tells_and_changes_nothing(moved: Room) -> None:
+    moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
+    moved.put(at_home(moved, "c"), b"at home", bucket=moved.home())
+    moved.put("k/c", b"late")
+    everything = "SELECT * FROM documents ORDER BY id", "SELECT * FROM s3_migrations", "SELECT * FROM tenants", \
+        "SELECT * FROM s3_migration_documents ORDER BY document_id", "SELECT * FROM s3_migration_events"  # fmt: skip
+    before = [moved.sql(query) for query in everything], moved.keys(moved.shared)
+    report = roll_back(moved, dry_run=True)
+    assert (report.dry_run, report.old_pointers, report.copied, report.copied_bytes) == (True, 2, 1, 6)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("c", "Conflict")]
+    assert ([moved.sql(query) for query in everything], moved.keys(moved.shared)) == before
+
+
+def test_a_row_that_another_transaction_holds_returns_once_it_is_free(moved: Room) -> None:
+    with psycopg.connect(moved.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        threading.Timer(1, busy.rollback).start()
+        report = roll_back(moved)
+    assert (report.status, report.this_run) == (Status.ROLLED_BACK, 4)
+
+
+def test_a_row_that_stays_locked_is_left_for_the_next_run(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flipping, "PASSES", 2)
+    monkeypatch.setattr(flipping, "PAUSE_SECONDS", 0.05)
+    with psycopg.connect(moved.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        report = roll_back(moved)
+        assert (report.status, report.errors, report.this_run, report.still_at_home) == (Status.FAILED, 1, 3, 1)
+        assert [each.document_id for each in report.outstanding] == ["b"]
+    assert (report := roll_back(moved)).status is Status.ROLLED_BACK
+    assert (report.this_run, report.old_pointers) == (1, 0)
+
+
+def test_small_pages_return_everything_too(room: Room) -> None:
+    ids = [f"d{number:02}" for number in range(23)]
+    room.documents(*ids)
+    room.migrate()
+    for document_id in ids[::3]:
+        room.put(at_home(room, document_id), f"{document_id}, newer".encode(), bucket=room.home())
+    report = roll_back(room, batch_size=5)
+    assert (report.status, report.this_run, report.copied) == (Status.ROLLED_BACK, 23, 8)
+    for number, document_id in enumerate(ids):
+        assert room.body(document_id) == (document_id if number % 3 else f"{document_id}, newer").encode()
+
+
+def test_all_tenants_go_back_and_one_that_cannot_stops_no_other(moved: Room) -> None:
+    for slug in ("globex", "initech", "never"):
+        moved.tenant(slug)
+    moved.documents("g", slug="globex")
+    moved.documents("i", slug="initech")
+    moved.migrate("globex")
+    moved.migrate("initech")
+    moved.sql("UPDATE s3_migrations SET phase = 'finished' WHERE tenant_id = "
+              "(SELECT id FROM tenants WHERE slug = 'globex')")  # fmt: skip
+    with moved.services() as services:
+        reports = {report.slug: report for report in roll_back_all(services, services.ledger.tenants())}
+    assert {slug: report.errors for slug, report in reports.items()} == {"acme": 0, "globex": 1, "initech": 0}
+    assert "finished" in (reports["globex"].error or "")
+    assert moved.pointer("g")[0] == moved.home("globex")
+    assert (moved.pointer("i"), moved.pointer("a")) == ((moved.shared, "k/i"), (moved.shared, "k/a"))
+
+
+def test_another_tenant_s_object_at_the_old_key_is_nobody_else_s(moved: Room) -> None:
+    """Its row left the key, another tenant's upload took it: that one's bytes are not ours."""
+    moved.tenant("globex")
+    moved.put("k/b", b"globex's")
+    moved.row("theirs", "k/b", slug="globex", bucket=moved.shared)
+    report = roll_back(moved)
+    assert moved.body("theirs") == b"globex's"
+    assert moved.body("b") == b"b"
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
+
+
+def test_a_migration_under_way_elsewhere_is_not_disturbed(moved: Room) -> None:
+    with (
+        moved.services() as one,
+        one.locks.holding(one.ledger.tenant("acme").id, "acme"),
+        pytest.raises(TryAgain, match="another operator"),
+    ):
+        roll_back(moved)
+    with moved.services() as services:
+        assert migrate_one(services, services.ledger.tenant("acme")).status is Status.COMPLETED
