@@ -37,7 +37,7 @@ from rehouse.operations.closing import TenantReport
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
 from rehouse.operations.removing import Left
-from rehouse.operations.status import TenantStatus
+from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
 
@@ -52,7 +52,7 @@ REPORTS = {
     "verify": (VerifyReport, Problem),
     "audit": (AuditReport, AuditFinding),
     "finish": (FinishReport, Left),
-    "status": (Overview, TenantStatus, Outstanding, PastEvent),
+    "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a run costs: the shared bucket is listed once, and a second run copies nothing and changes no row that is done."""
+"""What a run costs: the shared bucket is listed once, and a second run lists it once more and changes no row that is done."""
 
 from __future__ import annotations
 
@@ -73,11 +73,24 @@ def test_a_second_run_changes_no_row(counted):
         assert second[name] == first[name], name
 
 
-def test_a_run_with_nothing_left_lists_nothing(counted, s3_server):
-    world, *_ = counted
+def test_a_second_run_lists_the_shared_bucket_once(counted):
+    world, before, _, (_, requests), _ = counted
+    whole = [
+        each for each in requests if each.is_listing and each.bucket == world.shared and "start-after" not in each.query
+    ]
+    assert len(whole) == -(-len(before.objects) // 1000)
+
+
+def test_a_run_with_nothing_left_lists_the_shared_bucket_and_asks_for_nothing_else(counted, s3_server):
+    world, before, *_ = counted
     with Proxy(s3_server.port) as proxy:
         world.endpoint = proxy.url
         done = world.run("migrate-all", "--only", "default-org", "--only", "umbrella")
         assert done.returncode == 0, done.stderr
         assert "Nothing was left" in done.stdout
-        assert not [each for each in proxy.seen if each.is_listing]
+        asked = [each for each in proxy.seen if each.bucket]
+        listings = [each for each in asked if each.is_listing and each.bucket == world.shared]
+        assert len(listings) == -(-len(before.objects) // 1000)
+        others = [each for each in asked if each not in listings]
+        assert {(each.method, each.bucket) for each in others} <= {("HEAD", world.shared)}, others
+        assert len(others) <= 1  # is the shared bucket there?

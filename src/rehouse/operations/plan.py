@@ -28,8 +28,8 @@ APPLICATION_RULES = (
     "Use no pointer, cached home or presigned URL longer than the grace period (7 days) after reading it.",
     "Write under a new key and then update the row, or overwrite in place while holding the row's lock (FOR UPDATE, "
     "from reading the pointer to the commit): then no read ever fails or is stale.",
-    "An overwrite without the lock, or a presigned upload granted earlier, may land on the source after the document was moved: "
-    "nothing there is ever removed, so it is not lost, and `verify --deep` shows it.",
+    "Overwrites without the lock, and presigned PUTs granted earlier, are never lost: they become visible after the next sweep; "
+    "a write on both sides is reported as a conflict, both versions kept.",
 )
 
 
