@@ -1,0 +1,148 @@
+"""The command `finish` as a process of its own, with exactly the rights that `iam-policy --role finish` prints."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from tests.acceptance.world import World
+
+DOCUMENTS = 30
+_numbers = itertools.count(1)
+
+
+def with_roles(world: World, *roles: str) -> World:
+    """Give the command a fresh user with the rights of these roles and no others."""
+    done = world.run("iam-policy", *(word for role in roles for word in ("--role", role)))
+    assert done.returncode == 0, done.stderr
+    world.keys = world.server.user(f"finisher-{next(_numbers)}", json.loads(done.stdout))
+    return world
+
+
+@pytest.fixture
+def moved(new_world: Callable[..., World]) -> World:
+    """A tenant `a` that was moved a week ago, and the rights of `finish` alone."""
+    world = new_world("integer")
+    world.lay_out(DOCUMENTS)
+    assert world.json("migrate", "a")["this_run"] == DOCUMENTS
+    age(world)
+    return with_roles(world, "finish")
+
+
+def age(world: World) -> None:
+    world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
+
+
+def sources(world: World) -> list[str]:
+    return [each["Key"] for each in world.server.root().list_objects_v2(Bucket=world.shared).get("Contents", [])]
+
+
+def downloads(world: World) -> dict[str, bytes]:
+    """What the application reads, document by document."""
+    root = world.server.root()
+    return {
+        document_id: root.get_object(Bucket=bucket or world.shared, Key=key)["Body"].read()
+        for document_id, bucket, key in world.rows("SELECT id, s3_bucket, s3_key FROM documents ORDER BY id")
+    }
+
+
+EVERYTHING = {str(number): b"%d" % number for number in range(DOCUMENTS)}
+
+
+def test_under_exactly_its_rights_the_sources_go_and_every_document_stays(moved: World) -> None:
+    foreseen = moved.json("finish", "a", "--dry-run")
+    assert (foreseen["removed"], foreseen["dry_run"], len(sources(moved))) == (DOCUMENTS, True, DOCUMENTS)
+    said = moved.json("finish", "a", "--yes")
+    assert (said["removed"], said["waiting"], said["errors"]) == (DOCUMENTS, 0, 0)
+    assert said["tenants"][0]["phase"] == "finished"
+    assert sources(moved) == []
+    assert downloads(moved) == EVERYTHING
+    assert moved.json("finish", "--all", "--yes")["removed"] == 0
+
+
+def test_a_source_that_a_row_needs_again_is_put_back_under_the_same_rights(moved: World) -> None:
+    moved.json("finish", "a", "--yes")
+    moved.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'b', 'b')")
+    moved.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size) VALUES ('again', 2, 'x', 'x', 'k/7', 1)"
+    )
+    assert moved.json("finish", "a", "--yes")["tenants"][0]["put_back"] == 1
+    assert downloads(moved) == EVERYTHING | {"again": b"7"}
+
+
+def test_it_asks_before_it_deletes(moved: World) -> None:
+    done = moved.run("finish", "a")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert len(sources(moved)) == DOCUMENTS
+
+
+@pytest.mark.parametrize("words", [("finish",), ("finish", "a", "--all"), ("finish", "a", "--after", "soon")])
+def test_wrong_usage_is_refused(moved: World, words: tuple[str, ...]) -> None:
+    assert moved.run(*words, "--yes").returncode == 2
+    assert len(sources(moved)) == DOCUMENTS
+
+
+def test_a_shorter_grace_says_what_it_gives_up(new_world: Callable[..., World]) -> None:
+    world = new_world("integer")
+    world.lay_out(3)
+    world.json("migrate", "a")
+    with_roles(world, "finish")
+    waiting = world.json("finish", "a", "--yes")
+    assert (waiting["removed"], waiting["waiting"], waiting["errors"]) == (0, 3, 0)
+    done = world.run("finish", "a", "--after", "0", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "presigned URLs" in done.stdout
+    assert "Sources removed: 3, Waiting: 0, Errors: 0" in done.stdout
+
+
+def test_the_rights_of_a_migration_remove_nothing(moved: World) -> None:
+    with_roles(moved, "provision", "migrate")
+    done = moved.run("finish", "a", "--yes")
+    assert done.returncode != 0
+    assert "--role finish" in done.stderr or "iam-policy" in done.stderr
+    assert len(sources(moved)) == DOCUMENTS
+
+
+def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> None:
+    with_roles(moved, "provision", "migrate", "finish")
+    moved.server.root().put_object(Bucket=moved.shared, Key="k/late", Body=b"late")
+    moved.server.root().put_object(Bucket=moved.shared, Key="k/3", Body=b"written late")
+    moved.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size) VALUES ('late', 1, 'x', 'x', 'k/late', 1)"
+    )
+    said = moved.json("finish", "a", "--yes")
+    assert (said["removed"], said["waiting"]) == (DOCUMENTS - 1, 2)
+    assert downloads(moved) == EVERYTHING | {"late": b"late", "3": b"written late"}
+    age(moved)
+    assert moved.json("finish", "a", "--yes")["tenants"][0]["phase"] == "finished"
+    assert sources(moved) == []
+    assert downloads(moved) == EVERYTHING | {"late": b"late", "3": b"written late"}
+
+
+def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
+    for seconds in (0.8, 1.0, 1.2, 1.4):
+        process = moved.start("finish", "a", "--yes", "--max-rate", "20")
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert downloads(moved) == EVERYTHING
+    said = moved.json("finish", "a", "--yes")
+    assert (said["tenants"][0]["phase"], said["tenants"][0]["removed_in_all"]) == ("finished", DOCUMENTS)
+    assert sources(moved) == []
+    assert downloads(moved) == EVERYTHING
+
+
+def test_before_the_cutover_it_is_refused(new_world: Callable[..., World]) -> None:
+    world = new_world("integer")
+    world.lay_out(2)
+    world.json("migrate", "a", "--until", "verified")
+    done = world.run("finish", "a", "--yes")
+    assert done.returncode == 2
+    assert "rehouse migrate a" in done.stderr
+    assert len(sources(world)) == 2
