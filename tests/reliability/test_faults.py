@@ -36,7 +36,7 @@ def clear(ended: Ended) -> None:
     assert ended.status in (0, 1, 2), ended
     assert "Traceback" not in ended.printed, ended.printed
     if ended.status:
-        assert "hint: " in ended.printed or "outstanding" in ended.printed, ended.printed
+        assert "Hint: " in ended.printed or "not moved" in ended.printed, ended.printed
 
 
 def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from botocore.session import Session as CoreSession
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
+from rehouse.s3.parsing import StrictParsers
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -47,6 +48,7 @@ class Session:
     def _core(self) -> CoreSession:
         made = CoreSession(profile=self._profile)
         made.set_config_variable("region", self.region)
+        made.register_component("response_parser_factory", StrictParsers())
         try:
             made.get_scoped_config()
         except BotoCoreError as error:
