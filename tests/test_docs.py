@@ -25,14 +25,17 @@ from rehouse.config import Settings
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
 from rehouse.core.planning import HINTS, Reason
+from rehouse.core.removing import Verdict
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
+from rehouse.ledger.leftovers import Leftover
 from rehouse.ledger.revisions.tables import OWN
 from rehouse.ledger.revisions.usage import TRIGGERS
 from rehouse.operations import init as initialising
 from rehouse.operations.audit import AuditReport
 from rehouse.operations.bucket_findings import AuditFinding
 from rehouse.operations.checks.check import Check
+from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
@@ -52,6 +55,7 @@ REPORTS = {
     "verify": (VerifyReport, Problem),
     "audit": (AuditReport, AuditFinding),
     "finish": (FinishReport, Left),
+    "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
 }
 
@@ -148,6 +152,12 @@ def test_the_example_of_settings_loads(tmp_path: Path) -> None:
 def test_every_reason_and_every_code_has_a_way_out() -> None:
     told = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     assert [code for code in (*Reason, *HINTS, *STORAGE_HINTS) if f"`{code}`" not in told] == []
+
+
+def test_every_reason_why_a_source_stays_and_an_object_is_left_is_told() -> None:
+    told = page("finish")
+    assert [reason for reason in {*Verdict} - {Verdict.MAY_GO, Verdict.WAITING} if f"`{reason}`" not in told] == []
+    assert {line[0].strip("`") for line in rows(section(page("cleanup"), "What it prints"))} == {*CATEGORIES}
 
 
 def test_every_variable_that_is_named_is_a_setting() -> None:

@@ -125,6 +125,26 @@ def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> Non
     assert downloads(moved) == EVERYTHING | {"late": b"late", "3": b"written late"}
 
 
+def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(moved: World) -> None:
+    root = moved.server.root()
+    root.put_bucket_versioning(Bucket=moved.shared, VersioningConfiguration={"Status": "Enabled"})
+    root.put_object(Bucket=moved.shared, Key="nobody's", Body=b"x")
+    [before] = moved.json("cleanup")["buckets"]
+    assert {each["category"]: each["objects"] for each in before["left"]} == {"source": DOCUMENTS, "orphan": 1}
+    moved.json("finish", "a", "--yes")
+    [after] = moved.json("cleanup")["buckets"]
+    assert {each["category"]: each["examples"] for each in after["left"]} == {"orphan": ["nobody's"]}
+    assert after["older"]["delete_markers"] == DOCUMENTS
+    refused = moved.run("cleanup", "--drop-bucket", moved.shared, "--yes")
+    assert (refused.returncode, "nobody's" in refused.stderr) == (2, True)
+    version = root.list_object_versions(Bucket=moved.shared, Prefix="nobody")["Versions"][0]["VersionId"]
+    root.delete_object(Bucket=moved.shared, Key="nobody's", VersionId=version)
+    assert moved.run("cleanup", "--drop-bucket", moved.shared).returncode == 2
+    assert moved.json("cleanup", "--drop-bucket", moved.shared, "--yes")["buckets"][0]["removed"] is True
+    assert moved.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
+    assert downloads(moved) == EVERYTHING
+
+
 def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
     for seconds in (0.8, 1.0, 1.2, 1.4):
         process = moved.start("finish", "a", "--yes", "--max-rate", "20")

@@ -68,6 +68,7 @@ def test_nobody_but_finish_and_the_application_deletes_documents(role: str) -> N
 def test_nobody_but_finish_removes_a_tenants_bucket(role: str) -> None:
     assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4")
     assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-probe-a1b2c3d4")
+    assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::shared-docs")
 
 
 @pytest.mark.parametrize("role", ["provision", "migrate", "reports"])

@@ -33,6 +33,10 @@ AfterOption = Annotated[
     ),
 ]
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
+DropOption = Annotated[
+    str | None,
+    typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),
+]
 
 
 def finish(
@@ -65,6 +69,28 @@ def finish(
             tenants = chosen(opened, include_inactive=True)
             made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run)
     _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
+
+
+def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: OutputOption = "text") -> None:
+    """Show what is left in the shared buckets and why; remove a shared bucket that nobody needs any more.
+
+    Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
+    """
+    from rehouse.cli import ending_reports
+    from rehouse.cli.opening import services
+    from rehouse.cli.show import as_json
+    from rehouse.operations import cleanup as cleaning
+
+    if drop_bucket:
+        confirm(
+            f"This removes the bucket {drop_bucket} with every version that it keeps, for good", drop_bucket, yes=yes
+        )
+    with services(writes=drop_bucket is not None) as opened:
+        made = [cleaning.drop_bucket(opened, drop_bucket)] if drop_bucket else cleaning.cleanup(opened)
+    if output == "json":
+        as_json({"buckets": made})
+    else:
+        ending_reports.show_cleanup(made)
 
 
 def _warning(slug: str | None, grace: timedelta, usual: timedelta) -> str:

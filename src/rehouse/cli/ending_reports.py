@@ -8,6 +8,8 @@ from typing import Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import SHOWN
 from rehouse.cli.show import plain, say, table
+from rehouse.ledger.leftovers import Leftover
+from rehouse.operations.cleanup import CATEGORIES, BucketLeft
 from rehouse.operations.finish import FinishReport
 
 
@@ -61,6 +63,45 @@ def finish_object(reports: Sequence[FinishReport], *, dry_run: bool) -> dict[str
     removed, waiting, errors = _sums(reports)
     tenants = [plain(each) | {"errors": each.errors} for each in reports]
     return {"dry_run": dry_run, "removed": removed, "waiting": waiting, "errors": errors, "tenants": tenants}
+
+
+def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
+    """Print for each shared bucket what is left in it, and why."""
+    for number, each in enumerate(buckets):
+        if number:
+            say("")
+        if each.removed:
+            say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
+            continue
+        say(f"{each.bucket}: {each.objects:,} objects, {human_bytes(each.size)}")
+        if each.left:
+            _leftovers(each.left)
+        if each.older:
+            kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
+            say(f"{kept}, {each.older.delete_markers:,} delete markers")
+        if not each.objects:
+            say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
+
+
+def _leftovers(left: Sequence[Leftover]) -> None:
+    table(
+        ("why", "tenant", "phase", "reason", "objects", "bytes", "such as"),
+        (
+            (
+                each.category, each.slug, each.phase, each.reason, each.objects, human_bytes(each.size),
+                ", ".join(map(shown_key, each.examples)),
+            )
+            for each in left
+        ),
+        always=3,
+    )  # fmt: skip
+    for category in sorted({each.category for each in left}):
+        say(f"  {category}: {CATEGORIES[category]}")
+
+
+def shown_key(key: str) -> str:
+    """Return a key for one line: what no terminal should get is escaped."""
+    return key if key.isprintable() else repr(key)
 
 
 def _sums(reports: Sequence[FinishReport]) -> tuple[int, int, int]:

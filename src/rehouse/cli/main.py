@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "status": looking.status,
     "accept": moving.accept,
     "finish": ending.finish,
+    "cleanup": ending.cleanup,
     "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,

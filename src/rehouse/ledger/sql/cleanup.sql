@@ -1,0 +1,64 @@
+-- name: leftovers
+-- Every object of a shared bucket that the run's inventory holds, sorted by why it is still there; of each kind how many, their
+-- bytes, and the first three keys. A row that points to it comes first, then what the ledger knows of it as a source.
+WITH pointing AS (
+  SELECT DISTINCT ON (d.{documents.s3_key} COLLATE "C") d.{documents.s3_key} COLLATE "C" AS key, d.{documents.tenant_id} AS tenant_id,
+    d.{documents.id} AS document_id
+  FROM {documents.rows} d
+  WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s
+  ORDER BY d.{documents.s3_key} COLLATE "C", d.{documents.id}
+), moved AS (
+  SELECT DISTINCT ON (source_key) source_key AS key, tenant_id, state, source_etag, error_code
+  FROM s3_migration_documents WHERE source_bucket = %(bucket)s
+  ORDER BY source_key, array_position(ARRAY['flipped', 'removing', 'removed'], state)
+), returned AS (
+  SELECT DISTINCT ON (target_key) target_key AS key, tenant_id
+  FROM s3_migration_documents WHERE target_bucket = %(bucket)s ORDER BY target_key
+), sorted AS (
+  SELECT i.key, i.size, coalesce(p.tenant_id, m.tenant_id, r.tenant_id) AS tenant_id,
+    CASE WHEN p.key IS NOT NULL AND own.state IN ('accepted', 'quarantined') THEN own.state
+      WHEN p.key IS NOT NULL THEN 'pointed_at'
+      WHEN m.state IN ('flipped', 'removing', 'removed') AND m.error_code = 'Conflict' THEN 'conflict'
+      WHEN m.state IN ('flipped', 'removing') AND m.source_etag = i.etag THEN 'source'
+      WHEN m.state IN ('flipped', 'removing', 'removed') THEN 'changed'
+      WHEN m.key IS NOT NULL THEN 'superseded'
+      WHEN r.key IS NOT NULL THEN 'returned'
+      ELSE 'orphan' END AS category,
+    CASE WHEN p.key IS NOT NULL AND own.state <> 'accepted' THEN own.error_code END AS reason
+  FROM s3_inventory i
+  LEFT JOIN pointing p ON p.key = i.key
+  LEFT JOIN s3_migration_documents own ON own.tenant_id = p.tenant_id AND own.document_id = p.document_id
+    AND own.source_bucket = %(bucket)s AND own.source_key = i.key
+  LEFT JOIN moved m ON m.key = i.key
+  LEFT JOIN returned r ON r.key = i.key
+  WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s
+), numbered AS (
+  SELECT *, row_number() OVER (PARTITION BY category, tenant_id, reason ORDER BY key) AS number FROM sorted
+)
+SELECT n.category, t.{tenants.slug}, g.phase, n.reason, count(*), sum(n.size)::bigint,
+  array_agg(n.key ORDER BY n.key) FILTER (WHERE n.number <= 3)
+FROM numbered n
+LEFT JOIN {tenants} t ON t.{tenants.id} = n.tenant_id
+LEFT JOIN s3_migrations g ON g.tenant_id = n.tenant_id
+GROUP BY n.category, t.{tenants.slug}, g.phase, n.reason
+ORDER BY n.category, t.{tenants.slug}, n.reason;
+
+-- name: count_rows_in
+-- How many rows point into a bucket, objects or not, and how many tenants have it as their home.
+SELECT (SELECT count(*) FROM {documents} d
+    WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s),
+  (SELECT count(*) FROM {tenants} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s);
+
+-- name: tenants_not_finished
+-- Tenants that may still need a shared bucket, in order of slug.
+SELECT t.{tenants.slug} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
+
+-- name: removed_keys_among
+-- Which of these keys are sources that the ledger removed from the bucket.
+SELECT DISTINCT source_key FROM s3_migration_documents
+WHERE source_bucket = %(bucket)s AND state = 'removed' AND source_key = ANY(%(keys)s);
+
+-- name: record_bucket_removed
+-- A line of history of no single tenant.
+INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, 'shared_bucket_removed', %(bucket)s);

@@ -1,0 +1,163 @@
+"""Cleanup: what is left in the shared buckets and why; and the removal of a shared bucket that nobody needs any more.
+
+Looking changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, and whatever
+older versions it keeps are of sources that the ledger removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rehouse.core.errors import Refused
+from rehouse.ledger.ledger import translating
+from rehouse.ledger.leftovers import Leftover, Leftovers
+from rehouse.operations.migrate import run_inventory
+from rehouse.operations.services import Services
+from rehouse.s3.emptying import Version, abort_uploads, delete_bucket, delete_versions, uploads, versions
+
+NAMED = 10
+"""How many of what is in the way an error names."""
+CHECKED_AT_ONCE = 1000
+CATEGORIES = {
+    "pointed_at": "rows point to it: its tenant is not migrated, was rolled back, or a document could not be moved",
+    "quarantined": "a row points to it, and it must not be copied as it stands (the reason)",
+    "accepted": "a row points to it, and it stays on purpose (`rehouse accept`)",
+    "source": "the source of a document that was moved: `rehouse finish` removes it after the grace",
+    "changed": "written after its document was moved: the next run of `migrate` brings it home",
+    "conflict": "written after its document was moved, and the one at home as well: `rehouse status SLUG`",
+    "superseded": "once to be copied, but its row moved or went: nobody's",
+    "returned": "written by a rollback, and its row points elsewhere by now: nobody's",
+    "orphan": "no row points to it, and no migration knows it",
+}
+
+
+@dataclass
+class OlderVersions:
+    """What a versioned bucket keeps besides current objects. `size` in bytes."""
+
+    versions: int = 0
+    size: int = 0
+    delete_markers: int = 0
+
+
+@dataclass
+class BucketLeft:
+    """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes."""
+
+    bucket: str
+    objects: int = 0
+    size: int = 0
+    left: list[Leftover] = field(default_factory=list)
+    older: OlderVersions | None = None
+    removed: bool = False
+
+
+def cleanup(services: Services) -> list[BucketLeft]:
+    """Return what is left in each shared bucket; changes nothing."""
+    with translating():
+        return [_left_in(services, bucket) for bucket in services.settings.require_shared_buckets()]
+
+
+def drop_bucket(services: Services, bucket: str) -> BucketLeft:
+    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way."""
+    shared = services.settings.require_shared_buckets()
+    if bucket not in shared:
+        raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
+    with ExitStack() as held, translating():
+        for tenant in services.ledger.tenants():
+            held.enter_context(services.locks.holding(tenant.id, tenant.slug))
+        held.enter_context(run_inventory(services))
+        known = Leftovers(services.ledger, bucket, shared[0])
+        _refuse_what_is_needed(services, bucket, known)
+        for batch in _batches(
+            versions(services.control, bucket)
+        ):  # all of them are looked at before the first one goes
+            _refuse_unknown(bucket, batch, known)
+        services.keep_locks()
+        _empty(services, bucket, known)
+        delete_bucket(services.control, bucket)
+        known.record_removal()
+    return BucketLeft(bucket, removed=True)
+
+
+def _left_in(services: Services, bucket: str) -> BucketLeft:
+    services.ledger.inventory().load(bucket, services.bulk.list(bucket))
+    services.stop_here()
+    objects, size = services.ledger.inventory().totals(bucket)
+    default = services.settings.require_shared_buckets()[0]
+    left = Leftovers(services.ledger, bucket, default).sorted()
+    return BucketLeft(bucket, objects, size, left, _older(services, bucket))
+
+
+def _older(services: Services, bucket: str) -> OlderVersions | None:
+    found = services.control.read_setting(bucket, "versioning")
+    if found.value is None or not found.value.get("Status"):
+        return None
+    older = OlderVersions()
+    for version in versions(services.control, bucket):
+        if version.etag is None:
+            older.delete_markers += 1
+        elif not version.is_current:
+            older.versions += 1
+            older.size += version.size
+    return older
+
+
+def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) -> None:
+    waiting = known.not_finished()
+    if waiting:
+        raise Refused(
+            f"{bucket} is still needed: not finished: {_named(waiting)}",
+            hint="`rehouse status` tells how far they are; `rehouse finish --all` finishes those that were cut over",
+        )
+    rows, homes = known.rows_and_homes()
+    if rows or homes:
+        raise Refused(
+            f"{bucket} is still needed: {rows} rows point into it, {homes} tenants have it as their home",
+            hint="`rehouse cleanup` tells which; migrate or correct them first",
+        )
+    there = next((page for page in services.bulk.list(bucket) if page), [])
+    if there:
+        raise Refused(
+            f"{bucket} still holds objects: {_named([each.key for each in there])}",
+            hint="`rehouse cleanup` tells why each is there; what nobody needs is removed by hand",
+        )
+
+
+def _refuse_unknown(bucket: str, batch: list[Version], known: Leftovers) -> None:
+    current = [version.key for version in batch if version.is_current and version.etag is not None]
+    if current:
+        raise Refused(
+            f"{bucket}: objects were written meanwhile: {_named(current)}",
+            hint="find out who still writes there, then `rehouse cleanup`",
+        )
+    removed = known.removed_among(version.key for version in batch)
+    unknown = sorted({version.key for version in batch} - removed)
+    if unknown:
+        raise Refused(
+            f"{bucket} keeps older versions of what rehouse did not remove: {_named(unknown)}",
+            hint="whoever removed these has to remove their versions too, if nobody needs them",
+        )
+
+
+def _empty(services: Services, bucket: str, known: Leftovers) -> None:
+    for batch in _batches(versions(services.control, bucket)):
+        services.stop_here()
+        services.keep_locks()
+        _refuse_unknown(bucket, batch, known)
+        delete_versions(services.control, bucket, batch)
+    abort_uploads(services.control, bucket, uploads(services.control, bucket))
+
+
+def _batches(found: Iterable[Version]) -> Iterator[list[Version]]:
+    waiting = iter(found)
+    while batch := list(islice(waiting, CHECKED_AT_ONCE)):
+        yield batch
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,195 @@
+"""Cleanup tells why each object is still in the shared bucket, and removes a bucket only when nobody needs it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.operations.room import Room
+
+from rehouse.core.errors import Refused, TryAgain
+from rehouse.ledger.lock import Locks
+from rehouse.operations import cleanup as cleaning
+from rehouse.operations import finish as finishing
+from rehouse.operations.accept import accept
+from rehouse.operations.cleanup import BucketLeft
+
+
+def cleanup(room: Room, **more: Any) -> BucketLeft:
+    with room.services(writes=False, **more) as services:
+        [left] = cleaning.cleanup(services)
+        return left
+
+
+def drop(room: Room, bucket: str | None = None) -> BucketLeft:
+    with room.services() as services:
+        return cleaning.drop_bucket(services, bucket or room.shared)
+
+
+def finished(room: Room, *document_ids: str) -> Room:
+    """Move documents and remove their sources."""
+    room.documents(*document_ids)
+    room.migrate()
+    finish(room)
+    return room
+
+
+def finish(room: Room) -> None:
+    with room.services() as services:
+        finishing.finish_one(services, services.ledger.tenant("acme"), grace=timedelta(0))
+
+
+def kinds(left: BucketLeft) -> dict[tuple[str, str | None], tuple[str, ...]]:
+    return {(each.category, each.slug): each.examples for each in left.left}
+
+
+def is_there(room: Room) -> bool:
+    try:
+        room.root.head_bucket(Bucket=room.shared)
+    except ClientError:
+        return False
+    return True
+
+
+def versioned(room: Room) -> None:
+    room.root.put_bucket_versioning(Bucket=room.shared, VersioningConfiguration={"Status": "Enabled"})
+
+
+def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
+    room.documents("moved", "late", "both", "dropped", "source")
+    room.put("lost-and-found")
+    room.put("shared-by-two", b"two")
+    room.row("mine", "shared-by-two", bucket=room.shared)
+    room.tenant("other")
+    room.row("theirs", "shared-by-two", slug="other", bucket=room.shared)
+    room.documents("unmoved", slug="other")
+    room.migrate()
+    room.documents("kept")
+    with room.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["kept"], "on purpose")
+    room.put("k/late", b"written late")
+    room.put("k/both", b"written late")
+    room.put("returned/acme/moved/x", b"r")
+    room.sql("UPDATE s3_migration_documents SET error_code = 'Conflict' WHERE document_id = 'both'")
+    room.sql("UPDATE s3_migration_documents SET state = 'superseded' WHERE document_id = 'dropped'")
+    room.sql(
+        "UPDATE s3_migration_documents SET source_bucket = target_bucket, source_key = target_key, target_bucket = %s,"
+        " target_key = 'returned/acme/moved/x' WHERE document_id = 'moved'",
+        room.shared,
+    )
+    left = cleanup(room)
+    assert kinds(left) == {
+        ("accepted", "acme"): ("k/kept",),
+        ("changed", "acme"): ("k/late",),
+        ("conflict", "acme"): ("k/both",),
+        ("orphan", None): ("k/moved", "lost-and-found"),
+        ("pointed_at", "other"): ("k/unmoved",),
+        ("quarantined", "acme"): ("shared-by-two",),
+        ("returned", "acme"): ("returned/acme/moved/x",),
+        ("source", "acme"): ("k/source",),
+        ("superseded", "acme"): ("k/dropped",),
+    }
+    assert {each.category for each in left.left} == set(cleaning.CATEGORIES)
+    assert sum(each.objects for each in left.left) == left.objects == len(room.keys(room.shared))
+    assert sum(each.size for each in left.left) == left.size
+    assert {each.reason for each in left.left if each.category == "quarantined"} == {"other_tenants_object"}
+
+
+def test_before_anything_was_begun_rows_and_orphans_are_told(room: Room) -> None:
+    room.documents("a", "b")
+    room.put("c/unnamed")
+    room.row("c", "c/unnamed")
+    room.put("nobody's")
+    left = cleanup(room)
+    assert kinds(left) == {("orphan", None): ("nobody's",), ("pointed_at", "acme"): ("c/unnamed", "k/a", "k/b")}
+    assert left.older is None
+
+
+def test_many_of_a_kind_are_counted_and_three_are_named(room: Room) -> None:
+    for number in range(7):
+        room.put(f"o/{number}", b"12")
+    [kind] = cleanup(room).left
+    assert (kind.objects, kind.size, kind.examples) == (7, 14, ("o/0", "o/1", "o/2"))
+
+
+def test_what_a_versioned_bucket_keeps_is_counted(room: Room) -> None:
+    versioned(room)
+    room.put("orphan", b"1")
+    room.put("orphan", b"22")
+    finished(room, "a")
+    older = cleanup(room).older
+    assert older is not None
+    assert (older.versions, older.size, older.delete_markers) == (2, 2, 1)
+
+
+def test_a_bucket_that_nobody_needs_goes(room: Room) -> None:
+    finished(room, "a", "b")
+    assert cleanup(room).objects == 0
+    assert drop(room).removed
+    assert not is_there(room)
+    assert room.body("a") == b"a"
+    assert room.sql("SELECT reason FROM s3_migration_events WHERE event = 'shared_bucket_removed'") == [(room.shared,)]
+
+
+def test_the_versions_of_removed_sources_go_with_it(room: Room) -> None:
+    versioned(room)
+    room.documents("a")
+    room.put("k/a", b"a second version")
+    finished(room, "b")
+    upload = room.root.create_multipart_upload(Bucket=room.shared, Key="k/a")
+    assert upload["UploadId"]
+    drop(room)
+    assert not is_there(room)
+    assert room.body("a") == b"a second version"
+
+
+@pytest.mark.parametrize("need", ["an object", "a row", "a row without a bucket", "a tenant", "a home"])
+def test_a_bucket_that_somebody_needs_stays(room: Room, need: str) -> None:
+    finished(room, "a")
+    if need == "an object":
+        room.put("orphan")
+    elif need == "a row":
+        room.sql(
+            "INSERT INTO documents (id, original_name, filename, s3_bucket, s3_key, size) VALUES ('x','x','x',%s,'x',1)",
+            room.shared,
+        )
+    elif need == "a row without a bucket":
+        room.sql("INSERT INTO documents (id, original_name, filename, s3_key, size) VALUES ('x', 'x', 'x', 'x', 1)")
+    elif need == "a tenant":
+        room.tenant("later")
+    else:
+        room.sql("UPDATE tenants SET aws_bucket_name = %s", room.shared)
+    with pytest.raises(Refused) as refused:
+        drop(room)
+    assert refused.value.hint
+    assert is_there(room)
+
+
+def test_versions_that_the_ledger_does_not_know_stay_and_all_others_with_them(room: Room) -> None:
+    versioned(room)
+    room.put("orphan")
+    finished(room, "a")
+    room.root.delete_object(Bucket=room.shared, Key="orphan")
+    before = room.root.list_object_versions(Bucket=room.shared)
+    with pytest.raises(Refused, match="orphan"):
+        drop(room)
+    after = room.root.list_object_versions(Bucket=room.shared)
+    assert len(after["Versions"]) == len(before["Versions"]) == 2
+
+
+def test_only_a_shared_bucket_goes(room: Room) -> None:
+    finished(room, "a")
+    with pytest.raises(Refused, match="none of the shared"):
+        drop(room, room.home())
+    assert room.body("a") == b"a"
+
+
+def test_a_bucket_does_not_go_while_somebody_works(room: Room) -> None:
+    finished(room, "a")
+    with Locks(room.url) as theirs:
+        theirs.acquire(room.sql("SELECT id FROM tenants")[0][0])
+        with pytest.raises(TryAgain):
+            drop(room)
+    assert is_there(room)
