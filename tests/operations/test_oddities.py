@@ -96,7 +96,7 @@ def test_a_copy_that_never_holds_does_not_keep_the_others_back(room: Room, monke
         room.put("documents/a/a.txt", b"damage %d" % next(numbers), bucket=room.home())
         return tally
 
-    monkeypatch.setattr("rehouse.operations.migrate.copy_documents", copy_then_damage)
+    monkeypatch.setattr("rehouse.operations.rounds.copy_documents", copy_then_damage)
     report = room.migrate()
     assert room.pointer("b")[0] == room.home()
     assert room.pointer("a")[0] == room.shared

@@ -11,12 +11,15 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN
 
 -- name: late_suspects
 -- Documents at home whose source is another object than was copied, or is there again, as this run saw it; and those with a fault.
+-- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   coalesce(i.contested, false)
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
-LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
+LEFT JOIN LATERAL (
+  SELECT etag, contested FROM s3_inventory o WHERE o.run_id = %(run_id)s AND o.bucket = m.source_bucket COLLATE "C"
+    AND o.key = m.source_key OFFSET 0) i ON true
 WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN ('flipped', 'removing', 'removed')
-  AND d.{documents.s3_bucket} = %(home_bucket)s
+  AND d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
   AND (m.error_code IS NOT NULL OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
 ORDER BY m.document_id;
 

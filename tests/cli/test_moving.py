@@ -1,0 +1,87 @@
+"""The commands that move documents, from the command line: cutover with a canary, only what failed, errors as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.operations.room import Room
+
+from rehouse.cli.main import main
+from rehouse.config import Settings
+from rehouse.sandbox.storage_server import S3Server
+
+
+@pytest.fixture
+def told(
+    application_database: str,
+    bucket: str,
+    s3_server: S3Server,
+    storage_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Room]:
+    """A room with two documents that the environment of this process points to."""
+    room = Room(application_database, bucket, s3_server, storage_settings)
+    for name, value in {
+        "DATABASE_URL": room.url,
+        "REHOUSE_SHARED_BUCKET": room.shared,
+        "REHOUSE_BUCKET_PREFIX": room.settings.bucket_prefix,
+        "AWS_ENDPOINT_URL": room.settings.endpoint_url or "",
+        "AWS_REGION": room.settings.region,
+    }.items():
+        monkeypatch.setenv(name, value)
+    room.documents("a", "b")
+    yield room
+    room.connection.close()
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:
+    capsys.readouterr()
+    assert main(list(arguments)) == status
+    return capsys.readouterr().out
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
+    return json.loads(said(capsys, *arguments, "--output", "json", status=status))
+
+
+def test_cutover_with_a_canary(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "cutover", "acme", status=2)
+    said(capsys, "migrate", "acme", "--until", "verified")
+    report = as_json(capsys, "cutover", "acme", "--canary", "1")
+    assert (report["this_run"], report["tenants"][0]["phase"]) == (2, "cut_over")
+    assert sum(note.startswith("canary: 1 documents") for note in report["tenants"][0]["notes"]) == 2
+
+
+def test_late_writes_are_counted_and_conflicts_end_with_1(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "migrate", "acme")
+    told.put("k/a", b"late")
+    assert as_json(capsys, "migrate", "acme")["tenants"][0]["late_writes"] == 1
+    told.put("documents/b/b.txt", b"at home", bucket=told.home())
+    told.put("k/b", b"late")
+    printed = said(capsys, "migrate-all", status=1)
+    assert "Conflict: compare the two" in printed
+    assert said(capsys, "accept", "acme", "b", "--reason", "the newer one").startswith("accepted: b")
+    assert "Nothing was left to move." in said(capsys, "migrate-all")
+
+
+def test_only_failed_needs_no_code_and_a_code_needs_it(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    told.row("lost", "k/lost", bucket=told.shared)
+    said(capsys, "migrate", "acme", status=1)
+    said(capsys, "migrate", "acme", "--code", "missing_object", status=2)
+    told.put("k/lost", b"found")
+    assert as_json(capsys, "migrate-all", "--only-failed", "--code", "missing_object")["this_run"] == 1
+
+
+def test_errors_as_csv_json_and_text(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    told.row("lost", "k/lost", bucket=told.shared)
+    said(capsys, "migrate", "acme", status=1)
+    [row] = csv.DictReader(io.StringIO(said(capsys, "status", "acme", "--errors", "--output", "csv")))
+    assert (row["document_id"], row["code"]) == ("lost", "missing_object")
+    assert as_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None}]
+    assert "hint: restore the object" in said(capsys, "status", "acme", "--errors")
+    said(capsys, "status", "acme", "--output", "csv", status=2)
