@@ -25,8 +25,6 @@ _SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
     "shared_buffers": "64MB",
     "max_connections": "200",
     "timezone": "UTC",
