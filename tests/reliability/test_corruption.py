@@ -1,4 +1,4 @@
-"""Damage in a tenant's bucket, and which look catches it: before the flip, `verify`, `verify --deep`. Misses are stated, not hidden.
+"""Damage in a tenant's bucket, and which look catches it: before the flip, `verify`, `verify --deep`. Misses are stated too.
 
 Before the flip means: the copy is damaged after it was made, and the same command goes on. Caught is then repaired: the
 document ends at home with its own bytes, headers, metadata and tags.

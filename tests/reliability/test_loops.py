@@ -1,0 +1,126 @@
+"""A tenant goes there and back again, killed at random all the way, while the application writes between the kills.
+
+The loops ask after each kill whether every document is readable with the bytes committed last; the drills ask whether a
+rollback keeps every write made since the cutover.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tests.reliability.killer import Killer
+from tests.reliability.place import Place
+from tests.reliability.scenes import counted_once
+
+SEED = 20261123
+DOCUMENTS = 60
+LIKELY_MOMENTS = 900
+
+
+def lay_out(place: Place, documents: int) -> None:
+    """Many small documents, some rows without a bucket."""
+    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: place.put(place.world.shared, f"in/{n}", b"%d" % n), range(documents)))
+    for number in range(documents):
+        place.world.execute(
+            "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
+            "VALUES (%s, 1, 'x', 'x', %s, %s, %s, '2024-01-01')",
+            f"d{number}", place.world.shared if number % 3 else None, f"in/{number}", len(b"%d" % number),
+        )  # fmt: skip
+        place.bodies[f"d{number}"] = b"%d" % number
+
+
+def write(place: Place, chance: random.Random, writes: int) -> Counter[str]:
+    """The application's day: uploads, overwrites in place, replacements, deletions."""
+    done: Counter[str] = Counter()
+    for _ in range(writes):
+        deed = chance.choice(("upload", "overwrite", "replace", "delete"))
+        document_id = chance.choice(sorted(place.bodies))
+        body = b"%s %d" % (deed.encode(), chance.getrandbits(40))
+        if deed == "upload":
+            place.upload(f"u{chance.getrandbits(40)}", body)
+        elif deed == "overwrite":
+            place.overwrite(document_id, body)
+        elif deed == "replace":
+            key = f"in/new-{chance.getrandbits(40)}"
+            etag = place.put(place.home, key, body)
+            change = (
+                "UPDATE documents SET s3_bucket = %s, s3_key = %s, etag = %s, size = %s, file_size = 0 WHERE id = %s"
+            )
+            place.world.execute(change, place.home, key, etag, len(body), document_id)
+            place.bodies[document_id] = body
+        elif len(place.bodies) > 5:
+            place.world.execute("DELETE FROM documents WHERE id = %s", document_id)
+            del place.bodies[document_id]
+        done[deed] += 1
+    return done
+
+
+def until_done(place: Place, chance: random.Random, *command: str, kills: int) -> int:
+    """Run a command again and again, killed at random up to so many times, then to its end; return the kills."""
+    killed = 0
+    for _ in range(kills):
+        killer = Killer(chance.randrange(LIKELY_MOMENTS))
+        ended = place.command(*command, killer=killer)
+        assert ended.status in (0, -signal.SIGKILL), ended
+        assert place.unreadable() == [], f"{command} killed at {killer.moments[-1]}"
+        killed += ended.status != 0
+    place.done(*command)
+    assert place.unreadable() == []
+    return killed
+
+
+def there_and_back(place: Place, chance: random.Random, kills: int) -> int:
+    """Migrate and roll back with writes in between, until there were so many kills; end with a finish."""
+    killed = 0
+    while killed < kills:
+        killed += until_done(place, chance, "migrate", "a", kills=5)
+        write(place, chance, 5)
+        killed += until_done(place, chance, "rollback", "a", kills=5)
+        write(place, chance, 5)
+    killed += until_done(place, chance, "migrate", "a", kills=1)
+    killed += until_done(place, chance, "finish", "a", "--after", "0", "--yes", kills=4)
+    assert {bucket for bucket, _ in place.pointers().values()} == {place.home} == set(place.homes())
+    counted_once(place)
+    return killed
+
+
+def test_a_few_loops(new_place):
+    place = new_place()
+    lay_out(place, 12)
+    assert there_and_back(place, random.Random(SEED), kills=3) >= 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(4))
+def test_a_hundred_loops(part, new_place, figure):
+    place = new_place()
+    lay_out(place, DOCUMENTS)
+    killed = there_and_back(place, random.Random(f"{SEED} {part}"), kills=25)
+    figure("loops", seed=f"{SEED} {part}", killed=killed, survived=killed, documents=len(place.bodies), lost=0)
+
+
+def drill(place: Place, chance: random.Random) -> Counter[str]:
+    """Migrate, let the application write, roll back (killed once), and look for every write."""
+    lay_out(place, 10)
+    place.done("migrate", "a")
+    writes = write(place, chance, 12)
+    until_done(place, chance, "rollback", "a", kills=1)
+    assert {bucket for bucket, _ in place.pointers().values()} <= {place.world.shared}
+    counted_once(place)
+    return writes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(4))
+def test_rollback_drills(part, new_place, figure):
+    chance = random.Random(f"{SEED} drill {part}")
+    writes: Counter[str] = Counter()
+    for _ in range(5):
+        writes += drill(new_place(), chance)
+    figure("drills", seed=f"{SEED} drill {part}", drills=5, kept=writes.total(), of=writes.total(), **writes)
