@@ -21,7 +21,7 @@ from rehouse.ledger.removals import Removals
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.migrate import migrate, run_inventory
-from rehouse.operations.removing import Left, Removing, put_back, remove_sources
+from rehouse.operations.removing import Left, Removing, is_any_needed_again, put_back, remove_sources
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.s3.removal import honours_conditions
@@ -65,7 +65,8 @@ class FinishReport:
     @property
     def errors(self) -> int:
         """How many documents somebody has to look at; at least 1 if the run itself failed."""
-        return max(len(self.left) + len(self.outstanding), 1 if self.error else 0)
+        documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
+        return max(len(documents), 1 if self.error else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,12 @@ def _finish(
     with translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
         sweep = migrate(services, tenant, TenantReport(tenant.slug), listed=listed)
-        tenant, migration = services.ledger.tenant(tenant.slug), _require_cut_over(services, tenant)
-        migration = services.ledger.begin_run(tenant, migration.home_bucket)
+        migration = _require_cut_over(services, tenant)
+        report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
         run = Removing(services, migration, tenant.slug, terms.grace, terms.waited_for)
+        if _has_nothing_to_do(run):
+            return _filled(run, report)
+        run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translating():
                 _remove(run, report)
@@ -140,8 +144,20 @@ def _finish(
             close_after(services, tenant, sweep, error)
             raise
         close_run(services, run.migration, sweep, None)
-        report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
+        report.status, report.outstanding = sweep.status, sweep.outstanding
         return _filled(run, report)
+
+
+def _has_nothing_to_do(run: Removing) -> bool:
+    """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes."""
+    return not (run.room.counts(run.grace).old_enough or _ends(run) or is_any_needed_again(run))
+
+
+def _ends(run: Removing) -> bool:
+    """Whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
+    counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
+    is_all_home = documents.outside <= documents.accepted and not counts.not_moved
+    return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED
 
 
 def _remove(run: Removing, report: FinishReport) -> None:
@@ -151,13 +167,10 @@ def _remove(run: Removing, report: FinishReport) -> None:
         report.gives_up = given_up(run.grace, services.settings.grace)
         remove_sources(run)
     put_back(run)
-    counts, documents = run.room.counts(run.grace), services.ledger.documents(run.migration).counts()
-    is_all_home = documents.outside <= documents.accepted and not counts.not_moved
-    if is_all_home and not counts.left and not run.left:
+    if _ends(run):
         if run.migration.phase is Phase.CUT_OVER:
             run.migration = services.ledger.advance(run.migration, Event.SOURCES_RELEASED, "there is none to remove")
-        if run.migration.phase is Phase.RELEASED:
-            run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
+        run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
 def _is_guarded(services: Services) -> bool:

@@ -88,6 +88,11 @@ def put_back(run: Removing) -> None:
             _put_back(run, wanted)
 
 
+def is_any_needed_again(run: Removing) -> bool:
+    """Return whether a row points to a source that was removed."""
+    return any(run.room.pointed_at({each.flipped.source for each in page}) for page in run.room.removed(BATCH))
+
+
 def _look_at_home(run: Removing) -> None:
     """List the home where that takes fewer requests than a HEAD for each document; a page asks for its own else."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
@@ -159,6 +164,7 @@ def _remove(run: Removing, going: Sequence[Candidate]) -> None:
         if (there := found.get(each.flipped.source)) and there.etag == each.flipped.source_etag
     }
     gone = {ref for ref, there in found.items() if there is None}
+    run.services.keep_locks()  # once more: a process that was paused removes nothing late
     for bucket in sorted({ref.bucket for ref in etags}):
         wanted = {ref.key: str(etag) for ref, etag in etags.items() if ref.bucket == bucket}
         for key, fault in remove(run.services.control, bucket, wanted):
