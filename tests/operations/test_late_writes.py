@@ -163,6 +163,36 @@ def test_a_conflict_whose_late_object_was_taken_away_is_none(moved: Room) -> Non
     assert (report.status, report.errors) == (Status.COMPLETED, 0)
 
 
+def test_a_conflict_in_which_the_late_version_was_copied_home_by_hand_is_none(moved: Room) -> None:
+    written_at_home(moved, "b", b"at home")
+    moved.put("k/b", b"late")
+    moved.migrate()
+    source = {"Bucket": moved.shared, "Key": "k/b"}
+    moved.root.copy_object(Bucket=moved.home(), Key="documents/b/b.txt", CopySource=source)
+    report = moved.migrate()
+    assert (report.status, report.late_writes, moved.body("b")) == (Status.COMPLETED, 1, b"late")
+    assert moved.sql("SELECT etag FROM documents WHERE id = 'b'") == [(md5(b"late"),)]
+    assert moved.verify(deep=True).is_well
+
+
+def test_two_documents_that_came_from_one_object_both_follow_it(room: Room) -> None:
+    room.documents("a")
+    room.row("b", "k/a", bucket=room.shared)
+    room.migrate()
+    room.put("k/a", b"late")
+    assert room.migrate().late_writes == 2
+    assert (room.body("a"), room.body("b")) == (b"late", b"late")
+
+
+def test_the_usage_follows_a_late_write(moved: Room) -> None:
+    moved.put("k/b", b"much longer than before")
+    moved.migrate()
+    exact = moved.sql("SELECT sum(coalesce(nullif(file_size, 0), size)) FROM documents")[0][0]
+    assert exact == len(b"much longer than before") + 2
+    [(counted,)] = moved.sql("SELECT storage_used_bytes FROM tenant_usage ORDER BY month LIMIT 1")
+    assert counted == exact
+
+
 def test_a_late_write_to_a_deleted_document_is_no_conflict(moved: Room) -> None:
     moved.sql("DELETE FROM documents WHERE id = 'b'")
     moved.put("k/b", b"late")

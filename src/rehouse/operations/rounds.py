@@ -69,10 +69,10 @@ def run_rounds(run: Run) -> Migration:
     """Bring the migration as far as the order says, and fill in the run's report; return the migration as it stands."""
     run.report.phase, until = run.migration.phase, run.order.until
     was_live = is_at_least(run.migration.phase, Phase.CUT_OVER)
-    if until is Phase.PLANNED and not was_live:
+    if until is Phase.PLANNED:
         return run.migration
     _provision(run)
-    if until is Phase.PROVISIONED and not was_live:
+    if until is Phase.PROVISIONED:
         return run.migration
     if was_live:
         late = sweep_late_writes(run.services, run.migration, run.tenant.slug, run.looked.faults)
