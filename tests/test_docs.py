@@ -37,9 +37,11 @@ from rehouse.operations.bucket_findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.closing import TenantReport
+from rehouse.operations.drop_bucket import Dropped
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
 from rehouse.operations.removing import Left
+from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
@@ -54,6 +56,7 @@ REPORTS = {
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "audit": (AuditReport, AuditFinding),
+    "rollback": (ReturnReport, Outstanding, Dropped),
     "finish": (FinishReport, Left),
     "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),

@@ -17,7 +17,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import auditing, ending, looking, moving, settings_command
+from rehouse.cli import auditing, ending, looking, moving, settings_command, undoing
 from rehouse.cli.demo import demo
 from rehouse.cli.memory import collect_no_more, collect_seldom
 from rehouse.cli.sandbox import sandbox
@@ -45,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
+    "rollback": undoing.rollback,
     "finish": ending.finish,
     "cleanup": ending.cleanup,
     "audit": auditing.audit,

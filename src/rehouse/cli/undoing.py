@@ -1,0 +1,144 @@
+"""The command that goes back: rollback, and the removal of the bucket that nobody uses afterwards.
+
+It imports what it runs when it runs: help and completion need none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rehouse.cli.confirming import YesOption, confirm
+from rehouse.cli.options import MaxRateOption, OptionalSlug, OutputOption
+
+if TYPE_CHECKING:
+    from rehouse.operations.return_report import ReturnReport
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration was begun.")]
+ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen and change nothing.")]
+DropOption = Annotated[
+    bool, typer.Option("--drop-bucket", help="Remove the tenant's bucket, which nobody uses after a rollback.")
+]
+
+
+def rollback(
+    slug: OptionalSlug = None,
+    *,
+    everyone: AllOption = False,
+    dry_run: ForeseeOption = False,
+    drop_bucket: DropOption = False,
+    yes: YesOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Send a tenant back to the shared bucket; nothing that was uploaded since is lost. Safe to repeat: it sweeps.
+
+    Examples: `rehouse rollback acme --dry-run`, `rehouse rollback acme`, `rehouse rollback acme --drop-bucket`.
+    """
+    if (slug is None) is not everyone:
+        raise typer.BadParameter("name one tenant, or --all")
+    if slug and drop_bucket:
+        return _drop(slug, dry_run=dry_run, yes=yes, output=output)
+    if drop_bucket:
+        raise typer.BadParameter("--drop-bucket takes one tenant at a time")
+    from rehouse.cli.opening import services
+    from rehouse.operations import rollback as returning
+
+    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
+        if slug:
+            made = [returning.roll_back_one(opened, opened.ledger.tenant(slug), dry_run=dry_run)]
+        else:
+            made = returning.roll_back_all(opened, opened.ledger.tenants(), dry_run=dry_run)
+    well = not any(each.errors for each in made)
+    _show(returned_object(made), lambda: show_returned(made), output, well=well, interrupted=opened.stopping.is_set())
+    return None
+
+
+def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:
+    from rehouse.cli.opening import services
+    from rehouse.cli.show import plain, say
+    from rehouse.operations import drop_bucket as dropping
+
+    with services(writes=not dry_run, slugs=[slug]) as opened:
+        tenant = opened.ledger.tenant(slug)
+        bucket = dropping.bucket_to_drop(opened, tenant)
+        if not dry_run:
+            confirm(f"This deletes the bucket {bucket} with every version of every object in it", bucket, yes=yes)
+        made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run)
+    did = "Would be deleted" if dry_run else "Deleted"
+    line = f"{did}: {made.bucket}, {made.versions:,} versions, {made.uploads:,} open uploads"
+    _show(plain(made), lambda: say(line), output, well=True, interrupted=False)
+
+
+def _show(value: object, show: Callable[[], None], output: str, *, well: bool, interrupted: bool) -> None:
+    from rehouse.cli.opening import finish
+    from rehouse.cli.show import as_json
+
+    if output == "json":
+        as_json(value)
+    else:
+        show()
+    finish(well=well, interrupted=interrupted)
+
+
+def show_returned(reports: Sequence[ReturnReport]) -> None:
+    """Print what became of each tenant, what could not be returned, and the closing line."""
+    from rehouse.cli.progress import human_bytes
+    from rehouse.cli.reports import SHOWN
+    from rehouse.cli.show import say, table
+
+    table(
+        ("tenant", "status", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
+         "late writes", "still at home", "stays", "bucket"),
+        (
+            (
+                each.slug, each.status, each.phase, each.documents_returned, each.this_run, each.errors, each.old_pointers,
+                each.copied, human_bytes(each.copied_bytes), each.adopted, each.late_writes, each.still_at_home, each.stays,
+                each.home_bucket,
+            )
+            for each in reports
+        ),
+        always=6,
+    )  # fmt: skip
+    for each in reports:
+        if each.error:
+            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+        if each.outstanding:
+            say("", f"{each.slug}: could not be returned")
+            say(
+                *(
+                    f"  {left.document_id}  {left.code or left.state}  {left.source.bucket}/{left.source.key}: "
+                    f"{left.message or ''}"
+                    for left in each.outstanding[:SHOWN]
+                )
+            )
+            if len(each.outstanding) > SHOWN:
+                say(f"  … and {len(each.outstanding) - SHOWN:,} more (--output json lists them all)")
+    say("", _closing_line(reports))
+
+
+def returned_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
+    """Return what `rollback --output json` prints."""
+    from rehouse.cli.show import plain
+
+    returned, this_run, errors = _sums(reports)
+    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    return {"documents_returned": returned, "this_run": this_run, "errors": errors, "tenants": tenants}
+
+
+def _closing_line(reports: Sequence[ReturnReport]) -> str:
+    returned, this_run, errors = _sums(reports)
+    if any(each.dry_run for each in reports):
+        would = sum(each.old_pointers + each.copied + each.adopted for each in reports)
+        return f"Documents to return: {would}, Errors: {errors}. Nothing was changed."
+    return f"Documents returned: {returned} (this run: {this_run}), Errors: {errors}"
+
+
+def _sums(reports: Sequence[ReturnReport]) -> tuple[int, int, int]:
+    return (
+        sum(each.documents_returned for each in reports),
+        sum(each.this_run for each in reports),
+        sum(each.errors for each in reports),
+    )
