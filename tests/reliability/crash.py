@@ -21,6 +21,8 @@ def crash_once(scene: Scene, place: Place, at: int | None) -> str | None:
     ended = place.command(*scene.command, killer=killer)
     if at is None or len(killer.moments) <= at:
         assert ended.status == 0, ended
+        place.swept()
+        assert place.unreadable() == []
         scene.ends(place)
         return None
     where = f"killed at moment {at}: {killer.moments[at]}"
@@ -28,6 +30,7 @@ def crash_once(scene: Scene, place: Place, at: int | None) -> str | None:
     assert place.unreadable() == [], where
     again = place.command(*scene.command)
     assert again.status == 0, (where, again)
+    place.swept()
     assert place.unreadable() == [], f"{where}, and run again"
     try:
         scene.ends(place)

@@ -43,7 +43,7 @@ def overwritten_late(place: Place) -> None:
     lay_out(place)
     place.done("migrate", "a")
     place.put(place.world.shared, "in/two", b"second, written late")
-    place.bodies["two"] = b"second, written late"
+    place.late["two"], place.bodies["two"] = place.bodies["two"], b"second, written late"
 
 
 def is_at_home(place: Place) -> None:
