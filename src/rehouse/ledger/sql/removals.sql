@@ -18,8 +18,10 @@ LEFT JOIN LATERAL (
 ORDER BY m.document_id;
 
 -- name: prepare_pointers
--- Rows are found by the object that they point to: a plan that reads all documents for each batch is quadratic.
-SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true);
+-- Rows are found by the object that they point to: a plan that reads all documents for each batch is quadratic, and to start
+-- workers takes longer than to look.
+SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+  set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: rows_at
 -- Which of these objects a row of any tenant points to. A row with a key and no bucket means the first shared bucket.
