@@ -1,0 +1,288 @@
+"""Several documents of two tenants on the real servers, in any order of writes, commands and kills; a dictionary is the model.
+
+`heads` holds for each document the bytes that nobody wanted to overwrite: one, or two where somebody wrote without the
+row's lock and somebody else beside. A killed command is a child process that ends itself at its n-th call into the ledger
+or S3, without a word.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.ledger.rows import recorded, recounted
+from tests.model.killing import in_a_child
+from tests.operations.room import Room
+
+from rehouse.core.errors import TryAgain
+from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.model import Tenant
+from rehouse.operations.accept import accept
+from rehouse.operations.finish import finish_one
+from rehouse.operations.migrate import migrate_one
+from rehouse.operations.rollback import roll_back_one
+from rehouse.operations.rounds import Order
+from rehouse.operations.services import Services
+
+TENANTS = ("acme", "zenith")
+UNTIL = (Phase.PROVISIONED, Phase.COPIED, Phase.VERIFIED, Phase.CUT_OVER)
+SOME = st.integers(0, 9)
+TENANT = st.sampled_from(TENANTS)
+KILLED_AT = st.none() | st.integers(1, 600)
+
+
+Command = Callable[[Services, Tenant], object]
+
+
+class Grant(NamedTuple):
+    """A pointer that somebody read and may still write through, and what was there then."""
+
+    document: str
+    bucket: str
+    key: str
+    knew: bytes
+
+
+class DataRoom(RuleBasedStateMachine):
+    """The machine; `room` is made anew for each example."""
+
+    new_room: Callable[[], Room]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = type(self).new_room()
+        self.room.tenant("zenith")
+        with self.room.services():
+            pass  # the ledger's tables
+        self.heads: dict[str, set[bytes]] = {}
+        self.grants: list[Grant] = []
+        self.written_late: set[str] = set()
+        self.count = 0
+        for slug in TENANTS:
+            self.upload(slug)
+            self.upload(slug)
+
+    def teardown(self) -> None:
+        """Let everything come to rest, then look at everything."""
+        try:
+            for slug in TENANTS:
+                self._settle(slug)
+            self._everything_is_in_its_place()
+        finally:
+            self.room.connection.close()
+
+    # The application ----------------------------------------------------------------------------------------------------
+
+    @rule(slug=TENANT)
+    def upload(self, slug: str) -> None:
+        """An upload goes to the home, else to the shared bucket."""
+        document, bucket = f"d{self._next()}", self._home_of(slug)
+        self._put(document, bucket, f"new/{document}")
+        self.room.row(document, f"new/{document}", slug=slug, bucket=bucket)
+
+    @rule(which=SOME)
+    def overwrite_in_place(self, which: int) -> None:
+        """Under the row's lock; the row says the new ETag."""
+        document = self._document(which)
+        if document:
+            bucket, key = self._pointer(document)
+            etag = self._put(document, bucket, key)
+            self.room.sql("UPDATE documents SET etag = %s WHERE id = %s", etag, document)
+
+    @rule(which=SOME)
+    def replace(self, which: int) -> None:
+        """A new key, then the row."""
+        document = self._document(which)
+        if document:
+            bucket, key = self._home_of(self._slug_of(document)), f"replaced/{self._next()}"
+            self.heads[document] = set()
+            self._forget_grants(document)
+            etag = self._put(document, bucket, key)
+            sql = "UPDATE documents SET s3_bucket = %s, s3_key = %s, etag = %s WHERE id = %s"
+            self.room.sql(sql, bucket, key, etag, document)
+
+    @rule(which=SOME)
+    def delete(self, which: int) -> None:
+        """The row goes, then its object, unless another row has it."""
+        document = self._document(which)
+        if document:
+            bucket, key = self._pointer(document)
+            self.room.sql("DELETE FROM documents WHERE id = %s", document)
+            self.room.root.delete_object(Bucket=bucket, Key=key)
+            del self.heads[document]
+            self._forget_grants(document)
+
+    @rule(which=SOME)
+    def move_to_the_other_tenant(self, which: int) -> None:
+        """Only out of the shared bucket: a row with a pointer into somebody's home may not move."""
+        document = self._document(which)
+        if document and self._pointer(document)[0] == self.room.shared:
+            other = TENANTS[1 - TENANTS.index(self._slug_of(document))]
+            move = "UPDATE documents SET tenant_id = (SELECT id FROM tenants WHERE slug = %s) WHERE id = %s"
+            self.room.sql(move, other, document)
+
+    @rule(which=SOME)
+    def grant(self, which: int) -> None:
+        """Somebody is given a URL for a PUT to where the document is now."""
+        document = self._document(which)
+        if document and len(self.grants) < 3:
+            self.grants.append(Grant(document, *self._pointer(document), self.room.body(document)))
+
+    @precondition(lambda self: self.grants)
+    @rule()
+    def write_through_a_grant(self) -> None:
+        """Wherever the document is by now."""
+        grant = self.grants.pop(0)
+        self.heads[grant.document].discard(grant.knew)
+        self._put(grant.document, grant.bucket, grant.key)
+        self.written_late.add(grant.document)
+
+    # The operator -------------------------------------------------------------------------------------------------------
+
+    @rule(slug=TENANT, until=st.sampled_from(UNTIL), killed_at=KILLED_AT)
+    def migrate(self, slug: str, until: Phase, killed_at: int | None) -> None:
+        """Any phase; after a way back only when nobody can still write into the home that was left."""
+        if self._phase(slug) is Phase.ROLLED_BACK:
+            if any(grant.document in self._documents_of(slug) for grant in self.grants):
+                return
+            self.roll_back(slug, None)
+        self._run(slug, lambda services, tenant: migrate_one(services, tenant, Order(until=until)), killed_at)
+
+    @rule(slug=TENANT, killed_at=KILLED_AT)
+    def roll_back(self, slug: str, killed_at: int | None) -> None:
+        """Wherever it is not refused."""
+        phase = self._phase(slug)
+        if phase and not is_at_least(phase, Phase.RELEASED):
+            self._run(slug, roll_back_one, killed_at)
+
+    @rule(slug=TENANT, killed_at=KILLED_AT)
+    def finish(self, slug: str, killed_at: int | None) -> None:
+        """The grace is over, so nobody holds a pointer of before."""
+        phase = self._phase(slug)
+        if phase and is_at_least(phase, Phase.CUT_OVER) and not self.grants:
+            self._run(slug, lambda services, tenant: finish_one(services, tenant, grace=timedelta(0)), killed_at)
+
+    @rule(which=SOME)
+    def accept_a_conflict(self, which: int) -> None:
+        """What is at home stands."""
+        documents = [each for each in self._conflicts() if self._is_live(self._slug_of(each))]
+        if documents:
+            document = documents[which % len(documents)]
+            slug = self._slug_of(document)
+            self._run(
+                slug, lambda services, tenant: accept(services, tenant, [document], "what is at home stands"), None
+            )
+            self.heads[document] = {self.room.body(document)}
+
+    # What holds ---------------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_row_has_its_object_and_who_keeps_to_the_lock_reads_the_newest(self) -> None:
+        """At every step, also right after a kill."""
+        for document, heads in self.heads.items():
+            body = self.room.body(document)
+            assert document in self.written_late or heads == {body}, f"{document} is {body!r}, wanted {heads}"
+
+    @invariant()
+    def nothing_is_in_the_other_tenants_bucket(self) -> None:
+        """A home holds only what was its tenant's when it was copied; a row never points into another home."""
+        homes = {slug: self._recorded_home(slug) for slug in TENANTS}
+        for document in self.heads:
+            other = TENANTS[1 - TENANTS.index(self._slug_of(document))]
+            assert self._pointer(document)[0] != homes[other] or homes[other] is None
+
+    def _everything_is_in_its_place(self) -> None:
+        conflicts, taken = self._conflicts(), self._conflicts("target_taken")
+        for document, heads in self.heads.items():
+            body, slug = self.room.body(document), self._slug_of(document)
+            assert body in heads, f"{document} is {body!r}, wanted {heads}"
+            assert len(heads) == 1 or document in conflicts, f"{document} was written on both sides and nobody says so"
+            place = self._recorded_home(slug) if self._is_live(slug) else self.room.shared
+            assert self._pointer(document)[0] == place or document in conflicts | taken
+        assert recorded(self.room.connection) == recounted(self.room.connection)
+
+    def _settle(self, slug: str) -> None:
+        if self._phase(slug) is Phase.ROLLED_BACK:
+            self.roll_back(slug, None)
+        elif self._phase(slug):
+            self.migrate(slug, Phase.CUT_OVER, None)
+
+    # How it is done -----------------------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self.count += 1
+        return self.count
+
+    def _put(self, document: str, bucket: str, key: str) -> str:
+        """PUT new bytes: what was there is not wanted any more, these are. Return their ETag."""
+        body = f"{document} {self._next()}".encode()
+        heads = self.heads.setdefault(document, set())
+        if key in self.room.keys(bucket):
+            heads.discard(self.room.root.get_object(Bucket=bucket, Key=key)["Body"].read())
+        heads.add(body)
+        return self.room.put(key, body, bucket)
+
+    def _document(self, which: int) -> str | None:
+        documents = sorted(self.heads)
+        return documents[which % len(documents)] if documents else None
+
+    def _pointer(self, document: str) -> tuple[str, str]:
+        bucket, key = self.room.pointer(document)
+        assert bucket and key
+        return bucket, key
+
+    def _slug_of(self, document: str) -> str:
+        query = "SELECT slug FROM tenants t JOIN documents d ON d.tenant_id = t.id WHERE d.id = %s"
+        return str(self.room.sql(query, document)[0][0])
+
+    def _documents_of(self, slug: str) -> set[str]:
+        return {document for document in self.heads if self._slug_of(document) == slug}
+
+    def _forget_grants(self, document: str) -> None:
+        """Whoever replaces or deletes a document takes back what was granted for the old object."""
+        self.grants = [grant for grant in self.grants if grant.document != document]
+
+    def _home_of(self, slug: str) -> str:
+        home = self.room.sql("SELECT aws_bucket_name FROM tenants WHERE slug = %s", slug)[0][0]
+        return str(home or self.room.shared)
+
+    def _of_migration(self, slug: str, column: str) -> str | None:
+        query = f"SELECT {column} FROM s3_migrations m JOIN tenants t ON t.id = m.tenant_id WHERE slug = %s"
+        found = self.room.sql(query, slug)
+        return str(found[0][0]) if found and found[0][0] else None
+
+    def _recorded_home(self, slug: str) -> str | None:
+        return self._of_migration(slug, "home_bucket")
+
+    def _phase(self, slug: str) -> Phase | None:
+        phase = self._of_migration(slug, "phase")
+        return Phase(phase) if phase else None
+
+    def _is_live(self, slug: str) -> bool:
+        phase = self._phase(slug)
+        return phase is not None and is_at_least(phase, Phase.CUT_OVER)
+
+    def _conflicts(self, code: str = "Conflict") -> set[str]:
+        found = self.room.sql("SELECT document_id FROM s3_migration_documents WHERE error_code = %s", code)
+        return {row[0] for row in found} & set(self.heads)
+
+    def _run(self, slug: str, command: Command, killed_at: int | None) -> None:
+        if killed_at is None:
+            self._command(slug, command)
+        else:
+            in_a_child(lambda: self._command(slug, command), killed_at)
+
+    def _command(self, slug: str, command: Command) -> None:
+        """Run a command; the locks of one that was killed are gone as soon as PostgreSQL notices."""
+        for _ in range(100):
+            try:
+                with self.room.services() as services:
+                    command(services, services.ledger.tenant(slug))
+                    return
+            except TryAgain:
+                time.sleep(0.1)
+        raise AssertionError(f"{slug} stays locked")

@@ -1,0 +1,127 @@
+"""Every interleaving of one document, one writer and one operator keeps what is promised; so do two writers, crashes, lost locks.
+
+Readers need no process of their own: whatever a row said since the grace began may still be read through, so each such
+pointer must lead to its object, in that version or a newer one, after every single step.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from tests.model.ending import finish
+from tests.model.exploring import Command, Play, Scenario, explore
+from tests.model.forward import migrate
+from tests.model.returning import rollback
+from tests.model.writers import (
+    WRITERS,
+    Writer,
+    duplicates,
+    inserts,
+    overwrites,
+    replaces,
+    there_and_back,
+    writes_late,
+)
+
+from rehouse.core.lifecycle import MOVES, Event, Phase, after
+
+FORWARD, ENDING, BACK, AGAIN = (migrate,), (migrate, finish), (migrate, rollback), (migrate, rollback, migrate)
+CALM = [writer for writer in WRITERS if writer is not there_and_back]
+
+PAIRS = list(itertools.combinations((overwrites, writes_late, inserts, duplicates), 2))
+
+
+def holds(scenario: Scenario) -> None:
+    """Fail with the interleaving that breaks a promise; else print how much was looked at."""
+    found = explore(scenario)
+    assert found.violation is None, str(found)
+    names = "+".join(command.__name__ for command in scenario.commands), *(each.__name__ for each in scenario.writers)
+    print(f"{', '.join(names)}: {found.states} states, {found.interleavings} interleavings")
+
+
+def named(value: object) -> str | None:
+    """Names for pytest."""
+    if isinstance(value, tuple):
+        return "-".join(each.__name__ for each in value)
+    return getattr(value, "__name__", None)
+
+
+@pytest.mark.parametrize("writer", WRITERS, ids=named)
+@pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
+def test_a_writer_and_an_operator(commands: tuple[Command, ...], writer: Writer) -> None:
+    holds(Scenario(commands, (writer,)))
+
+
+@pytest.mark.parametrize("writer", CALM, ids=named)
+@pytest.mark.parametrize("commands", [ENDING, AGAIN], ids=named)
+def test_a_writer_and_an_operator_and_the_grace(commands: tuple[Command, ...], writer: Writer) -> None:
+    holds(Scenario(commands, (writer,), ticks=1))
+
+
+@pytest.mark.parametrize("writer", CALM, ids=named)
+def test_without_any_grace_nothing_is_lost_either(writer: Writer) -> None:
+    holds(Scenario(ENDING, (writer,), after_zero=True))
+
+
+@pytest.mark.parametrize("writer", CALM, ids=named)
+def test_an_operator_that_dies_anywhere_and_begins_again(writer: Writer) -> None:
+    holds(Scenario(FORWARD, (writer,), crashes=1))
+
+
+@pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
+def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(commands: tuple[Command, ...]) -> None:
+    holds(Scenario(commands, (overwrites, writes_late)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("writer", WRITERS, ids=named)
+@pytest.mark.parametrize("commands", [ENDING, BACK, AGAIN], ids=named)
+def test_the_whole_way_with_an_operator_that_dies(commands: tuple[Command, ...], writer: Writer) -> None:
+    holds(Scenario(commands, (writer,), crashes=1, ticks=1))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("writer", CALM, ids=named)
+def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(writer: Writer) -> None:
+    holds(Scenario(FORWARD, (writer,), losses=1))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+@pytest.mark.parametrize("commands", [FORWARD, BACK, ENDING], ids=named)
+def test_pairs_of_writers(commands: tuple[Command, ...], pair: tuple[Writer, Writer]) -> None:
+    holds(Scenario(commands, pair, ticks=1))
+
+
+def test_what_was_seen_before_is_not_walked_again_and_nothing_is_missed_by_that() -> None:
+    """The same small world, walked without remembering anything, has as many interleavings."""
+    scenario = Scenario(FORWARD, (replaces,))
+
+    def walk(schedule: list[str]) -> int:
+        play = Play(scenario)
+        for choice in schedule:
+            play.take(choice)
+        choices = play.choices()
+        return sum(walk([*schedule, choice]) for choice in choices) if choices else 1
+
+    assert walk([]) == explore(scenario).interleavings
+
+
+def test_tens_of_thousands_of_interleavings() -> None:
+    found = [explore(Scenario(commands, (overwrites,), crashes=1)) for commands in (FORWARD, BACK)]
+    assert sum(each.interleavings for each in found) > 50_000
+
+
+def test_every_move_of_the_lifecycle_can_be_made_and_every_phase_but_the_last_has_a_way_on() -> None:
+    reached, made, waiting = {Phase.PLANNED}, set[tuple[Phase, Event]](), [Phase.PLANNED]
+    while waiting:
+        phase = waiting.pop()
+        for event in MOVES[phase]:
+            made.add((phase, event))
+            to = after(phase, event)
+            waiting += [to] if to not in reached else []
+            reached.add(to)
+    assert reached == set(Phase)
+    assert made == {(phase, event) for phase, events in MOVES.items() for event in events}
+    assert [phase for phase in Phase if not MOVES[phase]] == [Phase.FINISHED]
