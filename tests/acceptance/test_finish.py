@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -80,6 +84,27 @@ def test_it_asks_before_it_deletes(moved: World) -> None:
     assert done.returncode == 2
     assert "--yes" in done.stderr
     assert len(sources(moved)) == DOCUMENTS
+
+
+@pytest.mark.parametrize(("typed", "status", "left"), [("b\n", 2, DOCUMENTS), ("\n", 2, DOCUMENTS), ("a\n", 0, 0)])
+def test_at_a_terminal_the_tenants_name_is_typed(moved: World, typed: str, status: int, left: int) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, typed.encode())
+    command = [sys.executable, "-m", "rehouse", "finish", "a"]
+    with os.fdopen(ours, "rb"), os.fdopen(theirs, "rb") as terminal:
+        done = subprocess.run(
+            command,
+            check=False,
+            env=moved.environment(),
+            cwd="/",
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == status, done.stderr
+    assert "Type a to go on" in done.stderr
+    assert len(sources(moved)) == left
 
 
 @pytest.mark.parametrize("words", [("finish",), ("finish", "a", "--all"), ("finish", "a", "--after", "soon")])
