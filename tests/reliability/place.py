@@ -137,13 +137,18 @@ class Place:
         assert len(rows) == 1
         return int(rows[0][0]), int(rows[0][1])
 
+    def recount(self) -> tuple[int, int]:
+        """Return documents and bytes as the rows claim them."""
+        row = self.world.rows("SELECT count(*), sum(coalesce(nullif(file_size, 0), size)) FROM documents")[0]
+        return int(row[0]), int(row[1])
+
     def remove(self) -> None:
         """Remove its buckets, so that a server with thousands of worlds behind it stays quick."""
         root = self.world.server.root()
         for bucket in {self.world.shared, self.world.log_bucket, *self.homes()} & set(self._buckets()):
-            versions: Any = root.list_object_versions(Bucket=bucket)
-            for each in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
-                root.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
-            for key in self.objects(bucket):
-                root.delete_object(Bucket=bucket, Key=key)
+            for page in root.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                found: Any = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                wanted = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+                if wanted:
+                    root.delete_objects(Bucket=bucket, Delete={"Objects": wanted, "Quiet": True})
             root.delete_bucket(Bucket=bucket)
