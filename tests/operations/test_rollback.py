@@ -16,6 +16,7 @@ from rehouse.operations.accept import accept
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
+from rehouse.operations.status import errors
 
 
 def roll_back(room: Room, slug: str = "acme", *, dry_run: bool = False, **more: object) -> ReturnReport:
@@ -348,3 +349,43 @@ def test_a_migration_under_way_elsewhere_is_not_disturbed(moved: Room) -> None:
         roll_back(moved)
     with moved.services() as services:
         assert migrate_one(services, services.ledger.tenant("acme")).status is Status.COMPLETED
+
+
+def test_what_was_written_at_home_after_the_return_survives_another_migration(moved: Room) -> None:
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    assert moved.migrate().status is Status.COMPLETED
+    assert moved.body("b") == b"late, at home"
+
+
+def test_no_migration_covers_one_of_two_versions(moved: Room) -> None:
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    moved.put("k/b", b"in its place")
+    with pytest.raises(Refused, match="both ends after the rollback: b"):
+        moved.migrate()
+    assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
+    with moved.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["b"], "the one in the shared bucket is right")
+    assert moved.migrate().status is Status.COMPLETED
+    assert moved.body("b") == b"in its place"
+
+
+def test_the_status_tells_what_could_not_be_returned(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flipping, "PASSES", 1)
+    moved.root.delete_object(Bucket=moved.home(), Key=at_home(moved, "a"))
+    with psycopg.connect(moved.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        roll_back(moved)
+    with moved.services(writes=False) as services:
+        told = errors(services.ledger, [services.ledger.tenant("acme")])
+    assert [(each.document_id, each.code) for each in told] == [("a", "missing_object"), ("b", "copied")]
+    assert told[1].hint == "run `rehouse rollback acme` again"
+
+
+def test_what_could_not_be_moved_is_no_error_of_the_way_back(room: Room) -> None:
+    room.documents("a")
+    room.row("lost", "k/lost", bucket=room.shared)
+    assert room.migrate().status is Status.FAILED
+    assert roll_back(room).status is Status.ROLLED_BACK
+    assert room.migrate().errors == 1

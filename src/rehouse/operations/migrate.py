@@ -23,6 +23,7 @@ from rehouse.operations.late_writes import Looked, are_there, look_at_sources
 from rehouse.operations.rounds import Order, Run, run_rounds
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
+from rehouse.operations.written_after import catch_up
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ def _begin(services: Services, tenant: Tenant) -> Migration:
         tenant, home or new_home(tenant, services.settings, services.control.identity().account)
     )
     if migration.phase is Phase.ROLLED_BACK:
+        catch_up(services, migration, tenant.slug)
         migration = services.ledger.advance(migration, Event.PLANNED_AGAIN)
     return migration
 

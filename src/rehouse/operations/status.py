@@ -11,9 +11,11 @@ from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
+from rehouse.ledger.returns import Returns
 from rehouse.s3 import faults
 
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
+RETURN_AGAIN = "run `rehouse rollback SLUG` again"
 HINTS = {
     **faults.HINTS,
     **planning.HINTS,
@@ -23,7 +25,7 @@ HINTS = {
     "Mismatch": "run it again: it is copied anew",
     "NoSuchKey": "run it again: it is then told as missing, or moved",
 }
-"""What to do about a code of the ledger; for any other: AGAIN."""
+"""What to do about a code of the ledger; for any other: AGAIN, or after a rollback RETURN_AGAIN."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,24 @@ def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
 
 def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
     """Return every document of these tenants that is outstanding with its way out, tenant by tenant, in order of id."""
-    return [_error(tenant.slug, each) for tenant in tenants for each in _outstanding(ledger, tenant)]
+    return [
+        _error(tenant.slug, each, _again(ledger, tenant)) for tenant in tenants for each in _outstanding(ledger, tenant)
+    ]
 
 
-def hint_of(code: str | None, slug: str) -> str:
+def hint_of(code: str | None, slug: str, again: str = AGAIN) -> str:
     """Return what to do about a document with this code."""
-    return HINTS.get(code or "", AGAIN).replace("SLUG", slug)
+    return HINTS.get(code or "", again).replace("SLUG", slug)
 
 
-def _error(slug: str, each: Outstanding) -> DocumentError:
+def _again(ledger: Ledger, tenant: Tenant) -> str:
+    migration = ledger.migration(tenant)
+    return RETURN_AGAIN if migration and migration.phase is Phase.ROLLED_BACK else AGAIN
+
+
+def _error(slug: str, each: Outstanding, again: str) -> DocumentError:
     code = each.code or each.state.value
-    place, hint = each.source, hint_of(each.code, slug)
+    place, hint = each.source, hint_of(each.code, slug, again)
     return DocumentError(slug, each.document_id, place.bucket, place.key, code, each.request_id, each.message, hint)
 
 
@@ -80,6 +89,8 @@ def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:
     migration = ledger.migration(tenant)
     if migration is None:
         return []
+    if migration.phase is Phase.ROLLED_BACK:
+        return ledger.of(migration, Returns).outstanding()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
     left = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
     return left + ledger.of(migration, LateLines).outstanding()

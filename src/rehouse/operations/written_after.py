@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from rehouse.core.errors import Refused
 from rehouse.core.late_writing import CONFLICT
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
@@ -18,6 +19,26 @@ from rehouse.operations import survey
 from rehouse.operations.late_writes import BUSY, LateWrites
 from rehouse.operations.returning import copy_problem
 from rehouse.operations.services import Services
+
+SHOWN = 20
+
+
+def catch_up(services: Services, migration: Migration, slug: str) -> None:
+    """Send what was written at home after a rollback, before a migration writes there again.
+
+    Raises Refused while a document was written at both ends: the copy of the one would cover the other.
+    """
+    returns = services.ledger.of(migration, Returns)
+    if not returns.counts().returned:
+        return
+    survey.list_home(services, migration.home_bucket)
+    send_after(services, migration, slug)
+    conflicts = [each.document_id for each in returns.outstanding() if each.code == CONFLICT]
+    if conflicts:
+        raise Refused(
+            f"{slug}: documents were written at both ends after the rollback: {', '.join(conflicts[:SHOWN])}",
+            hint=f"compare the two; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
+        )
 
 
 def send_after(services: Services, migration: Migration, slug: str) -> LateWrites:

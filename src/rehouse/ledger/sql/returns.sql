@@ -34,9 +34,9 @@ WHERE coalesce(d.{documents.s3_bucket}, '') = '' AND %(bucket)s = %(default_buck
   AND d.{documents.s3_key} = ANY(%(keys)s) AND d.{documents.tenant_id} <> %(tenant_id)s;
 
 -- name: supersede_forward
--- Copies into the home that no row will be pointed to any more.
+-- Copies into the home that no row will be pointed to any more, and what could not be copied: it stays where it is.
 UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('planned', 'copied');
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('planned', 'copied', 'quarantined');
 
 -- name: return_home
 -- Compare-and-set on the application's own column: from here on uploads go where they went before.
