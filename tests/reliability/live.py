@@ -1,0 +1,240 @@
+"""A life: tenants who move there, back and there again until their sources are gone, while the application goes on working.
+
+The application is processes of its own. Whatever is said about the end is read from the rows and the buckets, by nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.reliability.judging import Write
+from tests.reliability.live_writers import Told, body
+from tests.reliability.place import Place
+from tests.reliability.warm import Ended
+
+SLUGS = ("blue", "green", "red")
+GRACE_SECONDS = 1.5
+LIMIT_SECONDS = 4.0
+"""What the application keeps to, and what `finish` is told; between them is room for a busy machine."""
+READERS = {"read": 1, "hold": 1}
+WRITERS = {"overwrite": 2, "replace": 1, "upload": 1, "upload_pending": 1, "rename": 1, "give": 1, "delete": 1}
+LATE_WRITERS = {"write_late": 2, "upload_presigned": 1}
+NAMED = re.compile(r"s3://(\S+?)/(\S+?) \(ETag (\w+)\)")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Life:
+    """Three tenants in a place, and what the application and the commands said."""
+
+    place: Place
+    documents: int
+    late: int = 0
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    sweeps: list[tuple[float, float]] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    journal: list[Write] = field(default_factory=list)
+    first_seen: dict[str, float] = field(default_factory=dict)
+    conflicts: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def root(self) -> Any:
+        """A client that may do everything; to make one takes longer than what it is asked."""
+        return self.place.world.server.root()
+
+    def lay_out(self) -> None:
+        """Documents in version 1, every fourth without a bucket in its row; `late` of each tenant's are written late, too."""
+        world = self.place.world
+        rows = []
+        for tenant_id, slug in enumerate(SLUGS, start=1):
+            world.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", tenant_id, slug, slug)
+            rows += [(f"{slug}-{number}", tenant_id, slug, number) for number in range(self.documents // len(SLUGS))]
+        for document_id, tenant_id, slug, number in rows:
+            data = body(document_id, 1, slug, f"first-{document_id}")
+            etag = self.root.put_object(Bucket=world.shared, Key=f"k/{document_id}", Body=data)["ETag"]
+            is_late = number < self.late
+            world.execute(
+                "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, etag, analysis) "
+                "VALUES (%s, %s, 'a.txt', 'a.txt', %s, %s, %s, %s, %s)",
+                document_id, tenant_id, None if number % 4 == 0 else world.shared, f"k/{document_id}", len(data), etag,
+                json.dumps({"version": 1} | ({"late": True} if is_late else {})),
+            )  # fmt: skip
+            if is_late:
+                place = (world.shared, f"k/{document_id}", "first")
+                self.journal.append(Write(document_id, f"first-{document_id}", *place, 0, 0, 0))
+
+    @contextmanager
+    def application(self, *crews: dict[str, int]) -> Iterator[None]:
+        """Run the application meanwhile, a process for each crew; what it saw is there afterwards."""
+        world = self.place.world
+        environment = world.environment() | {"PYTHONPATH": str(ROOT)}
+        for number, roles in enumerate(crews):
+            told = Told(world.shared, list(SLUGS), roles, number * 100, self.documents, GRACE_SECONDS, LIMIT_SECONDS)
+            words = [sys.executable, "-m", "tests.reliability.live_application", json.dumps(asdict(told))]
+            pipe = subprocess.PIPE
+            self.processes.append(
+                subprocess.Popen(words, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+            )
+        try:
+            assert [_line(process) for process in self.processes] == ["working"] * len(crews)
+            yield
+            for process in self.processes:
+                self._hear(json.loads(process.communicate(timeout=60)[0]))
+        finally:
+            for process in self.processes:
+                process.kill()
+                process.wait()
+            self.processes.clear()
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        self.seen += Counter(said["seen"])
+        self.wrong += said["wrong"]
+        self.journal += [Write(**each) for each in said["journal"]]
+        for token, at in said["first_seen"].items():
+            self.first_seen[token] = min(at, self.first_seen.get(token, at))
+
+    def so_far(self) -> Counter[str]:
+        """Return what the application has done until now."""
+        for process in self.processes:
+            assert process.stdin
+            print(file=process.stdin, flush=True)
+        return sum((Counter(json.loads(_line(process))) for process in self.processes), Counter())
+
+    def run(self, *arguments: str, **more: str) -> Ended:
+        """Run the command to its end; it may leave something for the next run, and nothing else may go wrong."""
+        slowed = {
+            "REHOUSE_GRACE_DAYS": str(LIMIT_SECONDS / 86400),
+            "REHOUSE_BATCH_SIZE": "20",
+            "REHOUSE_MAX_RATE": "200",
+        }
+        begin = time.monotonic()
+        ended = self.place.warm.run(*arguments, environment=self.place.world.environment() | slowed | more)
+        self.sweeps.append((begin, time.monotonic()))
+        self.statuses[f"{' '.join(arguments[:2])}: {ended.status}"] += 1
+        assert ended.status in (0, 1), (arguments, ended)
+        assert "Traceback" not in ended.printed, ended.printed
+        return ended
+
+    def there_and_back(self) -> None:
+        """Everybody moves, goes back, and is swept once more after the grace, so that everything may begin again."""
+        self.run("migrate-all")
+        self.settle_conflicts()
+        self.run("rollback", "--all")
+        self.settle_conflicts()
+        self.rest()
+        self.run("rollback", "--all")
+        self.settle_conflicts()
+
+    def in_two_steps(self) -> None:
+        """Everybody moves in two steps."""
+        self.run("migrate-all", "--until", "verified")
+        for slug in SLUGS:
+            self.run("cutover", slug, "--canary", "3")
+        self.settle_conflicts()
+
+    def finish(self) -> None:
+        """Remove the sources that are old enough by now."""
+        self.rest()
+        self.run("finish", "--all", "--yes", "--after", f"{LIMIT_SECONDS:.0f}s")
+        self.settle_conflicts()
+
+    def rest(self) -> None:
+        """Let the grace pass."""
+        time.sleep(LIMIT_SECONDS + 0.2)
+
+    def settle_conflicts(self) -> None:
+        """Look at every conflict that is told, hold it to both versions being there, and accept the one at home."""
+        if not self.late:
+            return
+        errors = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        for each in errors:
+            if each["code"] == "Conflict":
+                self._look_at(each)
+                self.run("accept", each["slug"], each["document_id"], "--reason", "the version at home stands")
+
+    def _look_at(self, error: dict[str, Any]) -> None:
+        self.conflicts.setdefault(error["document_id"], error["message"])
+        self.seen["conflicts"] += 1
+        places = NAMED.findall(error["message"])
+        assert places, f"no object is named: {error}"
+        for bucket, key, etag in places:
+            answer = self.root.get_object(Bucket=bucket, Key=key)
+            if answer["ETag"].strip('"') == etag:
+                self.conflicts[answer["Body"].read().decode().split("\n")[3]] = error["message"]
+
+    def complete(self) -> None:
+        """After the application has stopped: the runs that bring everybody to the end."""
+        for _ in range(3):
+            ended = self.run("migrate-all")
+            self.settle_conflicts()
+            if ended.status == 0:
+                break
+        self.follow_hints()
+        for _ in range(3):
+            self.finish()
+            if self.run("status", "--errors").status == 0 and self.phases() == {("finished", "completed")}:
+                break
+
+    def follow_hints(self) -> None:
+        """Do what the hint of `home_changed` says: what was uploaded without telling the row is right."""
+        for document_id, bucket, key in self.rows():
+            etag = self.root.head_object(Bucket=bucket, Key=key)["ETag"]
+            self.place.world.execute(
+                "UPDATE documents SET etag = %s WHERE id = %s AND analysis ? 'late'", etag, document_id
+            )
+
+    def phases(self) -> set[tuple[str, str]]:
+        """Return the phases and statuses that there are."""
+        return set(self.place.world.rows("SELECT phase, status FROM s3_migrations"))
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return where every document that was ever uploaded is said to be."""
+        return self.place.world.rows(
+            "SELECT id, coalesce(nullif(s3_bucket, ''), %s), s3_key FROM documents WHERE analysis->>'version' <> '0'",
+            self.place.world.shared,
+        )
+
+    def documents_now(self) -> dict[str, list[str]]:
+        """Return what every row leads to: document id → its body's lines."""
+        with ThreadPoolExecutor(4) as threads:
+            return dict(threads.map(lambda row: (row[0], self._lines(row[1], row[2])), self.rows()))
+
+    def _lines(self, bucket: str, key: str, **version: str) -> list[str]:
+        answer = self.root.get_object(Bucket=bucket, Key=key, **version)
+        return answer["Body"].read().decode().split("\n")
+
+    def versions(self) -> list[tuple[str, str, list[str]]]:
+        """Return every version of every object in every bucket: bucket, key, its body's lines."""
+        refs = []
+        for bucket in (self.place.world.shared, *self.place.homes()):
+            for page in self.root.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                refs += [(bucket, each["Key"], each["VersionId"]) for each in page.get("Versions", [])]
+        with ThreadPoolExecutor(4) as threads:
+            return list(threads.map(lambda ref: (*ref[:2], self._lines(*ref[:2], VersionId=ref[2])), refs))
+
+    def homes(self) -> dict[str, str]:
+        """Return the tenants' homes by slug."""
+        return dict(self.place.world.rows("SELECT slug, aws_bucket_name FROM tenants"))
+
+    def keep_versions(self) -> None:
+        """Let the shared bucket keep every version, so that nothing that was ever there is out of sight."""
+        self.root.put_bucket_versioning(Bucket=self.place.world.shared, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()

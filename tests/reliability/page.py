@@ -1,0 +1,149 @@
+"""Writes the tables of docs/reliability.md from the figures of a run: `python -m tests.reliability.page FOLDER`.
+
+A table stands between `<!-- reliability:NAME -->` and `<!-- end -->`. One whose tests did not run is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+Figure = dict[str, Any]
+SUCCEEDED, RESUMED = "succeeded", "refused, and the next run succeeded"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "caught" if value else "**missed**"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def crash_points(figures: list[Figure]) -> str:
+    """Points by scene."""
+    by_scene: Counter[str] = Counter()
+    for each in figures:
+        by_scene[each["scene"]] += each["survived"]
+    rows = [(scene, count, f"{count:,} of {count:,}") for scene, count in by_scene.items()]
+    total = by_scene.total()
+    return table(("command", "moments", "survived"), [*rows, ("**all**", total, f"{total:,} of {total:,}")])
+
+
+def faults(figures: list[Figure]) -> str:
+    """Cases by kind of fault."""
+    by_kind: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in figures:
+        names = ("operations", "extra_requests", SUCCEEDED, RESUMED)
+        by_kind[each["kind"]].update({name: each.get(name, 0) for name in names})
+    rows = [
+        (kind, count["operations"], count[SUCCEEDED], count[RESUMED], 0, count["extra_requests"])
+        for kind, count in by_kind.items()
+    ]
+    sums = [sum(row[number] for row in rows) for number in range(1, 6)]  # type: ignore[misc]
+    header = ("fault, once", "cases", "succeeded at once", "refused, then succeeded", "lost", "extra requests")
+    return table(header, [*rows, ("**all**", *sums)])
+
+
+def storms(figures: list[Figure]) -> str:
+    """Storms of 503."""
+    return table(
+        ("command", "refused", "requests refused", "extra requests", "end"),
+        [
+            (each["scene"], f"{each['share']:.0%}", each["refused"], each["extra_requests"], each["ended"])
+            for each in figures
+        ],
+    )
+
+
+def staying(figures: list[Figure]) -> str:
+    """Faults that stay for a whole run."""
+    return table(
+        ("fault, on every call of one operation", "operations", "clear failure or success, and the next run succeeded"),
+        [(each["kind"], each["operations"], each["survived"]) for each in figures],
+    )
+
+
+def surroundings(figures: list[Figure]) -> str:
+    """What breaks around a run."""
+    ends: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in figures:
+        ends[each["what"]][each["ended"]] += 1
+    rows = [
+        (what, ", ".join(f"{end} ({count})" if count > 1 else end for end, count in kinds.items()))
+        for what, kinds in ends.items()
+    ]
+    return table(("what happened during a migration", "the run"), rows)
+
+
+def corruption(figures: list[Figure]) -> str:
+    """The matrix of damage and looks."""
+    looks = ("before the flip", "verify", "verify --deep")
+    rows = [(each["damage"], each["object"], *(each[look] for look in looks)) for each in figures]
+    return table(("damage", "object", *looks), sorted(rows, key=lambda row: (str(row[0]), str(row[1])), reverse=False))
+
+
+def plain(figures: list[Figure]) -> str:
+    """Figures as they are, a line each."""
+    names = [name for name in figures[0] if name not in ("table", "test")]
+    return table(names, [[each.get(name, "") for name in names] for each in figures])
+
+
+TABLES: dict[str, Callable[[list[Figure]], str]] = {
+    "crash points": crash_points,
+    "loops": plain,
+    "drills": plain,
+    "faults": faults,
+    "storms": storms,
+    "faults that stay": staying,
+    "surroundings": surroundings,
+    "corruption": corruption,
+    "live writes": plain,
+    "generated keys": plain,
+    "hostile keys": plain,
+    "model": plain,
+}
+
+
+def read(folder: Path) -> dict[str, list[Figure]]:
+    """Return the figures of a run by table, in order of test."""
+    found: dict[str, list[Figure]] = defaultdict(list)
+    for file in sorted(folder.glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            each = json.loads(line)
+            found[each["table"]].append(each)
+    return {name: sorted(figures, key=lambda each: str(each["test"])) for name, figures in found.items()}
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Return the page with a table in its place."""
+    pattern = re.compile(rf"(<!-- reliability:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def main() -> None:
+    """Write the page."""
+    found = read(Path(sys.argv[1]))
+    text = PAGE.read_text(encoding="utf-8")
+    for name, figures in found.items():
+        text = put(text, name, TABLES[name](figures))
+    when = f"Measured on {datetime.now(UTC):%Y-%m-%d}: Linux {platform.release()}, Python {platform.python_version()}."
+    PAGE.write_text(put(text, "machine", when), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
