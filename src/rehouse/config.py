@@ -75,6 +75,7 @@ class Settings(Section):
     bucket_namespace: Literal["global", "account-regional"] = "global"
     region: Annotated[str, _matching(r"[a-z0-9-]+", "a region is written like us-east-1")] = "us-east-1"
     endpoint_url: EndpointUrl | None = None
+    s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None
     cors_origins: Names = ()
     log_bucket: BucketName | None = None

@@ -23,11 +23,10 @@ PREFIX = "dataroom-saas"
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def new_world(
+def worlds_on(
     postgres: PostgresServer, s3_server: S3Server, templates: Callable[[str], str]
 ) -> Iterator[Callable[..., World]]:
-    """Return a function that makes a world without rows and objects, over a template's database or an empty one."""
+    """Yield a function that makes a world without rows and objects, over a template's database or an empty one."""
     names: list[str] = []
 
     def make(kind: str | None = "integer", *, prefix: str | None = None, shared: str | None = None) -> World:
@@ -44,6 +43,9 @@ def new_world(
         postgres.drop_database(name)
 
 
+new_world = pytest.fixture(worlds_on, scope="session", name="new_world")
+
+
 @dataclass(frozen=True)
 class Migrated:
     """The sample after one `migrate-all`: what was there before, and what the command said."""
@@ -58,8 +60,7 @@ class Migrated:
         return outcome(self.world.url, self.world.server.root(), self.world.shared)
 
 
-@pytest.fixture(scope="session")
-def sample_world(new_world: Callable[..., World], s3_server: S3Server) -> Callable[[Kind], World]:
+def sample_on(new_world: Callable[..., World], s3_server: S3Server) -> Callable[[Kind], World]:
     """Return a function that makes a world with the sample data room in it."""
 
     def make(kind: Kind) -> World:
@@ -76,9 +77,16 @@ def sample_world(new_world: Callable[..., World], s3_server: S3Server) -> Callab
     return make
 
 
+sample_world = pytest.fixture(sample_on, scope="session", name="sample_world")
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def migrated(request: pytest.FixtureRequest, sample_world: Callable[[Kind], World]) -> Migrated:
     """The sample, migrated. For tests that only look."""
-    world = sample_world(request.param)
+    return migrate(sample_world(request.param))
+
+
+def migrate(world: World) -> Migrated:
+    """Take a snapshot, and run `migrate-all` once."""
     before = snapshot(world.url, world.server.root(), world.shared)
     return Migrated(world, before, world.run("migrate-all"))

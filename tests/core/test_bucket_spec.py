@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rehouse.core.bucket_documents import partition, tag_value
 from rehouse.core.bucket_spec import (
+    LACKING,
     SETTINGS,
     BucketSpec,
     Found,
@@ -20,6 +21,7 @@ from rehouse.core.bucket_spec import (
     matches,
     merged,
     spec_for,
+    spoken,
 )
 from rehouse.core.normal_form import normal
 
@@ -40,6 +42,7 @@ specs = st.builds(
     lifecycle=st.builds(LifecycleRules, *[st.integers(1, 3650)] * 4),
     cors_origins=st.lists(st.sampled_from(["https://a.example", "https://b.example"])),
     log_bucket=st.none() | names,
+    dialect=st.sampled_from(["aws", "ceph"]),
 )
 
 
@@ -222,3 +225,12 @@ def test_every_tag_value_is_one_that_s3_takes(text: str) -> None:
 )
 def test_the_partition_follows_the_region(region: str, expected: str) -> None:
     assert partition(region) == expected
+
+
+@given(specs)
+def test_ceph_goes_without_what_it_lacks_and_keeps_three_locks(spec: BucketSpec) -> None:
+    ceph = spoken(spec, "ceph")
+    assert set(ceph.wanted()) == set(spec.wanted()) - LACKING["ceph"]
+    assert [name for name, is_on in ceph.public_access_block.items() if not is_on] == ["BlockPublicAcls"]  # type: ignore[union-attr]
+    assert spoken(spec, "aws") == spec
+    assert spoken(ceph, "ceph") == ceph

@@ -105,7 +105,9 @@ def test_the_locks_are_closed_before_anything_else(moved: Room) -> None:
         )
         audit(services, fix=True)
     puts = [name for name in written if name.startswith(("Put", "Create", "Delete"))]
-    assert puts == ["PutPublicAccessBlock", "PutBucketPolicy", "PutBucketVersioning"]
+    trial = "PutObject"  # before and after the protections; it leaves nothing
+    assert puts == [trial, "PutPublicAccessBlock", "PutBucketPolicy", trial, "PutBucketVersioning"]
+    assert moved.keys(moved.home()) == ["documents/a/a.txt"]
 
 
 def test_looking_writes_nothing(moved: Room) -> None:
@@ -231,6 +233,7 @@ def test_the_rights_to_provision_are_enough_and_without_them_nothing_is_taken_fo
     become(moved, monkeypatch, "provision")
     assert look(moved).is_well
     spoil(moved, moved.home())
+    become(moved, monkeypatch, "provision", "migrate")
     assert look(moved, fix=True).is_well
     become(moved, monkeypatch, "application")
     report = look(moved)
@@ -238,12 +241,12 @@ def test_the_rights_to_provision_are_enough_and_without_them_nothing_is_taken_fo
     assert set(kinds(report)) == {FindingKind.COULD_NOT_CHECK}
 
 
-def become(room: Room, patch: pytest.MonkeyPatch, role: Any) -> None:
+def become(room: Room, patch: pytest.MonkeyPatch, *roles: Any) -> None:
     from rehouse.core.permissions import policy_documents
     from rehouse.operations.checks.rights import scope_of
 
-    documents = policy_documents([role], scope_of(room.settings, Control(Session(room.settings))))
-    keys = room.server.user(f"{room.settings.bucket_prefix}-{role}", documents)
+    documents = policy_documents(roles, scope_of(room.settings, Control(Session(room.settings))))
+    keys = room.server.user(f"{room.settings.bucket_prefix}-{'-'.join(roles)}", documents)
     patch.setenv("AWS_ACCESS_KEY_ID", keys[0])
     patch.setenv("AWS_SECRET_ACCESS_KEY", keys[1])
 

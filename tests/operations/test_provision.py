@@ -15,6 +15,7 @@ from rehouse.config import Settings
 from rehouse.core.bucket_spec import SETTINGS
 from rehouse.core.errors import ConfigurationError, Halt, StorageRefused
 from rehouse.core.model import Tenant
+from rehouse.core.permissions import Scope, policy_documents
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
 from rehouse.s3.control import Control
@@ -272,6 +273,33 @@ def test_other_settings_are_provisioned_and_kept_as_well(settings: Settings, cha
     again = Control(Session(settings))
     assert provision_bucket(settings, again, TENANT, name).changed == ()
     assert writes(again) == {}
+
+
+def test_where_nothing_can_be_uploaded_once_it_is_protected_the_run_ends_there(
+    settings: Settings, home: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A user who may not upload meets what a server does that refuses every upload into such a bucket.
+    documents = policy_documents(["provision"], Scope(settings.shared_bucket, settings.bucket_prefix))
+    access_key, secret_key = s3_server.user(f"{settings.bucket_prefix}-no-uploads", documents)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+    for _ in range(2):
+        with pytest.raises(StorageRefused, match=home) as refusal:
+            provision_bucket(settings, Control(Session(settings)), TENANT, home)
+        assert "REHOUSE_S3_DIALECT" in refusal.value.hint
+    assert s3_server.root().get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]["BlockPublicAcls"]
+
+
+def test_whether_uploads_are_taken_is_tried_once_and_leaves_nothing(
+    settings: Settings, control: Control, home: str, s3_server: S3Server
+) -> None:
+    for name in (home, home + "2", home):
+        provision_bucket(settings, control, TENANT, name)
+    assert control.requests["PutObject"] == 1
+    assert "Contents" not in s3_server.root().list_objects_v2(Bucket=home)
+    again = Control(Session(settings))
+    provision_bucket(settings, again, TENANT, home)
+    assert again.requests["PutObject"] == 0
 
 
 def test_a_home_in_another_region_is_refused(settings: Settings, control: Control, home: str) -> None:

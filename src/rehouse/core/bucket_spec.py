@@ -9,13 +9,14 @@ else is exactly ours.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Literal, cast
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, cast
 
 from rehouse.core import bucket_documents as documents
 from rehouse.core.bucket_documents import OURS, Document, LifecycleRules
 from rehouse.core.normal_form import normal, statements
 
+Dialect = Literal["aws", "ceph"]
 State = Literal["set", "absent", "not_offered", "unreadable"]
 Kind = Literal["differs", "missing", "not_offered", "unreadable"]
 
@@ -43,6 +44,13 @@ class BucketSpec:
 
 
 SETTINGS: tuple[str, ...] = tuple(field.name for field in fields(BucketSpec) if field.name != "bucket")
+
+
+LACKING: Mapping[Dialect, frozenset[str]] = {
+    "aws": frozenset(),
+    "ceph": frozenset({"ownership", "policy", "encryption", "logging", "metrics"}),
+}
+"""Settings that a bucket goes without. Ceph misreads conditions on encryption: our policy would refuse every upload there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +83,16 @@ def spec_for(
     lifecycle: LifecycleRules | None = None,
     cors_origins: Iterable[str] = (),
     log_bucket: str | None = None,
+    dialect: Dialect = "aws",
 ) -> BucketSpec:
     """Return what one tenant's bucket must be.
 
     `encryption` is AES256 or a KMS key; `tls` is false on a plain-http endpoint, which a TLS-only policy would lock out.
-    A bucket never logs to itself; without an origin there is no CORS rule.
+    A bucket never logs to itself; without an origin there is no CORS rule. `dialect` leaves out what another server
+    than AWS lacks.
     """
     origins = sorted(set(cors_origins))
-    return BucketSpec(
+    spec = BucketSpec(
         bucket,
         public_access_block=documents.public_access_block(),
         ownership=documents.ownership(),
@@ -95,6 +105,15 @@ def spec_for(
         tags={"tenant-id": documents.tag_value(str(tenant_id)), "tenant-slug": documents.tag_value(tenant_slug)},
         metrics={"Id": documents.METRICS_ID},
     )
+    return spoken(spec, dialect)
+
+
+def spoken(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
+    """Return the spec without what a server of this dialect lacks or misreads."""
+    without: dict[str, Any] = dict.fromkeys(LACKING[dialect])
+    if dialect == "ceph" and spec.public_access_block:
+        without["public_access_block"] = {**spec.public_access_block, "BlockPublicAcls": False}
+    return replace(spec, **without)
 
 
 def log_bucket_spec(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> BucketSpec:
@@ -155,6 +174,11 @@ def merged(setting: str, expected: Document, found: Document | None) -> Document
     if setting == "tags":
         return {**found, **expected}
     if setting == "policy":
-        foreign = [each for each in statements(found) if not str(each.get("Sid", "")).startswith(OURS)]
-        return {**expected, "Statement": [*foreign, *expected["Statement"]]}
+        return {**expected, "Statement": [*foreign_statements(found), *expected["Statement"]]}
     return expected
+
+
+def foreign_statements(policy: Document | None) -> list[Document]:
+    """Return the statements of a bucket's policy that are not ours."""
+    made = statements(policy) if isinstance(policy, Mapping) else []
+    return [each for each in made if not str(each.get("Sid", "")).startswith(OURS)]

@@ -24,7 +24,7 @@ from rehouse.operations.bucket_findings import (
     unowned_bucket,
     unseen,
 )
-from rehouse.operations.home_bucket import home_spec, log_bucket_name, log_spec
+from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.operations.ownership import Holding, holdings, unowned
 from rehouse.operations.provision import provision_bucket, provision_log_bucket
 from rehouse.operations.services import Services
@@ -127,6 +127,8 @@ def _shared_home(holding: Holding) -> tuple[AuditFinding, ...]:
 def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
     """The bucket of the access logs, which has to be there as soon as any tenant's is."""
     settings, control = services.settings, services.control
+    if not has_access_logs(settings):
+        return Seen()
     name = log_bucket_name(settings, control)
     try:
         wrong = presence_of(services, name, None)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket_documents import LOG_TAGS, LifecycleRules
-from rehouse.core.bucket_spec import BucketSpec, Drift, differences, log_bucket_spec, spec_for
+from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.s3.control import Control
@@ -41,6 +41,7 @@ def home_spec(settings: Settings, control: Control, tenant: Tenant, bucket: str)
         ),
         cors_origins=cors_origins(settings, control).origins,
         log_bucket=log_bucket_name(settings, control),
+        dialect=settings.s3_dialect,
     )
 
 
@@ -80,6 +81,11 @@ def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSp
         # Somebody made it for more than our logs: only let the logs in.
         return BucketSpec(name, policy=spec.policy)
     return spec
+
+
+def has_access_logs(settings: Settings) -> bool:
+    """Return whether the endpoint logs requests, so that a bucket for the logs is wanted."""
+    return "logging" not in LACKING[settings.s3_dialect]
 
 
 def uses_tls(settings: Settings) -> bool:

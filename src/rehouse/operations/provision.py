@@ -11,18 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehouse.config import Settings
-from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, merged
+from rehouse.core.bucket_documents import Document, public_access_block
+from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, foreign_statements, merged
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
-from rehouse.operations.home_bucket import cors_origins, home_spec, log_bucket_name, log_spec
+from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
+from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
 
 if TYPE_CHECKING:
     from rehouse.operations.services import Services
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations)."""
+
+PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
+"""What could shut everybody out of a bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,10 @@ def provision_bucket(settings: Settings, control: Control, tenant: Tenant, bucke
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
     spec = home_spec(settings, control, tenant, bucket)
     present = _is_present(settings, control, bucket)
-    provision_log_bucket(settings, control)
-    report = _conform(control, spec, present=present)
+    if has_access_logs(settings):
+        provision_log_bucket(settings, control)
+    # AWS's protections shut nobody out; those of another server are tried.
+    report = _conform(control, spec, present=present, tried=settings.endpoint_url is not None)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
@@ -62,8 +69,14 @@ def provision_log_bucket(settings: Settings, control: Control) -> ProvisionRepor
 
 
 def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
-    present = _is_present(settings, control, log_bucket_name(settings, control))
-    return _conform(control, log_spec(settings, control, present=present), present=present)
+    name = log_bucket_name(settings, control)
+    present = _is_present(settings, control, name)
+    try:
+        return _conform(control, log_spec(settings, control, present=present), present=present)
+    except StorageRefused as error:
+        if settings.endpoint_url:
+            error.hint = f"if this endpoint is Ceph, set REHOUSE_S3_DIALECT=ceph; else {error.hint}"
+        raise
 
 
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
@@ -81,8 +94,8 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     return presence.whose == "ours"
 
 
-def _conform(control: Control, spec: BucketSpec, *, present: bool) -> ProvisionReport:
-    """Write what differs, in the spec's order, and read it back."""
+def _conform(control: Control, spec: BucketSpec, *, present: bool, tried: bool = False) -> ProvisionReport:
+    """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
     wanted = spec.wanted()
     if present:
         found = control.read(spec.bucket, wanted)
@@ -97,7 +110,11 @@ def _conform(control: Control, spec: BucketSpec, *, present: bool) -> ProvisionR
         to_write = [setting for setting in wanted if not (tagged and setting == "tags")]
         to_read = list(wanted)
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
-    not_offered |= _write(control, spec, to_write, found)
+    # The locks first; what is left unwritten brings whoever was stopped right here to the trial once more.
+    protections = [setting for setting in to_write if setting in PROTECTIONS]
+    write = _protect if tried and to_write else _write
+    not_offered |= write(control, spec, protections, found)
+    not_offered |= _write(control, spec, [setting for setting in to_write if setting not in protections], found)
     not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
     changed = tuple(setting for setting in to_write if setting not in not_offered)
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
@@ -111,6 +128,37 @@ def _write(control: Control, spec: BucketSpec, settings: Iterable[str], found: M
         if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], before)):
             refused_settings.add(setting)
     return refused_settings
+
+
+def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, Found]) -> set[str]:
+    """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
+
+    A bucket that took uploads before takes them again then.
+    """
+    took_uploads = bool(found) and takes_uploads(control, spec.bucket)
+    not_offered = _write(control, spec, settings, found)
+    try:
+        control.once("an upload was taken", lambda: _try_upload(control, spec.bucket))
+    except StorageRefused:
+        if took_uploads:
+            _take_back(control, spec.bucket)
+        raise
+    return not_offered
+
+
+def _try_upload(control: Control, bucket: str) -> None:
+    if not takes_uploads(control, bucket):
+        refusal = f"the bucket {bucket} takes no upload once it is protected"
+        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code="AccessDenied")
+
+
+def _take_back(control: Control, bucket: str) -> None:
+    control.apply(bucket, "public_access_block", {**public_access_block(), "BlockPublicAcls": False})
+    policy: Document = control.read_setting(bucket, "policy").value
+    if foreign_ones := foreign_statements(policy):
+        control.apply(bucket, "policy", {**policy, "Statement": foreign_ones})
+    elif policy:
+        control.client.delete_bucket_policy(Bucket=bucket, **control.owner())
 
 
 def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[str]:

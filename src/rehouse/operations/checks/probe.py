@@ -29,8 +29,9 @@ from rehouse.operations.checks.check import (
     ok,
 )
 from rehouse.operations.checks.shared_bucket import first_object
-from rehouse.operations.home_bucket import home_spec, log_bucket_name
+from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name
 from rehouse.s3.control import Control
+from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
 
 SCRATCH = "probe: scratch bucket"
 WRITE = "probe: objects"
@@ -59,7 +60,7 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
     try:
         yield ok(SCRATCH, f"{bucket} created")
         yield from _settings(settings, control, bucket)
-        yield looked_at(WRITE, lambda: _objects(control, bucket))
+        yield looked_at(WRITE, lambda: _objects(settings, control, bucket))
         yield looked_at(MULTIPART, lambda: _multipart(control, bucket))
         yield from _copies(settings, control, bucket)
         if application is not None:
@@ -78,13 +79,13 @@ def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Che
     for setting, document in spec.wanted().items():
         subject = f"probe: setting {setting}"
         yield looked_at(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
-    if spec.logging is None:
+    if spec.logging is None and has_access_logs(settings):
         yield could_not_check("probe: setting logging", "there is no log bucket yet, and the probe makes none")
 
 
 def _scratch_spec(settings: Settings, control: Control, bucket: str) -> BucketSpec:
     spec = home_spec(settings, control, Tenant(0, "probe", "probe", None, False), bucket)
-    has_log_bucket = control.head(log_bucket_name(settings, control)).whose == "ours"
+    has_log_bucket = has_access_logs(settings) and control.head(log_bucket_name(settings, control)).whose == "ours"
     return spec if has_log_bucket else replace(spec, logging=None)
 
 
@@ -101,8 +102,10 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
     return ok(subject, "written and read back")
 
 
-def _objects(control: Control, bucket: str) -> Check:
+def _objects(settings: Settings, control: Control, bucket: str) -> Check:
     client, owner = control.client, control.owner()
+    if settings.endpoint_url and not takes_uploads(control, bucket):
+        return failed(WRITE, "a bucket with these settings takes no upload here", NO_UPLOAD_HINT)
     client.put_object(Bucket=bucket, Key=KEY, Body=b"probe", Tagging="probe=1", **owner)
     client.head_object(Bucket=bucket, Key=KEY, **owner)
     client.get_object_tagging(Bucket=bucket, Key=KEY, **owner)

@@ -23,7 +23,7 @@ from rehouse.operations.checks.check import (
     of_error,
     ok,
 )
-from rehouse.operations.home_bucket import cors_origins, log_bucket_name, uses_tls
+from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name, uses_tls
 from rehouse.s3.control import BucketPresence, Control
 
 CREDENTIALS = "S3: credentials"
@@ -138,6 +138,8 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
 
 
 def _log_bucket(settings: Settings, control: Control) -> Check:
+    if not has_access_logs(settings):
+        return ok(LOG_BUCKET, "none: this kind of server has no access logs")
     name = log_bucket_name(settings, control)
     presence = control.head(name)
     return presence_check(LOG_BUCKET, settings, name, presence) or ok(LOG_BUCKET, f"{name} is there and ours")

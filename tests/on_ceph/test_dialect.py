@@ -1,0 +1,96 @@
+"""What Ceph lacks or misreads: said in time where nobody told, left out where REHOUSE_S3_DIALECT tells, and audited so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.acceptance.world import World
+
+from rehouse import config
+from rehouse.core.errors import StorageRefused
+from rehouse.core.model import Tenant
+from rehouse.operations.provision import provision_bucket
+from rehouse.s3.control import Control
+from rehouse.s3.session import Session
+
+POLICY = {"Sid": "Reader", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject"}
+PROBED = "probe: objects"
+
+
+@pytest.fixture(scope="module")
+def world(new_world: Callable[..., World]) -> World:
+    """One tenant with a few documents."""
+    made = new_world("integer")
+    made.lay_out(3)
+    return made
+
+
+def test_without_the_dialect_the_run_ends_before_anybody_is_cut_over(new_world: Callable[..., World]) -> None:
+    world = new_world("integer")
+    world.lay_out(3)
+    refused = world.run("migrate", "a", REHOUSE_S3_DIALECT="aws")
+    assert refused.returncode != 0
+    assert "REHOUSE_S3_DIALECT=ceph" in refused.stdout + refused.stderr
+    assert world.rows("SELECT aws_bucket_name FROM tenants") == [(None,)]
+    done = world.run("migrate", "a")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("is_foreign", [True, False])
+def test_a_bucket_that_was_in_use_takes_uploads_again(
+    world: World, new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, is_foreign: bool
+) -> None:
+    world, root = new_world("integer"), world.server.root()
+    home, foreign = f"{world.prefix}-in-use", {**POLICY, "Resource": f"arn:aws:s3:::{world.prefix}-in-use/*"}
+    root.create_bucket(Bucket=home)
+    if is_foreign:
+        root.put_bucket_policy(Bucket=home, Policy=json.dumps({"Version": "2012-10-17", "Statement": [foreign]}))
+    for name, value in world.environment().items():
+        monkeypatch.setenv(name, value)
+    settings = config.load().model_copy(update={"s3_dialect": "aws"})
+    control = Control(Session(settings))
+    control.once("the log bucket", lambda: None)  # its policy would be refused first
+    with pytest.raises(StorageRefused, match="takes no upload"):
+        provision_bucket(settings, control, Tenant(1, "a", "a", None, True), home)
+    root.put_object(Bucket=home, Key="documents/1/new.txt", Body=b"still taken")
+    if is_foreign:
+        [left] = json.loads(root.get_bucket_policy(Bucket=home)["Policy"])["Statement"]
+        assert left["Sid"] == "Reader"
+
+
+def test_doctor_tells_the_same(world: World) -> None:
+    told = {
+        each["subject"]: each for each in world.json("doctor", "--probe", status=1, REHOUSE_S3_DIALECT="aws")["checks"]
+    }
+    assert told[PROBED]["outcome"] == "failed"
+    assert "REHOUSE_S3_DIALECT=ceph" in told[PROBED]["hint"]
+    told = {each["subject"]: each for each in world.json("doctor", "--probe", status=1)["checks"]}
+    failed = [subject for subject, each in told.items() if each["outcome"] == "failed"]
+    assert failed == ["probe: conditions on the source"], "Ceph ignores them"
+    assert told["probe: removal"]["outcome"] == "ok"
+
+
+def test_with_it_the_buckets_are_well_and_the_application_can_upload(world: World) -> None:
+    assert world.run("migrate", "a").returncode == 0
+    report = world.json("audit")
+    assert report["is_well"], report
+    assert report["not_offered"] == []
+    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    root.put_object(Bucket=home, Key="documents/new/new.txt", Body=b"new")
+    assert root.get_bucket_versioning(Bucket=home)["Status"] == "Enabled"
+    locks = root.get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]
+    assert [name for name, is_on in locks.items() if not is_on] == ["BlockPublicAcls"]
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        root.get_bucket_policy(Bucket=home)
+
+
+def test_drift_is_found_and_fixed_here_too(world: World) -> None:
+    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+    [finding] = world.json("audit", status=1)["findings"]
+    assert finding["setting"] == "versioning"
+    assert world.json("audit", "--fix")["findings"][0]["is_fixed"]
+    assert world.json("audit")["findings"] == []

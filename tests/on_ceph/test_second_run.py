@@ -1,0 +1,3 @@
+"""The tests of the same name, on a second and independent S3 server."""
+
+from tests.acceptance.test_second_run import *  # noqa: F403
