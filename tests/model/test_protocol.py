@@ -7,6 +7,7 @@ pointer must lead to its object, in that version or a newer one, after every sin
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from tests.model.ending import finish
@@ -108,9 +109,17 @@ def test_what_was_seen_before_is_not_walked_again_and_nothing_is_missed_by_that(
     assert walk([]) == explore(scenario).interleavings
 
 
-def test_tens_of_thousands_of_interleavings() -> None:
-    found = [explore(Scenario(commands, (overwrites,), crashes=1)) for commands in (FORWARD, BACK)]
-    assert sum(each.interleavings for each in found) > 50_000
+@pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
+def test_tens_of_thousands_of_interleavings(commands: tuple[Command, ...], figure: Callable[..., None]) -> None:
+    """One document beside each of the writers, and beside one that locks while the operator dies once."""
+    scenarios = [Scenario(commands, (writer,)) for writer in WRITERS] + [Scenario(commands, (overwrites,), crashes=1)]
+    found = [explore(scenario) for scenario in scenarios]
+    states, interleavings = sum(each.states for each in found), sum(each.interleavings for each in found)
+    broken = sum(each.violation is not None for each in found)
+    names = ", ".join(command.__name__ for command in commands)
+    figure("model", commands=names, writers=len(WRITERS), states=states, interleavings=interleavings, broken=broken)
+    assert interleavings > 50_000
+    assert not broken
 
 
 def test_every_move_of_the_lifecycle_can_be_made_and_every_phase_but_the_last_has_a_way_on() -> None:
