@@ -110,11 +110,18 @@ def _decide(run: ReturnPass, seen: SeenAtHome) -> ReturnDecision:
 
 
 def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
-    """Ask for the old objects that no listing showed, and whether those that changed are another tenant's by now."""
+    """Ask for the old objects that no listing showed, and once more where both may have been written since it.
+
+    Of those that changed, whether they are another tenant's by now.
+    """
     undecided = [seen for seen in page if seen.error_code != CONFLICT]
     backs = {seen.document.id: back for seen in undecided if (back := way_back(seen, run.places))}
-    wanted = {seen.document.id: backs[seen.document.id].pointer for seen in page
-              if seen.document.id in backs and seen.there is None}  # fmt: skip
+    wanted = {
+        seen.document.id: back.pointer
+        for seen in undecided
+        if (back := backs.get(seen.document.id))
+        and (seen.there is None or (seen.found and seen.found.etag != back.home_etag))
+    }
     found, faults = survey.head_all(run.services, set(wanted.values()))
     looked = [replace(seen, there=found.get(wanted[seen.document.id])) if seen.document.id in wanted else seen
               for seen in page]  # fmt: skip
