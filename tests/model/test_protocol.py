@@ -17,7 +17,6 @@ from tests.model.returning import rollback
 from tests.model.writers import (
     WRITERS,
     Writer,
-    duplicates,
     inserts,
     overwrites,
     replaces,
@@ -30,7 +29,7 @@ from rehouse.core.lifecycle import MOVES, Event, Phase, after
 FORWARD, ENDING, BACK, AGAIN = (migrate,), (migrate, finish), (migrate, rollback), (migrate, rollback, migrate)
 CALM = [writer for writer in WRITERS if writer is not there_and_back]
 
-PAIRS = [*itertools.combinations((overwrites, writes_late, inserts), 2), (inserts, duplicates)]
+PAIRS = list(itertools.combinations((overwrites, writes_late, inserts), 2))
 """Whoever overwrites an object that two rows share writes to both documents: that is no promise about one of them."""
 
 
