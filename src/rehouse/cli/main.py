@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -24,6 +25,8 @@ from rehouse.cli.sandbox import sandbox
 from rehouse.core.errors import Refused, RehouseError
 
 INTERRUPTED = 130
+OPEN_FILES = 4096
+"""Enough for the most requests in flight that can be set, each a connection; shells often begin with 256 or 1,024."""
 EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
 
 app = typer.Typer(
@@ -124,6 +127,7 @@ def _wrong_usage(error: ClickException) -> Refused:
 def run() -> None:
     """Be the console script."""
     collect_seldom()
+    _allow_open_files()
     try:
         status = main()
         sys.stdout.flush()
@@ -136,6 +140,13 @@ def run() -> None:
         status = _without_output()
     collect_no_more()
     sys.exit(status)
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _without_output() -> int:

@@ -51,6 +51,7 @@ class Head:
 class BulkPlane:
     """Copies, HEADs and listings. `owner`, a 12-digit account, must own every bucket that is touched.
 
+    `max_in_flight` is one ceiling for all of them together, whichever thread they are taken in.
     `requests` counts what was sent by kind (copy, head, list, location), attempts included. `target_condition_offered` is
     None until known, False once the endpoint answered that it has no condition on a copy's target.
     """

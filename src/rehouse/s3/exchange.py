@@ -1,4 +1,4 @@
-"""What all requests of a plane share: the limiter, the credentials, what was learnt about the endpoint, the connections.
+"""What all requests of a plane share: limiter, slots, credentials, what was learnt about the endpoint, the connections.
 
 Each running generator borrows transfers of its own, so several threads can use one exchange. Transfers never cross a
 fork: a child that closed its parent's would end the parent's connections.
@@ -18,8 +18,9 @@ from rehouse.s3.identity import Identity
 from rehouse.s3.requests import Address, Request
 from rehouse.s3.sending import Answer, Conditions, Sender
 from rehouse.s3.session import Session
+from rehouse.s3.slots import Slots
 from rehouse.s3.throttle import Throttle
-from rehouse.s3.transfers import Transfers
+from rehouse.s3.transfers import SPARE_CONNECTIONS, Transfers
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ _INHERITED: list[list[Transfers]] = []
 
 
 class Exchange:
-    """Sends requests to one endpoint, at most `max_in_flight` at once in each generator."""
+    """Sends requests to one endpoint, at most `max_in_flight` at once, all generators together."""
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class Exchange:
         self.address = Address(session.endpoint_url, session.region)
         self._session = session
         self._ceiling = max_in_flight
-        self._shared = Conditions(Identity(session, clock), throttle, session.region, random)
+        self._shared = Conditions(Identity(session, clock), throttle, Slots(max_in_flight), session.region, random)
         self._lock = threading.Lock()
         self._idle: list[Transfers] = []
         self._process = os.getpid()
@@ -62,9 +63,9 @@ class Exchange:
     def only(self, request: Request[T]) -> Answer[T]:
         """Return the answer to one request; raise Interrupted rather than none."""
         with self._transfers() as transfers:
-            answer = next(Sender[T](self._shared, transfers, 1).run([request]), None)
+            answers = list(Sender[T](self._shared, transfers, 1).run([request]))
         self.stop_if_interrupted()
-        assert answer is not None
+        (answer,) = answers
         return answer
 
     @property
@@ -94,6 +95,7 @@ class Exchange:
             if self._process != os.getpid():
                 _INHERITED.append(self._idle)
                 self._idle, self._process = [], os.getpid()
+                self._shared.slots = Slots(self._ceiling)
             transfers = self._idle.pop() if self._idle else None
         transfers = transfers or Transfers(self._ceiling, self._session.ca_bundle())
         try:
@@ -102,5 +104,11 @@ class Exchange:
             if transfers.in_flight:
                 transfers.close()
             else:
-                with self._lock:
-                    self._idle.append(transfers)
+                self._keep(transfers)
+
+    def _keep(self, transfers: Transfers) -> None:
+        """Keep transfers for the next generator; the oldest go where as many connections idle as may ever be in use."""
+        with self._lock:
+            self._idle.append(transfers)
+            while sum(each.most_connections for each in self._idle) > self._ceiling + SPARE_CONNECTIONS:
+                self._idle.pop(0).close()

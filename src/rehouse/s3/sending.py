@@ -1,6 +1,6 @@
 """The policy of the bulk plane: sign, send, judge each reply by `faults.py`, try again or not.
 
-Due retries go first, then the caller's requests, while less is in flight than the ceiling and the limiter allow. What
+Due retries go first, then the caller's requests, while less is in flight than the shared slots and the limiter allow. What
 stops a run (a refusal, an interruption) lets everything in flight come home before it is raised.
 """
 
@@ -21,6 +21,7 @@ from rehouse.s3.identity import Identity
 from rehouse.s3.replies import Reply, server_time
 from rehouse.s3.requests import Request
 from rehouse.s3.signing import sign
+from rehouse.s3.slots import Claim, Slots
 from rehouse.s3.throttle import Throttle
 from rehouse.s3.transfers import Transfers
 
@@ -45,11 +46,14 @@ class Answer(Generic[T]):
 
 
 class Conditions:
-    """What all senders of a plane share: identity, limiter, chance, and what was learnt about the endpoint."""
+    """What all senders of a plane share: identity, limiter, slots, chance, and what was learnt about the endpoint."""
 
-    def __init__(self, identity: Identity, throttle: Throttle, region: str, random: Callable[[], float]) -> None:
+    def __init__(
+        self, identity: Identity, throttle: Throttle, slots: Slots, region: str, random: Callable[[], float]
+    ) -> None:
         self.identity = identity
         self.throttle = throttle
+        self.slots = slots
         self.region = region
         self.random = random
         self.interrupted = False
@@ -57,22 +61,31 @@ class Conditions:
 
 
 class Sender(Generic[T]):
-    """One run of requests over one set of transfers."""
+    """One run of requests over one set of transfers, at most `most` at once.
+
+    While the caller or its source is at work, another sender's thread may bring replies home: the claim's lock is held
+    wherever the transfers are touched.
+    """
 
     def __init__(
         self,
         shared: Conditions,
         transfers: Transfers,
-        ceiling: int,
+        most: int,
         instead: Callable[[Request[T], Fault], Request[T] | None] | None = None,
     ) -> None:
         self._shared = shared
         self._transfers = transfers
-        self._ceiling = ceiling
+        self._slots = shared.slots
+        self._claim = Claim(most, self._reclaimed)
         self._instead = instead
         self._retries: list[tuple[float, int, Request[T]]] = []
         self._order = itertools.count()
         self._stopped: RehouseError | None = None
+        self._home: list[tuple[Request[Any], Reply]] = []
+        self._unsettled = 0
+        self._unbegun = 0
+        self._lacks_slots = False
 
     def run(self, requests: Iterable[Request[T]]) -> Iterator[Answer[T]]:
         """Yield an Answer for each request, in any order.
@@ -82,32 +95,43 @@ class Sender(Generic[T]):
         """
         source = iter(requests)
         more = True
-        while True:
-            stopping = self._stopped is not None or self._shared.interrupted
-            if not stopping:
-                more = self._fill(source, more)
-                stopping = self._stopped is not None
-            if not self._transfers.in_flight and (stopping or not (more or self._retries)):
-                break
-            replies = self._transfers.finished(self._patience(more))
-            yield from self._settled(replies)
+        self._slots.join(self._claim)
+        try:
+            while True:
+                stopping = self._stopped is not None or self._shared.interrupted
+                if not stopping:
+                    more = self._fill(source, more)
+                    stopping = self._stopped is not None
+                if not self._unsettled and (stopping or not (more or self._retries)):
+                    break
+                yield from self._settled(self._replies(more))
+        finally:
+            self._slots.leave(self._claim)
         if self._stopped is not None:
             raise self._stopped
 
     def _fill(self, source: Iterator[Request[T]], more: bool) -> bool:
-        room = self._ceiling - self._transfers.in_flight
+        self._lacks_slots = False
+        room = self._claim.most - self._unsettled
         if room <= 0 or not (more or self._due()):
             return more
-        granted = self._shared.throttle.take(room)
-        for left in range(granted, 0, -1):
+        slots = self._slots.take(self._claim, room)
+        granted = self._shared.throttle.take(slots)
+        with self._claim.lock:
+            self._unbegun = slots
+        before = self._unsettled
+        for _ in range(granted):
             request = heapq.heappop(self._retries)[2] if self._due() else next(source, None) if more else None
             if request is None:
-                self._shared.throttle.give_back(left)
-                return False
-            self._send(request)
-            if self._stopped is not None:
-                self._shared.throttle.give_back(left - 1)
+                more = False
                 break
+            if not self._send(request):
+                break
+        sent = self._unsettled - before
+        self._shared.throttle.give_back(granted - sent)
+        self._lacks_slots = slots < room and sent == slots
+        with self._claim.lock:
+            self._give_up_unbegun()
         return more
 
     def _due(self) -> bool:
@@ -115,14 +139,15 @@ class Sender(Generic[T]):
 
     def _patience(self, more: bool) -> float:
         patience = LONGEST_WAIT_SECONDS
-        if self._transfers.in_flight < self._ceiling:
+        if self._unsettled < self._claim.most and not self._lacks_slots:
             if self._retries:
                 patience = min(patience, max(0.0, self._retries[0][0] - time.monotonic()))
             if more or self._due():
                 patience = min(patience, self._shared.throttle.wait_seconds())
         return patience
 
-    def _send(self, request: Request[T]) -> None:
+    def _send(self, request: Request[T]) -> bool:
+        """Return whether the request is on its way: it is not if it cannot be signed, or if its slot was reclaimed."""
         identity = self._shared.identity
         try:
             lines = sign(
@@ -131,10 +156,46 @@ class Sender(Generic[T]):
             )  # fmt: skip
         except RehouseError as error:
             self._stopped = self._stopped or error
-            return
+            return False
+        with self._claim.lock:
+            if not self._unbegun:
+                self._again(request, 0.0)
+                return False
+            self._unbegun -= 1
+            self._transfers.start(request, lines)
+        self._unsettled += 1
         request.attempts += 1
         self._shared.throttle.count(request.kind)
-        self._transfers.start(request, lines)
+        return True
+
+    def _replies(self, more: bool) -> list[tuple[Request[Any], Reply]]:
+        if self._lacks_slots and not self._unsettled:
+            self._slots.wait(self._claim, LONGEST_WAIT_SECONDS)
+            return []
+        patience = self._patience(more)
+        with self._claim.lock:
+            self._bring_home(patience)
+            replies, self._home = self._home, []
+        self._unsettled -= len(replies)
+        return replies
+
+    def _bring_home(self, seconds: float) -> None:
+        found = self._transfers.finished(0.0 if self._home else seconds)
+        if found:
+            self._home += found
+            self._slots.give_back(self._claim, len(found))
+
+    def _reclaimed(self, seconds: float) -> None:
+        """Give back slots while this sender drives nothing: called by another one, with this claim's lock."""
+        if self._unbegun:
+            self._give_up_unbegun()
+            seconds = 0.0
+        if self._transfers.in_flight:
+            self._bring_home(seconds)
+
+    def _give_up_unbegun(self) -> None:
+        self._slots.give_back(self._claim, self._unbegun)
+        self._unbegun = 0
 
     def _settled(self, replies: list[tuple[Request[Any], Reply]]) -> Iterator[Answer[T]]:
         good, overloaded, answers = 0, False, []

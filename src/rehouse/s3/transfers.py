@@ -66,6 +66,11 @@ class Transfers:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._asked.append)
 
+    @property
+    def most_connections(self) -> int:
+        """How many connections may still be open while nothing is in flight."""
+        return max(map(len, self._idle.values()), default=0)
+
     def start(self, request: Request[Any], lines: list[str]) -> None:
         """Put a request on its way; `lines` are its signed headers."""
         idle = self._idle.setdefault(request.method, [])
