@@ -11,7 +11,7 @@ from tests.operations.room import Room
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.naming import returned_key
-from rehouse.operations import flipping
+from rehouse.operations import flipping, written_after
 from rehouse.operations.accept import accept
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.return_report import ReturnReport
@@ -329,6 +329,24 @@ def test_all_tenants_go_back_and_one_that_cannot_stops_no_other(moved: Room) -> 
     assert (moved.pointer("i"), moved.pointer("a")) == ((moved.shared, "k/i"), (moved.shared, "k/a"))
 
 
+def test_all_tenants_are_swept_beside_each_other(moved: Room) -> None:
+    slugs = ["acme", "globex", "initech", "umbrella"]
+    for slug in slugs[1:]:
+        moved.tenant(slug)
+        moved.documents(slug, slug=slug)
+        moved.migrate(slug)
+    for number in range(4):
+        with moved.services() as services:
+            reports = roll_back_all(services, services.ledger.tenants())
+        assert [report.error for report in reports] == [None] * len(slugs)
+        for slug in slugs:
+            document_id = f"{slug}-{number}"
+            moved.documents(document_id, slug=slug)
+            moved.put(f"up/{document_id}", b"cached home", bucket=moved.home(slug))
+            moved.sql("UPDATE documents SET s3_bucket = %s, s3_key = %s WHERE id = %s", moved.home(slug),
+                      f"up/{document_id}", document_id)  # fmt: skip
+
+
 def test_another_tenant_s_object_at_the_old_key_is_nobody_else_s(moved: Room) -> None:
     """Its row left the key, another tenant's upload took it: that one's bytes are not ours."""
     moved.tenant("globex")
@@ -358,12 +376,39 @@ def test_what_was_written_at_home_after_the_return_survives_another_migration(mo
     assert moved.body("b") == b"late, at home"
 
 
+def test_no_migration_covers_what_could_not_be_sent_on_yet(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(written_after, "PASSES", 2)
+    monkeypatch.setattr(written_after, "PAUSE_SECONDS", 0.05)
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    with psycopg.connect(moved.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        with pytest.raises(TryAgain, match="1 documents were written at home after the rollback"):
+            moved.migrate()
+    assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
+    assert moved.migrate().status is Status.COMPLETED
+    assert moved.body("b") == b"late, at home"
+
+
+def test_a_row_that_is_locked_for_a_moment_is_waited_for(moved: Room) -> None:
+    roll_back(moved)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    with psycopg.connect(moved.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        threading.Timer(1, busy.rollback).start()
+        report = roll_back(moved)
+    assert (report.status, report.late_writes) == (Status.ROLLED_BACK, 1)
+
+
 def test_no_migration_covers_one_of_two_versions(moved: Room) -> None:
     roll_back(moved)
     moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
     moved.put("k/b", b"in its place")
     with pytest.raises(Refused, match="both ends after the rollback: b"):
         moved.migrate()
+    [(status, phase, message)] = moved.sql("SELECT status, phase, error_message FROM s3_migrations")
+    assert (status, phase) == ("failed", "rolled_back")
+    assert "both ends" in message
     assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
     with moved.services() as services:
         accept(services, services.ledger.tenant("acme"), ["b"], "the one in the shared bucket is right")

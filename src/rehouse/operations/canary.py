@@ -40,11 +40,11 @@ def try_copies(services: Services, migration: Migration, subject: str, count: in
 def try_rows(services: Services, migration: Migration, subject: str, count: int) -> str:
     """Read the documents just flipped through their rows; return a note. Raises Halt for the first that cannot be read.
 
-    A row that the application moved meanwhile is no canary any more.
+    A row that the application moved meanwhile is no canary any more; what it wrote in place meanwhile is read as it is.
     """
     canaries = services.ledger.of(migration, Canaries)
     samples = canaries.rows_flipped(count)
-    problem = _first_problem(services, samples)
+    problem = _first_problem(services, samples, is_live=True)
     if problem and canaries.rows_flipped(count) == samples:
         raise Halt(
             f"{subject}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
@@ -53,20 +53,23 @@ def try_rows(services: Services, migration: Migration, subject: str, count: int)
     return f"canary: {_told(services, samples)} through their rows"
 
 
-def _first_problem(services: Services, samples: Sequence[Sample]) -> str | None:
+def _first_problem(services: Services, samples: Sequence[Sample], *, is_live: bool = False) -> str | None:
     if not samples:
         return None
     client = Session(services.settings, profile=services.settings.application_profile).client("s3")
     for sample in samples:
         services.stop_here()
-        problem = _problem(client, sample)
+        problem = _problem(client, sample, is_live=is_live)
         if problem:
             return f"{sample.document_id}, s3://{sample.place.bucket}/{sample.place.key}: {problem}"
     return None
 
 
-def _problem(client: S3Client, sample: Sample) -> str | None:
-    """Return what is wrong with an object, None if it is what it must be; its MD5 is looked at where its ETag is one."""
+def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
+    """Return what is wrong with an object, None if it is what it must be; its MD5 is looked at where its ETag is one.
+
+    `is_live`: the application writes there, so another object is what it says of itself.
+    """
     digest, size = hashlib.md5(usedforsecurity=False), 0
     try:
         answer = client.get_object(Bucket=sample.place.bucket, Key=sample.place.key)
@@ -76,10 +79,11 @@ def _problem(client: S3Client, sample: Sample) -> str | None:
     except (ClientError, BotoCoreError) as error:
         return translated(error, sample.place.key).message
     etag = answer["ETag"].strip('"')
-    if etag != sample.etag:
+    wanted = answer["ContentLength"] if is_live and etag != sample.etag else sample.size
+    if etag != sample.etag and not is_live:
         return f"its ETag is {etag} instead of {sample.etag}"
-    if size != sample.size:
-        return f"{size} bytes came instead of {sample.size}"
+    if size != wanted:
+        return f"{size} bytes came instead of {wanted}"
     is_encrypted_by_key = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
     if is_md5(etag) and not is_encrypted_by_key and digest.hexdigest() != etag:
         return f"the MD5 of what came is {digest.hexdigest()} instead of {etag}"

@@ -54,6 +54,7 @@ def migrate(
         )
         try:
             with translating():
+                migration = _planned_again(services, tenant, migration)
                 migration = run_rounds(Run(services, tenant, migration, order, report, looked))
         except RehouseError as error:
             close_after(services, tenant, report, error)
@@ -89,13 +90,16 @@ def _begin(services: Services, tenant: Tenant) -> Migration:
     home = home_of(tenant, services.settings, before)
     if home:
         _refuse_somebody_elses(services, tenant, home)
-    migration = services.ledger.begin_run(
+    return services.ledger.begin_run(
         tenant, home or new_home(tenant, services.settings, services.control.identity().account)
     )
-    if migration.phase is Phase.ROLLED_BACK:
-        catch_up(services, migration, tenant.slug)
-        migration = services.ledger.advance(migration, Event.PLANNED_AGAIN)
-    return migration
+
+
+def _planned_again(services: Services, tenant: Tenant, migration: Migration) -> Migration:
+    if migration.phase is not Phase.ROLLED_BACK:
+        return migration
+    catch_up(services, migration, tenant.slug)
+    return services.ledger.advance(migration, Event.PLANNED_AGAIN)
 
 
 def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:

@@ -7,7 +7,7 @@ again it sweeps what came later; from `released` on it is refused, because sourc
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.late_writing import CONFLICT
@@ -45,6 +45,7 @@ def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: boo
     begun = {tenant: found for tenant in tenants if (found := services.ledger.migration(tenant))}
     with run_inventory(services):
         is_listed = any(migration.phase is Phase.CUT_OVER for migration in begun.values())
+        is_listed = is_listed or _is_listing_cheaper(services, begun.values())
         if is_listed:
             survey.list_shared_buckets(services)
         return list(
@@ -66,10 +67,10 @@ def _reported(services: Services, tenant: Tenant, *, dry_run: bool, listed: bool
         return report
 
 
-def roll_back(services: Services, tenant: Tenant, report: ReturnReport, *, listed: bool = False) -> ReturnReport:
+def roll_back(services: Services, tenant: Tenant, report: ReturnReport, *, listed: bool | None = None) -> ReturnReport:
     """Bring the tenant back and fill in the report, which is returned; with its `dry_run` nothing is changed.
 
-    `listed`: the shared buckets are in the run's inventory.
+    `listed`: whether the shared buckets are in the run's inventory, as decided for all tenants; None: this run decides.
 
     Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
     where the ledger and the tenant's row disagree; whatever was done until then is saved.
@@ -107,13 +108,16 @@ def _allowed(services: Services, tenant: Tenant) -> Migration:
     return migration
 
 
-def _advance(services: Services, tenant: Tenant, migration: Migration, report: ReturnReport, *, listed: bool) -> None:
+def _advance(
+    services: Services, tenant: Tenant, migration: Migration, report: ReturnReport, *, listed: bool | None
+) -> None:
     is_adopted = is_home_adopted(tenant, migration)
     if migration.phase is not Phase.ROLLED_BACK:
-        migration = _give_home_back(services, tenant, migration, report, listed=listed)
+        migration = _give_home_back(services, tenant, migration, report, listed=bool(listed))
     run = _pass(services, migration, tenant, is_adopted=is_adopted)
     if run.total or run.returns.counts().returned:
-        _list_sources(services, run)
+        if listed is None:
+            _list_sources(services, run)
         _rounds(services, run, report)
     close_return(services, migration, report, None, is_adopted=is_adopted)
 
@@ -145,11 +149,16 @@ def _pass(services: Services, migration: Migration, tenant: Tenant, *, is_adopte
 
 
 def _list_sources(services: Services, run: ReturnPass) -> None:
-    """List the shared buckets where that takes fewer requests than a HEAD for each document at home."""
     known, _ = services.ledger.inventory().totals(services.settings.require_shared_buckets()[0])
-    rows_with_key = services.ledger.documents(run.migration).rows_with_key()
-    if not known and run.total * LISTED_PER_REQUEST >= rows_with_key:
+    if not known and _is_listing_cheaper(services, [run.migration]):
         survey.list_shared_buckets(services)
+
+
+def _is_listing_cheaper(services: Services, migrations: Collection[Migration]) -> bool:
+    """Return whether listing the shared buckets takes fewer requests than a HEAD for each document of these at home."""
+    at_home = sum(services.ledger.of(each, Returns).counts().at_home for each in migrations)
+    one = next(iter(migrations), None)
+    return one is not None and at_home * LISTED_PER_REQUEST >= services.ledger.documents(one).rows_with_key()
 
 
 def _rounds(services: Services, run: ReturnPass, report: ReturnReport) -> None:

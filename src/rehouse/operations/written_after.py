@@ -6,9 +6,10 @@ both versions are kept and a person decides. Each is settled in a transaction of
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
-from rehouse.core.errors import Refused
+from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.late_writing import CONFLICT
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
@@ -16,7 +17,7 @@ from rehouse.core.planning import Places, Reason
 from rehouse.ledger.late_writes import LateLines, RowIsBusy
 from rehouse.ledger.returns import Returns, WrittenAfter
 from rehouse.operations import survey
-from rehouse.operations.late_writes import BUSY, LateWrites
+from rehouse.operations.late_writes import BUSY, PASSES, PAUSE_SECONDS, LateWrites
 from rehouse.operations.returning import copy_problem
 from rehouse.operations.services import Services
 
@@ -26,32 +27,45 @@ SHOWN = 20
 def catch_up(services: Services, migration: Migration, slug: str) -> None:
     """Send what was written at home after a rollback, before a migration writes there again.
 
-    Raises Refused while a document was written at both ends: the copy of the one would cover the other.
+    Raises Refused while a document was written at both ends, TryAgain while one could not be sent on: the copy of the one
+    would cover the other.
     """
     returns = services.ledger.of(migration, Returns)
     if not returns.counts().returned:
         return
     survey.list_home(services, migration.home_bucket)
-    send_after(services, migration, slug)
+    sent = send_after(services, migration, slug)
     conflicts = [each.document_id for each in returns.outstanding() if each.code == CONFLICT]
     if conflicts:
         raise Refused(
             f"{slug}: documents were written at both ends after the rollback: {', '.join(conflicts[:SHOWN])}",
             hint=f"compare the two; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
         )
+    if sent.left:
+        raise TryAgain(
+            f"{slug}: {sent.left} documents were written at home after the rollback and could not be sent on yet",
+            hint=f"run the same command again; `rehouse status {slug} --errors` says what is in the way",
+        )
 
 
 def send_after(services: Services, migration: Migration, slug: str) -> LateWrites:
     """Settle every write that this run's listing of the home shows; return how many were sent, conflicts, and left."""
     returns, lines = services.ledger.of(migration, Returns), services.ledger.of(migration, LateLines)
-    settled = []
-    for written in returns.written_after():
-        services.stop_here()
-        services.keep_locks()
-        try:
-            settled.append(services.ledger.patiently(partial(_settle, services, returns, lines, written, slug)))
-        except RowIsBusy:
-            settled.append(_failed(lines, written, BUSY))
+    settled, waiting = [], returns.written_after()
+    for _ in range(PASSES):
+        busy = []
+        for written in waiting:
+            services.stop_here()
+            services.keep_locks()
+            try:
+                settled.append(services.ledger.patiently(partial(_settle, services, returns, lines, written, slug)))
+            except RowIsBusy:
+                busy.append(written)
+        waiting = busy
+        if not waiting:
+            break
+        time.sleep(PAUSE_SECONDS)
+    settled += [_failed(lines, written, BUSY) for written in waiting]
     sent, conflicts, left = (sum(column) for column in zip(*settled, LateWrites(), strict=True))
     return LateWrites(sent, conflicts, left)
 
