@@ -11,11 +11,13 @@ from tests.operations.room import Room
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.naming import returned_key
+from rehouse.core.progress import Progress
 from rehouse.operations import flipping, written_after
 from rehouse.operations.accept import accept
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
+from rehouse.operations.services import Services
 from rehouse.operations.status import errors
 
 
@@ -335,16 +337,17 @@ def test_all_tenants_are_swept_beside_each_other(moved: Room) -> None:
         moved.tenant(slug)
         moved.documents(slug, slug=slug)
         moved.migrate(slug)
-    for number in range(4):
-        with moved.services() as services:
-            reports = roll_back_all(services, services.ledger.tenants())
-        assert [report.error for report in reports] == [None] * len(slugs)
-        for slug in slugs:
-            document_id = f"{slug}-{number}"
-            moved.documents(document_id, slug=slug)
-            moved.put(f"up/{document_id}", b"cached home", bucket=moved.home(slug))
-            moved.sql("UPDATE documents SET s3_bucket = %s, s3_key = %s WHERE id = %s", moved.home(slug),
-                      f"up/{document_id}", document_id)  # fmt: skip
+    with moved.services() as services:
+        roll_back_all(services, services.ledger.tenants())
+    for slug in slugs:
+        moved.documents(f"{slug}-2", slug=slug)
+        moved.put("up", b"by a cached home", bucket=moved.home(slug))
+        moved.sql("UPDATE documents SET s3_bucket = %s, s3_key = 'up' WHERE id = %s", moved.home(slug), f"{slug}-2")
+    said: list[Progress] = []
+    with Services.open(moved.settings, writes=True, report=said.append) as services:
+        reports = roll_back_all(services, services.ledger.tenants())
+    assert [(report.error, report.documents_returned > 0) for report in reports] == [(None, True)] * len(slugs)
+    assert [each.step for each in said if each.subject == moved.shared] == ["list"], "they share one listing"
 
 
 def test_another_tenant_s_object_at_the_old_key_is_nobody_else_s(moved: Room) -> None:

@@ -45,6 +45,7 @@ class Fate(StrEnum):
     MOVED = "moved"
     REPLACED = "replaced"
     COVERED = "covered"
+    LEFT = "left behind"
     LOST = "lost"
 
 
@@ -52,9 +53,15 @@ WELL = frozenset({Fate.STANDS, Fate.CONFLICT, Fate.MOVED, Fate.REPLACED})
 
 
 def fates(
-    writes: Sequence[Write], standing: Mapping[str, str], copied: frozenset[str], conflicts: frozenset[str]
+    writes: Sequence[Write],
+    standing: Mapping[str, str],
+    copied: frozenset[str],
+    conflicts: frozenset[str],
+    left: frozenset[str] = frozenset(),
 ) -> dict[str, Fate]:
     """Return the fate of each write by its token. `standing`: document → the token that its row leads to in the end.
+
+    `left`: tokens that are there to this day, at a place that their document left when it was rolled back.
 
     The first line that fits holds:
 
@@ -67,6 +74,7 @@ def fates(
     | another write at its place came later                                   | covered  |
     | it was found at another place too                                       | moved    |
     | another one of the last at its place (they overlap) is none of the lost | covered  |
+    | it is there to this day, at a place that a rollback left                | left     |
     | anything else                                                           | lost     |
     """
     by_place = defaultdict(list)
@@ -75,7 +83,7 @@ def fates(
     found = {}
     for group in by_place.values():
         found |= _at_one_place(group, writes, standing, copied, conflicts)
-    return found
+    return {token: Fate.LEFT if fate is Fate.LOST and token in left else fate for token, fate in found.items()}
 
 
 def _at_one_place(
@@ -122,12 +130,12 @@ def worst_staleness(
     writes: Iterable[Write],
     found: Mapping[str, Fate],
     first_seen: Mapping[str, float],
-    sweeps: Sequence[tuple[float, float]],
+    sweeps: Sequence[tuple[float, float, str]],
 ) -> float:
     """Return the longest time in seconds from a late write to a read that saw it, or to the end of the next sweep."""
     worst = 0.0
     for write in writes:
         if write.is_late and found[write.token] in {Fate.STANDS, Fate.MOVED}:
-            swept = min((end for begin, end in sweeps if begin > write.end), default=write.end)
+            swept = min((end for begin, end, _ in sweeps if begin > write.end), default=write.end)
             worst = max(worst, min(first_seen.get(write.token, swept), swept) - write.end)
     return worst

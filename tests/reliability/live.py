@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +30,9 @@ LIMIT_SECONDS = 4.0
 """What the application keeps to, and what `finish` is told; between them is room for a busy machine."""
 READERS = {"read": 1, "hold": 1}
 WRITERS = {"overwrite": 2, "replace": 1, "upload": 1, "upload_pending": 1, "rename": 1, "give": 1, "delete": 1}
-LATE_WRITERS = {"write_late": 2, "upload_presigned": 1}
+LATE_WRITERS = {"write_late": 6, "upload_presigned": 4}
+PATIENCE = 4
+"""How often a step is repeated that may leave something for the next run."""
 NAMED = re.compile(r"s3://(\S+?)/(\S+?) \(ETag (\w+)\)")
 ROOT = Path(__file__).parents[2]
 
@@ -43,8 +45,7 @@ class Life:
     documents: int
     late: int = 0
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
-    sweeps: list[tuple[float, float]] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
+    sweeps: list[tuple[float, float, str]] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     journal: list[Write] = field(default_factory=list)
@@ -123,8 +124,7 @@ class Life:
         }
         begin = time.monotonic()
         ended = self.place.warm.run(*arguments, environment=self.place.world.environment() | slowed | more)
-        self.sweeps.append((begin, time.monotonic()))
-        self.statuses[f"{' '.join(arguments[:2])}: {ended.status}"] += 1
+        self.sweeps.append((begin, time.monotonic(), f"{' '.join(arguments)}: {ended.status}"))
         assert ended.status in (0, 1), (arguments, ended)
         assert "Traceback" not in ended.printed, ended.printed
         return ended
@@ -140,8 +140,11 @@ class Life:
         self.settle_conflicts()
 
     def in_two_steps(self) -> None:
-        """Everybody moves in two steps."""
-        self.run("migrate-all", "--until", "verified")
+        """Everybody moves in two steps; what was written at both ends after the way back is settled first."""
+        for _ in range(PATIENCE):
+            if self.run("migrate-all", "--until", "verified").status == 0:
+                break
+            self.settle_conflicts()
         for slug in SLUGS:
             self.run("cutover", slug, "--canary", "3")
         self.settle_conflicts()
@@ -160,11 +163,14 @@ class Life:
         """Look at every conflict that is told, hold it to both versions being there, and accept the one at home."""
         if not self.late:
             return
+        accepted = defaultdict(list)
         errors = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
         for each in errors:
             if each["code"] == "Conflict":
                 self._look_at(each)
-                self.run("accept", each["slug"], each["document_id"], "--reason", "the version at home stands")
+                accepted[each["slug"]].append(each["document_id"])
+        for slug, ids in accepted.items():
+            self.run("accept", slug, *ids, "--reason", "compared: what the row leads to stands")
 
     def _look_at(self, error: dict[str, Any]) -> None:
         self.conflicts.setdefault(error["document_id"], error["message"])
@@ -178,15 +184,15 @@ class Life:
 
     def complete(self) -> None:
         """After the application has stopped: the runs that bring everybody to the end."""
-        for _ in range(3):
-            ended = self.run("migrate-all")
+        for _ in range(PATIENCE):
+            is_done = self.run("migrate-all").status == 0
             self.settle_conflicts()
-            if ended.status == 0:
+            if is_done:
                 break
         self.follow_hints()
-        for _ in range(3):
+        for _ in range(PATIENCE):
             self.finish()
-            if self.run("status", "--errors").status == 0 and self.phases() == {("finished", "completed")}:
+            if self.phases() == {("finished", "completed")}:
                 break
 
     def follow_hints(self) -> None:
@@ -226,6 +232,16 @@ class Life:
         with ThreadPoolExecutor(4) as threads:
             return list(threads.map(lambda ref: (*ref[:2], self._lines(*ref[:2], VersionId=ref[2])), refs))
 
+    def left_behind(self) -> frozenset[str]:
+        """Return the tokens of what is in the shared bucket and no row leads to, once somebody was rolled back."""
+        if not any("rollback" in words for _, _, words in self.sweeps):
+            return frozenset()
+        pointed, keys = {row[1:] for row in self.rows()}, []
+        for page in self.root.get_paginator("list_objects_v2").paginate(Bucket=self.place.world.shared):
+            keys += [each["Key"] for each in page.get("Contents", [])]
+        bucket = self.place.world.shared
+        return frozenset(self._lines(bucket, key)[3] for key in keys if (bucket, key) not in pointed)
+
     def homes(self) -> dict[str, str]:
         """Return the tenants' homes by slug."""
         return dict(self.place.world.rows("SELECT slug, aws_bucket_name FROM tenants"))
@@ -233,6 +249,19 @@ class Life:
     def keep_versions(self) -> None:
         """Let the shared bucket keep every version, so that nothing that was ever there is out of sight."""
         self.root.put_bucket_versioning(Bucket=self.place.world.shared, VersioningConfiguration={"Status": "Enabled"})
+
+    def story(self, document_id: str) -> str:
+        """Return everything that happened to a document, in order of time, for whoever has to find out why."""
+        told = [(begin, f"{end:.2f} `{words}`") for begin, end, words in self.sweeps]
+        told += [(each.begin, str(each)) for each in self.journal if each.document_id == document_id]
+        found = [
+            f"version of {key} in {bucket}: {lines[3]}"
+            for bucket, key, lines in self.versions()
+            if lines[0] == document_id
+        ]
+        return "\n".join(
+            [*(f"{at:.2f} {what}" for at, what in sorted(told)), *found, str(self.conflicts.get(document_id))]
+        )
 
 
 def _line(process: subprocess.Popen[str]) -> str:

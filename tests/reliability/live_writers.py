@@ -197,7 +197,7 @@ class Person:
     def overwrite(self) -> None:
         """Write a new version in place, under the row's lock from reading the pointer to the commit."""
         with self.connection.transaction():
-            row = self.locked(self.some())
+            row = self.locked(self.some(late=self.chance.random() < 0.05))
             if row is None:
                 return
             data, etag, made = self.put(row.bucket, row.key, row, row.version + 1, "overwrite")
@@ -208,7 +208,7 @@ class Person:
 
     def replace(self) -> None:
         """Write a new version under a new key, then update the row if it is still as it was read."""
-        row = self.row(self.some(late=self.chance.random() < 0.05))
+        row = self.row(self.some(late=self.chance.random() < 0.03))
         if row is None or not row.version:
             return
         _, bucket = self.home(row.slug)

@@ -146,9 +146,12 @@ class Place:
         """Remove its buckets, so that a server with thousands of worlds behind it stays quick."""
         root = self.world.server.root()
         for bucket in {self.world.shared, self.world.log_bucket, *self.homes()} & set(self._buckets()):
-            for page in root.get_paginator("list_object_versions").paginate(Bucket=bucket):
-                found: Any = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-                wanted = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
-                if wanted:
-                    root.delete_objects(Bucket=bucket, Delete={"Objects": wanted, "Quiet": True})
+            while found := _versions(root, bucket):
+                root.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
             root.delete_bucket(Bucket=bucket)
+
+
+def _versions(root: Any, bucket: str) -> list[dict[str, str]]:
+    page = root.list_object_versions(Bucket=bucket)
+    found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]

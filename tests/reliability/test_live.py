@@ -61,7 +61,7 @@ def judged(life: Life) -> tuple[list[Write], dict[str, Fate]]:
     copied = frozenset(
         lines[3] for bucket, key, lines in life.versions() if places.get(lines[3]) not in (None, (bucket, key))
     )
-    return writes, fates(writes, standing, copied, frozenset(life.conflicts))
+    return writes, fates(writes, standing, copied, frozenset(life.conflicts), life.left_behind())
 
 
 def test_a_short_life(new_place):
@@ -97,7 +97,7 @@ def test_no_read_fails_and_none_is_stale(new_place, figure):
 
 @pytest.mark.long
 def test_what_is_written_late_is_never_lost(new_place, figure):
-    life = new_life(new_place, 90, late=15)
+    life = new_life(new_place, 90, late=20)
     with life.application(READERS, READERS, WRITERS | LATE_WRITERS):
         for _ in range(2):
             life.there_and_back()
@@ -114,7 +114,8 @@ def test_what_is_written_late_is_never_lost(new_place, figure):
     worst = worst_staleness(writes, found, life.first_seen, life.sweeps)
     figure("live writes", writers="without the lock too", late_writes=len(late), became=became,
            worst_staleness_seconds=round(worst, 1), runs=len(life.sweeps), **dict(life.seen))  # fmt: skip
-    assert lost == []
+    assert became[Fate.LEFT] <= len(late) // 4, "what a rollback leaves behind is rare"
+    assert not lost, f"{lost}\n" + "\n\n".join(life.story(write.document_id) for write in lost[:3])
     assert len(late) > 10
 
 
@@ -139,6 +140,18 @@ def at(token: str, begin: float, end: float, kind: str = "late", key: str = "k",
 def test_a_lost_write_is_told_from_the_others(writes, copied, conflicts, fate):
     found = fates([at("w", 1, 3), *writes], {"d": "s"}, frozenset(copied), frozenset(conflicts))
     assert found["w"] is fate
+
+
+def test_what_a_rollback_left_behind_is_not_lost_but_told():
+    assert fates([at("w", 1, 3)], {"d": "s"}, frozenset(), frozenset(), frozenset("w")) == {"w": Fate.LEFT}
+
+
+def test_staleness_is_counted_until_a_read_or_until_the_next_sweep_ended():
+    late = [at(token, 1, 3).late(is_late=True) for token in "ws"]
+    found = {"w": Fate.STANDS, "s": Fate.MOVED}
+    sweeps = [(0.0, 2.0, "before"), (4.0, 9.0, "migrate-all")]
+    assert worst_staleness(late, found, {"w": 5.0}, sweeps) == 6.0
+    assert worst_staleness(late, found, {"w": 5.0, "s": 7.5}, sweeps) == 4.5
 
 
 def test_the_application_notices_what_is_wrong(new_place):

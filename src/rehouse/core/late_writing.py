@@ -16,7 +16,7 @@ from rehouse.core.planning import is_md5
 CONFLICT = "Conflict"
 ROW_LOCKED = "RowLocked"
 HINTS = {
-    CONFLICT: "compare the two; `rehouse accept` says that the version in the home stands; to take the late one, copy it over that",
+    CONFLICT: "compare the two; `rehouse accept` lets the one stand that the row leads to; to take the other, copy it over that",
     ROW_LOCKED: "run the same command again: another transaction held the row",
 }
 
