@@ -223,8 +223,9 @@ class Life:
         answer = self.root.get_object(Bucket=bucket, Key=key, **version)
         return answer["Body"].read().decode().split("\n")
 
+    @cached_property
     def versions(self) -> list[tuple[str, str, list[str]]]:
-        """Return every version of every object in every bucket: bucket, key, its body's lines."""
+        """Every version of every object in every bucket, in the end: bucket, key, its body's lines."""
         refs = []
         for bucket in (self.place.world.shared, *self.place.homes()):
             for page in self.root.get_paginator("list_object_versions").paginate(Bucket=bucket):
@@ -256,7 +257,7 @@ class Life:
         told += [(each.begin, str(each)) for each in self.journal if each.document_id == document_id]
         found = [
             f"version of {key} in {bucket}: {lines[3]}"
-            for bucket, key, lines in self.versions()
+            for bucket, key, lines in self.versions
             if lines[0] == document_id
         ]
         return "\n".join(

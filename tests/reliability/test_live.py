@@ -6,6 +6,8 @@ lock, too: nothing is lost; it comes to light with the next sweep, or is told as
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from tests.reliability.judging import Fate, Write, fates, worst_staleness
 from tests.reliability.live import LATE_WRITERS, READERS, WRITERS, Life
@@ -15,6 +17,9 @@ AT_MOST = 4
 """How often everybody goes there and back until enough was seen."""
 DEEDS = ("overwrites at home", "replacements", "uploads", "uploads at home", "pending uploads", "deletions", "renamed",
          "given to another tenant", "reads at home", "reads by an old pointer", "homes from memory")  # fmt: skip
+
+WRITES = ("overwrites", "replacements", "uploads", "uploads without a bucket", "pending uploads", "deletions", "renamed",
+          "given to another tenant", "late writes", "presigned writes")  # fmt: skip
 
 
 def new_life(new_place, documents: int, late: int = 0) -> Life:
@@ -40,7 +45,7 @@ def all_is_in_its_place(life: Life) -> None:
         assert (now[document_id][0], now[document_id][2]) == (document_id, slug)
         assert is_late or int(now[document_id][1]) == version
     slugs = {bucket: slug for slug, bucket in homes.items()}
-    assert {slugs[bucket] == lines[2] for bucket, _, lines in life.versions() if bucket in slugs} == {True}
+    assert {slugs[bucket] == lines[2] for bucket, _, lines in life.versions if bucket in slugs} == {True}
     counted = "SELECT tenant_id, count(*), coalesce(sum(coalesce(nullif(file_size, 0), size)), 0)::bigint FROM documents GROUP BY 1"
     said = ("SELECT tenant_id, documents_count, storage_used_bytes FROM tenant_usage "
             "WHERE month = date_trunc('month', now() AT TIME ZONE 'UTC')::date")  # fmt: skip
@@ -59,9 +64,28 @@ def judged(life: Life) -> tuple[list[Write], dict[str, Fate]]:
     standing = {document_id: lines[3] for document_id, lines in life.documents_now().items() if document_id in late}
     places = {write.token: (write.bucket, write.key) for write in writes}
     copied = frozenset(
-        lines[3] for bucket, key, lines in life.versions() if places.get(lines[3]) not in (None, (bucket, key))
+        lines[3] for bucket, key, lines in life.versions if places.get(lines[3]) not in (None, (bucket, key))
     )
     return writes, fates(writes, standing, copied, frozenset(life.conflicts), life.left_behind())
+
+
+def told(life: Life, writers: str, became: Counter[Fate], worst: float) -> dict[str, object]:
+    """Return the figures of a life; *late* are writes to where the document was no more."""
+    written = {deed: count for deed, count in life.seen.items() if deed in WRITES}
+    return {
+        "writers": writers,
+        "commands": len(life.sweeps),
+        "reads": life.seen["reads"],
+        "of these by an old pointer": life.seen["reads by an old pointer"],
+        "failed or stale": len(life.wrong),
+        "writes": sum(written.values()),
+        "by kind": ", ".join(f"{deed} {count}" for deed, count in sorted(written.items())),
+        "late": became.total(),
+        "what became of them": ", ".join(f"{fate} {count}" for fate, count in sorted(became.items())) or "-",
+        "conflicts told": life.seen["conflicts"],
+        "lost": became[Fate.LOST],
+        "seconds until the last was seen": round(worst, 1),
+    }
 
 
 def test_a_short_life(new_place):
@@ -90,7 +114,7 @@ def test_no_read_fails_and_none_is_stale(new_place, figure):
     no_read_went_wrong(life)
     life.complete()
     all_is_in_its_place(life)
-    figure("live writes", writers="by the rules", failures=0, runs=len(life.sweeps), **dict(life.seen))
+    figure("live writes", **told(life, "by the rules", Counter(), 0.0))
     assert life.seen["reads"] > ENOUGH_READS
     assert min(life.seen[deed] for deed in DEEDS) > 10
 
@@ -110,10 +134,9 @@ def test_what_is_written_late_is_never_lost(new_place, figure):
     writes, found = judged(life)
     lost = [write for write in writes if found[write.token] is Fate.LOST]
     late = [write for write in writes if write.is_late]
-    became = {fate.value: sum(found[write.token] is fate for write in late) for fate in Fate}
+    became = Counter(found[write.token] for write in late)
     worst = worst_staleness(writes, found, life.first_seen, life.sweeps)
-    figure("live writes", writers="without the lock too", late_writes=len(late), became=became,
-           worst_staleness_seconds=round(worst, 1), runs=len(life.sweeps), **dict(life.seen))  # fmt: skip
+    figure("live writes", **told(life, "without the lock, too", became, worst))
     assert became[Fate.LEFT] <= len(late) // 4, "what a rollback leaves behind is rare"
     assert not lost, f"{lost}\n" + "\n\n".join(life.story(write.document_id) for write in lost[:3])
     assert len(late) > 10
