@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 
 import psycopg
 import pytest
 from tests.operations.room import Room
 
 from rehouse.core.errors import Refused, TryAgain
-from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.lifecycle import Event, Phase, Status
+from rehouse.core.model import CopyOutcome, CopyTask, Fault, Migration
 from rehouse.core.naming import returned_key
 from rehouse.core.progress import Progress
-from rehouse.operations import flipping, written_after
+from rehouse.ledger.returns import Returns
+from rehouse.operations import flipping, survey, written_after
 from rehouse.operations.accept import accept
-from rehouse.operations.migrate import migrate_one
+from rehouse.operations.migrate import migrate_one, run_inventory
 from rehouse.operations.return_report import ReturnReport
+from rehouse.operations.returning import ReturnPass, return_documents
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors
@@ -437,3 +441,53 @@ def test_what_could_not_be_moved_is_no_error_of_the_way_back(room: Room) -> None
     assert room.migrate().status is Status.FAILED
     assert roll_back(room).status is Status.ROLLED_BACK
     assert room.migrate().errors == 1
+
+
+def test_a_rollback_that_was_interrupted_can_be_given_up(moved: Room) -> None:
+    with moved.services() as services, run_inventory(services):
+        _, migration = moved.begun(services)
+        give_back(services, migration)
+        survey.list_shared_buckets(services)
+        survey.list_home(services, migration.home_bucket)
+        return_documents(ReturnPass(services, migration, "acme", False, services.places(migration.home_bucket), 4))
+    assert set(moved.states().values()) == {"copied"}
+    report = moved.migrate()
+    assert (report.status, report.copied, report.errors) == (Status.COMPLETED, 0, 0)
+    assert set(moved.states().values()) == {"flipped"}
+    assert moved.sql("SELECT DISTINCT source_bucket FROM s3_migration_documents") == [(moved.shared,)]
+    assert {moved.pointer(each)[0] for each in "abcd"} == {moved.home()}
+
+
+def give_back(services: Services, migration: Migration) -> None:
+    """Do what a rollback does before it returns the first row."""
+    with services.ledger.connection.transaction():
+        returns = services.ledger.of(migration, Returns)
+        returns.supersede_forward()
+        returns.return_home()
+        services.ledger.advance(migration, Event.HOME_RETURNED)
+
+
+def test_what_lands_at_home_while_the_tenant_migrates_again_is_not_covered(moved: Room) -> None:
+    roll_back(moved)
+    moved.put("k/new", b"a, and newer")
+    moved.sql("UPDATE documents SET s3_key = 'k/new' WHERE id = 'a'")
+    home, key = moved.home(), at_home(moved, "a")
+    arrived: list[str] = []
+    with moved.services() as services:
+        engine = services.engine.copy
+
+        def late(tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
+            """An upload granted before the rollback arrives just before our copy, at an endpoint that looks at conditions."""
+            for task in tasks:
+                if task.document_id == "a" and not arrived:
+                    arrived.append(moved.put(key, b"written late at home", home))
+                if task.document_id == "a" and task.replaces_etag != arrived[0]:
+                    yield CopyOutcome(task, fault=Fault("PreconditionFailed", "another object"))
+                else:
+                    yield from engine([task])
+
+        services.engine.copy = late  # type: ignore[method-assign]
+        report = migrate_one(services, services.ledger.tenant("acme"))
+    assert arrived
+    assert [each.code for each in report.outstanding] == ["target_taken"]
+    assert moved.root.get_object(Bucket=home, Key=key)["Body"].read() == b"written late at home"

@@ -95,7 +95,10 @@ class CopyOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A tenant's row in `s3_migrations`: one a tenant, used again by every run. `run_id` is the run that owns it."""
+    """A tenant's row in `s3_migrations`: one a tenant, used again by every run. `run_id` is the run that owns it.
+
+    `was_live`: its home was switched to the home bucket once, so whoever read that may still write there.
+    """
 
     tenant_id: TenantId
     run_id: str
@@ -103,3 +106,4 @@ class Migration:
     home_bucket: str
     previous_home: str | None
     status: Status
+    was_live: bool = False

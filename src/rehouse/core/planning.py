@@ -52,7 +52,7 @@ HINTS = {
 class Places:
     """The shared buckets (the first is what a NULL bucket means), the tenant's home, and how long a key may be.
 
-    `is_live`: the application writes into the home already, so what is there and is not ours is never replaced.
+    `is_live`: the application writes into the home, or did before a rollback: what is there and is not ours is never replaced.
     """
 
     shared: tuple[str, ...]
@@ -176,7 +176,7 @@ def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places)
         return Decision(Standing.COPIED, task=task)
     if seen.target is not None and not seen.recorded_now and (is_adoptable(found, seen.target) or seen.is_proven):
         return Decision(Standing.ADOPT, task=task)
-    if places.is_live and there is not None and not (seen.recorded and seen.recorded.target_etag == there):
+    if places.is_live and there is not None and not _is_ours(seen.recorded, target, there):
         return Decision(
             Standing.QUARANTINED, Reason.TARGET_TAKEN, f"something else is at {target.key} in {target.bucket}"
         )
@@ -187,6 +187,13 @@ def _etag_at_target(seen: Seen, target: ObjectRef) -> str | None:
     if seen.recorded_now and seen.recorded is not None and seen.recorded.target == target:
         return seen.recorded.target_etag
     return seen.target.etag if seen.target else None
+
+
+def _is_ours(recorded: Recorded | None, target: ObjectRef, there: str) -> bool:
+    """Tell whether what is at the target is our own earlier copy, or the very object that a rollback sent back."""
+    if recorded is None:
+        return False
+    return recorded.target_etag == there or (recorded.source == target and recorded.source_etag == there)
 
 
 def _is_copied(

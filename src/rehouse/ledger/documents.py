@@ -139,19 +139,11 @@ class Documents(Fenced):
         waiting, at_home = self.rows("count_copies")[0]
         return int(waiting), int(at_home)
 
-    def drop_copy(self, document_id: str, found_etag: str | None, code: str, message: str) -> None:
+    def drop_copy(self, document_id: str, code: str, message: str) -> None:
         """Send a copy that does not hold back to copying."""
+        values = {**self.values, "document_id": document_id, "code": code, "message": message}
         with self.fenced() as cursor:
-            cursor.execute(
-                self.queries["drop_copy"],
-                {
-                    **self.values,
-                    "document_id": document_id,
-                    "found_etag": found_etag,
-                    "code": code,
-                    "message": message,
-                },
-            )
+            cursor.execute(self.queries["drop_copy"], values)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""

@@ -277,7 +277,7 @@ def _tenant(row: tuple[Any, ...]) -> Tenant:
 
 
 def _migration(row: tuple[object, ...]) -> Migration:
-    tenant_id, run_id, phase, home, previous, status = row
+    tenant_id, run_id, phase, home, previous, status, was_live = row
     return Migration(
         _plain_id(tenant_id),
         str(run_id),
@@ -285,6 +285,7 @@ def _migration(row: tuple[object, ...]) -> Migration:
         str(home),
         None if previous is None else str(previous),
         Status(str(status)),
+        bool(was_live),
     )
 
 

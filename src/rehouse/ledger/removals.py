@@ -63,17 +63,11 @@ class Removals(Fenced):
             )
         return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
 
-    def waited_for(self, grace: timedelta, *, everyone: bool = False) -> frozenset[tuple[str, str]]:
-        """Return (tenant's id, document's id) where another document that still waits has the same source.
-
-        Of this tenant, or of all of them: asked once a command, for it reads every line.
-        """
-        tenant = None if everyone else str(self.values["tenant_id"])
+    def waited_for(self, grace: timedelta) -> frozenset[str]:
+        """Return the ids of the documents whose source another one has as well that still waits. It reads the whole tenant."""
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
-            return frozenset(
-                (str(row[0]), str(row[1])) for row in self.rows("sources_waited_for", tenant=tenant, grace=grace)
-            )
+            return frozenset(str(row[0]) for row in self.rows("sources_waited_for", grace=grace))
 
     def removing(self, document_ids: Sequence[str]) -> None:
         """Write that these sources are about to be removed."""

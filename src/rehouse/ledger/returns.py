@@ -67,6 +67,12 @@ class Returns(Fenced):
         with self.fenced() as cursor:
             cursor.execute(self.queries["supersede_forward"], self.values)
 
+    def give_up(self) -> None:
+        """Leave at home what a rollback that was interrupted had not returned yet: the tenant migrates again."""
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["keep_at_home"], self.values)
+            cursor.execute(self.queries["supersede_returns"], self.values)
+
     def return_home(self) -> None:
         """Point the tenant's uploads to where they went before; raise Halt if they do not go to the home now."""
         with self.fenced() as cursor:

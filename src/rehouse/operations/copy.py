@@ -104,6 +104,8 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         page = sorted_out(run, looked, source_faults | target_faults)
         writer.add(page.lines)
         batch = []
+        with translating(), run.documents.fenced():
+            pass  # a run that was paused until another one took over must not replace what that one copied
         for outcome in run.services.engine.copy(page.tasks):
             if _is_condition_failed(outcome) and look < LOOKS - 1:
                 batch.append(page.seen[outcome.task.document_id])

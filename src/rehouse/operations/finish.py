@@ -69,23 +69,14 @@ class FinishReport:
         return max(len(documents), 1 if self.error else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every tenant of a command: the grace, and the documents whose source another one still waits for."""
-
-    grace: timedelta
-    waited_for: frozenset[tuple[str, str]]
-
-
 def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False) -> FinishReport:
     """Finish one tenant. Raises Refused before its cutover; TryAgain, Halt as `migrate` does."""
     with translating():
         migration = _require_cut_over(services, tenant)
-        terms = Terms(grace, services.ledger.of(migration, Removals).waited_for(grace))
     if dry_run:
-        return _foreseen(services, tenant, migration, terms)
+        return _foreseen(services, tenant, migration, grace)
     with run_inventory(services):
-        return _finish(services, tenant, FinishReport(tenant.slug), terms)
+        return _finish(services, tenant, FinishReport(tenant.slug), grace)
 
 
 def finish_all(
@@ -95,21 +86,20 @@ def finish_all(
     with translating():
         begun = [(tenant, services.ledger.migration(tenant)) for tenant in tenants]
         there = [(tenant, each) for tenant, each in begun if each and is_at_least(each.phase, Phase.CUT_OVER)]
-        if not there:
-            return []
-        terms = Terms(grace, services.ledger.of(there[0][1], Removals).waited_for(grace, everyone=True))
+    if not there:
+        return []
     if dry_run:
-        return [_foreseen(services, tenant, migration, terms) for tenant, migration in there]
+        return [_foreseen(services, tenant, migration, grace) for tenant, migration in there]
     with run_inventory(services):
         survey.list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
-        return list(for_each(services, work, lambda mine, each: _reported(mine, each, terms), parallel=AT_ONCE))
+        return list(for_each(services, work, lambda mine, each: _reported(mine, each, grace), parallel=AT_ONCE))
 
 
-def _reported(services: Services, tenant: Tenant, terms: Terms) -> FinishReport:
+def _reported(services: Services, tenant: Tenant, grace: timedelta) -> FinishReport:
     report = FinishReport(tenant.slug)
     try:
-        return _finish(services, tenant, report, terms, listed=True)
+        return _finish(services, tenant, report, grace, listed=True)
     except RehouseError as error:
         report.error, report.hint = error.message, error.hint
         return report
@@ -126,14 +116,14 @@ def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
 
 
 def _finish(
-    services: Services, tenant: Tenant, report: FinishReport, terms: Terms, *, listed: bool = False
+    services: Services, tenant: Tenant, report: FinishReport, grace: timedelta, *, listed: bool = False
 ) -> FinishReport:
     with translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
         sweep = migrate(services, tenant, TenantReport(tenant.slug), listed=listed)
         migration = _require_cut_over(services, tenant)
         report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
-        run = Removing(services, migration, tenant.slug, terms.grace, terms.waited_for)
+        run = _begun(services, migration, tenant, grace)
         if _has_nothing_to_do(run):
             return _filled(run, report)
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
@@ -146,6 +136,12 @@ def _finish(
         close_run(services, run.migration, sweep, None)
         report.status, report.outstanding = sweep.status, sweep.outstanding
         return _filled(run, report)
+
+
+def _begun(services: Services, migration: Migration, tenant: Tenant, grace: timedelta) -> Removing:
+    """Return the pass over the sources; after the sweep, for what that has just moved waits for its grace."""
+    waited_for = services.ledger.of(migration, Removals).waited_for(grace)
+    return Removing(services, migration, tenant.slug, grace, waited_for)
 
 
 def _has_nothing_to_do(run: Removing) -> bool:
@@ -178,13 +174,13 @@ def _is_guarded(services: Services) -> bool:
     return services.control.once("conditions on a removal", lambda: honours_conditions(services.control, bucket))
 
 
-def _foreseen(services: Services, tenant: Tenant, migration: Migration, terms: Terms) -> FinishReport:
+def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: timedelta) -> FinishReport:
     report = FinishReport(tenant.slug, status=migration.status)
-    run = Removing(services, migration, tenant.slug, terms.grace, terms.waited_for)
+    run = _begun(services, migration, tenant, grace)
     with translating():
         remove_sources(run, dry_run=True)
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
-        report.gives_up = given_up(terms.grace, services.settings.grace) if run.removed else None
+        report.gives_up = given_up(grace, services.settings.grace) if run.removed else None
         return _filled(run, report)
 
 

@@ -112,9 +112,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
         same = [copy.document_id for copy in locked if now.get(copy.source) == copy.source_etag]
         changed = [copy for copy in locked if copy.source in now and now[copy.source] != copy.source_etag]
         for copy in changed:
-            documents.drop_copy(
-                copy.document_id, copy.target_etag, "SourceChanged", "the source changed after its copy"
-            )
+            documents.drop_copy(copy.document_id, "SourceChanged", "the source changed after its copy")
         flipped = documents.flip(same) if same else 0
         return locked[-1].document_id if len(locked) == batch else None, flipped, len(changed)
 

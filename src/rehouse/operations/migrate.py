@@ -16,6 +16,7 @@ from rehouse.core.errors import Halt, Refused, RehouseError
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translating
+from rehouse.ledger.returns import Returns
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.homes import home_of, new_home
@@ -99,7 +100,13 @@ def _planned_again(services: Services, tenant: Tenant, migration: Migration) -> 
     if migration.phase is not Phase.ROLLED_BACK:
         return migration
     catch_up(services, migration, tenant.slug)
-    return services.ledger.advance(migration, Event.PLANNED_AGAIN)
+
+    def plan_again() -> Migration:
+        with services.ledger.connection.transaction():
+            services.ledger.of(migration, Returns).give_up()
+            return services.ledger.advance(migration, Event.PLANNED_AGAIN)
+
+    return services.ledger.patiently(plan_again)
 
 
 def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:

@@ -61,7 +61,7 @@ class Pass:
         only: frozenset[str] | None = None,
     ) -> Self:
         """Return a new pass; an adopted home was the application's before the migration."""
-        is_live = is_adopted or is_at_least(migration.phase, Phase.CUT_OVER)
+        is_live = is_adopted or migration.was_live or is_at_least(migration.phase, Phase.CUT_OVER)
         documents = services.ledger.documents(migration)
         known, _ = services.ledger.inventory().totals(migration.home_bucket)
         return cls(

@@ -27,34 +27,28 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     looked = _heads if waiting * LISTED_PER_REQUEST < at_home else _listed
     proofs: Counter[Proof] = Counter()
     doubtful: dict[str, Ends] = {}
-    dropped: dict[str, tuple[str | None, str]] = {}
+    dropped: dict[str, str] = {}
     for looked_at, (row, target, found) in enumerate(looked(services, migration), start=1):
         comparison = compare(row.expected, found)
         if comparison.finding is Finding.COULD_NOT_CHECK and found:
             doubtful[row.document_id] = ends_of(row, target, found)
         else:
-            _sort(row.document_id, comparison, found.etag if found else None, proofs, dropped)
+            _sort(row.document_id, comparison, proofs, dropped)
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(subject, "verify", looked_at, waiting))
     services.stop_here()
     for document_id, comparison in compare_by_checksum(services.bulk, list(doubtful.values())).items():
-        _sort(document_id, comparison, doubtful[document_id].target_etag, proofs, dropped)
-    for document_id, (etag, detail) in dropped.items():
-        documents.drop_copy(document_id, etag, "Mismatch", detail)
+        _sort(document_id, comparison, proofs, dropped)
+    for document_id, detail in dropped.items():
+        documents.drop_copy(document_id, "Mismatch", detail)
     return proofs, len(dropped)
 
 
-def _sort(
-    document_id: str,
-    comparison: Comparison,
-    etag: str | None,
-    proofs: Counter[Proof],
-    dropped: dict[str, tuple[str | None, str]],
-) -> None:
+def _sort(document_id: str, comparison: Comparison, proofs: Counter[Proof], dropped: dict[str, str]) -> None:
     if comparison.finding is Finding.SAME and comparison.proof:
         proofs[comparison.proof] += 1
     else:
-        dropped[document_id] = etag, comparison.detail
+        dropped[document_id] = comparison.detail
 
 
 def _listed(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:

@@ -47,7 +47,7 @@ class Removing:
     migration: Migration
     subject: str
     grace: timedelta
-    waited_for: frozenset[tuple[str, str]]
+    waited_for: frozenset[str]
     total: int = 0
     is_home_listed: bool = False
     removed: int = 0
@@ -122,8 +122,8 @@ def _looked_at(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
     pointed = run.room.pointed_at({each.source for each in due})
     homes, faults = _at_home(run, {each.target for each in due if each.points_to_target})
     for each in page:
-        flipped, whose = each.flipped, (str(run.migration.tenant_id), each.flipped.document_id)
-        is_pointed_at = flipped.source in pointed or whose in run.waited_for
+        flipped = each.flipped
+        is_pointed_at = flipped.source in pointed or flipped.document_id in run.waited_for
         home, fault = homes.get(flipped.target), faults.get(flipped.target)
         yield each._replace(flipped=replace(flipped, is_pointed_at=is_pointed_at, home=home, home_fault=fault))
 

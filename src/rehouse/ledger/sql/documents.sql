@@ -91,9 +91,10 @@ SELECT count(*) FILTER (WHERE state = 'copied'), count(*) FILTER (WHERE state IN
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
 
 -- name: drop_copy
--- A copy that does not hold goes back to copying; the target's ETag as found is the condition of the next copy.
-UPDATE s3_migration_documents SET state = 'planned', target_etag = %(found_etag)s, error_code = %(code)s,
-  error_message = %(message)s, run_id = %(run_id)s, updated_at = now()
+-- A copy that does not hold goes back to copying. Its own ETag stays the condition of the next copy: what was found instead
+-- may be somebody else's.
+UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, error_message = %(message)s, run_id = %(run_id)s,
+  updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
 -- name: name_null_buckets

@@ -10,8 +10,9 @@ FROM {tenants} t WHERE t.{tenants.slug}::text = %(slug)s;
 
 -- name: migration
 -- A tenant's migration as it stands.
-SELECT tenant_id, run_id, phase, home_bucket, previous_home, status
-FROM s3_migrations WHERE tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
+SELECT m.tenant_id, m.run_id, m.phase, m.home_bucket, m.previous_home, m.status,
+  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched')
+FROM s3_migrations m WHERE m.tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
 
 -- name: others_at
 -- Other tenants that have this bucket, or to whom it is promised: one bucket is one tenant's.
@@ -30,7 +31,8 @@ ON CONFLICT (tenant_id) DO UPDATE SET
   documents_migrated = CASE WHEN m.phase IS NULL THEN 0 ELSE m.documents_migrated END,
   status = 'in_progress', run_id = excluded.run_id, started_at = now(), completed_at = NULL,
   error_message = NULL, updated_at = now()
-RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status;
+RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status,
+  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched');
 
 -- name: rename_home
 -- Another name for a bucket that was never made; never after that.
