@@ -72,11 +72,11 @@ class World:
             text=True,
         )
 
-    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 120, **more: str) -> subprocess.CompletedProcess[str]:
         """Run the command to its end."""
         process = self.start(*arguments, **more)
         try:
-            out, errors = process.communicate(timeout=120)
+            out, errors = process.communicate(timeout=seconds)
         except BaseException:
             process.kill()
             raise

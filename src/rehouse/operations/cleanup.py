@@ -17,6 +17,7 @@ from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.operations.migrate import run_inventory
 from rehouse.operations.services import Services
 from rehouse.s3.emptying import Version, abort_uploads, delete_bucket, delete_versions, uploads, versions
+from rehouse.s3.removal import NEVER_WAS
 
 NAMED = 10
 """How many of what is in the way an error names."""
@@ -135,7 +136,8 @@ def _refuse_unknown(bucket: str, batch: list[Version], known: Leftovers) -> None
             hint="find out who still writes there, then `rehouse cleanup`",
         )
     removed = known.removed_among(version.key for version in batch)
-    unknown = sorted({version.key for version in batch} - removed)
+    asked = {each.key for each in batch if each.etag is None and each.key.startswith(NEVER_WAS)}
+    unknown = sorted({version.key for version in batch} - removed - asked)
     if unknown:
         raise Refused(
             f"{bucket} keeps older versions of what rehouse did not remove: {_named(unknown)}",

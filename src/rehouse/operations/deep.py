@@ -48,6 +48,6 @@ def _read(client: S3Client, ref: ObjectRef) -> dict[str, object]:
     digest = hashlib.sha256()
     for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
         digest.update(chunk)
-    tags = client.get_object_tagging(Bucket=ref.bucket, Key=ref.key)["TagSet"]
+    tags = client.get_object_tagging(Bucket=ref.bucket, Key=ref.key).get("TagSet", [])
     read: dict[str, object] = {name: answer.get(name) for name in HEADERS}
     return read | {"bytes": digest.hexdigest(), "tags": sorted((tag["Key"], tag["Value"]) for tag in tags)}

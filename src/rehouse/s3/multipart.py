@@ -62,12 +62,19 @@ def copy_multipart(
             fault = _fault(error, task)
             if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
                 return CopyOutcome(task, fault=fault, attempts=attempt)
+        except _TagsUnreadableError:
+            message = "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
+            return CopyOutcome(task, fault=Fault("TagsUnreadable", message), attempts=attempt)
         except BotoCoreError as error:
             refusal = translated(error, _subject(task))
             if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
                 raise refusal from None
             return CopyOutcome(task, fault=Fault("ConnectionLost", refusal.message), attempts=attempt)
     raise AssertionError("the last attempt returns")
+
+
+class _TagsUnreadableError(Exception):
+    """A 200 without a set of tags: not "none", but not told (Ceph answers so where tags came with an upload in parts)."""
 
 
 class _Upload:
@@ -89,9 +96,10 @@ class _Upload:
 
     def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
         """Return the target's ETag, version and CRC64NVME where told."""
-        tags = self._client.get_object_tagging(**self._source)[
-            "TagSet"
-        ]  # before the HEAD, whose failures give no reason
+        # Before the HEAD, whose failures give no reason.
+        tags = self._client.get_object_tagging(**self._source).get("TagSet")
+        if tags is None:
+            raise _TagsUnreadableError
         head: Any = self._client.head_object(
             **self._source, IfMatch=f'"{self._task.source_etag}"', ChecksumMode="ENABLED"
         )

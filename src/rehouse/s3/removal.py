@@ -18,6 +18,8 @@ from rehouse.core.model import Fault
 from rehouse.s3.control import Control
 from rehouse.s3.faults import Verdict, translated, verdict
 
+NEVER_WAS = "rehouse-never-was-"
+"""So begins the key that is asked for to see whether conditions are looked at."""
 REMOVED_PER_REQUEST = 1000
 ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
 AGAIN_AFTER_SECONDS = (0.2, 1.0, 4.0)
@@ -48,8 +50,11 @@ def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[
 
 
 def honours_conditions(control: Control, bucket: str) -> bool:
-    """Return whether the endpoint looks at the condition of a removal, asked with a key that never was: it has to be missed."""
-    key = f"rehouse-never-was-{secrets.token_hex(16)}"
+    """Return whether the endpoint looks at the condition of a removal, asked with a key that never was: it has to be missed.
+
+    Where it does not look, a versioned bucket has a delete marker of that key afterwards.
+    """
+    key = f"{NEVER_WAS}{secrets.token_hex(16)}"
     faults = [removed.fault for removed in _sent(control, bucket, {key: "0" * 32}, absent_is_gone=False)]
     return all(fault is not None for fault in faults)
 

@@ -1,0 +1,103 @@
+"""One document above 5 GiB, the limit of a single CopyObject, with no limit lowered: it goes in parts, and every byte arrives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.ceph import CephServer, missing
+from tests.acceptance.world import World
+
+MIB = 1024**2
+PART_BYTES = 512 * MIB
+PARTS = 10
+LAST_BYTES = 100 * MIB
+SIZE = PARTS * PART_BYTES + LAST_BYTES
+STORE_BYTES = 16 * 1024**3
+FREE_BYTES = 48 * 1024**3
+"""The document twice, in a store in memory that takes more than twice what it holds: with 24 GiB the system ends it."""
+
+pytestmark = pytest.mark.long
+
+
+def free_bytes() -> int:
+    """Return how much memory is free, as the system estimates it."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+
+
+@pytest.fixture(scope="session")
+def s3_server(servers_folder: Path) -> Iterator[CephServer]:
+    """A gateway of its own, with room: what it holds is given back at its end."""
+    if absent := missing():
+        pytest.skip(f"Ceph is not installed (no {', '.join(absent)})")
+    if free_bytes() < FREE_BYTES:
+        pytest.skip(
+            f"{free_bytes() / 1024**3:.1f} GiB of memory are free, a document above 5 GiB needs 48 for the store in memory"
+        )
+    with CephServer(servers_folder / "ceph-large", store_bytes=STORE_BYTES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def large_world(new_world: Callable[..., World]) -> World:
+    """One tenant with one document of 5.1 GiB, uploaded in parts that differ."""
+    assert SIZE > 5 * 1024**3
+    world = new_world("integer")
+    root = world.server.root()
+    upload = root.create_multipart_upload(
+        Bucket=world.shared,
+        Key="large.bin",
+        ContentType="application/x-large",
+        Metadata={"a": "b"},
+    )["UploadId"]
+    place = {"Bucket": world.shared, "Key": "large.bin", "UploadId": upload}
+    parts = []
+    for number in range(1, PARTS + 2):
+        answer = root.upload_part(**place, PartNumber=number, Body=part(number))
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+    root.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+    tags: Any = {"TagSet": [{"Key": "large", "Value": "yes"}]}  # tags that come with the upload this server cannot read
+    root.put_object_tagging(Bucket=world.shared, Key="large.bin", Tagging=tags)
+    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
+    world.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size) "
+        "VALUES ('d', 1, 'large.bin', 'f', %s, 'large.bin', %s)",
+        world.shared,
+        1,
+    )
+    return world
+
+
+def part(number: int) -> bytes:
+    """Return the bytes of a part: a block that tells its number, repeated."""
+    block = f"part {number:02} ".encode() * (MIB // 8)
+    return block * ((PART_BYTES if number <= PARTS else LAST_BYTES) // MIB)
+
+
+def expected_digest() -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for number in range(1, PARTS + 2):
+        digest.update(part(number))
+    return digest.hexdigest()
+
+
+def test_a_document_above_5_gib_arrives_whole(large_world: World) -> None:
+    world, root = large_world, large_world.server.root()
+    done = world.run("migrate", "a", seconds=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [(bucket, key, size)] = world.rows("SELECT s3_bucket, s3_key, file_size FROM documents")
+    assert (bucket != world.shared, size) == (True, SIZE)
+    found = root.get_object(Bucket=bucket, Key=key)
+    assert (found["ContentLength"], found["ContentType"]) == (SIZE, "application/x-large")
+    assert found["Metadata"]["a"] == "b"
+    assert root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [{"Key": "large", "Value": "yes"}]
+    digest = hashlib.md5(usedforsecurity=False)
+    for chunk in found["Body"].iter_chunks(8 * MIB):
+        digest.update(chunk)
+    assert digest.hexdigest() == expected_digest()
+    assert "Uploads" not in root.list_multipart_uploads(Bucket=bucket)
+    assert world.run("verify", "a").returncode == 0
