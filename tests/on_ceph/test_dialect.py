@@ -94,3 +94,18 @@ def test_drift_is_found_and_fixed_here_too(world: World) -> None:
     assert finding["setting"] == "versioning"
     assert world.json("audit", "--fix")["findings"][0]["is_fixed"]
     assert world.json("audit")["findings"] == []
+
+
+def test_tags_that_the_server_cannot_tell_are_a_fault_of_one_document_and_not_lost(
+    new_world: Callable[..., World],
+) -> None:
+    world = new_world("integer")
+    world.lay_out(2)
+    root, place = world.server.root(), {"Bucket": world.shared, "Key": "k/0"}
+    upload = {**place, "UploadId": root.create_multipart_upload(**place, Tagging="a=b")["UploadId"]}
+    part = {"PartNumber": 1, "ETag": root.upload_part(**upload, PartNumber=1, Body=b"more than one byte")["ETag"]}
+    root.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    in_parts = {"REHOUSE_MULTIPART_THRESHOLD_BYTES": "1", "REHOUSE_MULTIPART_PART_BYTES": "5242880"}
+    [tenant] = world.json("migrate", "a", status=1, **in_parts)["tenants"]
+    assert [(each["document_id"], each["code"]) for each in tenant["outstanding"]] == [("0", "TagsUnreadable")]
+    assert world.rows("SELECT s3_bucket FROM documents WHERE id = '0'") in ([(None,)], [(world.shared,)])
