@@ -145,6 +145,7 @@ class Life:
             if self.run("migrate-all", "--until", "verified").status == 0:
                 break
             self.settle_conflicts()
+            self.rest()
         for slug in SLUGS:
             self.run("cutover", slug, "--canary", "3")
         self.settle_conflicts()
@@ -189,6 +190,7 @@ class Life:
             self.settle_conflicts()
             if is_done:
                 break
+            self.rest()
         self.follow_hints()
         for _ in range(PATIENCE):
             self.finish()
@@ -242,6 +244,11 @@ class Life:
             keys += [each["Key"] for each in page.get("Contents", [])]
         bucket = self.place.world.shared
         return frozenset(self._lines(bucket, key)[3] for key in keys if (bucket, key) not in pointed)
+
+    def cleanup_tells_of_everything(self) -> bool:
+        """Return whether the command says of every object left in the shared bucket why it is there."""
+        [told] = json.loads(self.run("cleanup", "--output", "json").printed)["buckets"]
+        return bool(told["objects"] == sum(kind["objects"] for kind in told["left"]) >= len(self.left_behind()))
 
     def homes(self) -> dict[str, str]:
         """Return the tenants' homes by slug."""

@@ -137,6 +137,7 @@ def test_what_is_written_late_is_never_lost(new_place, figure):
     became = Counter(found[write.token] for write in late)
     worst = worst_staleness(writes, found, life.first_seen, life.sweeps)
     figure("live writes", **told(life, "without the lock, too", became, worst))
+    assert life.cleanup_tells_of_everything()
     assert became[Fate.LEFT] <= len(late) // 4, "what a rollback leaves behind is rare"
     assert not lost, f"{lost}\n" + "\n\n".join(life.story(write.document_id) for write in lost[:3])
     assert len(late) > 10
