@@ -61,7 +61,9 @@ BucketPrefix = Annotated[
         "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
     ),
 ]
-EndpointUrl = Annotated[str, _matching(r"https?://\S+", "an endpoint begins with https:// or http://")]
+EndpointUrl = Annotated[
+    str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(_comma_separated)]
 

@@ -4,7 +4,6 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from botocore.exceptions import CredentialRetrievalError
 
 from rehouse.core.errors import StorageRefused
 from rehouse.s3 import identity
@@ -60,7 +59,7 @@ def test_a_failure_ahead_of_time_keeps_the_old_ones_and_one_in_need_is_raised(mo
     chain = Chain()
     signer = Identity(chain)
     signer.credentials()
-    chain.error = CredentialRetrievalError(provider="sso", error_msg="expired")
+    chain.error = StorageRefused("the sign-on expired", hint="sign on again", code="CredentialRetrievalError")
     assert signer.credentials() == FIRST
     wait_for_renewal()
     assert signer.credentials() == FIRST

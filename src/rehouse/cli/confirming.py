@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rehouse.core.errors import Refused
+from rehouse.core.legible import legible
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
 
@@ -18,7 +19,7 @@ def confirm(what: str, name: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Refused(f"{what}: this was not confirmed", hint="add --yes where nobody can be asked")
-    typer.echo(what, err=True)
-    typer.echo(f"Type {name} to go on: ", err=True, nl=False)
+    typer.echo(legible(what), err=True)
+    typer.echo(f"Type {legible(name)} to go on: ", err=True, nl=False)
     if sys.stdin.readline().strip() != name:
         raise Refused("it was not confirmed: nothing was changed", hint=f"type {name} exactly, or add --yes")

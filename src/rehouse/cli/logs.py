@@ -12,6 +12,7 @@ from typing import TextIO
 
 from rehouse import __version__
 from rehouse.core.errors import ConfigurationError, RehouseError
+from rehouse.core.legible import on_one_line
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
@@ -19,6 +20,10 @@ log = logging.getLogger("rehouse")
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Says once that the log can no longer be written; the run is worth more than its log and goes on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line: what a key or a name says cannot pass for another one."""
+        return on_one_line(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rehouse.cli.logs import log
+from rehouse.core.legible import on_one_line
 from rehouse.core.progress import Progress, Report
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def showing_progress() -> Iterator[Report]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description:<28}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:>10}"),
@@ -85,7 +86,7 @@ class Lines:
         now = time.monotonic()
         if now - self._shown.get(event.subject, self._begun) >= SECONDS_BETWEEN_LINES:
             self._shown[event.subject] = now
-            line = described(event, rate)
+            line = on_one_line(described(event, rate))
             log.info(line)
             print(line, file=sys.stderr, flush=True)
 
@@ -108,10 +109,10 @@ class Drawing:
 
     def _draw(self, event: Progress, rate: float) -> None:
         if event.subject not in self._tasks:
-            self._tasks[event.subject] = self._bars.add_task(event.subject, rate="", size="")
+            self._tasks[event.subject] = self._bars.add_task("", rate="", size="")
         self._bars.update(
             self._tasks[event.subject],
-            description=f"{event.subject[:20]} {event.step}",
+            description=on_one_line(f"{event.subject[:20]} {event.step}"),
             completed=event.documents,
             total=event.documents_total,
             rate=f"{rate:,.0f}/s",

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rehouse.core.errors import RehouseError
+from rehouse.core.legible import legible, legible_json, on_one_line
 
 WIDTH_OF_A_PIPE = 400
 
@@ -45,19 +46,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: 
 
 def say(*lines: str) -> None:
     """Print plain lines."""
-    print("\n".join(lines))
+    print(legible("\n".join(lines)))
 
 
 def as_json(value: object) -> None:
     """Print one JSON object."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    print(legible_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
 
 
 def failure(error: RehouseError) -> None:
     """Print an error and its way out on stderr."""
     out = Console(stderr=True, highlight=False, soft_wrap=True)
-    out.print(Text.assemble(("Error: ", "bold red"), error.message))
-    out.print(Text.assemble(("Hint:  ", "bold"), error.hint))
+    out.print(Text.assemble(("Error: ", "bold red"), legible(error.message)))
+    out.print(Text.assemble(("Hint:  ", "bold"), legible(error.hint)))
 
 
 def shown(value: object) -> str:
@@ -70,7 +71,7 @@ def shown(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    return str(value)
+    return on_one_line(str(value))
 
 
 def plain(value: object) -> Any:

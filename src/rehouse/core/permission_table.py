@@ -52,6 +52,9 @@ _PROTECTION = _read_and_written(
     "EncryptionConfiguration",
     "BucketTagging",
 )
+_USE = _read_and_written(
+    "BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration"
+)
 
 TABLE: tuple[Permission, ...] = (
     Permission(
@@ -61,9 +64,7 @@ TABLE: tuple[Permission, ...] = (
         ("provision",),
         _s3("CreateBucket", "ListBucket", "GetBucketLocation", "TagResource", "ListTagsForResource")
         + _PROTECTION
-        + _read_and_written(
-            "BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration"
-        ),
+        + _USE,
         Resource.TENANT_BUCKETS,
         "provision, audit: make a tenant's bucket match its specification and read it back",
     ),
@@ -126,6 +127,12 @@ TABLE: tuple[Permission, ...] = (
         _s3("ListBucket", "ListBucketMultipartUploads", "GetBucketLocation"),
         Resource.TENANT_BUCKETS,
         "verify: list the target; large objects: find what an aborted copy left",
+    ),
+    Permission(
+        ("migrate",),
+        tuple(action for action in _PROTECTION + _USE if action.startswith("s3:Get")),
+        Resource.TENANT_BUCKETS,
+        "verify: is the bucket still what it must be",
     ),
     Permission(
         ("migrate",),

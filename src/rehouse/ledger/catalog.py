@@ -132,6 +132,11 @@ def _mapped(connection: psycopg.Connection, role: str, mapped: TenantsTable | Do
         )
     for field in type(mapped).model_fields:
         wanted = getattr(mapped, field)
+        if "%" in f"{table.schema}{wanted}":
+            raise DatabaseRefused(
+                f"the name {table.schema}.{wanted} has a per cent sign, which begins a parameter in what is sent to the database",
+                hint=f"rename it in the database and in {setting}_{field.upper()}",
+            )
         if field == "table" or wanted in table.columns or (role == "documents" and field in OPTIONAL_COLUMNS):
             continue
         near = _nearest(wanted, table.columns)

@@ -11,10 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from botocore.exceptions import BotoCoreError
-
 from rehouse.core.errors import RehouseError
-from rehouse.s3.faults import translated
 from rehouse.s3.session import Credentials, Session
 
 logger = logging.getLogger(__name__)
@@ -50,10 +47,7 @@ class Identity:
         """Fetch the credentials now and return them; raise StorageRefused if the chain has none."""
         with self._fetching:
             self._fetched_at = time.monotonic()
-            try:
-                self._credentials = self._session.credentials()
-            except BotoCoreError as error:
-                raise translated(error, "the AWS credentials") from None
+            self._credentials = self._session.credentials()
             return self._credentials
 
     def is_skewed(self, server: datetime | None) -> bool:

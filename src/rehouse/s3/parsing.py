@@ -15,7 +15,7 @@ class _Parser:
     def parse(self, response: dict[str, Any], shape: Any) -> Any:
         try:
             return self._parser.parse(response, shape)
-        except ResponseParserError as error:
+        except (ResponseParserError, KeyError) as error:  # KeyError: whole, but another document than was asked for
             raise ResponseStreamingError(error=f"the answer cannot be read: {error}".split("\n", 1)[0]) from None
 
 

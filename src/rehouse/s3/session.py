@@ -16,12 +16,16 @@ from botocore.session import Session as CoreSession
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
+from rehouse.s3.faults import translated
 from rehouse.s3.parsing import StrictParsers
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
+
+_UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
+"""Libraries below boto3 quote a header that they cannot send, and with it the secret."""
 
 
 class Credentials(NamedTuple):
@@ -81,13 +85,22 @@ class Session:
         return str(configured or get_cert_path(True))
 
     def credentials(self) -> Credentials:
-        """Return the credentials as they are now; raise StorageRefused if the chain finds none."""
-        found = self._core.get_credentials()
-        if found is None:
+        """Return the credentials as they are now; raise StorageRefused if the chain finds none, or none that can be sent."""
+        try:
+            found = self._core.get_credentials()
+            frozen = found and found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise translated(error, "the AWS credentials") from None
+        if frozen is None:
             raise StorageRefused(
                 "no AWS credentials were found",
                 hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
                 code="NoCredentials",
             )
-        frozen = found.get_frozen_credentials()
+        if not _UNSENDABLE.isdisjoint(f"{frozen.access_key}{frozen.secret_key}{frozen.token}"):
+            raise StorageRefused(
+                "the AWS credentials hold a line break or another character that no header carries",
+                hint="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again, without what stands behind them",
+                code="InvalidCredentials",
+            )
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
