@@ -116,7 +116,7 @@ def read(place: Place) -> dict[str, tuple[str, Any]]:
         return {each: (pointers[each][0], content) for each, content in zip(pointers, found, strict=True)}
 
 
-@pytest.mark.parametrize("count", [250, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [120, pytest.param(5000, marks=pytest.mark.long)])
 def test_generated_keys_and_names_go_home_and_back(count: int, new_place: Callable[..., Place], figure) -> None:
     print(f"seed {SEED}")
     keys = list(dict.fromkeys(generated(KEYS, count + count // 5)))[:count]
@@ -195,7 +195,7 @@ def written(objects: dict[str, tuple[str, int, str, datetime]], *, namespace: st
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=more)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     objects=LISTED,
     namespace=st.sampled_from(["", "http://s3.amazonaws.com/doc/2006-03-01/"]),
@@ -215,7 +215,7 @@ PREFIXES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,30}", fullmatch=True).filter(
 FORBIDDEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     prefix=PREFIXES,
     slugs=st.lists(TEXT | LONG, min_size=2, max_size=4),

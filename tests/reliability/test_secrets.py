@@ -120,6 +120,7 @@ def test_a_whole_life_tells_no_secret(vault: Vault) -> None:
     vault.nothing_is_left()
 
 
+@pytest.mark.long
 def test_temporary_credentials_are_not_told(vault: Vault) -> None:
     found = assumed(vault)
     vault.forms |= {form for name in ("SecretAccessKey", "SessionToken") for form in _forms(found[name])}
@@ -216,6 +217,7 @@ def test_a_file_of_settings_that_is_wrong_tells_no_password(vault: Vault) -> Non
         assert "Hint: " in told
 
 
+@pytest.mark.long
 def test_faults_on_the_way_tell_no_secret(vault: Vault) -> None:
     vault.run("init", status=(0,))
     relay = {
