@@ -148,7 +148,7 @@ def test_generated_keys_and_names_go_home_and_back(count: int, new_place: Callab
         assert ended.status == 0, ended
     finally:
         empty(place)
-    figure("generated keys", **{"keys": count, "sent home, back and home again": len(before), "seed": SEED})
+    figure("generated keys", **{"keys": count, "sent home, back and home again": len(before), "seed": str(SEED)})
 
 
 def empty(place: Place) -> None:
