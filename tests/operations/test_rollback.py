@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 
 import psycopg
 import pytest
-from tests.operations.room import Room
+from tests.operations.room import Room, md5
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, Migration
-from rehouse.core.naming import returned_key
+from rehouse.core.naming import returned_key, target_key
 from rehouse.core.progress import Progress
 from rehouse.ledger.returns import Returns
 from rehouse.operations import flipping, survey, written_after
@@ -456,6 +457,44 @@ def test_a_rollback_that_was_interrupted_can_be_given_up(moved: Room) -> None:
     assert set(moved.states().values()) == {"flipped"}
     assert moved.sql("SELECT DISTINCT source_bucket FROM s3_migration_documents") == [(moved.shared,)]
     assert {moved.pointer(each)[0] for each in "abcd"} == {moved.home()}
+
+
+def test_a_copy_of_a_run_that_died_before_it_was_written_down_is_adopted(moved: Room) -> None:
+    roll_back(moved)
+    late = b"written late at home"
+    moved.put(at_home(moved, "a"), late, moved.home())
+    time.sleep(1.1)  # S3 tells whole seconds, and a copy is newer than its source
+    for key in (returned("a"), returned("a", etag=md5(late))):
+        moved.put(key, late)
+    report = roll_back(moved)
+    assert (report.status, report.late_writes) == (Status.ROLLED_BACK, 1)
+    assert moved.pointer("a") == (moved.shared, returned("a"))
+    assert moved.body("a") == late
+
+
+def test_what_was_written_late_is_not_forgotten_when_a_rollback_is_given_up(moved: Room) -> None:
+    with moved.services() as services, run_inventory(services):
+        _, migration = moved.begun(services)
+        give_back(services, migration)
+        moved.put("k/a", b"written late")
+        survey.list_shared_buckets(services)
+        survey.list_home(services, migration.home_bucket)
+        return_documents(ReturnPass(services, migration, "acme", False, services.places(migration.home_bucket), 4))
+    assert moved.migrate().status is Status.COMPLETED
+    assert moved.migrate().late_writes == 1
+    assert [moved.body(each) for each in "abcd"] == [b"written late", b"b", b"c", b"d"]
+
+
+def test_what_was_replaced_at_home_migrates_again_to_a_place_beside_its_first_copy(moved: Room) -> None:
+    home, first = moved.home(), at_home(moved, "a")
+    moved.put("new/a", b"a, replaced", home)
+    moved.sql("UPDATE documents SET s3_key = 'new/a' WHERE id = 'a'")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    report = moved.migrate()
+    assert (report.status, report.errors) == (Status.COMPLETED, 0)
+    assert moved.pointer("a") == (home, target_key("a", "a.txt", former="new/a"))
+    assert moved.body("a") == b"a, replaced"
+    assert moved.root.get_object(Bucket=home, Key=first)["Body"].read() == b"a"
 
 
 def give_back(services: Services, migration: Migration) -> None:

@@ -42,18 +42,28 @@ def dns_label(slug: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "tenant"
 
 
-def target_key(document_id: str, name: str, *, max_characters: int = MAX_KEY_BYTES) -> str:
+def target_key(document_id: str, name: str, *, former: str | None = None, max_characters: int = MAX_KEY_BYTES) -> str:
     """Return `documents/{document id}/{sanitised name}`: at most 1,024 bytes and `max_characters` (the key column's length).
 
-    The id is percent-encoded so that different ids never give one key, whatever they hold (`/`, `..`, `?`).
+    The id is percent-encoded so that different ids never give one key, whatever they hold (`/`, `..`, `?`). With `former`, a
+    key that the document had, the name begins with 8 hex characters of its digest: the place beside.
 
     >>> target_key("7f3a", "Q3 report?.pdf")
     'documents/7f3a/Q3-report-.pdf'
+    >>> target_key("7f3a", "a.pdf", former="uploads/a.pdf")
+    'documents/7f3a/9ed57f30-a.pdf'
     """
     limit = min(MAX_KEY_BYTES, max_characters)
-    folder = f"documents/{_id_segment(document_id, limit // 2)}/"
+    folder = target_folder(document_id, max_characters=max_characters)
+    if former is not None:
+        folder += hashlib.sha256(former.encode("utf-8", "surrogatepass")).hexdigest()[:SUFFIX_DIGITS] + "-"
     room = min(MAX_NAME_BYTES, limit - len(folder))
     return folder + sanitised(name, max_bytes=room)
+
+
+def target_folder(document_id: str, *, max_characters: int = MAX_KEY_BYTES) -> str:
+    """Return what the keys of this document alone begin with in its home."""
+    return f"documents/{_id_segment(document_id, min(MAX_KEY_BYTES, max_characters) // 2)}/"
 
 
 def returned_key(

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
-from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_key
+from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_folder, target_key
 
 ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes that CopyObject cannot read before a restore (S3 API Reference, CopyObject)."""
@@ -64,10 +64,22 @@ class Places:
         """Return where the row says that the object is now."""
         return ObjectRef(document.bucket or self.shared[0], document.key or "")
 
-    def target_of(self, document: Document) -> ObjectRef:
-        """Return where the object is to be."""
-        key = target_key(document.id, document.name, max_characters=self.max_key_characters)
-        return ObjectRef(self.home, key)
+    def target_of(self, document: Document, recorded: Recorded | None = None) -> ObjectRef:
+        """Return where the object is to be: in a live home its place of before, if that is its own.
+
+        If a rollback fetched it from a place of the application's, what lies at its own first place is not known any more
+        and never replaced: then it is a place beside that.
+        """
+        longest = self.max_key_characters
+        former = self._former(recorded) if self.is_live and recorded else None
+        if former and former.key.startswith(target_folder(document.id, max_characters=longest)):
+            return former
+        beside = former.key if former and recorded and former == recorded.source else None
+        return ObjectRef(self.home, target_key(document.id, document.name, former=beside, max_characters=longest))
+
+    def _former(self, recorded: Recorded) -> ObjectRef | None:
+        ends = (recorded.source, recorded.target)
+        return next((each for each in ends if each and each.bucket == self.home), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +173,7 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
 
 
 def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places) -> Decision:
-    target = places.target_of(seen.document)
+    target = places.target_of(seen.document, seen.recorded)
     there = _etag_at_target(seen, target)
     task = CopyTask(
         document_id=seen.document.id,

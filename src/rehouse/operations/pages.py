@@ -98,7 +98,7 @@ def _with_proofs(run: Pass, page: Sequence[Seen]) -> list[Seen]:
         Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
         for each in page
         if each.source and each.target and not each.recorded_now and is_checksum_needed(each.source, each.target)
-        for target in (run.places.target_of(each.document),)
+        for target in (run.places.target_of(each.document, each.recorded),)
     ]
     proofs = compare_by_checksum(run.services.bulk, doubtful)
     proven = {document_id for document_id, comparison in proofs.items() if comparison.finding is Finding.SAME}
@@ -149,5 +149,5 @@ def _unreachable(run: Pass, each: Seen, fault: Fault) -> Line:
 
 def _as_task(places: Places, each: Seen) -> CopyTask:
     found = each.source or NOTHING
-    source, target = places.source_of(each.document), places.target_of(each.document)
+    source, target = places.source_of(each.document), places.target_of(each.document, each.recorded)
     return CopyTask(each.document.id, source, found.etag, found.size, found.storage_class, target)

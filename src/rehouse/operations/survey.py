@@ -66,7 +66,7 @@ def look_at_sources(
 
 def look_at_targets(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
     """Return the page with its targets as they are now, and the HEADs that failed by document."""
-    refs = {each.document.id: places.target_of(each.document) for each in page}
+    refs = {each.document.id: places.target_of(each.document, each.recorded) for each in page}
     found, faults = head_all(services, set(refs.values()))
     looked = [
         replace(each, target=found[ref], recorded_now=False) if (ref := refs[each.document.id]) not in faults else each
@@ -77,7 +77,7 @@ def look_at_targets(services: Services, page: Sequence[Seen], places: Places) ->
 
 def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:
     """Return the page with its targets as the listing of the home bucket showed them."""
-    keys = {each.document.id: places.target_of(each.document).key for each in page}
+    keys = {each.document.id: places.target_of(each.document, each.recorded).key for each in page}
     known = services.ledger.inventory().among(places.home, list(keys.values()))
     return [
         replace(each, target=known[key].object) if (key := keys[each.document.id]) in known else each for each in page

@@ -13,7 +13,7 @@ from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.late_writing import CONFLICT
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.core.planning import Places, Reason
+from rehouse.core.planning import Places, Reason, is_adoptable
 from rehouse.ledger.late_writes import LateLines, RowIsBusy
 from rehouse.ledger.returns import Returns, WrittenAfter
 from rehouse.operations import survey
@@ -98,13 +98,13 @@ def _settle(services: Services, returns: Returns, lines: LateLines, written: Wri
 
 def _sent(services: Services, returns: Returns, written: WrittenAfter, at_home: ListedObject, slug: str) -> CopyOutcome:
     """Copy the object to a key that holds nothing and point the row there; the row is locked."""
-    target, taken = _free_place(services, written, at_home, slug)
+    target, there, taken = _free_place(services, written, at_home, slug)
     task = CopyTask(
         written.document_id, written.source, at_home.etag, at_home.size, at_home.storage_class, target or written.target
     )
     if target is None:
         return CopyOutcome(task, fault=taken)
-    outcome = next(iter(services.engine.copy([task])), None)
+    outcome = CopyOutcome(task, etag=there.etag) if there else next(iter(services.engine.copy([task])), None)
     if outcome is None:
         services.stop_here()
         return CopyOutcome(task, fault=Fault("IncompleteReply", "S3 gave no answer to the copy"))
@@ -119,7 +119,8 @@ def _sent(services: Services, returns: Returns, written: WrittenAfter, at_home: 
 
 def _free_place(
     services: Services, written: WrittenAfter, at_home: ListedObject, slug: str
-) -> tuple[ObjectRef | None, Fault | None]:
+) -> tuple[ObjectRef | None, ListedObject | None, Fault | None]:
+    """Return a place that holds nothing, or the copy that a run made before it died, with that copy; else why there is none."""
     places: Places = services.places(written.source.bucket)
     longest = places.max_key_characters
     for etag in (None, at_home.etag):
@@ -127,10 +128,11 @@ def _free_place(
         place = ObjectRef(places.shared[0], key)
         found, faults = survey.head_all(services, {place})
         if faults:
-            return None, faults[place]
-        if found[place] is None:
-            return place, None
-    return None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
+            return None, None, faults[place]
+        there = found[place]
+        if there is None or is_adoptable(at_home, there):
+            return place, there, None
+    return None, None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
 
 
 def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject) -> str:

@@ -39,15 +39,19 @@ UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, upd
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('planned', 'copied', 'quarantined');
 
 -- name: keep_at_home
--- A return that was made ready and not flipped, seen from the other end: the document is where the migration moved it, and what
--- it would have returned to is its source.
-UPDATE s3_migration_documents m SET source_bucket = m.target_bucket, source_key = m.target_key, source_etag = m.target_etag,
+-- A return that was not flipped, seen from the other end: the document is where the migration moved it, and what it would have
+-- returned to is its source. That may have been written since the document was moved: unless its ETag is that of the object at
+-- home, none is remembered, and the next sweep for late writes looks.
+UPDATE s3_migration_documents m SET source_bucket = m.target_bucket, source_key = m.target_key,
+  source_etag = CASE WHEN m.target_etag = m.source_etag THEN m.target_etag ELSE '' END,
   target_bucket = m.source_bucket, target_key = m.source_key, target_etag = m.source_etag, target_version = NULL,
   target_checksum = NULL, attempts = 0, state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
-WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'copied' AND EXISTS (
-  SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
-    AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key);
+WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s
+  AND (m.state = 'copied' OR m.state IN ('planned', 'quarantined') AND m.attempts = 0 AND m.target_etag IS NOT NULL)
+  AND EXISTS (
+    SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+      AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key);
 
 -- name: supersede_returns
 -- Returns that could not be made ready: nobody waits for them any more.
