@@ -129,4 +129,5 @@ def _put_back(world: World, run: int) -> Steps:
 def _is_over(world: World, document: str) -> bool:
     line, row = world.lines[document], world.rows.get(document)
     is_outside = row is not None and row.tenant == TENANT and row.bucket != HOME
-    return not is_outside and line.state in (DocumentState.REMOVED, DocumentState.SUPERSEDED)
+    is_back = line.target.bucket == SHARED and line.state is DocumentState.FLIPPED
+    return not is_outside and (is_back or line.state in (DocumentState.REMOVED, DocumentState.SUPERSEDED))

@@ -15,7 +15,7 @@ from tests.model.forward import migrate
 from tests.model.late import Steps
 from tests.model.returning import rollback
 from tests.model.world import HOME, SHARED, TENANT, Clause, Object, Row, Stopped, Violation, World, etag_of
-from tests.model.writers import DOCUMENT, Writer
+from tests.model.writers import DOCUMENT, Writer, writes_late, writes_late_and_says_so
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState, Phase
@@ -27,7 +27,10 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is played: commands in this order, writers, and how often the operator dies, loses its lock, or time passes."""
+    """What is played: commands in this order, writers, and how often the operator dies, loses its lock, or time passes.
+
+    `gives_up`: what was interrupted is not run again, the next command is.
+    """
 
     commands: tuple[Command, ...]
     writers: tuple[Writer, ...] = ()
@@ -35,6 +38,7 @@ class Scenario:
     losses: int = 0
     ticks: int = 0
     after_zero: bool = False
+    gives_up: bool = False
     off: frozenset[Clause] = frozenset()
     is_calm_first: bool = True
 
@@ -86,6 +90,7 @@ class Play:
             self.losses -= 1
             self.actors["the run before"] = self.actors.pop(OPERATOR)
             self.next["the run before"] = self.next.pop(OPERATOR)
+            self._go_on()
             self._restart()
         elif choice == "time passes":
             self.world.tick()
@@ -123,7 +128,13 @@ class Play:
         owner = f"run {self.world.run}"
         self.world.locks = {row: each for row, each in self.world.locks.items() if each != owner}
         self._leave(OPERATOR)
+        self._go_on()
         self._restart()
+
+    def _go_on(self) -> None:
+        """The last command is run again in any case."""
+        is_last = self.world.done == len(self.scenario.commands) - 1
+        self.world.done += self.scenario.gives_up and not is_last
 
     def _leave(self, name: str) -> None:
         self.actors.pop(name).close()
@@ -202,18 +213,25 @@ def _ended(play: Play) -> int:
 
 
 def _check_ends(play: Play, last: Command) -> None:
-    """Both versions of a conflict are kept, and told, except after a way back under a new key: there they are only kept."""
+    """Both versions of a conflict are kept, and told, except after a way back under a new key: there they are only kept.
+
+    What is written late to a home that was left, while the tenant migrates again, is kept there and told as `target_taken`.
+    """
     world = play.world
+    is_late = rollback in play.scenario.commands and {writes_late, writes_late_and_says_so} & {*play.scenario.writers}
     for document, row in world.rows.items():
         heads = world.heads.get(document, frozenset())
         line = world.lines.get(document)
         is_conflict = line is not None and line.error == "Conflict"
         found = world.objects.get(row.at)
         is_kept_apart = last is rollback and line is not None and line.was_copied
-        if found is None or found.content not in heads or (len(heads) > 1 and not (is_conflict or is_kept_apart)):
+        is_taken = bool(is_late) and line is not None and line.state is DocumentState.QUARANTINED
+        is_wanted = found is not None and found.content in heads and (len(heads) == 1 or is_conflict or is_kept_apart)
+        if found is None or not (is_wanted or is_taken):
             raise Violation(f"at the end {document} is {found and found.content}, wanted {sorted(heads)}, {line}")
         is_in_place = row.bucket == (SHARED if last is rollback else HOME)
-        is_told = is_conflict or (line is not None and line.state is DocumentState.QUARANTINED and play.has_failed)
+        is_left = line is not None and line.state is DocumentState.QUARANTINED and play.has_failed
+        is_told = is_conflict or is_taken or is_left
         if row.tenant == TENANT and not is_in_place and not is_told:
             raise Violation(f"at the end {document} is in {row.bucket}, the tenant is {world.phase}: {line}")
     wanted = {migrate: Phase.CUT_OVER, rollback: Phase.ROLLED_BACK, finish: Phase.FINISHED}[last]

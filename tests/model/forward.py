@@ -17,16 +17,34 @@ ROUNDS = 2
 def migrate(world: World) -> Steps:
     """A run from the beginning, or a sweep."""
     yield "migrate: begin a run"
-    if world.phase is Phase.ROLLED_BACK and world.on(Clause.GRACE_BEFORE_AGAIN) and world.day <= world.returned_on:
-        return
     run = world.begin()
     if world.phase is Phase.ROLLED_BACK:
-        yield "list the home that was left"
-        yield from late_writes_at_home(world, run, world.listed(HOME))
+        if world.on(Clause.CAUGHT_UP):
+            yield "list the home that was left"
+            is_left = yield from late_writes_at_home(world, run, world.listed(HOME))
+            if is_left or any(line.error == "Conflict" for line in world.lines.values()):
+                return
+        yield "give up what was not returned, plan again and commit"
         world.advance(run, Event.PLANNED_AGAIN)
+        _give_up(world, run)
     if world.phase is Phase.PLANNED:
         world.advance(run, Event.BUCKET_READY)
     yield from sweep(world, run)
+
+
+def _give_up(world: World, run: int) -> None:
+    """Lines of a rollback that was interrupted: those that were ready lead home again, nobody waits for the others."""
+    waiting = (DocumentState.PLANNED, DocumentState.COPIED, DocumentState.QUARANTINED)
+    for document, line in list(world.lines.items()) if world.on(Clause.RETURNS_GIVEN_UP) else []:
+        if line.source.bucket != HOME or line.state not in waiting:
+            continue
+        leads_back = line.state is DocumentState.COPIED or (not line.was_copied and line.target_etag is not None)
+        if leads_back and is_pointed(world, document, line.source):
+            is_sure = line.target_etag == line.source_etag or not world.on(Clause.DOUBTED_WHEN_GIVEN_UP)
+            ends = line.target, line.target_etag if is_sure else None, line.source, line.source_etag
+            world.record(run, document, Line(DocumentState.FLIPPED, *ends, run, flipped_on=world.day))
+        else:
+            world.record(run, document, line._replace(state=DocumentState.SUPERSEDED))
 
 
 def sweep(world: World, run: int) -> Steps:
@@ -67,11 +85,11 @@ def _switch_home(world: World, run: int) -> Steps:
     if world.phase is Phase.VERIFIED:
         yield "switch the home"
         world.advance(run, Event.HOME_SWITCHED)
-        world.home = HOME
+        world.home, world.was_live = HOME, True
 
 
 def _decide(world: World, run: int, row: Document, shared: LISTED, home: LISTED, *, is_look: bool) -> Decision:
-    source, target = world.places().source_of(row), world.places().target_of(row)
+    source, target = world.places().source_of(row), world.places().target_of(row, world.recorded(row.id))
     found = shared.get(source) or (world.head(source) if source in world.objects else None)
     contested = any(each.at == source and each.tenant != TENANT for each in world.rows.values())
     line = world.lines.get(row.id)
@@ -121,7 +139,7 @@ def _decided(
     if decision.standing is Standing.ADOPT and task:
         world.record(run, row.id, line_of(task, DocumentState.COPIED, task.replaces_etag))
     elif decision.standing is Standing.QUARANTINED:
-        source, target = world.places().source_of(row), world.places().target_of(row)
+        source, target = world.places().source_of(row), world.places().target_of(row, world.recorded(row.id))
         world.record(run, row.id, Line(DocumentState.QUARANTINED, source, None, target, None, run))
     return None
 
@@ -135,8 +153,7 @@ def _verify(world: World, run: int) -> Steps:
     for document in waiting:
         line, found = world.lines[document], world.etag(world.lines[document].target)
         if found != line.target_etag:
-            is_ours = is_at_least(world.phase, Phase.CUT_OVER) and world.on(Clause.DROPPED_IS_NOT_OURS)
-            etag = line.target_etag if is_ours else found
+            etag = line.target_etag if world.on(Clause.DROPPED_IS_NOT_OURS) else found
             world.record(run, document, line._replace(state=DocumentState.PLANNED, target_etag=etag))
 
 
@@ -175,6 +192,5 @@ def flip_one(world: World, run: int, document: str, look: Clause) -> Steps:
     if now == line.source_etag:
         world.point(document, line.target, line.target_etag)
         world.record(run, document, line._replace(state=DocumentState.FLIPPED, flipped_on=world.day, error=None))
-        world.returned_on = world.day if line.target.bucket == SHARED else world.returned_on
     else:
         world.record(run, document, line._replace(state=DocumentState.PLANNED))

@@ -11,6 +11,7 @@ from rehouse.core.late_writing import Moved, Verdict, decide_late
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
+from rehouse.core.planning import is_adoptable
 
 SLUG = "acme"
 LISTED = Mapping[ObjectRef, ListedObject]
@@ -75,32 +76,49 @@ def _again(world: World, line: Line) -> int | None:
     return world.day if world.on(Clause.GRACE_STARTS_AGAIN) else line.flipped_on
 
 
-def late_writes_at_home(world: World, run: int, home: LISTED) -> Steps:
-    """The same after a way back: what was written to the home since is copied under a new key of the shared bucket."""
+def late_writes_at_home(world: World, run: int, home: LISTED) -> Generator[str, None, bool]:
+    """The same after a way back: what was written to the home since is copied under a new key of the shared bucket.
+
+    Returns whether something is left: its row is busy, its copy failed.
+    """
     documents = list(world.lines) if world.on(Clause.LATE_WRITES_AT_HOME) else []
+    is_left = False
     while documents:
         document = documents.pop()
-        line, found = world.lines[document], home.get(world.lines[document].source)
-        is_late = line.state is DocumentState.FLIPPED and line.target.bucket == SHARED
-        if found and is_late and found.etag not in (line.source_etag, line.reported):
-            yield from _late_return(world, run, document, found)
+        if _is_written_after(world, document, home):
+            is_left = (yield from _late_return(world, run, document)) or is_left
+    return is_left
 
 
-def _late_return(world: World, run: int, document: str, found: ListedObject) -> Steps:
+def _is_written_after(world: World, document: str, home: LISTED) -> bool:
+    """Whether the listing shows something else at home than was sent back, or something was in the way before."""
+    line, row, found = world.lines[document], world.rows.get(document), home.get(world.lines[document].source)
+    is_back = line.state is DocumentState.FLIPPED and line.target.bucket == SHARED
+    is_elsewhere = row is not None and row.tenant == TENANT and row.bucket != HOME
+    return found is not None and is_back and is_elsewhere and (found.etag != line.source_etag or line.error is not None)
+
+
+def _late_return(world: World, run: int, document: str) -> Generator[str, None, bool]:
+    """Settle one; return whether it is left for another run."""
     owner, line = f"run {run}", world.lines[document]
     yield f"late write at home: lock the row of {document}"
     world.fence(run)
-    if document not in world.rows or not world.lock(document, owner):
-        return
-    yield f"late write at home: look at {document} in the shared bucket"
-    new = line._replace(error="Conflict", reported=found.etag)
-    if is_pointed(world, document, line.target) and world.etag(line.target) == line.target_etag:
-        free = [ref for ref in (returned(document), returned(document, found.etag)) if ref not in world.objects]
-        new = line._replace(error="target_taken", reported=found.etag)
+    if document not in world.rows:
+        return False
+    if not world.lock(document, owner):
+        return True
+    yield f"late write at home: look at both objects of {document}"
+    found = world.head(line.source) if line.source in world.objects else None
+    new = line._replace(error="Conflict", reported=found.etag if found else None)
+    if found is None or found.etag == line.source_etag:
+        new = line._replace(error=None)
+    elif is_pointed(world, document, line.target) and world.etag(line.target) == line.target_etag:
+        free = _free_places(world, document, found)
+        new = line._replace(error="target_taken")
         if free:
             task = CopyTask(document, line.source, found.etag, found.size, "STANDARD", free[0])
             yield f"late write at home: copy {document}"
-            etag = world.copy(task)
+            etag = world.etag(task.target) or world.copy(task)
             new = line_of(task, DocumentState.FLIPPED, etag)._replace(flipped_on=world.day) if etag else line
     yield f"late write at home: commit {document}"
     world.unlock(document, owner)
@@ -109,6 +127,13 @@ def _late_return(world: World, run: int, document: str, found: ListedObject) -> 
         world.record(run, document, new)
         if new.target != line.target:
             world.point(document, new.target, new.target_etag)
+    return new.error == "target_taken" or new is line
+
+
+def _free_places(world: World, document: str, found: ListedObject) -> list[ObjectRef]:
+    """Of the two places those that hold nothing, or what a run copied there that could not write it down."""
+    places = returned(document), returned(document, found.etag)
+    return [ref for ref in places if ref not in world.objects or is_adoptable(found, world.head(ref))]
 
 
 def returned(document: str, etag: str | None = None) -> ObjectRef:

@@ -8,17 +8,18 @@ or S3, without a word.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import NamedTuple
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 from tests.ledger.rows import recorded, recounted
 from tests.model.killing import in_a_child
+from tests.model.places import Grant, Places
 from tests.operations.room import Room
 
-from rehouse.core.errors import TryAgain
+from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.operations.accept import accept
@@ -38,19 +39,11 @@ KILLED_AT = st.none() | st.none() | st.integers(1, 1500)
 Command = Callable[[Services, Tenant], object]
 
 
-class Grant(NamedTuple):
-    """A pointer that somebody read and may still write through, and what was there then."""
-
-    document: str
-    bucket: str
-    key: str
-    knew: bytes
-
-
-class DataRoom(RuleBasedStateMachine):
+class DataRoom(Places):
     """The machine; `room` is made anew for each example."""
 
     new_room: Callable[[], Room]
+    reached: Counter[str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,16 +135,29 @@ class DataRoom(RuleBasedStateMachine):
         self._put(grant.document, grant.bucket, grant.key)
         self.written_late.add(grant.document)
 
+    @rule(which=SOME, is_both=st.booleans())
+    def write_where_it_was(self, which: int, is_both: bool) -> None:
+        """Through a pointer of before the last move, which the ledger knows; perhaps written where it is now as well."""
+        document = self._document(which)
+        query = (
+            "SELECT source_bucket, source_key FROM s3_migration_documents m JOIN documents d ON d.id = m.document_id "
+            "AND d.tenant_id = m.tenant_id WHERE d.id = %s AND m.state = 'flipped' AND s3_bucket <> source_bucket"
+        )
+        found = self.room.sql(query, document) if document else []
+        if document and found:
+            if is_both:
+                self.overwrite_in_place(which)
+            self._put(document, *found[0])
+            self.written_late.add(document)
+
     # The operator -------------------------------------------------------------------------------------------------------
 
     @rule(slug=TENANT, until=st.sampled_from(UNTIL), killed_at=KILLED_AT)
     def migrate(self, slug: str, until: Phase, killed_at: int | None) -> None:
-        """Any phase; after a way back only when nobody can still write into the home that was left."""
-        if self._phase(slug) is Phase.ROLLED_BACK:
-            if any(grant.document in self._documents_of(slug) for grant in self.grants):
-                return
-            self.roll_back(slug, None)
-        self._run(slug, lambda services, tenant: migrate_one(services, tenant, Order(until=until)), killed_at)
+        """Any phase; after a way back it is refused while somebody has to decide on a conflict."""
+        self.reached["migrated again"] += self._phase(slug) is Phase.ROLLED_BACK
+        self._run(slug, lambda services, tenant: _migrate(services, tenant, Order(until=until)), killed_at)
+        self._count_conflicts()
 
     @rule(slug=TENANT, killed_at=KILLED_AT)
     def roll_back(self, slug: str, killed_at: int | None) -> None:
@@ -159,6 +165,16 @@ class DataRoom(RuleBasedStateMachine):
         phase = self._phase(slug)
         if phase and not is_at_least(phase, Phase.RELEASED):
             self._run(slug, roll_back_one, killed_at)
+            self.reached["rolled back"] += self._phase(slug) is Phase.ROLLED_BACK
+            self._count_conflicts()
+
+    @rule(slug=TENANT, which=SOME, late=st.booleans(), killed_at=KILLED_AT)
+    def go_back_and_migrate_again(self, slug: str, which: int, late: bool, killed_at: int | None) -> None:
+        """One after the other, perhaps with a late write between, whether or not the first was killed."""
+        self.roll_back(slug, killed_at)
+        if late:
+            self.write_where_it_was(which, is_both=False)
+        self.migrate(slug, Phase.CUT_OVER, None)
 
     @rule(slug=TENANT, killed_at=KILLED_AT)
     def finish(self, slug: str, killed_at: int | None) -> None:
@@ -200,6 +216,8 @@ class DataRoom(RuleBasedStateMachine):
         conflicts, taken = self._conflicts(), self._conflicts("target_taken")
         for document, heads in self.heads.items():
             body, slug = self.room.body(document), self._slug_of(document)
+            if document in taken & self.written_late:
+                continue  # what landed in the home that was left is kept there, and is told
             assert body in heads, f"{document} is {body!r}, wanted {heads}"
             assert len(heads) == 1 or document in conflicts, f"{document} was written on both sides and nobody says so"
             place = self._recorded_home(slug) if self._is_live(slug) else self.room.shared
@@ -212,64 +230,8 @@ class DataRoom(RuleBasedStateMachine):
         elif self._phase(slug):
             self.migrate(slug, Phase.CUT_OVER, None)
 
-    # How it is done -----------------------------------------------------------------------------------------------------
-
-    def _next(self) -> int:
-        self.count += 1
-        return self.count
-
-    def _put(self, document: str, bucket: str, key: str) -> str:
-        """PUT new bytes: what was there is not wanted any more, these are. Return their ETag."""
-        body = f"{document} {self._next()}".encode()
-        heads = self.heads.setdefault(document, set())
-        if key in self.room.keys(bucket):
-            heads.discard(self.room.root.get_object(Bucket=bucket, Key=key)["Body"].read())
-        heads.add(body)
-        return self.room.put(key, body, bucket)
-
-    def _document(self, which: int) -> str | None:
-        documents = sorted(self.heads)
-        return documents[which % len(documents)] if documents else None
-
-    def _pointer(self, document: str) -> tuple[str, str]:
-        bucket, key = self.room.pointer(document)
-        assert bucket and key
-        return bucket, key
-
-    def _slug_of(self, document: str) -> str:
-        query = "SELECT slug FROM tenants t JOIN documents d ON d.tenant_id = t.id WHERE d.id = %s"
-        return str(self.room.sql(query, document)[0][0])
-
-    def _documents_of(self, slug: str) -> set[str]:
-        return {document for document in self.heads if self._slug_of(document) == slug}
-
-    def _forget_grants(self, document: str) -> None:
-        """Whoever replaces or deletes a document takes back what was granted for the old object."""
-        self.grants = [grant for grant in self.grants if grant.document != document]
-
-    def _home_of(self, slug: str) -> str:
-        home = self.room.sql("SELECT aws_bucket_name FROM tenants WHERE slug = %s", slug)[0][0]
-        return str(home or self.room.shared)
-
-    def _of_migration(self, slug: str, column: str) -> str | None:
-        query = f"SELECT {column} FROM s3_migrations m JOIN tenants t ON t.id = m.tenant_id WHERE slug = %s"
-        found = self.room.sql(query, slug)
-        return str(found[0][0]) if found and found[0][0] else None
-
-    def _recorded_home(self, slug: str) -> str | None:
-        return self._of_migration(slug, "home_bucket")
-
-    def _phase(self, slug: str) -> Phase | None:
-        phase = self._of_migration(slug, "phase")
-        return Phase(phase) if phase else None
-
-    def _is_live(self, slug: str) -> bool:
-        phase = self._phase(slug)
-        return phase is not None and is_at_least(phase, Phase.CUT_OVER)
-
-    def _conflicts(self, code: str = "Conflict") -> set[str]:
-        found = self.room.sql("SELECT document_id FROM s3_migration_documents WHERE error_code = %s", code)
-        return {row[0] for row in found} & set(self.heads)
+    def _count_conflicts(self) -> None:
+        self.reached["conflicts"] += len(self._conflicts())
 
     def _run(self, slug: str, command: Command, killed_at: int | None) -> None:
         if killed_at is None:
@@ -287,3 +249,11 @@ class DataRoom(RuleBasedStateMachine):
             except TryAgain:
                 time.sleep(0.1)
         raise AssertionError(f"{slug} stays locked")
+
+
+def _migrate(services: Services, tenant: Tenant, order: Order) -> None:
+    """A migration; that it is refused over a conflict is as it should be."""
+    try:
+        migrate_one(services, tenant, order)
+    except Refused as refused:
+        assert "written at both ends" in refused.message

@@ -21,16 +21,17 @@ def rollback(world: World) -> Steps:
     if is_at_least(world.phase, Phase.RELEASED) or world.run == 0:
         return
     run = world.begin()
+    yield "list the shared bucket"
+    shared = world.listed(SHARED)
     if world.phase is Phase.CUT_OVER:
-        yield "list the shared bucket"
-        yield from late_writes(world, run, world.listed(SHARED))
+        yield from late_writes(world, run, shared)
     if world.on(Clause.HOME_RETURNED_FIRST):
         yield from _return_home(world, run)
     number = 0
     while number < ROUNDS:
         number += 1
         before = world.lines.copy()
-        yield from _round(world, run)
+        yield from _round(world, run, shared)
         if before == world.lines:
             break
     if not world.on(Clause.HOME_RETURNED_FIRST):
@@ -42,18 +43,16 @@ def _return_home(world: World, run: int) -> Steps:
         return
     yield "return the home"
     world.advance(run, Event.HOME_RETURNED)
-    world.home, world.returned_on = None, world.day
+    world.home = None
     for document, line in list(world.lines.items()):
-        if line.state in (DocumentState.PLANNED, DocumentState.COPIED) and line.target.bucket == HOME:
+        waits = line.state in (DocumentState.PLANNED, DocumentState.COPIED, DocumentState.QUARANTINED)
+        if waits and line.target.bucket == HOME:
             world.record(run, document, line._replace(state=DocumentState.SUPERSEDED))
 
 
-def _round(world: World, run: int) -> Steps:
+def _round(world: World, run: int, shared: LISTED) -> Steps:
     yield "list the home"
     home = world.listed(HOME)
-    yield "list the shared bucket"
-    shared = world.listed(SHARED)
-    yield from late_writes(world, run, shared)
     yield from late_writes_at_home(world, run, home)
     yield "read the page of rows at home and decide"
     world.fence(run)
@@ -100,7 +99,8 @@ def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> S
         recorded = replace(recorded, **{"target_etag" if is_forward else "source_etag": found.etag})
     if line and line.target.bucket == SHARED and not world.on(Clause.LINE_BACK_STANDS):
         recorded = None
-    first, second = (shared.get(ref) for ref in (returned(document), returned(document, found.etag)))
+    places = returned(document), returned(document, found.etag)
+    first, second = (world.head(ref) if ref in world.objects else None for ref in places)
     if not world.on(Clause.RETURNED_KEY_FREE):
         first = second = None
     seen = SeenAtHome(
@@ -112,4 +112,10 @@ def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> S
         returned=(first, second),
     )
     back = way_back(seen, PLACES[True])
-    return replace(seen, there=shared.get(back.pointer)) if back else seen
+    if back is None:
+        return seen
+    there = shared.get(back.pointer)
+    if there is None or (found.etag != back.home_etag and world.on(Clause.OLD_ONE_LOOKED_AT)):
+        there = world.head(back.pointer) if back.pointer in world.objects else None
+    others = any(row.at == back.pointer for row in world.rows.values() if row.tenant != TENANT)
+    return replace(seen, there=there, contested=others)

@@ -23,9 +23,10 @@ from tests.model.writers import (
 )
 
 FORWARD, ENDING, BACK, AGAIN = (migrate,), (migrate, finish), (migrate, rollback), (migrate, rollback, migrate)
+STOPPED = (migrate, rollback, rollback, migrate)
 NEEDED = {
     Clause.SOURCE_CONDITION: Scenario(FORWARD, (there_and_back,)),
-    Clause.TARGET_CONDITION: Scenario(FORWARD, (overwrites,), losses=1, is_calm_first=False),
+    Clause.TARGET_CONDITION: Scenario(FORWARD, (writes_late,), losses=1),
     Clause.LIVE_HOME: Scenario(FORWARD, (replaces_at_our_key,), crashes=1),
     Clause.DROPPED_IS_NOT_OURS: Scenario(FORWARD, (replaces_at_our_key,), crashes=1),
     Clause.LOOK_UNDER_LOCK: Scenario(FORWARD, (overwrites,)),
@@ -47,9 +48,22 @@ NEEDED = {
     Clause.RETURNED_KEY_FREE: Scenario(BACK, (replaces,), crashes=1),
     Clause.LINE_BACK_STANDS: Scenario(BACK, (writes_late,), crashes=1),
     Clause.LATE_WRITES_AT_HOME: Scenario(BACK, (writes_late,)),
-    Clause.GRACE_BEFORE_AGAIN: Scenario(AGAIN, (writes_late,), ticks=1),
+    Clause.STAYS_LIVE: Scenario(AGAIN, (writes_late,), ticks=1),
+    Clause.DOUBTED_WHEN_GIVEN_UP: Scenario(STOPPED, (writes_late,), crashes=2, gives_up=True),
 }
 SPARE = {
+    Clause.CAUGHT_UP: (
+        "the home stays live: the write stays there and is told; only, a person has to move it",
+        Scenario(AGAIN, (writes_late,), ticks=1),
+    ),
+    Clause.RETURNS_GIVEN_UP: (
+        "the next migration makes the flip back itself and moves the document once more",
+        Scenario(AGAIN, (overwrites,), crashes=1, gives_up=True),
+    ),
+    Clause.OLD_ONE_LOOKED_AT: (
+        "both versions are kept in any case; it is for telling of more of them",
+        Scenario(BACK, (overwrites, writes_late)),
+    ),
     Clause.FENCE: (
         "the compared pointer, the look under the lock and the conditions of every copy hold without it",
         Scenario(FORWARD, losses=1),

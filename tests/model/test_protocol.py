@@ -27,6 +27,7 @@ from tests.model.writers import (
 from rehouse.core.lifecycle import MOVES, Event, Phase, after
 
 FORWARD, ENDING, BACK, AGAIN = (migrate,), (migrate, finish), (migrate, rollback), (migrate, rollback, migrate)
+ENDING_AGAIN, BACK_AGAIN = (*AGAIN, finish), (*AGAIN, rollback)
 CALM = [writer for writer in WRITERS if writer is not there_and_back]
 
 PAIRS = list(itertools.combinations((overwrites, writes_late, inserts), 2))
@@ -75,6 +76,30 @@ def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(command
     holds(Scenario(commands, (overwrites, writes_late)))
 
 
+@pytest.mark.parametrize("writer", CALM, ids=named)
+def test_a_rollback_that_was_interrupted_is_given_up(writer: Writer) -> None:
+    holds(Scenario(AGAIN, (writer,), crashes=1, gives_up=True))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("writer", [overwrites, replaces, writes_late], ids=named)
+def test_a_rollback_that_was_interrupted_twice_is_given_up(writer: Writer) -> None:
+    holds(Scenario((migrate, rollback, rollback, migrate), (writer,), crashes=2, gives_up=True))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("writer", CALM, ids=named)
+def test_to_the_end_after_a_way_back(writer: Writer) -> None:
+    holds(Scenario(ENDING_AGAIN, (writer,), ticks=2))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("writer", [writer for writer in CALM if "late" not in writer.__name__], ids=named)
+def test_there_and_back_twice(writer: Writer) -> None:
+    """A write that lands late at home while the tenant migrates again is told until the second way back: kept, not told."""
+    holds(Scenario(BACK_AGAIN, (writer,), ticks=1))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("writer", WRITERS, ids=named)
 @pytest.mark.parametrize("commands", [ENDING, BACK, AGAIN], ids=named)
@@ -84,8 +109,11 @@ def test_the_whole_way_with_an_operator_that_dies(commands: tuple[Command, ...],
 
 @pytest.mark.long
 @pytest.mark.parametrize("writer", CALM, ids=named)
-def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(writer: Writer) -> None:
-    holds(Scenario(FORWARD, (writer,), losses=1))
+@pytest.mark.parametrize("commands", [FORWARD, AGAIN], ids=named)
+def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(
+    commands: tuple[Command, ...], writer: Writer
+) -> None:
+    holds(Scenario(commands, (writer,), losses=1))
 
 
 @pytest.mark.long

@@ -49,13 +49,17 @@ class Clause(Enum):
     DELETE_CONDITION = auto()
     ROWS_ASKED_AFTER = auto()
     HOME_AS_COPIED = auto()
+    OLD_ONE_LOOKED_AT = auto()
     RETURNED_KEY_FREE = auto()
     RETURN_LOOK_UNDER_LOCK = auto()
     HOME_RETURNED_FIRST = auto()
     LATE_WRITES_AT_HOME = auto()
     FENCED_LOOK = auto()
     DROPPED_IS_NOT_OURS = auto()
-    GRACE_BEFORE_AGAIN = auto()
+    STAYS_LIVE = auto()
+    CAUGHT_UP = auto()
+    RETURNS_GIVEN_UP = auto()
+    DOUBTED_WHEN_GIVEN_UP = auto()
     LINE_BACK_STANDS = auto()
 
 
@@ -120,7 +124,7 @@ class World:
     lines: dict[str, Line] = field(default_factory=dict)
     home: str | None = None
     phase: Phase = Phase.PLANNED
-    returned_on: int = -1
+    was_live: bool = False
     run: int = 0
     day: int = 0
     stamp: int = 0
@@ -244,7 +248,8 @@ class World:
 
     def places(self) -> Places:
         """Where things are to be: is the home one that the application may still write into?"""
-        return PLACES[is_at_least(self.phase, Phase.CUT_OVER) and self.on(Clause.LIVE_HOME)]
+        is_live = is_at_least(self.phase, Phase.CUT_OVER) or (self.was_live and self.on(Clause.STAYS_LIVE))
+        return PLACES[is_live and self.on(Clause.LIVE_HOME)]
 
     # What is promised -------------------------------------------------------------------------------------------------
 
