@@ -73,7 +73,7 @@ def test_the_database_crashes_and_comes_back(new_place, figure):
     """A backend that is killed makes PostgreSQL cut every connection and recover from its log, as after a power cut."""
     place = new_place()
     lay_out(place)
-    place.world.execute("CHECKPOINT")  # the server here does not wait for its disk: what was just committed would be lost
+    place.world.execute("CHECKPOINT")  # the server here does not wait for its disk
     done = at_moment(place, 70, lambda: os.kill(place.world.rows(BACKEND)[0][0], signal.SIGKILL))
     ended = place.relayed("migrate", "a")
     assert done.is_set()
