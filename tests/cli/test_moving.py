@@ -85,3 +85,26 @@ def test_errors_as_csv_json_and_text(told: Room, capsys: pytest.CaptureFixture[s
     assert as_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None}]
     assert "hint: restore the object" in said(capsys, "status", "acme", "--errors")
     said(capsys, "status", "acme", "--output", "csv", status=2)
+
+
+def test_no_cell_of_the_csv_is_a_formula(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "k/=1")
+    for number, key in enumerate(keys):
+        told.row(f"lost{number}", key, bucket=told.shared)
+    said(capsys, "migrate", "acme", status=1)
+    rows = csv.DictReader(io.StringIO(said(capsys, "status", "--errors", "--output", "csv"), newline=""))
+    assert [row["key"] for row in rows] == [f"'{key}" for key in keys[:-2]] + list(keys[-2:])
+    assert [each["key"] for each in as_json(capsys, "status", "--errors")["errors"]] == list(keys)
+
+
+def test_verified_says_how_to_go_on_and_a_rollback_says_the_way_out(
+    told: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nothing is switched yet: rehouse cutover acme" in said(capsys, "migrate", "acme", "--until", "verified")
+    assert "nothing is switched yet" not in said(capsys, "cutover", "acme")
+    told.put("documents/b/b.txt", b"at home", bucket=told.home())
+    told.put("k/b", b"late")
+    assert "  Conflict: compare the two" in said(capsys, "rollback", "acme", status=1)
+    shown = said(capsys, "status", "acme")
+    assert "could not be returned:" in shown
+    assert "  Conflict: compare the two" in shown

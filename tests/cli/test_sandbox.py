@@ -8,7 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from tests.sandbox.running import COMMAND, RunningSandbox
 
 from rehouse.sandbox.account import private_folder
@@ -35,7 +37,7 @@ except ClientError as error:
 @pytest.fixture(scope="module")
 def running(servers_folder: Path) -> Iterator[RunningSandbox]:
     folder = private_folder(servers_folder / "command")
-    started = RunningSandbox("--folder", str(folder), "--tenant-id", "uuid", "--older-tool")
+    started = RunningSandbox("--folder", str(folder), "--tenant-id", "uuid", "--older-tool", "--role", "rollback")
     yield started
     started.process.terminate()
     assert started.process.wait(20) == 0
@@ -64,6 +66,16 @@ def test_the_file_makes_another_shell_work(running: RunningSandbox) -> None:
 
 def test_the_printed_lines_are_those_of_the_file(running: RunningSandbox) -> None:
     assert (running.folder / "environment").read_text() == "".join(running.lines)
+
+
+def test_a_role_is_added_to_those_of_a_migration(running: RunningSandbox) -> None:
+    names = running.environment
+    keys = {"aws_access_key_id": names["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": names["AWS_SECRET_ACCESS_KEY"]}
+    storage = boto3.client("s3", endpoint_url=names["AWS_ENDPOINT_URL_S3"], region_name=names["AWS_REGION"], **keys)
+    place = {"Bucket": names["REHOUSE_SHARED_BUCKET"], "Key": "returned/acme-corp/1/a.txt"}
+    storage.put_object(**place, Body=b"the role rollback may")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        storage.delete_object(**place)
 
 
 def test_files_with_secrets_are_private(running: RunningSandbox) -> None:

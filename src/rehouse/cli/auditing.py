@@ -55,9 +55,9 @@ def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
     for note in report.notes:
         say(f"note: {note}")
     say(closing_line(report))
-    if dry_run:
+    if dry_run and report.findings:
         fixable = sum(each.can_be_fixed for each in report.findings)
-        say(f"--fix would put right {fixable:,} of them. Nothing was changed.")
+        say(f"--fix would put right {fixable:,} of the findings. Nothing was changed.")
 
 
 def closing_line(report: AuditReport) -> str:

@@ -18,7 +18,7 @@ def confirm(what: str, name: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused(f"{what}: this was not confirmed", hint="add --yes where nobody can be asked")
+        raise Refused(f"not confirmed, nothing was changed. {what}", hint="add --yes where nobody can be asked")
     typer.echo(legible(what), err=True)
     typer.echo(f"Type {legible(name)} to go on: ", err=True, nl=False)
     if sys.stdin.readline().strip() != name:

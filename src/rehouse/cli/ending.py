@@ -96,8 +96,9 @@ def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: O
 def _warning(slug: str | None, grace: timedelta, usual: timedelta) -> str:
     from rehouse.core.removing import given_up
 
-    whose = f"documents of {slug or 'every tenant'} that were moved at least {spelled(grace)} ago"
-    what = f"This removes the sources of {whose} from the shared bucket"
+    age = f" at least {spelled(grace)} ago" if grace else ", however short ago"
+    whose = f"documents of {slug or 'every tenant'} that were moved{age}"
+    what = f"This removes from the shared bucket the sources of {whose}"
     gives_up = given_up(grace, usual)
     return f"{what}; {gives_up}" if gives_up else what
 

@@ -98,7 +98,7 @@ class Drawing:
         self._bars = bars
         self._watch = Watch()
         self._guard = threading.Lock()
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, tuple[str, TaskID]] = {}
 
     def __call__(self, event: Progress) -> None:
         """Take an event."""
@@ -108,16 +108,23 @@ class Drawing:
                     self._draw(each, self._watch.rate(each))
 
     def _draw(self, event: Progress, rate: float) -> None:
-        if event.subject not in self._tasks:
-            self._tasks[event.subject] = self._bars.add_task("", rate="", size="")
         self._bars.update(
-            self._tasks[event.subject],
-            description=on_one_line(f"{event.subject[:20]} {event.step}"),
+            self._bar(event),
             completed=event.documents,
             total=event.documents_total,
             rate=f"{rate:,.0f}/s",
             size=human_bytes(event.copied_bytes) if event.copied_bytes else "",
         )
+
+    def _bar(self, event: Progress) -> TaskID:
+        step, bar = self._tasks.get(event.subject, ("", None))
+        if bar is None or step != event.step:  # a new bar: no update makes a total unknown again
+            if bar is not None:
+                self._bars.remove_task(bar)
+            told = on_one_line(f"{event.subject[:20]} {event.step}")
+            bar = self._bars.add_task(told, total=event.documents_total, rate="", size="")
+            self._tasks[event.subject] = (event.step, bar)
+        return bar
 
 
 def described(event: Progress, rate: float) -> str:

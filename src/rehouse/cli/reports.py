@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
+from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
+
+FORMULA_SIGNS = "=+-@\t\r"
+"""What a cell begins with that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
 
 
 def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
@@ -47,6 +51,8 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
         if each.outstanding:
             say("", f"{each.slug}: could not be moved")
             _outstanding(each.slug, each.outstanding)
+        if each.phase == Phase.VERIFIED and not each.error:
+            say("", f"{each.slug}: its copies are proved, nothing is switched yet: rehouse cutover {each.slug}")
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for note in sorted({note for each in reports for note in each.notes}):
@@ -161,7 +167,10 @@ def show_overview(lines: Sequence[Overview]) -> None:
 def show_status(status: TenantStatus) -> None:
     """Print one tenant: its line, what is outstanding, what happened."""
     show_overview([status.overview])
-    if status.outstanding:
+    if status.outstanding and status.overview.phase == Phase.ROLLED_BACK:
+        say("", "could not be returned:")
+        show_left_at_home(status.overview.slug, status.outstanding)
+    elif status.outstanding:
         say("", "could not be moved:")
         _outstanding(status.overview.slug, status.outstanding)
     if status.history:
@@ -178,14 +187,21 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
         from rehouse.operations.status import DocumentError
 
         names = [field.name for field in dataclasses.fields(DocumentError)]
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a lone \r ends a row
         writer.writerow(names)
-        writer.writerows([getattr(each, name) for name in names] for each in errors)
+        writer.writerows([_no_formula(getattr(each, name)) for name in names] for each in errors)
         return
     for each in errors:
         say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
         say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
     say(f"Errors: {len(errors)}")
+
+
+def show_left_at_home(slug: str, documents: Sequence[Outstanding]) -> None:
+    """Print the documents that a rollback left at home, and the way out of each code."""
+    from rehouse.operations.status import RETURN_AGAIN
+
+    _listed(slug, documents, RETURN_AGAIN)
 
 
 def show_checks(checks: Sequence[Check], summary: str) -> None:
@@ -219,7 +235,19 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def _no_formula(cell: str | None) -> str | None:
+    """Return a cell that no spreadsheet takes for a formula: keys are whatever somebody uploaded."""
+    return f"'{cell}" if cell and cell[0] in FORMULA_SIGNS else cell
+
+
 def _outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
+    from rehouse.operations.status import AGAIN
+
+    _listed(slug, documents, AGAIN)
+    say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
+
+
+def _listed(slug: str, documents: Sequence[Outstanding], again: str) -> None:
     from rehouse.operations.status import hint_of
 
     for each in documents[:SHOWN]:
@@ -227,9 +255,8 @@ def _outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
             f"  {each.document_id}  {each.code or each.state}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
         )
     _more(len(documents))
-    for code in sorted({each.code for each in documents if each.code}):
-        say(f"  {code}: {hint_of(code, slug)}")
-    say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
+    for code in sorted({each.code or each.state.value for each in documents}):
+        say(f"  {code}: {hint_of(code, slug, again)}")
 
 
 def _quarantined(documents: Sequence[Quarantined]) -> None:

@@ -10,10 +10,11 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from rehouse.cli.looking import RoleName
 from rehouse.core.errors import Interrupted
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import policy_documents
@@ -26,6 +27,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 FolderOption = Annotated[Path | None, typer.Option(help="An empty or new folder; else a temporary one.")]
 TenantIdOption = Annotated[Literal["integer", "uuid"], typer.Option(help="The type of tenants.id.")]
+RightsOption = Annotated[
+    list[RoleName] | None,
+    typer.Option("--role", help="What the user rehouse may do besides provision and migrate; may be given again."),
+]
 OlderToolOption = Annotated[bool, typer.Option("--older-tool", help="Add what an older migration tool left behind.")]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the files in place at the end.")]
 PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Else a free one.")]
@@ -36,26 +41,29 @@ def sandbox(
     folder: FolderOption = None,
     tenant_id: TenantIdOption = "integer",
     older_tool: OlderToolOption = False,
+    role: RightsOption = None,
     keep: KeepOption = False,
     postgres_port: PortOption = None,
     s3_port: PortOption = None,
 ) -> None:
     """Start a PostgreSQL and an S3 server with a sample data room, and print what points rehouse at them; Ctrl-C ends it.
 
-    Examples: `rehouse sandbox`, `rehouse sandbox --tenant-id uuid --folder ./sandbox`.
+    Examples: `rehouse sandbox`, `rehouse sandbox --folder ./sandbox`, `rehouse sandbox --role rollback --role finish`.
     """
+    roles = cast("tuple[Role, ...]", tuple(each.value for each in role or ()))
     options = {"folder": folder, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
-    with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool, **options) as servers:
+    made = new_sandbox(*roles, tenant_id=tenant_id, older_tool=older_tool, **options)
+    with until_interrupted() as wait, made as servers:
         typer.echo(servers.exports())
         typer.echo(_next_steps(servers), err=True)
         wait()
 
 
-def new_sandbox(**options: object) -> Sandbox:
-    """Return a sandbox whose user `rehouse` has the rights of a migration and no others; `options` are Sandbox's own."""
+def new_sandbox(*roles: Role, **options: object) -> Sandbox:
+    """Return a sandbox whose user `rehouse` has the rights of a migration and of `roles`; `options` are Sandbox's own."""
     from rehouse.sandbox.servers import SCOPE, Sandbox
 
-    return Sandbox(policy_documents(MIGRATION_ROLES, SCOPE), **options)  # type: ignore[arg-type]
+    return Sandbox(policy_documents(tuple(dict.fromkeys(MIGRATION_ROLES + roles)), SCOPE), **options)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def _show(value: object, show: Callable[[], None], output: str, *, well: bool, i
 def show_returned(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
     from rehouse.cli.progress import human_bytes
-    from rehouse.cli.reports import SHOWN
+    from rehouse.cli.reports import show_left_at_home
     from rehouse.cli.show import say, table
 
     table(
@@ -107,15 +107,7 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
             say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: could not be returned")
-            say(
-                *(
-                    f"  {left.document_id}  {left.code or left.state}  {left.source.bucket}/{left.source.key}: "
-                    f"{left.message or ''}"
-                    for left in each.outstanding[:SHOWN]
-                )
-            )
-            if len(each.outstanding) > SHOWN:
-                say(f"  … and {len(each.outstanding) - SHOWN:,} more (--output json lists them all)")
+            show_left_at_home(each.slug, each.outstanding)
     say("", _closing_line(reports))
 
 

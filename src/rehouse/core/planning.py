@@ -44,7 +44,8 @@ HINTS = {
     Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
     Reason.INVALID_KEY: "correct the row's s3_key",
     Reason.ARCHIVED: "restore the object to an active storage class first",
-    Reason.TARGET_TAKEN: "run the same command again: the application was writing there; if it stays, move that object away",
+    Reason.TARGET_TAKEN: "run the same command again, the application was writing there; if it stays, the object there may be "
+    "a late write that is newer than the row's: compare the two, keep the right one, move the one that is there away",
 }
 
 
