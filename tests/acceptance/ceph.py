@@ -152,6 +152,14 @@ class CephServer:
             pool = () if area == "zonegroup" else ("--data-pool=default.rgw.infrequent",)
             place = ("--placement-id=default-placement", "--storage-class=STANDARD_IA", *pool)
             self._run("radosgw-admin", area, "placement", "add", f"--rgw-{area}=default", *place)
+        self._gateway()
+
+    def restart(self) -> None:
+        """Kill the gateway and start it again on the same port; what the store holds stays."""
+        self._daemons.pop().stop()
+        self._gateway()
+
+    def _gateway(self) -> None:
         self._daemon("radosgw", "-n", "client.rgw", "-f", ready=self._answers)
 
     def _configuration(self) -> str:

@@ -1,0 +1,29 @@
+"""The S3 server is killed in the middle of a migration and comes back: the run goes on, or says why and the next one does."""
+
+from __future__ import annotations
+
+import time
+
+from tests.acceptance import independent
+
+DOCUMENTS = 150
+
+
+def test_the_gateway_is_restarted(new_world, s3_server) -> None:
+    world = new_world("integer")
+    world.lay_out(DOCUMENTS)
+    before = independent.snapshot(world.url, world.server.root(), world.shared)
+    process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="60")
+    copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
+    while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    s3_server.restart()
+    assert process.poll() is None, "the run ended before the gateway was back"
+    out, errors = process.communicate(timeout=90)
+    assert "Traceback" not in errors
+    if process.returncode:
+        assert "Hint: " in out + errors
+        assert world.run("migrate-all").returncode == 0
+    after = independent.outcome(world.url, world.server.root(), world.shared)
+    assert independent.check(before, after) == {"a": DOCUMENTS}
