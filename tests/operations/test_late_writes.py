@@ -95,6 +95,20 @@ def test_a_source_that_is_back_after_it_was_removed_is_a_late_write(moved: Room)
     assert line(moved, "b")["state"] == "flipped"
 
 
+@pytest.mark.parametrize("written", ["named", "", None])
+def test_a_removed_key_that_another_document_was_given_is_that_ones_alone(moved: Room, written: str | None) -> None:
+    moved.root.delete_object(Bucket=moved.shared, Key="k/b")
+    moved.sql("UPDATE s3_migration_documents SET state = 'removed' WHERE document_id = 'b'")
+    moved.put("k/b", b"another document")
+    moved.row("new", "k/b", bucket=moved.shared if written else written)
+    for _ in range(2):  # before the other document is at home, and afterwards
+        [conflict] = moved.migrate().outstanding
+        assert (conflict.document_id, conflict.code) == ("b", "Conflict")
+        assert (moved.body("b"), moved.body("new")) == (b"b", b"another document")
+    moved.root.delete_object(Bucket=moved.shared, Key="k/b")
+    assert moved.migrate().status is Status.COMPLETED
+
+
 def test_a_write_on_both_sides_is_a_conflict_and_both_are_kept(moved: Room) -> None:
     written_at_home(moved, "b", b"at home")
     moved.put("k/b", b"late")

@@ -11,9 +11,16 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN
 
 -- name: late_suspects
 -- Documents at home whose source is another object than was copied, or is there again, as this run saw it; and those with a fault.
--- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant.
+-- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant. A removed source may be
+-- there again because its key was given to another document: then what is there is that one's.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
-  coalesce(i.contested, false)
+  coalesce(i.contested, false) OR m.state = 'removed' AND i.etag IS NOT NULL AND (
+    EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} = m.source_bucket AND o.{documents.s3_key} = m.source_key)
+    OR m.source_bucket = %(default_bucket)s AND (
+      EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} IS NULL AND o.{documents.s3_key} = m.source_key)
+      OR EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} = '' AND o.{documents.s3_key} = m.source_key))
+    OR EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.state IN ('flipped', 'removing')
+      AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key AND o.document_id <> m.document_id))
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 LEFT JOIN LATERAL (
   SELECT etag, contested FROM s3_inventory o WHERE o.run_id = %(run_id)s AND o.bucket = m.source_bucket COLLATE "C"
