@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.confirming import YesOption, confirm
-from rehouse.cli.options import MaxRateOption, OptionalSlug, OutputOption
+from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.durations import duration, spelled
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Every tenant that was cu
 AfterOption = Annotated[
     timedelta | None,
     typer.Option(
-        parser=_age, metavar="AGE", help="How long ago a document was flipped: 7d, 12h, 0.", show_default=False
+        parser=_age, metavar="AGE", help="How long ago a document was flipped: 7d, 12h, 30m, 0.", show_default=False
     ),
 ]
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
@@ -40,7 +40,7 @@ DropOption = Annotated[
 
 
 def finish(
-    slug: OptionalSlug = None,
+    slug: OneOrAllSlug = None,
     *,
     everyone: AllOption = False,
     after: AfterOption = None,
@@ -96,7 +96,7 @@ def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: O
 def _warning(slug: str | None, grace: timedelta, usual: timedelta) -> str:
     from rehouse.core.removing import given_up
 
-    age = f" at least {spelled(grace)} ago" if grace else ", however short ago"
+    age = f" at least {spelled(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"
     what = f"This removes from the shared bucket the sources of {whose}"
     gives_up = given_up(grace, usual)

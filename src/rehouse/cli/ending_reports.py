@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import SHOWN
+from rehouse.cli.reports import SHOWN, of_tenant
 from rehouse.cli.show import plain, say, table
 from rehouse.ledger.leftovers import Leftover
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft
@@ -29,7 +29,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.left:
             say("", f"{each.slug}: sources that stay")
             say(

@@ -133,7 +133,9 @@ def cutover(
 
 def accept(
     slug: SlugArgument,
-    documents: Annotated[list[str], typer.Argument(metavar="DOCUMENT...", show_default=False)],
+    documents: Annotated[
+        list[str], typer.Argument(metavar="DOCUMENT", help="Its id; several may be named.", show_default=False)
+    ],
     *,
     reason: ReasonOption,
     output: OutputOption = "text",

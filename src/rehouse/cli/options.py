@@ -14,7 +14,10 @@ Until = Literal["planned", "provisioned", "copied", "verified", "cut_over"]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or one JSON object on stdout.")]
 SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's slug.", show_default=False)]
 OptionalSlug = Annotated[
-    str | None, typer.Argument(metavar="[SLUG]", help="One tenant; else all of them.", show_default=False)
+    str | None, typer.Argument(metavar="SLUG", help="One tenant; else all of them.", show_default=False)
+]
+OneOrAllSlug = Annotated[
+    str | None, typer.Argument(metavar="SLUG", help="The tenant's slug; or --all.", show_default=False)
 ]
 OnlyOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Only this tenant; may be given again.")]
 ExcludeOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Not this tenant; may be given again.")]

@@ -47,7 +47,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: could not be moved")
             _outstanding(each.slug, each.outstanding)
@@ -61,6 +61,15 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
         is_all = not any(each.outstanding or each.waiting for each in reports)
         say("", "Nothing was left to move." if is_all else "Nothing more could be moved.")
     say("", closing_line(reports))
+
+
+def of_tenant(slug: str, error: str) -> str:
+    """Return an error with the tenant's slug before it, unless it begins with that.
+
+    >>> of_tenant("acme", "acme is finished"), of_tenant("acme", "S3 kept failing"), of_tenant("a", "an object went")
+    ('acme is finished', 'acme: S3 kept failing', 'a: an object went')
+    """
+    return error if error.startswith(f"{slug} ") else f"{slug}: {error}"
 
 
 def closing_line(reports: Sequence[TenantReport]) -> str:

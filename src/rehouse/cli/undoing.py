@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rehouse.cli.confirming import YesOption, confirm
-from rehouse.cli.options import MaxRateOption, OptionalSlug, OutputOption
+from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 
 if TYPE_CHECKING:
     from rehouse.operations.return_report import ReturnReport
@@ -24,7 +24,7 @@ DropOption = Annotated[
 
 
 def rollback(
-    slug: OptionalSlug = None,
+    slug: OneOrAllSlug = None,
     *,
     everyone: AllOption = False,
     dry_run: ForeseeOption = False,
@@ -86,7 +86,7 @@ def _show(value: object, show: Callable[[], None], output: str, *, well: bool, i
 def show_returned(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
     from rehouse.cli.progress import human_bytes
-    from rehouse.cli.reports import show_left_at_home
+    from rehouse.cli.reports import of_tenant, show_left_at_home
     from rehouse.cli.show import say, table
 
     table(
@@ -94,9 +94,9 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
          "late writes", "still at home", "stays", "bucket"),
         (
             (
-                each.slug, each.status, each.phase, each.documents_returned, each.this_run, each.errors, each.old_pointers,
-                each.copied, human_bytes(each.copied_bytes), each.adopted, each.late_writes, each.still_at_home, each.stays,
-                each.home_bucket,
+                each.slug, each.status if each.phase else "", each.phase, each.documents_returned, each.this_run,
+                each.errors, each.old_pointers, each.copied, human_bytes(each.copied_bytes), each.adopted,
+                each.late_writes, each.still_at_home, each.stays, each.home_bucket,
             )
             for each in reports
         ),
@@ -104,7 +104,7 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", f"{each.slug}: {each.error}", f"  hint: {each.hint}")
+            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: could not be returned")
             show_left_at_home(each.slug, each.outstanding)

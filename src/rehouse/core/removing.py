@@ -103,8 +103,9 @@ def given_up(grace: timedelta, usual: timedelta) -> str | None:
     """Return what a grace shorter than the usual one gives up, as a sentence; None if it is not shorter."""
     if grace >= usual:
         return None
+    early = spelled(grace) if grace else "at once"
     return (
-        f"sources go {spelled(grace)} after the flip instead of {spelled(usual)}: pointers, cached homes and presigned URLs "
+        f"sources go {early} instead of {spelled(usual)} after the flip: pointers, cached homes and presigned URLs "
         "that were read or granted before may still be used; a download through one of them fails, and a write through one "
         "lands where nobody reads it before the next sweep"
     )
