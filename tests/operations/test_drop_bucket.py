@@ -168,6 +168,22 @@ def test_not_while_rows_point_into_it(back: Room) -> None:
         drop(back)
 
 
+def test_not_if_a_row_comes_while_it_is_closed(back: Room) -> None:
+    home = back.home()
+    count = versions(back, home)
+    with back.services(grace_days=0) as services:
+        apply, tenant = services.control.apply, services.ledger.tenant("acme")
+
+        def applied(*arguments):
+            back.row("late", at_home(back, "a"), bucket=home)
+            return apply(*arguments)
+
+        services.control.apply = applied  # type: ignore[method-assign]
+        with pytest.raises(Refused, match="rows point into it"):
+            drop_bucket(services, tenant, home)
+    assert versions(back, home) == count
+
+
 def test_never_a_home_that_is_anybody_s(back: Room) -> None:
     home = back.home()
     back.tenant("globex", home=home)

@@ -59,6 +59,7 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
         _refuse_unknown(drops, bucket)
         if dry_run:
             return Dropped(tenant.slug, bucket, sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads()), True)
+        _checked(services, services.ledger.tenant(tenant.slug))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
         services.keep_locks()
@@ -141,10 +142,16 @@ def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
     services.keep_locks()
     versions = 0
     for is_current in (False, True):
-        doomed = (each for each in drops.versions() if each.is_current is is_current)
-        versions += emptying.delete_versions(
-            control, bucket, (Version(each.key, each.version_id, each.etag, 0, is_current) for each in doomed)
-        )
+        versions += emptying.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
     uploads = emptying.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
     emptying.delete_bucket(control, bucket)
     return versions, uploads
+
+
+def _doomed(services: Services, drops: Drops, *, is_current: bool) -> Iterator[Version]:
+    """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
+    doomed = (each for each in drops.versions() if each.is_current is is_current)
+    for number, each in enumerate(doomed, 1):
+        if number % emptying.DELETED_PER_REQUEST == 0:
+            services.keep_locks()
+        yield Version(each.key, each.version_id, each.etag, 0, is_current)
