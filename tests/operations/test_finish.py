@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from tests.operations.room import Room, md5
 
@@ -13,6 +14,7 @@ from rehouse.core.lifecycle import Phase, Status
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.removals import Removals
 from rehouse.operations import finish as finishing
+from rehouse.operations import late_writes
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.removing import Removing, remove_sources
 
@@ -204,6 +206,20 @@ def test_a_source_that_was_written_since_stays_and_comes_home(room: Room) -> Non
     age(room)
     assert finish(room).phase is Phase.FINISHED
     assert room.body("a") == b"written late"
+
+
+def test_a_fault_that_stays_is_told_by_every_run(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_writes, "PASSES", 1)
+    moved(room, "a", "b")
+    room.put("k/b", b"late")
+    with psycopg.connect(room.url) as busy:
+        busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
+        for _ in range(2):
+            report = finish(room)
+            assert (report.status, report.errors, report.changed) == (Status.FAILED, 1, 0)
+            assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "RowLocked")]
+    assert finish(room).errors == 0
+    assert room.body("b") == b"late"
 
 
 def test_a_conflict_is_never_removed(room: Room) -> None:

@@ -55,11 +55,13 @@ UPDATE {documents} SET {documents.file_size} = %(source_size)s,
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: record_late_fault
--- Why a late write is not at home yet; a line that would say nothing new is left alone.
+-- Why a late write is not at home yet; a line that would say nothing new is left alone, but a fault that was met again is this
+-- run's: the removal of sources goes by that.
 UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
   late_etag = %(late_etag)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s
-  AND (error_code, late_etag, error_message) IS DISTINCT FROM (%(code)s::text, %(late_etag)s::text, %(message)s::text);
+  AND ((error_code, late_etag, error_message) IS DISTINCT FROM (%(code)s::text, %(late_etag)s::text, %(message)s::text)
+    OR %(code)s::text <> 'Conflict' AND run_id IS DISTINCT FROM %(run_id)s::uuid);
 
 -- name: clear_late_fault
 -- The source is as it was copied, or gone: nothing is outstanding any more.
