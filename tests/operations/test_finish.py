@@ -444,3 +444,16 @@ def test_what_the_sweep_itself_moved_from_a_source_waits_for_its_grace(room: Roo
     report = finish(room)
     assert report.this_run == 1
     assert (report.removed, room.keys(room.shared)) == (0, ["k/a"])
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_removal_that_was_killed_needs_no_rights_of_a_migration(room: Room, is_over: bool) -> None:
+    moved(room, "a", "b")
+    age(room, "a", "b")
+    if is_over:
+        finish(room)
+    room.sql("UPDATE s3_migrations SET status = 'in_progress', completed_at = NULL")
+    with room.services() as services:
+        finishing.finish_one(services, services.ledger.tenant("acme"), grace=WEEK)
+        assert "GetBucketPolicy" not in services.control.requests
+    assert room.sql("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]

@@ -22,6 +22,7 @@ from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.removing import Left, Removing, is_any_needed_again, put_back, remove_sources
+from rehouse.operations.rounds import Order
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.s3.removal import honours_conditions
@@ -120,7 +121,7 @@ def _finish(
 ) -> FinishReport:
     with translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
-        sweep = migrate(services, tenant, TenantReport(tenant.slug), listed=listed)
+        sweep = migrate(services, tenant, TenantReport(tenant.slug), Order(is_for_removal=True), listed=listed)
         migration = _require_cut_over(services, tenant)
         report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
         run = _begun(services, migration, tenant, grace)
@@ -145,7 +146,9 @@ def _begun(services: Services, migration: Migration, tenant: Tenant, grace: time
 
 
 def _has_nothing_to_do(run: Removing) -> bool:
-    """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes."""
+    """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes, unless a kill left one."""
+    if run.migration.status is Status.IN_PROGRESS:
+        return False
     return not (run.room.counts(run.grace).old_enough or _ends(run) or is_any_needed_again(run))
 
 

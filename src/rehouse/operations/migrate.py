@@ -45,7 +45,8 @@ def migrate(
         looked = Looked(listed, {})
         if before and is_at_least(before.phase, Phase.CUT_OVER):
             looked = look_at_sources(services, before, listed=listed, only_failed=order.only_failed, code=order.code)
-            if is_done(services, tenant, report) and not (looked.faults or are_there(services, before)):
+            is_well = is_done(services, tenant, report, after_a_kill=order.is_for_removal)
+            if is_well and not (looked.faults or are_there(services, before)):
                 return report
         _refuse_too_early(tenant, before, order)
         migration = _begin(services, tenant)
@@ -64,13 +65,19 @@ def migrate(
         return report
 
 
-def is_done(services: Services, tenant: Tenant, report: TenantReport) -> bool:
-    """Return whether the tenant is completed and has nothing outside its home, late writes aside."""
+def is_done(services: Services, tenant: Tenant, report: TenantReport, *, after_a_kill: bool = False) -> bool:
+    """Return whether the tenant is completed and has nothing outside its home, late writes aside.
+
+    `after_a_kill`: in progress will do, if nothing is outstanding.
+    """
     migration = services.ledger.migration(tenant)
-    if not migration or migration.status is not Status.COMPLETED or not is_at_least(migration.phase, Phase.CUT_OVER):
+    if not migration or not is_at_least(migration.phase, Phase.CUT_OVER):
+        return False
+    documents = services.ledger.documents(migration)
+    was_killed = after_a_kill and migration.status is Status.IN_PROGRESS and not documents.outstanding(is_cut_over=True)
+    if migration.status is not Status.COMPLETED and not was_killed:
         return False
     home_of(tenant, services.settings, migration)
-    documents = services.ledger.documents(migration)
     counts = documents.counts()
     report.phase, report.status, report.home_bucket = migration.phase, migration.status, migration.home_bucket
     report.documents_migrated, _ = documents.migrated()

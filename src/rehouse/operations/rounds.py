@@ -33,13 +33,15 @@ NAMES = 3
 class Order:
     """What a run is to do: how far to go, how many documents to try first, and whether only what failed before counts.
 
-    `code`: of what failed only what failed with this code.
+    `code`: of what failed only what failed with this code. `is_for_removal`: the sweep before a removal, which has nothing to do
+    for a tenant whose documents are all at home, even if a run that was killed left its status in progress.
     """
 
     until: Phase = Phase.CUT_OVER
     canary: int = 0
     only_failed: bool = False
     code: str | None = None
+    is_for_removal: bool = False
 
 
 @dataclass
