@@ -225,7 +225,13 @@ def hanging(application_database: str) -> Iterator[Callable[[bool], tuple[subpro
             if sts:
                 answers_sts.set()
             process = subprocess.Popen(
-                [*COMMAND, "plan"], env=BARE | told | keys, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                [*COMMAND, "plan"],
+                env=BARE | told | keys,
+                cwd="/",
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # A shell that puts the tests into the background has them ignore Ctrl-C, and their children after them.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
             assert arrived.wait(30)
             return process, over
