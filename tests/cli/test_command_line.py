@@ -231,7 +231,7 @@ def hanging(application_database: str) -> Iterator[Callable[[bool], tuple[subpro
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 # A shell that puts the tests into the background has them ignore Ctrl-C, and their children after them.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
             assert arrived.wait(30)
             return process, over
