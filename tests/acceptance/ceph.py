@@ -1,4 +1,4 @@
-"""A Ceph object gateway as the second S3 server: a monitor, one object store in memory and the gateway, on loopback only.
+"""A Ceph object gateway as the second S3 server: monitor, store (in memory, or in a file) and gateway, on loopback only.
 
 The programs are the system's (Debian: ceph-mon, ceph-osd, radosgw, ceph-common). Each runs under a guardian, so that none is left
 behind, and nothing outlives the folder. It has one user, the owner of everything: policies of users are not Ceph's.
@@ -44,8 +44,10 @@ osd pool default size = 1
 osd pool default pg num = 4
 osd pool default pg autoscale mode = off
 osd crush chooseleaf type = 0
-osd objectstore = memstore
+osd objectstore = {store}
 memstore device bytes = {store_bytes}
+bluestore block size = {store_bytes}
+osd memory target = 1073741824
 osd class load list = *
 osd class default list = *
 mon data = {folder}/mon
@@ -76,13 +78,14 @@ def search_path() -> str:
 
 
 class CephServer:
-    """One gateway with its store in `folder`, as a context manager; `store_bytes` is what it holds at most."""
+    """One gateway, as a context manager; it holds `store_bytes` at most, in memory or else in a file in `folder`."""
 
-    def __init__(self, folder: Path, *, store_bytes: int = 2 * 1024**3) -> None:
+    def __init__(self, folder: Path, *, store_bytes: int = 2 * 1024**3, is_in_memory: bool = True) -> None:
         self.folder = folder
         self.region = "us-east-1"
         self.port = free_port()
         self._store_bytes = store_bytes
+        self._store = "memstore" if is_in_memory else "bluestore"
         self._keys = (secrets.token_hex(10), secrets.token_hex(20))
         self._daemons: list[ServerProcess] = []
 
@@ -169,6 +172,7 @@ class CephServer:
             host=LOOPBACK,
             port=self.port,
             folder=self.folder,
+            store=self._store,
             store_bytes=self._store_bytes,
         )
 

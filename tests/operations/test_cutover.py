@@ -7,11 +7,13 @@ import threading
 import psycopg
 import pytest
 from tests.operations.room import Room
+from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations import flipping
 from rehouse.operations.flipping import flip_copies, switch_home
 from rehouse.operations.migrate import migrate_one
+from rehouse.operations.rounds import Order
 
 
 @pytest.fixture
@@ -108,8 +110,24 @@ def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkey
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         report = verified.migrate()
         assert (report.status, report.errors, report.this_run) == (Status.FAILED, 1, 3)
-        assert [each.document_id for each in report.outstanding] == ["b"]
+        assert [(each.document_id, each.code) for each in report.outstanding] == [("b", None)]
+        assert "locked" in report.outstanding[0].message
     assert verified.migrate().status is Status.COMPLETED
+
+
+def test_a_source_that_cannot_be_looked_at_is_not_flipped_and_says_why(verified: Room) -> None:
+    def unspeakable(request: Request) -> Reply | None:
+        return Reply(405, b"") if request.operation == "HEAD object" and request.key == "k/b" else None
+
+    with HttpRelay(verified.server.port) as relay:
+        relay.before = unspeakable
+        report = verified.migrate(endpoint_url=relay.url)
+    (left,) = report.outstanding
+    assert (report.status, report.this_run, left.document_id) == (Status.FAILED, 3, "b")
+    assert (left.state, left.code) == ("copied", "HTTP405")
+    assert verified.pointer("b") == (verified.shared, "k/b")
+    again = verified.run(Order(only_failed=True))
+    assert (again.status, again.this_run, again.outstanding) == (Status.COMPLETED, 1, [])
 
 
 def test_the_row_gets_the_objects_true_size_and_etag_in_its_own_quotes(room: Room) -> None:

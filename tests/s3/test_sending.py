@@ -12,6 +12,7 @@ from tests.s3.stub import COPIED, Scripted, error, script, serving
 
 from rehouse.core.errors import Interrupted, StorageRefused, StorageUnavailable
 from rehouse.core.model import ObjectRef
+from rehouse.s3.transfers import LARGEST_REPLY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,20 @@ def test_a_skewed_clock_is_corrected_by_the_servers(stub_plane, task):
 
 
 FOUND = {"ETag": '"aa"', "Content-Length": "3", "Last-Modified": "Sun, 01 Nov 2026 12:30:00 GMT"}
+
+
+@pytest.mark.parametrize("size", [64 * 1024**2 + 1, 5 * 1024**4])
+def test_a_head_tells_of_an_object_of_any_size(stub_plane, size):
+    with script(Scripted(200, b"", {**FOUND, "Content-Length": str(size)})) as stub:
+        (head,) = stub_plane(stub.url).head([ObjectRef("home", "k")])
+        assert (head.fault, head.object.size) == (None, size)
+        assert len(stub.seen) == 1
+
+
+def test_a_reply_that_never_ends_is_cut_off(stub_plane):
+    endless = Scripted(200, b"<ListBucketResult>", announced=LARGEST_REPLY_BYTES + 1)
+    with script(endless) as stub, pytest.raises(StorageRefused, match="Maximum file size"):
+        list(stub_plane(stub.url).list("home"))
 
 
 def test_a_head_without_a_reason_is_asked_again_with_fresh_credentials(stub_plane):

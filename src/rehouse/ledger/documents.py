@@ -12,7 +12,7 @@ import psycopg
 from rehouse.core.comparing import Expected
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
+from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.planning import Recorded, Seen
 from rehouse.ledger.fenced import Fenced
 
@@ -144,6 +144,12 @@ class Documents(Fenced):
         values = {**self.values, "document_id": document_id, "code": code, "message": message}
         with self.fenced() as cursor:
             cursor.execute(self.queries["drop_copy"], values)
+
+    def blame(self, document_id: str, fault: Fault) -> None:
+        """Say why a copy waits: its source could not be looked at."""
+        what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
+        with self.fenced() as cursor:
+            cursor.execute(self.queries["blame_copy"], {**self.values, "document_id": document_id, **what})
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from rehouse.core.lifecycle import Phase
-from rehouse.core.model import Migration, ObjectRef, Tenant
+from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
@@ -109,20 +109,26 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
         if not locked:
             return None, 0, 0
         now = _etags_now(services, locked)
-        same = [copy.document_id for copy in locked if now.get(copy.source) == copy.source_etag]
-        changed = [copy for copy in locked if copy.source in now and now[copy.source] != copy.source_etag]
-        for copy in changed:
-            documents.drop_copy(copy.document_id, "SourceChanged", "the source changed after its copy")
+        same, changed = [], 0
+        for copy in locked:
+            etag = now[copy.source]
+            if isinstance(etag, Fault):
+                documents.blame(copy.document_id, etag)
+            elif etag == copy.source_etag:
+                same.append(copy.document_id)
+            else:
+                documents.drop_copy(copy.document_id, "SourceChanged", "the source changed after its copy")
+                changed += 1
         flipped = documents.flip(same) if same else 0
-        return locked[-1].document_id if len(locked) == batch else None, flipped, len(changed)
+        return locked[-1].document_id if len(locked) == batch else None, flipped, changed
 
 
-def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> dict[ObjectRef, str | None]:
-    """Return the ETag of every source as it is now, None where it is gone; a source that could not be looked at is absent.
+def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> Mapping[ObjectRef, str | Fault | None]:
+    """Return the ETag of every source as it is now: None where it is gone, the fault where it could not be looked at.
 
     A batch's range of keys is listed where that takes fewer requests, else there is a HEAD for each.
     """
-    etags: dict[ObjectRef, str | None] = {}
+    etags: dict[ObjectRef, str | Fault | None] = {}
     for bucket in {copy.source.bucket for copy in locked}:
         refs = {copy.source for copy in locked if copy.source.bucket == bucket}
         if _is_listing_cheaper(services, bucket, refs):
@@ -139,9 +145,9 @@ def _is_listing_cheaper(services: Services, bucket: str, refs: set[ObjectRef]) -
     return len(refs) <= between <= worth
 
 
-def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict[ObjectRef, str | None]:
+def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict[ObjectRef, str | Fault | None]:
     first, *_, last = sorted(refs, key=lambda ref: ref.key)
-    etags: dict[ObjectRef, str | None] = dict.fromkeys(refs)
+    etags: dict[ObjectRef, str | Fault | None] = dict.fromkeys(refs)
     for page in services.bulk.list(bucket, after=first.key, through=last.key):
         etags.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in refs})
     services.stop_here()
@@ -149,6 +155,6 @@ def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict
     return etags | _asked_etags(services, {first})
 
 
-def _asked_etags(services: Services, refs: set[ObjectRef]) -> dict[ObjectRef, str | None]:
-    found, _ = head_all(services, refs)
-    return {ref: each.etag if each else None for ref, each in found.items()}
+def _asked_etags(services: Services, refs: set[ObjectRef]) -> dict[ObjectRef, str | Fault | None]:
+    found, faults = head_all(services, refs)
+    return {**faults, **{ref: each.etag if each else None for ref, each in found.items()}}

@@ -97,6 +97,12 @@ UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, erro
   updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
+-- name: blame_copy
+-- Why a copy waits: its source could not be looked at.
+UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
+  run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
+
 -- name: name_null_buckets
 -- A row with a key and no bucket means the first shared bucket: written down, a batch at a time, busy rows later.
 WITH named AS (UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documents.id} IN (
@@ -131,7 +137,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
 -- name: record_flips
 -- The ledger's side of the same transaction.
 UPDATE s3_migration_documents SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
-  run_id = %(run_id)s, updated_at = now()
+  request_id = NULL, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'copied';
 
 -- name: supersede_copies
@@ -166,7 +172,9 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND target_k
 
 -- name: outstanding_documents
 -- The documents that could not be moved, with the reason; a copy counts once the tenant is cut over: its row was left.
-SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
+SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code,
+  coalesce(m.error_message, CASE WHEN m.state = 'copied' THEN 'not flipped yet: its row was locked, or the run was stopped' END),
+  m.request_id, m.attempts
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND (m.state IN ('planned', 'quarantined') OR m.state = 'copied' AND %(is_cut_over)s)
 ORDER BY m.document_id;
