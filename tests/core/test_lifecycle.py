@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
 from rehouse.core.errors import Halt
-from rehouse.core.lifecycle import MOVES, Event, Phase, Status, after, closing_status, diagram, is_at_least
+from rehouse.core.lifecycle import (
+    MOVES,
+    Event,
+    Phase,
+    Status,
+    after,
+    closing_status,
+    diagram,
+    is_at_least,
+    was_verified,
+)
 
 FORWARD = ["planned", "provisioned", "copied", "verified", "cut_over", "released", "finished"]
 PICTURE = {
@@ -103,3 +113,19 @@ def test_the_diagram_draws_every_move_once() -> None:
     assert lines[:2] == ["stateDiagram-v2", "[*] --> planned"]
     assert sorted(lines[2:-1]) == sorted(f"{before} --> {to}: {event}" for before, event, to in PICTURE)
     assert lines[-1] == "finished --> [*]"
+
+
+@pytest.mark.parametrize(
+    ("phases", "expected"),
+    [
+        ([], False),
+        ([None, "provisioned", "copied"], False),
+        (["provisioned", "copied", "verified"], True),
+        (["provisioned", "copied", "verified", "provisioned"], True),
+        (["verified", "cut_over", "rolled_back"], False),
+        (["verified", "cut_over", "rolled_back", "planned", "provisioned"], False),
+        (["rolled_back", "planned", "provisioned", "copied", "verified", "provisioned", "copied"], True),
+    ],
+)
+def test_a_tenant_was_verified_since_it_was_planned_last(phases, expected):
+    assert was_verified(phases) is expected

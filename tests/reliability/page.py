@@ -1,5 +1,6 @@
 """Writes the tables of docs/reliability.md from the figures of a run: `python -m tests.reliability.page FOLDER`.
 
+Only a run in which every test passed gets here: so what a test asserts (nothing lost) is a 0 in its table.
 A table stands between `<!-- reliability:NAME -->` and `<!-- end -->`. One whose tests did not run is left as it is.
 """
 

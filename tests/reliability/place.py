@@ -20,6 +20,10 @@ SERIAL = {
     "REHOUSE_MULTIPART_PART_BYTES": str(LARGE_BYTES),
 }
 """Small batches, so that a small migration has everything that a large one has: pages, parts, several flips."""
+SHARED = "{shared bucket}"
+"""Stands in a command for the shared bucket's name."""
+LIKE: dict[str, Any] = {"ContentType": "application/x-place", "Metadata": {"who": "somebody"}, "Tagging": "kept=yes"}
+"""What every object is like, besides its bytes: that must arrive too."""
 
 
 @dataclass
@@ -41,7 +45,7 @@ class Place:
     def command(self, *arguments: str, killer: Killer | None = None) -> Ended:
         """Run the command; with a killer through the relays, which tell it of every call."""
         if killer is None:
-            return self.warm.run(*arguments, environment=self.world.environment() | SERIAL)
+            return self.warm.run(*self._named(arguments), environment=self.world.environment() | SERIAL)
         killer.watch(self.storage, self.database)
 
         def begun(pid: int) -> None:
@@ -57,7 +61,11 @@ class Place:
             "AWS_ENDPOINT_URL_S3": self.storage.url,
             "AWS_ENDPOINT_URL": self.storage.url,
         }
-        return self.warm.run(*arguments, environment=self.world.environment() | SERIAL | relays, begun=begun)
+        environment = self.world.environment() | SERIAL | relays
+        return self.warm.run(*self._named(arguments), environment=environment, begun=begun)
+
+    def _named(self, arguments: tuple[str, ...]) -> list[str]:
+        return [self.world.shared if each == SHARED else each for each in arguments]
 
     def done(self, *arguments: str) -> None:
         """Run the command; it must end well."""
@@ -71,7 +79,7 @@ class Place:
 
     def put(self, bucket: str, key: str, body: bytes) -> str:
         """Upload an object; return its ETag."""
-        return str(self.world.server.root().put_object(Bucket=bucket, Key=key, Body=body)["ETag"])
+        return str(self.world.server.root().put_object(Bucket=bucket, Key=key, Body=body, **LIKE)["ETag"])
 
     def upload(self, document_id: str, body: bytes, *, key: str | None = None, null_bucket: bool = False) -> None:
         """Upload a document as the application does."""
@@ -103,9 +111,10 @@ class Place:
 
     def homes(self) -> list[str]:
         """Return the tenants' buckets that there are."""
-        return [name for name in self._buckets() if name.startswith(f"{self.world.prefix}-")]
+        return [name for name in self.buckets() if name.startswith(f"{self.world.prefix}-")]
 
-    def _buckets(self) -> list[str]:
+    def buckets(self) -> list[str]:
+        """Return all buckets of the server."""
         return [each["Name"] for each in self.world.server.root().list_buckets()["Buckets"]]
 
     def swept(self) -> None:
@@ -120,13 +129,28 @@ class Place:
         for document_id, body in self.bodies.items():
             bucket, key = pointers[document_id]
             try:
-                found = root.get_object(Bucket=bucket, Key=key)["Body"].read()
+                answer = root.get_object(Bucket=bucket, Key=key)
             except root.exceptions.NoSuchKey:
                 wrong.append(f"{document_id}: {bucket}/{key} is not there")
                 continue
+            found = answer["Body"].read()
             if found not in (body, self.late.get(document_id)):
                 wrong.append(f"{document_id}: {bucket}/{key} holds {found[:20]!r}, not {body[:20]!r}")
+            if (
+                answer["ContentType"] != LIKE["ContentType"]
+                or not LIKE["Metadata"].items() <= answer["Metadata"].items()
+            ):
+                wrong.append(f"{document_id}: {bucket}/{key} is {answer['ContentType']} with {answer['Metadata']}")
         return wrong
+
+    def untagged(self) -> list[str]:
+        """Return the documents whose object has lost its tags; empty is well."""
+        root = self.world.server.root()
+        return [
+            document_id
+            for document_id, (bucket, key) in self.pointers().items()
+            if root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] != [{"Key": "kept", "Value": "yes"}]
+        ]
 
     def usage(self) -> tuple[int, int]:
         """Return documents and bytes of this month as the usage table has them."""
@@ -145,7 +169,7 @@ class Place:
     def remove(self) -> None:
         """Remove its buckets, so that a server with thousands of worlds behind it stays quick."""
         root = self.world.server.root()
-        for bucket in {self.world.shared, self.world.log_bucket, *self.homes()} & set(self._buckets()):
+        for bucket in {self.world.shared, self.world.log_bucket, *self.homes()} & set(self.buckets()):
             while found := _versions(root, bucket):
                 root.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
             root.delete_bucket(Bucket=bucket)

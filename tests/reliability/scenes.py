@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.reliability.place import LARGE_BYTES, Place
+from tests.reliability.place import LARGE_BYTES, SHARED, Place
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class Scene:
     prepare: Callable[[Place], None]
     ends: Callable[[Place], None]
     is_bare: bool = False
+    is_known: bool = False
+    """Whether other scenes begin alike: then its moments begin with its first change."""
+    or_says: str | None = None
+    """What a second run may refuse with, where the first one had done all of it."""
 
 
 def lay_out(place: Place) -> None:
@@ -44,6 +48,39 @@ def overwritten_late(place: Place) -> None:
     place.done("migrate", "a")
     place.put(place.world.shared, "in/two", b"second, written late")
     place.late["two"], place.bodies["two"] = place.bodies["two"], b"second, written late"
+
+
+def verified(place: Place) -> None:
+    """The tenant's documents are copied and verified, and nothing is switched yet."""
+    lay_out(place)
+    place.done("migrate", "a", "--until", "verified")
+
+
+def rolled_back(place: Place) -> None:
+    """The tenant came back with what was written at home, and its bucket may go at once."""
+    place.world.more["REHOUSE_GRACE_DAYS"] = "0"
+    migrated(place)
+    place.done("rollback", "a")
+
+
+def finished(place: Place) -> None:
+    """Nothing is left in the shared bucket but older versions of what was there."""
+    place.world.more["REHOUSE_GRACE_DAYS"] = "0"
+    root = place.world.server.root()
+    root.put_bucket_versioning(Bucket=place.world.shared, VersioningConfiguration={"Status": "Enabled"})
+    lay_out(place)
+    place.done("migrate", "a")
+    place.done("finish", "a", "--after", "0", "--yes")
+
+
+def opened(place: Place) -> None:
+    """Somebody took away what protects the tenant's bucket."""
+    lay_out(place)
+    place.done("migrate", "a")
+    root = place.world.server.root()
+    root.delete_public_access_block(Bucket=place.home)
+    root.delete_bucket_lifecycle(Bucket=place.home)
+    root.put_bucket_versioning(Bucket=place.home, VersioningConfiguration={"Status": "Suspended"})
 
 
 def is_at_home(place: Place) -> None:
@@ -77,6 +114,7 @@ def counted_once(place: Place) -> None:
     """The usage table says what a recount says, and no run's inventory is left."""
     assert place.usage() == place.recount()
     assert place.usage()[0] == len(place.bodies)
+    assert place.untagged() == []
     assert place.world.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
 
 
@@ -99,6 +137,28 @@ def is_finished(place: Place) -> None:
     counted_once(place)
 
 
+def is_back_without_a_home(place: Place) -> None:
+    """As after the rollback, and the bucket that nobody used is gone."""
+    is_back(place)
+    assert place.homes() == []
+
+
+def has_no_shared_bucket(place: Place) -> None:
+    """Every row points into the home, and there is no shared bucket any more."""
+    assert place.world.shared not in place.buckets()
+    assert {bucket for bucket, _ in place.pointers().values()} == {place.home}
+    counted_once(place)
+
+
+def is_closed_again(place: Place) -> None:
+    """The audit finds nothing, and the documents are at home."""
+    source_is_untouched(place)
+    place.done("audit", "a")
+
+
+DROP_HOME = ("rollback", "a", "--drop-bucket", "--yes")
+DROP_SHARED = ("cleanup", "--drop-bucket", SHARED, "--yes")
+FINISH = ("finish", "a", "--after", "0", "--yes")
 SCENES = {
     scene.name: scene
     for scene in (
@@ -106,6 +166,17 @@ SCENES = {
         Scene("migrate", ("migrate", "a"), lay_out, source_is_untouched),
         Scene("late write", ("migrate", "a"), overwritten_late, is_at_home),
         Scene("rollback", ("rollback", "a"), migrated, is_back),
-        Scene("finish", ("finish", "a", "--after", "0", "--yes"), migrated, is_finished),
+        Scene("finish", FINISH, migrated, is_finished),
+        Scene("cutover", ("cutover", "a", "--canary", "2"), verified, source_is_untouched, is_known=True),
+        Scene("audit --fix", ("audit", "a", "--fix"), opened, is_closed_again, is_known=True),
+        Scene("rollback --drop-bucket", DROP_HOME, rolled_back, is_back_without_a_home, is_known=True),
+        Scene(
+            "cleanup --drop-bucket",
+            DROP_SHARED,
+            finished,
+            has_no_shared_bucket,
+            is_known=True,
+            or_says="it does not exist",
+        ),
     )
 }

@@ -5,7 +5,9 @@ Whatever happened, no document is unreadable at any time, and one more run witho
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -26,7 +28,16 @@ STAYING = (
     "403 AccessDenied",
     "301 to another region",
 )
-SLOW = ("CopyObject", "PUT bucket", "UploadPartCopy", "POST upload")
+WAY_OUT = re.compile(r"^  \w+: \S", re.MULTILINE)
+"""In a report: a code, and what to do about it."""
+SLOW = (
+    ("migrate", "CopyObject"),
+    ("migrate", "PUT bucket"),
+    ("migrate", "UploadPartCopy"),
+    ("migrate", "POST upload"),
+    ("rollback", "CopyObject"),
+    ("finish", "POST delete"),
+)
 
 
 def operations(new_place, scene: Scene) -> Counter[str]:
@@ -53,7 +64,7 @@ def clear(ended: Ended) -> None:
     assert ended.status in (0, 1, 2), ended
     assert "Traceback" not in ended.printed, ended.printed
     if ended.status:
-        assert "Hint: " in ended.printed or "not moved" in ended.printed, ended.printed
+        assert "Hint: " in ended.printed or WAY_OUT.search(ended.printed), ended.printed
 
 
 def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
@@ -66,7 +77,7 @@ def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
     ended = place.relayed(*scene.command)
     sent = len(place.storage.seen)
     where = f"{scene.name}, {strike.kind.name} on {strike.operation}"
-    assert strike.struck or strike.share, f"{where}: was never called"
+    assert strike.struck, f"{where}: nothing was struck"
     try:
         clear(ended)
         assert place.unreadable() == []
@@ -80,6 +91,15 @@ def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
         error.add_note(f"{where}: {ended}")
         raise
     return ("succeeded" if ended.status == 0 else "refused, and the next run succeeded"), sent
+
+
+def seed_that_strikes(share: float, requests: int) -> int:
+    """Return the first seed that strikes within the first half of so many requests: a storm that nobody meets proves nothing."""
+    for seed in itertools.count(SEED):
+        chance = random.Random(seed)
+        if any(chance.random() < share for _ in range(requests // 2)):
+            return seed
+    raise AssertionError
 
 
 @pytest.mark.parametrize("name", WITH_S3)
@@ -115,7 +135,7 @@ def test_every_fault_on_every_operation(name, kind, new_place, figure):
 @pytest.mark.parametrize("name", WITH_S3)
 def test_a_storm(name, share, new_place, figure):
     usual = operations(new_place, SCENES[name])
-    strike = Strike(KINDS[0], None, share=share, seed=SEED)
+    strike = Strike(KINDS[0], None, share=share, seed=seed_that_strikes(share, usual.total()))
     ended, sent = disturbed(new_place, SCENES[name], strike)
     figure("storms", scene=name, share=share, refused=strike.struck, extra_requests=sent - usual.total(), ended=ended)
 
@@ -132,10 +152,11 @@ def test_a_fault_that_stays(kind, new_place, figure):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("operation", SLOW)
-def test_an_answer_that_never_comes(operation, new_place, figure):
-    ended, _ = disturbed(new_place, SCENES["migrate"], Strike(LATE, operation))
-    figure("faults", scene="migrate", kind=LATE.name, operations=1, extra_requests=0, **{ended: 1})
+@pytest.mark.parametrize(("name", "operation"), SLOW)
+def test_an_answer_that_never_comes(name, operation, new_place, figure):
+    usual = operations(new_place, SCENES[name]).total()
+    ended, sent = disturbed(new_place, SCENES[name], Strike(LATE, operation))
+    figure("faults", scene=name, kind=LATE.name, operations=1, extra_requests=max(0, sent - usual), **{ended: 1})
 
 
 def test_every_kind_is_another():

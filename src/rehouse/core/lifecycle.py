@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from rehouse.core.errors import Halt
@@ -101,6 +102,20 @@ def after(phase: Phase, event: Event) -> Phase:
             f"a tenant that is {phase} cannot take the event {event}",
             hint="`rehouse status` shows the history; another operator may be at work",
         ) from None
+
+
+def was_verified(phases: Sequence[str | None]) -> bool:
+    """Return whether a tenant was verified since it was planned last, by the phases of its history, oldest first.
+
+    >>> was_verified(["provisioned", "copied", "verified", "provisioned"]), was_verified(["verified", "rolled_back"])
+    (True, False)
+    """
+    for phase in reversed(phases):
+        if phase in {Phase.PLANNED, Phase.ROLLED_BACK}:
+            return False
+        if phase == Phase.VERIFIED:
+            return True
+    return False
 
 
 def is_at_least(phase: Phase, other: Phase) -> bool:

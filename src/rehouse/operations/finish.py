@@ -109,8 +109,9 @@ def _reported(services: Services, tenant: Tenant, grace: timedelta) -> FinishRep
 def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
     migration = services.ledger.migration(tenant)
     if migration is None or not is_at_least(migration.phase, Phase.CUT_OVER):
+        stands = f"is {migration.phase}" if migration else "was not begun"
         raise Refused(
-            f"{tenant.slug} is {migration.phase if migration else 'not begun'}: its documents are not in a bucket of its own",
+            f"{tenant.slug} {stands}: its documents are not in a bucket of its own",
             hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
         )
     return migration
