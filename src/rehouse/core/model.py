@@ -83,7 +83,10 @@ class CopyTask:
 
 @dataclass(frozen=True, slots=True)
 class CopyOutcome:
-    """What became of a task: the target's ETag (and version, checksum where told), or the fault. `attempts` counts requests."""
+    """What became of a task: the target's ETag (and version, checksum where told), or the fault. `attempts` counts requests.
+
+    `is_guarded` is False where the endpoint would not take the condition on the target and the copy was made without it.
+    """
 
     task: CopyTask
     etag: str | None = None
@@ -91,6 +94,7 @@ class CopyOutcome:
     checksum: str | None = None
     fault: Fault | None = None
     attempts: int = 1
+    is_guarded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,8 @@ def _save(run: Pass, lines: list[Line]) -> None:
 
 
 def _counted(run: Pass, outcome: CopyOutcome) -> Line:
+    if not outcome.is_guarded:
+        run.services.guard.is_honoured = False
     if outcome.fault:
         run.tally.failed += 1
     else:

@@ -25,16 +25,16 @@ CHUNK_BYTES = 1024 * 1024
 
 def compare_deeply(services: Services, ends: Iterable[Ends]) -> Iterator[tuple[str, Comparison]]:
     """Yield (document id, comparison); a side that cannot be read gives `could not check`."""
-    client = services.control.session.client("s3")
+    client, owner = services.control.session.client("s3"), services.control.owner()
     with ThreadPoolExecutor(READERS) as pool:
-        for document_id, comparison in pool.map(lambda each: (each.document_id, _compare(client, each)), ends):
+        for document_id, comparison in pool.map(lambda each: (each.document_id, _compare(client, each, owner)), ends):
             services.stop_here()
             yield document_id, comparison
 
 
-def _compare(client: S3Client, ends: Ends) -> Comparison:
+def _compare(client: S3Client, ends: Ends, owner: Any) -> Comparison:
     try:
-        source, target = _read(client, ends.source), _read(client, ends.target)
+        source, target = _read(client, ends.source, owner), _read(client, ends.target, owner)
     except (ClientError, BotoCoreError) as error:
         return Comparison(Finding.COULD_NOT_CHECK, detail=translated(error, ends.target.key).message)
     different = [name for name in source if source[name] != target[name]]
@@ -43,11 +43,11 @@ def _compare(client: S3Client, ends: Ends) -> Comparison:
     return Comparison(Finding.SAME, Proof.BYTES)
 
 
-def _read(client: S3Client, ref: ObjectRef) -> dict[str, object]:
-    answer: dict[str, Any] = dict(client.get_object(Bucket=ref.bucket, Key=ref.key))
+def _read(client: S3Client, ref: ObjectRef, owner: Any) -> dict[str, object]:
+    answer: dict[str, Any] = dict(client.get_object(Bucket=ref.bucket, Key=ref.key, **owner))
     digest = hashlib.sha256()
     for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
         digest.update(chunk)
-    tags = client.get_object_tagging(Bucket=ref.bucket, Key=ref.key).get("TagSet", [])
+    tags = client.get_object_tagging(Bucket=ref.bucket, Key=ref.key, **owner).get("TagSet", [])
     read: dict[str, object] = {name: answer.get(name) for name in HEADERS}
     return read | {"bytes": digest.hexdigest(), "tags": sorted((tag["Key"], tag["Value"]) for tag in tags)}

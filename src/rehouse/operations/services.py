@@ -18,7 +18,7 @@ from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import roll_months
 from rehouse.operations.init import initialise
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.control import Control
+from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
 from rehouse.s3.session import Session
 
@@ -111,8 +111,11 @@ class Services:
 def _look_before_changing(settings: Settings, control: Control, slugs: Sequence[str]) -> None:
     """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
     for bucket in settings.require_shared_buckets():
-        if control.head(bucket).whose == "absent":
+        presence = control.head(bucket)
+        if presence.whose == "absent":
             raise refused("NoSuchBucket", "it does not exist", f"the shared bucket {bucket}")
+        if presence.whose == "somebody_else" and control.identity().account:  # every request on it would be refused
+            raise foreign(bucket)
     with closing(Ledger.open(settings, writes=False)) as ledger:
         for slug in slugs:
             ledger.tenant(slug)

@@ -160,7 +160,7 @@ class BulkPlane:
         return Request("copy", "PUT", place, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
 
     def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
-        if fault.code != "NotImplemented" or not ("if-none-match" in request.headers or "if-match" in request.headers):
+        if fault.code != "NotImplemented" or not _has_condition(request):
             return None
         self.target_condition_offered = False
         assert isinstance(request.context, CopyTask)
@@ -174,7 +174,8 @@ class BulkPlane:
         if answer.value is None:
             return CopyOutcome(task, fault=answer.fault, attempts=attempts)
         copied = answer.value
-        return CopyOutcome(task, copied.etag, copied.version, copied.checksum, None, attempts)
+        is_guarded = _has_condition(answer.request)
+        return CopyOutcome(task, copied.etag, copied.version, copied.checksum, None, attempts, is_guarded)
 
     def _head_requests(
         self, refs: Iterable[ObjectRef], with_checksums: bool, unsendable: deque[Head]
@@ -213,6 +214,10 @@ class BulkPlane:
 
     def _owner_header(self) -> dict[str, str]:
         return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}
+
+
+def _has_condition(request: Request[Copied]) -> bool:
+    return "if-none-match" in request.headers or "if-match" in request.headers
 
 
 def _read_page(reply: Reply) -> listing.Page | None:

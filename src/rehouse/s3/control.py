@@ -19,7 +19,7 @@ from rehouse.core.bucket_documents import Document
 from rehouse.core.bucket_spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.configuration import CALLS, NOT_OFFERED, UNREADABLE, classified, tag_set
-from rehouse.s3.faults import refused, translated
+from rehouse.s3.faults import shown, translated
 from rehouse.s3.session import Session
 
 if TYPE_CHECKING:
@@ -243,8 +243,10 @@ class Control:
 
 def foreign(bucket: str) -> StorageRefused:
     """Return the refusal of a bucket that another account owns."""
-    return refused(
-        "BucketAlreadyExists", "it belongs to another AWS account and is not touched", f"the bucket {bucket}"
+    return StorageRefused(
+        f"the bucket {shown(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
+        hint="use credentials of the account that owns it, or another bucket",
+        code="BucketAlreadyExists",
     )
 
 

@@ -71,8 +71,9 @@ def copy_multipart(
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            etag, version, checksum = _Upload(client, task, owner, interrupted).run(part_bytes)
-            return CopyOutcome(task, etag, version, checksum, None, attempt)
+            upload = _Upload(client, task, owner, interrupted)
+            etag, version, checksum = upload.run(part_bytes)
+            return CopyOutcome(task, etag, version, checksum, None, attempt, upload.is_guarded)
         except ClientError as error:
             fault = _fault(error, task)
             if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
@@ -99,6 +100,7 @@ class _Upload:
         self._client = client
         self._task = task
         self._interrupted = interrupted
+        self.is_guarded = True
         self._source: dict[str, Any] = {"Bucket": task.source.bucket, "Key": task.source.key}
         self._target: dict[str, Any] = {"Bucket": task.target.bucket, "Key": task.target.key}
         self._source_owner: dict[str, Any] = {}
@@ -183,6 +185,7 @@ class _Upload:
         except ClientError as error:
             if error.response["Error"].get("Code") != "NotImplemented":
                 raise
+        self.is_guarded = False
         return self._client.complete_multipart_upload(**arguments)
 
     def _tag_again(self, tags: list[TagTypeDef], version: str | None) -> None:
