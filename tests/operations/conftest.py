@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.operations.room import Room
+from tests.strict import StrictRelay
 
 from rehouse.config import Settings
 from rehouse.sandbox.storage_server import S3Server
@@ -17,3 +18,12 @@ def room(application_database: str, bucket: str, s3_server: S3Server, storage_se
     made = Room(application_database, bucket, s3_server, storage_settings)
     yield made
     made.connection.close()
+
+
+@pytest.fixture
+def strict(room: Room) -> Iterator[StrictRelay]:
+    """A relay that the room's requests go through, as strict as S3; at the end every one of them has named the owner."""
+    with StrictRelay(room.server) as relay:
+        room.settings = room.settings.model_copy(update={"endpoint_url": relay.url})
+        yield relay
+        assert relay.unowned == []
