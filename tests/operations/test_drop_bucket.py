@@ -205,7 +205,24 @@ def test_the_closing_statement_is_added_once_and_recognised() -> None:
     once = closed_policy({"Version": "2012-10-17", "Statement": [other]}, "home", "eu-central-1")
     assert closed_policy(once, "home", "eu-central-1") == once
     assert once["Statement"][0] == other
-    assert is_closed(once)
-    assert not is_closed({"Statement": [other]})
-    assert not is_closed(None)
-    assert not is_closed({"Statement": [{**once["Statement"][1], "Condition": {}}]})
+    assert is_closed(once, "home", "eu-central-1")
+    dressed = {**once["Statement"][1], "Principal": {"AWS": ["*"]}, "Action": ["s3:PutObject"]}
+    assert is_closed({"Statement": dressed}, "home", "eu-central-1")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Sid": "Other"},
+        {"Effect": "Allow"},
+        {"Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+        {"Principal": {"AWS": "arn:aws:iam::111122223333:user/nobody"}},
+        {"Action": "s3:PutObjectAcl"},
+        {"Resource": "arn:aws:s3:::home/temp/*"},
+        {"Resource": "arn:aws:s3:::another/*"},
+    ],
+)
+def test_a_statement_that_denies_less_closes_nothing(change: dict[str, object]) -> None:
+    closing = closed_policy(None, "home", "eu-central-1")["Statement"][0]
+    assert not is_closed({"Statement": [{**closing, **change}]}, "home", "eu-central-1")
+    assert not is_closed(None, "home", "eu-central-1")

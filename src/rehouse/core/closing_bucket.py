@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from rehouse.core.bucket_documents import OURS, Document, bucket_arn
+from rehouse.core.normal_form import normal, statements
 
 CLOSED = f"{OURS}Closed"
 """The Sid of the statement that closes a bucket."""
@@ -16,22 +17,22 @@ def closed_policy(policy: Document | None, bucket: str, region: str) -> Document
     >>> closed_policy(None, "home", "us-east-1")["Statement"][0]["Action"]
     's3:PutObject'
     """
-    statements = policy.get("Statement", []) if policy else []
-    kept = statements if isinstance(statements, list) else [statements]
-    closing: dict[str, Any] = {
+    there = policy if isinstance(policy, Mapping) else {}
+    others = [each for each in statements(there) if each.get("Sid") != CLOSED]
+    return {"Version": "2012-10-17", **there, "Statement": [*others, _closing(bucket, region)]}
+
+
+def is_closed(policy: Document | None, bucket: str, region: str) -> bool:
+    """Return whether a policy, as it was read back, denies every upload to everybody: by our statement, whole."""
+    expected = normal("policy", {"Statement": _closing(bucket, region)})
+    return bool(normal("policy", policy)["Statement"].get(CLOSED) == expected["Statement"][CLOSED])
+
+
+def _closing(bucket: str, region: str) -> Document:
+    return {
         "Sid": CLOSED,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:PutObject",
         "Resource": f"{bucket_arn(bucket, region)}/*",
     }
-    others = [each for each in kept if each.get("Sid") != CLOSED]
-    return {"Version": "2012-10-17", **(policy or {}), "Statement": [*others, closing]}
-
-
-def is_closed(policy: Document | None) -> bool:
-    """Return whether a policy, as it was read back, denies every upload."""
-    statements = policy.get("Statement", []) if policy else []
-    return any(
-        each.get("Sid") == CLOSED and each.get("Effect") == "Deny" and "Condition" not in each for each in statements
-    )

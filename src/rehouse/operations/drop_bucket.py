@@ -103,13 +103,13 @@ def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple
 
 def _close(services: Services, bucket: str) -> None:
     """Deny every upload, and read that back: nothing is written between the look and the deletion."""
-    control = services.control
+    control, region = services.control, services.settings.region
     before = control.read_setting(bucket, "policy")
     if before.state in {"set", "absent"}:
         policy = before.value if before.state == "set" else None
-        control.apply(bucket, "policy", closed_policy(policy, bucket, services.settings.region))
+        control.apply(bucket, "policy", closed_policy(policy, bucket, region))
         after = control.read_setting(bucket, "policy")
-        if after.state == "set" and is_closed(after.value):
+        if after.state == "set" and is_closed(after.value, bucket, region):
             return
     raise Refused(
         f"{bucket} could not be closed to writers ({before.code or 'its policy reads back otherwise'})",
