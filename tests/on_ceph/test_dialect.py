@@ -87,6 +87,24 @@ def test_with_it_the_buckets_are_well_and_the_application_can_upload(world: Worl
         root.get_bucket_policy(Bucket=home)
 
 
+def test_a_bucket_that_a_refused_removal_closed_takes_uploads_again(new_world: Callable[..., World]) -> None:
+    world = new_world("integer")
+    world.lay_out(2)
+    assert world.run("migrate", "a").returncode == 0
+    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    assert world.run("rollback", "a").returncode == 0
+    root.put_object(Bucket=home, Key="unknown", Body=b"unknown")
+    refused = world.run("rollback", "a", "--drop-bucket", "--yes", REHOUSE_GRACE_DAYS="0")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    with pytest.raises(ClientError, match="AccessDenied"):
+        root.put_object(Bucket=home, Key="documents/late/late.txt", Body=b"late")
+    assert world.run("migrate", "a").returncode == 0
+    assert world.rows("SELECT aws_bucket_name FROM tenants") == [(home,)]
+    root.put_object(Bucket=home, Key="documents/new/new.txt", Body=b"new")
+    with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
+        root.get_bucket_policy(Bucket=home)
+
+
 def test_drift_is_found_and_fixed_here_too(world: World) -> None:
     root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
     root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})

@@ -115,6 +115,34 @@ def test_nobody_writes_into_it_any_more(back: Room, monkeypatch: pytest.MonkeyPa
         services.control.client.put_object(Bucket=home, Key="late", Body=b"x")
 
 
+@pytest.mark.parametrize("is_foreign", [False, True])
+@pytest.mark.parametrize("dialect", ["aws", "ceph"])
+def test_a_later_migration_opens_what_a_refusal_left_closed(room: Room, dialect: str, is_foreign: bool) -> None:
+    room.documents("a")
+    room.migrate(s3_dialect=dialect)
+    home = room.home()
+    assert roll_back(room).status is Status.ROLLED_BACK
+    reader = {"Sid": "Reader", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject"}
+    if is_foreign:
+        statement = {**reader, "Resource": f"arn:aws:s3:::{home}/elsewhere/*"}
+        room.root.put_bucket_policy(Bucket=home, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    room.put("unknown", b"x", bucket=home)
+    with pytest.raises(Refused, match="does not know"):
+        drop(room)
+    with room.services(s3_dialect=dialect) as services, pytest.raises(ClientError, match="AccessDenied"):
+        services.control.client.put_object(Bucket=home, Key="uploads/late", Body=b"x")
+    room.documents("new")
+    assert room.migrate(s3_dialect=dialect).status is Status.COMPLETED
+    assert room.sql("SELECT aws_bucket_name FROM tenants") == [(home,)]
+    with room.services(s3_dialect=dialect) as services:
+        services.control.client.put_object(Bucket=home, Key="uploads/new", Body=b"x")
+        policy = services.control.read_setting(home, "policy").value or {"Statement": []}
+    sids = [each["Sid"] for each in policy["Statement"]]
+    assert CLOSED not in sids
+    assert ("Reader" in sids) is is_foreign
+    assert bool([sid for sid in sids if sid != "Reader"]) is (dialect == "aws")
+
+
 @pytest.mark.parametrize("step", ["versions", "uploads", "bucket", "ledger"])
 def test_cut_off_at_any_step_it_goes_on(back: Room, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     home = back.home()

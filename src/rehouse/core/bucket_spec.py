@@ -182,3 +182,8 @@ def foreign_statements(policy: Document | None) -> list[Document]:
     """Return the statements of a bucket's policy that are not ours."""
     made = statements(policy) if isinstance(policy, Mapping) else []
     return [each for each in made if not str(each.get("Sid", "")).startswith(OURS)]
+
+
+def has_ours(policy: Document | None) -> bool:
+    """Return whether a bucket's policy has statements of ours."""
+    return isinstance(policy, Mapping) and len(foreign_statements(policy)) < len(statements(policy))

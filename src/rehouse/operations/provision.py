@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rehouse.config import Settings
 from rehouse.core.bucket_documents import Document, public_access_block
-from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, foreign_statements, merged
+from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations)."""
+
+NOT_KEPT_HINT = (
+    "is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again"
+)
 
 PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
 """What could shut everybody out of a bucket."""
@@ -97,6 +101,7 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
 def _conform(control: Control, spec: BucketSpec, *, present: bool, tried: bool = False) -> ProvisionReport:
     """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
     wanted = spec.wanted()
+    reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
     if present:
         found = control.read(spec.bucket, wanted)
         drifts = differences(spec, found)
@@ -112,11 +117,11 @@ def _conform(control: Control, spec: BucketSpec, *, present: bool, tried: bool =
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
     # The locks first; what is left unwritten brings whoever was stopped right here to the trial once more.
     protections = [setting for setting in to_write if setting in PROTECTIONS]
-    write = _protect if tried and to_write else _write
+    write = _protect if tried and (to_write or reopened) else _write
     not_offered |= write(control, spec, protections, found)
     not_offered |= _write(control, spec, [setting for setting in to_write if setting not in protections], found)
     not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
-    changed = tuple(setting for setting in to_write if setting not in not_offered)
+    changed = tuple(setting for setting in to_write if setting not in not_offered) + ("policy",) * reopened
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
 
 
@@ -154,11 +159,40 @@ def _try_upload(control: Control, bucket: str) -> None:
 
 def _take_back(control: Control, bucket: str) -> None:
     control.apply(bucket, "public_access_block", {**public_access_block(), "BlockPublicAcls": False})
-    policy: Document = control.read_setting(bucket, "policy").value
+    _keep_foreign(control, bucket, control.read_setting(bucket, "policy").value)
+
+
+def _reopen(control: Control, bucket: str) -> bool:
+    """Take our statements out of the policy of a bucket that has none by its spec; say if there were any.
+
+    A removal that was refused left the bucket closed, and no other setting shows it.
+    """
+    if not has_ours(policy := _read_policy(control, bucket)):
+        return False
+    _keep_foreign(control, bucket, policy)
+    for delay_seconds in READ_BACK_DELAYS_SECONDS:
+        control.sleep(delay_seconds)
+        if not has_ours(_read_policy(control, bucket)):
+            return True
+    raise Halt(
+        f"the bucket {bucket} is not as it must be: its policy stays after it was taken away", hint=NOT_KEPT_HINT
+    )
+
+
+def _read_policy(control: Control, bucket: str) -> Document | None:
+    found = control.read_setting(bucket, "policy")
+    if found.state == "unreadable":
+        raise refused("AccessDenied", "its policy may not be read", f"the bucket {bucket}")
+    return found.value
+
+
+def _keep_foreign(control: Control, bucket: str, policy: Document | None) -> None:
+    if not policy:
+        return
     if foreign_ones := foreign_statements(policy):
         control.apply(bucket, "policy", {**policy, "Statement": foreign_ones})
-    elif policy:
-        control.client.delete_bucket_policy(Bucket=bucket, **control.owner())
+    else:
+        control.remove_policy(bucket)
 
 
 def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[str]:
@@ -177,7 +211,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
             return not_offered
     raise Halt(
         f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_told(left[0])} after it was written",
-        hint="is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again",
+        hint=NOT_KEPT_HINT,
     )
 
 

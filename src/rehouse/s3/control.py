@@ -138,6 +138,13 @@ class Control:
             raise translated(error, f"{bucket}, {setting}") from None
         return True
 
+    def remove_policy(self, bucket: str) -> None:
+        """Take the bucket's policy away; one that has none stays as it is."""
+        try:
+            self.client.delete_bucket_policy(Bucket=bucket, **self.owner())
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, f"{bucket}, policy") from None
+
     def owner(self) -> Any:
         """Return the arguments that make S3 refuse a bucket of any other account; none where the account is unknown."""
         account = self.identity().account
