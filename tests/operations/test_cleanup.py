@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.operations.room import Room
 
+from rehouse.cli.ending_reports import show_cleanup
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.ledger.lock import Locks
 from rehouse.operations import cleanup as cleaning
@@ -138,11 +139,53 @@ def test_the_versions_of_removed_sources_go_with_it(room: Room) -> None:
     room.documents("a")
     room.put("k/a", b"a second version")
     finished(room, "b")
-    upload = room.root.create_multipart_upload(Bucket=room.shared, Key="k/a")
-    assert upload["UploadId"]
     drop(room)
     assert not is_there(room)
     assert room.body("a") == b"a second version"
+
+
+def open_uploads(room: Room) -> list[str]:
+    return [each["Key"] for each in room.root.list_multipart_uploads(Bucket=room.shared).get("Uploads", [])]
+
+
+def test_open_uploads_are_told_and_keep_the_bucket(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(room, "a")
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    begun = [room.root.create_multipart_upload(Bucket=room.shared, Key=key) for key in ("large/a", "large/b")]
+    left = cleanup(room)
+    assert (left.objects, left.uploads) == (0, 2)
+    assert left.oldest_upload
+    assert before < left.oldest_upload < datetime.now(UTC) + timedelta(seconds=2)
+    show_cleanup([left])
+    told = capsys.readouterr().out
+    assert "2 multipart uploads are open, the oldest begun 20" in told
+    assert "Nothing is left" not in told
+    with pytest.raises(Refused, match="large/a") as refused:
+        drop(room)
+    assert begun[1]["UploadId"] in refused.value.message
+    assert "abort-multipart-upload" in refused.value.hint
+    assert open_uploads(room) == ["large/a", "large/b"]
+    for each in begun:
+        room.root.abort_multipart_upload(Bucket=room.shared, Key=each["Key"], UploadId=each["UploadId"])
+    show_cleanup([cleanup(room)])
+    assert "Nothing is left" in capsys.readouterr().out
+    assert drop(room).removed
+
+
+def test_an_upload_that_is_begun_meanwhile_keeps_the_bucket(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    versioned(room)
+    finished(room, "a")
+    delete = cleaning.delete_versions
+
+    def deleting(*arguments: Any) -> int:
+        room.root.create_multipart_upload(Bucket=room.shared, Key="large/meanwhile")
+        return delete(*arguments)
+
+    monkeypatch.setattr(cleaning, "delete_versions", deleting)
+    with pytest.raises(Refused, match="large/meanwhile"):
+        drop(room)
+    assert is_there(room)
+    assert open_uploads(room) == ["large/meanwhile"]
 
 
 @pytest.mark.parametrize("need", ["an object", "a row", "a row without a bucket", "a tenant", "a home"])

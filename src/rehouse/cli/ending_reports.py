@@ -79,7 +79,10 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.older:
             kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
             say(f"{kept}, {each.older.delete_markers:,} delete markers")
-        if not each.objects:
+        if each.uploads:
+            oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
+            say(f"{each.uploads:,} multipart uploads are open{oldest}")
+        elif not each.objects:
             say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
 
 

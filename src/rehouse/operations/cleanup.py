@@ -1,7 +1,7 @@
 """Cleanup: what is left in the shared buckets and why; and the removal of a shared bucket that nobody needs any more.
 
-Looking changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, and whatever
-older versions it keeps are of sources that the ledger removed.
+Looking changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, no upload into
+it is open, and whatever older versions it keeps are of sources that the ledger removed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 
 from rehouse.core.errors import Refused
@@ -16,7 +17,7 @@ from rehouse.ledger.ledger import translating
 from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.operations.migrate import run_inventory
 from rehouse.operations.services import Services
-from rehouse.s3.emptying import Version, abort_uploads, delete_bucket, delete_versions, uploads, versions
+from rehouse.s3.emptying import Upload, Version, delete_bucket, delete_versions, uploads, versions
 from rehouse.s3.removal import NEVER_WAS
 
 NAMED = 10
@@ -46,13 +47,18 @@ class OlderVersions:
 
 @dataclass
 class BucketLeft:
-    """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes."""
+    """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
+
+    `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
+    """
 
     bucket: str
     objects: int = 0
     size: int = 0
     left: list[Leftover] = field(default_factory=list)
     older: OlderVersions | None = None
+    uploads: int = 0
+    oldest_upload: datetime | None = None
     removed: bool = False
 
 
@@ -77,8 +83,10 @@ def drop_bucket(services: Services, bucket: str) -> BucketLeft:
             versions(services.control, bucket)
         ):  # all of them are looked at before the first one goes
             _refuse_unknown(bucket, batch, known)
+        _refuse_open_uploads(services, bucket)
         services.keep_locks()
         _empty(services, bucket, known)
+        _refuse_open_uploads(services, bucket)  # to delete the bucket would end them without a word
         delete_bucket(services.control, bucket)
         known.record_removal()
     return BucketLeft(bucket, removed=True)
@@ -90,7 +98,10 @@ def _left_in(services: Services, bucket: str) -> BucketLeft:
     objects, size = services.ledger.inventory().totals(bucket)
     default = services.settings.require_shared_buckets()[0]
     left = Leftovers(services.ledger, bucket, default).sorted()
-    return BucketLeft(bucket, objects, size, left, _older(services, bucket))
+    open_ones = list(uploads(services.control, bucket))
+    begun = [each.begun_at for each in open_ones if each.begun_at]
+    older = _older(services, bucket)
+    return BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
 
 
 def _older(services: Services, bucket: str) -> OlderVersions | None:
@@ -151,7 +162,22 @@ def _empty(services: Services, bucket: str, known: Leftovers) -> None:
         services.keep_locks()
         _refuse_unknown(bucket, batch, known)
         delete_versions(services.control, bucket, batch)
-    abort_uploads(services.control, bucket, uploads(services.control, bucket))
+
+
+def _refuse_open_uploads(services: Services, bucket: str) -> None:
+    open_ones = list(uploads(services.control, bucket))
+    if open_ones:
+        raise Refused(
+            f"{bucket}: multipart uploads into it are open: {_named([_told(each) for each in open_ones])}",
+            hint="find out who uploads there, and wait until they end; one that nobody goes on with is ended by "
+            f"`aws s3api abort-multipart-upload --bucket {bucket} --key KEY --upload-id ID`, "
+            f"and `aws s3api list-multipart-uploads --bucket {bucket}` tells them all",
+        )
+
+
+def _told(upload: Upload) -> str:
+    begun = f", begun {upload.begun_at:%Y-%m-%d %H:%M} UTC" if upload.begun_at else ""
+    return f"{upload.key!r} (upload {upload.upload_id}{begun})"
 
 
 def _batches(found: Iterable[Version]) -> Iterator[list[Version]]:

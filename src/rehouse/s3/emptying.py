@@ -7,6 +7,7 @@ is gone already counts as deleted, so everything here can be run again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -32,10 +33,11 @@ class Version(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """A multipart upload that was begun and not ended."""
+    """A multipart upload that was begun and not ended; `begun_at` where the listing told."""
 
     key: str
     upload_id: str
+    begun_at: datetime | None = None
 
 
 def versions(control: Control, bucket: str) -> Iterator[Version]:
@@ -57,7 +59,8 @@ def uploads(control: Control, bucket: str) -> Iterator[Upload]:
     for page in _translated(pages, bucket):
         is_encoded = page.get("EncodingType") == "url"
         for upload in page.get("Uploads", []):
-            yield Upload(unquote_plus(upload["Key"]) if is_encoded else upload["Key"], upload["UploadId"])
+            key = unquote_plus(upload["Key"]) if is_encoded else upload["Key"]
+            yield Upload(key, upload["UploadId"], upload.get("Initiated"))
 
 
 def delete_versions(control: Control, bucket: str, doomed: Iterable[Version]) -> int:
