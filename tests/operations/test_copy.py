@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 from tests.operations.room import Room, md5
+from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.copy import copy_documents
+from rehouse.operations.closing import GUARD_UNKNOWN, NOT_GUARDED
+from rehouse.operations.copy import SMALL_BYTES, copy_documents
+from rehouse.operations.migrate import migrate_all
 
 
 def home_of(room: Room) -> str:
@@ -27,6 +30,59 @@ def test_one_request_a_document(room: Room) -> None:
         # One finished copy is repeated, once a run: is the condition on the target honoured?
         assert services.bulk.requests["copy"] == 31
         assert services.bulk.requests["head"] == 0
+
+
+def test_a_run_of_large_documents_says_that_its_guard_is_not_known(room: Room) -> None:
+    room.put("k/large", b"x" * (SMALL_BYTES + 1))
+    room.row("large", "k/large")
+    report = room.migrate()
+    assert (report.copied, GUARD_UNKNOWN in report.notes, NOT_GUARDED in report.not_offered) == (1, True, False)
+    report = room.migrate()
+    assert (report.copied, GUARD_UNKNOWN in report.notes) == (0, False)
+
+
+def test_one_small_copy_of_any_tenant_tells_for_all(room: Room) -> None:
+    room.put("k/large", b"x" * (SMALL_BYTES + 1))
+    room.row("large", "k/large")
+    room.tenant("globex")
+    room.documents("small", slug="globex")
+    with room.services() as services:
+        reports = migrate_all(services, services.ledger.tenants())
+    assert [(report.slug, report.copied) for report in reports] == [("acme", 1), ("globex", 1)]
+    assert not any(GUARD_UNKNOWN in report.notes for report in reports)
+    assert all(NOT_GUARDED in report.not_offered for report in reports), "this server ignores the condition"
+
+
+def test_an_endpoint_that_says_that_it_has_no_condition_is_named(room: Room) -> None:
+    room.put("k/large", b"x" * (SMALL_BYTES + 1))
+    room.row("large", "k/large")
+
+    def unconditional(request: Request) -> Reply | None:
+        is_conditional = request.operation == "CopyObject" and b"\r\nif-none-match:" in request.head.lower()
+        return Reply(501, b"<Error><Code>NotImplemented</Code></Error>") if is_conditional else None
+
+    with HttpRelay(room.server.port) as relay:
+        relay.before = unconditional
+        report = room.migrate(endpoint_url=relay.url)
+    assert report.status is Status.COMPLETED
+    assert (NOT_GUARDED in report.not_offered, GUARD_UNKNOWN in report.notes) == (True, False)
+
+
+def test_one_that_honours_the_condition_is_not(room: Room) -> None:
+    room.documents("small")
+    copies: list[str] = []
+
+    def honoured(request: Request) -> Reply | None:
+        if request.operation == "CopyObject":
+            copies.append(request.path)
+        is_second = copies.count(request.path) > 1
+        return Reply(412, b"<Error><Code>PreconditionFailed</Code></Error>") if is_second else None
+
+    with HttpRelay(room.server.port) as relay:
+        relay.before = honoured
+        report = room.migrate(endpoint_url=relay.url)
+    assert report.status is Status.COMPLETED
+    assert (NOT_GUARDED in report.not_offered, GUARD_UNKNOWN in report.notes) == (False, False)
 
 
 def test_the_same_bytes_at_the_target_are_adopted(room: Room) -> None:

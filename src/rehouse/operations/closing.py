@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import psycopg
@@ -20,6 +21,10 @@ from rehouse.operations.services import Services
 log = logging.getLogger(__name__)
 
 NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
+GUARD_UNKNOWN = (
+    "whether copies are guarded against what appears at the target meanwhile is not known here: no copy of this run was small "
+    "enough to be tried twice; `rehouse doctor --probe` tries it"
+)
 
 
 @dataclass
@@ -88,8 +93,6 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
         migration.phase,
         closing_status(migration.phase, errors=errors, waiting=report.waiting),
     )
-    if services.guard.is_honoured is False:
-        report.not_offered = (*report.not_offered, NOT_GUARDED)
     _log(report)
     services.ledger.close_run(
         migration,
@@ -103,6 +106,20 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
             bytes_copied=copied_bytes,
         ),
     )
+
+
+def tell_of_guard(services: Services, reports: Iterable[TenantReport]) -> None:
+    """Say at a run's end, in the reports with copies, if these were not guarded, or if that is not known.
+
+    One tenant's copy tells for all; no copy that could be repeated is never taken for a guard.
+    """
+    is_lacking = services.bulk.target_condition_offered is False
+    is_honoured = False if is_lacking else services.guard.is_honoured
+    for report in reports:
+        if report.copied and is_honoured is False:
+            report.not_offered = (*report.not_offered, NOT_GUARDED)
+        elif report.copied and is_honoured is None:
+            report.notes = (*report.notes, GUARD_UNKNOWN)
 
 
 def _log(report: TenantReport) -> None:

@@ -18,7 +18,7 @@ from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations import survey
-from rehouse.operations.closing import TenantReport, close_after, close_run
+from rehouse.operations.closing import TenantReport, close_after, close_run, tell_of_guard
 from rehouse.operations.homes import home_of, new_home
 from rehouse.operations.late_writes import Looked, are_there, look_at_sources
 from rehouse.operations.rounds import Order, Run, run_rounds
@@ -139,7 +139,7 @@ def migrate_all(
         is_listed = bool(tenants) and not order.only_failed
         if is_listed:
             survey.list_shared_buckets(services)
-        return list(
+        reports = list(
             for_each(
                 services,
                 tenants,
@@ -148,12 +148,16 @@ def migrate_all(
                 enough=lambda report: fail_fast and report.errors > 0,
             )
         )
+        tell_of_guard(services, reports)
+        return reports
 
 
 def migrate_one(services: Services, tenant: Tenant, order: Order = EVERYTHING) -> TenantReport:
     """Migrate one tenant, its inventory cleared away at the end."""
     with run_inventory(services):
-        return migrate(services, tenant, TenantReport(tenant.slug), order)
+        report = migrate(services, tenant, TenantReport(tenant.slug), order)
+        tell_of_guard(services, [report])
+        return report
 
 
 @contextmanager

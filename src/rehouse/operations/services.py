@@ -25,7 +25,7 @@ from rehouse.s3.session import Session
 
 @dataclass
 class TargetGuard:
-    """Whether the endpoint honours the condition on a copy's target; None until a run has seen it."""
+    """Whether the endpoint honours the condition on a copy's target; None until a run has seen it: never a yes."""
 
     is_honoured: bool | None = None
 
