@@ -55,3 +55,22 @@ def test_checksums_prove_only_what_they_cover(source: Scripted, target: Scripted
         plane.close()
     assert compared["d1"].finding is finding
     assert (compared["d1"].proof is Proof.CHECKSUM) is (finding is Finding.SAME)
+    assert compared["d1"].fault is None
+
+
+@pytest.mark.parametrize("silent", ["/shared", "/home"])
+@pytest.mark.usefixtures("environment")
+def test_a_side_that_s3_would_not_tell_about_is_never_taken_for_changed(silent: str) -> None:
+    def answer(seen: Seen) -> Scripted:
+        if seen.path.startswith(silent) and seen.method == "HEAD":
+            return Scripted(405, b"")
+        return head("aa-2", crc64nvme="x==") if seen.path.startswith("/shared") else head("bb-3", crc64nvme="x==")
+
+    with serving(answer) as stub:
+        plane = BulkPlane(Session(Settings(endpoint_url=stub.url)), max_in_flight=2, max_rate=None)
+        comparison = compare_by_checksum(plane, [ENDS])["d1"]
+        plane.close()
+    assert comparison.finding is Finding.COULD_NOT_CHECK
+    assert comparison.fault
+    assert comparison.fault.code == "HTTP405"
+    assert comparison.fault.message in comparison.detail

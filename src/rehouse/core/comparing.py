@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
-from rehouse.core.model import ListedObject
+from rehouse.core.model import Fault, ListedObject
 from rehouse.core.planning import is_md5
 
 Left = TypeVar("Left")
@@ -52,11 +52,12 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A finding; with SAME its proof, else a sentence."""
+    """A finding; with SAME its proof, else a sentence. `fault`: why S3 would not tell about a side, if that is the reason."""
 
     finding: Finding
     proof: Proof | None = None
     detail: str = ""
+    fault: Fault | None = None
 
 
 _SAME = {proof: Comparison(Finding.SAME, proof) for proof in Proof}
@@ -92,6 +93,11 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
             return _SAME[Proof.MD5]
         return Comparison(Finding.DIFFERENT, detail=f"MD5 {found.etag} instead of {expected.source_etag}")
     return Comparison(Finding.COULD_NOT_CHECK, detail="the ETags cannot be compared; --deep compares the bytes")
+
+
+def unseen(fault: Fault) -> Comparison:
+    """Return the finding of a comparison of which one side could not be looked at."""
+    return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 would not tell about it: {fault.message}", fault=fault)
 
 
 def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | None:

@@ -139,17 +139,13 @@ class Documents(Fenced):
         waiting, at_home = self.rows("count_copies")[0]
         return int(waiting), int(at_home)
 
-    def drop_copy(self, document_id: str, code: str, message: str) -> None:
-        """Send a copy that does not hold back to copying."""
-        values = {**self.values, "document_id": document_id, "code": code, "message": message}
-        with self.fenced() as cursor:
-            cursor.execute(self.queries["drop_copy"], values)
+    def drop_copy(self, document_id: str, fault: Fault) -> None:
+        """Send a copy that does not hold, or that could not be looked at, back to copying."""
+        self._say("drop_copy", document_id, fault)
 
     def blame(self, document_id: str, fault: Fault) -> None:
         """Say why a copy waits: its source could not be looked at."""
-        what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
-        with self.fenced() as cursor:
-            cursor.execute(self.queries["blame_copy"], {**self.values, "document_id": document_id, **what})
+        self._say("blame_copy", document_id, fault)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""
@@ -203,6 +199,11 @@ class Documents(Fenced):
             Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
             for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)
         ]
+
+    def _say(self, name: str, document_id: str, fault: Fault) -> None:
+        what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
+        with self.fenced() as cursor:
+            cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
     def _next(self, name: str, after: object, limit: int) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run a query that goes on after an id. Never prepared: the plan that a prepared statement gets in the end does not

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rehouse.core.comparing import Comparison, Finding, Proof, compare_checksums
+from rehouse.core.comparing import Comparison, Finding, Proof, compare_checksums, unseen
 from rehouse.core.model import ListedObject, ObjectRef
 from rehouse.ledger.documents import AtHome
 from rehouse.s3.bulk import BulkPlane, Head
@@ -32,7 +32,10 @@ def ends_of(row: AtHome, target: ObjectRef, found: ListedObject) -> Ends:
 
 
 def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, Comparison]:
-    """Return the comparison of each document; without a checksum of one kind on both sides it stays `could not check`."""
+    """Return the comparison of each document; without a checksum of one kind on both sides it stays `could not check`.
+
+    So does one of which S3 would not tell about a side: then the comparison has the fault.
+    """
     refs = {ref for ends in doubtful for ref in (ends.source, ends.target)}
     heads = {head.ref: head for head in bulk.head(sorted(refs, key=str), with_checksums=True)} if refs else {}
     return {ends.document_id: _compared(ends, heads) for ends in doubtful}
@@ -40,8 +43,11 @@ def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, 
 
 def _compared(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
     source, target = heads.get(ends.source), heads.get(ends.target)
+    fault = next((head.fault for head in (source, target) if head and head.fault), None)
+    if fault:
+        return unseen(fault)
     if not (_is_still(source, ends.source_etag) and _is_still(target, ends.target_etag)):
-        return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or S3 did not tell about it")
+        return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or went")
     assert source
     assert target
     agree = compare_checksums(dict(source.checksums), dict(target.checksums))

@@ -102,6 +102,9 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
         services.report(Progress(subject, "flip", flips.flipped, total))
 
 
+CHANGED = Fault("SourceChanged", "the source changed after its copy")
+
+
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, int, int]:
     """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts of flipped and changed."""
     batch = min(most, math.ceil(services.settings.max_rate or most))
@@ -117,7 +120,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
             elif etag == copy.source_etag:
                 same.append(copy.document_id)
             else:
-                documents.drop_copy(copy.document_id, "SourceChanged", "the source changed after its copy")
+                documents.drop_copy(copy.document_id, CHANGED)
                 changed += 1
         flipped = documents.flip(same) if same else 0
         return locked[-1].document_id if len(locked) == batch else None, flipped, changed

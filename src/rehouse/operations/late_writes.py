@@ -133,6 +133,8 @@ def _decided(services: Services, lines: LateLines, moved: Moved, row: ObjectRef 
         return next(iter(faults.values()))
     source, target = found[moved.source], found[moved.target]
     is_proven = _have_same_checksum(services, moved, source, target)
+    if isinstance(is_proven, Fault):
+        return is_proven
     verdict = decide_late(moved, row, source, target, is_proven=is_proven)
     if row is None or source is None or verdict is Verdict.NOTHING:
         lines.clear(moved.document_id)
@@ -166,10 +168,11 @@ def _bring_home(services: Services, lines: LateLines, task: CopyTask, adopted: L
 
 def _have_same_checksum(
     services: Services, moved: Moved, source: ListedObject | None, target: ListedObject | None
-) -> bool:
+) -> bool | Fault:
     if source is None or target is None or target.etag == moved.target_etag or source.size != target.size:
         return False
     if is_md5(source.etag) and is_md5(target.etag):
         return False
     ends = Ends(moved.document_id, moved.source, source.etag, moved.target, target.etag)
-    return compare_by_checksum(services.bulk, [ends])[moved.document_id].finding is Finding.SAME
+    comparison = compare_by_checksum(services.bulk, [ends])[moved.document_id]
+    return comparison.fault or comparison.finding is Finding.SAME

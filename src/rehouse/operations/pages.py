@@ -88,12 +88,13 @@ def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
     page, faults = survey.confirmed(run.services, wanted, run.places)
     if run.is_home_listed:
-        page = _with_proofs(run, survey.with_known_targets(run.services, page, run.places))
+        page, unproven = _with_proofs(run, survey.with_known_targets(run.services, page, run.places))
+        faults = {**faults, **unproven}
     return sorted_out(run, page, faults)
 
 
-def _with_proofs(run: Pass, page: Sequence[Seen]) -> list[Seen]:
-    """Return the page with the targets marked that a checksum proves to be finished copies."""
+def _with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
+    """Return the page with the targets marked that a checksum proves to be finished copies, and the HEADs that failed."""
     doubtful = [
         Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
         for each in page
@@ -102,7 +103,8 @@ def _with_proofs(run: Pass, page: Sequence[Seen]) -> list[Seen]:
     ]
     proofs = compare_by_checksum(run.services.bulk, doubtful)
     proven = {document_id for document_id, comparison in proofs.items() if comparison.finding is Finding.SAME}
-    return [replace(each, is_proven=True) if each.document.id in proven else each for each in page]
+    faults = {document_id: each.fault for document_id, each in proofs.items() if each.fault}
+    return [replace(each, is_proven=True) if each.document.id in proven else each for each in page], faults
 
 
 def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
-from rehouse.core.model import ListedObject, Migration, ObjectRef
+from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge, unseen
+from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
@@ -27,10 +27,10 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     looked = _heads if waiting * LISTED_PER_REQUEST < at_home else _listed
     proofs: Counter[Proof] = Counter()
     doubtful: dict[str, Ends] = {}
-    dropped: dict[str, str] = {}
+    dropped: dict[str, Fault] = {}
     for looked_at, (row, target, found) in enumerate(looked(services, migration), start=1):
-        comparison = compare(row.expected, found)
-        if comparison.finding is Finding.COULD_NOT_CHECK and found:
+        comparison = unseen(found) if isinstance(found, Fault) else compare(row.expected, found)
+        if comparison.finding is Finding.COULD_NOT_CHECK and isinstance(found, ListedObject):
             doubtful[row.document_id] = ends_of(row, target, found)
         else:
             _sort(row.document_id, comparison, proofs, dropped)
@@ -39,16 +39,16 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     services.stop_here()
     for document_id, comparison in compare_by_checksum(services.bulk, list(doubtful.values())).items():
         _sort(document_id, comparison, proofs, dropped)
-    for document_id, detail in dropped.items():
-        documents.drop_copy(document_id, "Mismatch", detail)
+    for document_id, fault in dropped.items():
+        documents.drop_copy(document_id, fault)
     return proofs, len(dropped)
 
 
-def _sort(document_id: str, comparison: Comparison, proofs: Counter[Proof], dropped: dict[str, str]) -> None:
+def _sort(document_id: str, comparison: Comparison, proofs: Counter[Proof], dropped: dict[str, Fault]) -> None:
     if comparison.finding is Finding.SAME and comparison.proof:
         proofs[comparison.proof] += 1
     else:
-        dropped[document_id] = comparison.detail
+        dropped[document_id] = comparison.fault or Fault("Mismatch", comparison.detail)
 
 
 def _listed(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:
@@ -58,12 +58,12 @@ def _listed(services: Services, migration: Migration) -> Iterator[tuple[AtHome, 
             yield row, ObjectRef(migration.home_bucket, key), found
 
 
-def _heads(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:
-    """Few copies in a large bucket: a HEAD each. One that fails shows nothing, so its copy goes back to copying."""
+def _heads(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | Fault | None]]:
+    """Few copies in a large bucket: a HEAD each. One that fails proves nothing, so its copy goes back to copying."""
     copies = [
         (row, ObjectRef(migration.home_bucket, key))
         for key, row in services.ledger.documents(migration).waiting_copies()
     ]
-    found, _ = head_all(services, {target for _, target in copies})
+    found, faults = head_all(services, {target for _, target in copies})
     for row, target in copies:
-        yield row, target, found.get(target)
+        yield row, target, faults.get(target) or found.get(target)

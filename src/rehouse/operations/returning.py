@@ -164,7 +164,8 @@ def _with_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple
         found, failed = survey.head_all(run.services, set(wanted.values()))
         faults |= {document_id: failed[ref] for document_id, ref in wanted.items() if ref in failed}
         looked = [_with_returned(seen, which, found.get(wanted.get(seen.document.id, NOWHERE))) for seen in looked]
-        looked = _with_proofs(run, looked, wanted, which)
+        looked, unproven = _with_proofs(run, looked, wanted, which)
+        faults |= unproven
     return looked, faults
 
 
@@ -180,22 +181,23 @@ def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> 
 
 def _with_proofs(
     run: ReturnPass, page: Sequence[SeenAtHome], places: Mapping[str, ObjectRef], which: int
-) -> list[SeenAtHome]:
-    """Mark the objects that a checksum shows to be finished copies, of those just looked at."""
+) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+    """Mark the objects that a checksum shows to be finished copies, of those just looked at; tell the HEADs that failed."""
     doubtful = [
         Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
         for seen in page
         if seen.document.id in places and seen.found and (there := seen.returned[which])
         if is_checksum_needed(seen.found, there)
     ]
-    same = {document_id for document_id, comparison in compare_by_checksum(run.services.bulk, doubtful).items()
-            if comparison.finding is Finding.SAME}  # fmt: skip
-    return [
+    compared = compare_by_checksum(run.services.bulk, doubtful)
+    same = {document_id for document_id, each in compared.items() if each.finding is Finding.SAME}
+    marked = [
         replace(seen, proven=(True, False) if which == 0 else (seen.proven[0], True))
         if seen.document.id in same
         else seen
         for seen in page
     ]
+    return marked, {document_id: each.fault for document_id, each in compared.items() if each.fault}
 
 
 def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:

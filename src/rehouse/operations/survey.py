@@ -76,12 +76,22 @@ def look_at_targets(services: Services, page: Sequence[Seen], places: Places) ->
 
 
 def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:
-    """Return the page with its targets as the listing of the home bucket showed them."""
+    """Return the page with its targets as the listing of the home bucket showed them.
+
+    A line of this run that knows of nothing at its target (S3 would not tell, so nothing was copied) is no newer than that.
+    """
     keys = {each.document.id: places.target_of(each.document, each.recorded).key for each in page}
     known = services.ledger.inventory().among(places.home, list(keys.values()))
     return [
-        replace(each, target=known[key].object) if (key := keys[each.document.id]) in known else each for each in page
+        replace(each, target=known[key].object, recorded_now=each.recorded_now and _has_copy(each))
+        if (key := keys[each.document.id]) in known
+        else each
+        for each in page
     ]
+
+
+def _has_copy(each: Seen) -> bool:
+    return each.recorded is not None and each.recorded.target_etag is not None
 
 
 def head_all(

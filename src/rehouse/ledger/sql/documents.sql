@@ -93,8 +93,8 @@ FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
 -- name: drop_copy
 -- A copy that does not hold goes back to copying. Its own ETag stays the condition of the next copy: what was found instead
 -- may be somebody else's.
-UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, error_message = %(message)s, run_id = %(run_id)s,
-  updated_at = now()
+UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, error_message = %(message)s,
+  request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
 -- name: blame_copy

@@ -1,0 +1,95 @@
+"""What S3 would not tell about is never taken for fine, for missing or for changed; and the report has S3's own reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.operations.room import Room
+from tests.operations.test_rollback import at_home, returned, roll_back
+from tests.reliability.http_relay import HttpRelay, Reply, Request
+
+from rehouse.core.lifecycle import Phase, Status
+from rehouse.operations import proving
+
+SILENT = "HTTP405"
+
+
+@pytest.fixture
+def relay(room: Room) -> Iterator[HttpRelay]:
+    """A relay to the room's server."""
+    with HttpRelay(room.server.port) as made:
+        yield made
+
+
+def no_head(key: str, *, checksums: bool = False) -> Callable[[Request], Reply | None]:
+    """A rule: a HEAD of this key (with `checksums` only one that asks for them) is answered with a status that says nothing."""
+
+    def before(request: Request) -> Reply | None:
+        asks = b"\r\nx-amz-checksum-mode:" in request.head.lower()
+        is_meant = request.operation == "HEAD object" and request.key == key and (asks or not checksums)
+        return Reply(405, b"") if is_meant else None
+
+    return before
+
+
+def in_parts(room: Room, key: str, body: bytes, bucket: str | None = None) -> None:
+    """Upload an object in one part, so that its ETag is no MD5; what is written next is newer by S3's clock of seconds."""
+    place = {"Bucket": bucket or room.shared, "Key": key}
+    upload = {**place, "UploadId": room.root.create_multipart_upload(**place)["UploadId"]}
+    part = {"PartNumber": 1, "ETag": room.root.upload_part(**upload, PartNumber=1, Body=body)["ETag"]}
+    room.root.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+    time.sleep(1.1)
+
+
+def test_a_copy_that_cannot_be_looked_at_is_not_flipped(
+    room: Room, relay: HttpRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proving, "LISTED_PER_REQUEST", 0)  # by HEADs
+    room.documents("a", "b")
+    relay.before = no_head(at_home(room, "a"))
+    report = room.migrate(endpoint_url=relay.url)
+    [left] = report.outstanding
+    assert (left.document_id, left.code, report.this_run) == ("a", SILENT, 1)
+    assert "Mismatch" not in str(room.sql("SELECT error_message FROM s3_migrations"))
+    assert room.pointer("a") == (room.shared, "k/a")
+    assert room.migrate().status is Status.COMPLETED
+    assert room.body("a") == b"a"
+
+
+def test_a_target_whose_checksum_is_not_told_is_neither_adopted_nor_replaced(room: Room, relay: HttpRelay) -> None:
+    room.migrate(until=Phase.PROVISIONED)
+    in_parts(room, "k/a", b"a")
+    room.row("a", "k/a", bucket=room.shared)
+    etag = room.put(at_home(room, "a"), b"a", bucket=room.home())
+    relay.before = no_head(at_home(room, "a"), checksums=True)
+    report = room.migrate(endpoint_url=relay.url)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("a", SILENT)]
+    assert (report.copied, report.adopted, report.this_run) == (0, 0, 0)
+    assert [each.code for each in room.migrate().outstanding] == ["target_taken"], "no checksum on both sides"
+    assert room.root.head_object(Bucket=room.home(), Key=at_home(room, "a"))["ETag"].strip('"') == etag
+
+
+def test_a_late_write_whose_checksum_is_not_told_is_no_conflict(room: Room, relay: HttpRelay) -> None:
+    room.documents("a")
+    room.migrate()
+    in_parts(room, "k/a", b"late")
+    room.put(at_home(room, "a"), b"late", bucket=room.home())
+    relay.before = no_head("k/a", checksums=True)
+    report = room.migrate(endpoint_url=relay.url)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("a", SILENT)]
+    assert report.late_writes == 0
+
+
+def test_a_returned_copy_whose_checksum_is_not_told_is_not_made_twice(room: Room, relay: HttpRelay) -> None:
+    room.documents("a")
+    room.migrate()
+    in_parts(room, "uploads/new", b"new", bucket=room.home())
+    room.row("new", "uploads/new", bucket=room.home())
+    room.put(returned("new"), b"new")
+    relay.before = no_head(returned("new"), checksums=True)
+    report = roll_back(room, endpoint_url=relay.url)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("new", SILENT)]
+    assert [key for key in room.keys(room.shared) if key.startswith("returned/")] == [returned("new")]
+    assert room.body("new") == b"new"
