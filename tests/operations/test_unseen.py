@@ -10,8 +10,13 @@ from tests.operations.room import Room
 from tests.operations.test_rollback import at_home, returned, roll_back
 from tests.reliability.http_relay import HttpRelay, Reply, Request
 
+from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations import proving
+from rehouse.operations.audit import audit
+from rehouse.operations.bucket_findings import FindingKind
+from rehouse.operations.cleanup import cleanup
+from rehouse.s3.trial import takes_uploads
 
 SILENT = "HTTP405"
 
@@ -30,6 +35,16 @@ def no_head(key: str, *, checksums: bool = False) -> Callable[[Request], Reply |
         asks = b"\r\nx-amz-checksum-mode:" in request.head.lower()
         is_meant = request.operation == "HEAD object" and request.key == key and (asks or not checksums)
         return Reply(405, b"") if is_meant else None
+
+    return before
+
+
+def forbidden(operation: str, bucket: str) -> Callable[[Request], Reply | None]:
+    """A rule: this setting of this bucket may not be read."""
+
+    def before(request: Request) -> Reply | None:
+        is_meant = request.operation == operation and request.bucket == bucket
+        return Reply(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>") if is_meant else None
 
     return before
 
@@ -93,3 +108,45 @@ def test_a_returned_copy_whose_checksum_is_not_told_is_not_made_twice(room: Room
     assert [(each.document_id, each.code) for each in report.outstanding] == [("new", SILENT)]
     assert [key for key in room.keys(room.shared) if key.startswith("returned/")] == [returned("new")]
     assert room.body("new") == b"new"
+
+
+def test_versions_that_may_not_be_asked_for_are_not_none(room: Room, relay: HttpRelay) -> None:
+    relay.before = forbidden("GET versioning", room.shared)
+    with (
+        room.services(writes=False, endpoint_url=relay.url) as services,
+        pytest.raises(StorageRefused, match="keeps versions"),
+    ):
+        cleanup(services)
+
+
+def audited(room: Room, relay: HttpRelay) -> list[tuple[str, str | None, str | None]]:
+    with room.services(writes=False, endpoint_url=relay.url) as services:
+        report = audit(services)
+    assert not report.is_well
+    return [(each.kind, each.bucket, each.setting) for each in report.findings]
+
+
+@pytest.mark.parametrize("what", ["nobody's tags", "the logs' tags", "the shared bucket's origins"])
+def test_a_bucket_whose_settings_may_not_be_read_is_not_well(room: Room, relay: HttpRelay, what: str) -> None:
+    room.documents("a")
+    room.migrate()
+    prefix = room.settings.bucket_prefix
+    if what == "nobody's tags":
+        bucket, operation, setting = f"{prefix}-nobodys", "GET tagging", "tags"
+        room.root.create_bucket(Bucket=bucket)
+    elif what == "the logs' tags":
+        bucket, operation, setting = f"{prefix}-own-logs", "GET tagging", None
+        room.root.create_bucket(Bucket=bucket)
+        room.settings = room.settings.model_copy(update={"log_bucket": bucket})
+    else:
+        bucket, operation, setting = room.shared, "GET cors", "cors"
+    relay.before = forbidden(operation, bucket)
+    assert (FindingKind.COULD_NOT_CHECK, bucket, setting) in audited(room, relay)
+
+
+def test_an_upload_that_nobody_answered_was_not_taken(room: Room, relay: HttpRelay) -> None:
+    relay.before = lambda request: (
+        Reply(503, b"<Error><Code>SlowDown</Code></Error>") if request.operation == "PUT object" else None
+    )
+    with room.services(writes=False, endpoint_url=relay.url) as services, pytest.raises(StorageUnavailable):
+        takes_uploads(services.control, room.shared)

@@ -139,12 +139,21 @@ def test_dot_segments_never_reach_a_path(control_of):
     assert [each.fault.code if each.fault else None for each in removed] == [None, "InvalidKey"]
 
 
-@pytest.mark.parametrize(("reply", "is_honoured"), [("missed", True), ("deleted", False)])
+@pytest.mark.parametrize(
+    ("reply", "is_honoured"),
+    [
+        ("NoSuchKey", True),
+        ("PreconditionFailed", True),
+        ("deleted", False),
+        ("AccessDenied", False),
+        ("SlowDown", False),
+    ],
+)
 def test_whether_conditions_are_honoured_is_asked_with_a_key_that_never_was(control_of, reply, is_honoured):
     def answer(seen: Seen) -> Scripted:
         [key] = [each["Key"] for each in objects(seen)]
         assert re.fullmatch("rehouse-never-was-[0-9a-f]{32}", key)
-        return answered([], **{key: "NoSuchKey"}) if reply == "missed" else answered([key])
+        return answered([key]) if reply == "deleted" else answered([], **{key: reply})
 
     with serving(asked(answer)) as stub:
         assert honours_conditions(control_of(stub.url), "shared") is is_honoured

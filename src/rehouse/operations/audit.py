@@ -23,8 +23,9 @@ from rehouse.operations.bucket_findings import (
     settings_of,
     unowned_bucket,
     unseen,
+    unseen_origins,
 )
-from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name, log_spec
+from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.operations.ownership import Holding, holdings, unowned
 from rehouse.operations.provision import provision_bucket, provision_log_bucket
 from rehouse.operations.services import Services
@@ -65,6 +66,7 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     report.buckets += logs.is_there
     report.not_offered = sorted({name for each in (*looks, logs) for name in each.not_offered})
     report.findings += _after_fixing(services, held, looks, logs) if fix else _all(looks, logs)
+    report.findings += unseen_origins(cors_origins(services.settings, services.control).unread)
     report.notes += [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
     if tenant is None:
         _look_for_unowned(services, everybody, report)

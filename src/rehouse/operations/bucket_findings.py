@@ -5,6 +5,7 @@ Only looked at here: what becomes of a finding is audit's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +18,7 @@ from rehouse.operations.services import Services
 from rehouse.s3.control import Control
 
 FIX_HINT = "`rehouse audit --fix` puts it right"
+RIGHTS_HINT = "`rehouse iam-policy --role provision` prints the rights"
 
 
 class FindingKind(StrEnum):
@@ -99,7 +101,7 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
     return AuditFinding(
         FindingKind.SETTING if is_readable else FindingKind.COULD_NOT_CHECK,
         f"{drift.setting} {'is missing' if drift.kind == 'missing' else drift.kind}",
-        FIX_HINT if is_readable else "`rehouse iam-policy --role provision` prints the rights",
+        FIX_HINT if is_readable else RIGHTS_HINT,
         slug,
         bucket,
         drift.setting,
@@ -111,6 +113,21 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
     )
 
 
+def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
+    """Return a finding for each shared bucket whose CORS rules, which the tenants' buckets take over, could not be read."""
+    hint = f"{RIGHTS_HINT}; or name the origins in REHOUSE_CORS_ORIGINS"
+    return [
+        AuditFinding(
+            FindingKind.COULD_NOT_CHECK,
+            f"the CORS rules of {each} may not be read: which ones the tenants' buckets must have is not known",
+            hint,
+            bucket=each,
+            setting="cors",
+        )
+        for each in shared_buckets
+    ]
+
+
 def unseen(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
     """Return an error as a finding: what was not seen is not fine."""
     return AuditFinding(FindingKind.COULD_NOT_CHECK, error.message, error.hint, slug, bucket)
@@ -118,7 +135,11 @@ def unseen(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFi
 
 def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding | str:
     """Return what is to be said of a bucket with our prefix that no tenant has; of one without our tags only a note."""
-    tags = control.read_setting(bucket, "tags").value or {}
+    found = control.read_setting(bucket, "tags")
+    if found.state == "unreadable":
+        detail = f"the tags of {bucket}, which has our prefix and no tenant, may not be read ({found.code})"
+        return AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, bucket=bucket, setting="tags")
+    tags = found.value or {}
     hint = "see what is in it; `rehouse` never removes it"
     if bucket.startswith(f"{prefix}-{PROBE_NAME}-"):
         detail, hint = f"{bucket} is a scratch bucket of `rehouse doctor --probe`", "empty and remove it"

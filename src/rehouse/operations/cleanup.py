@@ -18,6 +18,7 @@ from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.operations.migrate import run_inventory
 from rehouse.operations.services import Services
 from rehouse.s3.emptying import Upload, Version, delete_bucket, delete_versions, uploads, versions
+from rehouse.s3.faults import refused
 from rehouse.s3.removal import NEVER_WAS
 
 NAMED = 10
@@ -106,6 +107,8 @@ def _left_in(services: Services, bucket: str) -> BucketLeft:
 
 def _older(services: Services, bucket: str) -> OlderVersions | None:
     found = services.control.read_setting(bucket, "versioning")
+    if found.state == "unreadable":
+        raise refused(found.code or "AccessDenied", "whether it keeps versions may not be read", f"the bucket {bucket}")
     if found.value is None or not found.value.get("Status"):
         return None
     older = OlderVersions()

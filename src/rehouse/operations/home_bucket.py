@@ -14,13 +14,15 @@ from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, lo
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.s3.control import Control
+from rehouse.s3.faults import refused
 
 
 class Origins(NamedTuple):
-    """The origins that browsers may upload from, and what is to be said about them."""
+    """The origins that browsers may upload from, what is to be said about them, the buckets whose rules may not be read."""
 
     origins: tuple[str, ...]
     notes: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def home_spec(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> BucketSpec:
@@ -94,7 +96,10 @@ def uses_tls(settings: Settings) -> bool:
 
 
 def _is_our_log_bucket(control: Control, name: str) -> bool:
-    tags = control.read_setting(name, "tags").value or {}
+    found = control.read_setting(name, "tags")
+    if found.state == "unreadable":
+        raise refused(found.code or "AccessDenied", "whose it is: its tags may not be read", f"the bucket {name}")
+    tags = found.value or {}
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 
 
@@ -111,14 +116,16 @@ def _exact(origins: Iterable[str]) -> tuple[str, ...]:
 def _inherited(control: Control, shared_buckets: Iterable[str]) -> Origins:
     exact: set[str] = set()
     notes = []
+    unread = []
     for shared in shared_buckets:
         found = control.read_setting(shared, "cors")
         if found.state in {"unreadable", "not_offered"}:
             notes.append(f"the CORS rules of {shared} could not be read ({found.code})")
+            unread += [shared] * (found.state == "unreadable")
         rules = found.value["CORSRules"] if found.value else []
         origins = {origin for rule in rules for origin in rule.get("AllowedOrigins", [])}
         exact |= {origin for origin in origins if "*" not in origin}
         notes += [f"the origin {origin} of {shared} is not carried over" for origin in sorted(origins) if "*" in origin]
     if not exact:
         notes.append("no CORS rule: set REHOUSE_CORS_ORIGINS if browsers upload directly")
-    return Origins(tuple(sorted(exact)), tuple(notes))
+    return Origins(tuple(sorted(exact)), tuple(notes), tuple(unread))

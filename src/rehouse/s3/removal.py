@@ -22,6 +22,9 @@ NEVER_WAS = "rehouse-never-was-"
 """So begins the key that is asked for to see whether conditions are looked at."""
 REMOVED_PER_REQUEST = 1000
 ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
+MISSED = ABSENT | {"PreconditionFailed"}
+"""What the condition of a removal is answered with where there is no object."""
+
 AGAIN_AFTER_SECONDS = (0.2, 1.0, 4.0)
 """How long to wait before an object is tried again that S3 was too busy for; then it stays for the next run."""
 
@@ -52,11 +55,12 @@ def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[
 def honours_conditions(control: Control, bucket: str) -> bool:
     """Return whether the endpoint looks at the condition of a removal, asked with a key that never was: it has to be missed.
 
+    Any other answer, such as a refusal, says nothing of conditions: it is no yes.
     Where it does not look, a versioned bucket has a delete marker of that key afterwards.
     """
     key = f"{NEVER_WAS}{secrets.token_hex(16)}"
     faults = [removed.fault for removed in _sent(control, bucket, {key: "0" * 32}, absent_is_gone=False)]
-    return all(fault is not None for fault in faults)
+    return all(fault is not None and fault.code in MISSED for fault in faults)
 
 
 def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:

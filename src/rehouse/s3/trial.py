@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.errors import StorageUnavailable
 from rehouse.s3.control import Control
 from rehouse.s3.faults import translated
 
@@ -24,6 +25,9 @@ def takes_uploads(control: Control, bucket: str) -> bool:
     try:
         control.client.put_object(Bucket=bucket, Key=KEY, Body=b"", IfMatch='"rehouse"', **control.owner())
     except ClientError as error:
+        failure = translated(error, bucket)
+        if isinstance(failure, StorageUnavailable):
+            raise failure from None
         return str(error.response.get("Error", {}).get("Code")) not in REFUSED
     except BotoCoreError as error:
         raise translated(error, bucket) from None
