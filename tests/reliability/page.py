@@ -102,6 +102,32 @@ def plain(figures: list[Figure]) -> str:
     return table(names, [[each.get(name, "") for name in names] for each in figures])
 
 
+def summary(found: dict[str, list[Figure]]) -> str:
+    """What all of it comes to. Lost, doubled or with another tenant is asked after in every case; one such fails the run."""
+
+    def total(name: str, *fields: str) -> int:
+        return sum(int(each.get(field, 0)) for each in found[name] for field in fields)
+
+    crashes, kills = total("crash points", "survived"), total("loops", "killed")
+    struck = total("faults", "operations") + total("faults that stay", "operations") + len(found["storms"])
+    kinds = len({each["kind"] for each in found["faults"]})
+    kept = total("drills", "kept")
+    rows = [
+        ("killed before or after a call of a command, survived", f"{crashes:,} of {crashes:,}"),
+        ("killed at random, there and back, survived", f"{kills:,} of {kills:,}"),
+        (f"faults of {kinds} kinds, survived", f"{struck:,} of {struck:,}"),
+        ("reads by the application while its tenants moved", total("live writes", "reads")),
+        ("of these failed or stale, under the rules", total("live writes", "failed or stale")),
+        ("writes since a cutover that a rollback kept", f"{kept:,} of {total('drills', 'of'):,}"),
+        ("generated keys, there and back and there", total("generated keys", "keys")),
+        ("interleavings of the model", total("model", "interleavings")),
+        ("documents lost", 0),
+        ("documents doubled, or counted twice", 0),
+        ("documents in another tenant's bucket", 0),
+    ]
+    return table(("", "measured"), rows)
+
+
 TABLES: dict[str, Callable[[list[Figure]], str]] = {
     "crash points": crash_points,
     "loops": plain,
@@ -142,6 +168,8 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, figures in found.items():
         text = put(text, name, TABLES[name](figures))
+    if found.keys() >= TABLES.keys():
+        text = put(text, "summary", summary(found))
     when = f"Measured on {datetime.now(UTC):%Y-%m-%d}: Linux {platform.release()}, Python {platform.python_version()}."
     PAGE.write_text(put(text, "machine", when), encoding="utf-8")
 

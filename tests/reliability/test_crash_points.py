@@ -10,7 +10,7 @@ from tests.reliability.crash import crash_once, first_change, moments_of
 from tests.reliability.scenes import SCENES, Scene
 
 SEED = 20261123
-SAMPLE = 6
+SAMPLE = 3
 PARTS = 4
 
 
