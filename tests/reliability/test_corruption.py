@@ -109,7 +109,7 @@ def caught(place: Place, name: str, damage: Damage, look: str) -> bool:
         return ended.status == 1 or bool(report["extra"])
     ended = place.command("migrate", "a")
     assert ended.status == 0, ended
-    assert place.unreadable() == [] or damage is not DAMAGES["gone"]
+    assert place.unreadable() == []
     return properties(place, name) == whole and not any(key.endswith(".extra") for key in place.objects(bucket))
 
 
