@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import pty
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -88,20 +84,7 @@ def test_it_asks_before_it_deletes(moved: World) -> None:
 
 @pytest.mark.parametrize(("typed", "status", "left"), [("b\n", 2, DOCUMENTS), ("\n", 2, DOCUMENTS), ("a\n", 0, 0)])
 def test_at_a_terminal_the_tenants_name_is_typed(moved: World, typed: str, status: int, left: int) -> None:
-    ours, theirs = pty.openpty()
-    os.write(ours, typed.encode())
-    command = [sys.executable, "-m", "rehouse", "finish", "a"]
-    with os.fdopen(ours, "rb"), os.fdopen(theirs, "rb") as terminal:
-        done = subprocess.run(
-            command,
-            check=False,
-            env=moved.environment(),
-            cwd="/",
-            stdin=terminal,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    done = moved.typed(typed, "finish", "a")
     assert done.returncode == status, done.stderr
     assert "Type a to go on" in done.stderr
     assert len(sources(moved)) == left
@@ -165,6 +148,8 @@ def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(
     version = root.list_object_versions(Bucket=moved.shared, Prefix="nobody")["Versions"][0]["VersionId"]
     root.delete_object(Bucket=moved.shared, Key="nobody's", VersionId=version)
     assert moved.run("cleanup", "--drop-bucket", moved.shared).returncode == 2
+    assert moved.typed("a\n", "cleanup", "--drop-bucket", moved.shared).returncode == 2
+    assert moved.shared in {each["Name"] for each in root.list_buckets()["Buckets"]}
     assert moved.json("cleanup", "--drop-bucket", moved.shared, "--yes")["buckets"][0]["removed"] is True
     assert moved.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
     assert downloads(moved) == EVERYTHING

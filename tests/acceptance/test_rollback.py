@@ -199,6 +199,31 @@ def test_the_bucket_goes_under_the_rights_of_finish_alone(moved: World) -> None:
     assert downloads(moved) == has
 
 
+@pytest.fixture
+def returned(new_world: Callable[..., World]) -> World:
+    """A tenant `a` that was moved and sent back."""
+    world = new_world("integer")
+    world.lay_out(3)
+    world.json("migrate", "a")
+    with_roles(world, "rollback")
+    assert world.json("rollback", "a")["this_run"] == 3
+    return with_roles(world, "finish")
+
+
+@pytest.mark.parametrize(("typed", "is_removed"), [("a", False), ("", False), ("{home}-", False), ("{home}", True)])
+def test_at_a_terminal_the_buckets_name_is_typed(returned: World, typed: str, is_removed: bool) -> None:
+    home, has = home_of(returned), downloads(returned)
+    words = f"{typed.format(home=home)}\n"
+    done = returned.typed(words, "rollback", "a", "--drop-bucket", REHOUSE_GRACE_DAYS="0")
+    assert done.returncode == (0 if is_removed else 2), done.stdout + done.stderr
+    assert f"Type {home} to go on" in done.stderr
+    assert is_removed or "nothing was changed" in done.stderr
+    kept = [each["Name"] for each in returned.server.root().list_buckets()["Buckets"]]
+    assert (home not in kept) is is_removed
+    assert is_removed or versions_of(returned.server.root(), home)
+    assert downloads(returned) == has
+
+
 def test_what_cannot_be_done_says_why(moved: World) -> None:
     moved.execute("UPDATE s3_migrations SET phase = 'released'")
     for arguments, words in (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pty
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,22 @@ class World:
             process.kill()
             raise
         return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+
+    def typed(self, words: str, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run the command at a terminal, where somebody has typed `words`."""
+        ours, theirs = pty.openpty()
+        os.write(ours, words.encode())
+        with os.fdopen(ours, "rb"), os.fdopen(theirs, "rb") as terminal:
+            return subprocess.run(
+                [sys.executable, "-m", "rehouse", *arguments],
+                check=False,
+                env=self.environment() | more,
+                cwd="/",
+                stdin=terminal,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
 
     def json(self, *arguments: str, status: int = 0, **more: str) -> Any:
         """Run the command with `--output json`, hold it to an exit status, and return what it said."""
