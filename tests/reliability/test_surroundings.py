@@ -11,8 +11,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -26,22 +26,27 @@ OURS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_b
 BACKEND = f"SELECT pid {OURS} LIMIT 1"
 CUT_ALL = f"SELECT count(pg_terminate_backend(pid)) {OURS}"
 CUT_LOCK = f"{CUT_ALL} AND application_name = 'rehouse lock'"
+LAST_CALLS = 80
+"""So many calls to PostgreSQL, and some more, come after the first copy of the few documents here."""
 
 
-def at_moment(place: Place, at: int, deed: Callable[[], object]) -> threading.Event:
-    """Do something once, before the so-manieth call to PostgreSQL of the next run; return what tells whether it was done."""
-    done = threading.Event()
-    count = 0
+class AfterTheFirstCopy:
+    """Does something once: when S3 has been asked for a copy, before the call to PostgreSQL so many calls later."""
 
-    def before(what: str) -> None:
-        nonlocal count
-        count += 1
-        if count == at:
-            deed()
-            done.set()
+    def __init__(self, place: Place, later: int, deed: Callable[[], object]) -> None:
+        self._place, self._later, self._deed = place, later, deed
+        self._lock = threading.Lock()
+        self._calls = 0
+        self.done: list[object] = []
+        place.storage.seen.clear()
+        place.database.before = self._before
 
-    place.database.before = before
-    return done
+    def _before(self, what: str) -> None:
+        with self._lock:
+            if any(request.operation == "CopyObject" for request in self._place.storage.seen):
+                self._calls += 1
+                if self._calls == self._later + 1:
+                    self.done.append(self._deed())
 
 
 def survives(place: Place, ended: Ended) -> str:
@@ -59,30 +64,32 @@ def survives(place: Place, ended: Ended) -> str:
 @pytest.mark.parametrize("statement", [CUT_LOCK, CUT_ALL], ids=["the lock's connection", "every connection"])
 def test_connections_cut(statement, new_place, figure):
     chance = random.Random(f"{SEED} {statement}")
-    for at in sorted(chance.sample(range(20, 150), 3)):
+    for later in (0, *sorted(chance.sample(range(1, LAST_CALLS), 2))):
         place = new_place()
         lay_out(place)
-        done = at_moment(place, at, lambda place=place: place.world.rows(statement))
+        moment = AfterTheFirstCopy(place, later, lambda place=place: place.world.rows(statement)[0][0])
         ended = place.relayed("migrate", "a")
-        assert done.is_set(), f"seed {SEED}: the run had fewer than {at} calls"
+        assert moment.done, f"seed {SEED}: the run made no {later} calls after its first copy"
+        assert moment.done[0] >= (1 if statement is CUT_LOCK else 2), "nothing was cut"
         what = "the lock's connection cut" if statement is CUT_LOCK else "every connection cut"
-        figure("surroundings", what=what, seed=SEED, at=at, ended=survives(place, ended))
+        figure("surroundings", what=what, seed=SEED, at=later, ended=survives(place, ended))
 
 
-def test_the_database_crashes_and_comes_back(new_place, figure):
+@pytest.mark.parametrize("later", [0, 61])
+def test_the_database_crashes_and_comes_back(later, new_place, figure):
     """A backend that is killed makes PostgreSQL cut every connection and recover from its log, as after a power cut."""
     place = new_place()
     lay_out(place)
     place.world.execute("CHECKPOINT")  # the server here does not wait for its disk
-    done = at_moment(place, 70, lambda: os.kill(place.world.rows(BACKEND)[0][0], signal.SIGKILL))
+    moment = AfterTheFirstCopy(place, later, lambda: os.kill(place.world.rows(BACKEND)[0][0], signal.SIGKILL))
     ended = place.relayed("migrate", "a")
-    assert done.is_set()
+    assert moment.done
     for _ in range(100):
         with contextlib.suppress(psycopg.OperationalError):
             place.world.rows("SELECT 1")
             break
         time.sleep(0.1)
-    figure("surroundings", what="PostgreSQL crashed and recovered", at=70, ended=survives(place, ended))
+    figure("surroundings", what="PostgreSQL crashed and recovered", at=later, ended=survives(place, ended))
 
 
 @pytest.mark.parametrize("seconds", [0.5, 8.0])
@@ -104,19 +111,63 @@ def test_s3_is_away(seconds, new_place, figure):
     figure("surroundings", what="S3 away", seconds=seconds, ended=survives(place, ended))
 
 
-@pytest.mark.parametrize("command", [("migrate", "a"), ("migrate-all",)])
-def test_two_operators_at_once(command, new_place, figure):
+@contextlib.contextmanager
+def held_at_its_first_copy(place: Place, *command: str) -> Iterator[Future[Ended]]:
+    """Run the command up to where it first asks S3 for a copy, and on from there when this is left."""
+    reached, let_go = threading.Event(), threading.Event()
+
+    def before(request: Request) -> Reply | None:
+        if request.operation == "CopyObject":
+            reached.set()
+            assert let_go.wait(60)
+        return None
+
+    place.storage.before = before
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(place.relayed, *command)
+        try:
+            assert reached.wait(60)
+            yield run
+            assert not run.done()
+        finally:
+            let_go.set()
+
+
+def test_two_operators_at_once(new_place, figure):
     place = new_place()
     lay_out(place)
-    with warm_command() as other, ThreadPoolExecutor(2) as threads:
-        second = Place(place.world, other, place.storage, place.database)
-        both = [threads.submit(each.command, *command) for each in (place, second)]
-        ends = [each.result() for each in both]
-    assert sorted(each.status for each in ends) in ([0, 0], [0, 1], [1, 1]), ends
-    for each in ends:
+    with warm_command() as other, held_at_its_first_copy(place, "migrate", "a") as first:
+        refused = Place(place.world, other, place.storage, place.database).command("migrate", "a")
+    assert first.result().status == 0, first.result()
+    assert refused.status == 1, refused
+    assert "another operator is working on a" in refused.printed
+    figure("surroundings", what="two operators: migrate a", ended=survives(place, refused))
+
+
+def test_two_operators_with_every_tenant(new_place, figure):
+    """The second one tells of the tenant that is being moved, and moves the others meanwhile."""
+    place = new_place()
+    lay_out(place)
+    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'B', 'b')")
+    place.upload("of b", b"of b")
+    place.world.execute("UPDATE documents SET tenant_id = 2 WHERE id = 'of b'")
+    moved = (
+        "SELECT slug, count(*) FROM documents d JOIN tenants t ON t.id = d.tenant_id "
+        "WHERE s3_bucket = aws_bucket_name GROUP BY 1"
+    )
+    alone = ("migrate-all", "--parallel", "1")
+    with warm_command() as other, held_at_its_first_copy(place, *alone) as first:
+        second = Place(place.world, other, place.storage, place.database).command("migrate-all")
+        assert place.world.rows(moved) == [("b", 1)], second
+    assert first.result().status == 0, first.result()
+    assert second.status == 1, second
+    for each in (first.result(), second):
         assert "Traceback" not in each.printed, each.printed
-        assert each.status == 0 or "another operator" in each.printed, each.printed
-    figure("surroundings", what=f"two operators: {' '.join(command)}", ended=survives(place, max(ends)))
+    assert "another operator is working on a" in second.printed
+    assert sorted(place.world.rows(moved)) == [("a", 5), ("b", 1)]
+    assert place.unreadable() == []
+    place.done("migrate-all")
+    figure("surroundings", what="two operators: migrate-all", ended="refused, and the next run succeeded")
 
 
 def test_the_relay_tells_operations_apart():
