@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.judging import Write
-from tests.reliability.live_writers import Told, body
+from tests.reliability.live_writers import UPLOADS, Told, body
 from tests.reliability.place import Place
 from tests.reliability.warm import Ended
 
@@ -234,6 +234,22 @@ class Life:
                 refs += [(bucket, each["Key"], each["VersionId"]) for each in page.get("Versions", [])]
         with ThreadPoolExecutor(4) as threads:
             return list(threads.map(lambda ref: (*ref[:2], self._lines(*ref[:2], VersionId=ref[2])), refs))
+
+    def twice(self, now: dict[str, list[str]]) -> set[tuple[str, str]]:
+        """Return what is in a home a second time: a row leads to the same bytes elsewhere, and nobody knows of this one.
+
+        Nobody means: no row leads there, no line of the ledger names it, and it is not where people put what they upload.
+        """
+        ends = "SELECT target_bucket, target_key FROM s3_migration_documents UNION SELECT source_bucket, source_key "
+        known = {*self.place.world.rows(ends + "FROM s3_migration_documents"), *(row[1:] for row in self.rows())}
+        found = set()
+        for bucket in self.place.homes():
+            for page in self.root.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                found |= {(bucket, each["Key"]) for each in page.get("Contents", [])}
+        assert found >= {row[1:] for row in self.rows()}
+        tokens = {lines[3] for lines in now.values()}
+        unknown = {each for each in found - known if not each[1].startswith(UPLOADS)}
+        return {each for each in unknown if self._lines(*each)[3] in tokens}
 
     def left_behind(self) -> frozenset[str]:
         """Return the tokens of what is in the shared bucket and no row leads to, once somebody was rolled back."""

@@ -35,6 +35,8 @@ INSERT = (
     "jsonb_build_object('version', %(version)s::int))"
 )
 REFRESHED_EVERY = 40
+UPLOADS = "up/"
+"""Where new objects of the application are; one that a row leaves stays there."""
 
 
 def body(document_id: str, version: int, slug: str, token: str) -> bytes:
@@ -145,7 +147,7 @@ class Person:
 
     def new_key(self) -> str:
         """Return a key that nothing has."""
-        return f"up/{uuid.UUID(int=self.chance.getrandbits(128))}"
+        return f"{UPLOADS}{uuid.UUID(int=self.chance.getrandbits(128))}"
 
     def put(self, bucket: str, key: str, row: Row, version: int, kind: str = "") -> tuple[bytes, str, Write]:
         """Upload a version of the document; return its bytes, its ETag and what the journal says."""

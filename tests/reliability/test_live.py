@@ -40,6 +40,7 @@ def all_is_in_its_place(life: Life) -> None:
     assert world.shared not in homes.values()
     assert len(set(homes.values())) == len(homes)
     assert len({row[1:3] for row in rows}) == len(rows) >= life.documents // 2
+    assert life.twice(now) == set()
     for document_id, bucket, _, version, slug, is_late in rows:
         assert bucket == homes[slug]
         assert (now[document_id][0], now[document_id][2]) == (document_id, slug)
@@ -98,6 +99,9 @@ def test_a_short_life(new_place):
     assert life.seen["reads at home"] > 50
     life.complete()
     all_is_in_its_place(life)
+    _, bucket, key = life.rows()[0]
+    life.root.copy_object(Bucket=bucket, Key="documents/again", CopySource={"Bucket": bucket, "Key": key})
+    assert life.twice(life.documents_now()) == {(bucket, "documents/again")}
 
 
 @pytest.mark.long
