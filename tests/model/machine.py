@@ -182,6 +182,7 @@ class DataRoom(Places):
         phase = self._phase(slug)
         if phase and is_at_least(phase, Phase.CUT_OVER) and not self.grants:
             self._run(slug, lambda services, tenant: finish_one(services, tenant, grace=timedelta(0)), killed_at)
+            self.reached["finished"] += self._phase(slug) is Phase.FINISHED and phase is not Phase.FINISHED
 
     @rule(which=SOME)
     def accept_a_conflict(self, which: int) -> None:
@@ -237,7 +238,7 @@ class DataRoom(Places):
         if killed_at is None:
             self._command(slug, command)
         else:
-            in_a_child(lambda: self._command(slug, command), killed_at)
+            self.reached["killed"] += in_a_child(lambda: self._command(slug, command), killed_at)
 
     def _command(self, slug: str, command: Command) -> None:
         """Run a command; the locks of one that was killed are gone as soon as PostgreSQL notices."""

@@ -49,6 +49,8 @@ def test_a_few_histories(new_room: Callable[[], Room]) -> None:
     assert machine.reached["rolled back"] >= 5
     assert machine.reached["migrated again"] >= 1
     assert machine.reached["conflicts"] >= 1
+    assert machine.reached["killed"] >= 2
+    assert machine.reached["finished"] >= 1
 
 
 @pytest.mark.long
@@ -56,4 +58,5 @@ def test_many_histories(new_room: Callable[[], Room]) -> None:
     machine = _machine(new_room)
     run_state_machine_as_test(machine, settings=MANY)
     print(machine.reached)
-    assert min(machine.reached[each] for each in ("rolled back", "migrated again", "conflicts")) >= 5
+    assert min(machine.reached[each] for each in ("rolled back", "migrated again", "conflicts", "killed")) >= 5
+    assert machine.reached["finished"] >= 3
