@@ -1,0 +1,3 @@
+"""The tests of the same name, on a second and independent S3 server."""
+
+from tests.acceptance.test_database_lost import *  # noqa: F403
