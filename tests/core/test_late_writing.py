@@ -39,7 +39,7 @@ LINES = {
     "its source is as it was copied, and was not removed": lambda m, r, s, t, p: (
         s.etag == m.source_etag and m.state is not DocumentState.REMOVED
     ),
-    "its source is another document's by now": lambda m, r, s, t, p: m.contested,
+    "its source may be another document's by now": lambda m, r, s, t, p: m.contested,
     "its row points to another object of the home": lambda m, r, s, t, p: r != HOME,
     "its home object is gone": lambda m, r, s, t, p: t is None,
     "its home object is as it was copied": lambda m, r, s, t, p: t.etag == m.target_etag,

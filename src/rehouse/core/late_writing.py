@@ -32,8 +32,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What the ledger holds of a document that was moved; `contested`: its source is another document's by now: a row of
-    another tenant points there, or it was removed and its key was given to another document.
+    """What the ledger holds of a document that was moved; `contested`: what is at its source may be another document's by now,
+    which was put onto that key: its row points there, or it was moved from there.
     """
 
     document_id: str
@@ -61,7 +61,7 @@ def decide_late(
     | its row points outside the home: it is moved from there  | nothing  |
     | its source is gone                                       | nothing  |
     | its source is as it was copied, and was not removed      | nothing  |
-    | its source is another document's by now                  | conflict |
+    | its source may be another document's by now              | conflict |
     | its row points to another object of the home             | conflict |
     | its home object is gone                                  | conflict |
     | its home object is as it was copied                      | copy     |
@@ -86,7 +86,8 @@ def decide_late(
 def conflict_message(moved: Moved, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
     """Return the sentence that names both objects of a conflict."""
     if moved.contested:
-        return f"{_named(moved.source, source)} was written late, and another document, or one of another tenant, has it as well"
+        what = "was written late, or is another document, of this or another tenant, put onto that key"
+        return f"{_named(moved.source, source)} {what}"
     if row != moved.target:
         return (
             f"{_named(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"

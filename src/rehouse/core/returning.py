@@ -43,7 +43,8 @@ class SeenAtHome:
 
     `found`: the object at home; `there`: the one at the old pointer; `returned`: what lies at the two keys that it may be
     copied to, each `proven` where a checksum shows a finished copy. `was_copied`: the ledger's line tells of a copy that was
-    made, not of a pointer. `contested`: another tenant's row points to the old pointer.
+    made, not of a pointer. `contested`: what is at the old pointer may be another document's
+    by now: another row points there, or another line knows another object there.
     """
 
     document: Document
@@ -115,7 +116,7 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     | nothing at the key beside                                        | to_copy                     |
     | anything else                                                    | quarantined, target_taken   |
 
-    An old object that changed counts only while no other tenant's row points to it. `is_adopted`: the home was the
+    An old object that changed counts only while it can be no other document's. `is_adopted`: the home was the
     application's own before the migration.
     """
     here = place_of(seen, places)

@@ -62,11 +62,12 @@ def line_of(outcome: CopyOutcome) -> Line:
 
 
 class LockedCopy(NamedTuple):
-    """A copy whose row is locked for the flip: what the source must still be."""
+    """A copy whose row is locked for the flip: what the source must still be, and where the row is to point."""
 
     document_id: str
     source: ObjectRef
     source_etag: str
+    target: ObjectRef
     target_etag: str
 
 
@@ -158,7 +159,10 @@ class Documents(Fenced):
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
         with self.fenced():
             rows = self._next("lock_copies", after, limit).fetchall()
-            yield [LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], row[4]) for row in rows]
+            yield [
+                LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], ObjectRef(row[4], row[5]), row[6])
+                for row in rows
+            ]
 
     def flip(self, document_ids: Sequence[str]) -> int:
         """Point rows that are locked to their copies, and say so in the ledger; return how many."""

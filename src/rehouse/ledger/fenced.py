@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 from rehouse.core.errors import Halt
-from rehouse.core.model import Migration
+from rehouse.core.model import Migration, ObjectRef
 from rehouse.ledger.queries import Queries
 
 
@@ -49,6 +49,17 @@ class Fenced:
     def rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a named query."""
         return self.connection.execute(self.queries[name], {**self.values, **values}).fetchall()
+
+    def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+        """Return which of these objects a row of any tenant points to, as committed by now."""
+        if not refs:
+            return set()
+        with self.connection.transaction():
+            self.connection.execute(self.queries["prepare_pointers"])
+            rows = self.rows(
+                "rows_at", buckets=sorted({ref.bucket for ref in refs}), keys=sorted({ref.key for ref in refs})
+            )
+        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
 
     def stream(self, name: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a named query that reads a whole tenant, without holding them."""

@@ -5,7 +5,7 @@ Only lines of the way forward (their target is in the home) are ever looked at h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -51,17 +51,6 @@ class Removals(Fenced):
     def removed(self, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources were removed, in order of id."""
         return self._pages([DocumentState.REMOVED], timedelta(0), limit)
-
-    def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
-        """Return which of these objects a row of any tenant points to, as committed by now."""
-        if not refs:
-            return set()
-        with self.connection.transaction():
-            self.connection.execute(self.queries["prepare_pointers"])
-            rows = self.rows(
-                "rows_at", buckets=sorted({ref.bucket for ref in refs}), keys=sorted({ref.key for ref in refs})
-            )
-        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
 
     def waited_for(self, grace: timedelta) -> frozenset[str]:
         """Return the ids of the documents whose source another one has as well that still waits. It reads the whole tenant."""

@@ -5,7 +5,7 @@ A return is a line the other way round: its source is the object at home, its ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rehouse.core.errors import Halt
@@ -27,7 +27,10 @@ class ReturnCounts(NamedTuple):
 
 
 class WrittenAfter(NamedTuple):
-    """A document that went back, and whose object at home may have been written since."""
+    """A document that went back, and whose object at home may have been written since.
+
+    `contested`: another line of the tenant knows another object there.
+    """
 
     document_id: str
     name: str
@@ -36,6 +39,7 @@ class WrittenAfter(NamedTuple):
     target: ObjectRef
     target_etag: str | None
     error_code: str | None
+    contested: bool
 
 
 class Returns(Fenced):
@@ -58,9 +62,10 @@ class Returns(Fenced):
         """Return how far the return is."""
         return ReturnCounts(*(int(value) for value in self.rows("count_returns")[0]))
 
-    def pointed_at_by_others(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of these keys rows of other tenants point to."""
-        return {str(row[0]) for row in self.rows("pointed_at_by_others", bucket=bucket, keys=list(keys))}
+    def known_differently(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+        """Return which of these objects lines of the tenant know differently. It reads the whole tenant."""
+        rows = self.rows("known_differently", keys=sorted({ref.key for ref in refs})) if refs else []
+        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
 
     def supersede_forward(self) -> None:
         """Mark the copies into the home that wait for the flip; nobody will point to them."""
@@ -93,7 +98,7 @@ class Returns(Fenced):
         """Return the documents that went back and were written at home since, as far as this run's inventory tells."""
         return [
             WrittenAfter(
-                str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), row[7], row[8]
+                str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), row[7], *row[8:]
             )
             for row in self.rows("written_after_return")
         ]

@@ -104,6 +104,8 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
 
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
 
+GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
+
 
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, int, int]:
     """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts of flipped and changed."""
@@ -112,15 +114,17 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
         if not locked:
             return None, 0, 0
         now = _etags_now(services, locked)
+        others = _etags_of_others(services, documents, locked)
         same, changed = [], 0
         for copy in locked:
-            etag = now[copy.source]
-            if isinstance(etag, Fault):
-                documents.blame(copy.document_id, etag)
-            elif etag == copy.source_etag:
+            etag, there = now[copy.source], others.get(copy.target, copy.target_etag)
+            fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
+            if fault:
+                documents.blame(copy.document_id, fault)
+            elif etag == copy.source_etag and there == copy.target_etag:
                 same.append(copy.document_id)
             else:
-                documents.drop_copy(copy.document_id, CHANGED)
+                documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
                 changed += 1
         flipped = documents.flip(same) if same else 0
         return locked[-1].document_id if len(locked) == batch else None, flipped, changed
@@ -139,6 +143,15 @@ def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> Mapping[Obje
         else:
             etags |= _asked_etags(services, refs)
     return etags
+
+
+def _etags_of_others(
+    services: Services, documents: Documents, locked: Sequence[LockedCopy]
+) -> Mapping[ObjectRef, str | Fault | None]:
+    """Return the ETags now of the shared objects that rows are to return to and that other rows point to."""
+    shared = services.settings.require_shared_buckets()
+    back = {copy.target for copy in locked if copy.target.bucket in shared}
+    return _asked_etags(services, documents.pointed_at(back))
 
 
 def _is_listing_cheaper(services: Services, bucket: str, refs: set[ObjectRef]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -132,6 +133,8 @@ def _decided(services: Services, lines: LateLines, moved: Moved, row: ObjectRef 
     if faults:
         return next(iter(faults.values()))
     source, target = found[moved.source], found[moved.target]
+    if lines.pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
+        moved = replace(moved, contested=True)
     is_proven = _have_same_checksum(services, moved, source, target)
     if isinstance(is_proven, Fault):
         return is_proven

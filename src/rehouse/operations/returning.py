@@ -112,25 +112,26 @@ def _decide(run: ReturnPass, seen: SeenAtHome) -> ReturnDecision:
 def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
     """Ask for the old objects that no listing showed, and once more where both may have been written since it.
 
-    Of those that changed, whether they are another tenant's by now.
+    Also where another row points there: of those that changed, whether they are another document's by now.
     """
     undecided = [seen for seen in page if seen.error_code != CONFLICT]
     backs = {seen.document.id: back for seen in undecided if (back := way_back(seen, run.places))}
+    others = run.returns.pointed_at({back.pointer for back in backs.values()})
     wanted = {
         seen.document.id: back.pointer
         for seen in undecided
         if (back := backs.get(seen.document.id))
-        and (seen.there is None or (seen.found and seen.found.etag != back.home_etag))
+        and (seen.there is None or back.pointer in others or (seen.found and seen.found.etag != back.home_etag))
     }
     found, faults = survey.head_all(run.services, set(wanted.values()))
     looked = [replace(seen, there=found.get(wanted[seen.document.id])) if seen.document.id in wanted else seen
               for seen in page]  # fmt: skip
-    changed = [
+    changed = {
         backs[seen.document.id].pointer
         for seen in looked
         if seen.document.id in backs and seen.there and seen.there.etag != backs[seen.document.id].etag
-    ]
-    others = _pointed_at_by_others(run, changed)
+    }
+    others |= run.returns.known_differently(changed) | run.returns.pointed_at(changed)
     return (
         [
             replace(seen, contested=seen.document.id in backs and backs[seen.document.id].pointer in others)
@@ -138,14 +139,6 @@ def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list
         ],
         {document_id: faults[ref] for document_id, ref in wanted.items() if ref in faults},
     )
-
-
-def _pointed_at_by_others(run: ReturnPass, refs: Sequence[ObjectRef]) -> set[ObjectRef]:
-    others: set[ObjectRef] = set()
-    for bucket in {ref.bucket for ref in refs}:
-        keys = [ref.key for ref in refs if ref.bucket == bucket]
-        others |= {ObjectRef(bucket, key) for key in run.returns.pointed_at_by_others(bucket, keys)}
-    return others
 
 
 def _with_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:

@@ -86,8 +86,9 @@ def _settle(services: Services, returns: Returns, lines: LateLines, written: Wri
         if row is None or at_home is None or at_home.etag == written.source_etag:
             lines.clear(written.document_id)
             return LateWrites()
-        if row != written.target or there is None or there.etag != written.target_etag:
-            fault = Fault(CONFLICT, _conflict(written, row, at_home))
+        is_anothers = written.contested or bool(returns.pointed_at({written.source}))
+        if is_anothers or row != written.target or there is None or there.etag != written.target_etag:
+            fault = Fault(CONFLICT, _conflict(written, row, at_home, is_anothers=is_anothers))
             return LateWrites(conflicts=int(lines.fail(written.document_id, fault, at_home.etag)))
         outcome = _sent(services, returns, written, at_home, slug)
         if outcome.fault:
@@ -135,6 +136,8 @@ def _free_place(
     return None, None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
 
 
-def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject) -> str:
+def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject, *, is_anothers: bool) -> str:
     home = f"s3://{written.source.bucket}/{written.source.key} (ETag {at_home.etag})"
+    if is_anothers:
+        return f"{home} was written after its document had gone back, or is another document, put onto that key"
     return f"{home} was written after its document had gone back, and s3://{row.bucket}/{row.key} was written as well"

@@ -115,7 +115,7 @@ SELECT {documents.id} FROM named ORDER BY {documents.id} DESC LIMIT 1;
 
 -- name: lock_copies
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
-SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_etag
+SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' 
   AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
@@ -161,7 +161,7 @@ SELECT * FROM (
     m.source_bucket, m.source_key
   FROM {documents.rows} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
     AND m.document_id = d.{documents.id} AND m.target_bucket = d.{documents.s3_bucket} AND m.target_key = d.{documents.s3_key}
-    AND m.state = 'flipped' AND coalesce(btrim(d.{documents.etag}, '"'), m.target_etag) = m.target_etag
+    AND m.state = 'flipped' AND coalesce(btrim(d.{documents.etag}, '"'), m.target_etag) = nullif(m.target_etag, '')
   WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> ''
 ) pointed ORDER BY key;
 

@@ -11,16 +11,14 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN
 
 -- name: late_suspects
 -- Documents at home whose source is another object than was copied, or is there again, as this run saw it; and those with a fault.
--- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant. A removed source may be
--- there again because its key was given to another document: then what is there is that one's.
+-- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant. What is there may be
+-- another document's, whose key that is by now: so it is if another line of the tenant knows another object at the source.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
-  coalesce(i.contested, false) OR m.state = 'removed' AND i.etag IS NOT NULL AND (
-    EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} = m.source_bucket AND o.{documents.s3_key} = m.source_key)
-    OR m.source_bucket = %(default_bucket)s AND (
-      EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} IS NULL AND o.{documents.s3_key} = m.source_key)
-      OR EXISTS (SELECT 1 FROM {documents} o WHERE o.{documents.s3_bucket} = '' AND o.{documents.s3_key} = m.source_key))
-    OR EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.state IN ('flipped', 'removing')
-      AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key AND o.document_id <> m.document_id))
+  coalesce(i.contested, false) OR (m.source_bucket, m.source_key) IN (
+    SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
+    GROUP BY source_bucket, source_key
+    HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))
+      OR bool_or(state = 'removed') AND bool_or(state IN ('flipped', 'removing')))
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 LEFT JOIN LATERAL (
   SELECT etag, contested FROM s3_inventory o WHERE o.run_id = %(run_id)s AND o.bucket = m.source_bucket COLLATE "C"
@@ -79,8 +77,10 @@ WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.st
 ORDER BY m.document_id;
 
 -- name: accept_late_write
--- The version in the home stands: the late one counts as the source that was copied, until it is removed after the grace.
-UPDATE s3_migration_documents SET source_etag = late_etag, late_etag = NULL, state = 'flipped', flipped_at = now(),
+-- The version in the home stands: the late one counts as the source, until it is removed after the grace. It was not copied
+-- home, so what is there counts as no copy of it: no way back leads to the late one, and a still later one is a new conflict.
+UPDATE s3_migration_documents SET source_etag = late_etag, late_etag = NULL,
+  target_etag = CASE WHEN target_bucket = %(home_bucket)s THEN '' ELSE target_etag END, state = 'flipped', flipped_at = now(),
   error_code = NULL, error_message = NULL, request_id = NULL, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code = 'Conflict' AND late_etag IS NOT NULL
 RETURNING 1;

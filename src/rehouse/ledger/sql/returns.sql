@@ -24,14 +24,16 @@ LEFT JOIN LATERAL (
     AND o.key = CASE WHEN m.target_bucket = %(home_bucket)s THEN m.source_key ELSE m.target_key END OFFSET 0) o ON true
 ORDER BY d.{documents.id};
 
--- name: pointed_at_by_others
--- Which of these objects rows of other tenants point to.
-SELECT d.{documents.s3_key} FROM {documents.rows} d
-WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s) AND d.{documents.tenant_id} <> %(tenant_id)s
-UNION
-SELECT d.{documents.s3_key} FROM {documents.rows} d
-WHERE coalesce(d.{documents.s3_bucket}, '') = '' AND %(bucket)s = %(default_bucket)s
-  AND d.{documents.s3_key} = ANY(%(keys)s) AND d.{documents.tenant_id} <> %(tenant_id)s;
+-- name: known_differently
+-- Objects of a shared bucket of which lines of the tenant tell different ETags: another document was put onto the key.
+SELECT bucket, key FROM (
+  SELECT source_bucket AS bucket, source_key AS key, source_etag AS etag FROM s3_migration_documents
+  WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s
+  UNION ALL
+  SELECT target_bucket, target_key, target_etag FROM s3_migration_documents
+  WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s) known
+WHERE key = ANY(%(keys)s)
+GROUP BY bucket, key HAVING min(coalesce(etag, '')) <> max(coalesce(etag, ''));
 
 -- name: supersede_forward
 -- Copies into the home that no row will be pointed to any more, and what could not be copied: it stays where it is.
@@ -93,8 +95,11 @@ ORDER BY m.document_id;
 
 -- name: written_after_return
 -- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
+-- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
 SELECT m.document_id, coalesce(d.{documents.original_name}, ''), m.source_bucket, m.source_key, m.source_etag,
-  m.target_bucket, m.target_key, m.target_etag, m.error_code
+  m.target_bucket, m.target_key, m.target_etag, m.error_code, (m.source_bucket, m.source_key) IN (
+    SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
+    GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, '')))
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
 WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'flipped'
