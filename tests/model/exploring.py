@@ -215,10 +215,12 @@ def _ended(play: Play) -> int:
 def _check_ends(play: Play, last: Command) -> None:
     """Both versions of a conflict are kept, and told, except after a way back under a new key: there they are only kept.
 
+    After a way back no migration begins while somebody has to decide on a conflict: everything stays where it is.
     What is written late to a home that was left, while the tenant migrates again, is kept there and told as `target_taken`.
     """
     world = play.world
     is_late = rollback in play.scenario.commands and {writes_late, writes_late_and_says_so} & {*play.scenario.writers}
+    is_refused = world.phase is Phase.ROLLED_BACK and any(line.error == "Conflict" for line in world.lines.values())
     for document, row in world.rows.items():
         heads = world.heads.get(document, frozenset())
         line = world.lines.get(document)
@@ -231,7 +233,7 @@ def _check_ends(play: Play, last: Command) -> None:
             raise Violation(f"at the end {document} is {found and found.content}, wanted {sorted(heads)}, {line}")
         is_in_place = row.bucket == (SHARED if last is rollback else HOME)
         is_left = line is not None and line.state is DocumentState.QUARANTINED and play.has_failed
-        is_told = is_conflict or is_taken or is_left
+        is_told = is_conflict or is_taken or is_left or is_refused
         if row.tenant == TENANT and not is_in_place and not is_told:
             raise Violation(f"at the end {document} is in {row.bucket}, the tenant is {world.phase}: {line}")
     wanted = {migrate: Phase.CUT_OVER, rollback: Phase.ROLLED_BACK, finish: Phase.FINISHED}[last]

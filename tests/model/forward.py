@@ -184,6 +184,10 @@ def flip_one(world: World, run: int, document: str, look: Clause) -> Steps:
         now = world.etag(line.source)
     else:
         now = line.source_etag
+    others = {each.at for other, each in world.rows.items() if other != document}
+    if line.target.bucket == SHARED and line.target in others and world.on(Clause.RETURN_NOT_TO_ANOTHER):
+        yield f"look at where {document} returns to"
+        now = now if world.etag(line.target) == line.target_etag else None
     yield f"flip {document} and commit"
     world.unlock(document, owner)
     world.fence(run)

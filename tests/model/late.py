@@ -30,6 +30,16 @@ def is_pointed(world: World, document: str, ref: ObjectRef) -> bool:
     return row is not None and row.tenant == TENANT and row.at == ref
 
 
+def may_be_anothers(world: World, document: str, ref: ObjectRef) -> bool:
+    """Whether a shared object may be another document's: its row points there, or its line knows another object there."""
+    etags = {
+        line.source_etag if line.source == ref else line.target_etag
+        for line in world.lines.values()
+        if ref in (line.source, line.target)
+    }
+    return len(etags) > 1 or any(other != document and row.at == ref for other, row in world.rows.items())
+
+
 def late_writes(world: World, run: int, shared: LISTED) -> Steps:
     """Promise 5: what was written to a source after its flip is copied, or is a conflict."""
     documents = list(world.lines) if world.on(Clause.LATE_WRITES) else []
@@ -50,7 +60,9 @@ def _late_write(world: World, run: int, document: str) -> Steps:
     row = world.rows[document].at
     yield f"late write: look at both objects of {document}"
     found, there = (world.head(ref) if ref in world.objects else None for ref in (line.source, line.target))
-    moved = Moved(document, line.state, line.source, line.source_etag, line.target, line.target_etag)
+    is_anothers = may_be_anothers(world, document, line.source) and world.on(Clause.LATE_WRITE_OF_ANOTHER)
+    ends = line.source, line.source_etag, line.target, line.target_etag
+    moved = Moved(document, line.state, *ends, contested=is_anothers)
     verdict = decide_late(moved, row, found, there)
     if verdict is Verdict.CONFLICT and not world.on(Clause.LATE_WRITE_ON_OUR_COPY) and there:
         verdict, moved = Verdict.COPY, replace(moved, target_etag=there.etag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.model.forward import flip_one
-from tests.model.late import LISTED, SLUG, Steps, late_writes, late_writes_at_home, line_of, returned
+from tests.model.late import LISTED, SLUG, Steps, late_writes, late_writes_at_home, line_of, may_be_anothers, returned
 from tests.model.world import HOME, PLACES, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
@@ -117,5 +117,7 @@ def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> S
     there = shared.get(back.pointer)
     if there is None or (found.etag != back.home_etag and world.on(Clause.OLD_ONE_LOOKED_AT)):
         there = world.head(back.pointer) if back.pointer in world.objects else None
-    others = any(row.at == back.pointer for row in world.rows.values() if row.tenant != TENANT)
-    return replace(seen, there=there, contested=others)
+    is_anothers = may_be_anothers(world, document, back.pointer) and world.on(Clause.RETURN_NOT_TO_ANOTHER)
+    if is_anothers:
+        there = world.head(back.pointer) if back.pointer in world.objects else None
+    return replace(seen, there=there, contested=is_anothers)

@@ -18,6 +18,7 @@ from tests.model.writers import (
     overwrites,
     replaces,
     replaces_at_our_key,
+    reuses,
     there_and_back,
     writes_late,
 )
@@ -36,6 +37,8 @@ NEEDED = {
     Clause.FENCED_LOOK: Scenario(FORWARD, (replaces,), losses=1, is_calm_first=False),
     Clause.LATE_WRITES: Scenario(FORWARD, (writes_late,)),
     Clause.LATE_WRITE_ON_OUR_COPY: Scenario((migrate, migrate), (overwrites, writes_late)),
+    Clause.LATE_WRITE_OF_ANOTHER: Scenario((migrate, migrate), (reuses,)),
+    Clause.RETURN_NOT_TO_ANOTHER: Scenario(BACK, (reuses,)),
     Clause.GRACE: Scenario(ENDING),
     Clause.GRACE_OF_EVERY_LINE: Scenario(ENDING, (duplicates,), ticks=1),
     Clause.GRACE_AFTER_SWEEP: Scenario(ENDING, (duplicates,), ticks=1),

@@ -37,6 +37,8 @@ class Clause(Enum):
     LATE_WRITES = auto()
     LATE_WRITE_ON_OUR_COPY = auto()
     LATE_WRITE_UNDER_LOCK = auto()
+    LATE_WRITE_OF_ANOTHER = auto()
+    RETURN_NOT_TO_ANOTHER = auto()
     GRACE = auto()
     GRACE_STARTS_AGAIN = auto()
     GRACE_OF_EVERY_LINE = auto()

@@ -114,6 +114,23 @@ def duplicates(world: World, me: str) -> Generator[str, None, None]:
     world.grants -= {me}
 
 
+def reuses(world: World, me: str) -> Generator[str, None, None]:
+    """Another document under the key that the first one had, where no row has it any more: from a cached home.
+
+    That the object is there before its row is no step of its own, and neither comes between the last look of a flip and its
+    commit: nobody can tell whose it is then.
+    """
+    ref = ObjectRef(SHARED, world.rows[DOCUMENT].key)
+    yield "read the home"
+    world.grants |= {me} if world.home is None else frozenset()
+    is_cached = world.home is None
+    yield f"lock:{DOCUMENT}"
+    if is_cached and all(row.at != ref for row in world.rows.values()):
+        world.put("d2", ref, 7)
+        world.rows["d2"] = Row(TENANT, ref.bucket, ref.key, etag_of(7), 7)
+    world.grants -= {me}
+
+
 WRITERS = (
     overwrites,
     replaces,
@@ -124,4 +141,5 @@ WRITERS = (
     there_and_back,
     moves,
     duplicates,
+    reuses,
 )
