@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
 from rehouse.core.model import Fault, ListedObject, ObjectRef
-from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, is_proven, judge
+from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, is_proven, judge, may_be_put_back
 
 SHARED = ("shared", "older")
 
@@ -64,6 +64,19 @@ def test_an_etag_that_only_a_row_pointing_elsewhere_has_proves_nothing() -> None
     assert not is_proven(replace(FLIPPED, points_to_target=False, home=listed("row")))
     assert is_proven(replace(FLIPPED, points_to_target=False))
     assert not is_proven(replace(FLIPPED, home=None, target_etag=None, row_etag=None))
+
+
+BACK = {
+    "is not there, or could not be looked at": replace(FLIPPED, home=None, target_etag=None),
+    "is as we copied it": FLIPPED,
+    "anything else, such as what its row says": replace(FLIPPED, home=listed("row")),
+}
+
+
+@pytest.mark.parametrize(("case", "verdict"), truth_table(may_be_put_back))
+def test_only_what_was_there_is_put_back(case: str, verdict: str) -> None:
+    assert may_be_put_back(BACK[case]) is (verdict == "yes")
+    assert may_be_put_back(replace(BACK[case], points_to_target=False)) is (verdict == "yes")
 
 
 etags = st.sampled_from(["source", "copy", "row", "other"])

@@ -313,6 +313,18 @@ def test_a_source_that_cannot_be_put_back_is_told(room: Room) -> None:
     assert report.errors == 1
 
 
+def test_what_was_written_after_the_move_is_never_put_where_another_tenant_points(room: Room) -> None:
+    moved(room, "a")
+    finish(room)
+    etag = room.put(room.pointer("a")[1] or "", b"secret of acme", room.home())
+    room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
+    room.tenant("other")
+    room.row("theirs", "k/a", slug="other", bucket=room.shared)
+    report = finish(room)
+    assert (report.put_back, [each.reason for each in report.left]) == (0, ["not_put_back"])
+    assert room.keys(room.shared) == []
+
+
 def test_what_was_uploaded_to_a_removed_key_is_left_alone(room: Room) -> None:
     moved(room, "a")
     finish(room)

@@ -91,6 +91,21 @@ def is_proven(flipped: Flipped) -> bool:
     )
 
 
+def may_be_put_back(flipped: Flipped) -> bool:
+    """Return whether the object at the document's target may go back to its source, where a row points again. The first line
+    that fits holds:
+
+    | the object at the target                              | may be put back |
+    |-------------------------------------------------------|-----------------|
+    | is not there, or could not be looked at               | no              |
+    | is as we copied it                                    | yes             |
+    | anything else, such as what its row says              | no              |
+
+    What was written at home since never was at the source: whoever points there, another tenant perhaps, would read it.
+    """
+    return flipped.home is not None and flipped.home.etag == flipped.target_etag
+
+
 def _by_home(flipped: Flipped) -> Verdict:
     if flipped.home_fault is not None:
         return Verdict.HOME_UNSEEN

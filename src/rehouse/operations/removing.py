@@ -16,7 +16,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, is_proven, judge
+from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
 from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all, list_home
@@ -79,7 +79,7 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
 
 
 def put_back(run: Removing) -> None:
-    """Put sources that were removed and that a row points to back, from the home, where the object there is proven."""
+    """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
     for page in run.room.removed(BATCH):
         run.services.stop_here()
         pointed = run.room.pointed_at({each.flipped.source for each in page})
@@ -209,7 +209,7 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
         home = homes.get(each.target)
         if sources.get(each.source):
             continue  # something was uploaded there: the row has its object
-        if home and is_proven(replace(each, home=home)) and each.source not in source_faults:
+        if home and may_be_put_back(replace(each, home=home)) and each.source not in source_faults:
             tasks[each.source] = CopyTask(
                 each.document_id, each.target, home.etag, home.size, home.storage_class, each.source
             )
