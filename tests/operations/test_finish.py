@@ -288,6 +288,22 @@ def test_what_a_killed_run_left_and_may_not_go_any_more_is_settled(room: Room, i
     assert room.body("theirs") == b"a"
 
 
+def test_a_conflict_of_what_a_killed_run_left_stays_one(room: Room) -> None:
+    moved(room, "a", "b")
+    with room.services() as services:
+        _, migration = room.begun(services)
+        services.ledger.of(migration, Removals).removing(["a"])
+    etag = room.put(room.pointer("a")[1] or "", b"newer at home", room.home())
+    room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
+    room.put("k/a", b"late")
+    for _ in range(2):
+        report = finish(room)
+        assert (report.status, [each.code for each in report.outstanding]) == (Status.FAILED, ["Conflict"])
+        assert [each.reason for each in report.left] == ["in_doubt"]
+        assert room.states() == {"a": "flipped", "b": "removed"}
+    assert room.keys(room.shared) == ["k/a"]
+
+
 def test_a_row_that_comes_back_to_a_removed_source_finds_it_again(room: Room) -> None:
     moved(room, "a", "b")
     assert finish(room).phase is Phase.FINISHED

@@ -73,6 +73,10 @@ class Removals(Fenced):
                 values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
 
+    def keep_unfinished(self, document_ids: Sequence[str]) -> None:
+        """Write that these sources stay, of which a killed run had begun the removal; a fault that they have stays too."""
+        self._mark("keep_unfinished", document_ids)
+
     def supersede(self, document_ids: Iterable[str]) -> None:
         """Write that what is at these sources now is nobody's: their rows are gone, and it was written since the copy."""
         with self.fenced() as cursor:

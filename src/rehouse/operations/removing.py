@@ -138,18 +138,17 @@ def _at_home(
 
 
 def _settle_unfinished(run: Removing, killed: Sequence[Candidate]) -> None:
-    """A run was killed while these went, and now they may not: those that are still there (or may be) stay."""
+    """A run was killed while these went, and now they may not: those still there (or perhaps) stay, with the fault they have."""
     if not killed:
         return
     found, faults = head_all(run.services, {each.flipped.source for each in killed})
     gone = {ref for ref, there in found.items() if there is None}
     run.services.keep_locks()
     run.room.mark_removed([each.flipped.document_id for each in killed if each.flipped.source in gone])
-    run.room.keep(
-        (each.flipped.document_id, faults.get(each.flipped.source))
-        for each in killed
-        if each.flipped.source not in gone
-    )
+    staying = [each.flipped for each in killed if each.flipped.source not in gone]
+    unseen = [each for each in staying if each.source in faults and each.fault is None]
+    run.room.keep((each.document_id, faults[each.source]) for each in unseen)
+    run.room.keep_unfinished([each.document_id for each in staying])
 
 
 def _remove(run: Removing, going: Sequence[Candidate]) -> None:

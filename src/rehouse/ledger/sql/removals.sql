@@ -62,6 +62,11 @@ UPDATE s3_migration_documents SET state = %(state)s, error_code = %(code)s, erro
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN ('flipped', 'removing');
 
+-- name: keep_unfinished
+-- Sources that a killed run was removing, and that may not go any more: what the sweep found out about them stays said.
+UPDATE s3_migration_documents SET state = 'flipped', run_id = %(run_id)s, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'removing';
+
 -- name: source_put_back
 -- A row points to a source that was removed, so it was put back: the document is flipped again, and its grace begins again.
 UPDATE s3_migration_documents SET state = 'flipped', source_etag = %(source_etag)s, source_size = %(source_size)s,
