@@ -15,6 +15,7 @@ from rehouse.ledger.lock import Locks
 from rehouse.ledger.removals import Removals
 from rehouse.operations import finish as finishing
 from rehouse.operations import late_writes
+from rehouse.operations.accept import accept
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.removing import Removing, remove_sources
 
@@ -364,8 +365,6 @@ def test_a_document_that_stays_outside_keeps_the_tenant_released_until_it_is_acc
         1,
     )
     with room.services() as services:
-        from rehouse.operations.accept import accept
-
         accept(services, services.ledger.tenant("acme"), ["lost"], "known")
     report = finish(room)
     assert (report.phase, report.status, report.errors) == (Phase.FINISHED, Status.COMPLETED, 0)
@@ -464,6 +463,21 @@ def test_who_waits_for_a_source(room: Room) -> None:
         _, migration = room.begun(services)
         found = services.ledger.of(migration, Removals).waited_for(WEEK)
     assert found == {"a"}
+
+
+def test_a_document_that_was_accepted_and_deleted_keeps_no_source(room: Room) -> None:
+    room.documents("a")
+    room.row("b", "k/a", bucket=room.shared)
+    room.migrate()
+    age(room)
+    room.row("stays", "k/a", bucket=room.shared)
+    with room.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["stays"], "a template")
+    assert {each.reason for each in finish(room).left} == {"pointed_at"}
+    assert room.body("stays") == b"a"
+    room.sql("DELETE FROM documents WHERE id = 'stays'")
+    report = finish(room)
+    assert (report.removed, report.phase, report.left, room.keys(room.shared)) == (2, Phase.FINISHED, [], [])
 
 
 def test_what_the_sweep_itself_moved_from_a_source_waits_for_its_grace(room: Room) -> None:

@@ -36,12 +36,13 @@ WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s);
 
 -- name: sources_waited_for
 -- Moved documents whose source another document of the tenant has as well that was not flipped yet, or less than the grace ago,
--- or has a fault. An object that two tenants claim is never copied, so no line of another tenant counts here.
+-- or has a fault. An object that two tenants claim is never copied, so no line of another tenant counts here. One that was accepted
+-- waits for nothing: while it is there, its row points to the source.
 SELECT m.document_id
 FROM s3_migration_documents m
 JOIN s3_migration_documents o ON o.tenant_id = m.tenant_id AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key
   AND o.document_id <> m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('flipped', 'removing') AND (o.state IN ('planned', 'copied', 'quarantined', 'accepted')
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('flipped', 'removing') AND (o.state IN ('planned', 'copied', 'quarantined')
     OR o.state IN ('flipped', 'removing') AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL));
 
 -- name: mark_removing
