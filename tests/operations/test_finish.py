@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 from tests.operations.room import Room, md5
+from tests.reliability.http_relay import Before, Request
+from tests.strict import StrictRelay
 
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
@@ -441,9 +443,39 @@ def test_what_changes_between_the_sweep_and_the_removal_is_left_for_the_next_swe
         room.put("k/a", b"written late")
         run = Removing(services, migration, "acme", WEEK, frozenset())
         remove_sources(run)
-        assert (run.removed, run.changed, run.left) == (1, 1, [])
+        assert (run.removed, set(run.changed), run.left) == (1, {"a"}, [])
     assert room.states() == {"a": "flipped", "b": "removed"}
     assert room.keys(room.shared) == ["k/a"]
+
+
+def writing(room: Room, key: str, body: bytes) -> Before:
+    """Return a rule: something is written to a source when the sweep is over, just before a removal is looked at."""
+
+    def write(request: Request) -> None:
+        if request.operation == "POST delete" and f"<Key>{key}</Key>".encode() in request.body:
+            room.put(key, body)
+
+    return write
+
+
+def test_what_is_written_after_the_sweep_is_home_when_the_run_ends(room: Room, strict: StrictRelay) -> None:
+    moved(room, "a", "b")
+    strict.meanwhile = writing(room, "k/a", b"late")
+    report = finish(room)
+    assert (report.removed, report.changed, report.waiting) == (1, 1, 1)
+    assert (report.status, report.phase, report.errors) == (Status.COMPLETED, Phase.RELEASED, 0)
+    assert room.body("a") == b"late"
+
+
+def test_what_is_written_at_both_ends_after_the_sweep_is_told_by_that_run(room: Room, strict: StrictRelay) -> None:
+    moved(room, "a", "b")
+    etag = room.put(room.pointer("a")[1] or "", b"newer at home", room.home())
+    room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
+    strict.meanwhile = writing(room, "k/a", b"late")
+    report = finish(room)
+    assert (report.removed, report.changed, report.errors) == (1, 1, 1)
+    assert (report.status, [each.code for each in report.outstanding]) == (Status.FAILED, ["Conflict"])
+    assert room.sql("SELECT status FROM s3_migrations") == [("failed",)]
 
 
 def test_a_document_that_another_one_waits_for_stays(room: Room) -> None:

@@ -20,6 +20,7 @@ from rehouse.ledger.ledger import translating
 from rehouse.ledger.removals import Removals
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
+from rehouse.operations.late_writes import sweep_again
 from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.removing import Left, Removing, is_any_needed_again, put_back, remove_sources
 from rehouse.operations.rounds import Order
@@ -40,8 +41,8 @@ NOT_GUARDED = (
 class FinishReport:
     """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
-    `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written since and are for the
-    next sweep; `left` are for somebody to look at; `outstanding` could not be moved.
+    `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
+    once more; `left` are for somebody to look at; `outstanding` could not be moved.
     """
 
     slug: str
@@ -166,6 +167,8 @@ def _remove(run: Removing, report: FinishReport) -> None:
         report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
         report.gives_up = given_up(run.grace, services.settings.grace)
         remove_sources(run)
+        if run.changed:  # no sweep of this run has seen what was written there
+            sweep_again(services, run.migration, run.subject, run.changed)
     put_back(run)
     if _ends(run):
         if run.migration.phase is Phase.CUT_OVER:
@@ -192,7 +195,7 @@ def _filled(run: Removing, report: FinishReport) -> FinishReport:
     counts = run.room.counts(run.grace)
     report.phase, report.home_bucket = run.migration.phase, run.migration.home_bucket
     report.removed, report.removed_bytes = run.removed, run.removed_bytes
-    report.changed, report.put_back, report.left = run.changed, run.put_back, run.left
+    report.changed, report.put_back, report.left = len(run.changed), run.put_back, run.left
     report.removed_in_all, report.waiting, report.next_at = (
         counts.removed,
         counts.left - counts.old_enough,

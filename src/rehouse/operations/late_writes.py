@@ -7,7 +7,7 @@ line. Nothing that was written at home is ever covered.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -78,16 +78,31 @@ def are_there(services: Services, migration: Migration) -> bool:
     return bool(services.ledger.of(migration, LateLines).suspects())
 
 
+def sweep_again(services: Services, migration: Migration, subject: str, sources: Mapping[str, ObjectRef]) -> LateWrites:
+    """Look at the sources of these documents once more and settle what was written there; the others' lines stay as they are."""
+    found, faults = survey.head_all(services, set(sources.values()))
+    survey.remember(services, found)
+    not_seen = {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults}
+    return sweep_late_writes(services, migration, subject, not_seen, only=sources.keys())
+
+
 def sweep_late_writes(
-    services: Services, migration: Migration, subject: str, faults: Mapping[str, Fault] | None = None
+    services: Services,
+    migration: Migration,
+    subject: str,
+    faults: Mapping[str, Fault] | None = None,
+    *,
+    only: Collection[str] | None = None,
 ) -> LateWrites:
     """Settle every late write that the run's inventory shows; the sources must be in it (`look_at_sources`).
 
-    `faults`: documents whose sources could not be looked at. What is left is in the ledger with its code.
+    `faults`: documents whose sources could not be looked at; `only`: the documents that count. What is left is in the ledger
+    with its code.
     """
     lines = services.ledger.of(migration, LateLines)
     not_seen = dict(faults or {})
-    waiting = [moved for moved in lines.suspects() if moved.document_id not in not_seen]
+    suspects = [moved for moved in lines.suspects() if only is None or moved.document_id in only]
+    waiting = [moved for moved in suspects if moved.document_id not in not_seen]
     settled: list[LateWrites] = []
     for _ in range(PASSES):
         total, busy = len(settled) + len(waiting), []

@@ -41,7 +41,10 @@ class Left(NamedTuple):
 
 @dataclass
 class Removing:
-    """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes."""
+    """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
+
+    `changed`: the sources that were written since they were copied, by document: a sweep has to look at them.
+    """
 
     services: Services
     migration: Migration
@@ -52,7 +55,7 @@ class Removing:
     is_home_listed: bool = False
     removed: int = 0
     removed_bytes: int = 0
-    changed: int = 0
+    changed: dict[str, ObjectRef] = field(default_factory=dict)
     put_back: int = 0
     left: list[Left] = field(default_factory=list)
 
@@ -186,7 +189,7 @@ def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], fau
     run.room.supersede(each.flipped.document_id for each in changed if each.is_row_gone)
     run.removed += len(removed)
     run.removed_bytes += sum(each.source_size for each in removed)
-    run.changed += sum(1 for each in changed if not each.is_row_gone)
+    run.changed |= {each.flipped.document_id: each.flipped.source for each in changed if not each.is_row_gone}
     refused = [fault for _, fault in failed if fault.code == "AccessDenied"]
     if refused and len(refused) == len(going) and not run.removed:
         raise StorageRefused(
