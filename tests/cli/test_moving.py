@@ -69,6 +69,21 @@ def test_late_writes_are_counted_and_conflicts_end_with_1(told: Room, capsys: py
     assert "Nothing was left to move." in said(capsys, "migrate-all")
 
 
+def test_accept_after_a_rollback_tells_of_the_conflict_that_is_left(
+    told: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "migrate", "acme")
+    said(capsys, "rollback", "acme")
+    for each in "ab":
+        told.put(f"documents/{each}/{each}.txt", b"late, at home", bucket=told.home())
+        told.put(f"k/{each}", b"in its place")
+    said(capsys, "rollback", "acme", status=1)
+    printed = said(capsys, "accept", "acme", "a", "--reason", "it is right", status=1)
+    assert printed.startswith("accepted: a")
+    assert "Documents returned: 2 (this run: 0), Errors: 1" in printed
+    assert as_json(capsys, "accept", "acme", "b", "--reason", "it is right")["documents_returned"] == 2
+
+
 def test_only_failed_needs_no_code_and_a_code_needs_it(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
     told.row("lost", "k/lost", bucket=told.shared)
     said(capsys, "migrate", "acme", status=1)

@@ -144,6 +144,31 @@ def test_a_conflict_that_was_accepted_returns_with_the_version_at_home(moved: Ro
     assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
 
 
+def test_one_of_two_conflicts_accepted_leaves_the_other_outstanding(moved: Room) -> None:
+    roll_back(moved)
+    for each in "ab":
+        moved.put(at_home(moved, each), b"late, at home", bucket=moved.home())
+        moved.put(f"k/{each}", b"in its place")
+    roll_back(moved)
+    for document_id, left in (("a", ["b"]), ("b", [])):
+        with moved.services() as services:
+            report = accept(services, services.ledger.tenant("acme"), [document_id], "it is right")
+        assert ([each.document_id for each in report.outstanding], report.errors) == (left, len(left))
+        status = Status.FAILED if left else Status.ROLLED_BACK
+        assert report.status is status
+        assert moved.sql("SELECT status, documents_failed FROM s3_migrations") == [(status.value, len(left))]
+
+
+def test_a_conflict_accepted_for_the_version_at_home_counts_until_it_has_returned(moved: Room) -> None:
+    moved.put("k/b", b"late")
+    moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
+    roll_back(moved)
+    with moved.services() as services:
+        report = accept(services, services.ledger.tenant("acme"), ["b"], "the one at home is right")
+    assert (report.status, report.errors) == (Status.FAILED, 1)
+    assert roll_back(moved).status is Status.ROLLED_BACK
+
+
 def test_nothing_that_is_there_is_overwritten(moved: Room) -> None:
     etag = moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
     moved.put(returned("b"), b"somebody else's")

@@ -27,6 +27,7 @@ from rehouse.cli.options import (
 
 if TYPE_CHECKING:
     from rehouse.operations.closing import TenantReport
+    from rehouse.operations.return_report import ReturnReport
     from rehouse.operations.rounds import Order
 
 
@@ -152,6 +153,15 @@ def accept(
         report = accepting.accept(opened, opened.ledger.tenant(slug), documents, reason)
     if output == "text":
         say(*(f"accepted: {document}" for document in documents))
+    return _finish_accepted(report, output)
+
+
+def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
+    from rehouse.cli.undoing import finish_returned
+    from rehouse.operations.return_report import ReturnReport
+
+    if isinstance(report, ReturnReport):
+        return finish_returned([report], output)
     return _finish([report], output, ran=False)
 
 

@@ -51,9 +51,14 @@ def rollback(
             made = [returning.roll_back_one(opened, opened.ledger.tenant(slug), dry_run=dry_run)]
         else:
             made = returning.roll_back_all(opened, opened.ledger.tenants(), dry_run=dry_run)
-    well = not any(each.errors for each in made)
-    _show(returned_object(made), lambda: show_returned(made), output, well=well, interrupted=opened.stopping.is_set())
+    finish_returned(made, output, interrupted=opened.stopping.is_set())
     return None
+
+
+def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: bool = False) -> None:
+    """Print where rolled back tenants stand and end the command."""
+    well = not any(each.errors for each in made)
+    _show(returned_object(made), lambda: show_returned(made), output, well=well, interrupted=interrupted)
 
 
 def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:

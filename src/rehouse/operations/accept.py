@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rehouse.core.errors import Refused
-from rehouse.core.model import Tenant
+from rehouse.core.lifecycle import Phase
+from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
 from rehouse.operations.closing import TenantReport, close_run
+from rehouse.operations.return_report import ReturnReport, close_return, is_home_adopted
 from rehouse.operations.services import Services
 
 
-def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reason: str) -> TenantReport:
-    """Accept the documents, all or none; return where the tenant stands afterwards.
+def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reason: str) -> TenantReport | ReturnReport:
+    """Accept the documents, all or none; return where the tenant stands afterwards, after a rollback as that reports it.
 
     Raises Refused for a document that is not there, has no key or is at home, and for an empty reason.
     """
@@ -35,6 +37,15 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
             for document_id in document_ids:
                 if not late.accept(document_id, reason):
                     services.ledger.accept(migration, document_id, reason)
-            report = TenantReport(tenant.slug, home_bucket=migration.home_bucket)
-            close_run(services, migration, report, None)
+            return _closed(services, migration, tenant.slug)
+
+
+def _closed(services: Services, migration: Migration, slug: str) -> TenantReport | ReturnReport:
+    if migration.phase is not Phase.ROLLED_BACK:
+        report = TenantReport(slug, home_bucket=migration.home_bucket)
+        close_run(services, migration, report, None)
         return report
+    back = ReturnReport(slug, home_bucket=migration.home_bucket)
+    is_adopted = is_home_adopted(services.ledger.tenant(slug), migration)
+    close_return(services, migration, back, None, is_adopted=is_adopted)
+    return back
