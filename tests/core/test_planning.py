@@ -127,21 +127,31 @@ LINES: dict[str, Callable[[Seen], bool]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "needed"),
-    [
-        (MULTIPART, MD5, True),
-        (MD5, MULTIPART, False),
-        (MULTIPART, MULTIPART, False),
-        (MD5, OTHER, False),
-        (MD5, MD5, False),
+PAIR = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", OTHER, 7, "STANDARD", NOW + WINDOW)
+KNOWN = Recorded(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, ObjectRef("home", "documents/d1/a.pdf"), OTHER)
+PAIRS: dict[str, list[tuple[ListedObject, ListedObject, Recorded | None]]] = {
+    "have other sizes, or the target is not the newer one": [
+        (replace(PAIR[0], size=8), PAIR[1], None),
+        (PAIR[0], replace(PAIR[1], modified_at=NOW), None),
     ],
-)
-def test_a_checksum_is_needed_where_an_etag_is_no_md5(source: str, target: str, needed: bool) -> None:
-    one, newer = ListedObject("k", source, 7, "STANDARD", NOW), ListedObject("k", target, 7, "STANDARD", NOW + WINDOW)
-    assert is_checksum_needed(one, newer) is needed
-    assert not is_checksum_needed(newer, one)
-    assert not is_checksum_needed(one, replace(newer, size=8))
+    "target made in parts: if its tags were set no checksum tells": [
+        (replace(PAIR[0], etag=etag), replace(PAIR[1], etag=MULTIPART), None) for etag in (MD5, MULTIPART)
+    ],
+    "the target has the ETag of the copy that the ledger knows of": [(*PAIR, KNOWN)],
+    "their ETags have the form of MD5s and are equal": [
+        (PAIR[0], replace(PAIR[1], etag=MD5), known) for known in (None, KNOWN)
+    ],
+    "anything else: an ETag of KMS may have the form of an MD5": [
+        (*PAIR, None),
+        (replace(PAIR[0], etag=MULTIPART), PAIR[1], None),
+        (*PAIR, replace(KNOWN, target_etag=MD5)),
+    ],
+}
+
+
+@pytest.mark.parametrize(("case", "needed"), truth_table(is_checksum_needed))
+def test_where_a_checksum_is_needed(case: str, needed: str) -> None:
+    assert all(is_checksum_needed(*pair) is (needed == "yes") for pair in PAIRS[case])
 
 
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:

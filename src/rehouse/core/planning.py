@@ -222,14 +222,22 @@ def _is_copied(
     )
 
 
-def is_checksum_needed(source: ListedObject, target: ListedObject) -> bool:
-    """Return whether only a checksum can tell if the target is a finished copy of the source: MD5s are not on both sides."""
-    return (
-        not (is_md5(source.etag) and is_md5(target.etag))
-        and "-" not in target.etag  # made in parts: whether its tags were set before a crash no checksum tells
-        and source.size == target.size
-        and target.modified_at > source.modified_at
-    )
+def is_checksum_needed(source: ListedObject, target: ListedObject, recorded: Recorded | None = None) -> bool:
+    """Return whether only a checksum can tell if the target is a finished copy of the source. The first line that fits holds:
+
+    | the two                                                         | needed |
+    |-----------------------------------------------------------------|--------|
+    | have other sizes, or the target is not the newer one            | no     |
+    | target made in parts: if its tags were set no checksum tells    | no     |
+    | the target has the ETag of the copy that the ledger knows of    | no     |
+    | their ETags have the form of MD5s and are equal                 | no     |
+    | anything else: an ETag of KMS may have the form of an MD5       | yes    |
+    """
+    if source.size != target.size or target.modified_at <= source.modified_at or "-" in target.etag:
+        return False
+    if recorded is not None and recorded.target_etag == target.etag:
+        return False
+    return not (is_md5(source.etag) and source.etag == target.etag)
 
 
 def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
@@ -247,7 +255,9 @@ def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
 
 
 def is_md5(etag: str) -> bool:
-    """Return whether an ETag has the form of an MD5 (single part, not KMS; a multipart ETag carries a hyphen)."""
+    """Return whether an ETag has the form of an MD5: a multipart ETag carries a hyphen. One of KMS has the form and is none,
+    so two that are equal prove something, and two that differ nothing.
+    """
     return len(etag) == 32 and all(char in "0123456789abcdef" for char in etag)
 
 

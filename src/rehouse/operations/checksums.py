@@ -1,7 +1,7 @@
 """The proof by checksum: where ETags cannot be compared, HEADs of both ends show what S3 computed over the whole object.
 
-Two HEADs a document, so it is asked for only where a listing leaves a doubt: multipart or KMS objects that no copy of this
-ledger made.
+Two HEADs a document, so it is asked for only where a listing leaves a doubt: ETags that differ, of an object that no copy of this
+ledger is known to have made.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Line, line_of
 from rehouse.ledger.ledger import translating
 from rehouse.operations import survey
-from rehouse.operations.pages import Page, Pass, Tally, prepared, sorted_out
+from rehouse.operations.pages import Page, Pass, Tally, prepared, sorted_out, with_proofs
 from rehouse.operations.services import Services
 
 LOOKS = 2
@@ -101,7 +101,8 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         run.services.stop_here()
         looked, source_faults = survey.look_at_sources(run.services, batch, batch, run.places)
         looked, target_faults = survey.look_at_targets(run.services, looked, run.places)
-        page = sorted_out(run, looked, source_faults | target_faults)
+        looked, unproven = with_proofs(run, looked)  # our own copy perhaps, whose answer was lost
+        page = sorted_out(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
         with translating(), run.documents.fenced():

@@ -189,7 +189,7 @@ def _have_same_checksum(
 ) -> bool | Fault:
     if source is None or target is None or target.etag == moved.target_etag or source.size != target.size:
         return False
-    if is_md5(source.etag) and is_md5(target.etag):
+    if is_md5(source.etag) and source.etag == target.etag:
         return False
     ends = Ends(moved.document_id, moved.source, source.etag, moved.target, target.etag)
     comparison = compare_by_checksum(services.bulk, [ends])[moved.document_id]

@@ -88,17 +88,18 @@ def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
     page, faults = survey.confirmed(run.services, wanted, run.places)
     if run.is_home_listed:
-        page, unproven = _with_proofs(run, survey.with_known_targets(run.services, page, run.places))
+        page, unproven = with_proofs(run, survey.with_known_targets(run.services, page, run.places))
         faults = {**faults, **unproven}
     return sorted_out(run, page, faults)
 
 
-def _with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
+def with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
     """Return the page with the targets marked that a checksum proves to be finished copies, and the HEADs that failed."""
     doubtful = [
         Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
         for each in page
-        if each.source and each.target and not each.recorded_now and is_checksum_needed(each.source, each.target)
+        if each.source and each.target and not each.recorded_now
+        if is_checksum_needed(each.source, each.target, each.recorded)
         for target in (run.places.target_of(each.document, each.recorded),)
     ]
     proofs = compare_by_checksum(run.services.bulk, doubtful)

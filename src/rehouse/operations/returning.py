@@ -180,7 +180,7 @@ def _with_proofs(
         Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
         for seen in page
         if seen.document.id in places and seen.found and (there := seen.returned[which])
-        if is_checksum_needed(seen.found, there)
+        if is_checksum_needed(seen.found, there, seen.recorded)
     ]
     compared = compare_by_checksum(run.services.bulk, doubtful)
     same = {document_id for document_id, each in compared.items() if each.finding is Finding.SAME}
