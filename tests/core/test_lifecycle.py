@@ -93,19 +93,30 @@ def _is_phase(cell: str, phase: Phase) -> bool:
     return cell in {"any", "anything else"} or phase == cell
 
 
-@given(st.sampled_from(Phase), st.integers(0, 3), st.integers(0, 3))
-def test_the_closing_status_is_the_first_line_of_its_table_that_fits(phase: Phase, errors: int, waiting: int) -> None:
+@given(st.sampled_from(Phase), st.integers(0, 3), st.integers(0, 3), st.booleans())
+def test_the_closing_status_is_the_first_line_of_its_table_that_fits(
+    phase: Phase, errors: int, waiting: int, interrupted: bool
+) -> None:
     lines = truth_table(closing_status)
-    assert len(lines) == 4
+    assert len(lines) == 5
     first = next(
-        line for line in lines if _is_phase(line[0], phase) and _fits(line[1], errors) and _fits(line[2], waiting)
+        line
+        for line in lines
+        if _is_phase(line[0], phase)
+        and _fits(line[1], errors)
+        and _fits(line[2], waiting)
+        and line[3] in {"any", "yes" if interrupted else "no"}
     )
-    assert closing_status(phase, errors=errors, waiting=waiting) == first[3]
+    assert closing_status(phase, errors=errors, waiting=waiting, interrupted=interrupted) == first[4]
 
 
-@given(st.sampled_from(Phase), st.integers(1, 5), st.integers(0, 5))
-def test_a_run_with_errors_never_says_completed(phase: Phase, errors: int, waiting: int) -> None:
-    assert closing_status(phase, errors=errors, waiting=waiting) is not Status.COMPLETED
+@given(st.sampled_from(Phase), st.integers(0, 5), st.integers(0, 5), st.booleans())
+def test_a_run_with_errors_or_an_interruption_never_says_that_it_is_done(
+    phase: Phase, errors: int, waiting: int, interrupted: bool
+) -> None:
+    if errors or interrupted:
+        status = closing_status(phase, errors=errors, waiting=waiting, interrupted=interrupted)
+        assert status not in {Status.COMPLETED, Status.ROLLED_BACK}
 
 
 def test_the_diagram_draws_every_move_once() -> None:

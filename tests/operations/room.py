@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -90,6 +91,13 @@ class Room:
         """Open the services, with some settings changed."""
         with Services.open(self.settings.model_copy(update=more), writes=writes) as opened:
             yield opened
+
+    @contextmanager
+    def stopped_at_home(self) -> Iterator[Services]:
+        """Open services that Ctrl-C meets as soon as the home of `acme` was listed."""
+        home = self.home()
+        with self.services() as opened:
+            yield replace(opened, report=lambda told: opened.stop() if told.subject == home else None)
 
     def migrate(self, slug: str = "acme", until: Phase = Phase.CUT_OVER, **more: Any) -> TenantReport:
         """Migrate one tenant as the command does; return the report."""

@@ -177,6 +177,24 @@ def test_a_failed_tenant_does_not_stop_the_others_unless_asked(room: Room) -> No
     assert [(each.slug, each.status) for each in reports] == [("acme", Status.FAILED), ("globex", Status.COMPLETED)]
 
 
+@pytest.mark.parametrize(("settled", "status", "errors"), [(False, "failed", 1), (True, "in_progress", 0)])
+def test_an_interrupted_run_never_says_completed(room: Room, settled: bool, status: str, errors: int) -> None:
+    room.documents("a")
+    room.row("lost", "k/lost")
+    assert room.migrate().status is Status.FAILED
+    if settled:
+        room.sql("DELETE FROM documents WHERE id = 'lost'")
+        assert room.migrate().status is Status.COMPLETED
+    room.documents("late")
+    with room.stopped_at_home() as services:
+        (report,) = migrate_all(services, services.ledger.tenants())
+    assert (report.interrupted, report.status, report.errors) == (True, status, errors)
+    row = "SELECT status, completed_at, documents_failed FROM s3_migrations"
+    assert room.sql(row) == [(status, None, errors)]
+    room.put("k/lost", b"found again")
+    assert room.migrate().status is Status.COMPLETED
+
+
 def test_a_second_run_lists_the_shared_bucket_once_and_sends_nothing_else(room: Room) -> None:
     room.documents("a", "b")
     room.migrate()

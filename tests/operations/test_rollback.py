@@ -469,6 +469,15 @@ def test_what_could_not_be_moved_is_no_error_of_the_way_back(room: Room) -> None
     assert room.migrate().errors == 1
 
 
+def test_an_interrupted_rollback_never_says_rolled_back(moved: Room) -> None:
+    with moved.stopped_at_home() as services:
+        (report,) = roll_back_all(services, services.ledger.tenants())
+    assert (report.phase, report.status, report.errors) == (Phase.ROLLED_BACK, Status.IN_PROGRESS, 0)
+    assert moved.sql("SELECT status, documents_failed FROM s3_migrations") == [("in_progress", 0)]
+    assert {moved.pointer(each)[0] for each in "abcd"} == {moved.home()}
+    assert roll_back(moved).status is Status.ROLLED_BACK
+
+
 def test_a_rollback_that_was_interrupted_can_be_given_up(moved: Room) -> None:
     with moved.services() as services, run_inventory(services):
         _, migration = moved.begun(services)

@@ -124,21 +124,24 @@ def is_at_least(phase: Phase, other: Phase) -> bool:
     return phase is not Phase.ROLLED_BACK and order.index(phase) >= order.index(other)
 
 
-def closing_status(phase: Phase, *, errors: int, waiting: int) -> Status:
+def closing_status(phase: Phase, *, errors: int, waiting: int, interrupted: bool) -> Status:
     """Return the status that a run leaves behind.
 
-    | phase           | errors | waiting | status      |
-    |-----------------|--------|---------|-------------|
-    | any             | > 0    | any     | failed      |
-    | rolled_back     | 0      | any     | rolled_back |
-    | cut_over, later | 0      | 0       | completed   |
-    | anything else   | 0      | any     | in_progress |
+    | phase           | errors | waiting | interrupted | status      |
+    |-----------------|--------|---------|-------------|-------------|
+    | any             | > 0    | any     | any         | failed      |
+    | any             | 0      | any     | yes         | in_progress |
+    | rolled_back     | 0      | any     | no          | rolled_back |
+    | cut_over, later | 0      | 0       | no          | completed   |
+    | anything else   | 0      | any     | no          | in_progress |
 
-    `errors`: documents that could not be moved (back, after a rollback) and were not accepted; `waiting`: rows whose upload
-    has not arrived.
+    `errors`: documents that could not be moved (back, after a rollback) and were not accepted, or the run's own failure;
+    `waiting`: rows whose upload has not arrived; `interrupted`: the run did not look at everything.
     """
     if errors:
         return Status.FAILED
+    if interrupted:
+        return Status.IN_PROGRESS
     if phase is Phase.ROLLED_BACK:
         return Status.ROLLED_BACK
     if is_at_least(phase, Phase.CUT_OVER) and not waiting:

@@ -52,11 +52,16 @@ class TenantReport:
     outstanding: list[Outstanding] = field(default_factory=list)
     error: str | None = None
     hint: str | None = None
+    interrupted: bool = False
 
     @property
     def errors(self) -> int:
-        """How many documents could not be moved; at least 1 if the run itself failed."""
-        return max(len(self.outstanding), 1 if self.error else 0)
+        """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
+        return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
+
+    def ended_by(self, error: RehouseError) -> None:
+        """Say what ended the run before it was done."""
+        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -80,18 +85,18 @@ def close_run(services: Services, migration: Migration, report: TenantReport, er
     documents = services.ledger.documents(migration)
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    has_ended = not isinstance(error, Interrupted)  # else copies wait for the flip, and nothing is wrong with them
-    left = documents.outstanding(is_cut_over=is_cut_over and has_ended)
+    if error:
+        report.ended_by(error)
+    # After an interruption copies wait for the flip, and nothing is wrong with them.
+    left = documents.outstanding(is_cut_over=is_cut_over and not report.interrupted)
     report.outstanding = left + services.ledger.of(migration, LateLines).outstanding()
     report.without_key, report.accepted = counts.without_key, counts.accepted
     if is_cut_over:
         report.waiting = max(0, counts.outside - counts.accepted - len(left))
     report.documents_migrated, copied_bytes = documents.migrated()
-    report.error, report.hint = (error.message, error.hint) if error else (None, None)
-    errors = 0 if isinstance(error, Interrupted) else report.errors
-    report.phase, report.status = (
-        migration.phase,
-        closing_status(migration.phase, errors=errors, waiting=report.waiting),
+    report.phase = migration.phase
+    report.status = closing_status(
+        migration.phase, errors=report.errors, waiting=report.waiting, interrupted=report.interrupted
     )
     _log(report)
     services.ledger.close_run(

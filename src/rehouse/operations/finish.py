@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rehouse.core.errors import Refused, RehouseError
+from rehouse.core.errors import Interrupted, Refused, RehouseError
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.removing import given_up
@@ -63,12 +63,17 @@ class FinishReport:
     not_offered: tuple[str, ...] = ()
     error: str | None = None
     hint: str | None = None
+    interrupted: bool = False
 
     @property
     def errors(self) -> int:
-        """How many documents somebody has to look at; at least 1 if the run itself failed."""
+        """How many documents somebody has to look at; at least 1 if the run itself failed (an interruption is no failure)."""
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
-        return max(len(documents), 1 if self.error else 0)
+        return max(len(documents), 1 if self.error and not self.interrupted else 0)
+
+    def ended_by(self, error: RehouseError) -> None:
+        """Say what ended the run before it was done."""
+        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
 
 
 def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False) -> FinishReport:
@@ -103,7 +108,7 @@ def _reported(services: Services, tenant: Tenant, grace: timedelta) -> FinishRep
     try:
         return _finish(services, tenant, report, grace, listed=True)
     except RehouseError as error:
-        report.error, report.hint = error.message, error.hint
+        report.ended_by(error)
         return report
 
 

@@ -185,5 +185,5 @@ def _reported(services: Services, tenant: Tenant, order: Order, *, listed: bool)
     try:
         return migrate(services, tenant, report, order, listed=listed)
     except RehouseError as error:
-        report.error, report.hint = error.message, error.hint
+        report.ended_by(error)
         return report

@@ -46,16 +46,26 @@ class ReturnReport:
     outstanding: list[Outstanding] = field(default_factory=list)
     error: str | None = None
     hint: str | None = None
+    interrupted: bool = False
 
     @property
     def errors(self) -> int:
-        """How many documents could not be returned, or were written at both ends; at least 1 if the run itself failed."""
+        """How many documents could not be returned, or were written at both ends; at least 1 if the run itself failed.
+
+        After an interruption what is still at home counts only if the run found a fault with it.
+        """
+        if self.interrupted:
+            return sum(each.state is not DocumentState.COPIED or each.code is not None for each in self.outstanding)
         gone_back = [
             each
             for each in self.outstanding
             if each.state is DocumentState.FLIPPED and each.source.bucket == self.home_bucket
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
+
+    def ended_by(self, error: RehouseError) -> None:
+        """Say what ended the run before it was done."""
+        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
 
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
@@ -86,9 +96,9 @@ def close_return(
     report.documents_returned, report.outstanding = back.returned, returns.outstanding()
     report.stays = back.never_moved if is_adopted else 0
     report.still_at_home = back.at_home - report.stays if migration.phase is Phase.ROLLED_BACK else 0
-    report.error, report.hint = (error.message, error.hint) if error else (None, None)
-    errors = 0 if isinstance(error, Interrupted) else report.errors
-    report.status = closing_status(migration.phase, errors=errors, waiting=0)
+    if error:
+        report.ended_by(error)
+    report.status = closing_status(migration.phase, errors=report.errors, waiting=0, interrupted=report.interrupted)
     log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.status, back.returned,
              report.this_run, report.errors)  # fmt: skip
     migrated, copied_bytes = documents.migrated()

@@ -63,7 +63,7 @@ def _reported(services: Services, tenant: Tenant, *, dry_run: bool, listed: bool
     try:
         return roll_back(services, tenant, report, listed=listed)
     except RehouseError as error:
-        report.error, report.hint = error.message, error.hint
+        report.ended_by(error)
         return report
 
 
