@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.operations.room import Room
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.progress import Progress
+from rehouse.operations import migrate as migrating
+from rehouse.operations import survey
+from rehouse.operations.closing import TenantReport
 from rehouse.operations.copy import copy_documents
+from rehouse.operations.migrate import run_inventory
 from rehouse.operations.verify import verify_all
 
 
@@ -37,6 +44,47 @@ def test_a_pointer_to_what_another_tenant_was_moved_from_is_contested(room: Room
     room.tenant("globex")
     room.row("g", "k/a", slug="globex", bucket=room.shared)
     report = room.migrate("globex")
+    assert [each.code for each in report.outstanding] == ["other_tenants_object"]
+    assert room.keys(room.home("globex")) == []
+
+
+@pytest.mark.parametrize("step", ["list", "copy"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: Room, step: str, named: bool) -> None:
+    """It appears after the objects were marked, or after the copies were made: nobody gets the object."""
+    room.documents("a", "b")
+    room.tenant("globex")
+    room.documents("g", slug="globex")
+    claims = iter([("late", "k/a")])
+
+    def claimed(told: Progress) -> None:
+        if told.step == step and (step == "list" or told.subject == "acme"):
+            for document_id, key in claims:
+                room.row(document_id, key, slug="globex", bucket=room.shared if named else None)
+
+    with room.services() as services, run_inventory(services):
+        survey.list_shared_buckets(services)
+        watched = replace(services, report=claimed)
+        claimed(Progress("", "list"))
+        reports = [
+            migrating.migrate(watched, services.ledger.tenant(slug), TenantReport(slug), listed=True)
+            for slug in ("acme", "globex")
+        ]
+    assert [[each.code for each in report.outstanding] for report in reports] == [["other_tenants_object"]] * 2
+    assert [room.pointer(each)[1] for each in ("a", "late")] == ["k/a", "k/a"]
+    assert room.pointer("b") == (room.home(), "documents/b/b.txt")
+    assert room.keys(room.home("globex")) == ["documents/g/g.txt"]
+    assert ("documents/a/a.txt" in room.keys(room.home())) is (step == "copy")
+
+
+def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_since(room: Room) -> None:
+    room.documents("a")
+    room.tenant("globex")
+    with room.services() as services, run_inventory(services):
+        survey.list_shared_buckets(services)
+        migrating.migrate(services, services.ledger.tenant("acme"), TenantReport("acme"), listed=True)
+        room.row("late", "k/a", slug="globex", bucket=room.shared)
+        report = migrating.migrate(services, services.ledger.tenant("globex"), TenantReport("globex"), listed=True)
     assert [each.code for each in report.outstanding] == ["other_tenants_object"]
     assert room.keys(room.home("globex")) == []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -163,6 +163,18 @@ class Documents(Fenced):
                 LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], ObjectRef(row[4], row[5]), row[6])
                 for row in rows
             ]
+
+    def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
+        """Return which of these objects another tenant claims by now. What the tenant's own home holds is the tenant's."""
+        keys: dict[str, list[str]] = {}
+        for ref in refs:
+            if ref.bucket != self.values["home_bucket"]:
+                keys.setdefault(ref.bucket, []).append(ref.key)
+        return {
+            ObjectRef(bucket, str(row[0]))
+            for bucket, wanted in keys.items()
+            for row in self.rows("claimed_by_others", bucket=bucket, keys=wanted)
+        }
 
     def flip(self, document_ids: Sequence[str]) -> int:
         """Point rows that are locked to their copies, and say so in the ledger; return how many."""

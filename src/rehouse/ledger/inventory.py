@@ -71,10 +71,14 @@ class Inventory:
         ).fetchall()
         return {row[0]: Known(ListedObject(*row[:5]), row[5]) for row in rows}
 
-    def mark_contested(self, keys: Sequence[str] | None = None) -> None:
-        """Mark the objects that rows of two tenants point to (all, or among these keys)."""
+    def mark_contested(self) -> None:
+        """Mark the objects that two tenants claim."""
+        self._connection.execute(self._queries["mark_contested"], self._run)
+
+    def mark_contested_among(self, bucket: str, keys: Sequence[str]) -> None:
+        """Mark those of a bucket's keys that two tenants claim."""
         self._connection.execute(
-            self._queries["mark_contested"], {**self._run, "keys": None if keys is None else list(keys)}
+            self._queries["mark_contested_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
         )
 
     def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:

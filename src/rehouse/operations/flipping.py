@@ -1,7 +1,7 @@
 """Switch a tenant's home, then flip the pointers of the copies that were verified; whichever way they lead.
 
 New uploads go to the new bucket from the switch on. Each pointer is flipped under its row's lock, compared on the row as
-it was copied, with the source's ETag looked at once more while the lock is held.
+it was copied, with the source's ETag and other tenants' claims on it looked at once more while the lock is held.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
+from rehouse.core.planning import Reason
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
@@ -33,7 +34,9 @@ LISTING_GAIN = 25
 
 @dataclass
 class Flips:
-    """Pointers flipped, sources that changed since their copy, and copies left: their rows stayed locked, or S3 did not answer."""
+    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, and copies left: their rows
+    stayed locked, or S3 did not answer.
+    """
 
     flipped: int = 0
     changed: int = 0
@@ -61,7 +64,8 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
 def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
     """Flip every verified copy whose row and source are as they were copied; return the counts.
 
-    A changed source sends its document back to copying; a row that moved or went makes its copy superseded.
+    A source that changed, or that another tenant claims by now, sends its document back to copying; a row that moved or went
+    makes its copy superseded.
     """
     documents = services.ledger.documents(migration)
     flips = Flips()
@@ -103,6 +107,7 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
 
 
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
+CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
 
 GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
 
@@ -115,11 +120,15 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
             return None, 0, 0
         now = _etags_now(services, locked)
         others = _etags_of_others(services, documents, locked)
+        claimed = documents.claimed_by_others(copy.source for copy in locked)  # last: a claim may be as new as can be
         same, changed = [], 0
         for copy in locked:
             etag, there = now[copy.source], others.get(copy.target, copy.target_etag)
             fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
-            if fault:
+            if copy.source in claimed:
+                documents.drop_copy(copy.document_id, CLAIMED)
+                changed += 1
+            elif fault:
                 documents.blame(copy.document_id, fault)
             elif etag == copy.source_etag and there == copy.target_etag:
                 same.append(copy.document_id)

@@ -86,11 +86,18 @@ class Page(NamedTuple):
 def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
-    page, faults = survey.confirmed(run.services, wanted, run.places)
+    page, faults = survey.confirmed(run.services, _with_claims(run, wanted), run.places)
     if run.is_home_listed:
         page, unproven = with_proofs(run, survey.with_known_targets(run.services, page, run.places))
         faults = {**faults, **unproven}
     return sorted_out(run, page, faults)
+
+
+def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
+    """Return the page with what other tenants claim by now: the inventory's mark is as old as the listing."""
+    sources = {each.document.id: run.places.source_of(each.document) for each in page}
+    claimed = run.documents.claimed_by_others(set(sources.values()))
+    return [replace(each, contested=each.contested or sources[each.document.id] in claimed) for each in page]
 
 
 def with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:

@@ -134,7 +134,7 @@ def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) ->
             [each for each in there.values() if each is not None],
             [key for key, each in there.items() if each is None],
         )
-        inventory.mark_contested(list(there))
+        inventory.mark_contested_among(bucket, list(there))
         contested |= {
             ObjectRef(bucket, key) for key, known in inventory.among(bucket, list(there)).items() if known.contested
         }

@@ -73,7 +73,8 @@ ON CONFLICT (tenant_id, document_id) DO UPDATE SET
   source_bucket = excluded.source_bucket, source_key = excluded.source_key, source_etag = excluded.source_etag,
   source_size = excluded.source_size, storage_class = excluded.storage_class, target_bucket = excluded.target_bucket,
   target_key = excluded.target_key, target_etag = excluded.target_etag, target_version = excluded.target_version,
-  target_checksum = excluded.target_checksum, state = excluded.state, attempts = CASE WHEN excluded.attempts = 0 THEN 0 ELSE m.attempts + excluded.attempts END,
+  target_checksum = excluded.target_checksum, state = excluded.state,
+  attempts = CASE WHEN excluded.attempts = 0 THEN 0 ELSE m.attempts + excluded.attempts END,
   error_code = excluded.error_code, error_message = excluded.error_message, request_id = excluded.request_id,
   run_id = excluded.run_id, updated_at = now()
 WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.target_etag, m.error_code)
@@ -117,10 +118,28 @@ SELECT {documents.id} FROM named ORDER BY {documents.id} DESC LIMIT 1;
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
 SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' 
+WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
   AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
   AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
+
+-- name: claimed_by_others
+-- Which of these objects another tenant claims by now: by a row that points there, or by what was moved from there. A branch
+-- for each way to name the bucket: every one of them is looked up by its keys.
+SELECT d.{documents.s3_key} FROM {documents} d
+WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+UNION ALL
+SELECT d.{documents.s3_key} FROM {documents} d
+WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s
+  AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+UNION ALL
+SELECT d.{documents.s3_key} FROM {documents} d
+WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s
+  AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+UNION ALL
+SELECT m.source_key FROM s3_migration_documents m
+WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.tenant_id <> %(tenant_id)s
+  AND m.state IN ('flipped', 'removing', 'removed');
 
 -- name: flip_documents
 -- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).

@@ -56,7 +56,7 @@ SELECT count(*) FROM (
   LIMIT %(limit)s) counted;
 
 -- name: mark_contested
--- Objects that two tenants claim: by rows that point there, or by what was moved from there. With keys given, only these.
+-- Objects that two tenants claim: by rows that point there, or by what was moved from there.
 UPDATE s3_inventory i SET contested = true FROM (
   SELECT bucket, key FROM (
     SELECT coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key,
@@ -66,9 +66,26 @@ UPDATE s3_inventory i SET contested = true FROM (
     UNION ALL
     SELECT m.source_bucket, m.source_key, m.tenant_id::text
     FROM s3_migration_documents m WHERE m.state IN ('flipped', 'removing', 'removed')) claimed
-  WHERE %(keys)s::text[] IS NULL OR key = ANY(%(keys)s::text[])
   GROUP BY bucket, key HAVING min(tenant) <> max(tenant)) shared
 WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key = shared.key COLLATE "C";
+
+-- name: mark_contested_among
+-- The same of some objects of a bucket. A branch for each way to name it: every one of them is looked up by its keys.
+UPDATE s3_inventory i SET contested = true FROM (
+  SELECT key FROM (
+    SELECT d.{documents.s3_key} AS key, d.{documents.tenant_id}::text AS tenant FROM {documents.rows} d
+    WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    UNION ALL
+    SELECT d.{documents.s3_key}, d.{documents.tenant_id}::text FROM {documents.rows} d
+    WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    UNION ALL
+    SELECT d.{documents.s3_key}, d.{documents.tenant_id}::text FROM {documents.rows} d
+    WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    UNION ALL
+    SELECT m.source_key, m.tenant_id::text FROM s3_migration_documents m
+    WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed')
+  ) claimed GROUP BY key HAVING min(tenant) <> max(tenant)) shared
+WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = shared.key COLLATE "C";
 
 -- name: orphans
 -- Objects of a bucket that no row points to and that no migration copied from.
