@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from tests.operations.room import Room
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.model import ListedObject
 from rehouse.core.progress import Progress
 from rehouse.operations import migrate as migrating
 from rehouse.operations import survey
@@ -87,6 +89,16 @@ def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_si
         report = migrating.migrate(services, services.ledger.tenant("globex"), TenantReport("globex"), listed=True)
     assert [each.code for each in report.outstanding] == ["other_tenants_object"]
     assert room.keys(room.home("globex")) == []
+
+
+def test_a_first_page_that_is_empty_is_no_empty_bucket(room: Room) -> None:
+    found = ListedObject("k", "e" * 32, 7, "STANDARD", datetime.now(UTC))
+    with room.services() as services:
+        inventory = services.ledger.inventory()
+        inventory.load(room.shared, iter([[], [], [found], []]))
+        assert inventory.totals(room.shared) == (1, 7)
+        inventory.load(room.shared, iter([[], []]))
+        assert inventory.totals(room.shared) == (0, 0)
 
 
 def test_in_a_live_home_what_the_application_put_there_stays(room: Room) -> None:

@@ -7,7 +7,9 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.s3.stub import Scripted, script
 
+from rehouse.core.errors import StorageRefused
 from rehouse.core.model import ListedObject
 from rehouse.s3.listing import Page, parse
 
@@ -101,3 +103,16 @@ def test_a_page_cut_anywhere_is_refused(cut):
     if cut < len(whole):
         with pytest.raises(ValueError, match="listing"):
             parse(whole[:cut])
+
+
+def test_a_page_may_be_empty_and_not_the_last(stub_plane):
+    more = page(truncated="true", more="<NextContinuationToken>t</NextContinuationToken>")
+    with script(Scripted(200, more), Scripted(200, page(entry("a")))) as stub:
+        assert [[each.key for each in found] for found in stub_plane(stub.url).list("home")] == [[], ["a"]]
+
+
+def test_a_listing_that_does_not_move_is_refused(stub_plane):
+    more = page(truncated="true", more="<NextContinuationToken>t</NextContinuationToken>")
+    with script(Scripted(200, more)) as stub, pytest.raises(StorageRefused, match="for ever"):
+        list(stub_plane(stub.url).list("home"))
+    assert len(stub.seen) == 2

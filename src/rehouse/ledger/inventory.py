@@ -38,8 +38,8 @@ class Inventory:
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
         """Replace what is known of a bucket by a listing; return the number of pages. All or nothing."""
         pages = iter(pages)
-        first = next(pages, ())
-        if not first:
+        first = next((page for page in pages if page), None)  # a page before the last may be empty
+        if first is None:
             self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
             return 1
         count = 0

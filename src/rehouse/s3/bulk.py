@@ -204,6 +204,8 @@ class BulkPlane:
             raise error(answer.fault.code, answer.fault.message, f"listing s3://{bucket}/{prefix}")
         if answer.value is None:
             raise unavailable("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
+        if token is not None and answer.value.token == token:
+            raise refused("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}")
         return answer.value
 
     def _one(self, kind: str, bucket: str, query: str, read: Callable[[Reply], T | None]) -> Answer[T]:
