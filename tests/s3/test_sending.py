@@ -253,6 +253,21 @@ def test_an_overload_slows_the_plane_down(stub_plane, task, status):
         assert plane._exchange.throttle._pace.rate < before
 
 
+def test_answers_that_are_final_lift_the_rate_as_others_do(stub_plane):
+    """A tenant of 100,000 missing objects is looked at as fast as any other."""
+
+    def answer(seen):
+        return Scripted(404, b"") if seen.method == "HEAD" else Scripted(200, b"<LocationConstraint/>")
+
+    with serving(answer) as stub:
+        plane = stub_plane(stub.url, in_flight=16)
+        before = plane._exchange.throttle._pace.rate
+        assert [head.fault or head.object for head in plane.head(ObjectRef("home", f"k/{n}") for n in range(300))] == (
+            [None] * 300
+        )
+        assert plane._exchange.throttle._pace.rate > 2 * before
+
+
 def test_an_interruption_takes_no_new_work_and_brings_home_what_is_in_flight(stub_plane, task):
     taken = []
 

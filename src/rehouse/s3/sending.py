@@ -205,7 +205,9 @@ class Sender(Generic[T]):
                 good += 1
                 answers.append(Answer(request, value, None))
             else:
-                overloaded = overloaded or reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
+                is_overload = reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
+                overloaded = overloaded or is_overload
+                good += not (reply.errno or is_overload or reply.status >= 500)  # a refusal is served, too
                 answer = self._judged(request, reply)
                 if answer is not None:
                     answers.append(answer)
