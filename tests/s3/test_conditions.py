@@ -48,3 +48,19 @@ def test_an_endpoint_without_the_targets_condition_is_noticed_and_copied_to_with
         assert [outcome.fault for outcome in plane.copy(task(n) for n in range(5))] == [None] * 5
         assert plane.target_condition_offered is False
         assert len(stub.seen) == 6
+
+
+def test_an_object_that_is_not_implemented_leaves_the_others_guarded(stub_plane, task):
+    def answer(seen):
+        return Scripted(501, error("NotImplemented")) if "x-amz-storage-class" in seen.headers else Scripted()
+
+    with serving(answer) as stub:
+        plane = stub_plane(stub.url, in_flight=1)
+        outcomes = list(plane.copy([task(1, storage_class="DEEP_ARCHIVE"), task(2), task(3)]))
+        assert {each.task.document_id: each.fault and each.fault.code for each in outcomes} == {
+            "1": "NotImplemented",
+            "2": None,
+            "3": None,
+        }
+        assert [each.is_guarded for each in outcomes if not each.fault] == [True, True]
+        assert plane.target_condition_offered is None

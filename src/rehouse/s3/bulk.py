@@ -53,7 +53,7 @@ class BulkPlane:
 
     `max_in_flight` is one ceiling for all of them together, whichever thread they are taken in.
     `requests` counts what was sent by kind (copy, head, list, location), attempts included. `target_condition_offered` is
-    None until known, False once the endpoint answered that it has no condition on a copy's target.
+    None until known, False once the endpoint answered that it has no condition on a copy's target, and copied without.
     """
 
     def __init__(
@@ -162,7 +162,6 @@ class BulkPlane:
     def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
         if fault.code != "NotImplemented" or not _has_condition(request):
             return None
-        self.target_condition_offered = False
         assert isinstance(request.context, CopyTask)
         replacement = self._copy_request(request.context, guarded=False)
         replacement.attempts = request.attempts
@@ -175,6 +174,8 @@ class BulkPlane:
             return CopyOutcome(task, fault=answer.fault, attempts=attempts)
         copied = answer.value
         is_guarded = _has_condition(answer.request)
+        if not is_guarded:  # only now: what was not implemented may have been this object's storage class
+            self.target_condition_offered = False
         return CopyOutcome(task, copied.etag, copied.version, copied.checksum, None, attempts, is_guarded)
 
     def _head_requests(
