@@ -85,9 +85,12 @@ def test_a_task_that_cannot_be_sent_is_a_fault_and_touches_nothing(plane, target
         CopyTask("3", good.source, "x\r\nx-amz-acl: public-read", 1, "STANDARD", ObjectRef(target, "k")),
         CopyTask("4", ObjectRef("x/../y", "k"), good.source_etag, 1, "STANDARD", ObjectRef(target, "k")),
         CopyTask("5", ObjectRef(target, "\ud800"), good.source_etag, 1, "STANDARD", ObjectRef(target, "k")),
+        CopyTask("6", good.source, "é", 1, "STANDARD", ObjectRef(target, "k")),
+        CopyTask("7", good.source, good.source_etag, 1, "STÄNDIG", ObjectRef(target, "k")),
+        CopyTask("8", good.source, good.source_etag, 1, "STANDARD", ObjectRef(target, "k"), replaces_etag="é"),
     ]
     outcomes = list(plane.copy([*bad, good]))
-    assert {o.task.document_id: o.fault.code for o in outcomes if o.fault} == dict.fromkeys("12345", "InvalidRequest")
+    assert {o.task.document_id: o.fault.code for o in outcomes if o.fault} == dict.fromkeys("12345678", "InvalidRequest")
     assert plane.requests == {"copy": 1}
 
 

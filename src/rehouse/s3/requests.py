@@ -94,8 +94,9 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
         headers["x-amz-storage-class"] = task.storage_class
     if owner is not None:
         headers["x-amz-expected-bucket-owner"] = headers["x-amz-source-expected-bucket-owner"] = owner
-    if UNSENDABLE.search(f"{task.source_etag}{task.replaces_etag}{task.storage_class}"):
-        raise ValueError("an ETag or a storage class holds a line break or a zero byte")
+    said = f"{task.source_etag}{task.replaces_etag}{task.storage_class}"
+    if UNSENDABLE.search(said) or not said.isascii():
+        raise ValueError("an ETag or a storage class holds a line break, a zero byte or a letter outside ASCII")
     return headers
 
 
