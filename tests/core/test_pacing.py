@@ -39,7 +39,7 @@ def test_the_rate_stays_between_its_bounds_and_waiting_always_ends(events, max_r
             pace = pacing.slowed(pace, now)
         else:
             pace = pacing.spent(pace, pacing.allowed(pace))
-        assert min(max_rate, pacing.LOWEST_RATE) <= pace.rate <= max(max_rate, pacing.LOWEST_RATE)
+        assert min(max_rate, pacing.LOWEST_RATE) <= pace.rate <= max_rate
         later = pacing.filled(pace, now + pacing.wait_seconds(pace) + 1e-6)
         assert pacing.allowed(later) >= 1
 
@@ -54,6 +54,10 @@ def test_an_overload_halves_the_rate_and_a_second_one_in_the_same_moment_does_no
     assert (pace.rate, pace.tokens) == (50.0, 0.0)
     assert pacing.slowed(pace, 10.5).rate == 50.0
     assert pacing.slowed(pace, 11.5).rate == 25.0
+
+
+def test_a_ceiling_below_one_request_a_second_holds_after_an_overload():
+    assert pacing.slowed(pacing.started(0.0, 0.5), 10.0).rate == 0.5
 
 
 def test_an_overload_after_good_replies_takes_off_only_a_little():

@@ -81,7 +81,8 @@ def slowed(pace: Pace, now: float) -> Pace:
     if since is not None and since < HOLD_SECONDS:
         return pace
     cut = 0.5 if since is None or pace.good < pace.rate / 2 else LATE_CUT
-    return pace._replace(rate=max(LOWEST_RATE, pace.rate * cut), tokens=0.0, slowed_at=now, good=0)
+    rate = min(pace.max_rate, max(LOWEST_RATE, pace.rate * cut))
+    return pace._replace(rate=rate, tokens=0.0, slowed_at=now, good=0)
 
 
 def delay_seconds(attempt: int, random: float, retry_after: float | None = None) -> float:
