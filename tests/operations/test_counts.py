@@ -18,7 +18,7 @@ from tests.acceptance.proxy import Proxy, Seen
 from tests.operations.room import Room
 
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.migrate import migrate_all
+from rehouse.operations.migrate import migrate_all, migrate_one
 from rehouse.operations.rounds import Order
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.storage_server import S3Server
@@ -82,6 +82,29 @@ def test_statements_grow_with_batches_and_not_with_documents(room: Room, stateme
         asked[slug] = statements.count()
     batches = (250 - 50) // 50
     assert 0 < asked["large"] - asked["small"] <= STATEMENTS_A_BATCH * batches
+
+
+def test_statements_grow_with_batches_also_where_sources_are_looked_at_by_head(room: Room, statements: StatementLog):
+    """A few documents among many of others: a listing of the shared bucket would take more requests."""
+    room.tenant("other")
+    room.sql(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size)"
+        " SELECT 'o' || n, (SELECT id FROM tenants WHERE slug = 'other'), 'x', 'x', %s, 'o/' || n, 1"
+        " FROM generate_series(1, 70000) n",
+        room.shared,
+    )
+    asked = {}
+    for slug, documents in (("small", 10), ("large", 60)):
+        tenants_with_documents(room, [slug], documents)
+        for number in range(documents):
+            room.row(f"{slug}-lost-{number}", f"lost/{slug}/{number}", slug=slug, bucket=room.shared)
+        statements.count()
+        with room.services() as services:
+            report = migrate_one(services, services.ledger.tenant(slug))
+            assert services.bulk.requests["head"] >= 2 * documents
+        assert (report.documents_migrated, report.errors) == (documents, documents)
+        asked[slug] = statements.count()
+    assert 0 < asked["large"] - asked["small"] <= STATEMENTS_A_BATCH
 
 
 def test_every_further_tenant_costs_the_same_statements(room: Room, statements: StatementLog):

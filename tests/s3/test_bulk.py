@@ -90,7 +90,9 @@ def test_a_task_that_cannot_be_sent_is_a_fault_and_touches_nothing(plane, target
         CopyTask("8", good.source, good.source_etag, 1, "STANDARD", ObjectRef(target, "k"), replaces_etag="é"),
     ]
     outcomes = list(plane.copy([*bad, good]))
-    assert {o.task.document_id: o.fault.code for o in outcomes if o.fault} == dict.fromkeys("12345678", "InvalidRequest")
+    assert {o.task.document_id: o.fault.code for o in outcomes if o.fault} == dict.fromkeys(
+        "12345678", "InvalidRequest"
+    )
     assert plane.requests == {"copy": 1}
 
 

@@ -6,7 +6,7 @@ may be written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
@@ -18,6 +18,8 @@ from rehouse.ledger.queries import Queries
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
 """The types of `copy_inventory`: a listing is written in PostgreSQL's binary form, a fifth of the work of its text form."""
+_PUT = ("keys", "etags", "sizes", "storage_classes", "times")
+"""The parameters of `put_objects`, in the order of `_columns`."""
 
 
 class Known(NamedTuple):
@@ -56,13 +58,14 @@ class Inventory:
 
     def put(self, bucket: str, found: Iterable[ListedObject], gone: Iterable[str] = ()) -> None:
         """Take over what HEADs told: objects as they are now, and keys that hold none."""
-        named = [{**self._run, "bucket": bucket, **_named(each)} for each in found]
-        missing = [{**self._run, "bucket": bucket, "key": key} for key in gone]
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            if named:
-                cursor.executemany(self._queries["put_object"], named)
+        there = [list(column) for column in zip(*map(_columns, found), strict=True)]
+        missing = list(gone)
+        where = {**self._run, "bucket": bucket}
+        with self._connection.transaction():
+            if there:
+                self._connection.execute(self._queries["put_objects"], where | dict(zip(_PUT, there, strict=True)))
             if missing:
-                cursor.executemany(self._queries["forget_object"], missing)
+                self._connection.execute(self._queries["forget_objects"], {**where, "keys": missing})
 
     def among(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
         """Return what is known of these keys; a key that is absent here was not seen."""
@@ -114,7 +117,3 @@ class Inventory:
 
 def _columns(found: ListedObject) -> tuple[object, ...]:
     return (found.key, found.etag, found.size, found.storage_class, found.modified_at)
-
-
-def _named(found: ListedObject) -> Mapping[str, object]:
-    return dict(zip(("key", "etag", "size", "storage_class", "modified_at"), _columns(found), strict=True))

@@ -21,16 +21,17 @@ CREATE TEMPORARY TABLE s3_migration_events (
 -- A page of a listing.
 COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN (FORMAT binary);
 
--- name: put_object
--- What a HEAD told, over what the listing told.
+-- name: put_objects
+-- What HEADs told, over what the listing told.
 INSERT INTO s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at)
-VALUES (%(run_id)s, %(bucket)s, %(key)s, %(etag)s, %(size)s, %(storage_class)s, %(modified_at)s)
+SELECT %(run_id)s, %(bucket)s, told.* FROM unnest(%(keys)s::text[], %(etags)s::text[], %(sizes)s::bigint[],
+  %(storage_classes)s::text[], %(times)s::timestamptz[]) AS told (key, etag, size, storage_class, modified_at)
 ON CONFLICT (run_id, bucket, key) DO UPDATE SET etag = excluded.etag, size = excluded.size,
   storage_class = excluded.storage_class, modified_at = excluded.modified_at;
 
--- name: forget_object
--- A HEAD told that it is gone.
-DELETE FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key = %(key)s;
+-- name: forget_objects
+-- HEADs told that they are gone.
+DELETE FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key = ANY(%(keys)s::text[]);
 
 -- name: forget_bucket
 -- Before a bucket is listed again.
