@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -467,6 +468,19 @@ def test_what_could_not_be_moved_is_no_error_of_the_way_back(room: Room) -> None
     assert room.migrate().status is Status.FAILED
     assert roll_back(room).status is Status.ROLLED_BACK
     assert room.migrate().errors == 1
+
+
+def test_a_lock_within_the_transaction_that_gives_the_home_back_is_waited_for(moved: Room) -> None:
+    with moved.services() as services, psycopg.connect(moved.url) as busy:
+
+        def share(told: Progress) -> None:
+            """Hold the tenant's row against the last statement of the transaction, and against no other."""
+            if told.subject == moved.shared and busy.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+                busy.execute("SELECT 1 FROM s3_migrations FOR SHARE")
+                threading.Timer(1, busy.rollback).start()
+
+        report = roll_back_one(replace(services, report=share), services.ledger.tenant("acme"))
+    assert (report.status, report.errors) == (Status.ROLLED_BACK, 0)
 
 
 def test_an_interrupted_rollback_never_says_rolled_back(moved: Room) -> None:

@@ -245,8 +245,12 @@ class Ledger:
         return int(row[0]) if row else 0
 
     def patiently(self, work: Callable[[], Result]) -> Result:
-        """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause."""
-        for _ in range(PATIENCE):
+        """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause.
+
+        Inside a transaction the work is done once: what fails there fails with it, and whoever began it runs it again.
+        """
+        is_within = self.connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE
+        for _ in range(0 if is_within else PATIENCE):
             try:
                 return work()
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
