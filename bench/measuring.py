@@ -1,7 +1,7 @@
 """Run a command as a process of its own on one core and tell what it cost; watch it over time; medians over rounds.
 
 CPU is user + system of the whole process tree (what `wait4` says of the child and of every child that it waited for),
-start-up included. Peak memory is that of the tree's largest process.
+start-up included. Peak memory is that of the tree's largest process; `launcher.py` sees to it that it is the client's own.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 CLIENT_CORE = 0
 SERVER_CORE = 1
 SAMPLED_SECONDS = 0.02
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +51,21 @@ def run(
 ) -> Cost:
     """Run a command to its end on one core (None: on any); raise CommandFailedError for any other exit status."""
     with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        pinned = command if core is None else ["taskset", "--cpu-list", str(core), *command]
-        child = subprocess.Popen(pinned, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
-        started(child.pid)
-        _, status, used = os.wait4(child.pid, 0)
-        wall_seconds = time.monotonic() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
+        reading, writing = os.pipe()
+        launcher = [sys.executable, "-I", "-S", LAUNCHER, str(writing), "any" if core is None else str(core)]
+        child = subprocess.Popen(
+            [*launcher, *command], env=dict(environment), stdout=output, stderr=subprocess.STDOUT, pass_fds=[writing]
+        )
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            started(int(told.readline()))
+            status, cpu_seconds, wall_seconds, peak_bytes = told.readline().split()
+        child.wait()
         output.seek(0)
         text = output.read().decode(errors="replace")
-    if child.returncode not in set(statuses):
-        raise CommandFailedError(f"{' '.join(command)[:200]} ended with {child.returncode}:\n{text[-3000:]}")
-    return Cost(used.ru_utime + used.ru_stime, wall_seconds, used.ru_maxrss * 1024, text)
+    if int(status) not in set(statuses):
+        raise CommandFailedError(f"{' '.join(command)[:200]} ended with {status}:\n{text[-3000:]}")
+    return Cost(float(cpu_seconds), float(wall_seconds), int(peak_bytes), text)
 
 
 class Watch:

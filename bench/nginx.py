@@ -119,10 +119,18 @@ def _configuration(folder: Path, port: int, latency_ms: int) -> str:
 
 def _write_listings(folder: Path, objects: int) -> None:
     folder.mkdir()
+    _write_listing(folder / SHARED, objects)
+    _write_listing(folder / "none", 0)
+
+
+def _write_listing(path: Path, objects: int) -> None:
+    """Write the page key by key: 100,000 of them in memory would weigh more than a client."""
+    begin, _, end = LISTED.format(bucket=path.name, count=objects, entries="|").partition("|")
     entry = (
         f"<LastModified>{MODIFIED}</LastModified><ETag>&quot;{ETAG}&quot;</ETag><Size>{SIZE}</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>"
     )
-    entries = "".join(f"<Contents><Key>{shared_key(number)}</Key>{entry}" for number in range(objects))
-    (folder / SHARED).write_text(LISTED.format(bucket=SHARED, count=objects, entries=entries))
-    (folder / "none").write_text(LISTED.format(bucket="none", count=0, entries=""))
+    with path.open("w") as page:
+        page.write(begin)
+        page.writelines(f"<Contents><Key>{shared_key(number)}</Key>{entry}" for number in range(objects))
+        page.write(end)
