@@ -1,4 +1,7 @@
-"""One whole command of rehouse on the stub and PostgreSQL, watched: CPU of client and server by step, requests, statements."""
+"""One whole command of rehouse on the stub and PostgreSQL, watched: CPU of client and server by step, requests, statements.
+
+Ledger, progress and log are on, the log in a scratch file.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,14 @@ class WholeRun:
         return sum(self.requests.values())
 
 
-def prepare(stub: Stub, url: str) -> Cost:
+def surroundings(server: CountingPostgres, stub: Stub, url: str) -> dict[str, str]:
+    """Return the environment of a whole command: its log is a file beside the server's own folder."""
+    return environment(stub.url, url, REHOUSE_LOG_FILE=str(server.folder.parent / "rehouse.log"))
+
+
+def prepare(server: CountingPostgres, stub: Stub, url: str) -> None:
     """Run `rehouse init`, once for a database."""
-    return measuring.run(rehouse("init"), environment(stub.url, url))
+    measuring.run(rehouse("init"), surroundings(server, stub, url))
 
 
 def watched(
@@ -51,7 +59,6 @@ def watched(
     url: str,
     *,
     slug: str | None = None,
-    **settings: str,
 ) -> WholeRun:
     """Run `rehouse ARGUMENTS`; `slug` is the tenant whose phases divide the run, None: it is not divided."""
     database.forget_statements(url)
@@ -64,7 +71,7 @@ def watched(
     watch = Watch(sample)
     began = time.time()
     try:
-        cost = measuring.run(rehouse(*arguments), environment(stub.url, url, **settings), started=watch.start)
+        cost = measuring.run(rehouse(*arguments), surroundings(server, stub, url), started=watch.start)
     finally:
         watch.stop()
     server_cpu = database.server_cpu_seconds(server) - server_before

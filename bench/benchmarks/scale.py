@@ -74,7 +74,7 @@ def _run(server: CountingPostgres, layout: Layout, arguments: list[str]) -> Whol
     name = f"scale_{layout.tenants}_{layout.objects}"
     with stub(layout.objects) as storage:
         url = database.create(server, name, layout)
-        prepare(storage, url)
+        prepare(server, storage, url)
         made = watched(arguments, server, storage, url)
     server.drop_database(name)
     return made

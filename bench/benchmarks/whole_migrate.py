@@ -10,8 +10,8 @@ from bench import database, measuring
 from bench.database import Layout
 from bench.measuring import Spread, spread
 from bench.result import Options, Result, in_rounds
-from bench.servers import CountingPostgres, environment, postgres, rehouse, stub
-from bench.whole_run import WholeRun, prepare, watched
+from bench.servers import CountingPostgres, postgres, rehouse, stub
+from bench.whole_run import WholeRun, prepare, surroundings, watched
 
 SLUG = "tenant-1"
 LIMITS = {"together": 200, "interleaved": 280}
@@ -42,11 +42,11 @@ def _migrated(server: CountingPostgres, layout: Layout, names: itertools.count[s
     name = next(names)
     with stub(layout.objects) as storage:
         url = database.create(server, name, layout)
-        prepare(storage, url)
+        prepare(server, storage, url)
         migration = watched(["migrate", SLUG], server, storage, url, slug=SLUG)
         verification = watched(["verify", SLUG], server, storage, url)
         database.add_empty_tenant(url, "idle")
-        idle = measuring.run(rehouse("verify", "idle"), environment(storage.url, url), statuses=(0, 1))
+        idle = measuring.run(rehouse("verify", "idle"), surroundings(server, storage, url), statuses=(0, 1))
     server.drop_database(name)
     return Migrated(migration, verification, idle.cpu_seconds)
 
