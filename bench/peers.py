@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,13 @@ TARGET = "target"
 
 Command = Callable[[str, int, int, Path], list[str]]
 """(endpoint, objects, requests in flight, a scratch folder) → the command line."""
+Settings = Callable[[int, Path], dict[str, str]]
+"""(requests in flight, a scratch folder) → what the environment says to this client alone."""
+
+
+def nothing(in_flight: int, folder: Path) -> dict[str, str]:
+    """Return no settings."""
+    return {}
 
 
 class Peer(NamedTuple):
@@ -29,7 +36,7 @@ class Peer(NamedTuple):
     name: str
     share: float
     command: Command
-    settings: Mapping[str, str] = {}
+    settings: Settings = nothing
     program: str = sys.executable
 
     @property
@@ -83,6 +90,13 @@ def _aws(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]
     return [str(TOOLS / "aws"), "s3", "cp", f"s3://{SHARED}/", f"s3://{TARGET}/", *options]
 
 
+def _aws_settings(in_flight: int, folder: Path) -> dict[str, str]:
+    """Its default is ten requests at once, and only a file of its own says otherwise."""
+    path = folder / f"aws-{in_flight}.ini"
+    path.write_text(f"[default]\ns3 =\n  max_concurrent_requests = {in_flight}\n")
+    return {"AWS_CONFIG_FILE": str(path)}
+
+
 def _boto3(endpoint: str, objects: int, in_flight: int, folder: Path) -> list[str]:
     return [sys.executable, "-m", "bench.clients.boto3_threads", "--objects", str(objects), "--threads", str(in_flight)]
 
@@ -93,6 +107,6 @@ PEERS = (
     Peer(S5CMD, 0.1, _s5cmd_run, program=str(TOOLS / "s5cmd")),
     Peer("s5cmd cp with a wildcard", 0.2, _s5cmd_wildcard, program=str(TOOLS / "s5cmd")),
     Peer(RCLONE, 0.1, _rclone, program="rclone"),
-    Peer("aws s3 cp --recursive", 0.05, _aws, program=str(TOOLS / "aws")),
+    Peer("aws s3 cp --recursive", 0.05, _aws, _aws_settings, program=str(TOOLS / "aws")),
     Peer(BOTO3, 0.05, _boto3),
 )

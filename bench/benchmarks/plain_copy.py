@@ -91,7 +91,7 @@ def _table(options: Options, name: str, latency_ms: int, in_flight: int, objects
 def _measure(peer: Peer, server: Nginx, objects: int, in_flight: int, scratch: Path) -> Measured:
     before = server.requests()
     command = peer.command(server.url, objects, in_flight, scratch)
-    cost = measuring.run(command, environment(server.url, **peer.settings))
+    cost = measuring.run(command, {**environment(server.url), **peer.settings(in_flight, scratch)})
     return Measured(cost, objects, server.requests() - before - 1)
 
 
