@@ -33,8 +33,14 @@ Results = dict[str, Any]
 def main(found: Path, folder: Path) -> None:
     """Draw what was measured."""
     results = json.loads(found.read_text(encoding="utf-8"))["results"]
-    for name, draw in {"copy-0ms": copies, "million": memory, "usage": growth, "limiter": pace}.items():
-        if results.get(name, {}).get("figures"):
+    drawings = {
+        "copy-0ms": ("without_startup", copies),
+        "million": ("memory", memory),
+        "usage": ("growth", growth),
+        "limiter": ("fixed", pace),
+    }
+    for name, (needed, draw) in drawings.items():
+        if results.get(name, {}).get("figures", {}).get(needed):
             figure = plt.figure(figsize=SIZE_INCHES, layout="constrained")
             draw(figure, results)
             figure.savefig(folder / CHARTS[name][0], dpi=110)
@@ -43,7 +49,7 @@ def main(found: Path, folder: Path) -> None:
 
 def copies(figure: Figure, results: Results) -> None:
     """Draw a bar for each client."""
-    figures = results["copy-0ms"]["figures"]["micros"]
+    figures = results["copy-0ms"]["figures"]["without_startup"]
     names = list(figures)[::-1]
     middles = [median(figures[name]) for name in names]
     axes = _plain(figure.subplots(), grid="x")
@@ -52,7 +58,7 @@ def copies(figure: Figure, results: Results) -> None:
     axes.set_xscale("log")
     axes.set_xlim(10, max(middles) * 2)
     axes.xaxis.set_major_formatter(WHOLE)
-    axes.set_xlabel("µs of the client's CPU an object (logarithmic)")
+    axes.set_xlabel("µs of the client's CPU an object, without start-up (logarithmic)")
     axes.tick_params(axis="y", length=0)
     figure.suptitle("Plain copy, 0 ms a request: what an object costs each client")
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from bench.measuring import Spread, spread
 
 Made = TypeVar("Made")
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A line of the goals: what is wanted, what was measured, and whether it was reached."""
+    """A line of the goals: what is wanted, what was measured, and whether it was reached (None: it was not measured)."""
 
     subject: str
     wanted: str
     measured: str
-    reached: bool
+    reached: bool | None
 
 
 @dataclass
@@ -50,14 +51,18 @@ class Result:
         self.rows.append([str(cell) for cell in cells])
 
     def goal(self, subject: str, wanted: str, measured: object, *, reached: bool) -> None:
-        """Add a line of the goals."""
-        self.goals.append(Goal(subject, wanted, str(measured), reached))
+        """Add a line of the goals; what is None was not measured, and says so."""
+        if measured is None:
+            self.goals.append(Goal(subject, wanted, NOT_MEASURED, None))
+        else:
+            self.goals.append(Goal(subject, wanted, str(measured), reached))
 
-    def at_most(self, subject: str, limit: float, measured: float | Spread, unit: str = "") -> None:
+    def at_most(self, subject: str, limit: float, measured: float | Spread | None, unit: str = "") -> None:
         """Add a goal: the median is at most `limit`."""
-        value = measured if isinstance(measured, Spread) else spread([measured])
-        shown = str(value) if isinstance(measured, Spread) else f"{measured:,.2f}"
-        self.goal(subject, f"≤ {limit:g}{unit}", f"{shown}{unit}", reached=value.median <= limit)
+        value = spread([measured]) if isinstance(measured, float | int) else measured
+        shown = f"{measured:,.2f}" if isinstance(measured, float | int) else str(measured)
+        reached = value is not None and value.median <= limit
+        self.goal(subject, f"≤ {limit:g}{unit}", value and f"{shown}{unit}", reached=reached)
 
     def as_object(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

@@ -17,6 +17,8 @@ CHARTS = {
 }
 """Result → the chart's file beside the page, and what it shows. A result that was not measured has none."""
 
+REACHED = {True: "yes", False: "**no**", None: "–"}
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table whose columns are aligned.
@@ -48,7 +50,7 @@ def shown(result: Mapping[str, Any]) -> str:
 def goals(results: Iterable[Mapping[str, Any]]) -> str:
     """Return the table of the goals: wanted, measured, reached."""
     rows = [
-        [goal["subject"], goal["wanted"], goal["measured"], "yes" if goal["reached"] else "**no**"]
+        [goal["subject"], goal["wanted"], goal["measured"], REACHED[goal["reached"]]]
         for result in results
         for goal in result["goals"]
     ]
