@@ -1,6 +1,7 @@
 """`python -m bench`: run the benchmarks, print their tables and the goals, write the results, the charts and the page.
 
-What was measured before and not now stays in the results, if it was measured at the same sizes.
+All is written after each benchmark. What was measured before and not now stays in the results, if it was measured at the
+same sizes: each result says when, where, at which commit and in how many rounds it was made.
 """
 
 from __future__ import annotations
@@ -38,15 +39,18 @@ def main() -> None:
             f"other programs are at work here (load {load:.1f}): the figures will be worse than they are",
             file=sys.stderr,
         )
-    found = _before(quick=chosen.quick) | {"machine": machine.facts(), "rounds": chosen.rounds, "load_before": load}
+    found = _before(quick=chosen.quick)
     for name in chosen.only or BENCHMARKS:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
+        measured = {"machine": machine.facts(), "commit": machine.commit(), "load": round(machine.busy(), 1)}
+        found |= {"rounds": chosen.rounds, "measured": measured}
         for result in BENCHMARKS[name](Options(chosen.quick, chosen.rounds)):
-            found["results"][result.name] = json.loads(json.dumps(result.as_object()))
-            print(f"\n{tables.shown(found['results'][result.name])}\n", flush=True)
-    found["results"] = {name: found["results"][name] for name in tables.ORDER if name in found["results"]}
+            made = json.loads(json.dumps({**result.as_object(), "measured": measured}))
+            found["results"][result.name] = made
+            print(f"\n{tables.shown(made)}\n", flush=True)
+        found["results"] = {name: found["results"][name] for name in tables.ORDER if name in found["results"]}
+        _write(found, quick=chosen.quick)
     print(tables.goals(found["results"].values()))
-    _write(found, quick=chosen.quick)
 
 
 def _path(*, quick: bool) -> Path:
@@ -54,16 +58,22 @@ def _path(*, quick: bool) -> Path:
 
 
 def _before(*, quick: bool) -> dict[str, Any]:
+    """Return what was measured before, but nothing that does not say when and where."""
     path = _path(quick=quick)
     results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
-    return {"quick": quick, "results": results}
+    return {
+        "quick": quick,
+        "rounds": 0,
+        "measured": {},
+        "results": {name: result for name, result in results.items() if "measured" in result},
+    }
 
 
 def _write(found: dict[str, Any], *, quick: bool) -> None:
     path = _path(quick=quick)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"\nwritten: {path}", file=sys.stderr)
+    print(f"written: {path}", file=sys.stderr)
     if quick:
         return
     python = TOOLS / "python"

@@ -33,6 +33,13 @@ def facts() -> dict[str, str]:
     }
 
 
+def commit() -> str:
+    """Return the commit that is measured, and whether anything in it was changed since."""
+    known = _asked("git", "rev-parse", "--short", "HEAD")
+    changed = _asked("git", "status", "--porcelain", "--", "src", "bench", ":!bench/results")
+    return f"{known or 'unknown'}{', changed' if changed else ''}"
+
+
 def busy() -> float:
     """Return how many other processes wanted the processor during the last minute."""
     return os.getloadavg()[0]
@@ -41,6 +48,12 @@ def busy() -> float:
 def _processor() -> str:
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return found.group(1).strip() if found else platform.machine()
+
+
+def _asked(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def _said(command: list[str]) -> str:

@@ -36,11 +36,12 @@ class Goal:
 
 @dataclass
 class Result:
-    """One table. Cells are text, or a Spread over the rounds."""
+    """One table, and in how many rounds it was measured. Cells are text, or a Spread over the rounds."""
 
     name: str
     title: str
     columns: list[str]
+    rounds: int = 1
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)

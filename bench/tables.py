@@ -37,14 +37,27 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def shown(result: Mapping[str, Any]) -> str:
-    """Return one result: its title, its table, its notes."""
+def shown(result: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
+    """Return one result: its title, its table, when it was made (if the page's header says something else), its notes."""
     parts = [f"### {result['title']}"]
     if result["rows"]:
         parts.append(table(result["columns"], result["rows"]))
+        parts += _differing(result, header) if header else []
     if result["notes"]:
         parts.append("\n".join(f"- {note}" for note in result["notes"]))
     return "\n\n".join(parts)
+
+
+def _differing(result: Mapping[str, Any], header: Mapping[str, Any]) -> list[str]:
+    mine, its = result["measured"], header["measured"]
+    if (result["rounds"], mine["commit"], mine["machine"]) == (header["rounds"], its["commit"], its["machine"]):
+        return []
+    changed = [f"{name} {fact}" for name, fact in mine["machine"].items() if fact != its["machine"].get(name)]
+    elsewhere = "".join(f", {each}" for each in changed if not each.startswith("date "))
+    rounds = "1 round" if result["rounds"] == 1 else f"{result['rounds']} rounds"
+    return [
+        f"*Measured on {mine['machine']['date']}, {rounds}, commit {mine['commit']}, load {mine['load']}{elsewhere}.*"
+    ]
 
 
 def goals(results: Iterable[Mapping[str, Any]]) -> str:
@@ -58,26 +71,27 @@ def goals(results: Iterable[Mapping[str, Any]]) -> str:
 
 
 def machine(found: Mapping[str, Any]) -> str:
-    """Return the sentence about machine, date and rounds."""
-    facts = found["machine"]
+    """Return the sentence about the machine, date, commit and rounds of what was measured last."""
+    facts = found["measured"]["machine"]
     versions = ", ".join(f"{name} {facts[name]}" for name in list(facts)[4:])
     small = " **Small sizes: a trial, not a measurement.**" if found["quick"] else ""
     return (
-        f"Measured on {facts['date']}: {facts['processor']}, {facts['memory']}, {facts['system']}; {versions}. "
-        f"Rounds: {found['rounds']}; medians, with the smallest and the largest in brackets.{small}"
+        f"Measured on {facts['date']} at commit {found['measured']['commit']}: {facts['processor']}, {facts['memory']}, "
+        f"{facts['system']}; {versions}. Rounds: {found['rounds']}; medians, with the smallest and the largest in "
+        f"brackets. A table that was measured otherwise says so. Load before: {found['measured']['load']}.{small}"
     )
 
 
-def write_page(found: Mapping[str, Any]) -> None:
-    """Put the tables into docs/performance.md, between the markers of each."""
-    text = PAGE.read_text(encoding="utf-8")
+def write_page(found: Mapping[str, Any], page: Path = PAGE) -> None:
+    """Put the tables into the page, between the markers of each; where nothing was measured, that stands there."""
+    text = page.read_text(encoding="utf-8")
     results = found["results"]
-    blocks = {"machine": machine(found), "goals": goals(results.values())}
+    blocks = {"machine": machine(found), "goals": goals(results.values())} | dict.fromkeys(ORDER, "Not measured.")
     for name, result in results.items():
         chart = CHARTS.get(name)
-        picture = f"\n\n![{chart[1]}]({chart[0]})" if chart and (PAGE.parent / chart[0]).exists() else ""
-        blocks[name] = shown(result) + picture
+        drawn = chart and result["figures"] and (page.parent / chart[0]).exists()
+        blocks[name] = shown(result, found) + (f"\n\n![{chart[1]}]({chart[0]})" if chart and drawn else "")
     for name, block in blocks.items():
         marked = re.compile(rf"(<!-- bench:{name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text = marked.sub(lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text)  # type: ignore[misc]
-    PAGE.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")

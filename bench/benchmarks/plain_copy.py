@@ -81,7 +81,7 @@ def run(options: Options) -> list[Result]:
 
 
 def _table(options: Options, name: str, latency_ms: int, in_flight: int, objects: int) -> Result:
-    result = Result(name, f"Plain copy, {latency_ms} ms a request, {in_flight} in flight", COLUMNS)
+    result = Result(name, f"Plain copy, {latency_ms} ms a request, {in_flight} in flight", COLUMNS, options.rounds)
     made: Made = {}
     if lacking := missing():
         result.notes.append(f"skipped: {lacking}")

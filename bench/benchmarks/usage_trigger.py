@@ -44,7 +44,8 @@ def run(options: Options) -> list[Result]:
 
 
 def _table(made: dict[str, list[Growth]], rows: int) -> Result:
-    result = Result("usage", f"Loading {rows:,} rows into documents, {ROWS_A_STATEMENT:,} a statement", COLUMNS)
+    title = f"Loading {rows:,} rows into documents, {ROWS_A_STATEMENT:,} a statement"
+    result = Result("usage", title, COLUMNS, rounds=len(made[OURS]))
     for name, every in made.items():
         reached = min(growth[-1][0] for growth in every)
         seconds = spread(_seconds(growth, reached) for growth in every)

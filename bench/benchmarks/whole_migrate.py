@@ -56,6 +56,7 @@ def _migration_table(made: dict[str, list[Migrated]], documents: int) -> Result:
         "migrate",
         f"Whole `rehouse migrate` of {documents:,} documents: µs CPU a document",
         ["layout", "step", "client", "PostgreSQL", "requests", "statements"],
+        rounds=_rounds(made),
     )
     for layout, every in made.items():
         runs = [each.migration for each in every]
@@ -85,7 +86,9 @@ def _verification_table(made: dict[str, list[Migrated]], documents: int) -> Resu
         "seconds",
         "peak MB",
     ]
-    result = Result("verify", f"`rehouse verify` of {documents:,} documents at home, by listing", columns)
+    result = Result(
+        "verify", f"`rehouse verify` of {documents:,} documents at home, by listing", columns, _rounds(made)
+    )
     for layout, every in made.items():
         runs = [each.verification for each in every]
         whole = _micros([run.cost.cpu_seconds for run in runs], documents)
@@ -109,6 +112,10 @@ def _verification_table(made: dict[str, list[Migrated]], documents: int) -> Resu
         "Requests are listings and HEADs; reading the bucket's ten settings back comes on top, once a tenant."
     )
     return result
+
+
+def _rounds(made: dict[str, list[Migrated]]) -> int:
+    return len(next(iter(made.values())))
 
 
 def _micros(seconds: list[float], documents: int) -> Spread:
