@@ -33,6 +33,7 @@ class WholeRun:
     stub_cpu_seconds: float
     requests: dict[str, int]
     statements: database.Statements
+    provisioned_at_once: int
     steps: dict[str, tuple[float, float]] = field(default_factory=dict)
     memory: list[tuple[float, int]] = field(default_factory=list)
 
@@ -82,6 +83,7 @@ def watched(
         after["cpu_seconds"] - before["cpu_seconds"],
         _difference(after["requests"], before["requests"]),
         database.statements(url),
+        after["provisioned_at_once"],
     )
     run.memory = [(round(at - began, 2), int(figures[2])) for at, figures in watch.samples if figures[2]]
     if slug:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections.abc import Callable
 
 BURST_SECONDS = 0.25
 
@@ -21,19 +21,26 @@ class Unlimited:
 class Allowance:
     """`rate` requests a second, doubled every `doubling_seconds` since the first request until `highest`."""
 
-    def __init__(self, rate: float, doubling_seconds: float | None = None, highest: float = 3500.0) -> None:
+    def __init__(
+        self,
+        rate: float,
+        doubling_seconds: float | None = None,
+        highest: float = 3500.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._start_rate = rate
         self._doubling_seconds = doubling_seconds
         self._highest = highest
+        self._clock = clock
         self._began: float | None = None
         self._filled_at = 0.0
         self._tokens = 0.0
-        self.history: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0.0])
-        """Second since the first request → [passed, refused, rate allowed]."""
+        self.history: dict[int, list[float]] = {}
+        """Second since the first request → [passed, refused, rate allowed]; those without a request are there too."""
 
     def allows(self) -> bool:
         """Return whether a request may pass now; count it either way."""
-        now = time.monotonic()
+        now = self._clock()
         if self._began is None:
             self._began = self._filled_at = now
             self._tokens = self._start_rate * BURST_SECONDS
@@ -43,10 +50,13 @@ class Allowance:
         passed = self._tokens >= 1.0
         if passed:
             self._tokens -= 1.0
-        second = self.history[int(now - self._began)]
-        second[0 if passed else 1] += 1
-        second[2] = rate
+        self._second(int(now - self._began))[0 if passed else 1] += 1
         return passed
+
+    def _second(self, second: int) -> list[float]:
+        for each in range(len(self.history), second + 1):
+            self.history[each] = [0, 0, self._rate(each)]
+        return self.history[second]
 
     def _rate(self, elapsed: float) -> float:
         if not self._doubling_seconds:

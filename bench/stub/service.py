@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 from collections import Counter
-from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote
 
 from bench.stub import answers
@@ -97,6 +97,7 @@ class Service:
         if asked.method == "PUT":
             self.requests["put_setting"] += 1
             bucket.configuration[setting] = asked.body
+            bucket.configured_at = time.monotonic()
             return answers.xml(b"")
         self.requests["get_setting"] += 1
         body = bucket.configuration.get(setting)
@@ -107,11 +108,9 @@ class Service:
         return {
             "requests": dict(self.requests),
             "cpu_seconds": used.ru_utime + used.ru_stime,
+            "provisioned_at_once": self._storage.provisioned_at_once(),
             "history": {str(second): counts for second, counts in self._allowance.history.items()},
         }
-
-
-Operation = Callable[[Bucket | Made, str, dict[str, str]], bytes]
 
 
 def _holds(headers: dict[str, str], source: Stored, there: Stored | None) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import time
 from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 SHARED = "shared"
@@ -41,6 +43,7 @@ class Made:
     def __init__(self, objects: int) -> None:
         self._objects = objects
         self.configuration: dict[str, bytes] = {}
+        self.configured_at = 0.0
 
     def get(self, key: str) -> Stored | None:
         """Return the object at a key, or None."""
@@ -71,6 +74,7 @@ class Bucket:
         self._objects: dict[str, Stored] = {}
         self._keys: list[str] = []
         self.configuration: dict[str, bytes] = {}
+        self.created_at = self.configured_at = time.monotonic()
 
     def get(self, key: str) -> Stored | None:
         """Return the object at a key, or None."""
@@ -91,6 +95,16 @@ class Bucket:
         return [(key, self._objects[key]) for key in keys], begin + limit < len(self._keys)
 
 
+def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """Return how many of the spans (begin, end) hold one and the same instant, at most; those that only touch do not.
+
+    >>> most_at_once([(0, 3), (1, 2), (2, 4), (3, 5)])
+    2
+    """
+    changes = sorted(change for begin, end in spans for change in ((begin, 1), (end, -1)))
+    return max(accumulate(step for _, step in changes), default=0)
+
+
 class Storage:
     """All buckets. `shared` is there from the beginning."""
 
@@ -103,6 +117,11 @@ class Storage:
             return False
         self.buckets[name] = Bucket()
         return True
+
+    def provisioned_at_once(self) -> int:
+        """Return how many buckets were between their creation and their last setting at one instant, at most."""
+        made = [each for each in self.buckets.values() if isinstance(each, Bucket)]
+        return most_at_once((each.created_at, each.configured_at) for each in made)
 
 
 def now() -> str:
