@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.nginx import ETAG
-from bench.stub.storage import SHARED, shared_key
+from bench.stub.storage import SHARED, TARGET, shared_key
 
 TOOLS = Path(".venv-bench/bin")
 REHOUSE = "rehouse, bulk plane"
@@ -17,7 +17,6 @@ ENGINE = "rehouse, through the engine"
 S5CMD = "s5cmd run"
 RCLONE = "rclone"
 BOTO3 = "boto3 in threads"
-TARGET = "target"
 
 Command = Callable[[str, int, int, Path], list[str]]
 """(endpoint, objects, requests in flight, a scratch folder) → the command line."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from botocore.config import Config
 
-from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
+from bench.stub.storage import SHARED, TARGET, shared_key
 
 
 def main() -> None:
@@ -19,8 +19,8 @@ def main() -> None:
     client = boto3.client("s3", config=Config(max_pool_connections=options.threads, s3={"addressing_style": "path"}))
 
     def copy(number: int) -> None:
-        key = f"{KEY_PREFIX}{number:09d}{KEY_END}"
-        client.copy_object(Bucket="target", Key=key, CopySource={"Bucket": SHARED, "Key": key})
+        key = shared_key(number)
+        client.copy_object(Bucket=TARGET, Key=key, CopySource={"Bucket": SHARED, "Key": key})
 
     with ThreadPoolExecutor(options.threads) as pool:
         for _ in pool.map(copy, range(options.objects)):

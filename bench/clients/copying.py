@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from bench.stub.storage import KEY_END, KEY_PREFIX, SHARED
+from bench.stub.storage import SHARED, TARGET, shared_key, shared_object
 from rehouse import config
 from rehouse.cli.memory import collect_seldom
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
@@ -25,7 +25,6 @@ from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
 
 OWNER = "000000000000"
-TARGET = "target"
 OLD = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -34,7 +33,6 @@ def main() -> None:
     parser.add_argument("through", choices=["bulk", "engine"])
     parser.add_argument("--objects", type=int, required=True)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--max-rate", type=float, help="none: what S3 answers decides")
     parser.add_argument(
         "--at-full-speed", action="store_true", help="begin at the highest rate: the limiter works, unfelt"
     )
@@ -45,7 +43,7 @@ def main() -> None:
     collect_seldom()  # as every command does
     if options.at_full_speed:
         begin_fast()
-    bulk = BulkPlane(session, max_in_flight=options.in_flight, max_rate=options.max_rate, owner=OWNER)
+    bulk = BulkPlane(session, max_in_flight=options.in_flight, max_rate=None, owner=OWNER)
     copy = copied_in_bulk if options.through == "bulk" else copied_through_engine
     found: Counter[str] = Counter()
     began, cpu = time.monotonic(), time.process_time()
@@ -71,7 +69,7 @@ def copied_in_bulk(session: Session, bulk: BulkPlane, objects: int, etag: str | 
         CopyTask(
             str(number), ObjectRef(SHARED, key), source_etag(number, etag), 1000, "STANDARD", ObjectRef(TARGET, key)
         )
-        for number, key in ((number, source_key(number)) for number in range(objects))
+        for number, key in ((number, shared_key(number)) for number in range(objects))
     )
 
 
@@ -104,25 +102,16 @@ def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag:
 
 def seen(number: int, etag: str | None) -> Seen:
     """Return a document as the database and the listing show it."""
-    key, found_etag = source_key(number), source_etag(number, etag)
+    key, found_etag = shared_key(number), source_etag(number, etag)
     document = Document(
         f"{number:08x}-0000-7000-8000-000000000000", 1, f"Contract {number}.pdf", SHARED, key, found_etag, 1000, OLD
     )
     return Seen(document, ListedObject(key, found_etag, 1000, "STANDARD", OLD))
 
 
-def source_key(number: int) -> str:
-    """Return the key of the source `number`."""
-    return f"{KEY_PREFIX}{number:09d}{KEY_END}"
-
-
 def source_etag(number: int, etag: str | None) -> str:
-    """Return the ETag of the source `number`: one for all, or the stateful stub's."""
-    if etag:
-        return etag
-    from bench.stub.storage import shared_object  # noqa: PLC0415 - costs an MD5 each, only where the stub checks it
-
-    return shared_object(number).etag
+    """Return the ETag of the source `number`: one for all, or the stateful stub's (an MD5 each)."""
+    return etag or shared_object(number).etag
 
 
 if __name__ == "__main__":

@@ -3,6 +3,6 @@
 import boto3
 from botocore.config import Config
 
-from bench.clients.copying import TARGET
+from bench.stub.storage import TARGET
 
 boto3.client("s3", config=Config(s3={"addressing_style": "path"})).create_bucket(Bucket=TARGET)

@@ -13,6 +13,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 SHARED = "shared"
+TARGET = "target"
+"""Where the clients that only copy copy to."""
 KEY_PREFIX = "uploads/"
 KEY_END = "/file.pdf"
 OLD = "2025-01-01T00:00:00.000Z"
