@@ -50,7 +50,7 @@ def main() -> None:
             print(f"\n{tables.shown(made)}\n", flush=True)
         found["results"] = {name: found["results"][name] for name in tables.ORDER if name in found["results"]}
         _write(found, quick=chosen.quick)
-    print(tables.goals(found["results"].values()))
+    print(tables.goals(found["results"]))
 
 
 def _path(*, quick: bool) -> Path:

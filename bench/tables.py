@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import across
+
 PAGE = Path("docs/performance.md")
 ORDER = ("copy-0ms", "copy-50ms", "migrate", "verify", "million", "tenants", "usage", "limiter")
 CHARTS = {
@@ -60,13 +62,10 @@ def _differing(result: Mapping[str, Any], header: Mapping[str, Any]) -> list[str
     ]
 
 
-def goals(results: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table of the goals: wanted, measured, reached."""
-    rows = [
-        [goal["subject"], goal["wanted"], goal["measured"], REACHED[goal["reached"]]]
-        for result in results
-        for goal in result["goals"]
-    ]
+def goals(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table of the goals: wanted, measured, reached; at its end those that compare two benchmarks."""
+    every = [goal for result in results.values() for goal in result["goals"]] + across.goals(results)
+    rows = [[goal["subject"], goal["wanted"], goal["measured"], REACHED[goal["reached"]]] for goal in every]
     return table(["goal", "wanted", "measured", "reached"], rows)
 
 
@@ -86,7 +85,7 @@ def write_page(found: Mapping[str, Any], page: Path = PAGE) -> None:
     """Put the tables into the page, between the markers of each; where nothing was measured, that stands there."""
     text = page.read_text(encoding="utf-8")
     results = found["results"]
-    blocks = {"machine": machine(found), "goals": goals(results.values())} | dict.fromkeys(ORDER, "Not measured.")
+    blocks = {"machine": machine(found), "goals": goals(results)} | dict.fromkeys(ORDER, "Not measured.")
     for name, result in results.items():
         chart = CHARTS.get(name)
         drawn = chart and result["figures"] and (page.parent / chart[0]).exists()

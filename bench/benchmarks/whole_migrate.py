@@ -35,7 +35,9 @@ def run(options: Options) -> list[Result]:
     with postgres() as server:
         runs = {layout.name: partial(_migrated, server, layout, names) for layout in layouts}
         made = in_rounds(options.rounds, runs)
-    return [_migration_table(made, documents), _verification_table(made, documents)]
+    migration, verification = _migration_table(made, documents), _verification_table(made, documents)
+    migration.notes += [_foreign(layout, documents) for layout in layouts]
+    return [migration, verification]
 
 
 def _migrated(server: CountingPostgres, layout: Layout, names: itertools.count[str]) -> Migrated:
@@ -58,6 +60,7 @@ def _migration_table(made: dict[str, list[Migrated]], documents: int) -> Result:
         ["layout", "step", "client", "PostgreSQL", "requests", "statements"],
         rounds=_rounds(made),
     )
+    micros = result.figures["client_micros"] = {}
     for layout, every in made.items():
         runs = [each.migration for each in every]
         for step in runs[0].steps:
@@ -71,6 +74,7 @@ def _migration_table(made: dict[str, list[Migrated]], documents: int) -> Result:
         result.at_most(f"PostgreSQL, keys {layout}, CPU a document", 80, server, " µs")
         result.notes.append(_described(layout, runs))
         result.figures[layout] = [_figures(run) for run in runs]
+        micros[layout] = [run.cost.cpu_seconds / documents * 1e6 for run in runs]
     result.notes.append("PostgreSQL is the whole server: its backends, and its own writers and checkpoints.")
     return result
 
@@ -128,6 +132,11 @@ def _described(layout: str, runs: list[WholeRun]) -> str:
     peak = spread(each.cost.peak_bytes / 1e6 for each in runs)
     sent = ", ".join(f"{kind} {count:,}" for kind, count in sorted(run.requests.items()))
     return f"{layout}: {seconds} s, peak {peak} MB; requests: {sent}; CPU of the stub {run.stub_cpu_seconds:.1f} s."
+
+
+def _foreign(layout: Layout, documents: int) -> str:
+    others = layout.objects - documents
+    return f"{layout.name}: {others:,} objects of other tenants, {others / documents:.1f} for each document of its own."
 
 
 def _figures(run: WholeRun) -> dict[str, object]:
