@@ -7,7 +7,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from bench.peers import S5CMD
+from bench.clients.names import S5CMD
 from bench.result import Result
 
 LAYOUTS = ("together", "interleaved")

@@ -8,15 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.clients.names import BOTO3, ENGINE, RCLONE, REHOUSE, S5CMD
 from bench.nginx import ETAG
 from bench.stub.storage import SHARED, TARGET, shared_key
 
 TOOLS = Path(".venv-bench/bin")
-REHOUSE = "rehouse, bulk plane"
-ENGINE = "rehouse, through the engine"
-S5CMD = "s5cmd run"
-RCLONE = "rclone"
-BOTO3 = "boto3 in threads"
 
 Command = Callable[[str, int, int, Path], list[str]]
 """(endpoint, objects, requests in flight, a scratch folder) → the command line."""

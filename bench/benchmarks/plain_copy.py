@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import measuring
+from bench.clients.names import BOTO3, ENGINE, RCLONE, REHOUSE, S5CMD
 from bench.measuring import Cost, Spread, spread
 from bench.nginx import Nginx, missing, nginx
-from bench.peers import BOTO3, ENGINE, PEERS, RCLONE, REHOUSE, S5CMD, Peer
+from bench.peers import PEERS, Peer
 from bench.result import Options, Result, in_rounds
 from bench.servers import environment
 

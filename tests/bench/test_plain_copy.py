@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.benchmarks import plain_copy
 from bench.benchmarks.plain_copy import Measured
+from bench.clients.names import BOTO3, ENGINE, REHOUSE, S5CMD
 from bench.measuring import Cost
-from bench.peers import BOTO3, ENGINE, REHOUSE, S5CMD
 from bench.result import NOT_MEASURED, Result
 
 

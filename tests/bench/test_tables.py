@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,9 @@ def test_a_chart_stands_only_where_there_are_figures(tmp_path: Path) -> None:
     (tmp_path / tables.CHARTS["limiter"][0]).touch()
     assert "](performance-limiter.png)" in block(written(tmp_path, made("limiter")), "limiter")
     assert ".png" not in block(written(tmp_path, made("limiter") | {"figures": {}}), "limiter")
+
+
+def test_the_charts_environment_needs_no_rehouse() -> None:
+    code = "import sys, bench.tables; sys.exit('rehouse' in sys.modules)"
+    root = Path(tables.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
