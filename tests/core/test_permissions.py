@@ -26,12 +26,20 @@ SCOPE = Scope(("shared-docs",), "dataroom-saas", "our-logs")
 
 
 def allowed(role: str, action: str, resource: str) -> bool:
-    """What IAM would say: some statement of the role's documents allows it."""
-    statements = [s for doc in policy_documents([role], SCOPE).values() for s in doc["Statement"]]  # type: ignore[list-item]
-    return any(
-        action in statement["Action"] and any(fnmatch.fnmatchcase(resource, each) for each in statement["Resource"])
+    """What IAM would say: some statement of the role's documents allows it, and none denies it."""
+    return said(role, action, resource, SCOPE) == {"Allow"}
+
+
+def said(role: str, action: str, resource: str, scope: Scope) -> set[str]:
+    """The effects of the statements that meet a request of an identity of the account 123456789012."""
+    statements = [s for doc in policy_documents([role], scope).values() for s in doc["Statement"]]  # type: ignore[list-item]
+    return {
+        statement["Effect"]
         for statement in statements
-    )
+        for each in statement["Resource"]
+        if action in statement["Action"]
+        and fnmatch.fnmatchcase(resource, each.replace("${aws:PrincipalAccount}", "123456789012"))
+    }
 
 
 @given(scopes, st.sampled_from(ROLES))
@@ -42,6 +50,7 @@ def test_every_document_is_within_iams_limit_and_nothing_is_lost(scope: Scope, r
         (action, resource)
         for document in documents.values()
         for statement in document["Statement"]
+        if statement["Effect"] == "Allow"
         for action in statement["Action"]
         for resource in statement["Resource"]
     }
@@ -75,6 +84,28 @@ def test_nobody_but_finish_removes_a_tenants_bucket(role: str) -> None:
 def test_the_migration_never_writes_into_the_shared_bucket(role: str) -> None:
     assert not allowed(role, "s3:PutObject", "arn:aws:s3:::shared-docs/a")
     assert not allowed(role, "s3:PutBucketPolicy", "arn:aws:s3:::shared-docs")
+
+
+LOG_BUCKETS = ["acme-logs-123456789012", "acme-logs-123456789012-us-east-1-an", "acme-logs", "acme-trail"]
+
+
+@pytest.mark.parametrize("role", ["application", "migrate", "finish", "rollback"])
+@pytest.mark.parametrize("bucket", LOG_BUCKETS)
+def test_nobody_writes_or_deletes_in_the_log_bucket_though_its_name_is_like_a_tenants(role: str, bucket: str) -> None:
+    scope = Scope(("shared-docs",), "acme", "acme-trail" if bucket == "acme-trail" else None)
+    told = Scope(("shared-docs",), "acme", scope.log_bucket, account="123456789012")
+    for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"):
+        for each in (scope, told):
+            assert said(role, action, f"arn:aws:s3:::{bucket}/2026-11-01", each) in (set(), {"Allow", "Deny"})
+
+
+@pytest.mark.parametrize("bucket", ["acme-logs-a1b2c3d4", "acme-logs-of-us-a1b2c3d4"])
+def test_a_tenant_whose_slug_begins_with_logs_is_a_tenant(bucket: str) -> None:
+    assert said("application", "s3:PutObject", f"arn:aws:s3:::{bucket}/a", Scope(("shared-docs",), "acme")) == {"Allow"}
+
+
+def test_a_log_bucket_outside_the_prefix_needs_no_denial() -> None:
+    assert "Deny" not in str(policy_documents(ROLES, SCOPE))
 
 
 def test_the_probe_may_remove_what_it_made() -> None:

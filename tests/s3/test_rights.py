@@ -150,3 +150,19 @@ def test_rollback_can_send_back_and_cannot_delete(
     for bucket, key in ((shared, "returned/acme/1/a"), (home, "documents/1/a")):
         with pytest.raises(ClientError, match="AccessDenied"):
             control.client.delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.mark.parametrize("roles", [("application",), ("provision", "migrate", "finish", "application")])
+def test_the_trail_of_what_was_done_is_out_of_reach(
+    settings: Settings, roles: tuple[Role, ...], s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = f"{settings.bucket_prefix}-logs"
+    s3_server.root().create_bucket(Bucket=trail)
+    s3_server.root().put_object(Bucket=trail, Key="2026-11-01", Body=b"who deleted what")
+    client = acting(settings, s3_server, monkeypatch, *roles)[0].client
+    for forbidden in (
+        lambda: client.delete_object(Bucket=trail, Key="2026-11-01"),
+        lambda: client.put_object(Bucket=trail, Key="2026-11-01", Body=b"nothing"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            forbidden()

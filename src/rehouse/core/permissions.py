@@ -1,11 +1,13 @@
 """The table of rights as policy documents, by role, within IAM's limits.
 
 Statements are made for each kind of resource, so that a document says no more than the table; a document that would be too
-large for a managed policy is continued in a second one.
+large for a managed policy is continued in a second one. The tenants' pattern `{prefix}-*` covers the bucket of the access logs
+too, where its name is the default: who may write or delete a tenant's objects is denied it there.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ MANAGED_POLICY_CHARACTERS = 6144
 """What a managed policy may hold, white space not counted (the IAM User Guide, "IAM and AWS STS quotas")."""
 
 _RESOURCES_A_STATEMENT = 20
+_READS = ("s3:Get", "s3:List")
+_ITS_ACCOUNT = "${aws:PrincipalAccount}"
+"""IAM puts the caller's account there: a `*` would cover the buckets of a tenant whose slug begins with logs as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,14 @@ class Scope:
         if resource is Resource.ANY:
             return ("*",)
         return tuple(bucket_arn(name, self.region) for name in buckets[resource])
+
+    def log_objects(self) -> tuple[str, ...]:
+        """Return the ARNs of the objects of the log bucket, as far as the tenants' pattern covers it."""
+        default = f"{self.bucket_prefix}-logs"
+        owned = f"{default}-{self.account or _ITS_ACCOUNT}"
+        names = (self.log_bucket,) if self.log_bucket else (owned, f"{owned}-{self.region}-an", default)
+        covered = [name for name in names if fnmatch.fnmatchcase(name, f"{self.bucket_prefix}-*")]
+        return tuple(bucket_arn(f"{name}/*", self.region) for name in covered)
 
     def _key(self) -> str:
         key = self.kms_key or ""
@@ -95,6 +108,9 @@ def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
             part = arns[start : start + _RESOURCES_A_STATEMENT]
             sid = "".join(word.capitalize() for word in resource.name.split("_")) + (str(start) if start else "")
             yield {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(part)}
+        denied = [action for action in actions if not action.startswith(_READS)]
+        if resource is Resource.TENANT_OBJECTS and denied and scope.log_objects():
+            yield {"Sid": "LogObjects", "Effect": "Deny", "Action": denied, "Resource": list(scope.log_objects())}
 
 
 def _packed(statements: Sequence[Policy]) -> list[list[Policy]]:
