@@ -73,7 +73,10 @@ def iam_policy(*, role: RoleOption = None) -> None:
     from rehouse.operations import iam_policy as policies
 
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
-    as_json(policies.documents(settings_only(), roles))
+    settings = settings_only()
+    as_json(policies.documents(settings, roles))
+    for sentence in policies.warnings(settings):
+        typer.echo(f"Warning: {sentence}", err=True)
 
 
 def plan(slug: OptionalSlug = None, *, orphans: OrphansOption = False, output: OutputOption = "text") -> None:

@@ -23,3 +23,11 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
     )
     return policy_documents(roles, scope)
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return a sentence for each shared bucket that the tenants' pattern covers: what is granted there holds for it as well."""
+    pattern = f"{settings.bucket_prefix}-"
+    covered = [name for name in settings.shared_bucket if name.startswith(pattern)]
+    told = "what is granted on the tenants' buckets is granted on it too: set REHOUSE_BUCKET_PREFIX to another prefix"
+    return [f"the shared bucket {name} begins with the tenants' prefix {pattern}, {told}" for name in covered]
