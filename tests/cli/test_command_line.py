@@ -129,6 +129,18 @@ def test_secrets_are_masked_and_every_setting_says_where_it_comes_from(
     assert json.loads(found)["bucket_prefix"] == {"value": "dataroom-saas", "from": "default"}
 
 
+def test_policies_that_would_cover_the_shared_bucket_come_with_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REHOUSE_BUCKET_PREFIX", "ours")
+    for shared, warned in (("ours-documents", True), ("documents", False)):
+        monkeypatch.setenv("REHOUSE_SHARED_BUCKET", shared)
+        assert main(["iam-policy"]) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out)
+        assert (f"Warning: the shared bucket {shared} begins" in said.err) is warned
+
+
 def on_a_terminal(**more: str) -> str:
     """What `rehouse config` writes to a terminal of 80 columns."""
     ours, theirs = pty.openpty()
@@ -160,13 +172,25 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-@pytest.mark.parametrize("arguments", [["config"], ["config", "--output", "json"], ["--help"]])
-def test_a_reader_that_has_seen_enough_is_no_error_to_talk_about(arguments: list[str]) -> None:
+def unread(arguments: list[str], told: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """The exit status and the errors of a command whose output nobody reads."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([*COMMAND, *arguments], stdout=writer, stderr=subprocess.PIPE, env=BARE, cwd="/", check=False)
+    command = [*COMMAND, *arguments]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=told or BARE, cwd="/", check=False)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["config", "--output", "json"], ["--help"]])
+@pytest.mark.parametrize("told", [BARE, {**BARE, "PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+def test_a_reader_that_has_seen_enough_is_no_error_to_talk_about(arguments: list[str], told: dict[str, str]) -> None:
+    assert unread(arguments, told) == (0, b"")
+
+
+def test_what_a_command_found_is_its_exit_status_also_where_nobody_reads(room: Callable[[str], None]) -> None:
+    assert unread(["status"], dict(os.environ))[0] == 0
+    assert unread(["verify", "acme"], dict(os.environ))[0] == 1
 
 
 def test_an_output_that_cannot_be_written_is_said_in_a_sentence() -> None:

@@ -21,6 +21,7 @@ from rehouse import __version__
 from rehouse.cli import auditing, ending, looking, moving, settings_command, undoing
 from rehouse.cli.demo import demo
 from rehouse.cli.memory import collect_no_more, collect_seldom
+from rehouse.cli.outlets import outlive_readers
 from rehouse.cli.sandbox import sandbox
 from rehouse.core.errors import Refused, RehouseError
 
@@ -128,16 +129,16 @@ def run() -> None:
     """Be the console script."""
     collect_seldom()
     _allow_open_files()
+    outlive_readers()
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head`: whoever reads has seen enough
-        status = _without_output()
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
+        status = 1
         _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
-        status = _without_output()
+        _without_output()
     collect_no_more()
     sys.exit(status)
 
@@ -149,6 +150,5 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _without_output() -> int:
+def _without_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds back goes nowhere
-    return 1
