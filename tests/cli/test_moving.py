@@ -5,38 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.operations.room import Room
 
 from rehouse.cli.main import main
-from rehouse.config import Settings
-from rehouse.sandbox.storage_server import S3Server
-
-
-@pytest.fixture
-def told(
-    application_database: str,
-    bucket: str,
-    s3_server: S3Server,
-    storage_settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Room]:
-    """A room with two documents that the environment of this process points to."""
-    room = Room(application_database, bucket, s3_server, storage_settings)
-    for name, value in {
-        "DATABASE_URL": room.url,
-        "REHOUSE_SHARED_BUCKET": room.shared,
-        "REHOUSE_BUCKET_PREFIX": room.settings.bucket_prefix,
-        "AWS_ENDPOINT_URL": room.settings.endpoint_url or "",
-        "AWS_REGION": room.settings.region,
-    }.items():
-        monkeypatch.setenv(name, value)
-    room.documents("a", "b")
-    yield room
-    room.connection.close()
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> str:

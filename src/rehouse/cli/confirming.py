@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rehouse.core.errors import Refused
+from rehouse.core.errors import Interrupted, Refused
 from rehouse.core.legible import legible
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
@@ -21,5 +21,10 @@ def confirm(what: str, name: str, *, yes: bool) -> None:
         raise Refused(f"not confirmed, nothing was changed. {what}", hint="add --yes where nobody can be asked")
     typer.echo(legible(what), err=True)
     typer.echo(f"Type {legible(name)} to go on: ", err=True, nl=False)
-    if sys.stdin.readline().strip() != name:
+    try:
+        typed = sys.stdin.readline().strip()
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+        raise Interrupted("interrupted: nothing was changed", hint="run the same command again") from None
+    if typed != name:
         raise Refused("it was not confirmed: nothing was changed", hint=f"type {name} exactly, or add --yes")

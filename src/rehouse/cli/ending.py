@@ -60,8 +60,10 @@ def finish(
     if (slug is None) is not everyone:
         raise typer.BadParameter("name one tenant, or --all")
     grace = settings_only().grace if after is None else after
-    if not dry_run:
-        confirm(_warning(slug, grace, settings_only().grace), slug or "all", yes=yes)
+    if not (dry_run or yes):
+        with services(writes=False) as opened:  # what is refused anyway is refused before anybody is asked
+            due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace)
+        confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
         if slug:
             made = [finishing.finish_one(opened, opened.ledger.tenant(slug), grace=grace, dry_run=dry_run)]
@@ -81,7 +83,9 @@ def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: O
     from rehouse.cli.show import as_json
     from rehouse.operations import cleanup as cleaning
 
-    if drop_bucket:
+    if drop_bucket and not yes:
+        with services(writes=False) as opened:
+            cleaning.refuse_what_may_not_go(opened, drop_bucket)
         confirm(
             f"This removes the bucket {drop_bucket} with every version that it keeps, for good", drop_bucket, yes=yes
         )
@@ -93,12 +97,14 @@ def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: O
         ending_reports.show_cleanup(made)
 
 
-def _warning(slug: str | None, grace: timedelta, usual: timedelta) -> str:
+def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:
     from rehouse.core.removing import given_up
 
     age = f" at least {spelled(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"
-    what = f"This removes from the shared bucket the sources of {whose}"
+    what = (
+        f"This removes from the shared bucket the sources of {whose} ({due:,} by now); there is no rollback afterwards"
+    )
     gives_up = given_up(grace, usual)
     return f"{what}; {gives_up}" if gives_up else what
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import resource
 import sys
@@ -23,9 +24,8 @@ from rehouse.cli.demo import demo
 from rehouse.cli.memory import collect_no_more, collect_seldom
 from rehouse.cli.outlets import outlive_readers
 from rehouse.cli.sandbox import sandbox
-from rehouse.core.errors import Refused, RehouseError
+from rehouse.core.errors import Interrupted, Refused, RehouseError
 
-INTERRUPTED = 130
 OPEN_FILES = 4096
 """Enough for the most requests in flight that can be set, each a connection; shells often begin with 256 or 1,024."""
 EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
@@ -65,8 +65,21 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _telling(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command, which says so if Ctrl-C ends it: Typer would end without a word."""
+
+    @functools.wraps(command)
+    def told(*arguments: object, **options: object) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted before its end", hint="run the same command again") from None
+
+    return told
+
+
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name)(_telling(command))
 
 
 @app.callback()
@@ -83,18 +96,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0 fine, 1 findings or failures, 2 usage or configuration, 130 interrupted."""
     try:
         result = app(args=arguments, standalone_mode=False, prog_name="rehouse")
-    except typer.Abort:
-        return INTERRUPTED
+    except (typer.Abort, KeyboardInterrupt):
+        return Interrupted.exit_status
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except ClickException as error:
-        _fail(_wrong_usage(error))
+        _fail(_wrong_usage(error, sys.argv[1:] if arguments is None else arguments))
         return error.exit_code
     except RehouseError as error:
         return _fail(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Exception as error:
         known = _of_the_database(error)
         if known is None:
@@ -119,9 +130,10 @@ def _of_the_database(error: Exception) -> RehouseError | None:
     return translated(error) if isinstance(error, psycopg.Error) else None
 
 
-def _wrong_usage(error: ClickException) -> Refused:
+def _wrong_usage(error: ClickException, arguments: list[str]) -> Refused:
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "rehouse"
+    named = next((f"rehouse {word}" for word in arguments[:1] if word in COMMANDS), "rehouse")
+    command = context.command_path if context else named
     return Refused(error.format_message().replace("Value error, ", ""), hint=f"`{command} --help` shows how it is used")
 
 

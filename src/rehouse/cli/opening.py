@@ -67,7 +67,8 @@ def stopping(opened: Services) -> Iterator[None]:
         if opened.stopping.is_set():
             os._exit(INTERRUPTED)
         opened.stop()
-        typer.echo("stopping: saving what is under way (again: stop at once)", err=True)
+        saving = ": saving what is under way" if opened.writes else ""
+        typer.echo(f"stopping{saving} (again: stop at once)", err=True)
 
     before = {each: signal.signal(each, stop) for each in SIGNALS}
     try:

@@ -66,11 +66,12 @@ def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:
     from rehouse.cli.show import plain, say
     from rehouse.operations import drop_bucket as dropping
 
-    with services(writes=not dry_run, slugs=[slug]) as opened:
+    with services(writes=False) as opened:
         tenant = opened.ledger.tenant(slug)
         bucket = dropping.bucket_to_drop(opened, tenant)
-        if not dry_run:
-            confirm(f"This deletes the bucket {bucket} with every version of every object in it", bucket, yes=yes)
+    if not dry_run:
+        confirm(f"This deletes the bucket {bucket} with every version of every object in it", bucket, yes=yes)
+    with services(writes=not dry_run, slugs=[slug]) as opened:
         made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run)
     did = "Would be deleted" if dry_run else "Deleted"
     line = f"{did}: {made.bucket}, {made.versions:,} versions, {made.uploads:,} open uploads"

@@ -69,11 +69,19 @@ def cleanup(services: Services) -> list[BucketLeft]:
         return [_left_in(services, bucket) for bucket in services.settings.require_shared_buckets()]
 
 
-def drop_bucket(services: Services, bucket: str) -> BucketLeft:
-    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way."""
+def refuse_what_may_not_go(services: Services, bucket: str) -> None:
+    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so nobody need confirm it."""
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
         raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
+    with translating():
+        _refuse_what_is_needed(services, bucket, Leftovers(services.ledger, bucket, shared[0]))
+
+
+def drop_bucket(services: Services, bucket: str) -> BucketLeft:
+    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way."""
+    refuse_what_may_not_go(services, bucket)
+    shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translating():
         for tenant in services.ledger.tenants():
             held.enter_context(services.locks.holding(tenant.id, tenant.slug))

@@ -86,6 +86,20 @@ def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run:
         return _finish(services, tenant, FinishReport(tenant.slug), grace)
 
 
+def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
+    """Return how many sources of the tenant (None: of everyone) are old enough to go; raise Refused before its cutover.
+
+    Changes nothing: it is asked before anybody confirms.
+    """
+    with translating():
+        if tenant:
+            found = [_require_cut_over(services, tenant)]
+        else:
+            found = [each for other in services.ledger.tenants() if (each := services.ledger.migration(other))]
+        there = [each for each in found if is_at_least(each.phase, Phase.CUT_OVER)]
+        return sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
+
+
 def finish_all(
     services: Services, tenants: Sequence[Tenant], *, grace: timedelta, dry_run: bool = False
 ) -> list[FinishReport]:

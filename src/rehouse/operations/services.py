@@ -43,6 +43,7 @@ class Services:
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
+    writes: bool = True
 
     @classmethod
     @contextmanager
@@ -77,7 +78,7 @@ class Services:
                 multipart_part_bytes=settings.multipart_part_bytes,
                 owner=account,
             )
-            yield cls(settings, ledger, locks, control, bulk, engine, report)
+            yield cls(settings, ledger, locks, control, bulk, engine, report, writes=writes)
 
     @contextmanager
     def worker(self) -> Iterator[Services]:
@@ -101,6 +102,8 @@ class Services:
     def stop_here(self) -> None:
         """Raise Interrupted if the run is to stop; called where everything is saved."""
         if self.stopping.is_set():
+            if not self.writes:
+                raise Interrupted("stopped before the end: nothing was changed", hint="run the same command again")
             raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to go on")
 
     def keep_locks(self) -> None:
