@@ -113,6 +113,14 @@ def test_findings_and_failures_end_with_1_and_what_is_accepted_with_0(
     assert main(["migrate-all"]) == 0
 
 
+@pytest.mark.parametrize("command", ["migrate-all", "verify-all"])
+def test_a_selection_of_nobody_is_refused(
+    room: Callable[[str], None], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "--only", "acme", "--exclude", "acme", "--exclude", "globex"]) == 2
+    assert "both name acme: no tenant is selected" in capsys.readouterr().err
+
+
 def test_secrets_are_masked_and_every_setting_says_where_it_comes_from(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from rehouse.core.errors import RehouseError
+from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
@@ -25,10 +25,15 @@ def chosen(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> list[Tenant]:
-    """Return the tenants that a …-all command is for; raise Refused for a slug that does not exist.
+    """Return the tenants that a …-all command is for; raise Refused for a slug that does not exist, and if nobody is left.
 
     A tenant named in `only` is meant, active or not.
     """
+    if only and set(only) <= set(exclude):
+        raise Refused(
+            f"--only and --exclude both name {', '.join(sorted(set(only)))}: no tenant is selected",
+            hint="leave one of the two out",
+        )
     for slug in (*only, *exclude):
         services.ledger.tenant(slug)
     return [
