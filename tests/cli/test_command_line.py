@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from rich.console import Console
 from tests.s3.stub import Scripted, Seen, serving
 
-from rehouse.cli import progress
+from rehouse.cli import progress, show
 from rehouse.cli.main import COMMANDS, main
 from rehouse.config import Settings
 from rehouse.sandbox.storage_server import S3Server
@@ -178,6 +179,28 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
     assert all(len(line) <= 80 for line in plain.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines())
     piped = subprocess.run([*COMMAND, "config"], env=BARE, cwd="/", capture_output=True, text=True, check=True)
     assert "\x1b" not in piped.stdout + piped.stderr
+
+
+def test_on_a_narrow_terminal_no_name_is_broken_and_what_does_not_fit_stands_below(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show, "console", lambda: Console(width=60, color_system=None))
+    home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
+    show.table(
+        ("tenant", "phase", "migrated", "bytes", "bucket", "why"),
+        [("acme", "cut_over", 1320, "5 B", home, why), ("globex", "cut_over", 7, "544.4 KiB", "short", None)],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "tenant  phase     migrated  bytes      bucket",
+        "acme    cut_over     1,320  5 B",
+        f"  bucket: {home}, why: word word",
+        "  " + " ".join(["word"] * 11),
+    ]
+    assert lines[-1] == "globex  cut_over         7  544.4 KiB  short"
+    assert max(map(len, lines)) <= 60
+    show.table(("slug",), [("x" * 70,)])
+    assert "x" * 70 in capsys.readouterr().out
 
 
 def unread(arguments: list[str], told: dict[str, str] | None = None) -> tuple[int, bytes]:

@@ -160,17 +160,19 @@ def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
 def show_overview(lines: Sequence[Overview]) -> None:
     """Print the overview."""
     table(
-        ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "message", "bucket"),
+        ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "bucket"),
         (
             (
                 line.name, line.slug if line.is_active else f"{line.slug} (inactive)", line.status, line.phase,
-                line.documents_migrated, line.documents_total, line.documents_failed, line.completed_at, line.error_message,
-                line.home_bucket,
+                line.documents_migrated, line.documents_total, line.documents_failed, line.completed_at, line.home_bucket,
             )
             for line in lines
         ),
         always=6,
     )  # fmt: skip
+    messages = [of_tenant(line.slug, line.error_message) for line in lines if line.error_message]
+    if messages:
+        say("", *messages)
 
 
 def show_status(status: TenantStatus) -> None:

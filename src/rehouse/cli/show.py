@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.legible import legible, legible_json, on_one_line
 
 WIDTH_OF_A_PIPE = 400
+_INDENT = "  "
+_GLUE = "\0"
+"""Stands for a blank that is not to end a line; no cell holds it, control characters are escaped in them."""
+_NUMBERS = (int, float, Decimal, type(None))
 
 
 def console() -> Console:
@@ -28,20 +33,52 @@ def console() -> Console:
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1) -> None:
     """Print a table; numbers stand to the right. A column that says nothing (only empty or 0) is left out.
 
-    The first `always` columns are shown in any case.
+    The first `always` columns are shown in any case. No cell is broken: what does not fit into the width of the terminal
+    stands below its row, with its heading.
     """
     lines = [list(row) for row in rows]
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
-    for index in columns:
-        numeric = bool(lines) and all(isinstance(line[index], int | float | Decimal | None) for line in lines)
-        drawn.add_column(headings[index], justify="right" if numeric else "left", overflow="fold")
-    for line in lines:
-        drawn.add_row(*(Text(shown(line[index])) for index in columns))
+    numeric = [bool(lines) and all(isinstance(line[index], _NUMBERS) for line in lines) for index in columns]
+    cells = [[shown(line[index]) for index in columns] for line in lines]
+    titles = [headings[index] for index in columns]
+    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
     out = console()
     with out.capture() as captured:
-        out.print(drawn)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        first, _ = _split(titles, widths, numeric, out.width)
+        out.print(Text(first, style="bold"), soft_wrap=True)
+    print(captured.get().rstrip())
+    for row in cells:
+        line, fitting = _split(row, widths, numeric, out.width)
+        print(line)
+        below = [f"{title}: {cell}" for title, cell in zip(titles[fitting:], row[fitting:], strict=True) if cell]
+        if below:
+            print("\n".join(_folded(below, out.width)))
+
+
+def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], width: int) -> tuple[str, int]:
+    """Return as many cells, the first at least, as fit into one line, and how many these are."""
+    line = ""
+    for number, (cell, room, is_number) in enumerate(zip(cells, widths, numeric, strict=True)):
+        padding = " " * (room - cell_len(cell))
+        longer = (f"{line}  " if number else "") + (padding + cell if is_number else cell + padding)
+        if number and cell_len(longer.rstrip()) > width:
+            return line.rstrip(), number
+        line = longer
+    return line.rstrip(), len(cells)
+
+
+def _folded(told: Sequence[str], width: int) -> list[str]:
+    """Return what is told in indented lines, folded between the parts, and between words where a part is longer than a line."""
+    whole = [part.replace(" ", _GLUE) if cell_len(part) <= width // 2 else part for part in told]
+    lines = textwrap.wrap(
+        ", ".join(whole),
+        max(width, 4 * len(_INDENT)),
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_GLUE, " ") for line in lines]
 
 
 def say(*lines: str) -> None:
