@@ -223,6 +223,7 @@ def test_a_wrong_value_is_refused_by_name_with_where_it_comes_from(leaf: str, te
     error = refusal({variable: text, "DATABASE_URL": URL}, tmp_path)
     assert error.message.startswith(f"{variable}: {leaf}: ")
     assert "Value error" not in error.message
+    assert "Input should" not in error.message
     assert (shown(Settings(), leaf)[0] or "none") in error.hint
 
 
@@ -255,6 +256,15 @@ def test_what_is_needed_and_missing_is_named(tmp_path: Path) -> None:
         settings.require_shared_buckets()
     assert "REHOUSE_SHARED_BUCKET" in caught.value.message
     assert "export REHOUSE_SHARED_BUCKET=" in caught.value.hint
+
+
+def test_both_that_are_needed_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path).require_places()
+    assert caught.value.message == "DATABASE_URL is not set; REHOUSE_SHARED_BUCKET is not set"
+    assert "export DATABASE_URL=" in caught.value.hint
+    assert "export REHOUSE_SHARED_BUCKET=" in caught.value.hint
+    load({"DATABASE_URL": URL, "REHOUSE_SHARED_BUCKET": "shared"}, tmp_path).require_places()
 
 
 def test_settings_are_frozen() -> None:

@@ -112,6 +112,18 @@ class Settings(Section):
         """The mapping of the documents table."""
         return self.mapping.documents
 
+    def require_places(self) -> None:
+        """Raise ConfigurationError that names each of the two settings that are needed and missing."""
+        missing: list[ConfigurationError] = []
+        for require in (self.require_database_url, self.require_shared_buckets):
+            try:
+                require()
+            except ConfigurationError as error:
+                missing.append(error)
+        if missing:
+            hint = "; ".join(each.hint for each in missing)
+            raise ConfigurationError("; ".join(each.message for each in missing), hint=hint)
+
     def require_database_url(self) -> str:
         """Return the connection string, or raise ConfigurationError if there is none."""
         if self.database_url is None:
@@ -239,7 +251,7 @@ def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> C
     default = next((shown for leaf, shown, _ in effective(Settings()) if leaf == path), None)
     if default is None:
         return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
-    rule = error["msg"].removeprefix("Value error, ")
+    rule = error["msg"].removeprefix("Value error, ").replace("Input should", "it must", 1)
     hint = f"correct it, or remove it: the default is {default or 'none'}"
     return ConfigurationError(f"{where}: {path}: {rule}", hint=hint)
 

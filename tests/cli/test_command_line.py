@@ -114,6 +114,16 @@ def test_findings_and_failures_end_with_1_and_what_is_accepted_with_0(
     assert main(["migrate-all"]) == 0
 
 
+def test_what_is_no_address_of_postgresql_is_refused_before_s3_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"mysql://u:{SECRET}@h/db")
+    monkeypatch.setenv("REHOUSE_SHARED_BUCKET", "shared")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert main(["plan"]) == 2
+    assert "no connection string" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["migrate-all", "verify-all"])
 def test_a_selection_of_nobody_is_refused(
     room: Callable[[str], None], capsys: pytest.CaptureFixture[str], command: str

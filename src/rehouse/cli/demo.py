@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,9 +78,8 @@ def demo(
         surprises += _judged(servers)
         _summarise(servers.sample, surprises)
         if keep:
-            typer.echo(
-                f"\nThe servers stay up until you press Ctrl-C. In another shell:\n\n  source {servers.environment_file}"
-            )
+            file = shlex.quote(str(servers.environment_file))
+            typer.echo(f"\nThe servers stay up until you press Ctrl-C. In another shell:\n\n  source {file}")
             wait()
     finish(well=not surprises)
 

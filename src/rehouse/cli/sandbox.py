@@ -6,6 +6,7 @@ The servers are imported when they are started: help and completion do without.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def _next_steps(servers: Sandbox) -> str:
     return f"""
 PostgreSQL and S3 run until you press Ctrl-C. In another shell:
 
-  source {servers.environment_file}
+  source {shlex.quote(str(servers.environment_file))}
   rehouse doctor
   rehouse plan
   rehouse migrate-all"""

@@ -30,8 +30,7 @@ def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
 
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
-    settings.require_database_url()
-    settings.require_shared_buckets()
+    settings.require_places()
     return _examined(settings, probe=probe)
 
 

@@ -13,6 +13,7 @@ from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.planning import Places
 from rehouse.core.progress import Report, silent
 from rehouse.engine.local import LocalEngine
+from rehouse.ledger.connection import where
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import roll_months
@@ -55,7 +56,8 @@ class Services:
         With `writes` the schema is brought up to date first, if the shared buckets and the tenants `slugs` are there.
         Raises Refused errors for whatever cannot be used as it is.
         """
-        settings.require_shared_buckets()
+        settings.require_places()
+        where(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
         with ExitStack() as opened:
             control = Control(Session(settings))
             control.session.credentials()
