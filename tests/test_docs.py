@@ -39,7 +39,7 @@ from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.drop_bucket import Dropped
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.plan import APPLICATION_RULES, Plan, Quarantined, TenantPlan
+from rehouse.operations.plan import APPLICATION_RULES, Orphan, Plan, Quarantined, TenantPlan
 from rehouse.operations.removing import Left
 from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.status import DocumentError, TenantStatus
@@ -52,7 +52,7 @@ PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 SECTIONS = ("Usage", "Options", "What it prints", "Exit status", "JSON", "What it changes")
 REPORTS = {
     "doctor": (Check,),
-    "plan": (Plan, TenantPlan, Quarantined),
+    "plan": (Plan, TenantPlan, Quarantined, Orphan),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "audit": (AuditReport, AuditFinding),

@@ -28,7 +28,7 @@ def test_cutover_with_a_canary(told: Room, capsys: pytest.CaptureFixture[str]) -
     said(capsys, "migrate", "acme", "--until", "verified")
     report = as_json(capsys, "cutover", "acme", "--canary", "1")
     assert (report["this_run"], report["tenants"][0]["phase"]) == (2, "cut_over")
-    assert sum(note.startswith("canary: 1 documents") for note in report["tenants"][0]["notes"]) == 2
+    assert sum(note.startswith("canary: 1 document was read in full") for note in report["tenants"][0]["notes"]) == 2
 
 
 def test_late_writes_are_counted_and_conflicts_end_with_1(told: Room, capsys: pytest.CaptureFixture[str]) -> None:

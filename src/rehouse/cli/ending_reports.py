@@ -8,6 +8,7 @@ from typing import Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import SHOWN, of_tenant
 from rehouse.cli.show import plain, say, table
+from rehouse.core.legible import counted
 from rehouse.ledger.leftovers import Leftover
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft
 from rehouse.operations.finish import FinishReport
@@ -42,7 +43,10 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
                 say(f"  … and {len(each.left) - SHOWN:,} more (--output json lists them all)")
             say(*(f"  {reason}: {hint}" for reason, hint in sorted({(left.reason, left.hint) for left in each.left})))
         if each.outstanding:
-            say("", f"{each.slug}: {len(each.outstanding):,} documents could not be moved: rehouse status {each.slug}")
+            say(
+                "",
+                f"{each.slug}: {counted(len(each.outstanding), 'document')} could not be moved: rehouse status {each.slug}",
+            )
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
@@ -73,7 +77,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.removed:
             say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
             continue
-        say(f"{each.bucket}: {each.objects:,} objects, {human_bytes(each.size)}")
+        say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:
             _leftovers(each.left)
         if each.older:
@@ -81,7 +85,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{kept}, {each.older.delete_markers:,} delete markers")
         if each.uploads:
             oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
-            say(f"{each.uploads:,} multipart uploads are open{oldest}")
+            say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
         elif not each.objects:
             say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
+from rehouse.core.legible import counted
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
 
+REASON_SHOWN = 120
 FORMULA_SIGNS = "=+-@\t\r"
 """What a cell begins with that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
 
@@ -107,7 +109,7 @@ def show_plan(plan: Plan) -> None:
             _quarantined(each.quarantined)
     say("")
     for bucket, (count, size) in plan.shared.items():
-        say(f"{bucket}: {count:,} objects, {human_bytes(size)}")
+        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
     for bucket, key, size in plan.orphans:
@@ -188,7 +190,10 @@ def show_status(status: TenantStatus) -> None:
         say("")
         table(
             ("when (UTC)", "who", "event", "from", "to", "reason"),
-            ((each.at, each.actor, each.event, each.from_phase, each.to_phase, each.reason) for each in status.history),
+            (
+                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shortened(each.reason))
+                for each in status.history
+            ),
         )
 
 
@@ -244,6 +249,11 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
         unsure, others, report.accepted, report.without_key, len(report.extra), drift,
         report.bucket,
     )  # fmt: skip
+
+
+def _shortened(reason: str | None) -> str | None:
+    """Return as much of a reason as a table takes: that of an adopted row is the whole row. JSON has all of it."""
+    return f"{reason[: REASON_SHOWN - 1]}…" if reason and len(reason) > REASON_SHOWN else reason
 
 
 def _no_formula(cell: str | None) -> str | None:

@@ -12,6 +12,7 @@ import typer
 
 from rehouse.cli.confirming import YesOption, confirm
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.core.legible import counted
 
 if TYPE_CHECKING:
     from rehouse.operations.return_report import ReturnReport
@@ -74,7 +75,7 @@ def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:
     with services(writes=not dry_run, slugs=[slug]) as opened:
         made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run)
     did = "Would be deleted" if dry_run else "Deleted"
-    line = f"{did}: {made.bucket}, {made.versions:,} versions, {made.uploads:,} open uploads"
+    line = f"{did}: {made.bucket}, {counted(made.versions, 'version')}, {counted(made.uploads, 'open upload')}"
     _show(plain(made), lambda: say(line), output, well=True, interrupted=False)
 
 

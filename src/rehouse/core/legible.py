@@ -26,6 +26,15 @@ def on_one_line(text: str) -> str:
     return legible(text).translate(_BREAKS)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, whose plural ends in s.
+
+    >>> counted(1, "document"), counted(1200, "open upload"), counted(0, "bucket")
+    ('1 document', '1,200 open uploads', '0 buckets')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def legible_json(document: str) -> str:
     r"""Return a JSON document that says the same with what is unseen written as `\u202e`; JSON has that in strings alone."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", document)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import Halt, Refused
+from rehouse.core.legible import counted
 from rehouse.core.model import Migration
 from rehouse.core.planning import is_md5
 from rehouse.ledger.canary import Canaries, Sample
@@ -93,4 +94,4 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
 def _told(services: Services, samples: Sequence[Sample]) -> str:
     profile = services.settings.application_profile
     whose = "the application's credentials" if profile else "our credentials (REHOUSE_APPLICATION_PROFILE is not set)"
-    return f"{len(samples)} documents were read in full with {whose}"
+    return f"{counted(len(samples), 'document')} {'was' if len(samples) == 1 else 'were'} read in full with {whose}"

@@ -7,11 +7,12 @@ grace ago go, each proven at home, and never an object that a row points to. Run
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rehouse.core.errors import Interrupted, Refused, RehouseError
+from rehouse.core.errors import Interrupted, Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.removing import given_up
@@ -140,7 +141,7 @@ def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
 def _finish(
     services: Services, tenant: Tenant, report: FinishReport, grace: timedelta, *, listed: bool = False
 ) -> FinishReport:
-    with translating(), services.locks.holding(tenant.id, tenant.slug):
+    with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
         sweep = migrate(services, tenant, TenantReport(tenant.slug), Order(is_for_removal=True), listed=listed)
         migration = _require_cut_over(services, tenant)
@@ -158,6 +159,19 @@ def _finish(
         close_run(services, run.migration, sweep, None)
         report.status, report.outstanding = sweep.status, sweep.outstanding
         return _filled(run, report)
+
+
+@contextmanager
+def _naming_its_role() -> Iterator[None]:
+    """Let a right that is missing be told with the role that has it."""
+    try:
+        yield
+    except StorageRefused as error:
+        if error.code == "AccessDenied":
+            error.hint = (
+                "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
+            )
+        raise
 
 
 def _begun(services: Services, migration: Migration, tenant: Tenant, grace: timedelta) -> Removing:

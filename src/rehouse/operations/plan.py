@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from rehouse.core.model import Fault, Tenant
 from rehouse.core.naming import bucket_name
@@ -31,6 +32,14 @@ APPLICATION_RULES = (
     "Overwrites without the lock, and presigned PUTs granted earlier, are never lost: they become visible after the next sweep; "
     "a write on both sides is reported as a conflict, both versions kept.",
 )
+
+
+class Orphan(NamedTuple):
+    """An object of a shared bucket that no row points to; its size in bytes."""
+
+    bucket: str
+    key: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class Plan:
 
     tenants: list[TenantPlan]
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
-    orphans: list[tuple[str, str, int]] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
     cost: CostEstimate | None = None
     application_rules: tuple[str, ...] = APPLICATION_RULES
@@ -94,7 +103,9 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
     made.documents_without_tenant = ledger.documents_without_tenant()
     if orphans:
-        made.orphans = [(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)]
+        made.orphans = [
+            Orphan(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)
+        ]
     listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in made.shared.values())
     requests = sum((tenant.requests for tenant in made.tenants), Requests(lists=listings))
     made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), prices(services))

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
+from rehouse.core.legible import counted
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
@@ -124,14 +125,14 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
     if control.session.endpoint_url:
         return could_not_check(
-            QUOTA, f"{count} buckets{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
+            QUOTA, f"{counted(count, 'bucket')}{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
         )
     try:
         client = control.session.client("service-quotas")  # type: ignore[call-overload]
         quota = int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])
     except (ClientError, BotoCoreError, KeyError):
         hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
-        return could_not_check(QUOTA, f"{count} buckets{wanted}; the quota could not be read", hint)
+        return could_not_check(QUOTA, f"{counted(count, 'bucket')}{wanted}; the quota could not be read", hint)
     if count + (new_buckets or 1) > quota:
         return failed(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
     return ok(QUOTA, f"{count} of {quota} buckets{wanted}")
