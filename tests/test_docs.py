@@ -214,7 +214,7 @@ def test_what_dbas_are_told_removes_all_of_it(application_database: str) -> None
     before = objects(application_database)
     initialising.initialise(Settings(database_url=application_database, shared_bucket=("shared",)))
     told = (DOCS / "for-dbas.md").read_text(encoding="utf-8")
-    [usage, removal] = blocks(told, "sql")
+    [_, usage, removal] = blocks(told, "sql")
     assert [table.name for table in OWN if f"`{table.name}`" not in told] == []
     assert [trigger for trigger in TRIGGERS if trigger not in removal] == []
     with psycopg.connect(application_database, autocommit=True) as connection:
