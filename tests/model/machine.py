@@ -154,7 +154,11 @@ class DataRoom(Places):
 
     @rule(slug=TENANT, until=st.sampled_from(UNTIL), killed_at=KILLED_AT)
     def migrate(self, slug: str, until: Phase, killed_at: int | None) -> None:
-        """Any phase; after a way back it is refused while somebody has to decide on a conflict."""
+        """Any phase; after a way back it is refused while somebody has to decide on a conflict. Who migrates again waits for the
+        grace of the way back: until then it is not known who still writes where a document was before.
+        """
+        if self._phase(slug) is Phase.ROLLED_BACK:
+            self.grants = [each for each in self.grants if self._pointer(each.document) == (each.bucket, each.key)]
         self.reached["migrated again"] += self._phase(slug) is Phase.ROLLED_BACK
         self._run(slug, lambda services, tenant: _migrate(services, tenant, Order(until=until)), killed_at)
         self._count_conflicts()

@@ -578,3 +578,12 @@ def test_what_lands_at_home_while_the_tenant_migrates_again_is_not_covered(moved
     assert arrived
     assert [each.code for each in report.outstanding] == ["target_taken"]
     assert moved.root.get_object(Bucket=home, Key=key)["Body"].read() == b"written late at home"
+
+
+def test_a_migration_within_the_grace_of_the_way_back_is_noted(moved: Room) -> None:
+    roll_back(moved)
+    early = moved.migrate()
+    assert [note for note in early.notes if "rolled back less than 7 days ago" in note]
+    roll_back(moved)
+    late = moved.migrate(grace_days=0)
+    assert not [note for note in late.notes if "rolled back" in note]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 
+from rehouse.core.durations import spelled
 from rehouse.core.errors import Halt, Refused, RehouseError
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
@@ -56,6 +58,7 @@ def migrate(
         )
         try:
             with translating():
+                report.notes = (*report.notes, *_too_soon(services, tenant, migration))
                 migration = _planned_again(services, tenant, migration)
                 migration = run_rounds(Run(services, tenant, migration, order, report, looked))
         except RehouseError as error:
@@ -101,6 +104,18 @@ def _begin(services: Services, tenant: Tenant) -> Migration:
     return services.ledger.begin_run(
         tenant, home or new_home(tenant, services.settings, services.control.identity().account)
     )
+
+
+def _too_soon(services: Services, tenant: Tenant, migration: Migration) -> list[str]:
+    """A note where pointers of before the rollback may still be in use: the ledger will know only the places of now."""
+    grace = timedelta(days=services.settings.grace_days)
+    returned = [each.at for each in services.ledger.history(tenant) if each.event == Event.HOME_RETURNED]
+    if migration.phase is not Phase.ROLLED_BACK or not returned or datetime.now(UTC) - returned[-1] >= grace:
+        return []
+    return [
+        f"{tenant.slug} was rolled back less than {spelled(grace)} ago: what is still written through a pointer or URL of before "
+        f"that stays where it lands in {migration.home_bucket}, and no sweep brings it to its document"
+    ]
 
 
 def _planned_again(services: Services, tenant: Tenant, migration: Migration) -> Migration:

@@ -101,7 +101,11 @@ def _provision(run: Run) -> None:
     else:
         raise TryAgain(f"{tenant.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
     report = run.report
-    report.not_offered, report.notes, report.home_bucket = made.not_offered, made.notes, run.migration.home_bucket
+    report.not_offered, report.notes, report.home_bucket = (
+        made.not_offered,
+        (*report.notes, *made.notes),
+        run.migration.home_bucket,
+    )
     if run.migration.phase is Phase.PLANNED:
         run.advance(Event.BUCKET_READY)
 
