@@ -31,6 +31,10 @@ LISTED_PAGES = 3
 LISTING_GAIN = 25
 """How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
 
+CHANGED = Fault("SourceChanged", "the source changed after its copy")
+CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
+GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
+
 
 @dataclass
 class Flips:
@@ -104,12 +108,6 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
         flips.flipped += flipped
         flips.changed += changed
         services.report(Progress(subject, "flip", flips.flipped, total))
-
-
-CHANGED = Fault("SourceChanged", "the source changed after its copy")
-CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
-
-GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, int, int]:
