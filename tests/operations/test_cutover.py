@@ -115,7 +115,11 @@ def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkey
     assert verified.migrate().status is Status.COMPLETED
 
 
-def test_a_source_that_cannot_be_looked_at_is_not_flipped_and_says_why(verified: Room) -> None:
+def test_a_source_that_cannot_be_looked_at_is_not_flipped_and_says_why(
+    verified: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flipping, "PASSES", 2)
+
     def unspeakable(request: Request) -> Reply | None:
         return Reply(405, b"") if request.operation == "HEAD object" and request.key == "k/b" else None
 

@@ -136,21 +136,19 @@ class Place:
             found = answer["Body"].read()
             if found not in (body, self.late.get(document_id)):
                 wrong.append(f"{document_id}: {bucket}/{key} holds {found[:20]!r}, not {body[:20]!r}")
-            if (
-                answer["ContentType"] != LIKE["ContentType"]
-                or not LIKE["Metadata"].items() <= answer["Metadata"].items()
-            ):
-                wrong.append(f"{document_id}: {bucket}/{key} is {answer['ContentType']} with {answer['Metadata']}")
         return wrong
 
-    def untagged(self) -> list[str]:
-        """Return the documents whose object has lost its tags; empty is well."""
+    def altered(self) -> list[str]:
+        """Return the documents whose object has not the Content-Type, metadata and tags that it was made with; empty is well."""
         root = self.world.server.root()
-        return [
-            document_id
-            for document_id, (bucket, key) in self.pointers().items()
-            if root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] != [{"Key": "kept", "Value": "yes"}]
-        ]
+        wrong = []
+        for document_id, (bucket, key) in self.pointers().items():
+            head = root.head_object(Bucket=bucket, Key=key)
+            tags = root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+            kept = head["ContentType"] == LIKE["ContentType"] and LIKE["Metadata"].items() <= head["Metadata"].items()
+            if not kept or tags != [{"Key": "kept", "Value": "yes"}]:
+                wrong.append(f"{document_id}: {bucket}/{key}: {head['ContentType']}, {head['Metadata']}, {tags}")
+        return wrong
 
     def usage(self) -> tuple[int, int]:
         """Return documents and bytes of this month as the usage table has them."""

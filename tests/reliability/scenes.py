@@ -114,7 +114,7 @@ def counted_once(place: Place) -> None:
     """The usage table says what a recount says, and no run's inventory is left."""
     assert place.usage() == place.recount()
     assert place.usage()[0] == len(place.bodies)
-    assert place.untagged() == []
+    assert place.altered() == []
     assert place.world.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
 
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.reliability.place import LARGE_BYTES, Place
+from tests.reliability.place import LARGE_BYTES, LIKE, Place
 
-MADE_LIKE = {"ContentType": "text/plain", "Metadata": {"who": "somebody"}, "Tagging": "kept=yes"}
 BODIES = {"small": b"the bytes of a small document", "large": b"0123456789" * (LARGE_BYTES // 10 + 7)}
 OLDER = {name: body[::-1] for name, body in BODIES.items()}
 
@@ -24,7 +23,7 @@ def rewritten(body: Callable[[bytes], bytes] = bytes, **other: Any) -> Damage:
     """Put the object again with another body or other properties."""
 
     def damage(place: Place, name: str, bucket: str, key: str) -> None:
-        properties = {name: value for name, value in (MADE_LIKE | other).items() if value is not None}
+        properties = {name: value for name, value in (LIKE | other).items() if value is not None}
         place.world.server.root().put_object(Bucket=bucket, Key=key, Body=body(BODIES[name]), **properties)
 
     return damage
@@ -42,7 +41,7 @@ def swap(place: Place, name: str, bucket: str, key: str) -> None:
     other = next(each for each in place.objects(bucket) if f"/{name}-twin/" in each)
     bodies = [root.get_object(Bucket=bucket, Key=each)["Body"].read() for each in (other, key)]
     for each, body in zip((key, other), bodies, strict=True):
-        root.put_object(Bucket=bucket, Key=each, Body=body, **MADE_LIKE)
+        root.put_object(Bucket=bucket, Key=each, Body=body, **LIKE)
 
 
 def remove(place: Place, name: str, bucket: str, key: str) -> None:
@@ -76,7 +75,7 @@ def lay_out(place: Place, name: str) -> None:
     place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
     for document_id, body in ((name, BODIES[name]), (f"{name}-twin", BODIES[name].upper()[::-1].swapcase())):
         key = f"in/{document_id}"
-        place.world.server.root().put_object(Bucket=place.world.shared, Key=key, Body=body, **MADE_LIKE)
+        place.world.server.root().put_object(Bucket=place.world.shared, Key=key, Body=body, **LIKE)
         place.world.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "VALUES (%s, 1, %s, 'f', %s, %s, 1, '2024-01-01')",

@@ -18,7 +18,7 @@ from tests.reliability.warm import Ended
 
 SEED = 20261123
 SHARES = (0.01, 0.1, 0.5)
-SAMPLE = 5
+SAMPLE = 3
 WITH_S3 = [name for name in SCENES if name != "init"]
 ON_OBJECTS = {"CopyObject", "HEAD object", "ListObjectsV2", "POST delete"}
 STAYING = (
