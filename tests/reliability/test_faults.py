@@ -64,7 +64,7 @@ def clear(ended: Ended) -> None:
     assert ended.status in (0, 1, 2), ended
     assert "Traceback" not in ended.printed, ended.printed
     if ended.status:
-        assert "Hint: " in ended.printed or WAY_OUT.search(ended.printed), ended.printed
+        assert "hint: " in ended.printed.lower() or WAY_OUT.search(ended.printed), ended.printed
 
 
 def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
