@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError
 from tests.operations.room import Room
 
-from rehouse.core.errors import Halt, TryAgain
+from rehouse.core.errors import Halt, Refused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.migrate import migrate_all, migrate_one
 
@@ -124,6 +125,21 @@ def test_a_home_of_an_older_tool_is_adopted(room: Room) -> None:
     )
     assert room.pointer("x") == (f"{room.settings.bucket_prefix}-older", "documents/x/old.txt")
     assert room.root.get_bucket_versioning(Bucket=f"{room.settings.bucket_prefix}-older")["Status"] == "Enabled"
+
+
+def test_documents_that_the_lifecycle_would_delete_keep_a_bucket_from_becoming_a_home(room: Room) -> None:
+    older = f"{room.settings.bucket_prefix}-older"
+    room.root.create_bucket(Bucket=older)
+    room.tenant("globex", older)
+    room.put("temp/contract.pdf", b"old", bucket=older)
+    room.row("x", "temp/contract.pdf", slug="globex", bucket=older)
+    with pytest.raises(Refused, match="below temp/"):
+        room.migrate("globex")
+    with pytest.raises(ClientError, match="NoSuchLifecycleConfiguration"):
+        room.root.get_bucket_lifecycle_configuration(Bucket=older)
+    room.put("contract.pdf", b"old", bucket=older)
+    room.sql("UPDATE documents SET s3_key = 'contract.pdf' WHERE id = 'x'")
+    assert room.migrate("globex").status is Status.COMPLETED
 
 
 def test_a_promised_home_that_was_never_made_is_made(room: Room) -> None:

@@ -18,6 +18,8 @@ LOG_TAGS = {"rehouse": "access-logs"}
 """A bucket with this tag was made by us for access logs, and nothing else."""
 OURS = "Rehouse"
 """Policy statements of ours have a Sid that begins so."""
+TEMPORARY_PREFIX = "temp/"
+"""What lies below it in a home is nobody's document: the lifecycle rules remove it."""
 
 SIGNED_HEADERS = (
     "authorization", "cache-control", "content-disposition", "content-encoding", "content-language", "content-md5",
@@ -102,7 +104,7 @@ def lifecycle_rules(days: LifecycleRules) -> list[Document]:
     return [
         _rule("old-versions", "", noncurrent),
         _rule("infrequent-access", "", infrequent),
-        _rule("temporary-files", "temp/", temporary),
+        _rule("temporary-files", TEMPORARY_PREFIX, temporary),
         _rule("expired-delete-markers", "", {"Expiration": {"ExpiredObjectDeleteMarker": True}}),
         _rule("incomplete-uploads", "", incomplete),
     ]

@@ -115,6 +115,10 @@ class Documents(Fenced):
         """Return how many rows of all tenants have a key."""
         return int(self.rows("count_rows_with_key")[0][0])
 
+    def below(self, prefix: str) -> int:
+        """Return how many of the tenant's documents lie below a prefix of its home."""
+        return int(self.rows("count_below", prefix=prefix)[0][0])
+
     def migrated(self) -> tuple[int, int]:
         """Return (documents, bytes) that the migration has moved so far."""
         count, size = self.rows("migrated")[0]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rehouse.core.errors import StorageRefused, TryAgain
+from rehouse.core.bucket_documents import TEMPORARY_PREFIX
+from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
@@ -73,6 +74,8 @@ def run_rounds(run: Run) -> Migration:
     was_live = is_at_least(run.migration.phase, Phase.CUT_OVER)
     if until is Phase.PLANNED:
         return run.migration
+    if not was_live:
+        _refuse_what_would_expire(run)
     _provision(run)
     if until is Phase.PROVISIONED:
         return run.migration
@@ -84,6 +87,18 @@ def run_rounds(run: Run) -> Migration:
         if _round(run, insist=number < INSISTENCE):
             break
     return run.migration
+
+
+def _refuse_what_would_expire(run: Run) -> None:
+    """A bucket that the tenant came with may hold documents where the lifecycle rules would remove them."""
+    home = run.migration.home_bucket
+    count = run.services.ledger.documents(run.migration).below(TEMPORARY_PREFIX)
+    if count:
+        days = run.services.settings.lifecycle.temporary_days
+        raise Refused(
+            f"{run.tenant.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
+            hint="give them other keys (copy the object, then update the row), then run the same command again",
+        )
 
 
 def _provision(run: Run) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from rehouse.core.bucket_documents import TEMPORARY_PREFIX
 from rehouse.core.bucket_spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.errors import Interrupted, RehouseError
@@ -26,8 +27,6 @@ from rehouse.operations.home_bucket import drift
 from rehouse.operations.homes import home_of, unreserved
 from rehouse.operations.services import Services
 from rehouse.operations.survey import listing
-
-TEMPORARY_PREFIX = "temp/"
 
 
 @dataclass(frozen=True, slots=True)

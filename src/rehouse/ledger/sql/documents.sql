@@ -43,6 +43,12 @@ WHERE d.{documents.tenant_id} = %(tenant_id)s;
 SELECT count(*)
 FROM {documents.rows} d WHERE d.{documents.s3_key} <> '';
 
+-- name: count_below
+-- How many of the tenant's documents lie below a prefix of its home.
+SELECT count(*) FROM {documents.rows} d
+WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
+  AND starts_with(d.{documents.s3_key}, %(prefix)s);
+
 -- name: migrated
 -- What the migration moved so far: documents and bytes. What a rollback sent back is no longer moved.
 SELECT count(*), coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
