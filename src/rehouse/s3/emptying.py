@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -88,9 +89,14 @@ def abort_uploads(control: Control, bucket: str, doomed: Iterable[Upload]) -> in
 
 
 def delete_bucket(control: Control, bucket: str) -> None:
-    """Delete the empty bucket; one that is gone already is fine. Raises StorageRefused (BucketNotEmpty and others)."""
+    """Delete the empty bucket; one that is gone already is fine.
+
+    Raises StorageRefused (BucketNotEmpty and others), StorageUnavailable where the answer is not the 204 that says it is gone.
+    """
     try:
-        control.client.delete_bucket(Bucket=bucket, **control.owner())
+        status = control.client.delete_bucket(Bucket=bucket, **control.owner())["ResponseMetadata"]["HTTPStatusCode"]
+        if status != HTTPStatus.NO_CONTENT:
+            raise unavailable("InternalError", f"a removal was answered with {status}", f"the bucket {bucket}")
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
         if code == "BucketNotEmpty":  # a 409, which would otherwise mean: later

@@ -66,18 +66,19 @@ def copy_multipart(
 ) -> CopyOutcome:
     """Copy one large object and return what became of it; `attempts` counts uploads.
 
+    The outcome of a copy that stands at the target without its tags has a fault and an ETag: the next one replaces it.
     Raises StorageRefused or StorageUnavailable when the run cannot go on, Interrupted when `interrupted` says so: in each
     case nothing is left behind in the target bucket.
     """
     for attempt in range(1, ATTEMPTS + 1):
+        upload = _Upload(client, task, owner, interrupted)
         try:
-            upload = _Upload(client, task, owner, interrupted)
             etag, version, checksum = upload.run(part_bytes)
             return CopyOutcome(task, etag, version, checksum, None, attempt, upload.is_guarded)
         except ClientError as error:
             fault = _fault(error, task)
             if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
-                return CopyOutcome(task, fault=fault, attempts=attempt)
+                return CopyOutcome(task, upload.etag, fault=fault, attempts=attempt)
         except _TagsUnreadableError:
             message = "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
             return CopyOutcome(task, fault=Fault("TagsUnreadable", message), attempts=attempt)
@@ -85,7 +86,7 @@ def copy_multipart(
             refusal = translated(error, _subject(task))
             if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
                 raise refusal from None
-            return CopyOutcome(task, fault=Fault("ConnectionLost", refusal.message), attempts=attempt)
+            return CopyOutcome(task, upload.etag, fault=Fault("ConnectionLost", refusal.message), attempts=attempt)
     raise AssertionError("the last attempt returns")
 
 
@@ -101,6 +102,7 @@ class _Upload:
         self._task = task
         self._interrupted = interrupted
         self.is_guarded = True
+        self.etag: str | None = None  # of what stands at the target, also where its tags could not be set
         self._source: dict[str, Any] = {"Bucket": task.source.bucket, "Key": task.source.key}
         self._target: dict[str, Any] = {"Bucket": task.target.bucket, "Key": task.target.key}
         self._source_owner: dict[str, Any] = {}
@@ -131,11 +133,11 @@ class _Upload:
         except BaseException:
             self._abort(upload)
             raise
+        # Ceph completes an upload and does not say its ETag.
+        self.etag = ended.get("ETag", "").strip('"') or etag_of_parts([part["ETag"] for part in parts])
         if tags:
             self._tag_again(tags, ended.get("VersionId"))
-        # Ceph completes an upload and does not say its ETag.
-        etag = ended.get("ETag", "").strip('"') or etag_of_parts([part["ETag"] for part in parts])
-        return etag, ended.get("VersionId"), ended.get(CHECKSUM)
+        return self.etag, ended.get("VersionId"), ended.get(CHECKSUM)
 
     def _content(self, head: dict[str, Any], tags: list[TagTypeDef]) -> dict[str, Any]:
         content = {name: head[name] for name in CONTENT_HEADERS if head.get(name)}
