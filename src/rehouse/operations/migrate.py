@@ -108,9 +108,11 @@ def _begin(services: Services, tenant: Tenant) -> Migration:
 
 def _too_soon(services: Services, tenant: Tenant, migration: Migration) -> list[str]:
     """A note where pointers of before the rollback may still be in use: the ledger will know only the places of now."""
+    if migration.phase is not Phase.ROLLED_BACK:
+        return []
     grace = timedelta(days=services.settings.grace_days)
     returned = [each.at for each in services.ledger.history(tenant) if each.event == Event.HOME_RETURNED]
-    if migration.phase is not Phase.ROLLED_BACK or not returned or datetime.now(UTC) - returned[-1] >= grace:
+    if not returned or datetime.now(UTC) - returned[-1] >= grace:
         return []
     return [
         f"{tenant.slug} was rolled back less than {spelled(grace)} ago: what is still written through a pointer or URL of before "

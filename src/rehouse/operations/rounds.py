@@ -74,7 +74,7 @@ def run_rounds(run: Run) -> Migration:
     was_live = is_at_least(run.migration.phase, Phase.CUT_OVER)
     if until is Phase.PLANNED:
         return run.migration
-    if not was_live:
+    if not was_live and run.tenant.home == run.migration.home_bucket:
         _refuse_what_would_expire(run)
     _provision(run)
     if until is Phase.PROVISIONED:

@@ -130,22 +130,26 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
 
 -- name: claimed_by_others
--- Which of these objects another tenant claims by now: by a row that points there, or by what was moved from there. A branch
--- for each way to name the bucket: every one of them is looked up by its keys.
-SELECT d.{documents.s3_key} FROM {documents} d
-WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+-- Which of these objects another tenant claims by now: by a row that points there, or by what was moved from there. Each key is
+-- looked up for itself (OFFSET 0): a plan for all of them at once reads the whole ledger for each batch.
+SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
+JOIN LATERAL (SELECT 1 FROM {documents} d
+  WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r ON true
 UNION ALL
-SELECT d.{documents.s3_key} FROM {documents} d
-WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s
-  AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
+JOIN LATERAL (SELECT 1 FROM {documents} d
+  WHERE d.{documents.s3_bucket} IS NULL AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r
+  ON %(bucket)s = %(default_bucket)s
 UNION ALL
-SELECT d.{documents.s3_key} FROM {documents} d
-WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s
-  AND d.{documents.s3_key} = ANY(%(keys)s::text[]) AND d.{documents.tenant_id} <> %(tenant_id)s
+SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
+JOIN LATERAL (SELECT 1 FROM {documents} d
+  WHERE d.{documents.s3_bucket} = '' AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r
+  ON %(bucket)s = %(default_bucket)s
 UNION ALL
-SELECT m.source_key FROM s3_migration_documents m
-WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.tenant_id <> %(tenant_id)s
-  AND m.state IN ('flipped', 'removing', 'removed');
+SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
+JOIN LATERAL (SELECT 1 FROM s3_migration_documents m
+  WHERE m.source_bucket = %(bucket)s AND m.source_key = k.key AND m.tenant_id <> %(tenant_id)s
+    AND m.state IN ('flipped', 'removing', 'removed') OFFSET 0) r ON true;
 
 -- name: flip_documents
 -- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).
