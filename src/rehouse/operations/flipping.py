@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rehouse.core.lifecycle import Phase
@@ -38,12 +38,13 @@ GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that 
 
 @dataclass
 class Flips:
-    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, and copies left: their rows
-    stayed locked, or S3 did not answer.
+    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, sources that S3 would not tell
+    about, and copies left: those, and the ones whose rows stayed locked.
     """
 
     flipped: int = 0
     changed: int = 0
+    unseen: int = 0
     left: int = 0
 
 
@@ -81,7 +82,7 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
         services.ledger.patiently(documents.supersede)
         if total:
             flips.left, _ = documents.count_copies()
-        if not flips.left:
+        if flips.left <= flips.unseen:  # S3 was asked again and again already
             break
         time.sleep(PAUSE_SECONDS)
     return flips
@@ -92,49 +93,52 @@ def flip_first(services: Services, migration: Migration, count: int) -> Flips:
     documents = services.ledger.documents(migration)
     name_null_buckets(services, migration)
     services.keep_locks()
-    _, flipped, changed = services.ledger.patiently(partial(_flip_batch, services, documents, None, count))
-    return Flips(flipped, changed, documents.count_copies()[0])
+    _, first = services.ledger.patiently(partial(_flip_batch, services, documents, None, count))
+    return replace(first, left=documents.count_copies()[0])
 
 
 def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
     after: str | None = None
     is_over = False
+    flips.unseen = 0
     while not is_over:
         services.stop_here()
         services.keep_locks()
         batch = partial(_flip_batch, services, documents, after, FLIP_BATCH)
-        after, flipped, changed = services.ledger.patiently(batch)
+        after, some = services.ledger.patiently(batch)
         is_over = after is None
-        flips.flipped += flipped
-        flips.changed += changed
+        flips.flipped += some.flipped
+        flips.changed += some.changed
+        flips.unseen += some.unseen
         services.report(Progress(subject, "flip", flips.flipped, total))
 
 
-def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, int, int]:
-    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts of flipped and changed."""
+def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
+    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts."""
     batch = min(most, math.ceil(services.settings.max_rate or most))
     with documents.locked_copies(after, batch) as locked:
         if not locked:
-            return None, 0, 0
+            return None, Flips()
         now = _etags_now(services, locked)
         others = _etags_of_others(services, documents, locked)
         claimed = documents.claimed_by_others(copy.source for copy in locked)  # last: a claim may be as new as can be
-        same, changed = [], 0
+        same, some = [], Flips()
         for copy in locked:
             etag, there = now[copy.source], others.get(copy.target, copy.target_etag)
             fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
             if copy.source in claimed:
                 documents.drop_copy(copy.document_id, CLAIMED)
-                changed += 1
+                some.changed += 1
             elif fault:
                 documents.blame(copy.document_id, fault)
+                some.unseen += 1
             elif etag == copy.source_etag and there == copy.target_etag:
                 same.append(copy.document_id)
             else:
                 documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
-                changed += 1
-        flipped = documents.flip(same) if same else 0
-        return locked[-1].document_id if len(locked) == batch else None, flipped, changed
+                some.changed += 1
+        some.flipped = documents.flip(same) if same else 0
+        return locked[-1].document_id if len(locked) == batch else None, some
 
 
 def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> Mapping[ObjectRef, str | Fault | None]:

@@ -5,7 +5,7 @@ The phases follow core.lifecycle; from `cut_over` on a round is a sweep. What a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rehouse.core.bucket_documents import TEMPORARY_PREFIX
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
@@ -191,4 +191,4 @@ def _cut_over(run: Run) -> Flips:
         run.is_canary_done = True
     flips = flipping.flip_copies(services, run.migration, slug)
     run.report.this_run += flips.flipped
-    return Flips(first.flipped + flips.flipped, first.changed + flips.changed, flips.left)
+    return replace(flips, flipped=first.flipped + flips.flipped, changed=first.changed + flips.changed)

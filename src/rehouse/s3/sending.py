@@ -140,9 +140,10 @@ class Sender(Generic[T]):
     def _patience(self, more: bool) -> float:
         patience = LONGEST_WAIT_SECONDS
         if self._unsettled < self._claim.most and not self._lacks_slots:
-            if self._retries:
+            is_due = self._due()
+            if self._retries and not is_due:
                 patience = min(patience, max(0.0, self._retries[0][0] - time.monotonic()))
-            if more or self._due():
+            if more or is_due:
                 patience = min(patience, self._shared.throttle.wait_seconds())
         return patience
 
