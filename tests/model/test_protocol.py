@@ -20,6 +20,7 @@ from tests.model.writers import (
     inserts,
     overwrites,
     replaces,
+    reuses,
     there_and_back,
     writes_late,
 )
@@ -108,11 +109,12 @@ def test_the_whole_way_with_an_operator_that_dies(commands: tuple[Command, ...],
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("writer", CALM, ids=named)
+@pytest.mark.parametrize("writer", [writer for writer in CALM if writer is not reuses], ids=named)
 @pytest.mark.parametrize("commands", [FORWARD, AGAIN], ids=named)
 def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(
     commands: tuple[Command, ...], writer: Writer
 ) -> None:
+    """Not beside a key that is used again during a rollback: that limit, told in decision 24, is wider there."""
     holds(Scenario(commands, (writer,), losses=1))
 
 

@@ -20,7 +20,9 @@ _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SET standard_conforming_strings = on;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
+"""What was committed is on disk before S3 is asked for anything that goes by it: a server may be set to wait for neither."""
 _LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,
