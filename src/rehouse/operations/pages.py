@@ -97,7 +97,7 @@ def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
     """Return the page with what other tenants claim by now: the inventory's mark is as old as the listing."""
     sources = {each.document.id: run.places.source_of(each.document) for each in page}
     claimed = run.documents.claimed_by_others(set(sources.values()))
-    return [replace(each, contested=each.contested or sources[each.document.id] in claimed) for each in page]
+    return [replace(each, contested=True) if sources[each.document.id] in claimed else each for each in page]
 
 
 def with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
