@@ -33,6 +33,7 @@ WRITERS = {"overwrite": 2, "replace": 1, "upload": 1, "upload_pending": 1, "rena
 LATE_WRITERS = {"write_late": 6, "upload_presigned": 4}
 PATIENCE = 4
 """How often a step is repeated that may leave something for the next run."""
+TAKEN = re.compile(r"something else is at (.+) in (\S+)$")
 NAMED = re.compile(r"s3://(\S+?)/(\S+?) \(ETag (\w+)\)")
 ROOT = Path(__file__).parents[2]
 
@@ -198,12 +199,28 @@ class Life:
                 break
 
     def follow_hints(self) -> None:
-        """Do what the hint of `home_changed` says: what was uploaded without telling the row is right."""
+        """Do what the hints say. `home_changed`: what was uploaded without telling the row is right. `target_taken`: what the
+        row has left behind in the home is moved away, once the two were compared.
+        """
+        errors = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        for each in errors:
+            if each["code"] == "target_taken":
+                self._move_away(each["document_id"], TAKEN.findall(each["message"])[0])
         for document_id, bucket, key in self.rows():
             etag = self.root.head_object(Bucket=bucket, Key=key)["ETag"]
             self.place.world.execute(
                 "UPDATE documents SET etag = %s WHERE id = %s AND analysis ? 'late'", etag, document_id
             )
+
+    def _move_away(self, document_id: str, taken: tuple[str, str]) -> None:
+        key, bucket = taken
+        [now] = [place for row_id, *place in self.rows() if row_id == document_id]
+        left, stands = self._lines(bucket, key), self._lines(*now)
+        assert (left[0], left[2]) == (stands[0], stands[2])
+        assert int(left[1]) < int(stands[1]), f"{document_id}: what is in the way is newer: {left} {stands}"
+        self.root.copy_object(Bucket=bucket, Key=f"left/{key}", CopySource={"Bucket": bucket, "Key": key})
+        self.root.delete_object(Bucket=bucket, Key=key)
+        self.seen["moved out of the way"] += 1
 
     def phases(self) -> set[tuple[str, str]]:
         """Return the phases and statuses that there are."""

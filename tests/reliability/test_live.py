@@ -33,7 +33,7 @@ def new_life(new_place, documents: int, late: int = 0) -> Life:
 def all_is_in_its_place(life: Life) -> None:
     """Every row leads into its tenant's own bucket, to its newest version; nothing is there twice, and all is counted."""
     world = life.place.world
-    assert life.phases() == {("finished", "completed")}
+    assert life.phases() == {("finished", "completed")}, life.run("status", "--errors").printed
     homes, now = life.homes(), life.documents_now()
     rows = world.rows("SELECT d.id, d.s3_bucket, d.s3_key, (d.analysis->>'version')::int, t.slug, d.analysis ? 'late' "
                       "FROM documents d JOIN tenants t ON t.id = d.tenant_id WHERE d.analysis->>'version' <> '0'")  # fmt: skip
@@ -84,6 +84,7 @@ def told(life: Life, writers: str, became: Counter[Fate], worst: float) -> dict[
         "late": became.total(),
         "what became of them": ", ".join(f"{fate} {count}" for fate, count in sorted(became.items())) or "-",
         "conflicts told": life.seen["conflicts"],
+        "moved out of the way by hand": life.seen["moved out of the way"],
         "lost": became[Fate.LOST],
         "seconds until the last was seen": round(worst, 1),
     }
