@@ -132,7 +132,7 @@ def _survey(run: Run) -> None:
     if counts.outside == 0 or run.order.only_failed:
         return
     if not run.looked.listed:
-        survey.list_for_one_tenant(run.services, documents)
+        survey.list_for_one_tenant(run.services, documents, counts.outside)
     if counts.outside * LISTED_PER_REQUEST >= counts.at_home:
         survey.list_home(run.services, run.migration.home_bucket)
 

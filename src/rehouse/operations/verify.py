@@ -114,7 +114,7 @@ def _verify_outside(services: Services, migration: Migration, report: VerifyRepo
     counts = documents.counts()
     report.without_key = counts.without_key
     if counts.outside and not listed:
-        survey.list_for_one_tenant(services, documents)
+        survey.list_for_one_tenant(services, documents, counts.outside)
     places = services.places(migration.home_bucket)
     window = timedelta(seconds=services.settings.upload_window_seconds)
     for page in documents.pages(services.settings.batch_size):
