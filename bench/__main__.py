@@ -42,7 +42,7 @@ def main() -> None:
     found = _before(quick=chosen.quick)
     for name in chosen.only or BENCHMARKS:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
-        measured = {"machine": machine.facts(), "commit": machine.commit(), "load": round(machine.busy(), 1)}
+        measured = {"machine": machine.facts(), "commit": machine.commit(), "load": round(load, 1)}
         found |= {"rounds": chosen.rounds, "measured": measured}
         for result in BENCHMARKS[name](Options(chosen.quick, chosen.rounds)):
             made = json.loads(json.dumps({**result.as_object(), "measured": measured}))
@@ -77,8 +77,9 @@ def _write(found: dict[str, Any], *, quick: bool) -> None:
     if quick:
         return
     python = TOOLS / "python"
-    if python.exists():
-        subprocess.run([str(python), "-m", "bench.charts", str(path), str(tables.PAGE.parent)], check=True)
+    drawing = [str(python), "-m", "bench.charts", str(path), str(tables.PAGE.parent)]
+    if not python.exists() or subprocess.run(drawing, check=False).returncode:
+        print("matplotlib is missing or failed: the charts are those of before", file=sys.stderr)
     tables.write_page(found)
     print(f"written: {tables.PAGE}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""The plain stub: nginx answers every copy at once (or after a latency), every listing with one static page.
+"""The plain stub: nginx answers every request at once (or after a latency), every listing with one static page.
 
 Its echo module writes the answer, in chunks as S3 does; its headers-more module takes the conditions off the requests,
 which nginx would otherwise answer itself. It remembers nothing and costs as little as a server can, so that the client is
@@ -7,6 +7,7 @@ what is measured. One worker, one core.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -52,8 +53,12 @@ http {{
     }}
     error_page 418 =200 @head;
     error_page 419 =200 @list;
-    location @head {{ add_header ETag '"{etag}"'; add_header Last-Modified "Wed, 01 Jan 2025 00:00:00 GMT"; return 200 "{body}"; }}
-    location @list {{
+    location @head {{ {sleep} echo_exec @headers; }}
+    location @list {{ {sleep} echo_exec @page; }}
+    location @headers {{
+      add_header ETag '"{etag}"'; add_header Last-Modified "Wed, 01 Jan 2025 00:00:00 GMT"; return 200 "{body}";
+    }}
+    location @page {{
       rewrite ^/{shared}(/|$) /listings/{shared} last;
       rewrite ^ /listings/none last;
     }}
@@ -77,10 +82,14 @@ class Nginx:
 
 def missing() -> str | None:
     """Return what is missing here for this stub, or None."""
-    if shutil.which("nginx") is None:
+    if _program() is None:
         return "nginx is not installed"
     lacking = [name for name in NEEDED if not (MODULES / name).exists()]
     return f"nginx lacks {', '.join(lacking)}" if lacking else None
+
+
+def _program() -> str | None:
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 @contextmanager
@@ -92,7 +101,16 @@ def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
         _write_listings(folder / "listings", objects)
         port = free_port()
         (folder / "nginx.conf").write_text(_configuration(folder, port, latency_ms))
-        command = ["taskset", "--cpu-list", str(SERVER_CORE), "nginx", "-p", name, "-c", str(folder / "nginx.conf")]
+        command = [
+            "taskset",
+            "--cpu-list",
+            str(SERVER_CORE),
+            _program() or "nginx",
+            "-p",
+            name,
+            "-c",
+            str(folder / "nginx.conf"),
+        ]
         process = subprocess.Popen([*command, "-e", str(folder / "error.log")])
         try:
             running = Nginx(port)

@@ -34,6 +34,8 @@ def _one_tenant(server: CountingPostgres, options: Options) -> Result:
     result.at_most(f"{large:,} documents, peak memory", 200, peaks[1], " MB")
     result.at_most(f"peak memory at {large:,} against {small:,}", 1.15, peaks[1] / peaks[0], " ×")
     result.at_most(f"client CPU a document at {large:,} against {small:,}", 1.15, costs[1] / costs[0], " ×")
+    backend = runs[large].server_cpu_seconds / large * 1e6
+    result.at_most(f"PostgreSQL, {large:,} documents, CPU a document", 80, backend, " µs")
     more = (runs[large].statements.calls - runs[small].statements.calls) / (large - small) * 1000
     result.at_most("statements for each further 1,000 documents (batches, not documents)", 30, more)
     result.figures["memory"] = {f"{count:,} documents": _thinned(each) for count, each in runs.items()}
