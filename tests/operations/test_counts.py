@@ -98,7 +98,7 @@ def test_statements_grow_with_batches_also_where_sources_are_looked_at_by_head(r
         room.shared,
     )
     asked, heads = {}, {}
-    for slug, documents in (("small", 10), ("large", 30)):
+    for slug, documents in (("small", 10), ("large", 20)):
         tenants_with_documents(room, [slug], documents)
         for number in range(documents):
             room.row(f"{slug}-lost-{number}", f"lost/{slug}/{number}", slug=slug, bucket=room.shared)
@@ -110,7 +110,7 @@ def test_statements_grow_with_batches_also_where_sources_are_looked_at_by_head(r
         asked[slug] = statements.count()
     assert 0 <= asked["large"] - asked["small"] <= STATEMENTS_A_BATCH
     # Each is looked at before its copy and under its lock; the one that is lost beside it in each of two rounds.
-    assert heads == {"small": 4 * 10, "large": 4 * 30}
+    assert heads == {"small": 4 * 10, "large": 4 * 20}
 
 
 def test_what_is_held_does_not_grow_with_documents(room: Room):
