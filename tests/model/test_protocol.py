@@ -35,12 +35,20 @@ PAIRS = list(itertools.combinations((overwrites, writes_late, inserts), 2))
 """Whoever overwrites an object that two rows share writes to both documents: that is no promise about one of them."""
 
 
-def holds(scenario: Scenario) -> None:
-    """Fail with the interleaving that breaks a promise; else print how much was looked at."""
-    found = explore(scenario)
-    assert found.violation is None, str(found)
-    names = "+".join(command.__name__ for command in scenario.commands), *(each.__name__ for each in scenario.writers)
-    print(f"{', '.join(names)}: {found.states} states, {found.interleavings} interleavings")
+Holds = Callable[[Scenario], None]
+
+
+@pytest.fixture
+def holds(figure: Callable[..., None]) -> Holds:
+    """Fail with the interleaving that breaks a promise; else note how much was looked at."""
+
+    def hold(scenario: Scenario) -> None:
+        found = explore(scenario)
+        assert found.violation is None, str(found)
+        names = ", ".join(command.__name__ for command in scenario.commands)
+        figure("model", commands=names, states=found.states, interleavings=found.interleavings)
+
+    return hold
 
 
 def named(value: object) -> str | None:
@@ -52,51 +60,53 @@ def named(value: object) -> str | None:
 
 @pytest.mark.parametrize("writer", WRITERS, ids=named)
 @pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
-def test_a_writer_and_an_operator(commands: tuple[Command, ...], writer: Writer) -> None:
+def test_a_writer_and_an_operator(holds: Holds, commands: tuple[Command, ...], writer: Writer) -> None:
     holds(Scenario(commands, (writer,)))
 
 
 @pytest.mark.parametrize("writer", CALM, ids=named)
 @pytest.mark.parametrize("commands", [ENDING, AGAIN], ids=named)
-def test_a_writer_and_an_operator_and_the_grace(commands: tuple[Command, ...], writer: Writer) -> None:
+def test_a_writer_and_an_operator_and_the_grace(holds: Holds, commands: tuple[Command, ...], writer: Writer) -> None:
     holds(Scenario(commands, (writer,), ticks=1))
 
 
 @pytest.mark.parametrize("writer", CALM, ids=named)
-def test_without_any_grace_nothing_is_lost_either(writer: Writer) -> None:
+def test_without_any_grace_nothing_is_lost_either(holds: Holds, writer: Writer) -> None:
     holds(Scenario(ENDING, (writer,), after_zero=True))
 
 
 @pytest.mark.parametrize("writer", CALM, ids=named)
-def test_an_operator_that_dies_anywhere_and_begins_again(writer: Writer) -> None:
+def test_an_operator_that_dies_anywhere_and_begins_again(holds: Holds, writer: Writer) -> None:
     holds(Scenario(FORWARD, (writer,), crashes=1))
 
 
 @pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
-def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(commands: tuple[Command, ...]) -> None:
+def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(
+    holds: Holds, commands: tuple[Command, ...]
+) -> None:
     holds(Scenario(commands, (overwrites, writes_late)))
 
 
 @pytest.mark.parametrize("writer", CALM, ids=named)
-def test_a_rollback_that_was_interrupted_is_given_up(writer: Writer) -> None:
+def test_a_rollback_that_was_interrupted_is_given_up(holds: Holds, writer: Writer) -> None:
     holds(Scenario(AGAIN, (writer,), crashes=1, gives_up=True))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("writer", [overwrites, replaces, writes_late], ids=named)
-def test_a_rollback_that_was_interrupted_twice_is_given_up(writer: Writer) -> None:
+def test_a_rollback_that_was_interrupted_twice_is_given_up(holds: Holds, writer: Writer) -> None:
     holds(Scenario((migrate, rollback, rollback, migrate), (writer,), crashes=2, gives_up=True))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("writer", CALM, ids=named)
-def test_to_the_end_after_a_way_back(writer: Writer) -> None:
+def test_to_the_end_after_a_way_back(holds: Holds, writer: Writer) -> None:
     holds(Scenario(ENDING_AGAIN, (writer,), ticks=2))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("writer", [writer for writer in CALM if "late" not in writer.__name__], ids=named)
-def test_there_and_back_twice(writer: Writer) -> None:
+def test_there_and_back_twice(holds: Holds, writer: Writer) -> None:
     """A write that lands late at home while the tenant migrates again is told until the second way back: kept, not told."""
     holds(Scenario(BACK_AGAIN, (writer,), ticks=1))
 
@@ -104,7 +114,7 @@ def test_there_and_back_twice(writer: Writer) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("writer", WRITERS, ids=named)
 @pytest.mark.parametrize("commands", [ENDING, BACK, AGAIN], ids=named)
-def test_the_whole_way_with_an_operator_that_dies(commands: tuple[Command, ...], writer: Writer) -> None:
+def test_the_whole_way_with_an_operator_that_dies(holds: Holds, commands: tuple[Command, ...], writer: Writer) -> None:
     holds(Scenario(commands, (writer,), crashes=1, ticks=1))
 
 
@@ -112,7 +122,7 @@ def test_the_whole_way_with_an_operator_that_dies(commands: tuple[Command, ...],
 @pytest.mark.parametrize("writer", [writer for writer in CALM if writer is not reuses], ids=named)
 @pytest.mark.parametrize("commands", [FORWARD, AGAIN], ids=named)
 def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(
-    commands: tuple[Command, ...], writer: Writer
+    holds: Holds, commands: tuple[Command, ...], writer: Writer
 ) -> None:
     """Not beside a key that is used again during a rollback: that limit, told in decision 24, is wider there."""
     holds(Scenario(commands, (writer,), losses=1))
@@ -121,7 +131,7 @@ def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(
 @pytest.mark.long
 @pytest.mark.parametrize("pair", PAIRS, ids=named)
 @pytest.mark.parametrize("commands", [FORWARD, BACK, ENDING], ids=named)
-def test_pairs_of_writers(commands: tuple[Command, ...], pair: tuple[Writer, Writer]) -> None:
+def test_pairs_of_writers(holds: Holds, commands: tuple[Command, ...], pair: tuple[Writer, Writer]) -> None:
     holds(Scenario(commands, pair, ticks=1))
 
 
@@ -140,16 +150,12 @@ def test_what_was_seen_before_is_not_walked_again_and_nothing_is_missed_by_that(
 
 
 @pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
-def test_tens_of_thousands_of_interleavings(commands: tuple[Command, ...], figure: Callable[..., None]) -> None:
+def test_tens_of_thousands_of_interleavings(commands: tuple[Command, ...]) -> None:
     """One document beside each of the writers, and beside one that locks while the operator dies once."""
     scenarios = [Scenario(commands, (writer,)) for writer in WRITERS] + [Scenario(commands, (overwrites,), crashes=1)]
     found = [explore(scenario) for scenario in scenarios]
-    states, interleavings = sum(each.states for each in found), sum(each.interleavings for each in found)
-    broken = sum(each.violation is not None for each in found)
-    names = ", ".join(command.__name__ for command in commands)
-    figure("model", commands=names, writers=len(WRITERS), states=states, interleavings=interleavings, broken=broken)
-    assert interleavings > 50_000
-    assert not broken
+    assert sum(each.interleavings for each in found) > 50_000
+    assert not [each for each in found if each.violation is not None]
 
 
 def test_every_move_of_the_lifecycle_can_be_made_and_every_phase_but_the_last_has_a_way_on() -> None:

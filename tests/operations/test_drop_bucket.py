@@ -11,8 +11,9 @@ from tests.operations.room import Room
 from tests.operations.test_rollback import at_home, roll_back
 
 from rehouse.core.closing_bucket import CLOSED, closed_policy, is_closed
-from rehouse.core.errors import Refused
+from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.operations.audit import audit
 from rehouse.operations.drop_bucket import Dropped, bucket_to_drop, drop_bucket
 from rehouse.s3 import emptying
 
@@ -159,6 +160,37 @@ def test_cut_off_at_any_step_it_goes_on(back: Room, monkeypatch: pytest.MonkeyPa
     drop(back)
     assert not is_there(back, home)
     assert back.sql("SELECT home_bucket FROM s3_migrations") == [(None,)]
+
+
+def test_a_removal_that_fails_half_way_is_told_and_goes_on(back: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise StorageRefused(f"{back.home()} may not be removed", hint="ask for s3:DeleteBucket", code="AccessDenied")
+
+    home = back.home()
+    with monkeypatch.context() as patched:
+        patched.setattr(emptying, "delete_bucket", refused)
+        with pytest.raises(StorageRefused):
+            drop(back)
+    told = back.sql("SELECT status, phase, error_message FROM s3_migrations")
+    assert told == [("failed", "rolled_back", f"{home} may not be removed")]
+    drop(back)
+    assert not is_there(back, home)
+    assert back.sql("SELECT status, error_message FROM s3_migrations") == [("rolled_back", None)]
+
+
+def test_the_audit_leaves_a_closed_bucket_closed(back: Room) -> None:
+    home = back.home()
+    back.put("unknown", b"x", bucket=home)
+    with pytest.raises(Refused):
+        drop(back)
+    for spoils in (False, True):
+        if spoils:
+            back.root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+        with back.services() as services:
+            report = audit(services, fix=True)
+            assert [each.setting for each in report.findings] == (["versioning"] if spoils else [])
+            found = services.control.read_setting(home, "policy")
+            assert is_closed(found.value, home, back.settings.region)
 
 
 def test_a_dry_run_tells_and_changes_nothing(back: Room) -> None:

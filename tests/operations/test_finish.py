@@ -13,6 +13,7 @@ from tests.strict import StrictRelay
 
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.engine.local import LocalEngine
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.removals import Removals
 from rehouse.operations import finish as finishing
@@ -330,6 +331,33 @@ def test_a_source_that_cannot_be_put_back_is_told(room: Room) -> None:
     report = finish(room)
     assert [(each.document_id, each.reason) for each in report.left] == [("a", "not_put_back")]
     assert report.errors == 1
+
+
+@pytest.mark.parametrize("where", ["home", "source"])
+@pytest.mark.usefixtures("strict")
+def test_what_is_written_while_a_source_is_put_back_is_told_or_stands(
+    room: Room, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ends are written between the look and the copy: S3 answers either way that a condition does not hold."""
+    moved(room, "a")
+    finish(room)
+    room.tenant("other")
+    room.row("theirs", "k/a", slug="other", bucket=room.shared)
+    target = room.pointer("a")[1] or ""
+    copy = LocalEngine.copy
+
+    def written_first(engine: LocalEngine, tasks: Any) -> Any:
+        if where == "home":
+            room.put(target, b"newer", room.home())
+        else:
+            room.put("k/a", b"theirs")
+        return copy(engine, tasks)
+
+    monkeypatch.setattr(LocalEngine, "copy", written_first)
+    report = finish(room)
+    assert report.put_back == 0
+    assert [each.reason for each in report.left] == (["not_put_back"] if where == "home" else [])
+    assert room.keys(room.shared) == ([] if where == "home" else ["k/a"])
 
 
 def test_what_was_written_after_the_move_is_never_put_where_another_tenant_points(room: Room) -> None:

@@ -13,20 +13,29 @@ from tests.reliability.postgres_relay import PostgresRelay
 
 @dataclass
 class Killer:
-    """Counts the moments of a run and kills its process at one of them; `at` None lets it live."""
+    """Counts the moments of a run and kills its process at one of them; `at` None lets it live.
+
+    `since`: they are counted from the first one on that names this.
+    """
 
     at: int | None = None
+    since: str = ""
     pid: int = 0
     moments: list[str] = field(default_factory=list)
+    _has_begun: bool = False
+    _is_over: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def moment(self, what: str) -> None:
         """Note a moment; raise OSError for whoever carries bytes of a process that is dead."""
         with self._lock:
-            if self.at is not None and len(self.moments) > self.at:
+            if self._is_over:
                 raise ConnectionAbortedError
-            self.moments.append(what)
+            self._has_begun = self._has_begun or self.since in what
+            if self._has_begun:
+                self.moments.append(what)
             if len(self.moments) - 1 == self.at:
+                self._is_over = True
                 os.kill(self.pid, signal.SIGKILL)
                 raise ConnectionAbortedError
 

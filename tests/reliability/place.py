@@ -77,6 +77,11 @@ class Place:
         """The tenant's home as the application has it."""
         return str(self.world.rows("SELECT coalesce(aws_bucket_name, %s) FROM tenants", self.world.shared)[0][0])
 
+    def phase(self) -> str:
+        """Return the tenant's phase; "none" before its first run."""
+        found = self.world.rows("SELECT phase FROM s3_migrations")
+        return str(found[0][0]) if found else "none"
+
     def put(self, bucket: str, key: str, body: bytes) -> str:
         """Upload an object; return its ETag."""
         return str(self.world.server.root().put_object(Bucket=bucket, Key=key, Body=body, **LIKE)["ETag"])
@@ -120,6 +125,23 @@ class Place:
     def swept(self) -> None:
         """From here on nothing old may be read any more."""
         self.late = {}
+
+    def doubled(self) -> list[str]:
+        """Return the objects, where rows point now, that hold what another one there holds and no row leads to; empty is well.
+
+        What the application itself put below `in/` does not count: it leaves objects behind when it replaces or deletes.
+        """
+        wrong = []
+        pointers = set(self.pointers().values())
+        for bucket in {bucket for bucket, _ in pointers}:
+            there = self.objects(bucket)
+            known = {etag for key, etag in there.items() if (bucket, key) in pointers}
+            wrong += [
+                f"{bucket}/{key}"
+                for key, etag in there.items()
+                if etag in known and (bucket, key) not in pointers and not key.startswith("in/")
+            ]
+        return wrong
 
     def unreadable(self) -> list[str]:
         """Return the documents that a reader would not get as they were committed; empty is well."""

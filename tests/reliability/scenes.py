@@ -111,7 +111,8 @@ def source_is_untouched(place: Place) -> None:
 
 
 def counted_once(place: Place) -> None:
-    """The usage table says what a recount says, and no run's inventory is left."""
+    """Nothing is there twice, the usage table says what a recount says, and no run's inventory is left."""
+    assert place.doubled() == []
     assert place.usage() == place.recount()
     assert place.usage()[0] == len(place.bodies)
     assert place.altered() == []
@@ -124,7 +125,9 @@ def is_back(place: Place) -> None:
     assert {bucket for bucket, _ in pointers.values()} == {place.world.shared} == {place.home}
     now = place.objects(place.world.shared)
     assert place.sources.items() <= now.items()
-    assert {key.split("/")[0] for key in now.keys() - place.sources.keys()} <= {"returned"}
+    added = now.keys() - place.sources.keys()
+    assert {key.split("/")[0] for key in added} == {"returned"}
+    assert added <= {key for _, key in pointers.values()}
     assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("rolled_back", "rolled_back")]
     counted_once(place)
 
@@ -132,7 +135,9 @@ def is_back(place: Place) -> None:
 def is_finished(place: Place) -> None:
     """Every row points into the home, and the shared bucket is empty."""
     assert place.objects(place.world.shared) == {}
-    assert {bucket for bucket, _ in place.pointers().values()} == {place.home}
+    pointers = place.pointers()
+    assert {bucket for bucket, _ in pointers.values()} == {place.home}
+    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
     assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]
     counted_once(place)
 
@@ -146,7 +151,9 @@ def is_back_without_a_home(place: Place) -> None:
 def has_no_shared_bucket(place: Place) -> None:
     """Every row points into the home, and there is no shared bucket any more."""
     assert place.world.shared not in place.buckets()
-    assert {bucket for bucket, _ in place.pointers().values()} == {place.home}
+    pointers = place.pointers()
+    assert {bucket for bucket, _ in pointers.values()} == {place.home}
+    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
     counted_once(place)
 
 

@@ -41,10 +41,11 @@ def test_killed_at_a_few_moments(name, new_place):
 def test_killed_at_every_moment(name, part, new_place, figure):
     scene = SCENES[name]
     known = moments(new_place, scene)
-    moment = part + (first_change(known) if scene.is_known else 0)
+    first = first_change(known) if scene.is_known else 0
+    moment = part + first
     died: Counter[str] = Counter()
     while (what := play(new_place, scene, moment)) is not None:
         died[what] += 1
         moment += PARTS
     assert abs(moment - len(known)) <= PARTS + 10
-    figure("crash points", scene=name, part=part, survived=died.total())
+    figure("crash points", scene=name, part=part, moments=len(known) - first, survived=died.total())

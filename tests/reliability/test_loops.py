@@ -18,7 +18,13 @@ from tests.reliability.scenes import counted_once
 
 SEED = 20261123
 DOCUMENTS = 60
-LIKELY_MOMENTS = 900
+ANYWHERE = ("", 900)
+STAGES = {
+    "migrate": (ANYWHERE, ("CopyObject", 900), ("The pointers themselves", 60)),
+    "rollback": (ANYWHERE, ("CopyObject", 500), ("The pointers themselves", 60)),
+    "finish": (ANYWHERE, ("The sources are gone", 20)),
+}
+"""From which call on a command is killed, and within how many moments."""
 
 
 def lay_out(place: Place, documents: int) -> None:
@@ -61,24 +67,26 @@ def write(place: Place, chance: random.Random, writes: int) -> Counter[str]:
     return done
 
 
-def until_done(place: Place, chance: random.Random, *command: str, kills: int) -> int:
-    """Run a command again and again, killed at random up to so many times, then to its end; return the kills."""
-    killed = 0
+def until_done(place: Place, chance: random.Random, *command: str, kills: int) -> Counter[str]:
+    """Run a command again and again, killed at random up to so many times, then to its end; return the kills by phase."""
+    killed: Counter[str] = Counter()
     for _ in range(kills):
-        killer = Killer(chance.randrange(LIKELY_MOMENTS))
+        since, within = chance.choice(STAGES[command[0]])
+        killer = Killer(chance.randrange(within), since)
         ended = place.command(*command, killer=killer)
         assert ended.status in (0, -signal.SIGKILL), ended
         assert place.unreadable() == [], f"{command} killed at {killer.moments[-1]}"
-        killed += ended.status != 0
+        if ended.status:
+            killed[place.phase()] += 1
     place.done(*command)
     assert place.unreadable() == []
     return killed
 
 
-def there_and_back(place: Place, chance: random.Random, kills: int) -> int:
-    """Migrate and roll back with writes in between, until there were so many kills; end with a finish."""
-    killed = 0
-    while killed < kills:
+def there_and_back(place: Place, chance: random.Random, kills: int) -> Counter[str]:
+    """Migrate and roll back with writes in between, until there were so many kills; end with a finish; return them by phase."""
+    killed: Counter[str] = Counter()
+    while killed.total() < kills:
         killed += until_done(place, chance, "migrate", "a", kills=5)
         write(place, chance, 5)
         killed += until_done(place, chance, "rollback", "a", kills=5)
@@ -93,7 +101,7 @@ def there_and_back(place: Place, chance: random.Random, kills: int) -> int:
 def test_a_few_loops(new_place):
     place = new_place()
     lay_out(place, 12)
-    assert there_and_back(place, random.Random(SEED), kills=3) >= 3
+    assert there_and_back(place, random.Random(SEED), kills=3).total() >= 3
 
 
 @pytest.mark.long
@@ -102,7 +110,12 @@ def test_a_hundred_loops(part, new_place, figure):
     place = new_place()
     lay_out(place, DOCUMENTS)
     killed = there_and_back(place, random.Random(f"{SEED} {part}"), kills=25)
-    figure("loops", seed=f"{SEED} {part}", killed=killed, survived=killed, documents=len(place.bodies), lost=0)
+    assert killed.keys() >= {"provisioned", "cut_over", "rolled_back"}
+    phases = ", ".join(f"{phase} {count}" for phase, count in killed.most_common())
+    total = killed.total()
+    figure(
+        "loops", seed=f"{SEED} {part}", killed=total, phases=phases, survived=total, documents=len(place.bodies), lost=0
+    )
 
 
 def drill(place: Place, chance: random.Random) -> Counter[str]:

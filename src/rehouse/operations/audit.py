@@ -105,9 +105,8 @@ def _look_at_home(services: Services, holding: Holding, bucket: str) -> Seen:
     if wrong := presence_of(services, bucket, holding.tenant.slug):
         is_missing = wrong.kind is FindingKind.MISSING_BUCKET
         return Seen(() if is_missing and holding.is_rolled_back else (_as_made(wrong, holding),))
-    return settings_of(
-        services, home_spec(services.settings, services.control, holding.tenant, bucket), holding.tenant.slug
-    )
+    spec = home_spec(services.settings, services.control, holding.tenant, bucket, may_be_closed=holding.is_rolled_back)
+    return settings_of(services, spec, holding.tenant.slug)
 
 
 def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
@@ -157,7 +156,9 @@ def _after_fixing(services: Services, held: Sequence[Holding], looks: Sequence[S
 def _repair(services: Services, holding: Holding) -> None:
     tenant = holding.tenant
     with services.locks.holding(tenant.id, tenant.slug):
-        provision_bucket(services.settings, services.control, tenant, holding.bucket or "")
+        provision_bucket(
+            services.settings, services.control, tenant, holding.bucket or "", may_be_closed=holding.is_rolled_back
+        )
 
 
 def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:

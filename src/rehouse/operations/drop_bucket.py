@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rehouse.core.closing_bucket import closed_policy, is_closed
-from rehouse.core.errors import Refused
+from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.drops import Drops, Held
 from rehouse.ledger.ledger import translating
 from rehouse.operations.home_bucket import log_bucket_name
+from rehouse.operations.return_report import ReturnReport, close_return_after
 from rehouse.operations.services import Services
 from rehouse.s3 import emptying
 from rehouse.s3.emptying import Upload, Version
@@ -61,9 +62,14 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
             return Dropped(tenant.slug, bucket, sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads()), True)
         _checked(services, services.ledger.tenant(tenant.slug))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
-        versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
-        services.keep_locks()
-        drops.forget_home()
+        try:
+            with translating():
+                versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
+                services.keep_locks()
+                drops.forget_home()
+        except RehouseError as error:
+            close_return_after(services, tenant, ReturnReport(tenant.slug), error)
+            raise
         return Dropped(tenant.slug, bucket, versions, uploads, False)
 
 

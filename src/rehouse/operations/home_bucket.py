@@ -6,11 +6,13 @@ Nothing is changed here. What cannot be carried over (an origin with a `*`) come
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket_documents import LOG_TAGS, LifecycleRules
-from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
+from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, Found, differences, log_bucket_spec, spec_for
+from rehouse.core.closing_bucket import closed_policy, is_closed
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.s3.control import Control
@@ -25,10 +27,12 @@ class Origins(NamedTuple):
     unread: tuple[str, ...] = ()
 
 
-def home_spec(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> BucketSpec:
-    """Return what the tenant's bucket must look like."""
+def home_spec(
+    settings: Settings, control: Control, tenant: Tenant, bucket: str, *, may_be_closed: bool = False
+) -> BucketSpec:
+    """Return what the tenant's bucket must look like; one that was closed for its removal stays so where it may be."""
     days = settings.lifecycle
-    return spec_for(
+    spec = spec_for(
         bucket,
         tenant_id=tenant.id,
         tenant_slug=tenant.slug,
@@ -45,6 +49,10 @@ def home_spec(settings: Settings, control: Control, tenant: Tenant, bucket: str)
         log_bucket=log_bucket_name(settings, control),
         dialect=settings.s3_dialect,
     )
+    found = control.read_setting(bucket, "policy") if may_be_closed else Found("absent")
+    if found.state == "set" and is_closed(found.value, bucket, settings.region):
+        return replace(spec, policy=closed_policy(spec.policy, bucket, settings.region))
+    return spec
 
 
 def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> tuple[Drift, ...]:

@@ -53,16 +53,19 @@ def provision(services: Services, tenant: Tenant, bucket: str) -> ProvisionRepor
     return provision_bucket(services.settings, services.control, tenant, bucket)
 
 
-def provision_bucket(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> ProvisionReport:
+def provision_bucket(
+    settings: Settings, control: Control, tenant: Tenant, bucket: str, *, may_be_closed: bool = False
+) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
-    spec = home_spec(settings, control, tenant, bucket)
+    spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
     if has_access_logs(settings):
         provision_log_bucket(settings, control)
-    # AWS's protections shut nobody out; those of another server are tried.
-    report = _conform(control, spec, present=present, tried=settings.endpoint_url is not None)
+    # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
+    tried = settings.endpoint_url is not None and not may_be_closed
+    report = _conform(control, spec, present=present, tried=tried)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 

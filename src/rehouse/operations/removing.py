@@ -218,15 +218,22 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
         else:
             fault = source_faults.get(each.source) or home_faults.get(each.target)
             _note_missing(run, each.document_id, each.source, fault)
+    refused = []
     for outcome in run.services.engine.copy(tasks.values()):
         task = outcome.task
         if outcome.fault is None and outcome.etag:
             run.services.keep_locks()
             run.room.put_back(task.document_id, outcome.etag, task.size)
             run.put_back += 1
-        elif outcome.fault and outcome.fault.code != "PreconditionFailed":
+        elif outcome.fault and outcome.fault.code == "PreconditionFailed":
+            refused.append(task)
+        elif outcome.fault:
             _note_missing(run, task.document_id, task.target, outcome.fault)
     run.services.stop_here()
+    there, faults = head_all(run.services, {task.target for task in refused})
+    for task in refused:
+        if not there.get(task.target):  # else it was uploaded meanwhile; here the tenant's own object was written
+            _note_missing(run, task.document_id, task.target, faults.get(task.target))
 
 
 def _note_missing(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
