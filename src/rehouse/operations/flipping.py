@@ -76,12 +76,11 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
     flips = Flips()
     total, _ = documents.count_copies()
     for _ in range(PASSES):
-        name_null_buckets(services, migration)  # each time: a row that was locked before still has none
         if total:
+            name_null_buckets(services, migration)  # each time: a row that was locked before still has none
             _one_pass(services, documents, flips, subject, total)
         services.ledger.patiently(documents.supersede)
-        if total:
-            flips.left, _ = documents.count_copies()
+        flips.left = documents.count_copies()[0] if flips.flipped < total else 0
         if flips.left <= flips.unseen:  # S3 was asked again and again already
             break
         time.sleep(PAUSE_SECONDS)
