@@ -176,7 +176,14 @@ SCENES = {
         Scene("finish", FINISH, migrated, is_finished),
         Scene("cutover", ("cutover", "a", "--canary", "2"), verified, source_is_untouched, is_known=True),
         Scene("audit --fix", ("audit", "a", "--fix"), opened, is_closed_again, is_known=True),
-        Scene("rollback --drop-bucket", DROP_HOME, rolled_back, is_back_without_a_home, is_known=True),
+        Scene(
+            "rollback --drop-bucket",
+            DROP_HOME,
+            rolled_back,
+            is_back_without_a_home,
+            is_known=True,
+            or_says="there is no bucket to remove",
+        ),
         Scene(
             "cleanup --drop-bucket",
             DROP_SHARED,
