@@ -87,14 +87,15 @@ def conflict_message(moved: Moved, row: ObjectRef, source: ListedObject, target:
     """Return the sentence that names both objects of a conflict."""
     if moved.contested:
         what = "was written late, or is another document, of this or another tenant, put onto that key"
-        return f"{_named(moved.source, source)} {what}"
+        return f"{named(moved.source, source)} {what}"
     if row != moved.target:
         return (
-            f"{_named(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
+            f"{named(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
         )
-    home = _named(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
-    return f"{_named(moved.source, source)} was written late, and {home} was written by the application as well"
+    home = named(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
+    return f"{named(moved.source, source)} was written late, and {home} was written by the application as well"
 
 
-def _named(ref: ObjectRef, found: ListedObject) -> str:
+def named(ref: ObjectRef, found: ListedObject) -> str:
+    """Return an object's place and version, as a message names it."""
     return f"s3://{ref.bucket}/{ref.key} (ETag {found.etag})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rehouse.core.late_writing import CONFLICT
+from rehouse.core.late_writing import CONFLICT, named
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
@@ -133,7 +133,9 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
         task = _task(seen, seen.found, here, back.pointer, there)
         return ReturnDecision(Returning.OLD_POINTER, task=task)
     if back and there and there.etag != back.etag:
-        detail = f"written at home ({here.key!r}) and at its old place ({back.pointer.bucket}/{back.pointer.key!r})"
+        detail = (
+            f"{named(here, seen.found)} was written at home, and {named(back.pointer, there)}, its old place, as well"
+        )
         return ReturnDecision(Returning.CONFLICT, detail=detail)
     if seen.found.storage_class in ARCHIVED_CLASSES:
         detail = f"the object's storage class is {seen.found.storage_class}"

@@ -10,7 +10,7 @@ import time
 from functools import partial
 
 from rehouse.core.errors import Refused, TryAgain
-from rehouse.core.late_writing import CONFLICT
+from rehouse.core.late_writing import CONFLICT, named
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
 from rehouse.core.planning import Places, Reason, is_adoptable
@@ -137,7 +137,7 @@ def _free_place(
 
 
 def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject, *, is_anothers: bool) -> str:
-    home = f"s3://{written.source.bucket}/{written.source.key} (ETag {at_home.etag})"
+    home = named(written.source, at_home)
     if is_anothers:
         return f"{home} was written after its document had gone back, or is another document, put onto that key"
     return f"{home} was written after its document had gone back, and s3://{row.bucket}/{row.key} was written as well"
