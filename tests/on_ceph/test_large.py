@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 from tests.acceptance.ceph import CephServer, missing
+from tests.acceptance.conftest import worlds_on
 from tests.acceptance.world import World
+from tests.on_ceph.conftest import SETTINGS
+
+from rehouse.sandbox.postgres import PostgresServer
 
 MIB = 1024**2
 GIB = 1024**3
@@ -24,9 +28,9 @@ STORE_BYTES = 16 * GIB
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="session")
-def s3_server(servers_folder: Path) -> Iterator[CephServer]:
-    """A gateway of its own, with room: what it holds is given back at its end."""
+@pytest.fixture(scope="module")
+def roomy_server(servers_folder: Path) -> Iterator[CephServer]:
+    """A gateway of its own, with room (the others' is in memory, and small): what it holds is given back at its end."""
     if absent := missing():
         pytest.skip(f"Ceph is not installed (no {', '.join(absent)})")
     free_bytes = shutil.disk_usage(servers_folder).free
@@ -38,11 +42,19 @@ def s3_server(servers_folder: Path) -> Iterator[CephServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def large_world(new_world: Callable[..., World]) -> World:
+@pytest.fixture(scope="module")
+def large_world(postgres: PostgresServer, roomy_server: CephServer, templates: Callable[[str], str]) -> Iterator[World]:
     """One tenant with one document of 5.1 GiB, uploaded in parts that differ."""
+    for make in worlds_on(postgres, roomy_server, templates):  # type: ignore[arg-type]
+        world = make("integer")
+        world.more |= SETTINGS
+        upload_large_document(world)
+        yield world
+
+
+def upload_large_document(world: World) -> None:
+    """Upload it, and insert its row."""
     assert SIZE > 5 * GIB
-    world = new_world("integer")
     root = world.server.root()
     upload = root.create_multipart_upload(
         Bucket=world.shared,
@@ -65,7 +77,6 @@ def large_world(new_world: Callable[..., World]) -> World:
         world.shared,
         1,
     )
-    return world
 
 
 def part(number: int) -> bytes:
