@@ -25,6 +25,7 @@ from rehouse.sandbox.process import free_port
 ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 SIZE = 1000
 MODIFIED = "2025-01-01T00:00:00.000Z"
+PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 MODULES = Path("/usr/lib/nginx/modules")
 NEEDED = ("ngx_http_echo_module.so", "ngx_http_headers_more_filter_module.so")
 COPIED = f"<CopyObjectResult><LastModified>{MODIFIED}</LastModified><ETag>&quot;{ETAG}&quot;</ETag></CopyObjectResult>"
@@ -82,14 +83,10 @@ class Nginx:
 
 def missing() -> str | None:
     """Return what is missing here for this stub, or None."""
-    if _program() is None:
+    if PROGRAM is None:
         return "nginx is not installed"
     lacking = [name for name in NEEDED if not (MODULES / name).exists()]
     return f"nginx lacks {', '.join(lacking)}" if lacking else None
-
-
-def _program() -> str | None:
-    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 @contextmanager
@@ -105,7 +102,7 @@ def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
             "taskset",
             "--cpu-list",
             str(SERVER_CORE),
-            _program() or "nginx",
+            str(PROGRAM),
             "-p",
             name,
             "-c",

@@ -63,8 +63,8 @@ def _table(made: dict[str, list[Growth]], rows: int) -> Result:
         if name == RECOUNTING:
             subject = "recounting trigger is quadratic: last tenth of its rows against the first"
             result.goal(subject, "> 5 ×", slower, reached=slower.median > 5)
-        if name == RECOUNTING and reached < rows:
-            result.notes.append(f"The recounting trigger was stopped after {reached:,} rows.")
+            if reached < rows:
+                result.notes.append(f"The recounting trigger was stopped after {reached:,} rows.")
     result.figures["growth"] = {name: every[-1] for name, every in made.items()}
     return result
 

@@ -26,11 +26,10 @@ def s3_server(servers_folder: Path) -> Iterator[CephServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def new_world(
+def worlds_on_ceph(
     postgres: PostgresServer, s3_server: CephServer, templates: Callable[[str], str]
 ) -> Iterator[Callable[..., World]]:
-    """Return a function that makes an empty world; and the settings that this server needs."""
+    """Yield a function that makes an empty world, with the settings that this server needs."""
     for make in worlds_on(postgres, s3_server, templates):  # type: ignore[arg-type]
 
         def make_here(*arguments: object, make: Callable[..., World] = make, **more: object) -> World:
@@ -41,6 +40,7 @@ def new_world(
         yield make_here
 
 
+new_world = pytest.fixture(worlds_on_ceph, scope="session", name="new_world")
 sample_world = pytest.fixture(sample_on, scope="session", name="sample_world")
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from tests.acceptance.ceph import CephServer, missing
-from tests.acceptance.conftest import worlds_on
 from tests.acceptance.world import World
-from tests.on_ceph.conftest import SETTINGS
+from tests.on_ceph.conftest import worlds_on_ceph
 
 from rehouse.sandbox.postgres import PostgresServer
 
@@ -45,9 +44,8 @@ def roomy_server(servers_folder: Path) -> Iterator[CephServer]:
 @pytest.fixture(scope="module")
 def large_world(postgres: PostgresServer, roomy_server: CephServer, templates: Callable[[str], str]) -> Iterator[World]:
     """One tenant with one document of 5.1 GiB, uploaded in parts that differ."""
-    for make in worlds_on(postgres, roomy_server, templates):  # type: ignore[arg-type]
+    for make in worlds_on_ceph(postgres, roomy_server, templates):
         world = make("integer")
-        world.more |= SETTINGS
         upload_large_document(world)
         yield world
 

@@ -69,6 +69,17 @@ def tenants_with_documents(room: Room, slugs: Sequence[str], documents: int) -> 
         room.documents(*(f"{slug}-{number}" for number in range(documents)), slug=slug)
 
 
+def tenant_with_rows(room: Room, slug: str, count: int) -> None:
+    """Add a tenant with so many rows, and no objects: their keys are `SLUG/1` and so on."""
+    room.tenant(slug)
+    room.sql(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size)"
+        " SELECT %s || n, (SELECT id FROM tenants WHERE slug = %s), 'x', 'x', %s, %s || n, 1"
+        " FROM generate_series(1, %s) n",
+        slug, slug, room.shared, f"{slug}/", count,
+    )  # fmt: skip
+
+
 def migrate_each(room: Room, slugs: Sequence[str], **more: Any) -> None:
     """Migrate these tenants in one run, one after the other."""
     with room.services() as services:
@@ -90,13 +101,7 @@ def test_statements_grow_with_batches_and_not_with_documents(room: Room, stateme
 
 def test_statements_grow_with_batches_also_where_sources_are_looked_at_by_head(room: Room, statements: StatementLog):
     """A few documents among many of others: a listing of the shared bucket would take more requests."""
-    room.tenant("other")
-    room.sql(
-        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size)"
-        " SELECT 'o' || n, (SELECT id FROM tenants WHERE slug = 'other'), 'x', 'x', %s, 'o/' || n, 1"
-        " FROM generate_series(1, 70000) n",
-        room.shared,
-    )
+    tenant_with_rows(room, "other", 70_000)
     asked, heads = {}, {}
     for slug, documents in (("small", 10), ("large", 20)):
         tenants_with_documents(room, [slug], documents)
@@ -117,13 +122,7 @@ def test_what_is_held_does_not_grow_with_documents(room: Room):
     """A listing goes into the inventory and a tenant's rows are decided on, some at a time: ten times as many weigh the same."""
     held = {}
     for slug, count in (("small", 3_000), ("large", 30_000)):
-        room.tenant(slug)
-        room.sql(
-            "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size)"
-            " SELECT %s || n, (SELECT id FROM tenants WHERE slug = %s), 'x', 'x', %s, %s || n, 1"
-            " FROM generate_series(1, %s) n",
-            slug, slug, room.shared, f"{slug}/", count,
-        )  # fmt: skip
+        tenant_with_rows(room, slug, count)
         with room.services() as services:
             inventory = services.ledger.inventory()
             migration = services.ledger.begin_run(services.ledger.tenant(slug), f"home-{slug}")

@@ -22,20 +22,17 @@ class Killer:
     since: str = ""
     pid: int = 0
     moments: list[str] = field(default_factory=list)
-    _has_begun: bool = False
-    _is_over: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def moment(self, what: str) -> None:
         """Note a moment; raise OSError for whoever carries bytes of a process that is dead."""
         with self._lock:
-            if self._is_over:
+            if self.at is not None and len(self.moments) > self.at:
                 raise ConnectionAbortedError
-            self._has_begun = self._has_begun or self.since in what
-            if self._has_begun:
-                self.moments.append(what)
+            if not self.moments and self.since not in what:
+                return
+            self.moments.append(what)
             if len(self.moments) - 1 == self.at:
-                self._is_over = True
                 os.kill(self.pid, signal.SIGKILL)
                 raise ConnectionAbortedError
 

@@ -166,13 +166,17 @@ class Life:
         if not self.late:
             return
         accepted = defaultdict(list)
-        errors = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
-        for each in errors:
+        for each in self.errors():
             if each["code"] == "Conflict":
                 self._look_at(each)
                 accepted[each["slug"]].append(each["document_id"])
         for slug, ids in accepted.items():
             self.run("accept", slug, *ids, "--reason", "compared: what the row leads to stands")
+
+    def errors(self) -> list[dict[str, Any]]:
+        """Return what the command tells of the documents that stay behind."""
+        found: list[dict[str, Any]] = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        return found
 
     def _look_at(self, error: dict[str, Any]) -> None:
         self.conflicts.setdefault(error["document_id"], error["message"])
@@ -202,8 +206,7 @@ class Life:
         """Do what the hints say. `home_changed`: what was uploaded without telling the row is right. `target_taken`: what the
         row has left behind in the home is moved away, once the two were compared.
         """
-        errors = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
-        for each in errors:
+        for each in self.errors():
             if each["code"] == "target_taken":
                 self._move_away(each["document_id"], TAKEN.findall(each["message"])[0])
         for document_id, bucket, key in self.rows():

@@ -88,12 +88,17 @@ def opened(place: Place) -> None:
     root.put_bucket_versioning(Bucket=place.home, VersioningConfiguration={"Status": "Suspended"})
 
 
-def is_at_home(place: Place) -> None:
-    """Every row points into the one home, which holds nothing else; the shared bucket is as it was."""
-    assert place.homes() == [place.home]
+def home_holds_what_rows_point_to(place: Place) -> None:
+    """Every row points into the home, and nothing else is there."""
     pointers = place.pointers()
     assert {bucket for bucket, _ in pointers.values()} == {place.home}
     assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
+
+
+def is_at_home(place: Place) -> None:
+    """Every row points into the one home, which holds nothing else; the shared bucket is as it was."""
+    assert place.homes() == [place.home]
+    home_holds_what_rows_point_to(place)
     assert place.world.rows("SELECT status, phase, error_message FROM s3_migrations") == [
         ("completed", "cut_over", None)
     ]
@@ -140,9 +145,7 @@ def is_back(place: Place) -> None:
 def is_finished(place: Place) -> None:
     """Every row points into the home, and the shared bucket is empty."""
     assert place.objects(place.world.shared) == {}
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.home}
-    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
+    home_holds_what_rows_point_to(place)
     assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]
     counted_once(place)
 
@@ -156,9 +159,7 @@ def is_back_without_a_home(place: Place) -> None:
 def has_no_shared_bucket(place: Place) -> None:
     """Every row points into the home, and there is no shared bucket any more."""
     assert place.world.shared not in place.buckets()
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.home}
-    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
+    home_holds_what_rows_point_to(place)
     counted_once(place)
 
 

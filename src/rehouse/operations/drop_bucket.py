@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rehouse.core.closing_bucket import closed_policy, is_closed
+from rehouse.core.closing_bucket import closed_policy
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.drops import Drops, Held
 from rehouse.ledger.ledger import translating
-from rehouse.operations.home_bucket import log_bucket_name
+from rehouse.operations.home_bucket import is_closed_to_writers, log_bucket_name
 from rehouse.operations.return_report import ReturnReport, close_return_after
 from rehouse.operations.services import Services
 from rehouse.s3 import emptying
@@ -114,8 +114,7 @@ def _close(services: Services, bucket: str) -> None:
     if before.state in {"set", "absent"}:
         policy = before.value if before.state == "set" else None
         control.apply(bucket, "policy", closed_policy(policy, bucket, region))
-        after = control.read_setting(bucket, "policy")
-        if after.state == "set" and is_closed(after.value, bucket, region):
+        if is_closed_to_writers(services.settings, control, bucket):
             return
     raise Refused(
         f"{bucket} could not be closed to writers ({before.code or 'its policy reads back otherwise'})",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket_documents import LOG_TAGS, LifecycleRules
-from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, Found, differences, log_bucket_spec, spec_for
+from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.closing_bucket import closed_policy, is_closed
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
@@ -49,10 +49,15 @@ def home_spec(
         log_bucket=log_bucket_name(settings, control),
         dialect=settings.s3_dialect,
     )
-    found = control.read_setting(bucket, "policy") if may_be_closed else Found("absent")
-    if found.state == "set" and is_closed(found.value, bucket, settings.region):
+    if may_be_closed and is_closed_to_writers(settings, control, bucket):
         return replace(spec, policy=closed_policy(spec.policy, bucket, settings.region))
     return spec
+
+
+def is_closed_to_writers(settings: Settings, control: Control, bucket: str) -> bool:
+    """Return whether the bucket's policy denies every upload, as it is closed before its removal."""
+    found = control.read_setting(bucket, "policy")
+    return found.state == "set" and is_closed(found.value, bucket, settings.region)
 
 
 def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> tuple[Drift, ...]:
