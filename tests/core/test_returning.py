@@ -45,6 +45,7 @@ CASES: dict[str, list[SeenAtHome]] = {
         replace(MOVED, error_code=CONFLICT),
         replace(MOVED, error_code=CONFLICT, found=None),
         replace(MOVED, recorded=REVERSED, error_code=CONFLICT),
+        replace(MOVED, recorded=replace(FORWARD, target=ObjectRef("home", "replaced")), error_code=CONFLICT),
     ],
     "its home was the application's own, and it was not moved there": [BORN, replace(BORN, found=None)],
     "no object at home": [replace(BORN, found=None), replace(MOVED, found=None)],

@@ -78,5 +78,12 @@ class Places(RuleBasedStateMachine):
         return phase is not None and is_at_least(phase, Phase.CUT_OVER)
 
     def _conflicts(self, code: str = "Conflict") -> set[str]:
-        found = self.room.sql("SELECT document_id FROM s3_migration_documents WHERE error_code = %s", code)
-        return {row[0] for row in found} & set(self.heads)
+        return {document for document, _ in self._told(code)}
+
+    def _told(self, code: str) -> list[tuple[str, str]]:
+        """The documents of which a ledger says so, with the tenant whose ledger it is, in order."""
+        query = (
+            "SELECT document_id, slug FROM s3_migration_documents m JOIN tenants t ON t.id = m.tenant_id "
+            "WHERE error_code = %s ORDER BY document_id, slug"
+        )
+        return [(document, slug) for document, slug in self.room.sql(query, code) if document in self.heads]

@@ -18,7 +18,7 @@ from rehouse.config import Settings
 from rehouse.sandbox.storage_server import S3Server
 
 MANY = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 FEW = settings(MANY, max_examples=8, stateful_step_count=20, derandomize=True, database=None)
 

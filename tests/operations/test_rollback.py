@@ -145,6 +145,20 @@ def test_a_conflict_that_was_accepted_returns_with_the_version_at_home(moved: Ro
     assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
 
 
+def test_a_late_write_to_what_was_replaced_since_is_a_conflict_too(moved: Room) -> None:
+    moved.put("k/b", b"late")
+    moved.put("uploads/b2", b"b2", bucket=moved.home())
+    moved.sql("UPDATE documents SET s3_key = 'uploads/b2' WHERE id = 'b'")
+    for _ in range(2):
+        report = roll_back(moved)
+        assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
+    with moved.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["b"], "the one that replaced it is right")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.body("b") == b"b2"
+    assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
+
+
 def test_one_of_two_conflicts_accepted_leaves_the_other_outstanding(moved: Room) -> None:
     roll_back(moved)
     for each in "ab":
@@ -234,6 +248,24 @@ def test_written_at_both_ends_after_the_return_is_a_conflict(moved: Room) -> Non
         assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
     assert moved.body("b") == b"in its place"
     assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
+
+
+def test_written_at_home_after_it_was_given_to_another_tenant_is_told(moved: Room) -> None:
+    moved.tenant("zenith")
+    roll_back(moved)
+    give = "UPDATE documents SET tenant_id = (SELECT id FROM tenants WHERE slug = 'zenith') WHERE id IN ('a', 'b')"
+    moved.sql(give)
+    moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
+    report = roll_back(moved)
+    assert (report.status, report.errors, report.still_at_home) == (Status.FAILED, 1, 0)
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "Conflict")]
+    assert "given to another tenant" in (report.outstanding[0].message or "")
+    with pytest.raises(Refused, match="written at both ends after the rollback: b"):
+        moved.migrate()
+    with moved.services() as services:
+        accept(services, services.ledger.tenant("acme"), ["b"], "nobody wants it")
+    assert roll_back(moved).status is Status.ROLLED_BACK
+    assert moved.body("b") == b"b"
 
 
 @pytest.mark.parametrize("until", [Phase.PLANNED, Phase.PROVISIONED, Phase.COPIED, Phase.VERIFIED])

@@ -120,7 +120,7 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     application's own before the migration.
     """
     here = place_of(seen, places)
-    if seen.error_code == CONFLICT and _is_about(seen.recorded, here):
+    if seen.error_code == CONFLICT:
         return ReturnDecision(Returning.CONFLICT, detail="it was written at both ends")
     back = way_back(seen, places)
     if is_adopted and back is None and not (seen.recorded and seen.recorded.source == here):
@@ -178,7 +178,3 @@ def _is_copied(recorded: Recorded | None, task: CopyTask, there: ListedObject) -
         and (recorded.source, recorded.source_etag) == (task.source, task.source_etag)
         and (recorded.target, recorded.target_etag) == (task.target, there.etag)
     )
-
-
-def _is_about(recorded: Recorded | None, here: ObjectRef) -> bool:
-    return recorded is not None and here in (recorded.source, recorded.target)

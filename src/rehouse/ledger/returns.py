@@ -29,7 +29,7 @@ class ReturnCounts(NamedTuple):
 class WrittenAfter(NamedTuple):
     """A document that went back, and whose object at home may have been written since.
 
-    `contested`: another line of the tenant knows another object there.
+    `contested`: another line of the tenant knows another object there; `given_away`: its row is another tenant's by now.
     """
 
     document_id: str
@@ -40,6 +40,7 @@ class WrittenAfter(NamedTuple):
     target_etag: str | None
     error_code: str | None
     contested: bool
+    given_away: bool
 
 
 class Returns(Fenced):

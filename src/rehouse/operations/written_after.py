@@ -83,7 +83,8 @@ def _settle(services: Services, returns: Returns, lines: LateLines, written: Wri
         if faults:
             lines.fail(written.document_id, next(iter(faults.values())))
             return LateWrites(left=1)
-        if row is None or at_home is None or at_home.etag == written.source_etag:
+        is_deleted = row is None and not written.given_away
+        if is_deleted or at_home is None or at_home.etag == written.source_etag:
             lines.clear(written.document_id)
             return LateWrites()
         is_anothers = written.contested or bool(returns.pointed_at({written.source}))
@@ -136,8 +137,10 @@ def _free_place(
     return None, None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
 
 
-def _conflict(written: WrittenAfter, row: ObjectRef, at_home: ListedObject, *, is_anothers: bool) -> str:
-    home = named(written.source, at_home)
+def _conflict(written: WrittenAfter, row: ObjectRef | None, at_home: ListedObject, *, is_anothers: bool) -> str:
+    late = f"{named(written.source, at_home)} was written after its document had gone back"
     if is_anothers:
-        return f"{home} was written after its document had gone back, or is another document, put onto that key"
-    return f"{home} was written after its document had gone back, and s3://{row.bucket}/{row.key} was written as well"
+        return f"{late}, or is another document, put onto that key"
+    if row is None:
+        return f"{late}, and the document was given to another tenant"
+    return f"{late}, and s3://{row.bucket}/{row.key} was written as well"

@@ -81,26 +81,29 @@ LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND 
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> '';
 
 -- name: outstanding_returns
--- The documents that could not be returned, with the reason, and those that were written at both ends.
+-- The documents that could not be returned, with the reason, and those that were written at both ends, or at home after they
+-- had gone back and were given to another tenant.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
-FROM s3_migration_documents m JOIN {documents.rows} d
-  ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+FROM s3_migration_documents m JOIN {documents.rows} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND (
-  m.source_bucket = %(home_bucket)s AND m.state IN ('planned', 'quarantined', 'copied')
-    AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
-  OR m.source_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
-  OR m.target_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
-    AND d.{documents.s3_bucket} = m.target_bucket)
+  m.source_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
+  OR d.{documents.tenant_id} = m.tenant_id AND (
+    m.source_bucket = %(home_bucket)s AND m.state IN ('planned', 'quarantined', 'copied')
+      AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
+    OR m.target_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
+      AND d.{documents.s3_bucket} = m.target_bucket))
 ORDER BY m.document_id;
 
 -- name: written_after_return
 -- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
 -- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
+-- The document may have been given to another tenant since.
 SELECT m.document_id, coalesce(d.{documents.original_name}, ''), m.source_bucket, m.source_key, m.source_etag,
   m.target_bucket, m.target_key, m.target_etag, m.error_code, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
-    GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, '')))
-FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+    GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))),
+  d.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
+FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
 WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'flipped'
   AND (i.etag <> m.source_etag OR m.error_code IS NOT NULL) AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
