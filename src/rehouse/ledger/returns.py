@@ -38,7 +38,6 @@ class WrittenAfter(NamedTuple):
     source_etag: str
     target: ObjectRef
     target_etag: str | None
-    error_code: str | None
     contested: bool
     given_away: bool
 
@@ -98,9 +97,7 @@ class Returns(Fenced):
     def written_after(self) -> list[WrittenAfter]:
         """Return the documents that went back and were written at home since, as far as this run's inventory tells."""
         return [
-            WrittenAfter(
-                str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), row[7], *row[8:]
-            )
+            WrittenAfter(str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), *row[7:])
             for row in self.rows("written_after_return")
         ]
 

@@ -99,7 +99,7 @@ ORDER BY m.document_id;
 -- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
 -- The document may have been given to another tenant since.
 SELECT m.document_id, coalesce(d.{documents.original_name}, ''), m.source_bucket, m.source_key, m.source_etag,
-  m.target_bucket, m.target_key, m.target_etag, m.error_code, (m.source_bucket, m.source_key) IN (
+  m.target_bucket, m.target_key, m.target_etag, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
     GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))),
   d.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
