@@ -72,7 +72,7 @@ def test_there_is_something_to_look_at() -> None:
 
 def test_no_file_is_long_and_most_are_short() -> None:
     lines = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
-    assert {name: count for name, count in lines.items() if count > 300} == {}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
     assert statistics.median(lines.values()) <= 120
 
 
