@@ -14,6 +14,7 @@ from pathlib import Path
 import botocore.loaders
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rehouse.config import Settings
 from rehouse.sandbox.account import private_folder
@@ -28,6 +29,10 @@ EVERYTHING = {
     }
 }
 _numbers = itertools.count(1)
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

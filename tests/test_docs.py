@@ -266,7 +266,7 @@ def sandbox() -> Iterator[Path]:
         with (folder / "words").open("w") as words:
             process = subprocess.Popen(command, cwd=folder, env=clean(), stdout=words, stderr=words)
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 300
             while "rehouse migrate-all" not in (folder / "words").read_text(encoding="utf-8"):
                 assert process.poll() is None and time.monotonic() < until, (folder / "words").read_text(
                     encoding="utf-8"
@@ -293,7 +293,7 @@ def test_the_tutorial_runs_as_written(sandbox: Path) -> None:
     for example in told:
         script = f"source sandbox/environment\n{example.command}"
         ran = subprocess.run(
-            ["bash", "-c", script], cwd=sandbox, env=clean(), check=False, capture_output=True, text=True, timeout=120
+            ["bash", "-c", script], cwd=sandbox, env=clean(), check=False, capture_output=True, text=True, timeout=400
         )
         subject = f"{shlex.quote(example.command)}\n{ran.stdout}\n{ran.stderr}"
         assert ran.returncode == example.status, subject

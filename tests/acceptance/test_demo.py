@@ -33,7 +33,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command with an environment that knows nothing."""
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
     return subprocess.run(
-        [sys.executable, *command], check=False, env=environment, cwd="/", capture_output=True, text=True, timeout=180
+        [sys.executable, *command], check=False, env=environment, cwd="/", capture_output=True, text=True, timeout=400
     )
 
 

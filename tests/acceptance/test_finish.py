@@ -160,7 +160,7 @@ def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
         process = moved.start("finish", "a", "--yes", "--max-rate", "20")
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
         assert downloads(moved) == EVERYTHING
     said = moved.json("finish", "a", "--yes")
     assert (said["tenants"][0]["phase"], said["tenants"][0]["removed_in_all"]) == ("finished", DOCUMENTS)

@@ -23,7 +23,7 @@ def test_one_signal_drains_saves_and_the_next_run_completes(new_world, which, co
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(which)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     saved = world.rows(copied)[0][0]

@@ -71,7 +71,7 @@ def application(world: World) -> Iterator[dict[str, object]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "working\n"
         yield told
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=180)
         told |= json.loads(out)
     finally:
         process.kill()

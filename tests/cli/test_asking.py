@@ -64,7 +64,7 @@ def test_ctrl_c_at_the_question_changes_nothing_and_says_so(told: Room) -> None:
         said += os.read(process.stderr.fileno(), 4096)
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=180)
     os.close(ours)
     os.close(theirs)
     assert (process.returncode, b"interrupted: nothing was changed" in errors) == (130, True)

@@ -311,7 +311,7 @@ Hanging = Callable[[bool], tuple[subprocess.Popen[bytes], threading.Event]]
 def test_ctrl_c_before_anything_began_ends_with_130(hanging: Hanging) -> None:
     process, _ = hanging(False)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert (out, b"Traceback" in errors) == (b"", False)
     assert b"Error: interrupted before its end" in errors
@@ -325,7 +325,7 @@ def test_once_ends_it_and_twice_stops_at_once(hanging: Hanging, sent: signal.Sig
     assert process.stderr.readline().startswith(b"stopping (again")  # a plan has nothing to save
     if process.poll() is None:
         process.send_signal(sent)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert b"Traceback" not in errors
 
@@ -345,7 +345,7 @@ sys.exit(status)
 def imported(*arguments: str, told: dict[str, str] | None = None, status: int = 0) -> set[str]:
     """The packages that a run of the command line has imported at its end."""
     command = [sys.executable, "-c", IMPORTED, *arguments]
-    done = subprocess.run(command, env=told or BARE, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=told or BARE, check=False, capture_output=True, text=True, timeout=180)
     assert done.returncode == status, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 

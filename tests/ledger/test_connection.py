@@ -124,7 +124,7 @@ pool_mode = {request.param}
 
 
 def _wait_for(url: str) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while True:
         try:
             psycopg.connect(url).close()

@@ -142,7 +142,7 @@ def test_waits_politely_and_nobody_queues_behind_it(application_database: str, o
             assert not init.done()
         finally:
             reader.execute("COMMIT")
-        assert "documents gains s3_version_id, s3_checksum, s3_migrated_at" in init.result(timeout=30)
+        assert "documents gains s3_version_id, s3_checksum, s3_migrated_at" in init.result(timeout=180)
 
 
 def test_gives_up_on_a_lock_that_is_never_free(application_database: str, opened: Opener, look: Look) -> None:
@@ -181,7 +181,7 @@ def test_writers_go_on_meanwhile_and_are_counted(
             assert schema.upgrade(connection, look(connection))
         finally:
             stop.set()
-        assert all(writer.result(timeout=60) >= 20 for writer in writers)
+        assert all(writer.result(timeout=180) >= 20 for writer in writers)
     assert recorded(connection) == recounted(connection)
     assert recorded(connection, month=1) == recounted(connection)
 

@@ -170,7 +170,7 @@ def test_a_recount_beside_writers_loses_nothing(
         finally:
             stop.set()
         for writer in writers:
-            writer.result(timeout=30)
+            writer.result(timeout=180)
     assert recorded(connection) == recounted(connection)
 
 

@@ -20,7 +20,7 @@ def test_the_gateway_is_restarted(new_world, s3_server) -> None:
         time.sleep(0.05)
     s3_server.restart()
     assert process.poll() is None, "the run ended before the gateway was back"
-    out, errors = process.communicate(timeout=90)
+    out, errors = process.communicate(timeout=240)
     assert "Traceback" not in errors
     if process.returncode:
         assert "Hint: " in out + errors

@@ -95,7 +95,7 @@ class Life:
             assert [_line(process) for process in self.processes] == ["working"] * len(crews)
             yield
             for process in self.processes:
-                self._hear(json.loads(process.communicate(timeout=60)[0]))
+                self._hear(json.loads(process.communicate(timeout=180)[0]))
         finally:
             for process in self.processes:
                 process.kill()

@@ -64,7 +64,7 @@ class RunningSandbox:
 
     def wait_for_silence(self) -> None:
         """Wait until neither server listens and none of their processes is left."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while any(map(listens, self.ports)) or processes_of(self.ports):
             assert time.monotonic() < deadline, processes_of(self.ports)
             time.sleep(0.05)

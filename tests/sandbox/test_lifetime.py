@@ -83,13 +83,13 @@ _start(process)
 print(process.pid, flush=True)
 if os.fork():
     os.kill(os.getpid(), 9)
-time.sleep(5)
+time.sleep(60)
 """
     started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     pid = int(started.stdout.readline())
     started.wait()
-    deadline = time.monotonic() + 4  # the fork holds the pipe for five
+    deadline = time.monotonic() + 50  # the fork holds the pipe for sixty
     while _is_alive(pid):
         assert time.monotonic() < deadline
         time.sleep(0.05)

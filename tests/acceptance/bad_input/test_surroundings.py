@@ -71,7 +71,7 @@ def pooled(small_world: World, servers_folder: Path) -> Iterator[str]:
 
 
 def _answering(url: str) -> str:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         try:
             psycopg.connect(url).close()
