@@ -86,6 +86,11 @@ class Catalog:
             name for name in OPTIONAL_COLUMNS if self.column("documents", name) not in self.documents.columns
         )
 
+    @property
+    def ids_are_unique(self) -> bool:
+        """Tell whether a document's id alone names one row; else (tenant, id) does."""
+        return self.documents.has_index(self.column("documents", "id"), unique=True)
+
     def column(self, table: str, name: str) -> str:
         """Return the real name of a mapped column: `column("documents", "s3_key")`; names of our own stay as they are."""
         mapped: TenantsTable | DocumentsTable = getattr(self.mapping, table)

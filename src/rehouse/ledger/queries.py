@@ -8,6 +8,7 @@ identifiers, `%(x)s` stays psycopg's. The fields:
     {documents.s3_key}               the column alone, so one writes d.{documents.s3_key}
     {s3_migrations} … {tenant_usage} our tables, with the schema
     {schema} {tenant_id_type} {document_id_type} {document_id_collation}
+    {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def _plain(catalog: Catalog, field: str) -> sql.Composable:
     if field == "document_id_collation":
         collation = catalog.documents.columns[catalog.mapping.documents.id].collation
         return raw(f"COLLATE {collation}" if collation else "")
+    if field == "ids_are_unique":
+        return raw("TRUE" if catalog.ids_are_unique else "FALSE")
     if field in {"tenant_id_type", "document_id_type"}:
         return raw(getattr(catalog, field))
     raise KeyError(field)

@@ -114,7 +114,8 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'c
 
 -- name: name_null_buckets
 -- A row with a key and no bucket means the first shared bucket: written down, a batch at a time, busy rows later.
-WITH named AS (UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s WHERE {documents.id} IN (
+WITH named AS (UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
+WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} IN (
   SELECT {documents.id} FROM {documents}
   WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
     AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)

@@ -12,6 +12,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect, where
+from rehouse.ledger.identity import find_ambiguities
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
 from rehouse.operations.checks.room_for_names import ROOM, check_room
 
@@ -21,6 +22,7 @@ WRITABLE = "database: writable"
 MAPPING = "database: mapping"
 ROW_SECURITY = "database: row security"
 RIGHTS = "database: rights"
+IDS = "database: ids"
 SCHEMA = "database: rehouse's own tables"
 
 OLDEST_SERVER = 130000
@@ -36,7 +38,7 @@ def check_database(settings: Settings) -> Iterator[Check]:
     except RehouseError as error:
         yield of_error(CONNECTION, error)
         yield from depending(
-            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, SCHEMA, ROOM), "no connection to the database"
+            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM), "no connection to the database"
         )
         return
     with connection:
@@ -69,13 +71,14 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
     except RehouseError as error:
         subject = ROW_SECURITY if "row security" in error.message else MAPPING
         yield of_error(subject, error)
-        rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, SCHEMA, ROOM) if each != subject]
+        rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM) if each != subject]
         yield from depending(rest, "the application's tables could not be read")
         return
     tables = f"{found.tenants.name} and {found.documents.name}, tenant ids are {found.tenant_id_type}"
     yield ok(MAPPING, tables)
     yield looked_at(ROW_SECURITY, lambda: _row_security(connection, found))
     yield looked_at(RIGHTS, lambda: _rights(connection, found))
+    yield looked_at(IDS, lambda: _ids(connection, found))
     yield looked_at(SCHEMA, lambda: _schema(found))
     yield looked_at(ROOM, lambda: check_room(connection, found, settings))
 
@@ -128,6 +131,15 @@ def _needed(connection: psycopg.Connection, found: Catalog) -> Iterator[tuple[st
 def _has(connection: psycopg.Connection, expression: str, *names: str) -> bool:
     row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
     return bool(row and row[0])
+
+
+def _ids(connection: psycopg.Connection, found: Catalog) -> Check:
+    ambiguities = find_ambiguities(connection, found)
+    if ambiguities:
+        message = "; ".join(each.message for each in ambiguities)
+        return failed(IDS, message, "; ".join(each.hint for each in ambiguities))
+    unique = "an id names one document" if found.ids_are_unique else "an id names one document of a tenant"
+    return ok(IDS, f"{unique}; a unique index holds it")
 
 
 def _schema(found: Catalog) -> Check:
