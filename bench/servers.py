@@ -111,6 +111,6 @@ def environment(endpoint_url: str, database_url: str | None = None, **others: st
     }
 
 
-def rehouse(*arguments: str) -> Sequence[str]:
-    """Return the command line of `rehouse`."""
-    return [REHOUSE, *arguments]
+def rehouse(*arguments: str, binary: str = REHOUSE) -> Sequence[str]:
+    """Return the command line of `rehouse`, of this tree unless another binary is named."""
+    return [binary, *arguments]

@@ -6,12 +6,12 @@ Ledger, progress and log are on, the log in a scratch file.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench import database, measuring, processes
+from bench import database, measuring, processes, servers
 from bench.measuring import Cost, Watch
-from bench.servers import CountingPostgres, Stub, environment, rehouse
+from bench.servers import CountingPostgres, Stub, environment
 
 BEGINNING = "start-up"
 AFTER = {
@@ -48,8 +48,10 @@ def surroundings(server: CountingPostgres, stub: Stub, url: str) -> dict[str, st
     return environment(stub.url, url, REHOUSE_LOG_FILE=str(server.folder.parent / "rehouse.log"))
 
 
-def prepare(server: CountingPostgres, stub: Stub, url: str) -> None:
-    """Run `rehouse init`, once for a database."""
+def prepare(
+    server: CountingPostgres, stub: Stub, url: str, rehouse: Callable[..., Sequence[str]] = servers.rehouse
+) -> None:
+    """Run `rehouse init`, once for a database; `rehouse` makes a command line of its arguments."""
     measuring.run(rehouse("init"), surroundings(server, stub, url))
 
 
@@ -60,6 +62,7 @@ def watched(
     url: str,
     *,
     slug: str | None = None,
+    rehouse: Callable[..., Sequence[str]] = servers.rehouse,
 ) -> WholeRun:
     """Run `rehouse ARGUMENTS`; `slug` is the tenant whose phases divide the run, None: it is not divided."""
     database.forget_statements(url)
