@@ -69,7 +69,8 @@ def circumstances(draw: st.DrawFn) -> Seen:
             target_etag=st.sampled_from([MD5, OTHER, None, target.etag if target else None]),
         )
     )
-    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()))
+    near = draw(st.sampled_from([None, "/k"]))
+    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()), near)
 
 
 def _points_at(seen: Seen) -> ObjectRef:
@@ -112,6 +113,7 @@ LINES: dict[str, Callable[[Seen], bool]] = {
         not seen.source and key_problem(seen.document.key or "") is not None
     ),
     "no object, its row younger than the upload window": lambda seen: not seen.source and _is_young(seen),
+    "no object, but one of another spelling that is nobody's": lambda seen: not seen.source and seen.near is not None,
     "no object": lambda seen: not seen.source,
     "another tenant's row points to its object": lambda seen: seen.contested,
     "its object is archived": lambda seen: (
@@ -170,6 +172,7 @@ EXAMPLES = {
     "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
     "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, None, NOW), None),
     "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
+    "no object, but one of another spelling that is nobody's": Seen(_a(), None, contested=True, near="/k"),
     "no object": Seen(_a(), None, contested=True),
     "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
     "its object is archived": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
@@ -279,3 +282,18 @@ def test_in_a_live_home_only_our_own_copy_is_ever_replaced(
     """The application may have uploaded there and not have written its row yet."""
     live = replace(PLACES, is_live=True)
     assert decide(Seen(_a(), SOURCE, target, recorded), live, now=NOW, upload_window=WINDOW).standing is standing
+
+
+@pytest.mark.parametrize(
+    ("key", "near", "told"),
+    [
+        ("k/my+file", "k/my file", "'k/my file'"),
+        ("k/caf\u00e9", "k/cafe\u0301", r"'k/cafe\u0301'"),
+        ("s3://shared/k", "k", "'k'"),
+    ],
+)
+def test_another_spelling_is_named_so_that_it_can_be_told_apart(key: str, near: str, told: str) -> None:
+    decision = decide(Seen(_a(key), None, near=near), PLACES, now=NOW, upload_window=WINDOW)
+    assert decision.reason in (Reason.OTHER_SPELLING, Reason.INVALID_KEY)
+    assert decision.detail.endswith(f"an object that no row points to lies at {told}")
+    assert "delete the row" not in HINTS[decision.reason]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     """Why a document is in quarantine: it must not be copied as it stands."""
 
     MISSING_OBJECT = "missing_object"
+    OTHER_SPELLING = "other_spelling"
     OTHER_TENANTS_OBJECT = "other_tenants_object"
     UNKNOWN_BUCKET = "unknown_bucket"
     INVALID_KEY = "invalid_key"
@@ -40,6 +42,8 @@ class Reason(StrEnum):
 
 HINTS = {
     Reason.MISSING_OBJECT: "restore the object from a backup, or delete the row, or accept it",
+    Reason.OTHER_SPELLING: "find out which of the two keys the application reads; if both mean this document, write the object's "
+    "key into the row's s3_key, or copy the object to the row's key, or accept it",
     Reason.OTHER_TENANTS_OBJECT: "decide whose it is: give the other tenant's row an object of its own, or accept it",
     Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
     Reason.INVALID_KEY: "correct the row's s3_key",
@@ -99,7 +103,8 @@ class Seen:
     """Everything known of one document: its row, the objects at both ends as last seen, the ledger's line.
 
     `contested`: another tenant's row points to the same object. `recorded_now`: the ledger's line was written by this
-    run, so its target is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends.
+    run, so its target is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends. `near`: where there
+    is no object, the key of one that no row points to and that may be the same key in another spelling.
     """
 
     document: Document
@@ -109,6 +114,7 @@ class Seen:
     contested: bool = False
     recorded_now: bool = False
     is_proven: bool = False
+    near: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | its bucket is neither shared nor home                   | quarantined, unknown_bucket      |
     | no object, and its key can be no key of S3              | quarantined, invalid_key         |
     | no object, its row younger than the upload window       | not_uploaded                     |
+    | no object, but one of another spelling that is nobody's | quarantined, other_spelling      |
     | no object                                               | quarantined, missing_object      |
     | another tenant's row points to its object               | quarantined, other_tenants_object|
     | its object is archived                                  | quarantined, archived            |
@@ -150,7 +157,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     if _is_accepted(seen.recorded, source):
         return Decision(Standing.ACCEPTED)
     reason, detail = _obstacle(seen, source, places)
-    if reason is Reason.MISSING_OBJECT and _is_young(document, now, upload_window):
+    if reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING) and _is_young(document, now, upload_window):
         return Decision(Standing.NOT_UPLOADED, detail="its upload has not arrived yet")
     if reason:
         return Decision(Standing.QUARANTINED, reason, detail)
@@ -162,15 +169,27 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
     if source.bucket not in places.shared:
         return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
     if seen.source is None:
-        problem = key_problem(source.key)
-        if problem:
-            return Reason.INVALID_KEY, f"the key cannot be used: {problem}"
-        return Reason.MISSING_OBJECT, f"there is no object {source.key!r} in {source.bucket}"
+        return _absence(source, seen.near)
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
     if seen.source.storage_class in ARCHIVED_CLASSES:
         return Reason.ARCHIVED, f"the object's storage class is {seen.source.storage_class}"
     return None, ""
+
+
+def _absence(source: ObjectRef, near: str | None) -> tuple[Reason, str]:
+    nearby = "" if near is None else f"; an object that no row points to lies at {_told_apart(near, source.key)}"
+    problem = key_problem(source.key)
+    if problem:
+        return Reason.INVALID_KEY, f"the key cannot be used: {problem}{nearby}"
+    reason = Reason.MISSING_OBJECT if near is None else Reason.OTHER_SPELLING
+    return reason, f"there is no object {source.key!r} in {source.bucket}{nearby}"
+
+
+def _told_apart(key: str, other: str) -> str:
+    """Return a key in quotes; with its characters escaped where it looks like the other one."""
+    is_alike = unicodedata.normalize("NFC", key) == unicodedata.normalize("NFC", other)
+    return ascii(key) if is_alike else repr(key)
 
 
 def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places) -> Decision:

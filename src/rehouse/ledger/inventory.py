@@ -18,6 +18,8 @@ from rehouse.ledger.queries import Queries
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
 """The types of `copy_inventory`: a listing is written in PostgreSQL's binary form, a fifth of the work of its text form."""
+ENDS = 8
+"""How many of a key's last characters are compared before the whole key is."""
 _PUT = ("keys", "etags", "sizes", "storage_classes", "times")
 """The parameters of `put_objects`, in the order of `_columns`."""
 
@@ -83,6 +85,22 @@ class Inventory:
         self._connection.execute(
             self._queries["mark_contested_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
         )
+
+    def claimed_among(self, bucket: str, keys: Sequence[str]) -> set[str]:
+        """Return which of a bucket's keys a row of any tenant points to, or a document was moved from."""
+        values = {**self._run, "bucket": bucket, "keys": list(keys)}
+        return {str(row[0]) for row in self._connection.execute(self._queries["claimed_among"], values).fetchall()}
+
+    def ending_in(self, bucket: str, keys: Sequence[str], limit: int) -> list[tuple[str, str]]:
+        """Return pairs of one of these keys and an object whose key ends in it after a slash. Reads the bucket's inventory once.
+
+        A key shorter than `ENDS` characters is not looked for: too many others end like it.
+        """
+        long_enough = [key for key in keys if len(key) >= ENDS]
+        values = {**self._run, "bucket": bucket, "keys": long_enough, "characters": ENDS, "limit": limit}
+        ends = sorted({key[-ENDS:] for key in long_enough})
+        rows = self._connection.execute(self._queries["objects_ending_in"], {**values, "ends": ends}).fetchall()
+        return [(str(key), str(there)) for key, there in rows]
 
     def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:
         """Return how many objects lie between two keys (both included), at most `limit`."""

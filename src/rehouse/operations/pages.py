@@ -15,6 +15,7 @@ from rehouse.core.planning import Decision, Places, Seen, Standing, decide, is_c
 from rehouse.ledger.documents import Documents, Line
 from rehouse.operations import survey
 from rehouse.operations.checksums import Ends, compare_by_checksum
+from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 
 NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))
@@ -87,6 +88,7 @@ def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
     page, faults = survey.confirmed(run.services, _with_claims(run, wanted), run.places)
+    page = name_near_objects(run.services, page, run.places, faults)
     if run.is_home_listed:
         page, unproven = with_proofs(run, survey.with_known_targets(run.services, page, run.places))
         faults = {**faults, **unproven}

@@ -15,6 +15,7 @@ from rehouse.core.pricing import LISTED_PER_REQUEST, CostEstimate, PriceList, Re
 from rehouse.core.progress import Progress
 from rehouse.operations import survey
 from rehouse.operations.homes import home_of, namespace, unreserved
+from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 
 COPIES_A_SECOND = 3500
@@ -127,7 +128,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     for page in documents.pages(services.settings.batch_size):
         services.stop_here()
         looked, faults = survey.confirmed(services, page, places)
-        for each in looked:
+        for each in name_near_objects(services, looked, places, faults):
             trusted = replace(
                 each, recorded_now=each.recorded is not None
             )  # no look at the homes: the ledger's word counts

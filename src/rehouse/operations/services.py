@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,20 @@ class TargetGuard:
 
 
 @dataclass
+class Spellings:
+    """What a run knows of keys that are spelled otherwise than in their rows: shared by all of its threads.
+
+    `listed`: the buckets whose listing is in the run's inventory. `prefixes`: what the application puts in front of its keys, by
+    bucket, and how often they were looked for. `heads`: requests by home bucket, where nothing was listed.
+    """
+
+    listed: set[str] = field(default_factory=set)
+    prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    scans: Counter[str] = field(default_factory=Counter)
+    heads: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
 class Services:
     """What an operation needs. `stopping` is set by a signal: what is under way is drained and saved, then the run ends."""
 
@@ -44,6 +59,7 @@ class Services:
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
+    spellings: Spellings = field(default_factory=Spellings)
     writes: bool = True
 
     @classmethod

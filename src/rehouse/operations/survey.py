@@ -23,6 +23,7 @@ def list_shared_buckets(services: Services) -> None:
     inventory = services.ledger.inventory()
     for bucket in services.settings.require_shared_buckets():
         inventory.load(bucket, _reported(services, bucket))
+        services.spellings.listed.add(bucket)
     inventory.mark_contested()
     services.stop_here()
 

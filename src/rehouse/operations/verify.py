@@ -25,6 +25,7 @@ from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
 from rehouse.operations.deep import compare_deeply
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.homes import home_of, unreserved
+from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 from rehouse.operations.survey import listing
 
@@ -119,7 +120,7 @@ def _verify_outside(services: Services, migration: Migration, report: VerifyRepo
     window = timedelta(seconds=services.settings.upload_window_seconds)
     for page in documents.pages(services.settings.batch_size):
         looked, faults = survey.confirmed(services, page, places)
-        for each in looked:
+        for each in name_near_objects(services, looked, places, faults):
             source = places.source_of(each.document)
             if each.document.id in faults:
                 fault = faults[each.document.id]
@@ -128,7 +129,8 @@ def _verify_outside(services: Services, migration: Migration, report: VerifyRepo
                 continue
             decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
             if decision.standing is Standing.QUARANTINED:
-                finding = Finding.MISSING if decision.reason is Reason.MISSING_OBJECT else str(decision.reason)
+                is_missing = decision.reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING)
+                finding = Finding.MISSING if is_missing else str(decision.reason)
                 report.problems.append(Problem(each.document.id, source.bucket, source.key, finding, decision.detail))
             elif decision.standing is Standing.NOT_UPLOADED:
                 report.not_uploaded += 1

@@ -88,6 +88,27 @@ UPDATE s3_inventory i SET contested = true FROM (
   ) claimed GROUP BY key HAVING min(tenant) <> max(tenant)) shared
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = shared.key COLLATE "C";
 
+-- name: claimed_among
+-- Which of these objects of a bucket a row of any tenant points to, or a document was moved from.
+SELECT d.{documents.s3_key} FROM {documents.rows} d
+WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+UNION ALL
+SELECT d.{documents.s3_key} FROM {documents.rows} d
+WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+UNION ALL
+SELECT d.{documents.s3_key} FROM {documents.rows} d
+WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+UNION ALL
+SELECT m.source_key FROM s3_migration_documents m
+WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed');
+
+-- name: objects_ending_in
+-- Objects whose keys end in one of these after a slash. One scan of the bucket's inventory for all of them: the last characters
+-- are compared first, by a hash.
+SELECT k.key, i.key FROM s3_inventory i JOIN unnest(%(keys)s::text[]) k (key) ON right(i.key, length(k.key) + 1) = '/' || k.key
+WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND right(i.key, %(characters)s) = ANY(%(ends)s::text[])
+LIMIT %(limit)s;
+
 -- name: orphans
 -- Objects of a bucket that no row points to and that no migration copied from.
 SELECT i.key, i.size FROM s3_inventory i
