@@ -76,15 +76,14 @@ def _looked_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict
 
 
 def _among_asked(services: Services, bucket: str, keys: Mapping[str, str], places: Places) -> dict[str, str]:
-    spent = services.spellings.heads
-    spellings = {}
-    for document_id, known in _spellings(services, bucket, keys).items():
-        few = known[: min(HEADS_A_DOCUMENT, HEADS_A_TENANT - spent[places.home])]
-        spent[places.home] += len(few)
-        spellings[document_id] = few
-    asked = {ObjectRef(bucket, key) for each in spellings.values() for key in each}
-    found, _ = head_all(services, asked)
-    return _nobodys(services, bucket, spellings, {ref.key for ref, there in found.items() if there})
+    told = services.spellings.asked.setdefault(places.home, {})
+    few = {document_id: known[:HEADS_A_DOCUMENT] for document_id, known in _spellings(services, bucket, keys).items()}
+    wanted = [ref for known in few.values() for key in known if (ref := ObjectRef(bucket, key)) not in told]
+    found, faults = head_all(services, set(wanted[: max(HEADS_A_TENANT - len(told), 0)]))
+    told |= {ref: there is not None for ref, there in found.items()} | dict.fromkeys(faults, False)
+    return _nobodys(
+        services, bucket, few, {ref.key for ref, is_there in told.items() if is_there and ref.bucket == bucket}
+    )
 
 
 def _spellings(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, Sequence[str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from rehouse.config import Settings
 from rehouse.core.errors import Interrupted
+from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.planning import Places
 from rehouse.core.progress import Report, silent
@@ -37,13 +38,13 @@ class Spellings:
     """What a run knows of keys that are spelled otherwise than in their rows: shared by all of its threads.
 
     `listed`: the buckets whose listing is in the run's inventory. `prefixes`: what the application puts in front of its keys, by
-    bucket, and how often they were looked for. `heads`: requests by home bucket, where nothing was listed.
+    bucket, and how often they were looked for. `asked`: by home bucket what HEADs told, where nothing was listed.
     """
 
     listed: set[str] = field(default_factory=set)
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     scans: Counter[str] = field(default_factory=Counter)
-    heads: Counter[str] = field(default_factory=Counter)
+    asked: dict[str, dict[ObjectRef, bool]] = field(default_factory=dict)
 
 
 @dataclass
