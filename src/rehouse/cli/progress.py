@@ -108,8 +108,12 @@ class Drawing:
                     self._draw(each, self._watch.rate(each))
 
     def _draw(self, event: Progress, rate: float) -> None:
+        bar = self._bar(event)
+        if event.text is not None:
+            self._bars.update(bar, description=on_one_line(f"{event.subject[:20]}: {event.text}"))
+            return
         self._bars.update(
-            self._bar(event),
+            bar,
             completed=event.documents,
             total=event.documents_total,
             rate=f"{rate:,.0f}/s",
@@ -133,6 +137,8 @@ def described(event: Progress, rate: float) -> str:
     >>> described(Progress("acme", "copy", 500, 2000, 1536), 250.0)
     'acme: copy: 500 of 2,000, 1.5 KiB, 250/s, 6 s left'
     """
+    if event.text is not None:
+        return f"{event.subject}: {event.text}"
     parts = [f"{event.documents:,}" + ("" if event.documents_total is None else f" of {event.documents_total:,}")]
     if event.copied_bytes:
         parts.append(human_bytes(event.copied_bytes))

@@ -11,13 +11,17 @@ REPORTED_EVERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown."""
+    """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown.
+
+    `text` is shown instead of counts where nothing is counted, such as while the run waits.
+    """
 
     subject: str
     step: str
     documents: int = 0
     documents_total: int | None = None
     copied_bytes: int = 0
+    text: str | None = None
 
 
 Report = Callable[[Progress], None]

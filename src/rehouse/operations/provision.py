@@ -23,8 +23,8 @@ from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
 if TYPE_CHECKING:
     from rehouse.operations.services import Services
 
-READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations)."""
+READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
 
 NOT_KEPT_HINT = (
     "is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again"
@@ -174,7 +174,7 @@ def _reopen(control: Control, bucket: str) -> bool:
         return False
     _keep_foreign(control, bucket, policy)
     for delay_seconds in READ_BACK_DELAYS_SECONDS:
-        control.sleep(delay_seconds)
+        control.wait(bucket, delay_seconds, "waiting for S3 to show its policy as it was written")
         if not has_ours(_read_policy(control, bucket)):
             return True
     raise Halt(
@@ -203,7 +203,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
     not_offered: set[str] = set()
     left: tuple[Drift, ...] = ()
     for delay_seconds in READ_BACK_DELAYS_SECONDS:
-        control.sleep(delay_seconds)
+        control.wait(spec.bucket, delay_seconds, f"waiting for S3 to show as written: {', '.join(settings)}")
         found = control.read(spec.bucket, settings)
         drifts = [drift for drift in differences(spec, found) if drift.setting in found]
         _refuse_unreadable(spec.bucket, drifts)

@@ -103,6 +103,8 @@ def _refuse_what_would_expire(run: Run) -> None:
 
 def _provision(run: Run) -> None:
     services, tenant = run.services, run.tenant
+    if run.migration.phase is Phase.PLANNED:  # a run that was killed may have made it a moment ago
+        services.control.new_buckets.expect(run.migration.home_bucket)
     for _ in range(NAMES):
         try:
             made = provision(services, tenant, run.migration.home_bucket)

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rehouse.config import Settings
 from rehouse.core.errors import Interrupted
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.planning import Places
-from rehouse.core.progress import Report, silent
+from rehouse.core.progress import Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
 from rehouse.ledger.ledger import Ledger
@@ -23,6 +24,7 @@ from rehouse.operations.init import initialise
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
+from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 
 
@@ -75,8 +77,10 @@ class Services:
         """
         settings.require_places()
         where(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
+        stopping = threading.Event()
         with ExitStack() as opened:
-            control = Control(Session(settings))
+            new_buckets = NewBuckets(tell=lambda bucket, text: report(Progress(bucket, "wait", text=text)))
+            control = Control(Session(settings), sleep=partial(_pause, stopping), new_buckets=new_buckets)
             control.session.credentials()
             account = control.identity().account
             if writes:
@@ -87,7 +91,11 @@ class Services:
             roll_months(ledger.connection, ledger.catalog)
             locks = opened.enter_context(Locks(settings.require_database_url()))
             bulk = BulkPlane(
-                control.session, max_in_flight=settings.max_in_flight, max_rate=settings.max_rate, owner=account
+                control.session,
+                max_in_flight=settings.max_in_flight,
+                max_rate=settings.max_rate,
+                owner=account,
+                new_buckets=new_buckets,
             )
             opened.callback(bulk.close)
             engine = LocalEngine(
@@ -97,7 +105,7 @@ class Services:
                 multipart_part_bytes=settings.multipart_part_bytes,
                 owner=account,
             )
-            yield cls(settings, ledger, locks, control, bulk, engine, report, writes=writes)
+            yield cls(settings, ledger, locks, control, bulk, engine, report, stopping, writes=writes)
 
     @contextmanager
     def worker(self) -> Iterator[Services]:
@@ -128,6 +136,11 @@ class Services:
     def keep_locks(self) -> None:
         """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""
         self.locks.keep()
+
+
+def _pause(stopping: threading.Event, seconds: float) -> None:
+    if stopping.wait(seconds):
+        raise Interrupted("stopped while waiting for S3", hint="run the same command again to go on")
 
 
 def _look_before_changing(settings: Settings, control: Control, slugs: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Objec
 from rehouse.s3 import listing
 from rehouse.s3.exchange import Exchange
 from rehouse.s3.faults import refused, unavailable
+from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head
 from rehouse.s3.requests import (
     Request,
@@ -65,10 +66,12 @@ class BulkPlane:
         owner: str | None = None,
         clock: Callable[[], float] = time.time,
         random: Callable[[], float] = chance.random,
+        new_buckets: NewBuckets | None = None,
     ) -> None:
         self.target_condition_offered: bool | None = None
         self._owner = owner
-        self._exchange = Exchange(session, max_in_flight, Throttle(max_rate, time.monotonic), clock, random)
+        throttle, new_buckets = Throttle(max_rate, time.monotonic), new_buckets or NewBuckets()
+        self._exchange = Exchange(session, max_in_flight, throttle, clock, random, new_buckets=new_buckets)
 
     @property
     def requests(self) -> Counter[str]:

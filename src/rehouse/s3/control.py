@@ -20,6 +20,7 @@ from rehouse.core.bucket_spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.configuration import CALLS, NOT_OFFERED, UNREADABLE, classified, tag_set
 from rehouse.s3.faults import shown, translated
+from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Whose = Literal["ours", "somebody_else", "absent", "unknown"]
 
-NEW_BUCKET_CODES = frozenset({"NoSuchBucket", "OperationAborted", "404"})
-"""What a bucket may answer right after its creation: the same request again, in order."""
+WAITS = "rehouse_waits"
+BUCKETS = "rehouse_buckets"
+"""Where botocore's context of a request keeps how often it was waited for, and the buckets that it names."""
 
-NEW_BUCKET_DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 TAGS_NOT_OFFERED = NOT_OFFERED | {"MalformedXML", "InvalidRequest", "InvalidArgument"}
 CREDENTIAL_CODES = frozenset(
     {"InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidAccessKeyId", "RequestExpired"}
@@ -56,13 +57,22 @@ class BucketPresence:
 
 
 class Control:
-    """Buckets and their configuration through boto3; safe for several threads."""
+    """Buckets and their configuration through boto3; safe for several threads.
 
-    def __init__(self, session: Session, *, sleep: Callable[[float], object] = time.sleep) -> None:
+    `sleep` may raise to end a wait. Every request of `client` waits for the buckets in `new_buckets`.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        new_buckets: NewBuckets | None = None,
+    ) -> None:
         self.session = session
         self.requests: Counter[str] = Counter()
         self.sleep = sleep
-        self._new: set[str] = set()
+        self.new_buckets = new_buckets or NewBuckets()
         self._counting = threading.Lock()
         self._once: dict[str, Any] = {}
         self._making = threading.RLock()
@@ -93,18 +103,25 @@ class Control:
         except BotoCoreError as error:
             raise translated(error, bucket) from None
         region = reply.get("BucketRegion")
-        return BucketPresence("ours", region) if self.identity().account else self._listed(bucket, region)
+        is_ours = self.identity().account or self.new_buckets.is_made(bucket)
+        return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
 
     def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
         """Create the bucket in the Settings' region and namespace; return whether the tags went along (not offered everywhere).
 
         A bucket that is ours already is fine. Raises StorageRefused (BucketAlreadyExists) if it is somebody else's.
         """
-        self._new.add(bucket)
-        if tags and self._created(bucket, tags):
-            return True
-        self._created(bucket, None)
-        return False
+        with_tags = bool(tags) and self._created(bucket, tags)
+        if not with_tags:
+            self._created(bucket, None)
+        self.new_buckets.add(bucket)
+        return with_tags
+
+    def wait(self, bucket: str, seconds: float, text: str) -> None:
+        """Wait, and show what for."""
+        if seconds:
+            self.new_buckets.tell(bucket, text)
+            self.sleep(seconds)
 
     def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
         """Return what each setting of the bucket is. Raises StorageRefused if there is no such bucket."""
@@ -114,7 +131,7 @@ class Control:
         """Return what one setting is: set, absent, not offered here, or not readable with our rights."""
         calls = CALLS[setting]
         try:
-            reply = self._patiently(calls.get, {"Bucket": bucket, **calls.get_arguments, **self.owner()})
+            reply = getattr(self.client, calls.get)(Bucket=bucket, **calls.get_arguments, **self.owner())
         except ClientError as error:
             found = classified(calls, _code(error))
             if found is None:
@@ -125,11 +142,10 @@ class Control:
         return calls.found(reply)
 
     def apply(self, bucket: str, setting: str, document: Document) -> bool:
-        """Write one setting; return False where the endpoint does not offer it. Waits for a bucket just created."""
+        """Write one setting; return False where the endpoint does not offer it."""
         calls = CALLS[setting]
-        arguments = {"Bucket": bucket, **calls.arguments(document), **self.owner()}
         try:
-            self._patiently(calls.put, arguments)
+            getattr(self.client, calls.put)(Bucket=bucket, **calls.arguments(document), **self.owner())
         except ClientError as error:
             if self._is_not_offered(bucket, setting, _code(error)):
                 return False
@@ -225,23 +241,28 @@ class Control:
         except RehouseError:
             return False
 
-    def _patiently(self, operation: str, arguments: Mapping[str, Any]) -> Any:
-        """Send the request; once more, after a while, where the answer only means that the bucket is too new or busy."""
-        call = getattr(self.client, operation)
-        passing = NEW_BUCKET_CODES if arguments["Bucket"] in self._new else {"OperationAborted"}
-        for delay_seconds in NEW_BUCKET_DELAYS_SECONDS:
-            try:
-                return call(**arguments)
-            except ClientError as error:
-                if _code(error) not in passing:
-                    raise
-                self.sleep(delay_seconds)
-        return call(**arguments)
-
     def _counted_client(self) -> S3Client:
         client = self.session.client("s3")
         client.meta.events.register("before-send.s3", self._count)
+        client.meta.events.register("before-parameter-build.s3", _note_buckets)
+        client.meta.events.register("needs-retry.s3", self._wait_for_new_bucket)  # type: ignore[arg-type]  # its answer counts
         return client
+
+    def _wait_for_new_bucket(
+        self, response: Any, operation: Any, request_dict: dict[str, Any], **_: object
+    ) -> float | None:
+        """Wait where the answer only means that a bucket is new or busy; then botocore sends the request again at once."""
+        code = str(response[1].get("Error", {}).get("Code", "")) if response else ""
+        context = request_dict["context"]
+        buckets, waits = context.get(BUCKETS, ()), context.get(WAITS, 0)
+        if operation.name == "HeadBucket" and code == "404":
+            code, buckets = "NoSuchBucket", [each for each in buckets if self.new_buckets.is_made(each)]
+        seconds = self.new_buckets.delay_seconds(code, buckets, waits)
+        if seconds is None:
+            return None
+        context[WAITS] = waits + 1
+        self.wait(buckets[0] if buckets else "S3", seconds, WAITING[code])
+        return 0.0
 
     def _count(self, event_name: str, **_: object) -> None:
         with self._counting:
@@ -255,6 +276,11 @@ def foreign(bucket: str) -> StorageRefused:
         hint="use credentials of the account that owns it, or another bucket",
         code="BucketAlreadyExists",
     )
+
+
+def _note_buckets(params: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+    logs = params.get("BucketLoggingStatus", {}).get("LoggingEnabled", {}).get("TargetBucket")
+    context[BUCKETS] = [bucket for bucket in (params.get("Bucket"), logs) if bucket]
 
 
 def _code(error: ClientError) -> str:

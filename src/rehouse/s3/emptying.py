@@ -93,6 +93,7 @@ def delete_bucket(control: Control, bucket: str) -> None:
 
     Raises StorageRefused (BucketNotEmpty and others), StorageUnavailable where the answer is not the 204 that says it is gone.
     """
+    control.new_buckets.forget(bucket)
     try:
         status = control.client.delete_bucket(Bucket=bucket, **control.owner())["ResponseMetadata"]["HTTPStatusCode"]
         if status != HTTPStatus.NO_CONTENT:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from rehouse.core.errors import Interrupted
 from rehouse.core.model import Fault
 from rehouse.s3.identity import Identity
+from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.requests import Address, Request
 from rehouse.s3.sending import Answer, Conditions, Sender
 from rehouse.s3.session import Session
@@ -38,12 +39,15 @@ class Exchange:
         throttle: Throttle,
         clock: Callable[[], float],
         random: Callable[[], float],
+        *,
+        new_buckets: NewBuckets,
     ) -> None:
         self.throttle = throttle
         self.address = Address(session.endpoint_url, session.region)
         self._session = session
         self._ceiling = max_in_flight
-        self._shared = Conditions(Identity(session, clock), throttle, Slots(max_in_flight), session.region, random)
+        identity, slots = Identity(session, clock), Slots(max_in_flight)
+        self._shared = Conditions(identity, throttle, slots, session.region, random, new_buckets=new_buckets)
         self._lock = threading.Lock()
         self._idle: list[Transfers] = []
         self._process = os.getpid()

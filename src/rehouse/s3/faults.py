@@ -81,6 +81,7 @@ HINTS = {
     "Unreachable": "check AWS_ENDPOINT_URL_S3, the region and the network",
     "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",
     "BucketAlreadyExists": "another account has a bucket of this name; the next try takes another suffix",
+    "InvalidTargetBucketForLogging": "REHOUSE_LOG_BUCKET must be a bucket of the same account and region",
     "TooManyBuckets": "ask AWS for a higher bucket quota (Service Quotas)",
     "NotSignedUp": _ACCOUNT,
     "AccountProblem": _ACCOUNT,

@@ -31,13 +31,14 @@ class Place(NamedTuple):
     origin: str
     host: str
     path: str
+    bucket: str
 
 
 @dataclass(slots=True, eq=False)
 class Request(Generic[T]):
     """One request, its state over its attempts included. `read` returns None for a reply that is not complete.
 
-    `subject` names the object or bucket in errors; `context` is the caller's own.
+    `subject` names the object or bucket in errors; `context` is the caller's own. `waits`: how often a new bucket was waited for.
     """
 
     kind: str
@@ -51,7 +52,14 @@ class Request(Generic[T]):
     context: object = None
     seconds: int = SECONDS
     attempts: int = 0
+    waits: int = 0
     refreshed: bool = False
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """The buckets that it names."""
+        source = (self.context.source.bucket,) if isinstance(self.context, CopyTask) else ()
+        return (self.place.bucket, *source)
 
 
 class Address:
@@ -72,11 +80,11 @@ class Address:
     def _place(self, bucket: str) -> Place:
         if self._endpoint is not None:
             host = _host(self._endpoint.scheme, self._endpoint.netloc)
-            return Place(f"{self._endpoint.scheme}://{host}", host, f"{self._endpoint.path}/{bucket}/")
+            return Place(f"{self._endpoint.scheme}://{host}", host, f"{self._endpoint.path}/{bucket}/", bucket)
         service = f"s3.{self._region}.amazonaws.com" + (".cn" if self._region.startswith("cn-") else "")
         if "." in bucket:  # a certificate for *.s3.… does not cover a name with dots
-            return Place(f"https://{service}", service, f"/{bucket}/")
-        return Place(f"https://{bucket}.{service}", f"{bucket}.{service}", "/")
+            return Place(f"https://{service}", service, f"/{bucket}/", bucket)
+        return Place(f"https://{bucket}.{service}", f"{bucket}.{service}", "/", bucket)
 
 
 def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[str, str]:

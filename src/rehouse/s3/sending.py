@@ -18,6 +18,7 @@ from rehouse.core.model import Fault
 from rehouse.core.pacing import delay_seconds
 from rehouse.s3.faults import Verdict, refused, unavailable, verdict
 from rehouse.s3.identity import Identity
+from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.replies import Reply, server_time
 from rehouse.s3.requests import Request
 from rehouse.s3.signing import sign
@@ -49,13 +50,21 @@ class Conditions:
     """What all senders of a plane share: identity, limiter, slots, chance, and what was learnt about the endpoint."""
 
     def __init__(
-        self, identity: Identity, throttle: Throttle, slots: Slots, region: str, random: Callable[[], float]
+        self,
+        identity: Identity,
+        throttle: Throttle,
+        slots: Slots,
+        region: str,
+        random: Callable[[], float],
+        *,
+        new_buckets: NewBuckets,
     ) -> None:
         self.identity = identity
         self.throttle = throttle
         self.slots = slots
         self.region = region
         self.random = random
+        self.new_buckets = new_buckets
         self.interrupted = False
         self.answered = False
 
@@ -227,13 +236,24 @@ class Sender(Generic[T]):
         if replacement is not None:
             self._again(replacement, 0.0)
             return None
+        if decision is Verdict.REFUSE and self._waits_for_new_bucket(request, fault):
+            return None
         if not request.refreshed and (decision is Verdict.REFRESH or self._is_untold(request, reply)):
             self._refresh(request, reply)
             return None
-        if decision is Verdict.RETRY and request.attempts < self._most_attempts(fault):
+        if decision is Verdict.RETRY and request.attempts - request.waits < self._most_attempts(fault):
             self._again(request, delay_seconds(request.attempts, self._shared.random(), reply.retry_after()))
             return None
         return self._ended(request, reply, fault, decision)
+
+    def _waits_for_new_bucket(self, request: Request[T], fault: Fault) -> bool:
+        seconds = self._shared.new_buckets.delay_seconds(fault.code, request.buckets, request.waits)
+        if seconds is None:
+            return False
+        request.waits += 1
+        self._shared.new_buckets.tell(request.place.bucket, WAITING[fault.code])
+        self._again(request, seconds)
+        return True
 
     def _is_untold(self, request: Request[T], reply: Reply) -> bool:
         """Whether this may be an expired token or a wrong clock: the reply to a HEAD has no body that would say so."""

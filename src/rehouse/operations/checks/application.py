@@ -22,6 +22,7 @@ from rehouse.operations.checks.check import (
 from rehouse.operations.checks.rights import scope_of, simulated
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.control import Control
+from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 
 SUBJECT = "application"
@@ -29,11 +30,11 @@ IDENTITY = f"{SUBJECT}: identity"
 READING = f"{SUBJECT}: reading the shared bucket"
 
 
-def application_control(settings: Settings) -> Control | None:
+def application_control(settings: Settings, new_buckets: NewBuckets | None = None) -> Control | None:
     """Return a control plane with the application's credentials, None if nobody told them."""
     if settings.application_profile is None:
         return None
-    return Control(Session(settings, profile=settings.application_profile))
+    return Control(Session(settings, profile=settings.application_profile), new_buckets=new_buckets)
 
 
 def check_application(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:

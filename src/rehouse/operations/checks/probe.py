@@ -198,6 +198,7 @@ def _removed(control: Control, bucket: str) -> Check:
     hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
     try:
         _empty(control, bucket)
+        control.new_buckets.forget(bucket)
         control.client.delete_bucket(Bucket=bucket, **control.owner())
     except (ClientError, BotoCoreError) as error:
         return failed(REMOVAL, f"{bucket} could not be removed: {type(error).__name__}", hint)

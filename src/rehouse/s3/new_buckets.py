@@ -1,0 +1,100 @@
+"""Buckets that were made a short while ago: which ones they are, what their first answers mean, how long to be patient.
+
+For a while after a bucket was made some of S3's servers do not know it, or are busy with it. Both planes ask here whether an
+answer means no more than that. What was waited for in vain is raised as S3 answered it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+NEW_SECONDS = 900.0
+"""How long a bucket counts as new."""
+
+DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
+"""The pauses before one request is sent again: two minutes in all, then S3's answer stands."""
+
+UNKNOWN = frozenset({"NoSuchBucket", "InvalidTargetBucketForLogging"})
+"""Codes of a server that does not know the bucket, or the bucket of its logs, yet."""
+
+BUSY = "OperationAborted"
+"""The code of a bucket that is being worked on: it passes, however old the bucket is."""
+
+WAITING = {
+    "NoSuchBucket": "waiting for S3 to know this new bucket",
+    "InvalidTargetBucketForLogging": "waiting for S3 to know the new log bucket",
+    BUSY: "waiting for S3, which is busy with this bucket",
+}
+"""What is shown during a wait."""
+
+Tell = Callable[[str, str], object]
+
+
+def tell_nobody(bucket: str, text: str) -> None:
+    """Show nothing."""
+
+
+class NewBuckets:
+    """The new buckets of one run; safe for several threads. `tell(bucket, text)` shows what is waited for."""
+
+    def __init__(
+        self,
+        *,
+        tell: Tell = tell_nobody,
+        delays_seconds: Sequence[float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tell = tell
+        self._delays_seconds = DELAYS_SECONDS if delays_seconds is None else delays_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._made: dict[str, float] = {}
+        self._expected: dict[str, float] = {}
+
+    def add(self, bucket: str) -> None:
+        """Note that this run made the bucket: from now on no server may say that there is none."""
+        with self._lock:
+            self._made[bucket] = self._clock()
+
+    def expect(self, bucket: str, age_seconds: float = 0.0) -> None:
+        """Note that an earlier run made the bucket, or may have: HeadBucket alone may still say that there is none."""
+        with self._lock:
+            self._expected[bucket] = self._clock() - age_seconds
+
+    def forget(self, bucket: str) -> None:
+        """Note that the bucket is about to be deleted: a server that says there is none is right."""
+        with self._lock:
+            self._made.pop(bucket, None)
+            self._expected.pop(bucket, None)
+
+    def is_made(self, bucket: str) -> bool:
+        """Return whether this run made the bucket, a short while ago."""
+        return self._is_recent(self._made, bucket)
+
+    def is_new(self, bucket: str) -> bool:
+        """Return whether this run or an earlier one made the bucket, a short while ago."""
+        return self.is_made(bucket) or self._is_recent(self._expected, bucket)
+
+    def delay_seconds(self, code: str, buckets: Iterable[str], waits: int) -> float | None:
+        """Return how long to wait before the request is sent again, None where the answer stands.
+
+        `buckets`: those that the request names; `waits`: how often it was waited for already.
+
+        | code                                        | a bucket of the request is new | waits    | again |
+        |---------------------------------------------|--------------------------------|----------|-------|
+        | OperationAborted                            | any                            | some left| yes   |
+        | NoSuchBucket, InvalidTargetBucketForLogging | yes                            | some left| yes   |
+        | NoSuchBucket, InvalidTargetBucketForLogging | no                             | any      | no    |
+        | any                                         | any                            | none left| no    |
+        | anything else                               | any                            | any      | no    |
+        """
+        new = next((bucket for bucket in buckets if self.is_new(bucket)), None)
+        if waits >= len(self._delays_seconds) or not (code == BUSY or (code in UNKNOWN and new)):
+            return None
+        return self._delays_seconds[waits]
+
+    def _is_recent(self, since: dict[str, float], bucket: str) -> bool:
+        with self._lock:
+            return bucket in since and self._clock() - since[bucket] < NEW_SECONDS
