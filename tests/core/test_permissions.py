@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.permission_table import TABLE, Resource
-from rehouse.core.permissions import MANAGED_POLICY_CHARACTERS, ROLES, Scope, permissions_of, policy_documents, size
+from rehouse.core.permissions import (
+    MANAGED_POLICY_CHARACTERS,
+    ROLES,
+    Scope,
+    permissions_of,
+    places,
+    policy_documents,
+    size,
+)
 
 bucket_names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=3, max_size=63)
 scopes = st.builds(
@@ -73,14 +81,14 @@ def test_nobody_but_finish_and_the_application_deletes_documents(role: str) -> N
         assert not allowed(role, action, "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4/a")
 
 
-@pytest.mark.parametrize("role", ["provision", "migrate", "application", "reports", "rollback"])
+@pytest.mark.parametrize("role", ["provision", "migrate", "application", "rollback"])
 def test_nobody_but_finish_removes_a_tenants_bucket(role: str) -> None:
     assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4")
     assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::dataroom-saas-probe-a1b2c3d4")
     assert not allowed(role, "s3:DeleteBucket", "arn:aws:s3:::shared-docs")
 
 
-@pytest.mark.parametrize("role", ["provision", "migrate", "reports"])
+@pytest.mark.parametrize("role", ["provision", "migrate"])
 def test_the_migration_never_writes_into_the_shared_bucket(role: str) -> None:
     assert not allowed(role, "s3:PutObject", "arn:aws:s3:::shared-docs/a")
     assert not allowed(role, "s3:PutBucketPolicy", "arn:aws:s3:::shared-docs")
@@ -106,6 +114,15 @@ def test_a_tenant_whose_slug_begins_with_logs_is_a_tenant(bucket: str) -> None:
 
 def test_a_log_bucket_outside_the_prefix_needs_no_denial() -> None:
     assert "Deny" not in str(policy_documents(ROLES, SCOPE))
+
+
+def test_it_is_told_which_document_fits_where() -> None:
+    shared = tuple(f"{number:02}-" + "s" * 60 for number in range(18))
+    scope = Scope(shared, "p" * 31, "l" * 63)
+    (small,) = policy_documents(["rollback"], SCOPE).values()
+    (large,) = policy_documents(["migrate"], scope).values()
+    assert "fits a managed policy (6,144), a role inline (10,240), a user inline (2,048)" in places(small)
+    assert places(large).endswith("fits a managed policy (6,144), a role inline (10,240); not a user inline (2,048)")
 
 
 def test_the_probe_may_remove_what_it_made() -> None:

@@ -1,4 +1,4 @@
-"""Every command of a whole life with the rights that `iam-policy` prints for its role and no others; and SQL that quotes.
+"""Every command of a whole life with the rights of the roles that its page names and no others; and SQL that quotes.
 
 Whoever is not to delete is denied it besides, explicitly. The tables and columns of the last test have names that break
 whatever builds SQL from strings.
@@ -9,18 +9,20 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import sql
-from tests.reliability.place import Place
-from tests.reliability.scenes import lay_out
+from tests.reliability.place import SHARED, Place
+from tests.reliability.scenes import finished, lay_out, opened
 
 import rehouse
 
 SOURCE = Path(rehouse.__file__).parent
+PAGES = Path(__file__).parents[2] / "docs/commands"
 _numbers = itertools.count(1)
 
 
@@ -65,34 +67,100 @@ def the_application_works(place: Place, home: str) -> None:
     place.world.keys = keys or place_keys
 
 
-def test_a_whole_life_each_command_with_the_rights_of_its_role(new_place: Callable[..., Place]) -> None:
+def roles_of(command: str) -> list[str]:
+    """Return the roles that a command's page names; what it names after a semicolon is for special cases."""
+    (line,) = re.findall(r"^\*\*Roles of .*:\*\* ([^;\n]*)", (PAGES / f"{command}.md").read_text(), re.MULTILINE)
+    return re.findall(r"`([\w-]+)`", line)
+
+
+def quarantine(place: Place) -> None:
+    """Add what no run can move: rows whose object is missing, whose key is none, and whose object two tenants claim."""
+    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'B', 'b')")
+    place.put(place.world.shared, "in/claimed", b"claimed")
+    for document_id, tenant, key in (
+        ("missing", 1, "in/none"),
+        ("url", 1, "s3://a/b"),
+        ("c1", 1, "in/claimed"),
+        ("c2", 2, "in/claimed"),
+    ):
+        place.world.execute(
+            "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
+            "VALUES (%s, %s, 'x', 'f', %s, %s, 1, '2024-01-01')",
+            document_id, tenant, place.world.shared, key,
+        )  # fmt: skip
+
+
+LIFE = (
+    ("init",), ("plan",), ("migrate", "a", "--until", "verified"), ("cutover", "a"),
+    ("audit",), ("audit", "--fix", "--dry-run"),
+    ("verify", "a"), ("verify-all", "--deep"), ("status", "a", "--errors"), ("migrate", "a"),
+    ("rollback", "a", "--dry-run"), ("rollback", "a"), ("migrate-all",), ("migrate", "a", "--only-failed"),
+    ("finish", "a", "--after", "0", "--yes", "--dry-run"), ("finish", "--all", "--after", "0", "--yes"),
+    ("finish", "a", "--after", "0", "--yes"),
+    ("cleanup",), ("accept", "a", "missing", "--reason", "it was never uploaded"), ("plan",),
+)  # fmt: skip
+DENIALS = ("AccessDenied", "iam-policy", "may not be read", "could not check")
+
+
+def test_a_whole_life_each_command_with_the_roles_of_its_page_and_documents_that_cannot_move(
+    new_place: Callable[..., Place],
+) -> None:
+    place = new_place()
+    lay_out(place)
+    quarantine(place)
+    for command in LIFE:
+        as_role(place, *roles_of(command[0]), deletes=command[0] == "finish")
+        ended = place.command(*command)
+        assert ended.status in {0, 1}, f"{command}: {ended}"
+        assert not [word for word in DENIALS if word in ended.printed], f"{command}: {ended}"
+        assert place.unreadable() == [], command
+    assert place.world.rows("SELECT phase FROM s3_migrations WHERE tenant_id = 1") == [("released",)]
+
+
+def test_a_whole_life_beside_an_application_with_its_own_rights(new_place: Callable[..., Place]) -> None:
     place = new_place()
     lay_out(place)
     as_role(place, "provision", "migrate")
-    for command in (("init",), ("plan",), ("migrate", "a", "--until", "verified"), ("cutover", "a")):
-        well(place, *command)
+    well(place, "migrate", "a")
     home = place.home
     the_application_works(place, home)
-    as_role(place, "provision")
-    well(place, "audit")
-    as_role(place, "migrate")
-    for command in (("verify", "a"), ("verify-all", "--deep"), ("status", "a"), ("migrate", "a")):
-        well(place, *command)
     as_role(place, "rollback")
-    well(place, "rollback", "a", "--dry-run")
     well(place, "rollback", "a")
     the_application_works(place, place.world.shared)
     as_role(place, "provision", "migrate")
     well(place, "migrate-all")
-    well(place, "migrate", "a", "--only-failed")
     the_application_works(place, home)
     as_role(place, "finish", deletes=True)
-    well(place, "finish", "a", "--after", "0", "--yes", "--dry-run")
     assert '"phase": "finished"' in well(place, "finish", "--all", "--after", "0", "--yes", "--output", "json")
-    well(place, "cleanup")
     the_application_works(place, home)
-    as_role(place, "migrate")
-    well(place, "verify", "a")
+
+
+def test_a_shared_bucket_with_older_versions_goes_with_the_rights_of_finish(new_place: Callable[..., Place]) -> None:
+    place = new_place()
+    finished(place)
+    as_role(place, "finish", deletes=True)
+    ended = place.command("cleanup", "--drop-bucket", SHARED, "--yes")
+    assert ended.status == 0, ended
+    assert place.world.shared not in place.buckets()
+
+
+def test_a_bucket_is_repaired_with_the_rights_of_provision_and_what_tries_it(new_place: Callable[..., Place]) -> None:
+    place = new_place()
+    opened(place)
+    as_role(place, "provision", "migrate")
+    place.done("audit", "--fix")
+    as_role(place, "provision")
+    place.done("audit")
+
+
+def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:
+    place = new_place()
+    lay_out(place)
+    as_role(place, *roles_of("doctor"))
+    checks = json.loads(place.command("doctor", "--probe", "--output", "json").printed)["checks"]
+    refused = [each for each in checks if "AccessDenied" in each["detail"] and "no simulation" not in each["detail"]]
+    assert refused == []
+    assert place.homes() == []
 
 
 def test_the_bucket_that_nobody_uses_goes_with_the_rights_of_finish(new_place: Callable[..., Place]) -> None:

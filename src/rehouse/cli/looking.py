@@ -43,7 +43,6 @@ class RoleName(StrEnum):
     ROLLBACK = "rollback"
     FINISH = "finish"
     APPLICATION = "application"
-    REPORTS = "reports"
 
 
 RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
@@ -74,7 +73,10 @@ def iam_policy(*, role: RoleOption = None) -> None:
 
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
     settings = settings_only()
-    as_json(policies.documents(settings, roles))
+    made = policies.documents(settings, roles)
+    as_json(made)
+    for sentence in policies.sizes(made):
+        typer.echo(sentence, err=True)
     for sentence in policies.warnings(settings):
         typer.echo(f"Warning: {sentence}", err=True)
 

@@ -1,7 +1,7 @@
 """The rights, as one table and nothing else: who needs which IAM actions, on what, for which step.
 
 An IAM action is not always named as the API call is: there is no s3:PutBucketEncryption, HeadBucket asks for s3:ListBucket and
-CopyObject for the actions of a read and of a write.
+CopyObject for the actions of a read and of a write. An action that no request of the role needs is not in the table.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-Role = Literal["provision", "migrate", "rollback", "finish", "application", "reports"]
+Role = Literal["provision", "migrate", "rollback", "finish", "application"]
 
 
 class Resource(StrEnum):
@@ -41,36 +41,37 @@ def _s3(*names: str) -> tuple[str, ...]:
     return tuple(f"s3:{name}" for name in names)
 
 
-def _read_and_written(*names: str) -> tuple[str, ...]:
-    return tuple(f"s3:{verb}{name}" for name in names for verb in ("Get", "Put"))
+def _get(*names: str) -> tuple[str, ...]:
+    return tuple(f"s3:Get{name}" for name in names)
 
 
-_PROTECTION = _read_and_written(
+def _put(*names: str) -> tuple[str, ...]:
+    return tuple(f"s3:Put{name}" for name in names)
+
+
+_PROTECTION = (
     "BucketPublicAccessBlock",
     "BucketOwnershipControls",
     "BucketPolicy",
     "EncryptionConfiguration",
     "BucketTagging",
 )
-_USE = _read_and_written(
-    "BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration"
-)
+_USE = ("BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration")
+_CREATION = _s3("CreateBucket", "TagResource", "ListBucket")
+_WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "AbortMultipartUpload")
+"""A copy in one request or in parts, with its tags; an upload that failed is aborted."""
 
 TABLE: tuple[Permission, ...] = (
-    Permission(
-        ("provision", "migrate"), _s3("ListAllMyBuckets"), Resource.ANY, "whose is a bucket; how many are there"
-    ),
+    Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "whose is a bucket; how many are there"),
     Permission(
         ("provision",),
-        _s3("CreateBucket", "ListBucket", "GetBucketLocation", "TagResource", "ListTagsForResource")
-        + _PROTECTION
-        + _USE,
+        _CREATION + _get(*_PROTECTION, *_USE) + _put(*_PROTECTION, *_USE),
         Resource.TENANT_BUCKETS,
         "provision, audit: make a tenant's bucket match its specification and read it back",
     ),
     Permission(
         ("provision",),
-        _s3("CreateBucket", "ListBucket", "GetBucketLocation", "TagResource") + _PROTECTION,
+        _CREATION + _get(*_PROTECTION) + _put(*_PROTECTION),
         Resource.LOG_BUCKET,
         "the bucket of the access logs",
     ),
@@ -88,29 +89,27 @@ TABLE: tuple[Permission, ...] = (
         "doctor --probe empties its scratch bucket",
     ),
     Permission(
-        ("provision", "migrate"),
+        ("provision",),
         ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"),
         Resource.ANY,
         "doctor: head-room for buckets, and rights that cannot be tried without side effects (both optional)",
     ),
     Permission(
         ("migrate",),
-        _s3(
-            "GetBucketLocation",
-            "GetBucketVersioning",
-            "GetBucketNotification",
-            "GetReplicationConfiguration",
-            "GetInventoryConfiguration",
-            "GetBucketObjectLockConfiguration",
-            "GetLifecycleConfiguration",
-            "GetBucketPolicy",
-            "GetBucketCORS",
-            "GetBucketAcl",
-            "GetEncryptionConfiguration",
-            "GetBucketLogging",
-            "GetBucketWebsite",
-            "GetAccelerateConfiguration",
-            "GetBucketOwnershipControls",
+        _get(
+            "BucketVersioning",
+            "BucketNotification",
+            "ReplicationConfiguration",
+            "InventoryConfiguration",
+            "BucketObjectLockConfiguration",
+            "LifecycleConfiguration",
+            "BucketPolicy",
+            "BucketCORS",
+            "BucketAcl",
+            "EncryptionConfiguration",
+            "BucketLogging",
+            "BucketWebsite",
+            "AccelerateConfiguration",
         ),
         Resource.SHARED_BUCKET,
         "doctor: what the shared bucket does that the new ones would not",
@@ -118,34 +117,25 @@ TABLE: tuple[Permission, ...] = (
     Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
     Permission(
         ("migrate",),
-        _s3("GetObject", "GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging", "GetObjectAttributes"),
+        _s3("GetObject", "GetObjectTagging"),
         Resource.SHARED_OBJECTS,
         "copy: read the source and its tags; cutover: look at it once more",
     ),
     Permission(
-        ("migrate",),
-        _s3("ListBucket", "ListBucketMultipartUploads", "GetBucketLocation"),
+        ("migrate", "rollback", "finish"),
+        _s3("ListBucket"),
         Resource.TENANT_BUCKETS,
-        "verify: list the target; large objects: find what an aborted copy left",
+        "verify: list the target; is the object still as we copied it",
     ),
     Permission(
         ("migrate",),
-        tuple(action for action in _PROTECTION + _USE if action.startswith("s3:Get")),
+        _get(*_PROTECTION, *_USE),
         Resource.TENANT_BUCKETS,
         "verify: is the bucket still what it must be",
     ),
     Permission(
         ("migrate",),
-        _s3(
-            "PutObject",
-            "PutObjectTagging",
-            "PutObjectVersionTagging",
-            "GetObject",
-            "GetObjectTagging",
-            "GetObjectAttributes",
-            "AbortMultipartUpload",
-            "ListMultipartUploadParts",
-        ),
+        _WRITING + _s3("GetObject", "GetObjectTagging"),
         Resource.TENANT_OBJECTS,
         "copy: write the target; verify: read it",
     ),
@@ -163,37 +153,19 @@ TABLE: tuple[Permission, ...] = (
     ),
     Permission(
         ("rollback",),
-        _s3(
-            "GetObject",
-            "GetObjectTagging",
-            "PutObject",
-            "PutObjectTagging",
-            "PutObjectVersionTagging",
-            "AbortMultipartUpload",
-            "ListMultipartUploadParts",
-        ),
+        _WRITING + _s3("GetObject"),
         Resource.SHARED_OBJECTS,
         "rollback: look at the source; send back what was born in the tenant's bucket",
     ),
     Permission(
-        ("rollback", "finish"), _s3("ListBucket"), Resource.TENANT_BUCKETS, "is the object still as we copied it"
-    ),
-    Permission(
-        ("rollback", "finish"), _s3("GetObject", "GetObjectTagging"), Resource.TENANT_OBJECTS, "read what is sent back"
+        ("rollback", "finish"),
+        _s3("GetObject", "GetObjectTagging"),
+        Resource.TENANT_OBJECTS,
+        "read what is sent back",
     ),
     Permission(
         ("finish",),
-        _s3(
-            "DeleteObject",
-            "DeleteObjectVersion",
-            "GetObject",
-            "GetObjectTagging",
-            "PutObject",
-            "PutObjectTagging",
-            "PutObjectVersionTagging",
-            "AbortMultipartUpload",
-            "ListMultipartUploadParts",
-        ),
+        _WRITING + _s3("DeleteObject", "DeleteObjectVersion", "GetObject"),
         Resource.SHARED_OBJECTS,
         "remove the source after the grace, and put it back if a row still points to it",
     ),
@@ -226,16 +198,5 @@ TABLE: tuple[Permission, ...] = (
         _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
         Resource.TENANT_OBJECTS,
         "the application, from the cutover on",
-    ),
-    Permission(
-        ("reports",),
-        (
-            "cloudwatch:GetMetricData",
-            "cloudwatch:PutMetricData",
-            "ce:GetCostAndUsage",
-            "ce:UpdateCostAllocationTagsStatus",
-        ),
-        Resource.ANY,
-        "usage and cost reports",
     ),
 )

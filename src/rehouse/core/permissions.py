@@ -23,6 +23,12 @@ PROBE_NAME = "-probe"
 """Two hyphens in a row come from no slug: no tenant can have the name of a scratch bucket."""
 MANAGED_POLICY_CHARACTERS = 6144
 """What a managed policy may hold, white space not counted (the IAM User Guide, "IAM and AWS STS quotas")."""
+USER_CHARACTERS = 2048
+"""What all inline policies of a user may hold together (the same page)."""
+ROLE_CHARACTERS = 10240
+"""What all inline policies of a role may hold together (the same page)."""
+ATTACHED_POLICIES = 10
+"""How many managed policies a user or role may have, unless the quota is raised (the same page)."""
 
 _RESOURCES_A_STATEMENT = 20
 _READS = ("s3:Get", "s3:List")
@@ -98,6 +104,23 @@ def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
 def size(policy: Policy) -> int:
     """Return the characters of a document that IAM counts."""
     return len(json.dumps(policy, separators=(",", ":")))
+
+
+def places(policy: Policy) -> str:
+    """Return where a document fits: as a managed policy, and inline in a role or a user.
+
+    >>> places({"Version": "2012-10-17", "Statement": []})
+    '39 characters: fits a managed policy (6,144), a role inline (10,240), a user inline (2,048)'
+    """
+    limits = {
+        "a managed policy": MANAGED_POLICY_CHARACTERS,
+        "a role inline": ROLE_CHARACTERS,
+        "a user inline": USER_CHARACTERS,
+    }
+    counted = size(policy)
+    fitting = [f"{place} ({limit:,})" for place, limit in limits.items() if counted <= limit]
+    too_small = [f"{place} ({limit:,})" for place, limit in limits.items() if counted > limit]
+    return f"{counted:,} characters: fits {', '.join(fitting)}" + (f"; not {', '.join(too_small)}" if too_small else "")
 
 
 def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:

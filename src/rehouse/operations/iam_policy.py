@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rehouse.config import Settings
 from rehouse.core.permission_table import Role
-from rehouse.core.permissions import Policy, Scope, policy_documents
+from rehouse.core.permissions import ATTACHED_POLICIES, Policy, Scope, places, policy_documents
 
 
 def documents(settings: Settings, roles: Iterable[Role], account: str | None = None) -> dict[str, Policy]:
@@ -23,6 +23,14 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
     )
     return policy_documents(roles, scope)
+
+
+def sizes(made: Mapping[str, Policy]) -> list[str]:
+    """Return a sentence for each document: how large it is and where in IAM it fits."""
+    told = [f"{name}: {places(document)}" for name, document in made.items()]
+    if len(made) > ATTACHED_POLICIES:
+        told.append(f"{len(made)} policies: a user or role has {ATTACHED_POLICIES} at most, unless its quota is raised")
+    return told
 
 
 def warnings(settings: Settings) -> list[str]:

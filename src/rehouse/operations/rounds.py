@@ -34,8 +34,9 @@ NAMES = 3
 class Order:
     """What a run is to do: how far to go, how many documents to try first, and whether only what failed before counts.
 
-    `code`: of what failed only what failed with this code. `is_for_removal`: the sweep before a removal, which has nothing to do
-    for a tenant whose documents are all at home, even if a run that was killed left its status in progress.
+    `code`: of what failed only what failed with this code. `is_for_removal`: the sweep before a removal, which configures
+    no bucket and has nothing to do for a tenant whose documents are all at home, even if a run that was killed left its status
+    in progress.
     """
 
     until: Phase = Phase.CUT_OVER
@@ -76,7 +77,8 @@ def run_rounds(run: Run) -> Migration:
         return run.migration
     if not was_live and run.tenant.home == run.migration.home_bucket:
         _refuse_what_would_expire(run)
-    _provision(run)
+    if not run.order.is_for_removal:
+        _provision(run)
     if until is Phase.PROVISIONED:
         return run.migration
     if was_live:
