@@ -19,7 +19,7 @@ __all__ = ["connect", "refuse_pooler", "translated", "where"]
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
-SET standard_conforming_strings = on;
+SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
 """What was committed is on disk before S3 is asked for anything that goes by it: a server may be set to wait for neither."""

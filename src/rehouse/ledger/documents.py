@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import psycopg
 
 from rehouse.core.comparing import Expected
-from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.planning import Recorded, Seen
+from rehouse.core.row_refusals import KEPT
 from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
 
 _OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
 """The types of `_outcome_columns`: a batch is written in PostgreSQL's binary form."""
@@ -140,7 +141,7 @@ class Documents(Fenced):
             yield str(key), AtHome(str(document_id), Expected(etag, size, answered), ObjectRef(bucket, source_key))
 
     def count_copies(self) -> tuple[int, int]:
-        """Return how many copies wait for the flip, and how many objects of ours the home bucket may hold."""
+        """Return how many copies wait for a flip of this run, and how many objects of ours the home bucket may hold."""
         waiting, at_home = self.rows("count_copies")[0]
         return int(waiting), int(at_home)
 
@@ -149,19 +150,24 @@ class Documents(Fenced):
         self._say("drop_copy", document_id, fault)
 
     def blame(self, document_id: str, fault: Fault) -> None:
-        """Say why a copy waits: its source could not be looked at."""
+        """Say why a copy waits: its source could not be looked at, or its row refused."""
         self._say("blame_copy", document_id, fault)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
-        """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id."""
-        with self.fenced():
-            row = self._next("name_null_buckets", after, limit).fetchone()
-        return str(row[0]) if row else None
+        """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id.
+
+        A row that refuses keeps none, and its copy is told why.
+        """
+        try:
+            return self._name(after, limit, self._name_all)
+        except RowsRefused:
+            return self._name(after, limit, self._name_allowed)
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[LockedCopy]]:
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
         with self.fenced():
+            self.connection.execute(self.queries["check_at_once"])
             rows = self._next("lock_copies", after, limit).fetchall()
             yield [
                 LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], ObjectRef(row[4], row[5]), row[6])
@@ -181,16 +187,24 @@ class Documents(Fenced):
         }
 
     def flip(self, document_ids: Sequence[str]) -> int:
-        """Point rows that are locked to their copies, and say so in the ledger; return how many."""
+        """Point rows that are locked to their copies, and say so in the ledger; return how many refuse: none.
+
+        Raises RowsRefused if one does.
+        """
         values = {**self.values, "document_ids": list(document_ids)}
-        flipped = self.connection.execute(self.queries["flip_documents"], values).rowcount
-        recorded = self.connection.execute(self.queries["record_flips"], values).rowcount
-        if not flipped == recorded == len(document_ids):
-            raise Halt(
-                f"{len(document_ids)} rows were locked, {flipped} pointers and {recorded} ledger lines changed",
-                hint="nothing was committed; a trigger on the documents table may be changing rows",
-            )
-        return flipped
+        with refusals():
+            self.connection.execute(self.queries["flip_documents"], values)
+            flipped = self.connection.execute(self.queries["record_flips"], values).rowcount
+        if flipped != len(document_ids):
+            raise RowsRefused(KEPT)
+        return 0
+
+    def flip_allowed(self, document_ids: Sequence[str]) -> int:
+        """Flip the rows that let themselves be flipped, and blame the others; return how many these are."""
+        refused = change_allowed(self.connection, document_ids, self.flip)
+        for document_id, fault in refused.items():
+            self.blame(document_id, fault)
+        return len(refused)
 
     def supersede(self) -> int:
         """Mark the copies whose rows moved or went; return how many."""
@@ -219,6 +233,26 @@ class Documents(Fenced):
             Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
             for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)
         ]
+
+    def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
+        with self.fenced():
+            self.connection.execute(self.queries["check_at_once"])
+            ids = [str(row[0]) for row in self._next("lock_null_buckets", after, limit)]
+            if ids:
+                name(ids)
+        return ids[-1] if ids else None
+
+    def _name_all(self, document_ids: Sequence[str]) -> None:
+        values = {**self.values, "document_ids": list(document_ids)}
+        with refusals():
+            self.connection.execute(self.queries["name_buckets"], values)
+            named = self.connection.execute(self.queries["count_named"], values).fetchone()
+        if named != (len(document_ids),):
+            raise RowsRefused(KEPT)
+
+    def _name_allowed(self, document_ids: Sequence[str]) -> None:
+        for document_id, fault in change_allowed(self.connection, document_ids, self._name_all).items():
+            self.blame(document_id, fault)
 
     def _say(self, name: str, document_id: str, fault: Fault) -> None:
         what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}

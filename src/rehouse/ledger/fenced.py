@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 from rehouse.core.errors import Halt
-from rehouse.core.model import Migration, ObjectRef
+from rehouse.core.model import Fault, Migration, ObjectRef
+from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
+from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
 
 
 class Fenced:
@@ -33,6 +35,7 @@ class Fenced:
             "home_bucket": migration.home_bucket,
             "previous_home": migration.previous_home,
             "default_bucket": default_bucket,
+            "row_refused": ROW_REFUSED,
         }
 
     @contextmanager
@@ -45,6 +48,18 @@ class Fenced:
                     hint="another operator took it over; `rehouse status` shows what was done",
                 )
             yield cursor
+
+    def change_both(self, document_id: str, row: str, line: str, values: Mapping[str, object]) -> Fault | None:
+        """Run the query that changes a document's row, then the one that says so in its line; return why if the row refuses."""
+
+        def change(_: object) -> None:
+            with refusals():
+                changed = self.connection.execute(self.queries[row], values).rowcount
+                told = self.connection.execute(self.queries[line], values).rowcount
+            if not (changed and told):
+                raise RowsRefused(KEPT)
+
+        return change_allowed(self.connection, [document_id], change).get(document_id)
 
     def rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a named query."""

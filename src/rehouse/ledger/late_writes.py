@@ -45,13 +45,14 @@ class LateLines(Fenced):
     def locked(self, document_id: str) -> Iterator[ObjectRef | None]:
         """Hold the document's row; yield where it points, None if it is gone. Raises RowIsBusy."""
         with self.fenced():
+            self.connection.execute(self.queries["check_at_once"])
             found = self.rows("lock_late_row", document_id=document_id)
             if not found and self.rows("is_row_there", document_id=document_id):
                 raise RowIsBusy
             yield ObjectRef(*found[0]) if found else None
 
-    def brought_home(self, outcome: CopyOutcome) -> None:
-        """Write that the late write is home, into the line and the row; inside `locked`."""
+    def brought_home(self, outcome: CopyOutcome) -> Fault | None:
+        """Write that the late write is home, into the line and the row, inside `locked`; return why if the row refuses."""
         task = outcome.task
         values = {
             **self.values,
@@ -64,8 +65,7 @@ class LateLines(Fenced):
             "checksum": outcome.checksum,
             "attempts": outcome.attempts,
         }
-        self.connection.execute(self.queries["record_late_copy"], values)
-        self.connection.execute(self.queries["follow_late_copy"], values)
+        return self.change_both(task.document_id, "follow_late_copy", "record_late_copy", values)
 
     def fail(self, document_id: str, fault: Fault, late_etag: str | None = None) -> bool:
         """Write why a late write is not home, inside a fenced transaction; return whether that is new."""

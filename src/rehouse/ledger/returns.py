@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, Document, ListedObject, ObjectRef
+from rehouse.core.model import CopyOutcome, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.planning import Recorded
 from rehouse.core.returning import SeenAtHome
 from rehouse.ledger.documents import Outstanding
@@ -101,8 +101,8 @@ class Returns(Fenced):
             for row in self.rows("written_after_return")
         ]
 
-    def sent_after(self, outcome: CopyOutcome) -> None:
-        """Write where the newer object is, into the line and the row; inside a fenced transaction that holds the row."""
+    def sent_after(self, outcome: CopyOutcome) -> Fault | None:
+        """Write where the newer object is, into the line and the row, which is held; return why if the row refuses."""
         task = outcome.task
         values = {
             **self.values,
@@ -117,8 +117,7 @@ class Returns(Fenced):
             "checksum": outcome.checksum,
             "attempts": outcome.attempts,
         }
-        self.connection.execute(self.queries["record_sent_after"], values)
-        self.connection.execute(self.queries["point_to_sent_after"], values)
+        return self.change_both(task.document_id, "point_to_sent_after", "record_sent_after", values)
 
 
 def _seen(row: tuple[Any, ...]) -> SeenAtHome:

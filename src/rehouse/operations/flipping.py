@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from rehouse.core.planning import Reason
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
+from rehouse.ledger.refusals import RowsRefused
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
 
@@ -38,12 +39,13 @@ GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that 
 
 @dataclass
 class Flips:
-    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, sources that S3 would not tell
-    about, and copies left: those, and the ones whose rows stayed locked.
+    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, rows that refused to be flipped,
+    sources that S3 would not tell about, and copies left: these, and the ones whose rows stayed locked.
     """
 
     flipped: int = 0
     changed: int = 0
+    refused: int = 0
     unseen: int = 0
     left: int = 0
 
@@ -92,7 +94,7 @@ def flip_first(services: Services, migration: Migration, count: int) -> Flips:
     documents = services.ledger.documents(migration)
     name_null_buckets(services, migration)
     services.keep_locks()
-    _, first = services.ledger.patiently(partial(_flip_batch, services, documents, None, count))
+    _, first = _flip_batch(services, documents, None, count)
     return replace(first, left=documents.count_copies()[0])
 
 
@@ -103,19 +105,31 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
     while not is_over:
         services.stop_here()
         services.keep_locks()
-        batch = partial(_flip_batch, services, documents, after, FLIP_BATCH)
-        after, some = services.ledger.patiently(batch)
+        after, some = _flip_batch(services, documents, after, FLIP_BATCH)
         is_over = after is None
         flips.flipped += some.flipped
         flips.changed += some.changed
+        flips.refused += some.refused
         flips.unseen += some.unseen
         services.report(Progress(subject, "flip", flips.flipped, total))
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
-    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts."""
-    batch = min(most, math.ceil(services.settings.max_rate or most))
-    with documents.locked_copies(after, batch) as locked:
+    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts.
+
+    If a row refuses, the batch is taken once more: now the rows that refuse are found, and the others flipped.
+    """
+    batch = partial(_flip_locked, services, documents, after, min(most, math.ceil(services.settings.max_rate or most)))
+    try:
+        return services.ledger.patiently(partial(batch, documents.flip))
+    except RowsRefused:
+        return services.ledger.patiently(partial(batch, documents.flip_allowed))
+
+
+def _flip_locked(
+    services: Services, documents: Documents, after: str | None, most: int, flip: Callable[[Sequence[str]], int]
+) -> tuple[str | None, Flips]:
+    with documents.locked_copies(after, most) as locked:
         if not locked:
             return None, Flips()
         now = _etags_now(services, locked)
@@ -136,8 +150,9 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
             else:
                 documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
                 some.changed += 1
-        some.flipped = documents.flip(same) if same else 0
-        return locked[-1].document_id if len(locked) == batch else None, some
+        some.refused = flip(same) if same else 0
+        some.flipped = len(same) - some.refused
+        return locked[-1].document_id if len(locked) == most else None, some
 
 
 def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> Mapping[ObjectRef, str | Fault | None]:

@@ -173,15 +173,12 @@ def _task(moved: Moved, source: ListedObject) -> CopyTask:
 def _bring_home(services: Services, lines: LateLines, task: CopyTask, adopted: ListedObject | None) -> Fault | None:
     """Copy the late write home, or adopt the copy that a run made before it died; return the fault if that failed."""
     if adopted:
-        lines.brought_home(CopyOutcome(task, etag=adopted.etag, attempts=0))
-        return None
+        return lines.brought_home(CopyOutcome(task, etag=adopted.etag, attempts=0))
     outcome = next(iter(services.engine.copy([task])), None)
     if outcome is None:
         services.stop_here()
         return Fault("IncompleteReply", "S3 gave no answer to the copy")
-    if outcome.fault is None:
-        lines.brought_home(outcome)
-    return outcome.fault
+    return outcome.fault or lines.brought_home(outcome)
 
 
 def _have_same_checksum(

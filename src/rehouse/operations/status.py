@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rehouse.core import late_writing, planning
+from rehouse.core import late_writing, planning, row_refusals
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.documents import Outstanding
@@ -20,6 +20,7 @@ HINTS = {
     **faults.HINTS,
     **planning.HINTS,
     **late_writing.HINTS,
+    **row_refusals.HINTS,
     "PreconditionFailed": "the document was being overwritten: run it again, at a quieter time",
     "SourceChanged": "the document was being overwritten: run it again, at a quieter time",
     "Mismatch": "run it again: it is copied anew",

@@ -112,10 +112,9 @@ def _sent(services: Services, returns: Returns, written: WrittenAfter, at_home: 
         return CopyOutcome(task, fault=Fault("IncompleteReply", "S3 gave no answer to the copy"))
     if outcome.fault is None:
         found, faults = survey.head_all(services, {target})
-        fault = faults.get(target) or copy_problem(outcome, found.get(target))
+        fault = faults.get(target) or copy_problem(outcome, found.get(target)) or returns.sent_after(outcome)
         if fault:
             return CopyOutcome(task, fault=fault)
-        returns.sent_after(outcome)
     return outcome
 
 

@@ -95,8 +95,9 @@ SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY target_key COLLATE "C";
 
 -- name: count_copies
--- How many copies are not flipped yet, and how many objects the home holds of this migration.
-SELECT count(*) FILTER (WHERE state = 'copied'), count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded'))
+-- How many copies are not flipped yet (but for rows that refused in this run), and how many objects the home holds of this migration.
+SELECT count(*) FILTER (WHERE state = 'copied' AND NOT (run_id = %(run_id)s AND coalesce(error_code, '') = %(row_refused)s)),
+  count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded'))
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
 
 -- name: drop_copy
@@ -107,27 +108,40 @@ UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, erro
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
 -- name: blame_copy
--- Why a copy waits: its source could not be looked at.
+-- Why a copy waits: its source could not be looked at, or its row refused.
 UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
   run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
--- name: name_null_buckets
--- A row with a key and no bucket means the first shared bucket: written down, a batch at a time, busy rows later.
-WITH named AS (UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
-WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} IN (
-  SELECT {documents.id} FROM {documents}
-  WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
-    AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
-  ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING {documents.id})
-SELECT {documents.id} FROM named ORDER BY {documents.id} DESC LIMIT 1;
+-- name: lock_null_buckets
+-- Rows with a key and no bucket, a batch at a time in order of id; busy ones later.
+SELECT {documents.id} FROM {documents}
+WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
+  AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
+ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+
+-- name: name_buckets
+-- No bucket means the first shared bucket: written down.
+UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
+WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[]);
+
+-- name: count_named
+-- How many of these rows have that bucket now: a trigger or a rule may have kept one as it was.
+SELECT count(*) FROM {documents}
+WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[])
+  AND {documents.s3_bucket} = %(default_bucket)s;
+
+-- name: check_at_once
+-- What is checked at the commit otherwise is checked by each statement, so that what refuses a row is known while others may go on.
+SET CONSTRAINTS ALL IMMEDIATE;
 
 -- name: lock_copies
--- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass.
+-- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass, rows that
+-- refused in this run are for the next run.
 SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
+  AND NOT (m.run_id = %(run_id)s AND coalesce(m.error_code, '') = %(row_refused)s)
   AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
   AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
@@ -167,10 +181,14 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
   AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key;
 
 -- name: record_flips
--- The ledger's side of the same transaction.
-UPDATE s3_migration_documents SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
+-- The ledger's side of the same transaction: of the rows that point to their copies now, whatever triggers and rules made of the
+-- statement before.
+UPDATE s3_migration_documents m SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'copied';
+FROM {documents} d
+WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'
+  AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+  AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key;
 
 -- name: supersede_copies
 -- Copies whose rows moved or went: nobody will point to them.

@@ -126,18 +126,21 @@ WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.st
   AND (i.etag <> m.source_etag OR m.error_code IS NOT NULL) AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
 ORDER BY m.document_id;
 
--- name: record_sent_after
--- The line of a document that was written at home after it had gone back: what was sent after it now counts.
-UPDATE s3_migration_documents SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
-  target_bucket = %(target_bucket)s, target_key = %(target_key)s, target_etag = %(target_etag)s, target_version = %(version)s,
-  target_checksum = %(checksum)s, attempts = %(attempts)s, flipped_at = now(), error_code = NULL, error_message = NULL,
-  request_id = NULL, late_etag = NULL, run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s;
-
 -- name: point_to_sent_after
--- The row's side of the same transaction.
+-- The row of a document that was written at home after it had gone back points to what was sent after it.
 UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_key} = %(target_key)s,
   {documents.file_size} = %(source_size)s,
   {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END,
   s3_version_id = %(version)s, s3_checksum = %(checksum)s, s3_migrated_at = NULL
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
+
+-- name: record_sent_after
+-- The line's side of the same transaction, if the row points there now: what was sent after it counts.
+UPDATE s3_migration_documents m SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
+  target_bucket = %(target_bucket)s, target_key = %(target_key)s, target_etag = %(target_etag)s, target_version = %(version)s,
+  target_checksum = %(checksum)s, attempts = %(attempts)s, flipped_at = now(), error_code = NULL, error_message = NULL,
+  request_id = NULL, late_etag = NULL, run_id = %(run_id)s, updated_at = now()
+FROM {documents} d
+WHERE m.tenant_id = %(tenant_id)s AND m.document_id = %(document_id)s
+  AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.id} = m.document_id
+  AND d.{documents.s3_bucket} = %(target_bucket)s AND d.{documents.s3_key} = %(target_key)s;

@@ -1,0 +1,70 @@
+"""Rows that PostgreSQL does not let us update: which errors are about a row, and what the ledger says of it.
+
+One such row is one document's error. What the database says is told by its primary message and by the names in it; the detail
+may hold what the row holds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rehouse.core.model import Fault
+
+ROW_REFUSED = "RowRefused"
+HINTS = {
+    ROW_REFUSED: "change the row, or what refuses it (the message names it), then run `rehouse migrate SLUG --only-failed`"
+}
+"""The way out by code, for `status --errors`."""
+
+LONGEST_MESSAGE = 300
+ABOUT_THE_SESSION = frozenset({"08", "25", "28", "40", "53", "57", "58"})
+"""Classes of SQLSTATE: the connection, the transaction, the role, a deadlock, resources, an operator, the system."""
+ABOUT_THE_SERVER = frozenset({"55P03", "XX001", "XX002"})
+"""A lock that was not to be had, and damaged pages."""
+ABOUT_THE_STATEMENT = frozenset({"42", "0A"})
+"""What PostgreSQL cannot do, or this role may not do, with any row of the table."""
+
+
+class Refusal(NamedTuple):
+    """What PostgreSQL answered: SQLSTATE, primary message, the names it gave, whether a trigger's function was at work."""
+
+    sqlstate: str | None
+    message: str | None
+    column: str | None = None
+    constraint: str | None = None
+    is_within_function: bool = False
+
+
+def is_about_rows(refusal: Refusal) -> bool:
+    """Return whether another row may well be updated. The first line that fits holds:
+
+    | the error                                                            | about rows |
+    |----------------------------------------------------------------------|------------|
+    | none of the server's                                                 | no         |
+    | the session: connection, transaction, deadlock, resources, shutdown  | no         |
+    | a lock that was not to be had, a damaged page                        | no         |
+    | the statement: rights, names, types, what PostgreSQL does not offer  | no         |
+    | the same, within the function of a trigger                           | yes        |
+    | anything else: too long, out of range, a constraint, a trigger       | yes        |
+    """
+    state = refusal.sqlstate
+    if state is None or state[:2] in ABOUT_THE_SESSION or state in ABOUT_THE_SERVER:
+        return False
+    return refusal.is_within_function or state[:2] not in ABOUT_THE_STATEMENT
+
+
+def fault_of(refusal: Refusal) -> Fault:
+    """Return what the ledger says of the row.
+
+    >>> fault_of(Refusal("23514", "the row violates a check", constraint="named")).message
+    'PostgreSQL refused the update of its row: the row violates a check (SQLSTATE 23514, constraint named)'
+    """
+    names = [("SQLSTATE", refusal.sqlstate), ("column", refusal.column), ("constraint", refusal.constraint)]
+    told = ", ".join(f"{what} {name}" for what, name in names if name)
+    message = (refusal.message or "no reason was given")[:LONGEST_MESSAGE]
+    return Fault(ROW_REFUSED, f"PostgreSQL refused the update of its row: {message} ({told})")
+
+
+KEPT = Fault(
+    ROW_REFUSED, "PostgreSQL took the update of its row and left the row as it was: a trigger or a rule keeps it"
+)

@@ -1,0 +1,55 @@
+"""Rows that refuse to be changed are found by halving: the others are changed all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+
+from rehouse.core.model import Fault
+from rehouse.core.row_refusals import Refusal, fault_of, is_about_rows
+
+
+class RowsRefused(Exception):
+    """At least one of the rows refuses to be changed: `fault` says why. The transaction or savepoint is spoilt."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise PostgreSQL's errors that are about rows as RowsRefused, any other as it is."""
+    try:
+        yield
+    except psycopg.Error as error:
+        said = error.diag
+        refusal = Refusal(
+            error.sqlstate, said.message_primary, said.column_name, said.constraint_name, bool(said.context)
+        )
+        if not is_about_rows(refusal):
+            raise
+        raise RowsRefused(fault_of(refusal)) from error
+
+
+def change_allowed(
+    connection: psycopg.Connection, ids: Sequence[str], change: Callable[[Sequence[str]], object]
+) -> dict[str, Fault]:
+    """Change the rows that let themselves be changed; return the others, each with the reason.
+
+    `change` raises RowsRefused if one of the rows refuses. Within a transaction: each attempt has a savepoint.
+    """
+    if not ids:
+        return {}
+    try:
+        with connection.transaction():
+            change(ids)
+    except RowsRefused as refused:
+        if len(ids) == 1:
+            return {ids[0]: refused.fault}
+    else:
+        return {}
+    middle = len(ids) // 2
+    return change_allowed(connection, ids[:middle], change) | change_allowed(connection, ids[middle:], change)
