@@ -69,7 +69,7 @@ def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: R
         watched = replace(services, report=claimed)
         claimed(Progress("", "list"))
         reports = [
-            migrating.migrate(watched, services.ledger.tenant(slug), TenantReport(slug), listed=True)
+            migrating.migrate(watched, services.ledger.tenant(slug), TenantReport(slug, 0), listed=True)
             for slug in ("acme", "globex")
         ]
     assert [[each.code for each in report.outstanding] for report in reports] == [["other_tenants_object"]] * 2
@@ -84,9 +84,9 @@ def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_si
     room.tenant("globex")
     with room.services() as services, run_inventory(services):
         survey.list_shared_buckets(services)
-        migrating.migrate(services, services.ledger.tenant("acme"), TenantReport("acme"), listed=True)
+        migrating.migrate(services, services.ledger.tenant("acme"), TenantReport("acme", 1), listed=True)
         room.row("late", "k/a", slug="globex", bucket=room.shared)
-        report = migrating.migrate(services, services.ledger.tenant("globex"), TenantReport("globex"), listed=True)
+        report = migrating.migrate(services, services.ledger.tenant("globex"), TenantReport("globex", 2), listed=True)
     assert [each.code for each in report.outstanding] == ["other_tenants_object"]
     assert room.keys(room.home("globex")) == []
 

@@ -12,15 +12,20 @@ Output = Literal["text", "json"]
 Until = Literal["planned", "provisioned", "copied", "verified", "cut_over"]
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or one JSON object on stdout.")]
-SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's slug.", show_default=False)]
+SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's slug or id.", show_default=False)]
 OptionalSlug = Annotated[
-    str | None, typer.Argument(metavar="SLUG", help="One tenant; else all of them.", show_default=False)
+    str | None,
+    typer.Argument(metavar="SLUG", help="One tenant, by its slug or id; else all of them.", show_default=False),
 ]
 OneOrAllSlug = Annotated[
-    str | None, typer.Argument(metavar="SLUG", help="The tenant's slug; or --all.", show_default=False)
+    str | None, typer.Argument(metavar="SLUG", help="The tenant's slug or id; or --all.", show_default=False)
 ]
-OnlyOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Only this tenant; may be given again.")]
-ExcludeOption = Annotated[list[str] | None, typer.Option(metavar="SLUG", help="Not this tenant; may be given again.")]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option(metavar="SLUG", help="Only this tenant (slug or id); may be given again.")
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option(metavar="SLUG", help="Not this tenant (slug or id); may be given again.")
+]
 InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
 UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen (the plan) and change nothing.")]

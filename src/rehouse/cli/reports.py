@@ -256,9 +256,9 @@ def _shortened(reason: str | None) -> str | None:
     return f"{reason[: REASON_SHOWN - 1]}…" if reason and len(reason) > REASON_SHOWN else reason
 
 
-def _no_formula(cell: str | None) -> str | None:
+def _no_formula(cell: str | int | None) -> str | int | None:
     """Return a cell that no spreadsheet takes for a formula: keys are whatever somebody uploaded."""
-    return f"'{cell}" if cell and cell[0] in FORMULA_SIGNS else cell
+    return f"'{cell}" if isinstance(cell, str) and cell and cell[0] in FORMULA_SIGNS else cell
 
 
 def _outstanding(slug: str, documents: Sequence[Outstanding]) -> None:

@@ -1,4 +1,4 @@
-"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No behaviour here."""
+"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No decisions here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ TenantId = int | str  # integer (serial) or uuid, by installation; a uuid travel
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A row of the application's tenants table. `home` is `aws_bucket_name` as it stands, perhaps a shared bucket."""
+    """A row of the application's tenants table. `home` is `aws_bucket_name` as it stands, perhaps a shared bucket.
+
+    `slug` is what commands call the tenant (core.addressing), `own_slug` what its row says.
+    """
 
     id: TenantId
     slug: str
     name: str
     home: str | None
     is_active: bool
+    own_slug: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What the name and the tags of its bucket say: the row's slug, or what commands call it."""
+        return self.own_slug or self.slug
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,15 +71,18 @@ def returned_key(
 ) -> str:
     """Return `returned/{slug}/{document id}/{name}`, where a rollback puts what has no place of its own in the shared bucket.
 
+    `slug` is the tenant's address. One that a key cannot hold as it is gets 8 hex characters of its digest, so that `Acme`
+    and `acme` never share a place.
+
     With `etag` the name begins with 8 hex characters of its digest: the place beside, for when the first one is taken.
 
     >>> returned_key("Acme Corp.", "7f3a", "Q3 report?.pdf")
-    'returned/acme-corp/7f3a/Q3-report-.pdf'
+    'returned/acme-corp_2c074cd3/7f3a/Q3-report-.pdf'
     >>> returned_key("acme", "7f3a", "a.pdf", etag="0cc175b9c0f1b6a831c399e269772661")
     'returned/acme/7f3a/418dd73d-a.pdf'
     """
     limit = min(MAX_KEY_BYTES, max_characters)
-    folder = f"returned/{dns_label(slug)[: limit // 8]}/{_id_segment(document_id, limit // 2)}/"
+    folder = f"returned/{_slug_segment(slug, limit // 8)}/{_id_segment(document_id, limit // 2)}/"
     if etag is not None:
         folder += hashlib.sha256(etag.encode()).hexdigest()[:SUFFIX_DIGITS] + "-"
     room = min(MAX_NAME_BYTES - SUFFIX_DIGITS - 1, limit - len(folder))
@@ -126,6 +129,14 @@ def _leads_out(key: str) -> bool:
         if depth < 0:
             return True
     return False
+
+
+def _slug_segment(slug: str, longest: int) -> str:
+    plain = dns_label(slug)
+    if plain == slug and len(slug) <= longest:
+        return slug
+    digest = hashlib.sha256(slug.encode("utf-8", "surrogatepass")).hexdigest()[:SUFFIX_DIGITS]
+    return f"{plain[: max(longest - SUFFIX_DIGITS - 1, 1)]}_{digest}"  # no plain label has an underscore
 
 
 def _id_segment(document_id: str, longest: int) -> str:

@@ -7,10 +7,9 @@ stand in for them where nothing may be written.
 
 from __future__ import annotations
 
-import difflib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +20,7 @@ import psycopg
 from psycopg import sql
 
 from rehouse.config import Settings
+from rehouse.core.addressing import addresses, choose
 from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
@@ -42,6 +42,7 @@ class Overview(NamedTuple):
     """A line of `status`: a tenant, and how far its migration is. Sizes are bytes, times UTC."""
 
     slug: str
+    tenant_id: TenantId
     name: str
     is_active: bool
     phase: str | None
@@ -120,16 +121,28 @@ class Ledger:
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant in order of slug."""
-        return [_tenant(row) for row in self.connection.execute(self.queries["tenants"]).fetchall()]
+        rows = self.connection.execute(self.queries["tenants"]).fetchall()
+        called = addresses({_plain_id(row[0]): row[1] for row in rows})
+        return [_tenant(row, called[_plain_id(row[0])]) for row in rows]
 
-    def tenant(self, slug: str) -> Tenant:
-        """Return the tenant of this slug; raise Refused, naming the nearest ones, if there is none."""
-        row = self.connection.execute(self.queries["tenant_named"], {"slug": slug}).fetchone()
-        if row:
-            return _tenant(row)
-        close = difflib.get_close_matches(slug, [tenant.slug for tenant in self.tenants()], n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(close)}?" if close else "`rehouse status` lists the tenants"
-        raise Refused(f"there is no tenant {slug!r}", hint=hint)
+    def tenant(self, named: str) -> Tenant:
+        """Return the tenant that a command names; raise Refused if there is none, or if several are called so."""
+        return choose(named, self.tenants())
+
+    def reread(self, tenant: Tenant) -> Tenant:
+        """Return the tenant as its row is now; raise Halt if the row is gone."""
+        row = self.connection.execute(self.queries["tenant"], {"tenant_id": tenant.id}).fetchone()
+        if row is None:
+            raise Halt(
+                f"the tenant {tenant.slug} (id {tenant.id}) was deleted meanwhile",
+                hint="`rehouse status` lists the tenants",
+            )
+        return replace(tenant, name=str(row[0] or tenant.slug), home=row[1], is_active=bool(row[2]))
+
+    def called(self, tenant_ids: Iterable[object]) -> list[str]:
+        """Return what commands call these tenants, in alphabetical order."""
+        wanted = {str(tenant_id) for tenant_id in tenant_ids}
+        return sorted(tenant.slug for tenant in self.tenants() if str(tenant.id) in wanted) if wanted else []
 
     def migration(self, tenant: Tenant) -> Migration | None:
         """Return the tenant's migration, or None if it was never begun."""
@@ -137,9 +150,9 @@ class Ledger:
         return _migration(row) if row else None
 
     def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
-        """Return the slugs of other tenants that have this bucket, or to whom it is promised."""
+        """Return what commands call the other tenants that have this bucket, or to whom it is promised."""
         values = {"tenant_id": tenant.id, "home_bucket": home_bucket}
-        return [str(row[0]) for row in self.connection.execute(self.queries["others_at"], values).fetchall()]
+        return self.called(row[0] for row in self.connection.execute(self.queries["others_at"], values).fetchall())
 
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
         """Give the tenant's row to this run; `home_bucket` is reserved in it unless a name already is."""
@@ -232,7 +245,14 @@ class Ledger:
 
     def overview(self) -> list[Overview]:
         """Return a line for every tenant, in order of name."""
-        return [Overview(*row) for row in self.connection.execute(self.queries["overview"]).fetchall()]
+        called = {tenant.id: tenant.slug for tenant in self.tenants()}
+        rows = self.connection.execute(self.queries["overview"]).fetchall()
+        lines = [(_plain_id(tenant_id), name, rest) for tenant_id, name, *rest in rows]
+        return [
+            Overview(called[tenant_id], tenant_id, name or called[tenant_id], *rest)
+            for tenant_id, name, rest in lines
+            if tenant_id in called  # a tenant may have been added between the two looks
+        ]
 
     def history(self, tenant: Tenant) -> list[PastEvent]:
         """Return a tenant's events, oldest first."""
@@ -276,8 +296,8 @@ def translating() -> Iterator[None]:
         raise translated(error) from error
 
 
-def _tenant(row: tuple[Any, ...]) -> Tenant:
-    return Tenant(_plain_id(row[0]), str(row[1]), str(row[2] or row[1]), row[3], bool(row[4]))
+def _tenant(row: tuple[Any, ...], slug: str) -> Tenant:
+    return Tenant(_plain_id(row[0]), slug, str(row[2] or slug), row[3], bool(row[4]), row[1])
 
 
 def _migration(row: tuple[object, ...]) -> Migration:

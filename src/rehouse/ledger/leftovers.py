@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rehouse.core.lifecycle import Phase
+from rehouse.core.model import TenantId
 from rehouse.ledger.ledger import Ledger
 
 
@@ -14,6 +15,7 @@ class Leftover(NamedTuple):
 
     category: str
     slug: str | None
+    tenant_id: TenantId | None
     phase: Phase | None
     reason: str | None
     objects: int
@@ -33,10 +35,9 @@ class Leftovers:
         with self._ledger.connection.transaction():
             self._ledger.connection.execute(self._ledger.queries["prepare_stream"])
             rows = self._rows("leftovers")
-        return [
-            Leftover(row[0], row[1], Phase(row[2]) if row[2] else None, row[3], row[4], row[5], tuple(row[6]))
-            for row in rows
-        ]
+        called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
+        found = [_leftover(row, called) for row in rows]
+        return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.reason or "\uffff"))
 
     def rows_and_homes(self) -> tuple[int, int]:
         """Return how many rows point into the bucket, and how many tenants have it as their home."""
@@ -44,8 +45,8 @@ class Leftovers:
         return int(rows), int(homes)
 
     def not_finished(self) -> list[str]:
-        """Return the slugs of the tenants that are not finished."""
-        return [str(row[0]) for row in self._rows("tenants_not_finished")]
+        """Return what commands call the tenants that are not finished."""
+        return self._ledger.called(row[0] for row in self._rows("tenants_not_finished"))
 
     def removed_among(self, keys: Iterable[str]) -> set[str]:
         """Return which of these keys are sources that were removed from the bucket."""
@@ -57,3 +58,10 @@ class Leftovers:
 
     def _rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         return self._ledger.connection.execute(self._ledger.queries[name], {**self._values, **values}).fetchall()
+
+
+def _leftover(row: tuple[Any, ...], called: Mapping[TenantId, str]) -> Leftover:
+    category, tenant_id, phase, reason, objects, size, examples = row
+    owner = tenant_id if tenant_id is None or isinstance(tenant_id, int) else str(tenant_id)
+    slug = None if owner is None else called.get(owner)
+    return Leftover(category, slug, owner, Phase(phase) if phase else None, reason, objects, size, tuple(examples))

@@ -37,15 +37,15 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
             for document_id in document_ids:
                 if not late.accept(document_id, reason):
                     services.ledger.accept(migration, document_id, reason)
-            return _closed(services, migration, tenant.slug)
+            return _closed(services, migration, tenant)
 
 
-def _closed(services: Services, migration: Migration, slug: str) -> TenantReport | ReturnReport:
+def _closed(services: Services, migration: Migration, tenant: Tenant) -> TenantReport | ReturnReport:
     if migration.phase is not Phase.ROLLED_BACK:
-        report = TenantReport(slug, home_bucket=migration.home_bucket)
+        report = TenantReport(tenant.slug, tenant.id, home_bucket=migration.home_bucket)
         close_run(services, migration, report, None)
         return report
-    back = ReturnReport(slug, home_bucket=migration.home_bucket)
-    is_adopted = is_home_adopted(services.ledger.tenant(slug), migration)
+    back = ReturnReport(tenant.slug, tenant.id, home_bucket=migration.home_bucket)
+    is_adopted = is_home_adopted(services.ledger.reread(tenant), migration)
     close_return(services, migration, back, None, is_adopted=is_adopted)
     return back

@@ -84,6 +84,11 @@ def _is_idle(holding: Holding) -> bool:
 def _look(services: Services, holding: Holding) -> Seen:
     """One tenant's bucket; what S3 refuses is a finding, what is passing ends the audit."""
     services.stop_here()
+    seen = _look_at_tenant(services, holding)
+    return replace(seen, findings=tuple(replace(each, tenant_id=holding.tenant.id) for each in seen.findings))
+
+
+def _look_at_tenant(services: Services, holding: Holding) -> Seen:
     slug = holding.tenant.slug
     if holding.contradiction:
         kind = FindingKind.CONTRADICTION
@@ -170,6 +175,7 @@ def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> li
     except RehouseError as error:
         first = findings[0]
         why_not = AuditFinding(FindingKind.COULD_NOT_FIX, error.message, error.hint, first.tenant, first.bucket)
+        why_not = replace(why_not, tenant_id=first.tenant_id)
         return [*findings, why_not]
     return [replace(each, is_fixed=each.can_be_fixed) for each in findings]
 

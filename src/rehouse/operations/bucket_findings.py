@@ -13,6 +13,7 @@ from rehouse.core.bucket_documents import LOG_TAGS, Document
 from rehouse.core.bucket_spec import BucketSpec, Drift, differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.explaining import WHY, explained
+from rehouse.core.model import TenantId
 from rehouse.core.permissions import PROBE_NAME
 from rehouse.operations.services import Services
 from rehouse.s3.control import Control
@@ -52,6 +53,7 @@ class AuditFinding:
     found: Document | None = None
     can_be_fixed: bool = False
     is_fixed: bool = False
+    tenant_id: TenantId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import psycopg
 from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import Phase, Status, closing_status, is_at_least
-from rehouse.core.model import Migration, Tenant
+from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Closing
@@ -34,6 +34,7 @@ class TenantReport:
     """
 
     slug: str
+    tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
     home_bucket: str | None = None

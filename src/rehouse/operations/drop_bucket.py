@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from rehouse.core.closing_bucket import closed_policy
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
-from rehouse.core.model import Migration, Tenant
+from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.drops import Drops, Held
 from rehouse.ledger.ledger import translating
 from rehouse.operations.home_bucket import is_closed_to_writers, log_bucket_name
@@ -30,6 +30,7 @@ class Dropped:
     """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads."""
 
     slug: str
+    tenant_id: TenantId
     bucket: str
     versions: int
     uploads: int
@@ -49,7 +50,7 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
     another operator works on the tenant.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
-        migration = _checked(services, services.ledger.tenant(tenant.slug))
+        migration = _checked(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
             raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
         drops = services.ledger.of(migration, Drops)
@@ -59,8 +60,10 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
         drops.hold(_held(services, bucket) if is_there else ())
         _refuse_unknown(drops, bucket)
         if dry_run:
-            return Dropped(tenant.slug, bucket, sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads()), True)
-        _checked(services, services.ledger.tenant(tenant.slug))  # a row may have come before the bucket was closed
+            return Dropped(
+                tenant.slug, tenant.id, bucket, sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads()), True
+            )
+        _checked(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
             with translating():
@@ -68,9 +71,9 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
                 services.keep_locks()
                 drops.forget_home()
         except RehouseError as error:
-            close_return_after(services, tenant, ReturnReport(tenant.slug), error)
+            close_return_after(services, tenant, ReturnReport(tenant.slug, tenant.id), error)
             raise
-        return Dropped(tenant.slug, bucket, versions, uploads, False)
+        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False)
 
 
 def _checked(services: Services, tenant: Tenant) -> Migration:

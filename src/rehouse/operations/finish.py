@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from rehouse.core.errors import Interrupted, Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
-from rehouse.core.model import Migration, Tenant
+from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removing import given_up
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
@@ -47,6 +47,7 @@ class FinishReport:
     """
 
     slug: str
+    tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
     home_bucket: str | None = None
@@ -84,7 +85,7 @@ def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run:
     if dry_run:
         return _foreseen(services, tenant, migration, grace)
     with run_inventory(services):
-        return _finish(services, tenant, FinishReport(tenant.slug), grace)
+        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace)
 
 
 def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
@@ -119,7 +120,7 @@ def finish_all(
 
 
 def _reported(services: Services, tenant: Tenant, grace: timedelta) -> FinishReport:
-    report = FinishReport(tenant.slug)
+    report = FinishReport(tenant.slug, tenant.id)
     try:
         return _finish(services, tenant, report, grace, listed=True)
     except RehouseError as error:
@@ -143,7 +144,9 @@ def _finish(
 ) -> FinishReport:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
-        sweep = migrate(services, tenant, TenantReport(tenant.slug), Order(is_for_removal=True), listed=listed)
+        sweep = migrate(
+            services, tenant, TenantReport(tenant.slug, tenant.id), Order(is_for_removal=True), listed=listed
+        )
         migration = _require_cut_over(services, tenant)
         report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
         run = _begun(services, migration, tenant, grace)
@@ -215,7 +218,7 @@ def _is_guarded(services: Services) -> bool:
 
 
 def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: timedelta) -> FinishReport:
-    report = FinishReport(tenant.slug, status=migration.status)
+    report = FinishReport(tenant.slug, tenant.id, status=migration.status)
     run = _begun(services, migration, tenant, grace)
     with translating():
         remove_sources(run, dry_run=True)

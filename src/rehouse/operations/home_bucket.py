@@ -35,7 +35,7 @@ def home_spec(
     spec = spec_for(
         bucket,
         tenant_id=tenant.id,
-        tenant_slug=tenant.slug,
+        tenant_slug=tenant.label,
         region=settings.region,
         tls=uses_tls(settings),
         encryption=settings.encryption,

@@ -38,7 +38,7 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
 def new_home(tenant: Tenant, settings: Settings, account: str | None) -> str:
     """Return a new bucket name for the tenant, with 8 random hex characters."""
     suffix = secrets.token_hex(SUFFIX_DIGITS // 2)
-    return bucket_name(settings.bucket_prefix, tenant.slug, suffix, namespace=namespace(settings, account))
+    return bucket_name(settings.bucket_prefix, tenant.label, suffix, namespace=namespace(settings, account))
 
 
 def namespace(settings: Settings, account: str | None) -> str:

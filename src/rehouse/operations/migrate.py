@@ -42,7 +42,7 @@ def migrate(
     or Halt where the run cannot go on; whatever was done until then is saved, and the tenant's row says what went wrong.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
-        tenant = services.ledger.tenant(tenant.slug)
+        tenant = services.ledger.reread(tenant)
         before = services.ledger.migration(tenant)
         looked = Looked(listed, {})
         if before and is_at_least(before.phase, Phase.CUT_OVER):
@@ -172,7 +172,7 @@ def migrate_all(
 def migrate_one(services: Services, tenant: Tenant, order: Order = EVERYTHING) -> TenantReport:
     """Migrate one tenant, its inventory cleared away at the end."""
     with run_inventory(services):
-        report = migrate(services, tenant, TenantReport(tenant.slug), order)
+        report = migrate(services, tenant, TenantReport(tenant.slug, tenant.id), order)
         tell_of_guard(services, [report])
         return report
 
@@ -198,7 +198,7 @@ def _clear_away(services: Services) -> None:
 
 
 def _reported(services: Services, tenant: Tenant, order: Order, *, listed: bool) -> TenantReport:
-    report = TenantReport(tenant.slug)
+    report = TenantReport(tenant.slug, tenant.id)
     try:
         return migrate(services, tenant, report, order, listed=listed)
     except RehouseError as error:

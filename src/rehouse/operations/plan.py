@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from rehouse.core.model import Fault, Tenant
+from rehouse.core.model import Fault, Tenant, TenantId
 from rehouse.core.naming import bucket_name
 from rehouse.core.planning import HINTS, Decision, Places, Seen, Standing, decide
 from rehouse.core.pricing import LISTED_PER_REQUEST, CostEstimate, PriceList, Requests, estimate, requests_for
@@ -63,6 +63,7 @@ class TenantPlan:
     """
 
     slug: str
+    tenant_id: TenantId
     is_active: bool
     home_bucket: str
     documents: int = 0
@@ -122,7 +123,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
     documents = services.ledger.documents(migration)
     counts, places = documents.counts(), services.places(migration.home_bucket)
-    planned = TenantPlan(tenant.slug, tenant.is_active, _shown_home(services, tenant), counts.total)
+    planned = TenantPlan(tenant.slug, tenant.id, tenant.is_active, _shown_home(services, tenant), counts.total)
     planned.standings[Standing.NO_KEY], planned.standings[Standing.AT_HOME] = counts.without_key, counts.at_home
     window = timedelta(seconds=services.settings.upload_window_seconds)
     for page in documents.pages(services.settings.batch_size):
@@ -171,4 +172,4 @@ def _shown_home(services: Services, tenant: Tenant) -> str:
     if home:
         return home
     ending = namespace(services.settings, services.control.identity().account)
-    return bucket_name(services.settings.bucket_prefix, tenant.slug, NOT_RESERVED, namespace=ending)
+    return bucket_name(services.settings.bucket_prefix, tenant.label, NOT_RESERVED, namespace=ending)

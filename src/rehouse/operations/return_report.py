@@ -10,7 +10,7 @@ import psycopg
 
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status
-from rehouse.core.model import Migration, Tenant
+from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Closing
 from rehouse.ledger.returns import Returns
@@ -29,6 +29,7 @@ class ReturnReport:
     """
 
     slug: str
+    tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
     home_bucket: str | None = None
@@ -80,7 +81,7 @@ def close_return_after(services: Services, tenant: Tenant, report: ReturnReport,
     try:
         as_it_stands = services.ledger.migration(tenant)
         if as_it_stands:
-            is_adopted = is_home_adopted(services.ledger.tenant(tenant.slug), as_it_stands)
+            is_adopted = is_home_adopted(services.ledger.reread(tenant), as_it_stands)
             close_return(services, as_it_stands, report, error, is_adopted=is_adopted)
     except (RehouseError, psycopg.Error) as second:
         error.add_note(f"and the tenant's row could not be written: {second}")

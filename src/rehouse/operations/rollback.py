@@ -37,7 +37,7 @@ PARALLEL = 4
 def roll_back_one(services: Services, tenant: Tenant, *, dry_run: bool = False) -> ReturnReport:
     """Roll one tenant back, or with `dry_run` say what would happen. Raises Refused where there is nothing to roll back."""
     with run_inventory(services):
-        return roll_back(services, tenant, ReturnReport(tenant.slug, dry_run=dry_run))
+        return roll_back(services, tenant, ReturnReport(tenant.slug, tenant.id, dry_run=dry_run))
 
 
 def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: bool = False) -> list[ReturnReport]:
@@ -59,7 +59,7 @@ def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: boo
 
 
 def _reported(services: Services, tenant: Tenant, *, dry_run: bool, listed: bool) -> ReturnReport:
-    report = ReturnReport(tenant.slug, dry_run=dry_run)
+    report = ReturnReport(tenant.slug, tenant.id, dry_run=dry_run)
     try:
         return roll_back(services, tenant, report, listed=listed)
     except RehouseError as error:
@@ -76,7 +76,7 @@ def roll_back(services: Services, tenant: Tenant, report: ReturnReport, *, liste
     where the ledger and the tenant's row disagree; whatever was done until then is saved.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
-        tenant = services.ledger.tenant(tenant.slug)
+        tenant = services.ledger.reread(tenant)
         migration = _allowed(services, tenant)
         report.phase, report.home_bucket = migration.phase, migration.home_bucket
         if report.dry_run:
@@ -118,7 +118,7 @@ def _advance(
     if run.total or run.returns.counts().returned:
         if listed is None:
             _list_sources(services, run)
-        _rounds(services, run, report)
+        _rounds(services, run, tenant, report)
     close_return(services, migration, report, None, is_adopted=is_adopted)
 
 
@@ -161,9 +161,9 @@ def _is_listing_cheaper(services: Services, migrations: Collection[Migration]) -
     return one is not None and at_home * LISTED_PER_REQUEST >= services.ledger.documents(one).rows_with_key()
 
 
-def _rounds(services: Services, run: ReturnPass, report: ReturnReport) -> None:
+def _rounds(services: Services, run: ReturnPass, tenant: Tenant, report: ReturnReport) -> None:
     for _ in range(ROUNDS):
-        run = _pass(services, run.migration, services.ledger.tenant(run.slug), is_adopted=run.is_adopted)
+        run = _pass(services, run.migration, tenant, is_adopted=run.is_adopted)
         survey.list_home(services, run.migration.home_bucket)
         sent = send_after(services, run.migration, run.slug)
         tally = return_documents(run)

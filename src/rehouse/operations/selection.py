@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from rehouse.core.addressing import only_and_excluded
 from rehouse.core.errors import Refused, RehouseError
-from rehouse.core.model import Tenant
+from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 
@@ -25,21 +26,22 @@ def chosen(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> list[Tenant]:
-    """Return the tenants that a …-all command is for; raise Refused for a slug that does not exist, and if nobody is left.
+    """Return the tenants that a …-all command is for; raise Refused for a name that is nobody's or
+    several tenants', and if nobody is left.
 
     A tenant named in `only` is meant, active or not.
     """
-    if only and set(only) <= set(exclude):
+    tenants = services.ledger.tenants()
+    wanted, left_out = only_and_excluded(tenants, only, exclude)
+    if wanted and wanted <= left_out:
         raise Refused(
             f"--only and --exclude both name {', '.join(sorted(set(only)))}: no tenant is selected",
             hint="leave one of the two out",
         )
-    for slug in (*only, *exclude):
-        services.ledger.tenant(slug)
     return [
         tenant
-        for tenant in services.ledger.tenants()
-        if (tenant.slug in only if only else tenant.is_active or include_inactive) and tenant.slug not in exclude
+        for tenant in tenants
+        if (tenant.id in wanted if only else tenant.is_active or include_inactive) and tenant.id not in left_out
     ]
 
 
@@ -56,7 +58,7 @@ def for_each(
     Yields in order of tenant what was begun; no new tenant is begun once the run is stopping or `enough` says so.
     """
     waiting = list(reversed(tenants))
-    done: dict[str, Report] = {}
+    done: dict[TenantId, Report] = {}
     guard = threading.Lock()
 
     def next_tenant() -> Tenant | None:
@@ -68,7 +70,7 @@ def for_each(
         while tenant := next_tenant():
             report = work(mine, tenant)
             with guard:
-                done[tenant.slug] = report
+                done[tenant.id] = report
 
     def one_more() -> None:
         try:
@@ -82,4 +84,4 @@ def for_each(
         workers += [pool.submit(one_more) for _ in range(min(parallel, len(tenants)) - 1)]
     for each in workers:
         each.result()
-    yield from (done[tenant.slug] for tenant in tenants if tenant.slug in done)
+    yield from (done[tenant.id] for tenant in tenants if tenant.id in done)

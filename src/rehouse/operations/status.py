@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rehouse.core import late_writing, planning, row_refusals
 from rehouse.core.lifecycle import Phase, is_at_least
-from rehouse.core.model import Tenant
+from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
@@ -43,6 +43,7 @@ class DocumentError:
     """A document that failed, is in quarantine or in conflict: its source, why, and the way out. `code` may be a state."""
 
     slug: str
+    tenant_id: TenantId
     document_id: str
     bucket: str
     key: str
@@ -59,15 +60,13 @@ def overview(ledger: Ledger) -> list[Overview]:
 
 def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
     """Return where one tenant stands."""
-    line = next(each for each in ledger.overview() if each.slug == tenant.slug)
+    line = next(each for each in ledger.overview() if each.tenant_id == tenant.id)
     return TenantStatus(line, _outstanding(ledger, tenant), ledger.history(tenant))
 
 
 def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
     """Return every document of these tenants that is outstanding with its way out, tenant by tenant, in order of id."""
-    return [
-        _error(tenant.slug, each, _again(ledger, tenant)) for tenant in tenants for each in _outstanding(ledger, tenant)
-    ]
+    return [_error(tenant, each, _again(ledger, tenant)) for tenant in tenants for each in _outstanding(ledger, tenant)]
 
 
 def hint_of(code: str | None, slug: str, again: str = AGAIN) -> str:
@@ -80,10 +79,12 @@ def _again(ledger: Ledger, tenant: Tenant) -> str:
     return RETURN_AGAIN if migration and migration.phase is Phase.ROLLED_BACK else AGAIN
 
 
-def _error(slug: str, each: Outstanding, again: str) -> DocumentError:
+def _error(tenant: Tenant, each: Outstanding, again: str) -> DocumentError:
     code = each.code or each.state.value
-    place, hint = each.source, hint_of(each.code, slug, again)
-    return DocumentError(slug, each.document_id, place.bucket, place.key, code, each.request_id, each.message, hint)
+    place, hint = each.source, hint_of(each.code, tenant.slug, again)
+    return DocumentError(
+        tenant.slug, tenant.id, each.document_id, place.bucket, place.key, code, each.request_id, each.message, hint
+    )
 
 
 def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:

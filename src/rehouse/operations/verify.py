@@ -15,7 +15,7 @@ from rehouse.core.bucket_documents import TEMPORARY_PREFIX
 from rehouse.core.bucket_spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.errors import Interrupted, RehouseError
-from rehouse.core.model import Migration, ObjectRef, Tenant
+from rehouse.core.model import Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.planning import Reason, Standing, decide
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
@@ -46,6 +46,7 @@ class VerifyReport:
     """What was found of a tenant. `same` counts documents by what proves them; `extra` are objects that no row points to."""
 
     slug: str
+    tenant_id: TenantId
     bucket: str | None
     same: Counter[Proof] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -76,7 +77,7 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     """
     migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
     home = home_of(tenant, services.settings, migration)
-    report = VerifyReport(tenant.slug, home)
+    report = VerifyReport(tenant.slug, tenant.id, home)
     _verify_outside(services, migration, report, listed=listed)
     if home:
         is_there = services.control.head(home).whose != "absent"
@@ -160,4 +161,4 @@ def _verified(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport
     except Interrupted:
         raise
     except RehouseError as error:
-        return VerifyReport(tenant.slug, None, error=error.message)
+        return VerifyReport(tenant.slug, tenant.id, None, error=error.message)

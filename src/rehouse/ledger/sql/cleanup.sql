@@ -35,13 +35,12 @@ WITH pointing AS (
 ), numbered AS (
   SELECT *, row_number() OVER (PARTITION BY category, tenant_id, reason ORDER BY key) AS number FROM sorted
 )
-SELECT n.category, t.{tenants.slug}, g.phase, n.reason, count(*), sum(n.size)::bigint,
+SELECT n.category, n.tenant_id, g.phase, n.reason, count(*), sum(n.size)::bigint,
   array_agg(n.key ORDER BY n.key) FILTER (WHERE n.number <= 3)
 FROM numbered n
-LEFT JOIN {tenants} t ON t.{tenants.id} = n.tenant_id
 LEFT JOIN s3_migrations g ON g.tenant_id = n.tenant_id
-GROUP BY n.category, t.{tenants.slug}, g.phase, n.reason
-ORDER BY n.category, t.{tenants.slug}, n.reason;
+GROUP BY n.category, n.tenant_id, g.phase, n.reason
+ORDER BY n.category, n.tenant_id, n.reason;
 
 -- name: count_rows_in
 -- How many rows point into a bucket, objects or not, and how many tenants have it as their home.
@@ -51,7 +50,7 @@ SELECT (SELECT count(*) FROM {documents} d
 
 -- name: tenants_not_finished
 -- Tenants that may still need a shared bucket, in order of slug.
-SELECT t.{tenants.slug} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+SELECT t.{tenants.id} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 
 -- name: removed_keys_among

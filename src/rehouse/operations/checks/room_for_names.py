@@ -54,7 +54,8 @@ def _short(column: str, length: int | None, needed: int, wanted: int) -> Iterabl
 def _longest_name(connection: psycopg.Connection, found: Catalog, settings: Settings) -> int:
     if settings.bucket_namespace != "global":
         return MAX_BUCKET_NAME
-    column = sql.Identifier(found.column("tenants", "slug"))
-    slugs = connection.execute(sql.SQL("SELECT {} FROM {}").format(column, found.tenants.identifier)).fetchall()
+    slug, tenant_id = (sql.Identifier(found.column("tenants", name)) for name in ("slug", "id"))
+    query = sql.SQL("SELECT coalesce(nullif({}::text, ''), {}::text) FROM {}")
+    slugs = connection.execute(query.format(slug, tenant_id, found.tenants.identifier)).fetchall()
     suffix = "0" * SUFFIX_DIGITS
     return max((len(bucket_name(settings.bucket_prefix, str(slug), suffix)) for (slug,) in slugs), default=0)
