@@ -9,9 +9,11 @@ import pytest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.reliability.http_relay import HttpRelay
 
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.multipart import MOST_PARTS, copy_multipart, ranges
 from rehouse.s3.session import Session
 
@@ -64,8 +66,8 @@ def uploads(root, bucket):
     return root.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
 
-def test_bytes_headers_metadata_and_tags_arrive(client, root, bucket, large):
-    outcome = copy_multipart(client, large, part_bytes=5 * MIB, owner=None)
+def test_bytes_headers_metadata_and_tags_arrive(client, plane, root, bucket, large):
+    outcome = copy_multipart(client, plane, large, part_bytes=5 * MIB, owner=None)
     assert outcome.fault is None
     assert outcome.etag.endswith("-3")
     found = root.get_object(Bucket=bucket, Key=large.target.key)
@@ -77,64 +79,66 @@ def test_bytes_headers_metadata_and_tags_arrive(client, root, bucket, large):
     assert uploads(root, bucket) == []
 
 
-def test_the_storage_class_is_asked_for(client, root, bucket, large):
+def test_the_storage_class_is_asked_for(client, plane, root, bucket, large):
     assert (
-        copy_multipart(client, replace(large, storage_class="STANDARD_IA"), part_bytes=6 * MIB, owner=None).fault
+        copy_multipart(client, plane, replace(large, storage_class="STANDARD_IA"), part_bytes=6 * MIB, owner=None).fault
         is None
     )
     assert root.head_object(Bucket=bucket, Key=large.target.key)["StorageClass"] == "STANDARD_IA"
 
 
-def test_an_object_that_is_there_is_never_covered(client, root, bucket, large):
+def test_an_object_that_is_there_is_never_covered(client, plane, root, bucket, large):
     root.put_object(Bucket=bucket, Key=large.target.key, Body=b"newer")
-    outcome = copy_multipart(client, large, part_bytes=5 * MIB, owner=None)
+    outcome = copy_multipart(client, plane, large, part_bytes=5 * MIB, owner=None)
     assert outcome.fault.code == "PreconditionFailed"
     assert root.get_object(Bucket=bucket, Key=large.target.key)["Body"].read() == b"newer"
     assert uploads(root, bucket) == []
 
 
-def test_a_copy_again_replaces_only_what_it_was_told(client, root, bucket, large):
+def test_a_copy_again_replaces_only_what_it_was_told(client, plane, root, bucket, large):
     etag = root.put_object(Bucket=bucket, Key=large.target.key, Body=b"ours")["ETag"].strip('"')
-    assert copy_multipart(client, replace(large, replaces_etag="other"), part_bytes=5 * MIB, owner=None).fault
-    assert copy_multipart(client, replace(large, replaces_etag=etag), part_bytes=5 * MIB, owner=None).fault is None
+    assert copy_multipart(client, plane, replace(large, replaces_etag="other"), part_bytes=5 * MIB, owner=None).fault
+    assert (
+        copy_multipart(client, plane, replace(large, replaces_etag=etag), part_bytes=5 * MIB, owner=None).fault is None
+    )
 
 
 @pytest.mark.parametrize(("change", "code"), [("overwritten", "PreconditionFailed"), ("deleted", "NoSuchKey")])
-def test_a_source_that_changed_or_went_is_a_fault(client, root, bucket, large, change, code):
+def test_a_source_that_changed_or_went_is_a_fault(client, plane, root, bucket, large, change, code):
     if change == "overwritten":
         root.put_object(Bucket=bucket, Key=large.source.key, Body=b"x")
     else:
         root.delete_object(Bucket=bucket, Key=large.source.key)
-    outcome = copy_multipart(client, large, part_bytes=5 * MIB, owner=None)
+    outcome = copy_multipart(client, plane, large, part_bytes=5 * MIB, owner=None)
     assert outcome.fault.code == code
     assert uploads(root, bucket) == []
 
 
-def test_a_source_that_changes_midway_is_a_fault_and_nothing_is_left(client, root, bucket, large):
+def test_a_source_that_changes_midway_is_a_fault_and_nothing_is_left(client, plane, root, bucket, large):
     def overwrite_once() -> bool:
         root.put_object(Bucket=bucket, Key=large.source.key, Body=BODY[::-1])
         return False
 
-    outcome = copy_multipart(client, large, part_bytes=5 * MIB, owner=None, interrupted=overwrite_once)
+    outcome = copy_multipart(client, plane, large, part_bytes=5 * MIB, owner=None, interrupted=overwrite_once)
     assert outcome.fault.code == "PreconditionFailed"
     assert uploads(root, bucket) == []
 
 
-def test_an_interruption_leaves_nothing_behind(client, root, bucket, large):
+def test_an_interruption_leaves_nothing_behind(client, plane, root, bucket, large):
     with pytest.raises(Interrupted):
-        copy_multipart(client, large, part_bytes=5 * MIB, owner=None, interrupted=lambda: True)
+        copy_multipart(client, plane, large, part_bytes=5 * MIB, owner=None, interrupted=lambda: True)
     assert uploads(root, bucket) == []
 
 
-def test_a_missing_bucket_stops_the_run(client, large):
+def test_a_missing_bucket_stops_the_run(client, plane, large):
     with pytest.raises(StorageRefused) as refusal:
         copy_multipart(
-            client, replace(large, target=ObjectRef("no-such-bucket-here", "k")), part_bytes=5 * MIB, owner=None
+            client, plane, replace(large, target=ObjectRef("no-such-bucket-here", "k")), part_bytes=5 * MIB, owner=None
         )
     assert refusal.value.code == "NoSuchBucket"
 
 
-def test_an_endpoint_that_is_not_there_stops_the_run(storage_settings, large):
+def test_an_endpoint_that_is_not_there_stops_the_run(plane, large):
     away = boto3.client(
         "s3",
         endpoint_url="http://127.0.0.1:9",
@@ -142,26 +146,28 @@ def test_an_endpoint_that_is_not_there_stops_the_run(storage_settings, large):
         config=Config(retries={"total_max_attempts": 1}),
     )
     with pytest.raises(StorageRefused) as refusal:
-        copy_multipart(away, large, part_bytes=5 * MIB, owner=None)
+        copy_multipart(away, plane, large, part_bytes=5 * MIB, owner=None)
     assert refusal.value.code == "Unreachable"
 
 
-def test_s3_is_made_to_prove_the_copy_where_it_can(client, large):
-    sent = {}
-    for operation in ("CreateMultipartUpload", "UploadPartCopy", "CompleteMultipartUpload"):
-        client.meta.events.register(
-            f"before-parameter-build.s3.{operation}",
-            lambda params, model, **_: sent.setdefault(model.name, dict(params)),
-        )
-    client.meta.events.register(
-        "after-call.s3.HeadObject",
-        lambda parsed, **_: parsed.update(ChecksumCRC64NVME="AAAAAAAAAAA=", ChecksumType="FULL_OBJECT"),
-    )
-    copy_multipart(client, large, part_bytes=5 * MIB, owner="000000000000")
-    created, part, completed = sent["CreateMultipartUpload"], sent["UploadPartCopy"], sent["CompleteMultipartUpload"]
-    assert (created["ChecksumAlgorithm"], created["ChecksumType"]) == ("CRC64NVME", "FULL_OBJECT")
-    assert created["Tagging"] == "a=1&b=x%20%26%20y"
-    assert part["CopySourceIfMatch"] == f'"{large.source_etag}"'
-    assert (part["ExpectedBucketOwner"], part["ExpectedSourceBucketOwner"]) == ("000000000000", "000000000000")
-    assert (completed["ChecksumCRC64NVME"], completed["ChecksumType"]) == ("AAAAAAAAAAA=", "FULL_OBJECT")
-    assert (completed["MpuObjectSize"], completed["IfNoneMatch"]) == (len(BODY), "*")
+def test_s3_is_made_to_prove_the_copy_where_it_can(storage_settings, s3_server, large):
+    def proving(request, reply):
+        told = (("x-amz-checksum-crc64nvme", "AAAAAAAAAAA="), ("x-amz-checksum-type", "FULL_OBJECT"))
+        return replace(reply, headers=reply.headers + told) if request.operation == "HEAD object" else reply
+
+    with HttpRelay(s3_server.port) as relay:
+        relay.after = proving
+        session = Session(storage_settings.model_copy(update={"endpoint_url": relay.url}))
+        plane = BulkPlane(session, max_in_flight=4, max_rate=None, owner="000000000000")
+        copy_multipart(session.client("s3"), plane, large, part_bytes=5 * MIB, owner="000000000000")
+        plane.close()
+    ends = [each.headers for each in relay.seen if each.operation == "POST upload"]
+    (created, completed), part = ends[:2], next(e.headers for e in relay.seen if e.operation == "UploadPartCopy")
+    assert (created["x-amz-checksum-algorithm"], created["x-amz-checksum-type"]) == ("CRC64NVME", "FULL_OBJECT")
+    assert created["x-amz-tagging"] == "a=1&b=x%20%26%20y"
+    assert created["x-amz-expected-bucket-owner"] == "000000000000"
+    assert part["x-amz-copy-source-if-match"] == f'"{large.source_etag}"'
+    assert part["x-amz-expected-bucket-owner"] == part["x-amz-source-expected-bucket-owner"] == "000000000000"
+    assert completed["x-amz-checksum-crc64nvme"] == "AAAAAAAAAAA="
+    assert completed["x-amz-checksum-type"] == "FULL_OBJECT"
+    assert (completed["x-amz-mp-object-size"], completed["if-none-match"]) == (str(len(BODY)), "*")

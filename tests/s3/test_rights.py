@@ -88,10 +88,10 @@ def test_a_large_object_needs_no_more(
 ) -> None:
     body = b"0" * (PART + 1)
     etag = s3_server.root().put_object(Bucket=settings.shared_bucket[0], Key="large", Body=body, Tagging="x=y")["ETag"]
-    control, _ = migrating
+    control, bulk = migrating
     provision_bucket(settings, control, TENANT, home)
     large = task(settings, home, "large", etag.strip('"'), len(body))
-    outcome = copy_multipart(control.client, large, part_bytes=PART, owner=control.identity().account)
+    outcome = copy_multipart(control.client, bulk, large, part_bytes=PART, owner=control.identity().account)
     assert outcome.fault is None
 
 

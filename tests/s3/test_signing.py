@@ -72,6 +72,22 @@ def test_the_signature_is_botocores(patching, method, address, bucket, key, quer
     assert f"authorization: {expected}" in lines
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=30))
+@example("à")
+@example("Å…")
+def test_raw_utf8_is_signed_as_the_bytes_that_are_sent(patching, value):
+    credentials = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
+    place = Address("http://h:1", "us-east-1")("bucket")
+    sent = {"x-amz-meta-50%s": value.encode().decode("latin-1")}
+    lines = sign("POST", place.host, "/bucket/k", "", sent, credentials=credentials, region="us-east-1", now=NOW)
+    expected = botocore_authorization(
+        "POST", "http://h:1/bucket/k", {"x-amz-meta-50%s": value}, credentials, "us-east-1", patching
+    )
+    assert f"authorization: {expected}" in lines
+    assert f"x-amz-meta-50%s:{value}" in [line.encode("latin-1").decode() for line in lines]
+
+
 def test_every_signed_header_is_sent_once():
     lines = sign("GET", "h", "/b/k", "", {"if-match": "x"}, credentials=("a", "s", "t"), region="r", now=NOW)
     names = [line.partition(":")[0] for line in lines]

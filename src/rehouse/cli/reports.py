@@ -150,6 +150,8 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         "",
         "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
     )
+    for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
+        say(f"not offered by this endpoint: {lacking}")
     say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
 
 

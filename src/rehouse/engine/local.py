@@ -74,6 +74,7 @@ class LocalEngine:
             raise Interrupted(f"s3://{task.target.bucket}/{task.target.key}", hint="run the same command again")
         return copy_multipart(
             self._client,
+            self._bulk,
             task,
             part_bytes=self._part_bytes,
             owner=self._owner,

@@ -24,6 +24,8 @@ HINTS = {
     "PreconditionFailed": "the document was being overwritten: run it again, at a quieter time",
     "SourceChanged": "the document was being overwritten: run it again, at a quieter time",
     "Mismatch": "run it again: it is copied anew",
+    "TagsUnreadable": "set the object's tags once more (`aws s3api put-object-tagging`), then run it again",
+    "MetadataUnreadable": "write the object's metadata anew, in ASCII, then run it again",
     "NoSuchKey": "run it again: it is then told as missing, or moved",
 }
 """What to do about a code of the ledger; for any other: AGAIN, or after a rollback RETURN_AGAIN."""

@@ -22,7 +22,7 @@ from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations import survey
 from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
-from rehouse.operations.deep import compare_deeply
+from rehouse.operations.deep import NO_TAGS, DeepReader
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.homes import home_of, unreserved
 from rehouse.operations.near_keys import name_near_objects
@@ -56,6 +56,7 @@ class VerifyReport:
     without_key: int = 0
     extra: list[str] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
+    not_offered: tuple[str, ...] = ()
     error: str | None = None
 
     def count(self, finding: Finding) -> int:
@@ -104,9 +105,11 @@ def _verify_home(services: Services, migration: Migration, report: VerifyReport,
                 _note(report, migration.home_bucket, key, row, comparison)
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(report.slug, "verify", looked_at))
-    compared = compare_deeply(services, doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
+    reader = DeepReader(services)
+    compared = reader.compare(doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
     for document_id, comparison in compared:
         _note(report, migration.home_bucket, *known[document_id], comparison)
+    report.not_offered = () if reader.are_tags_offered else (NO_TAGS,)
     ours = documents.known_targets(unexpected) if unexpected else set()
     report.extra = [key for key in unexpected if key not in ours]
 

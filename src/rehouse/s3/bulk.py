@@ -21,7 +21,7 @@ from rehouse.s3 import listing
 from rehouse.s3.exchange import Exchange
 from rehouse.s3.faults import refused, unavailable
 from rehouse.s3.new_buckets import NewBuckets
-from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head
+from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
 from rehouse.s3.requests import (
     Request,
     copy_headers,
@@ -33,6 +33,7 @@ from rehouse.s3.requests import (
 )
 from rehouse.s3.sending import Answer
 from rehouse.s3.session import Session
+from rehouse.s3.signing import query_string
 from rehouse.s3.throttle import Throttle
 
 T = TypeVar("T")
@@ -53,7 +54,7 @@ class BulkPlane:
     """Copies, HEADs and listings. `owner`, a 12-digit account, must own every bucket that is touched.
 
     `max_in_flight` is one ceiling for all of them together, whichever thread they are taken in.
-    `requests` counts what was sent by kind (copy, head, list, location), attempts included. `target_condition_offered` is
+    `requests` counts what was sent by kind (copy, head, list, location, upload), attempts included. `target_condition_offered` is
     None until known, False once the endpoint answered that it has no condition on a copy's target, and copied without.
     """
 
@@ -136,6 +137,22 @@ class BulkPlane:
                 if following is None:
                     return
                 page = following.result()
+
+    def read_headers(self, ref: ObjectRef, etag: str) -> Answer[dict[str, str]]:
+        """Return every header of an object that still has this ETag, checksums included, each value as its bytes came."""
+        place, name = self._exchange.address(ref.bucket), object_name(ref)
+        headers = self._owner_header() | {"if-match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
+        path = place.path + key_path(ref.key)
+        return self._exchange.only(
+            Request("head", "HEAD", place, path, version_query(ref), headers, name, read_headers)
+        )
+
+    def begin_upload(self, target: ObjectRef, headers: Mapping[str, str]) -> Answer[str]:
+        """Begin a multipart upload with these headers, byte for byte; return its id."""
+        place, name = self._exchange.address(target.bucket), object_name(target)
+        sent = {"content-length": "0", **headers, **self._owner_header()}
+        path, query = place.path + key_path(target.key), query_string([("uploads", "")])
+        return self._exchange.only(Request("upload", "POST", place, path, query, sent, name, read_upload))
 
     def interrupt(self) -> None:
         """Take no new work; safe in a signal handler. What is in flight comes home, then the generators end."""

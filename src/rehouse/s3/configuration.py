@@ -13,12 +13,10 @@ from typing import Any
 
 from rehouse.core.bucket_documents import METRICS_ID, Document
 from rehouse.core.bucket_spec import Found
+from rehouse.s3.faults import NOT_OFFERED
 
 Reply = Mapping[str, Any]
 
-NOT_OFFERED = frozenset(
-    {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "NotSupported", "501", "405"}
-)
 UNREADABLE = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
 
 

@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.bucket_documents import Document
 from rehouse.core.bucket_spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.s3.configuration import CALLS, NOT_OFFERED, UNREADABLE, classified, tag_set
-from rehouse.s3.faults import shown, translated
+from rehouse.s3.configuration import CALLS, UNREADABLE, classified, tag_set
+from rehouse.s3.faults import NOT_OFFERED, shown, translated
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
 

@@ -65,10 +65,11 @@ class Exchange:
             yield from Sender(self._shared, transfers, self._ceiling, instead).run(requests)
 
     def only(self, request: Request[T]) -> Answer[T]:
-        """Return the answer to one request; raise Interrupted rather than none."""
+        """Return the answer to one request, also if it came home after an interruption; raise Interrupted if none came."""
         with self._transfers() as transfers:
             answers = list(Sender[T](self._shared, transfers, 1).run([request]))
-        self.stop_if_interrupted()
+        if not answers:
+            self.stop_if_interrupted()
         (answer,) = answers
         return answer
 

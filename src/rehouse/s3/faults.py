@@ -53,6 +53,11 @@ STATUSES = {
     **dict.fromkeys((301, 302, 303, 307, 308, 401), Verdict.REFUSE),
 }
 
+NOT_OFFERED = frozenset(
+    {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "NotSupported", "501", "405"}
+)
+"""What an endpoint answers to an operation or a header that it does not have."""
+
 CURL_RETRIED = {6, 7, 16, 18, 28, 35, 52, 55, 56, 92}
 CURL_UNREACHABLE = {1, 3, 5, 6, 7}
 CURL_CERTIFICATE = {51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91}

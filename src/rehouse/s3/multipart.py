@@ -1,7 +1,8 @@
 """A server-side copy of an object too large for one CopyObject: parts by UploadPartCopy, each on the source's ETag.
 
-A multipart copy loses what CopyObject keeps, so headers, metadata and tags are read and sent again. Where the source
-has a CRC64NVME over the whole object, S3 itself is made to prove the copy. Whatever fails, the upload is aborted.
+A multipart copy loses what CopyObject keeps, so headers, metadata and tags are read and sent again: headers through the
+bulk plane, which leaves their bytes alone (boto3 decodes them). Where the source has a CRC64NVME over the whole object, S3
+itself is made to prove the copy. Whatever fails, the upload is aborted.
 Sources: "Copying an object using multipart upload" and "Checking object integrity", the S3 User Guide.
 """
 
@@ -10,27 +11,33 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.core.planning import is_md5
-from rehouse.s3.faults import Verdict, shown, translated, verdict
+from rehouse.s3.bulk import BulkPlane
+from rehouse.s3.faults import NOT_OFFERED, Verdict, shown, translated, verdict
+from rehouse.s3.object_headers import carried_headers, hidden_metadata, tagging_header
+from rehouse.s3.sending import Answer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import TagTypeDef
 
+T = TypeVar("T")
+
 MOST_PARTS = 10_000
 PARTS_AT_ONCE = 4
 ATTEMPTS = 3
 """Attempts at the whole upload: a conflict at its end (409) can only be met by starting again."""
-CONTENT_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires")
 CHECKSUM = "ChecksumCRC64NVME"
+TAGS_UNREADABLE = Fault(
+    "TagsUnreadable", "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
+)
 
 
 def ranges(size: int, part_bytes: int) -> list[tuple[int, int]]:
@@ -58,6 +65,7 @@ def etag_of_parts(etags: Sequence[str]) -> str:
 
 def copy_multipart(
     client: S3Client,
+    bulk: BulkPlane,
     task: CopyTask,
     *,
     part_bytes: int,
@@ -71,7 +79,7 @@ def copy_multipart(
     case nothing is left behind in the target bucket.
     """
     for attempt in range(1, ATTEMPTS + 1):
-        upload = _Upload(client, task, owner, interrupted)
+        upload = _Upload(client, bulk, task, owner, interrupted)
         try:
             etag, version, checksum = upload.run(part_bytes)
             return CopyOutcome(task, etag, version, checksum, None, attempt, upload.is_guarded)
@@ -79,9 +87,8 @@ def copy_multipart(
             fault = _fault(error, task)
             if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
                 return CopyOutcome(task, upload.etag, fault=fault, attempts=attempt)
-        except _TagsUnreadableError:
-            message = "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
-            return CopyOutcome(task, fault=Fault("TagsUnreadable", message), attempts=attempt)
+        except _FailedError as error:
+            return CopyOutcome(task, fault=error.fault, attempts=attempt)
         except BotoCoreError as error:
             refusal = translated(error, _subject(task))
             if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
@@ -90,15 +97,22 @@ def copy_multipart(
     raise AssertionError("the last attempt returns")
 
 
-class _TagsUnreadableError(Exception):
-    """A 200 without a set of tags: not "none", but not told (Ceph answers so where tags came with an upload in parts)."""
+class _FailedError(Exception):
+    """A fault of this object that was found before anything was written."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
 
 
 class _Upload:
     """One attempt: what every request of it needs."""
 
-    def __init__(self, client: S3Client, task: CopyTask, owner: str | None, interrupted: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: S3Client, bulk: BulkPlane, task: CopyTask, owner: str | None, interrupted: Callable[[], bool]
+    ) -> None:
         self._client = client
+        self._bulk = bulk
         self._task = task
         self._interrupted = interrupted
         self.is_guarded = True
@@ -115,40 +129,44 @@ class _Upload:
 
     def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
         """Return the target's ETag, version and CRC64NVME where told."""
-        # Before the HEAD, whose failures give no reason.
-        tags = self._client.get_object_tagging(**self._source).get("TagSet")
-        if tags is None:
-            raise _TagsUnreadableError
-        head: Any = self._client.head_object(
-            **self._source, IfMatch=f'"{self._task.source_etag}"', ChecksumMode="ENABLED"
-        )
-        proof = _proof(head)
-        created: Any = self._client.create_multipart_upload(
-            **self._target, **self._content(head, tags), **_algorithm(proof)
-        )
-        upload = {**self._target, "UploadId": created["UploadId"]}
+        tags = self._tags()  # before the HEAD, whose failures give no reason
+        head = _value(self._bulk.read_headers(self._task.source, self._task.source_etag))
+        size, proof = int(head["content-length"]), _proof(head)
+        upload_id = _value(self._bulk.begin_upload(self._task.target, self._content(head, tags) | _algorithm(proof)))
+        upload = {**self._target, "UploadId": upload_id}
         try:
-            parts = self._parts(upload, head["ContentLength"], part_bytes)
-            ended = self._complete(upload, parts, head["ContentLength"], proof)
+            parts = self._parts(upload, size, part_bytes)
+            ended = self._complete(upload, parts, size, proof)
         except BaseException:
             self._abort(upload)
             raise
         # Ceph completes an upload and does not say its ETag.
         self.etag = ended.get("ETag", "").strip('"') or etag_of_parts([part["ETag"] for part in parts])
         if tags:
-            self._tag_again(tags, ended.get("VersionId"))
+            self._set_tags(tags, ended.get("VersionId"))
         return self.etag, ended.get("VersionId"), ended.get(CHECKSUM)
 
-    def _content(self, head: dict[str, Any], tags: list[TagTypeDef]) -> dict[str, Any]:
-        content = {name: head[name] for name in CONTENT_HEADERS if head.get(name)}
-        if "Expires" not in content and head["ResponseMetadata"]["HTTPHeaders"].get("expires"):
-            content["Expires"] = datetime.fromtimestamp(0, UTC)  # RFC 9111: no valid date means "in the past"
-        if head.get("Metadata"):
-            content["Metadata"] = head["Metadata"]
+    def _tags(self) -> list[TagTypeDef]:
+        """Return the source's tags; none where the endpoint has no object tags, so that there are none to lose."""
+        try:
+            tags = self._client.get_object_tagging(**self._source).get("TagSet")
+        except ClientError as error:
+            if error.response["Error"].get("Code") in NOT_OFFERED:
+                return []
+            raise
+        if tags is None:  # not "none", but not told: Ceph answers so where tags came with an upload in parts
+            raise _FailedError(TAGS_UNREADABLE)
+        return tags
+
+    def _content(self, head: dict[str, str], tags: list[TagTypeDef]) -> dict[str, str]:
+        if hidden := hidden_metadata(head):
+            message = f"S3 does not show {hidden} of its metadata entries: a copy in parts would lose them"
+            raise _FailedError(Fault("MetadataUnreadable", message))
+        content = carried_headers(head)
         if self._task.storage_class not in {"", "STANDARD"}:
-            content["StorageClass"] = self._task.storage_class
-        if tags:
-            content["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in tags], quote_via=quote, safe="")
+            content["x-amz-storage-class"] = self._task.storage_class
+        if tagging := tagging_header(tags):
+            content["x-amz-tagging"] = tagging
         return content
 
     def _parts(self, upload: dict[str, Any], size: int, part_bytes: int) -> list[dict[str, Any]]:
@@ -190,8 +208,8 @@ class _Upload:
         self.is_guarded = False
         return self._client.complete_multipart_upload(**arguments)
 
-    def _tag_again(self, tags: list[TagTypeDef], version: str | None) -> None:
-        """Set the tags once more: some endpoints drop those that were sent when the upload was created."""
+    def _set_tags(self, tags: list[TagTypeDef], version: str | None) -> None:
+        """Set the tags: too many bytes of them for a header, or one that some endpoints drop. Until then it is no copy."""
         which = {**self._target, "VersionId": version} if version else self._target
         self._client.put_object_tagging(**which, Tagging={"TagSet": tags})
 
@@ -202,12 +220,21 @@ class _Upload:
             return  # the first failure is the one to tell; the bucket's lifecycle rule removes the parts
 
 
-def _proof(head: dict[str, Any]) -> str | None:
-    return head.get(CHECKSUM) if head.get("ChecksumType") == "FULL_OBJECT" else None
+def _value(answer: Answer[T]) -> T:
+    """Return what was answered; raise for the fault of this object."""
+    if answer.value is None:
+        assert answer.fault is not None
+        code = {"NotFound": "NoSuchKey"}.get(answer.fault.code, answer.fault.code)
+        raise _FailedError(replace(answer.fault, code=code))
+    return answer.value
 
 
-def _algorithm(proof: str | None) -> dict[str, Any]:
-    return {"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "FULL_OBJECT"} if proof else {}
+def _proof(head: dict[str, str]) -> str | None:
+    return head.get("x-amz-checksum-crc64nvme") if head.get("x-amz-checksum-type") == "FULL_OBJECT" else None
+
+
+def _algorithm(proof: str | None) -> dict[str, str]:
+    return {"x-amz-checksum-algorithm": "CRC64NVME", "x-amz-checksum-type": "FULL_OBJECT"} if proof else {}
 
 
 def _fault(error: ClientError, task: CopyTask) -> Fault:

@@ -14,8 +14,11 @@ from rehouse.s3.faults import shown, transport_code
 _QUOTES = (b"&quot;", b"&#34;", b'"')
 _NO_ETAG = b'<>&" \t\r\n\v\f'
 _VERSION = b"\nx-amz-version-id:"
+_SPACES = " \t\r\n"
+"""What is around a header's value. `str.strip` takes more: bytes that may be the end of a character of UTF-8."""
 _ELEMENT = {
-    name: re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Code", "Message", "RequestId", "Region", "Condition")
+    name: re.compile(f"<{name}>([^<]*)</{name}>")
+    for name in ("Code", "Message", "RequestId", "Region", "Condition", "UploadId")
 }
 _ENTITIES = (
     ("&lt;", "<"),
@@ -42,14 +45,14 @@ class Reply:
     body: bytes
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the last response, lower-case names."""
+        """Return the headers of the last response, lower-case names; each character of a value stands for a byte."""
         found: dict[str, str] = {}
         for line in self.lines:
             name, colon, value = line.decode("latin-1").partition(":")
             if name.startswith("HTTP/"):
                 found.clear()
             elif colon:
-                found[name.lower()] = value.strip()
+                found[name.lower()] = value.strip(_SPACES)
         return found
 
     def fault(self) -> Fault:
@@ -125,6 +128,20 @@ def read_head(key: str, reply: Reply) -> Found | None:
         name.removeprefix(CHECKSUM_PREFIX): value for name, value in headers.items() if name.startswith(CHECKSUM_PREFIX)
     }
     return Found(listed, headers.get("x-amz-version-id"), checksums)
+
+
+def read_headers(reply: Reply) -> dict[str, str] | None:
+    """Return all headers of an object's HEAD, or None if one that must be there is not."""
+    headers = reply.headers()
+    return headers if headers.get("content-length", "").isdecimal() else None
+
+
+def read_upload(reply: Reply) -> str | None:
+    """Return the id of the multipart upload that was begun, or None: 200 alone proves nothing."""
+    body = reply.body.rstrip()
+    if not body.endswith(b"</InitiateMultipartUploadResult>"):
+        return None
+    return element(body.decode("utf-8", "replace"), "UploadId")
 
 
 def element(text: str, name: str) -> str | None:

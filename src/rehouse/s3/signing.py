@@ -57,8 +57,9 @@ def sign(
 ) -> list[str]:
     """Return the header lines to send, `Authorization` included.
 
-    `path` is encoded, `query` is from `query_string`, `headers` have lower-case names, `credentials` are (access key, secret
-    key, token or None), `now` is in seconds since the epoch. Raises ValueError for a value that would break out of its line.
+    `path` is encoded, `query` is from `query_string`, `headers` have lower-case names and values that stand for bytes
+    (latin-1), `credentials` are (access key, secret key, token or None), `now` is in seconds since the epoch. Raises
+    ValueError for a value that would break out of its line.
     """
     moment = _moment(credentials, region, int(now))
     sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": moment.timestamp}
@@ -68,12 +69,13 @@ def sign(
     values = form.in_order(sent)
     canonical = form.text % values
     lines = canonical.split("\n")
-    joined = " ".join(values)
-    if "\0" in joined or " ".join(joined.split()) != joined:  # some value is not the same in its canonical form
+    joined = " ".join(values).encode("latin-1")
+    if b"\0" in joined or b" ".join(joined.split()) != joined:  # some value is not the same in its canonical form
         if UNSENDABLE.search("".join(values)):
             raise ValueError("a header value holds a line break or a zero byte")
-        canonical = form.text % tuple([" ".join(value.split()) for value in values])
-    digest = sha256(f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{EMPTY_BODY}".encode()).hexdigest()
+        canonical = form.text % tuple([_trimmed(value) for value in values])
+    text = f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{EMPTY_BODY}"
+    digest = sha256(text.encode("latin-1")).hexdigest()
     signature = moment.keyed.copy()
     signature.update(f"{moment.preamble}{digest}".encode())
     lines.append(f"authorization: {moment.credential}, SignedHeaders={form.signed}, Signature={signature.hexdigest()}")
@@ -115,7 +117,15 @@ def _moment(credentials: tuple[str, str, str | None], region: str, second: int) 
 @lru_cache(maxsize=64)
 def _form(names: tuple[str, ...]) -> _Form:
     ordered = sorted(names)
-    return _Form(itemgetter(*ordered), "\n".join([f"{name}:%s" for name in ordered]), ";".join(ordered))
+    text = "\n".join(
+        [f"{name.replace('%', '%%')}:%s" for name in ordered]
+    )  # a name of metadata may hold a percent sign
+    return _Form(itemgetter(*ordered), text, ";".join(ordered))
+
+
+def _trimmed(value: str) -> str:
+    """Return a header's value as it is signed. Only ASCII white space counts: other bytes may be part of a character."""
+    return b" ".join(value.encode("latin-1").split()).decode("latin-1")
 
 
 @lru_cache(maxsize=1024)

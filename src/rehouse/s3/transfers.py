@@ -82,7 +82,7 @@ class Transfers:
         query = "?" + request.query if request.query else ""
         curl = handle.curl
         curl.setopt(pycurl.URL, f"{request.place.origin}{request.path}{query}")
-        curl.setopt(pycurl.HTTPHEADER, [*_OWN_LEFT_OUT, "\r\n".join(lines)])
+        curl.setopt(pycurl.HTTPHEADER, [*_OWN_LEFT_OUT, "\r\n".join(lines).encode("latin-1")])
         if handle.seconds != request.seconds:
             handle.seconds = request.seconds
             curl.setopt(pycurl.TIMEOUT, request.seconds)

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from rehouse.config import Settings
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
 from rehouse.operations.checks.storage import presence_check
-from rehouse.s3.configuration import NOT_OFFERED
 from rehouse.s3.control import Control
+from rehouse.s3.faults import NOT_OFFERED
 
 Reply = Mapping[str, Any]
 
