@@ -116,7 +116,7 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     "no object, but one of another spelling that is nobody's": lambda seen: not seen.source and seen.near is not None,
     "no object": lambda seen: not seen.source,
     "another tenant's row points to its object": lambda seen: seen.contested,
-    "its object is archived": lambda seen: (
+    "its object is archived now": lambda seen: (
         seen.source is not None and seen.source.storage_class in {"GLACIER", "DEEP_ARCHIVE"}
     ),
     "the ledger's copy is of this source and stands": _stands,
@@ -175,7 +175,7 @@ EXAMPLES = {
     "no object, but one of another spelling that is nobody's": Seen(_a(), None, contested=True, near="/k"),
     "no object": Seen(_a(), None, contested=True),
     "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
-    "its object is archived": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
+    "its object is archived now": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
     "the ledger's copy is of this source and stands": Seen(_a(), SOURCE, NEWER, LINE),
     "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
     "the target has the same checksum and size and is newer": Seen(_a(), SOURCE, SOURCE, is_proven=True),

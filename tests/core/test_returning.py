@@ -49,7 +49,7 @@ CASES: dict[str, list[SeenAtHome]] = {
     ],
     "its home was the application's own, and it was not moved there": [BORN, replace(BORN, found=None)],
     "no object at home": [replace(BORN, found=None), replace(MOVED, found=None)],
-    "its object at home is archived": [
+    "its object at home is archived now": [
         replace(BORN, found=listed(B, storage_class="GLACIER")),
         replace(MOVED, found=listed(C, storage_class="DEEP_ARCHIVE")),
     ],

@@ -108,6 +108,11 @@ def show_plan(plan: Plan) -> None:
             say("", f"{each.slug}: would not be moved")
             _quarantined(each.quarantined)
     say("")
+    if tiered := sum(each.tiered for each in plan.tenants):
+        say(
+            f"{counted(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
+            "only the copy shows which"
+        )
     for bucket, (count, size) in plan.shared.items():
         say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
     if plan.documents_without_tenant:

@@ -55,7 +55,10 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """What a listing or a HEAD says of an object; `etag` without quotes, `size` in bytes."""
+    """What a listing or a HEAD says of an object; `etag` without quotes, `size` in bytes.
+
+    `storage_class` is the class as it is now: an archived object that was restored has another (core.archiving).
+    """
 
     key: str
     etag: str

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from rehouse.core.archiving import archived_detail, is_archived
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_folder, target_key
-
-ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes that CopyObject cannot read before a restore (S3 API Reference, CopyObject)."""
 
 
 class Standing(StrEnum):
@@ -47,7 +45,8 @@ HINTS = {
     Reason.OTHER_TENANTS_OBJECT: "decide whose it is: give the other tenant's row an object of its own, or accept it",
     Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
     Reason.INVALID_KEY: "correct the row's s3_key",
-    Reason.ARCHIVED: "restore the object to an active storage class first",
+    Reason.ARCHIVED: "restore the object (the command is in the message), wait until S3 shows it restored, which takes hours, and "
+    "run the same command again before the restore expires",
     Reason.TARGET_TAKEN: "run the same command again, the application was writing there; if it stays, the object there may be "
     "a late write that is newer than the row's: compare the two, keep the right one, move the one that is there away",
 }
@@ -141,7 +140,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | no object, but one of another spelling that is nobody's | quarantined, other_spelling      |
     | no object                                               | quarantined, missing_object      |
     | another tenant's row points to its object               | quarantined, other_tenants_object|
-    | its object is archived                                  | quarantined, archived            |
+    | its object is archived now                              | quarantined, archived            |
     | the ledger's copy is of this source and stands          | copied                           |
     | the target has the same MD5 and size and is newer       | adopt                            |
     | the target has the same checksum and size and is newer  | adopt                            |
@@ -172,8 +171,8 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
         return _absence(source, seen.near)
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
-    if seen.source.storage_class in ARCHIVED_CLASSES:
-        return Reason.ARCHIVED, f"the object's storage class is {seen.source.storage_class}"
+    if is_archived(seen.source.storage_class):
+        return Reason.ARCHIVED, archived_detail(seen.source.storage_class, source.bucket, source.key)
     return None, ""
 
 

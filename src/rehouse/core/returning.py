@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rehouse.core.archiving import archived_detail, is_archived
 from rehouse.core.late_writing import CONFLICT, named
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.core.planning import ARCHIVED_CLASSES, Places, Reason, Recorded, is_adoptable
+from rehouse.core.planning import Places, Reason, Recorded, is_adoptable
 
 
 class Returning(StrEnum):
@@ -108,7 +109,7 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     | no object at home                                                | quarantined, missing_object |
     | at home as it was moved, its old object there, changed or not    | old_pointer                 |
     | written at home since, and its old object was written too        | conflict                    |
-    | its object at home is archived                                   | quarantined, archived       |
+    | its object at home is archived now                               | quarantined, archived       |
     | copied back already, both objects as they were then              | copied                      |
     | a finished copy at its returned key                              | adopt                       |
     | nothing at its returned key                                      | to_copy                     |
@@ -137,8 +138,8 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
             f"{named(here, seen.found)} was written at home, and {named(back.pointer, there)}, its old place, as well"
         )
         return ReturnDecision(Returning.CONFLICT, detail=detail)
-    if seen.found.storage_class in ARCHIVED_CLASSES:
-        detail = f"the object's storage class is {seen.found.storage_class}"
+    if is_archived(seen.found.storage_class):
+        detail = archived_detail(seen.found.storage_class, here.bucket, here.key)
         return ReturnDecision(Returning.QUARANTINED, Reason.ARCHIVED, detail)
     return _copying(seen, seen.found, places, slug)
 

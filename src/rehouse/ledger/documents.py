@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from rehouse.core.archiving import ARCHIVED_CODES, archived_detail
 from rehouse.core.comparing import Expected
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
-from rehouse.core.planning import Recorded, Seen
+from rehouse.core.planning import Reason, Recorded, Seen
 from rehouse.core.row_refusals import KEPT
 from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
@@ -47,8 +48,10 @@ class Line:
 
 
 def line_of(outcome: CopyOutcome) -> Line:
-    """Return the line for an outcome: `copied`, or still `planned` with the fault."""
+    """Return the line for an outcome: `copied`, or still `planned` with the fault; quarantined if S3 found it archived."""
     fault = outcome.fault
+    if fault and fault.code in ARCHIVED_CODES:
+        return _archived_line(outcome, fault)
     return Line(
         task=outcome.task,
         state=DocumentState.PLANNED if fault else DocumentState.COPIED,
@@ -59,6 +62,20 @@ def line_of(outcome: CopyOutcome) -> Line:
         code=fault.code if fault else None,
         message=fault.message if fault else None,
         request_id=fault.request_id if fault else None,
+    )
+
+
+def _archived_line(outcome: CopyOutcome, fault: Fault) -> Line:
+    """Return the line of an object in an archive tier, or whose restore expired: only the copy itself shows that."""
+    source = outcome.task.source
+    return Line(
+        task=outcome.task,
+        state=DocumentState.QUARANTINED,
+        target_etag=outcome.task.replaces_etag,
+        attempts=outcome.attempts,
+        code=Reason.ARCHIVED,
+        message=archived_detail(outcome.task.storage_class, source.bucket, source.key),
+        request_id=fault.request_id,
     )
 
 

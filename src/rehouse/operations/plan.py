@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from rehouse.core.archiving import TIERED_CLASS
 from rehouse.core.model import Fault, Tenant, TenantId
 from rehouse.core.naming import bucket_name
 from rehouse.core.planning import HINTS, Decision, Places, Seen, Standing, decide
@@ -59,7 +60,8 @@ class Quarantined:
 class TenantPlan:
     """What a migration of one tenant would do. Bytes are those of the objects.
 
-    `home_bucket` ends in `xxxxxxxx` if it is not reserved yet.
+    `home_bucket` ends in `xxxxxxxx` if it is not reserved yet. `tiered`: how many of those to copy are in Intelligent-Tiering,
+    whose archive tiers no listing shows.
     """
 
     slug: str
@@ -73,6 +75,7 @@ class TenantPlan:
     requests: Requests = field(default_factory=Requests)
     cost: CostEstimate | None = None
     seconds: float = 0
+    tiered: int = 0
 
     @property
     def to_copy(self) -> int:
@@ -159,6 +162,7 @@ def _note(planned: TenantPlan, each: Seen, decision: Decision, places: Places, f
     planned.standings[decision.standing] += 1
     if decision.standing is Standing.TO_COPY and each.source:
         planned.to_copy_bytes += each.source.size
+        planned.tiered += each.source.storage_class == TIERED_CLASS
     if decision.reason:
         planned.quarantined.append(
             Quarantined(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from rehouse.core.archiving import is_archived
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
@@ -41,9 +42,12 @@ def list_home(services: Services, home: str) -> None:
 
 
 def confirmed(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
-    """Return the page with every source that no listing showed asked for by HEAD, and the HEADs that failed by document."""
-    unseen = [each for each in page if each.source is None and _can_be_asked_for(each, places)]
-    return look_at_sources(services, page, unseen, places) if unseen else (list(page), {})
+    """Return the page with every source asked for by HEAD that no listing told enough of, and the HEADs that failed by document.
+
+    That is a source that no listing showed, and an archived one where listings do not tell what is restored.
+    """
+    untold = [each for each in page if _is_untold(services, each) and _can_be_asked_for(each, places)]
+    return look_at_sources(services, page, untold, places) if untold else (list(page), {})
 
 
 def look_at_sources(
@@ -115,6 +119,10 @@ def listing(services: Services, bucket: str) -> Iterator[ListedObject]:
     for page in services.bulk.list(bucket):
         yield from page
     services.stop_here()
+
+
+def _is_untold(services: Services, each: Seen) -> bool:
+    return each.source is None or (is_archived(each.source.storage_class) and not services.bulk.lists_restores)
 
 
 def _can_be_asked_for(each: Seen, places: Places) -> bool:

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
 from rehouse.s3 import listing
 from rehouse.s3.exchange import Exchange
-from rehouse.s3.faults import refused, unavailable
+from rehouse.s3.faults import NOT_OFFERED, refused, unavailable
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
 from rehouse.s3.requests import (
@@ -37,6 +37,10 @@ from rehouse.s3.signing import query_string
 from rehouse.s3.throttle import Throttle
 
 T = TypeVar("T")
+
+RESTORES_ASKED = {"x-amz-optional-object-attributes": "RestoreStatus"}
+ATTRIBUTES_REFUSED = NOT_OFFERED | {"InvalidArgument", "InvalidRequest"}
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class BulkPlane:
     `max_in_flight` is one ceiling for all of them together, whichever thread they are taken in.
     `requests` counts what was sent by kind (copy, head, list, location, upload), attempts included. `target_condition_offered` is
     None until known, False once the endpoint answered that it has no condition on a copy's target, and copied without.
+    `lists_restores`: whether a listing is known to tell which archived objects are restored; Amazon's own endpoints do.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class BulkPlane:
         new_buckets: NewBuckets | None = None,
     ) -> None:
         self.target_condition_offered: bool | None = None
+        self.lists_restores = session.endpoint_url is None
+        self._asks_for_restores = True
         self._owner = owner
         throttle, new_buckets = Throttle(max_rate, time.monotonic), new_buckets or NewBuckets()
         self._exchange = Exchange(session, max_in_flight, throttle, clock, random, new_buckets=new_buckets)
@@ -219,7 +226,7 @@ class BulkPlane:
             raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
 
     def _page(self, bucket: str, prefix: str, after: str, token: str | None) -> listing.Page:
-        answer = self._one("list", bucket, list_query(prefix, after, token), _read_page)
+        answer = self._listing(bucket, list_query(prefix, after, token))
         if answer.fault is not None:
             error = unavailable if answer.passing else refused
             raise error(answer.fault.code, answer.fault.message, f"listing s3://{bucket}/{prefix}")
@@ -229,11 +236,31 @@ class BulkPlane:
             raise refused("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}")
         return answer.value
 
-    def _one(self, kind: str, bucket: str, query: str, read: Callable[[Reply], T | None]) -> Answer[T]:
-        place = self._exchange.address(bucket)
-        return self._exchange.only(
-            Request(kind, "GET", place, place.path, query, self._owner_header(), f"s3://{bucket}", read)
-        )
+    def _listing(self, bucket: str, query: str) -> Answer[listing.Page]:
+        """Ask for a page with what it can tell of restores; without that where the endpoint does not take the question."""
+        if self._asks_for_restores:
+            answer = self._one("list", bucket, query, self._read_page, RESTORES_ASKED)
+            if answer.fault is None or answer.fault.code not in ATTRIBUTES_REFUSED:
+                return answer
+        plain = self._one("list", bucket, query, self._read_page)
+        if plain.fault is None:
+            self._asks_for_restores = self.lists_restores = False
+        return plain
+
+    def _read_page(self, reply: Reply) -> listing.Page | None:
+        self.lists_restores = self.lists_restores or b"<RestoreStatus>" in reply.body
+        return _read_page(reply)
+
+    def _one(
+        self,
+        kind: str,
+        bucket: str,
+        query: str,
+        read: Callable[[Reply], T | None],
+        more: Mapping[str, str] = NO_HEADERS,
+    ) -> Answer[T]:
+        place, headers = self._exchange.address(bucket), {**more, **self._owner_header()}
+        return self._exchange.only(Request(kind, "GET", place, place.path, query, headers, f"s3://{bucket}", read))
 
     def _owner_header(self) -> dict[str, str]:
         return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}

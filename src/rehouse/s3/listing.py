@@ -12,11 +12,12 @@ from urllib.parse import unquote_plus
 
 from lxml import etree  # type: ignore[import-untyped]
 
+from rehouse.core.archiving import class_now
 from rehouse.core.model import ListedObject
 
 ROOT = "ListBucketResult"
 ABOUT_THE_PAGE = ("IsTruncated", "NextContinuationToken", "EncodingType", "KeyCount")
-ABOUT_AN_OBJECT = ("Key", "ETag", "Size", "StorageClass", "LastModified")
+ABOUT_AN_OBJECT = ("Key", "ETag", "Size", "StorageClass", "LastModified", "RestoreStatus")
 """Elements of the listing, all in the namespace of its root."""
 
 
@@ -64,14 +65,17 @@ def _root(body: bytes) -> etree._Element:
 
 def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> ListedObject:
     fields = {child.tag: child.text or "" for child in entry}
-    key_name, etag, size, storage_class, modified_at = names
+    key_name, etag, size, storage_class, modified_at, restore_status = names
     try:
         key = fields[key_name]
         found = ListedObject(
             unquote_plus(key, errors="strict") if encoded else key,
             fields[etag].strip('"'),
             int(fields[size]),
-            fields.get(storage_class) or "STANDARD",
+            class_now(
+                fields.get(storage_class) or "STANDARD",
+                is_restored=restore_status in fields and _is_restored(entry.find(restore_status)),
+            ),
             _time(fields[modified_at]),
         )
     except (KeyError, ValueError) as error:
@@ -79,6 +83,12 @@ def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> 
     if not key or found.size < 0:
         raise ValueError("an entry of the listing has no key or no size")
     return found
+
+
+def _is_restored(status: etree._Element) -> bool:
+    """Whether a readable copy exists: the restore has ended and its expiry is told (S3 API Reference, RestoreStatus)."""
+    told = {etree.QName(child).localname: child.text for child in status}
+    return told.get("IsRestoreInProgress") == "false" and bool(told.get("RestoreExpiryDate"))
 
 
 def _time(text: str) -> datetime:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.archiving import class_of_copy
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.core.planning import is_md5
@@ -163,8 +164,8 @@ class _Upload:
             message = f"S3 does not show {hidden} of its metadata entries: a copy in parts would lose them"
             raise _FailedError(Fault("MetadataUnreadable", message))
         content = carried_headers(head)
-        if self._task.storage_class not in {"", "STANDARD"}:
-            content["x-amz-storage-class"] = self._task.storage_class
+        if storage_class := class_of_copy(self._task.storage_class):
+            content["x-amz-storage-class"] = storage_class
         if tagging := tagging_header(tags):
             content["x-amz-tagging"] = tagging
         return content

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from rehouse.core.archiving import class_now
 from rehouse.core.model import Fault, ListedObject
 from rehouse.s3.faults import shown, transport_code
 
@@ -122,7 +123,11 @@ def read_head(key: str, reply: Reply) -> Found | None:
         modified_at = parsedate_to_datetime(modified).astimezone(UTC)
     except ValueError:
         return None
-    storage_class = headers.get("x-amz-storage-class", "STANDARD")
+    storage_class = class_now(
+        headers.get("x-amz-storage-class", "STANDARD"),
+        archive_tier=headers.get("x-amz-archive-status", ""),
+        is_restored='ongoing-request="false"' in headers.get("x-amz-restore", ""),
+    )
     listed = ListedObject(key, etag.strip('"'), int(size), storage_class, modified_at)
     checksums = {
         name.removeprefix(CHECKSUM_PREFIX): value for name, value in headers.items() if name.startswith(CHECKSUM_PREFIX)

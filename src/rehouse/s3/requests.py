@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from rehouse.core.archiving import class_of_copy
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.replies import Reply
 from rehouse.s3.signing import UNSENDABLE, query_string, quoted_key
@@ -98,8 +99,8 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
         headers["if-none-match"] = "*"
     elif guarded:
         headers["if-match"] = f'"{task.replaces_etag}"'
-    if task.storage_class not in {"", "STANDARD"}:
-        headers["x-amz-storage-class"] = task.storage_class
+    if storage_class := class_of_copy(task.storage_class):
+        headers["x-amz-storage-class"] = storage_class
     if owner is not None:
         headers["x-amz-expected-bucket-owner"] = headers["x-amz-source-expected-bucket-owner"] = owner
     said = f"{task.source_etag}{task.replaces_etag}{task.storage_class}"
