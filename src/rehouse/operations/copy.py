@@ -164,7 +164,7 @@ def _save(run: Pass, lines: list[Line]) -> None:
 
 def _counted(run: Pass, outcome: CopyOutcome) -> Line:
     if not outcome.is_guarded:
-        run.services.guard.is_honoured = False
+        run.services.guard.note_unguarded()
     if outcome.fault:
         run.tally.failed += 1
     else:
@@ -179,11 +179,17 @@ def _is_condition_failed(outcome: CopyOutcome) -> bool:
 
 def _with_guard_known(services: Services, outcome: CopyOutcome) -> CopyOutcome:
     """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
-    guard, task = services.guard, outcome.task
-    if guard.is_honoured is not None or outcome.fault or task.replaces_etag or task.size > SMALL_BYTES:
+    task, repeated = outcome.task, outcome
+    if outcome.fault or task.replaces_etag or task.size > SMALL_BYTES:
         return outcome
-    guard.is_honoured = True  # asked once, also while other tenants are being copied
-    again = next(iter(services.engine.copy([task])), None)
-    is_refused = again is not None and again.fault is not None and again.fault.code == "PreconditionFailed"
-    guard.is_honoured = True if is_refused else False if again and again.etag else None
-    return again if again and again.etag else outcome
+
+    def ask() -> bool | None:
+        nonlocal repeated
+        again = next(iter(services.engine.copy([task])), None)
+        if again and again.etag:
+            repeated = again
+            return False
+        return True if again and again.fault and again.fault.code == "PreconditionFailed" else None
+
+    services.guard.find_out(ask)
+    return repeated

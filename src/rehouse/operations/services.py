@@ -21,18 +21,12 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import roll_months
 from rehouse.operations.init import initialise
+from rehouse.operations.target_guard import TargetGuard
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
-
-
-@dataclass
-class TargetGuard:
-    """Whether the endpoint honours the condition on a copy's target; None until a run has seen it: never a yes."""
-
-    is_honoured: bool | None = None
 
 
 @dataclass
