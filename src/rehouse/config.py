@@ -177,6 +177,14 @@ def variables(leaf: str) -> tuple[str, ...]:
     return (PREFIX + leaf.replace(".", "_").upper(), *ALIASES.get(leaf, ()))
 
 
+def name_setting(settings: Settings, leaf: str) -> str:
+    """Return what a person calls a setting: the variable or the file that set it, else the variable that would."""
+    origin = settings.origins.get(leaf)
+    if origin is None:
+        return variables(leaf)[0]
+    return origin if origin in variables(leaf) else f"{leaf} in {origin}"
+
+
 def effective(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Yield (path, value with secrets masked, where it comes from) for every setting."""
     for leaf in leaves():

@@ -71,7 +71,7 @@ def test_errors_as_csv_json_and_text(told: Room, capsys: pytest.CaptureFixture[s
     said(capsys, "migrate", "acme", status=1)
     [row] = csv.DictReader(io.StringIO(said(capsys, "status", "acme", "--errors", "--output", "csv")))
     assert (row["document_id"], row["code"]) == ("lost", "missing_object")
-    assert as_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None}]
+    assert as_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None, "tenant_id": 1}]
     assert "hint: restore the object" in said(capsys, "status", "acme", "--errors")
     said(capsys, "status", "acme", "--output", "csv", status=2)
 

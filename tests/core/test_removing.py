@@ -33,12 +33,19 @@ FLIPPED = Flipped(
     row_etag="row",
     home=listed("copy"),
 )
+GONE = replace(FLIPPED, points_to_target=False, row_etag=None, is_row_gone=True)
 CASES = {
     "its source is in no shared bucket": replace(FLIPPED, source=ObjectRef("elsewhere", "k"), fault="Conflict"),
     "its line has an error, or no ETag of the source": replace(FLIPPED, fault="Conflict", is_old_enough=False),
     "it was flipped less than the grace ago": replace(FLIPPED, is_old_enough=False, is_pointed_at=True),
     "a row points to its source, or another document waits for it": replace(FLIPPED, is_pointed_at=True, home=None),
-    "its row is gone, or points elsewhere": replace(FLIPPED, points_to_target=False, home=None),
+    "its row points elsewhere": replace(FLIPPED, points_to_target=False, home=None),
+    "its row is gone: its home object could not be looked at": replace(
+        GONE, home=None, home_fault=Fault("SlowDown", "later")
+    ),
+    "its row is gone: its home object is there, or was deleted": replace(GONE, home=None, home_was_deleted=True),
+    "its row is gone: its home object is not there, its source is": replace(GONE, home=None),
+    "its row is gone: neither is there": replace(GONE, home=None, is_source_gone=True),
     "its home object could not be looked at": replace(FLIPPED, home=None, home_fault=Fault("SlowDown", "later")),
     "its home object is not there": replace(FLIPPED, home=None),
     "its home object is as we copied it": FLIPPED,
@@ -95,6 +102,9 @@ anything = st.builds(
     is_pointed_at=st.booleans(),
     home=st.none() | etags.map(listed),
     home_fault=st.none() | st.just(Fault("SlowDown", "later")),
+    is_row_gone=st.booleans(),
+    home_was_deleted=st.booleans(),
+    is_source_gone=st.booleans(),
 )
 
 
@@ -103,6 +113,9 @@ def test_what_may_go_is_nobodys_only_copy(flipped: Flipped) -> None:
     if judge(flipped, SHARED) is Verdict.MAY_GO:
         assert flipped.source.bucket in SHARED
         assert flipped.source_etag and flipped.fault is None and flipped.is_old_enough and not flipped.is_pointed_at
+        if flipped.is_row_gone:
+            assert flipped.home or flipped.home_was_deleted or flipped.is_source_gone
+            return
         assert not flipped.points_to_target or (
             flipped.home and flipped.home.etag in (flipped.target_etag, flipped.row_etag)
         )

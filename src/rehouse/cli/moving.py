@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 def init(
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and run nothing.")] = False,
+    accept_mapping: Annotated[
+        bool, typer.Option("--accept-mapping", help="Let the ledger follow a mapping other than it was made under.")
+    ] = False,
     output: OutputOption = "text",
 ) -> None:
     """Create or adopt the ledger's tables in the application's database; run twice it changes nothing.
@@ -46,11 +49,11 @@ def init(
     from rehouse.operations import init as initialising
 
     if sql:
-        print(initialising.statements(settings_only()), end="")
+        print(initialising.statements(settings_only(), accept_mapping=accept_mapping), end="")
         return
     settings = settings_only()
     with logging_to(settings.log_file):
-        changed = initialising.initialise(settings)
+        changed = initialising.initialise(settings, accept_mapping=accept_mapping)
     if output == "json":
         as_json({"changed": changed})
     else:

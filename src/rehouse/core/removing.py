@@ -21,6 +21,7 @@ class Verdict(StrEnum):
     HOME_UNSEEN = "home_unseen"
     HOME_MISSING = "home_missing"
     HOME_CHANGED = "home_changed"
+    LAST_COPY = "last_copy"
 
 
 HINTS = {
@@ -29,6 +30,7 @@ HINTS = {
     Verdict.IN_DOUBT: "`rehouse status` with the tenant's slug says what is wrong with it; put it right, then finish again",
     Verdict.HOME_UNSEEN: "run the same command again",
     Verdict.HOME_MISSING: "the source is the only copy left: copy it back to where the row points, or delete the row",
+    Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source yourself and finish again; else restore the row",
     Verdict.HOME_CHANGED: "if the object in the tenant's bucket is right, write its ETag into the row's etag column",
 }
 
@@ -39,7 +41,9 @@ class Flipped:
 
     `fault`: the code that its line carries. `points_to_target`: its row is where the flip put it, `row_etag` is that row's.
     `home` is the object there as seen in this run, `home_fault` why it could not be seen. `is_pointed_at`: a row of any
-    tenant points to the source, or another document that waits for its flip has the same source.
+    tenant points to the source, or another document that waits for its flip has the same source. For a
+    document whose row is gone (`is_row_gone`): `home_was_deleted` if a delete marker is in the place of its object,
+    `is_source_gone` if nothing is left to remove.
     """
 
     document_id: str
@@ -55,6 +59,9 @@ class Flipped:
     is_pointed_at: bool = False
     home: ListedObject | None = None
     home_fault: Fault | None = None
+    is_row_gone: bool = False
+    home_was_deleted: bool = False
+    is_source_gone: bool = False
 
 
 def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
@@ -66,7 +73,11 @@ def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
     | its line has an error, or no ETag of the source                 | in_doubt       |
     | it was flipped less than the grace ago                          | waiting        |
     | a row points to its source, or another document waits for it    | pointed_at     |
-    | its row is gone, or points elsewhere                            | may_go         |
+    | its row points elsewhere                                        | may_go         |
+    | its row is gone: its home object could not be looked at         | home_unseen    |
+    | its row is gone: its home object is there, or was deleted       | may_go         |
+    | its row is gone: its home object is not there, its source is    | last_copy      |
+    | its row is gone: neither is there                               | may_go         |
     | its home object could not be looked at                          | home_unseen    |
     | its home object is not there                                    | home_missing   |
     | its home object is as we copied it                              | may_go         |
@@ -81,6 +92,8 @@ def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
         return Verdict.WAITING
     if flipped.is_pointed_at:
         return Verdict.POINTED_AT
+    if flipped.is_row_gone:
+        return _by_what_is_left(flipped)
     return _by_home(flipped) if flipped.points_to_target else Verdict.MAY_GO
 
 
@@ -114,6 +127,14 @@ def _by_home(flipped: Flipped) -> Verdict:
     return Verdict.MAY_GO if is_proven(flipped) else Verdict.HOME_CHANGED
 
 
+def _by_what_is_left(flipped: Flipped) -> Verdict:
+    """A row is missing because its document was deleted, or because this is not the table that the document was in."""
+    if flipped.home_fault is not None:
+        return Verdict.HOME_UNSEEN
+    is_safe = flipped.home is not None or flipped.home_was_deleted or flipped.is_source_gone
+    return Verdict.MAY_GO if is_safe else Verdict.LAST_COPY
+
+
 def given_up(grace: timedelta, usual: timedelta) -> str | None:
     """Return what a grace shorter than the usual one gives up, as a sentence; None if it is not shorter."""
     if grace >= usual:
@@ -136,6 +157,7 @@ def detail_of(flipped: Flipped, verdict: Verdict) -> str:
         Verdict.IN_DOUBT: f"its line in the ledger says {flipped.fault or 'no ETag of the source'}",
         Verdict.HOME_UNSEEN: f"{home} could not be looked at: {flipped.home_fault.message if flipped.home_fault else ''}",
         Verdict.HOME_MISSING: f"its row points to {home}, and nothing is there",
+        Verdict.LAST_COPY: f"its row is gone, nothing is at {home}, and no delete marker says that it was deleted there",
         Verdict.HOME_CHANGED: f"{home} was written since it was copied, and its row does not know of it",
     }
     return told.get(verdict, "it may go")

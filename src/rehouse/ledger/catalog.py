@@ -10,17 +10,26 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from rehouse.core.errors import DatabaseRefused
+from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import blinded, translated
 from rehouse.ledger.relations import Table, find_table, visible_tables
 from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 VERSION_TABLE = "rehouse_schema_version"
-OWN_TABLES = ("s3_migrations", "s3_migration_documents", "s3_migration_events", "s3_inventory", "tenant_usage")
+OWN_TABLES = (
+    "s3_migrations",
+    "s3_migration_documents",
+    "s3_migration_events",
+    "s3_inventory",
+    "tenant_usage",
+    FACTS_TABLE,
+)
 ADDED_COLUMNS = {
     "s3_bucket": "varchar(255)",
     "etag": "varchar(255)",
@@ -47,6 +56,7 @@ class Catalog:
     own: dict[str, Table]
     version: str | None
     procedures: frozenset[str]
+    recorded_mapping: dict[str, Any] | None
 
     @property
     def schema(self) -> str:
@@ -113,6 +123,7 @@ def read(connection: psycopg.Connection, mapping: TableMapping) -> Catalog:
             own=own,
             version=_version(connection, documents.schema),
             procedures=_procedures(connection, documents.schema),
+            recorded_mapping=read_fact(connection, documents.schema, MAPPING) if FACTS_TABLE in own else None,
         )
     except psycopg.Error as error:
         raise translated(error) from error

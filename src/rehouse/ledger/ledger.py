@@ -24,6 +24,7 @@ from rehouse.core.addressing import addresses, choose
 from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect, translated
 from rehouse.ledger.documents import Documents
@@ -87,6 +88,7 @@ class Ledger:
     def __init__(
         self, connection: psycopg.Connection, catalog: Catalog, settings: Settings, *, writes: bool, run_id: str | None
     ) -> None:
+        refuse_other_mapping(catalog, settings)
         self.connection = connection
         self.catalog = catalog
         self.run_id = run_id or str(uuid4())

@@ -10,7 +10,7 @@ from psycopg import sql
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type as SQL writes it, its length in characters if limited, and what an INSERT must know."""
+    """A column: its type as SQL writes it, its length in characters if limited, what an INSERT must know, its number."""
 
     name: str
     type: str
@@ -18,6 +18,7 @@ class Column:
     is_required: bool
     has_default: bool
     collation: str | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Table:
     indexes: tuple[Index, ...]
     checks: tuple[Check, ...]
     triggers: frozenset[str]
+    oid: int
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -81,6 +83,7 @@ def find_table(connection: psycopg.Connection, schema: str | None, name: str) ->
         indexes=tuple(Index(n, tuple(c), u, v) for n, c, u, v in connection.execute(_INDEXES, (oid,))),
         checks=tuple(Check(n, tuple(c), d) for n, c, d in connection.execute(_CHECKS, (oid,))),
         triggers=frozenset(line[0] for line in connection.execute(_TRIGGERS, (oid,))),
+        oid=oid,
     )
 
 
@@ -101,7 +104,8 @@ SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
        a.attnotnull, a.atthasdef OR a.attidentity <> '',
        CASE WHEN a.attcollation <> t.typcollation
             THEN (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l
-                  JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END
+                  JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
+       a.attnum
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """

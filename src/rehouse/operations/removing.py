@@ -123,12 +123,42 @@ def _judged(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], 
 def _looked_at(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
     pointed = run.room.pointed_at({each.source for each in due})
-    homes, faults = _at_home(run, {each.target for each in due if each.points_to_target})
+    rowless = {each.flipped.document_id for each in page if each.is_row_gone}
+    homes, faults = _at_home(run, {each.target for each in due if each.points_to_target or each.document_id in rowless})
+    lost = [
+        each for each in due if each.document_id in rowless and not (homes.get(each.target) or each.target in faults)
+    ]
+    deleted, gone, more = _look_at_lost(run, lost)
+    faults |= more
     for each in page:
         flipped = each.flipped
-        is_pointed_at = flipped.source in pointed or flipped.document_id in run.waited_for
-        home, fault = homes.get(flipped.target), faults.get(flipped.target)
-        yield each._replace(flipped=replace(flipped, is_pointed_at=is_pointed_at, home=home, home_fault=fault))
+        yield each._replace(
+            flipped=replace(
+                flipped,
+                is_pointed_at=flipped.source in pointed or flipped.document_id in run.waited_for,
+                home=homes.get(flipped.target),
+                home_fault=faults.get(flipped.target),
+                is_row_gone=each.is_row_gone,
+                home_was_deleted=flipped.target in deleted,
+                is_source_gone=flipped.source in gone,
+            )
+        )
+
+
+def _look_at_lost(
+    run: Removing, lost: Sequence[Flipped]
+) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
+    """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
+    gone as well, and the homes that could not be looked at.
+    """
+    if not lost:
+        return set(), set(), {}
+    heads = list(run.services.bulk.head({each.target for each in lost}))
+    run.services.stop_here()
+    deleted = {head.ref for head in heads if head.was_deleted or head.object}
+    faults = {head.ref: head.fault for head in heads if head.fault}
+    found, _ = head_all(run.services, {each.source for each in lost if each.target not in deleted | faults.keys()})
+    return deleted, {ref for ref, there in found.items() if there is None}, faults
 
 
 def _at_home(

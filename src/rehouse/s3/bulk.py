@@ -45,13 +45,17 @@ NO_HEADERS: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a HEAD says: the object, or the fault, or neither: the object is missing. `checksums` by lower-case algorithm."""
+    """What a HEAD says: the object, or the fault, or neither: the object is missing. `checksums` by lower-case algorithm.
+
+    `was_deleted`: it is missing because somebody deleted it, and the bucket keeps its versions.
+    """
 
     ref: ObjectRef
     object: ListedObject | None = None
     fault: Fault | None = None
     version: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    was_deleted: bool = False
 
 
 class BulkPlane:
@@ -294,4 +298,4 @@ def _head(ref: ObjectRef, answer: Answer[Found]) -> Head:
     if answer.value is not None:
         return Head(ref, answer.value.object, None, answer.value.version, answer.value.checksums)
     missing = answer.fault is not None and answer.fault.code in {"NotFound", "NoSuchKey", "NoSuchVersion"}
-    return Head(ref, fault=None if missing else answer.fault)
+    return Head(ref, fault=None if missing else answer.fault, was_deleted=missing and answer.is_marked)

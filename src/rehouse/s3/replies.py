@@ -74,6 +74,10 @@ class Reply:
         text = self.body[:65536].decode("utf-8", "replace")
         return self.headers().get("x-amz-bucket-region") or element(text, "Region")
 
+    def is_marked(self) -> bool:
+        """Return whether a delete marker is in the place of the object."""
+        return self.headers().get("x-amz-delete-marker", "").lower() == "true"
+
     def retry_after(self) -> float | None:
         """Return the seconds that Retry-After asks for; a date in it is ignored."""
         value = self.headers().get("retry-after", "")

@@ -38,12 +38,16 @@ OVERLOAD = (429, 503)
 
 @dataclass(slots=True, eq=False)
 class Answer(Generic[T]):
-    """What became of a request: the value that was read, or the fault; `passing` if the fault might go by itself."""
+    """What became of a request: the value that was read, or the fault; `passing` if the fault might go by itself.
+
+    `is_marked`: the reply says that a delete marker is in the place of the object.
+    """
 
     request: Request[T]
     value: T | None
     fault: Fault | None
     passing: bool = False
+    is_marked: bool = False
 
 
 class Conditions:
@@ -271,7 +275,7 @@ class Sender(Generic[T]):
             stop = refused(fault.code, fault.message, request.subject, region=reply.region())
             self._stopped = self._stopped or stop
         else:
-            return Answer(request, None, fault, decision is Verdict.RETRY)
+            return Answer(request, None, fault, decision is Verdict.RETRY, reply.is_marked())
         return None
 
     def _refresh(self, request: Request[T], reply: Reply) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.revisions import documents, migrations, tables, usage
+from rehouse.ledger.revisions import belonging, documents, migrations, tables, usage
 from rehouse.ledger.revisions.statement import Statement
 
 
@@ -18,3 +18,4 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     yield from migrations.statements(catalog)
     yield from documents.statements(catalog)
     yield from usage.statements(catalog)
+    yield from belonging.statements(catalog)

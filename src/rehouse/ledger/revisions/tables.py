@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.catalog import Catalog, is_same_type
+from rehouse.ledger.facts import FACTS_TABLE
 from rehouse.ledger.queries import fill, sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.revisions.statement import Manner, Statement
@@ -125,11 +126,20 @@ INVENTORY = OwnTable(
     kind="UNLOGGED TABLE",
 )
 OWN = (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY)
+"""What reading the ledger depends on."""
+FACTS = OwnTable(
+    FACTS_TABLE,
+    {
+        "name": "text PRIMARY KEY",
+        "value": "jsonb NOT NULL",
+        "updated_at": "timestamptz NOT NULL DEFAULT now()",
+    },
+)
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
     """Yield what makes or completes the tables; s3_migrations as an older tool left it is adopted elsewhere."""
-    for table in OWN:
+    for table in (*OWN, FACTS):
         existing = catalog.own.get(table.name)
         if existing is None:
             yield create(catalog, table)

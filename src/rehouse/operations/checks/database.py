@@ -10,6 +10,7 @@ from psycopg import sql
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.ledger import catalog as catalogs
+from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect, where
 from rehouse.ledger.identity import find_ambiguities
@@ -79,7 +80,7 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
     yield looked_at(ROW_SECURITY, lambda: _row_security(connection, found))
     yield looked_at(RIGHTS, lambda: _rights(connection, found))
     yield looked_at(IDS, lambda: _ids(connection, found))
-    yield looked_at(SCHEMA, lambda: _schema(found))
+    yield looked_at(SCHEMA, lambda: _schema(found, settings))
     yield looked_at(ROOM, lambda: check_room(connection, found, settings))
 
 
@@ -142,7 +143,10 @@ def _ids(connection: psycopg.Connection, found: Catalog) -> Check:
     return ok(IDS, f"{unique}; a unique index holds it")
 
 
-def _schema(found: Catalog) -> Check:
+def _schema(found: Catalog, settings: Settings) -> Check:
+    differences = find_differences(found)
+    if differences:
+        return failed(SCHEMA, *explain(differences, settings))
     if found.version:
         return ok(SCHEMA, f"there, version {found.version}")
     adopted = f"; {', '.join(sorted(found.own))} will be adopted" if found.own else ""
