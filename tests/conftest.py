@@ -74,6 +74,8 @@ def storage_settings(s3_server: S3Server) -> Iterator[Settings]:
             patch.delenv(name)
         patch.setenv("AWS_ACCESS_KEY_ID", access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+        patch.setenv("AWS_ENDPOINT_URL_STS", s3_server.endpoint_url)
+        patch.setenv("AWS_ENDPOINT_URL_IAM", s3_server.endpoint_url)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

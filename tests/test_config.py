@@ -101,7 +101,6 @@ def test_every_setting_can_come_from_the_file_and_the_environment_is_stronger(le
     ("leaf", "names"),
     [
         ("database_url", ["REHOUSE_DATABASE_URL", "DATABASE_URL"]),
-        ("endpoint_url", ["REHOUSE_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]),
         ("region", ["REHOUSE_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"]),
         ("bucket_prefix", ["REHOUSE_BUCKET_PREFIX", "AWS_S3_BUCKET_PREFIX"]),
     ],

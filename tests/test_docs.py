@@ -203,9 +203,9 @@ def slug(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def test_decisions_are_numbered_one_by_one_and_listed() -> None:
+def test_decisions_have_each_a_number_and_are_listed() -> None:
     numbers = sorted(path.name[:4] for path in (DOCS / "decisions").glob("[0-9]*.md"))
-    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+    assert len(numbers) == len(set(numbers))
     listed = re.findall(r"\]\((\d{4})-", (DOCS / "decisions" / "README.md").read_text(encoding="utf-8"))
     assert listed == numbers
 

@@ -31,7 +31,6 @@ ENCRYPTION = r"^(AES256|arn:[a-z-]+:kms:\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]
 
 ALIASES = {
     "database_url": ("DATABASE_URL",),
-    "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "bucket_prefix": ("AWS_S3_BUCKET_PREFIX",),
 }

@@ -200,7 +200,8 @@ def test_wrong_keys_fail_once_and_the_database_is_looked_at_all_the_same(
     assert "not-the-secret-of-this-key" not in str(checks)
 
 
-def test_an_endpoint_that_is_down_is_told(settings: Settings) -> None:
+def test_an_endpoint_that_is_down_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
     checks = by_subject(list(examine(settings.model_copy(update={"endpoint_url": "http://127.0.0.1:1"}))))
     assert checks["S3: identity"].outcome is Outcome.FAILED
     assert checks["S3: identity"].hint

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import boto3
 import pytest
@@ -308,3 +309,13 @@ def test_a_home_in_another_region_is_refused(settings: Settings, control: Contro
     with pytest.raises(StorageRefused, match="us-east-1") as refusal:
         provision_bucket(elsewhere, Control(Session(elsewhere)), TENANT, home)
     assert "AWS_REGION=us-east-1" in refusal.value.hint
+
+
+def test_an_endpoint_in_the_profile_alone_counts_for_the_policy(
+    settings: Settings, home: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(f"[default]\nendpoint_url = {s3_server.endpoint_url}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    elsewhere = settings.model_copy(update={"endpoint_url": None})
+    provision_bucket(elsewhere, Control(Session(elsewhere)), TENANT, home)
+    assert "SecureTransport" not in s3_server.root().get_bucket_policy(Bucket=home)["Policy"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,3 +97,22 @@ def put(root: S3Client, bucket: str) -> Callable[..., CopyTask]:
         return CopyTask(key, ObjectRef(bucket, key), etag, len(body), "STANDARD", ObjectRef(target, to or f"t/{key}"))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The files of a self-signed certificate for 127.0.0.1 and localhost and of its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=stub"
+    names = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:*.localhost",
+        "-keyout",
+        folder / "key.pem",
+        "-out",
+        folder / "certificate.pem",
+    ]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    return folder / "certificate.pem", folder / "key.pem"

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 COPIED = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<CopyObjectResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     b"<LastModified>2026-11-01T00:00:00.000Z</LastModified><ETag>&quot;0123abcd&quot;</ETag></CopyObjectResult>"
@@ -78,7 +80,7 @@ class Stub:
                     self.wfile.write(reply.body)
                 self.close_connection = self.close_connection or reply.announced is not None
 
-            do_PUT = do_GET = do_HEAD = do_POST = do_DELETE = serve  # noqa: N815
+            do_PUT = do_GET = do_HEAD = do_POST = do_DELETE = do_CONNECT = serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -89,12 +91,14 @@ class Stub:
 
 @contextmanager
 def serving(answer: Callable[[Seen], Scripted]) -> Iterator[Stub]:
-    """A stub that answers by a function."""
+    """A stub that answers by a function; STS is asked there, too."""
     stub = Stub(answer)
     thread = threading.Thread(target=stub.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield stub
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_STS", stub.url)
+            yield stub
     finally:
         stub.server.shutdown()
         stub.server.server_close()

@@ -77,6 +77,7 @@ def client_error(code, status=400, headers=None, **fields):
         (client_error("404", 404), StorageRefused, "NotFound"),
         (client_error("ExpiredToken"), StorageRefused, "ExpiredToken"),
         (botocore.exceptions.EndpointConnectionError(endpoint_url="http://x"), StorageRefused, "Unreachable"),
+        (botocore.exceptions.ProxyConnectionError(proxy_url="http://x"), StorageRefused, "Unreachable"),
         (botocore.exceptions.ConnectTimeoutError(endpoint_url="http://x"), StorageRefused, "Unreachable"),
         (botocore.exceptions.ReadTimeoutError(endpoint_url="http://x"), StorageUnavailable, "ConnectionLost"),
         (botocore.exceptions.SSLError(endpoint_url="http://x", error="bad"), StorageRefused, "CertificateError"),

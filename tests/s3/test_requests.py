@@ -7,30 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.model import ObjectRef
-from rehouse.s3.requests import Address, copy_seconds, copy_source, key_path, list_query
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "region", "bucket", "origin", "path"),
-    [
-        (None, "us-east-1", "home", "https://home.s3.us-east-1.amazonaws.com", "/"),
-        (None, "eu-west-1", "with.dots", "https://s3.eu-west-1.amazonaws.com", "/with.dots/"),
-        (None, "cn-north-1", "home", "https://home.s3.cn-north-1.amazonaws.com.cn", "/"),
-        ("http://127.0.0.1:9000", "us-east-1", "home", "http://127.0.0.1:9000", "/home/"),
-        ("https://s3.example.org/", "us-east-1", "home", "https://s3.example.org", "/home/"),
-        ("https://s3.example.org:443/base", "us-east-1", "home", "https://s3.example.org", "/base/home/"),
-        ("http://[::1]:9000", "us-east-1", "home", "http://[::1]:9000", "/home/"),
-    ],
-)
-def test_a_bucket_is_addressed(endpoint, region, bucket, origin, path):
-    place = Address(endpoint, region)(bucket)
-    assert (place.origin, place.host, place.path) == (origin, origin.partition("://")[2], path)
+from rehouse.s3.endpoint import checked
+from rehouse.s3.requests import copy_seconds, copy_source, key_path, list_query
 
 
 @pytest.mark.parametrize("bucket", ["", "a", "a/b", "../x", "a?b", "a#b", "a b", "a@b", "a:1", "ä", "a\n"])
 def test_what_is_no_bucket_is_refused(bucket):
     with pytest.raises(ValueError, match="bucket"):
-        Address("http://h", "r")(bucket)
+        checked(bucket)
     with pytest.raises(ValueError, match="bucket"):
         copy_source(ObjectRef(bucket, "k"))
 

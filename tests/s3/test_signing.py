@@ -11,32 +11,32 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rehouse.core.model import CopyTask, ObjectRef
-from rehouse.s3.requests import Address, copy_headers, key_path
+from rehouse.s3.endpoint import Endpoint
+from rehouse.s3.requests import copy_headers, key_path
 from rehouse.s3.signing import query_string, quoted_key, sign
 
 NOW = 1795392000.0
 keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)
 values = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
 tokens = st.one_of(st.none(), st.text("ABCabc012+/=", min_size=1, max_size=80))
-addresses = st.sampled_from(
-    [
-        ("http://127.0.0.1:9000", "us-east-1"),
-        ("https://s3.example.org", "eu-west-3"),
-        (None, "us-east-1"),
-        (None, "eu-north-1"),
-    ]
+PATH_STYLE = Endpoint("http://127.0.0.1:9000", "127.0.0.1:9000", "/with.dots/", "bucket", "us-east-1")
+BASE_PATH = Endpoint("https://s3.example.org", "s3.example.org", "/base/bucket/", "bucket", "eu-west-3")
+VIRTUAL_HOST = Endpoint(
+    "https://b-1.s3.eu-north-1.amazonaws.com", "b-1.s3.eu-north-1.amazonaws.com", "/", "bucket", "eu-north-1"
 )
+OUTPOSTS = Endpoint("https://b.example.org", "b.example.org", "/", "bucket", "eu-north-1", "s3-outposts")
+endpoints = st.sampled_from([PATH_STYLE, BASE_PATH, VIRTUAL_HOST, OUTPOSTS])
 
 
-def botocore_authorization(method, url, headers, credentials, region, monkeypatch):
+def botocore_authorization(method, url, headers, credentials, endpoint, monkeypatch):
     import botocore.auth as auth
 
     moment = datetime.fromtimestamp(NOW, UTC).replace(tzinfo=None)
     monkeypatch.setattr(auth, "get_current_datetime", lambda remove_tzinfo=True: moment)
     request = AWSRequest(method=method, url=url, headers=headers)
-    request.context["signing"] = {"region": region}
+    request.context["signing"] = {"region": endpoint.region, "signing_name": endpoint.service}
     request.context["payload_signing_enabled"] = True
-    S3SigV4Auth(Credentials(*credentials), "s3", region).add_auth(request)
+    S3SigV4Auth(Credentials(*credentials), endpoint.service, endpoint.region).add_auth(request)
     return request.headers["Authorization"]
 
 
@@ -49,26 +49,24 @@ def patching():
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(["PUT", "GET", "HEAD"]),
-    addresses,
-    st.sampled_from(["bucket", "with.dots", "b-1"]),
+    endpoints,
     keys,
     st.lists(st.tuples(values.filter(bool), values), max_size=5),
     st.dictionaries(st.sampled_from(["if-match", "x-amz-copy-source", "x-amz-storage-class"]), values),
     tokens,
 )
-@example("PUT", (None, "us-east-1"), "bucket", "../other/escaped", [], {}, None)
-@example("PUT", (None, "us-east-1"), "bucket", "a/./b//c/", [], {"if-match": "two  spaces   here "}, "t")
-@example(
-    "GET", ("http://h:1", "us-east-1"), "bucket", "%2e+%", [("a-b", ""), ("a", "b"), ("a", "B"), ("a!", "~")], {}, None
-)
-def test_the_signature_is_botocores(patching, method, address, bucket, key, query, headers, token):
-    endpoint, region = address
-    place = Address(endpoint, region)(bucket)
-    path, query_text = place.path + key_path(key), query_string(query)
+@example("PUT", VIRTUAL_HOST, "../other/escaped", [], {}, None)
+@example("PUT", VIRTUAL_HOST, "a/./b//c/", [], {"if-match": "two  spaces   here "}, "t")
+@example("GET", PATH_STYLE, "%2e+%", [("a-b", ""), ("a", "b"), ("a", "B"), ("a!", "~")], {}, None)
+def test_the_signature_is_botocores(patching, method, endpoint, key, query, headers, token):
+    path, query_text = endpoint.path + key_path(key), query_string(query)
     credentials = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token)
-    lines = sign(method, place.host, path, query_text, headers, credentials=credentials, region=region, now=NOW)
-    url = f"{place.origin}{path}" + (f"?{query_text}" if query_text else "")
-    expected = botocore_authorization(method, url, headers, credentials, region, patching)
+    lines = sign(
+        method, endpoint.host, path, query_text, headers,
+        credentials=credentials, region=endpoint.region, service=endpoint.service, now=NOW,
+    )  # fmt: skip
+    url = f"{endpoint.origin}{path}" + (f"?{query_text}" if query_text else "")
+    expected = botocore_authorization(method, url, headers, credentials, endpoint, patching)
     assert f"authorization: {expected}" in lines
 
 
@@ -78,11 +76,11 @@ def test_the_signature_is_botocores(patching, method, address, bucket, key, quer
 @example("Å…")
 def test_raw_utf8_is_signed_as_the_bytes_that_are_sent(patching, value):
     credentials = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
-    place = Address("http://h:1", "us-east-1")("bucket")
+    endpoint = Endpoint("http://h:1", "h:1", "/bucket/", "bucket", "us-east-1")
     sent = {"x-amz-meta-50%s": value.encode().decode("latin-1")}
-    lines = sign("POST", place.host, "/bucket/k", "", sent, credentials=credentials, region="us-east-1", now=NOW)
+    lines = sign("POST", endpoint.host, "/bucket/k", "", sent, credentials=credentials, region="us-east-1", now=NOW)
     expected = botocore_authorization(
-        "POST", "http://h:1/bucket/k", {"x-amz-meta-50%s": value}, credentials, "us-east-1", patching
+        "POST", "http://h:1/bucket/k", {"x-amz-meta-50%s": value}, credentials, endpoint, patching
     )
     assert f"authorization: {expected}" in lines
     assert f"x-amz-meta-50%s:{value}" in [line.encode("latin-1").decode() for line in lines]

@@ -1,32 +1,11 @@
 """An endpoint over TLS: trusted only with its authority's certificate, and refused with a hint otherwise."""
 
-import shutil
 import ssl
-import subprocess
 
 import pytest
 from tests.s3.stub import Scripted, script
 
 from rehouse.core.errors import StorageRefused
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """The files of a self-signed certificate for 127.0.0.1 and of its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=stub"
-    names = [
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        folder / "key.pem",
-        "-out",
-        folder / "certificate.pem",
-    ]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    return folder / "certificate.pem", folder / "key.pem"
 
 
 @pytest.fixture

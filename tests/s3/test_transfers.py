@@ -6,8 +6,9 @@ import threading
 import pytest
 from tests.s3.stub import COPIED
 
+from rehouse.s3.endpoint import Endpoint
 from rehouse.s3.replies import Copied, read_copy
-from rehouse.s3.requests import Address, Request
+from rehouse.s3.requests import Request
 from rehouse.s3.signing import sign
 from rehouse.s3.transfers import Transfers
 
@@ -35,7 +36,7 @@ def raw():
 
 @pytest.fixture
 def transfers():
-    opened = Transfers(4, None)
+    opened = Transfers(4)
     yield opened
     opened.close()
 
@@ -53,7 +54,7 @@ def sent(transfers, request, lines):
 @pytest.mark.parametrize("headers", [{"content-length": "0", "if-match": '"two  spaces"'}, {}])
 def test_the_signed_headers_are_sent_each_once_and_nothing_else(raw, transfers, method, headers):
     url, received = raw
-    place = Address(url, "us-east-1")("bucket")
+    place = Endpoint(url, url.removeprefix("http://"), "/bucket/", "bucket", "us-east-1")
     path = place.path + "a/../b%20c"
     lines = sign(method, place.host, path, "", headers, credentials=("a", "s", "t"), region="us-east-1", now=1e9)
     for seconds in (60, 60, 90):  # a handle is used again, with its time and with another

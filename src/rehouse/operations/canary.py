@@ -18,7 +18,6 @@ from rehouse.core.planning import is_md5
 from rehouse.ledger.canary import Canaries, Sample
 from rehouse.operations.services import Services
 from rehouse.s3.faults import translated
-from rehouse.s3.session import Session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -57,7 +56,7 @@ def try_rows(services: Services, migration: Migration, subject: str, count: int)
 def _first_problem(services: Services, samples: Sequence[Sample], *, is_live: bool = False) -> str | None:
     if not samples:
         return None
-    client = Session(services.settings, profile=services.settings.application_profile).client("s3")
+    client = services.control.session.with_profile(services.settings.application_profile).client("s3")
     for sample in samples:
         services.stop_here()
         problem = _problem(client, sample, is_live=is_live)

@@ -60,7 +60,7 @@ def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
         yield from check_shared_bucket(settings, control, bucket)
     yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))
     yield from _guarded("rights", check_rights(settings, control, probe=probe))
-    application = application_control(settings, control.new_buckets)
+    application = application_control(control.session, control.new_buckets)
     yield from _guarded("application", check_application(settings, control, application))
     if probe:
         yield from _guarded("probe", check_by_probe(settings, control, application))

@@ -37,7 +37,7 @@ def home_spec(
         tenant_id=tenant.id,
         tenant_slug=tenant.label,
         region=settings.region,
-        tls=uses_tls(settings),
+        tls=control.session.uses_tls,
         encryption=settings.encryption,
         lifecycle=LifecycleRules(
             noncurrent_days=days.noncurrent_days,
@@ -91,7 +91,7 @@ def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSp
     """Return what the bucket of the access logs must look like; of one that is somebody's own only the policy is ours."""
     name, account = log_bucket_name(settings, control), control.identity().account
     sources = "" if account else f"{settings.bucket_prefix}-"
-    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=uses_tls(settings))
+    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=control.session.uses_tls)
     if present and settings.log_bucket and not _is_our_log_bucket(control, name):
         # Somebody made it for more than our logs: only let the logs in.
         return BucketSpec(name, policy=spec.policy)
@@ -101,11 +101,6 @@ def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSp
 def has_access_logs(settings: Settings) -> bool:
     """Return whether the endpoint logs requests, so that a bucket for the logs is wanted."""
     return "logging" not in LACKING[settings.s3_dialect]
-
-
-def uses_tls(settings: Settings) -> bool:
-    """Return whether S3 is spoken to over TLS; a TLS-only policy would lock everybody out of a plain-http endpoint."""
-    return settings.endpoint_url is None or settings.endpoint_url.startswith("https:")
 
 
 def _is_our_log_bucket(control: Control, name: str) -> bool:

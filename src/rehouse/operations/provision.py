@@ -64,7 +64,7 @@ def provision_bucket(
     if has_access_logs(settings):
         provision_log_bucket(settings, control)
     # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
-    tried = settings.endpoint_url is not None and not may_be_closed
+    tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
@@ -81,7 +81,7 @@ def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionRepo
     try:
         return _conform(control, log_spec(settings, control, present=present), present=present)
     except StorageRefused as error:
-        if settings.endpoint_url:
+        if not control.session.is_aws:
             error.hint = f"if this endpoint is Ceph, set REHOUSE_S3_DIALECT=ceph; else {error.hint}"
         raise
 

@@ -79,7 +79,7 @@ class BulkPlane:
         new_buckets: NewBuckets | None = None,
     ) -> None:
         self.target_condition_offered: bool | None = None
-        self.lists_restores = session.endpoint_url is None
+        self.lists_restores = session.is_aws
         self._asks_for_restores = True
         self._owner = owner
         throttle, new_buckets = Throttle(max_rate, time.monotonic), new_buckets or NewBuckets()
@@ -151,19 +151,19 @@ class BulkPlane:
 
     def read_headers(self, ref: ObjectRef, etag: str) -> Answer[dict[str, str]]:
         """Return every header of an object that still has this ETag, checksums included, each value as its bytes came."""
-        place, name = self._exchange.address(ref.bucket), object_name(ref)
+        endpoint, name = self._exchange.endpoint(ref.bucket), object_name(ref)
         headers = self._owner_header() | {"if-match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
-        path = place.path + key_path(ref.key)
+        path = endpoint.path + key_path(ref.key)
         return self._exchange.only(
-            Request("head", "HEAD", place, path, version_query(ref), headers, name, read_headers)
+            Request("head", "HEAD", endpoint, path, version_query(ref), headers, name, read_headers)
         )
 
     def begin_upload(self, target: ObjectRef, headers: Mapping[str, str]) -> Answer[str]:
         """Begin a multipart upload with these headers, byte for byte; return its id."""
-        place, name = self._exchange.address(target.bucket), object_name(target)
+        endpoint, name = self._exchange.endpoint(target.bucket), object_name(target)
         sent = {"content-length": "0", **headers, **self._owner_header()}
-        path, query = place.path + key_path(target.key), query_string([("uploads", "")])
-        return self._exchange.only(Request("upload", "POST", place, path, query, sent, name, read_upload))
+        path, query = endpoint.path + key_path(target.key), query_string([("uploads", "")])
+        return self._exchange.only(Request("upload", "POST", endpoint, path, query, sent, name, read_upload))
 
     def interrupt(self) -> None:
         """Take no new work; safe in a signal handler. What is in flight comes home, then the generators end."""
@@ -184,11 +184,11 @@ class BulkPlane:
                 unsendable.append(CopyOutcome(task, fault=Fault("InvalidRequest", str(error)), attempts=0))
 
     def _copy_request(self, task: CopyTask, *, guarded: bool) -> Request[Copied]:
-        place = self._exchange.address(task.target.bucket)
+        endpoint = self._exchange.endpoint(task.target.bucket)
         headers = copy_headers(task, self._owner, guarded=guarded)
-        path = place.path + key_path(task.target.key)
+        path = endpoint.path + key_path(task.target.key)
         subject = f"copying {object_name(task.source)} to {object_name(task.target)}"
-        return Request("copy", "PUT", place, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
+        return Request("copy", "PUT", endpoint, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
 
     def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
         if fault.code != "NotImplemented" or not _has_condition(request):
@@ -215,13 +215,13 @@ class BulkPlane:
         headers = self._owner_header() | ({"x-amz-checksum-mode": "ENABLED"} if with_checksums else {})
         for ref in refs:
             try:
-                place = self._exchange.address(ref.bucket)
-                path, query = place.path + key_path(ref.key), version_query(ref)
+                endpoint = self._exchange.endpoint(ref.bucket)
+                path, query = endpoint.path + key_path(ref.key), version_query(ref)
             except ValueError as error:
                 unsendable.append(Head(ref, fault=Fault("InvalidRequest", str(error))))
                 continue
             subject, read = object_name(ref), partial(read_head, ref.key)
-            yield Request("head", "HEAD", place, path, query, headers, subject, read, ref)
+            yield Request("head", "HEAD", endpoint, path, query, headers, subject, read, ref)
 
     def _ask(self, bucket: str) -> None:
         """Raise if the bucket is missing or elsewhere, or if the credentials are wrong; a denied right is none of these."""
@@ -263,8 +263,10 @@ class BulkPlane:
         read: Callable[[Reply], T | None],
         more: Mapping[str, str] = NO_HEADERS,
     ) -> Answer[T]:
-        place, headers = self._exchange.address(bucket), {**more, **self._owner_header()}
-        return self._exchange.only(Request(kind, "GET", place, place.path, query, headers, f"s3://{bucket}", read))
+        endpoint, headers = self._exchange.endpoint(bucket), {**more, **self._owner_header()}
+        return self._exchange.only(
+            Request(kind, "GET", endpoint, endpoint.path, query, headers, f"s3://{bucket}", read)
+        )
 
     def _owner_header(self) -> dict[str, str]:
         return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}

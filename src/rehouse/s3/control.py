@@ -167,6 +167,8 @@ class Control:
         return {"ExpectedBucketOwner": account} if account else {}
 
     def _ask_identity(self) -> CallerIdentity:
+        if not self.session.offers("sts"):
+            return CallerIdentity(None)
         try:
             reply = self.session.client("sts").get_caller_identity()
         except ClientError as error:
@@ -175,7 +177,7 @@ class Control:
             return CallerIdentity(None)
         except BotoCoreError as error:
             translation = translated(error, "STS")
-            if self.session.endpoint_url is None or _is_unreachable(translation):
+            if self.session.is_aws or _is_unreachable(translation):
                 raise translation from None
             return CallerIdentity(None)
         return CallerIdentity(reply.get("Account"), reply.get("Arn"))

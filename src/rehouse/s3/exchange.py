@@ -16,7 +16,7 @@ from rehouse.core.errors import Interrupted
 from rehouse.core.model import Fault
 from rehouse.s3.identity import Identity
 from rehouse.s3.new_buckets import NewBuckets
-from rehouse.s3.requests import Address, Request
+from rehouse.s3.requests import Request
 from rehouse.s3.sending import Answer, Conditions, Sender
 from rehouse.s3.session import Session
 from rehouse.s3.slots import Slots
@@ -30,7 +30,7 @@ _INHERITED: list[list[Transfers]] = []
 
 
 class Exchange:
-    """Sends requests to one endpoint, at most `max_in_flight` at once, all generators together."""
+    """Sends requests to S3, at most `max_in_flight` at once, all generators together."""
 
     def __init__(
         self,
@@ -43,11 +43,10 @@ class Exchange:
         new_buckets: NewBuckets,
     ) -> None:
         self.throttle = throttle
-        self.address = Address(session.endpoint_url, session.region)
-        self._session = session
+        self.endpoint = session.endpoint
         self._ceiling = max_in_flight
         identity, slots = Identity(session, clock), Slots(max_in_flight)
-        self._shared = Conditions(identity, throttle, slots, session.region, random, new_buckets=new_buckets)
+        self._shared = Conditions(identity, throttle, slots, random, new_buckets=new_buckets)
         self._lock = threading.Lock()
         self._idle: list[Transfers] = []
         self._process = os.getpid()
@@ -102,7 +101,7 @@ class Exchange:
                 self._idle, self._process = [], os.getpid()
                 self._shared.slots = Slots(self._ceiling)
             transfers = self._idle.pop() if self._idle else None
-        transfers = transfers or Transfers(self._ceiling, self._session.ca_bundle())
+        transfers = transfers or Transfers(self._ceiling)
         try:
             yield transfers
         finally:

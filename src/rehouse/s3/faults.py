@@ -43,14 +43,14 @@ CODES = {
     **dict.fromkeys(
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "InvalidSecurity",
          "NotSignedUp", "AccountProblem", "AllAccessDisabled", "NoSuchBucket", "PermanentRedirect", "TemporaryRedirect",
-         "Redirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "CertificateError"),
+         "Redirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "CertificateError", "ProxyRefused"),
         Verdict.REFUSE,
     ),
 }  # fmt: skip
 
 STATUSES = {
     **dict.fromkeys((408, 409, 429, 500, 502, 503, 504), Verdict.RETRY),
-    **dict.fromkeys((301, 302, 303, 307, 308, 401), Verdict.REFUSE),
+    **dict.fromkeys((301, 302, 303, 307, 308, 401, 407), Verdict.REFUSE),
 }
 
 NOT_OFFERED = frozenset(
@@ -83,7 +83,8 @@ HINTS = {
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "AccessDenied": "`rehouse iam-policy` prints the rights that are needed, `rehouse doctor` tests them",
-    "Unreachable": "check AWS_ENDPOINT_URL_S3, the region and the network",
+    "Unreachable": "check AWS_ENDPOINT_URL_S3, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the region and the network",
+    "ProxyRefused": "the proxy answered, not S3: check HTTPS_PROXY or HTTP_PROXY and its password, or name S3's host in NO_PROXY",
     "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",
     "BucketAlreadyExists": "another account has a bucket of this name; the next try takes another suffix",
     "InvalidTargetBucketForLogging": "REHOUSE_LOG_BUCKET must be a bucket of the same account and region",
@@ -106,8 +107,10 @@ def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
     return STATUSES.get(status, Verdict.FINAL)
 
 
-def transport_code(errno: int) -> str:
-    """Return our code for a transfer that curl could not finish."""
+def transport_code(errno: int, status: int = 0) -> str:
+    """Return our code for a transfer that curl could not finish; `status` is what a proxy answered instead."""
+    if 400 <= status < 500:
+        return "ProxyRefused"
     if errno in CURL_CERTIFICATE:
         return "CertificateError"
     return "Unreachable" if errno in CURL_UNREACHABLE else "ConnectionLost"
@@ -154,7 +157,13 @@ def shown(text: str) -> str:
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 
 
-_HEAD_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
+_HEAD_CODES = {
+    "301": "PermanentRedirect",
+    "400": "BadRequest",
+    "403": "AccessDenied",
+    "404": "NotFound",
+    "407": "ProxyRefused",
+}
 
 
 def _of_reply(error: ClientError, subject: str) -> RehouseError:

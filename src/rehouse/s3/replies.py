@@ -30,20 +30,26 @@ _ENTITIES = (
     ("&#39;", "'"),
     ("&amp;", "&"),
 )
-_STATUS_CODES = {304: "NotModified", 400: "BadRequest", 403: "AccessDenied", 404: "NotFound", 412: "PreconditionFailed",
-                 501: "NotImplemented", 503: "ServiceUnavailable"}  # fmt: skip
+_STATUS_CODES = {
+    304: "NotModified", 400: "BadRequest", 403: "AccessDenied", 404: "NotFound", 407: "ProxyRefused",
+    412: "PreconditionFailed", 501: "NotImplemented", 503: "ServiceUnavailable",
+}  # fmt: skip
 CHECKSUM_PREFIX = "x-amz-checksum-"
 
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """One reply: curl's number (0: the transfer was complete) and message, the status, raw header lines, the body."""
+    """One reply: curl's number (0: the transfer was complete) and message, the status, raw header lines, the body.
+
+    `proxy_status` is what a proxy answered where it opened no tunnel.
+    """
 
     errno: int
     error: str
     status: int
     lines: list[bytes]
     body: bytes
+    proxy_status: int = 0
 
     def headers(self) -> dict[str, str]:
         """Return the headers of the last response, lower-case names; each character of a value stands for a byte."""
@@ -59,7 +65,7 @@ class Reply:
     def fault(self) -> Fault:
         """Return why this is no success: S3's own code where it gave one."""
         if self.errno:
-            return Fault(transport_code(self.errno), shown(f"{self.error} (curl {self.errno})"))
+            return Fault(transport_code(self.errno, self.proxy_status), shown(f"{self.error} (curl {self.errno})"))
         text = self.body[:65536].decode("utf-8", "replace")
         request_id = element(text, "RequestId") or self.headers().get("x-amz-request-id")
         code = element(text, "Code") if "<Error" in text else None

@@ -1,4 +1,4 @@
-"""What the bulk plane asks of S3, as data: where a bucket is addressed, and the copy, HEAD and list requests.
+"""What the bulk plane asks of S3, as data: the copy, HEAD and list requests.
 
 Building is pure. An empty key would address the bucket itself and a bucket name with a slash another bucket: both are
 refused with ValueError, which the callers turn into a fault of that object.
@@ -6,33 +6,21 @@ refused with ValueError, which the callers turn into a fault of that object.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Generic, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import Generic, TypeVar
 
 from rehouse.core.archiving import class_of_copy
 from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.s3.endpoint import Endpoint, checked
 from rehouse.s3.replies import Reply
 from rehouse.s3.signing import UNSENDABLE, query_string, quoted_key
 
 T = TypeVar("T")
 
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 SECONDS = 60
 BYTES_A_SECOND = 20_000_000  # a pessimistic server-side copy: 5 GiB get 5 minutes
 PAGE = 1000
-
-
-class Place(NamedTuple):
-    """Where requests for a bucket go: `origin` is scheme and host, `path` the encoded beginning of every path."""
-
-    origin: str
-    host: str
-    path: str
-    bucket: str
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +32,7 @@ class Request(Generic[T]):
 
     kind: str
     method: str
-    place: Place
+    endpoint: Endpoint
     path: str
     query: str
     headers: dict[str, str]
@@ -60,32 +48,7 @@ class Request(Generic[T]):
     def buckets(self) -> tuple[str, ...]:
         """The buckets that it names."""
         source = (self.context.source.bucket,) if isinstance(self.context, CopyTask) else ()
-        return (self.place.bucket, *source)
-
-
-class Address:
-    """Turns a bucket into a Place: path style under an endpoint, AWS's virtual hosts without one."""
-
-    def __init__(self, endpoint_url: str | None, region: str) -> None:
-        self._region = region
-        self._endpoint = urlsplit(endpoint_url.rstrip("/")) if endpoint_url else None
-        self._places: dict[str, Place] = {}
-
-    def __call__(self, bucket: str) -> Place:
-        """Return where the bucket is; raise ValueError if that can be no bucket's name."""
-        place = self._places.get(bucket)
-        if place is None:
-            place = self._places[bucket] = self._place(_checked(bucket))
-        return place
-
-    def _place(self, bucket: str) -> Place:
-        if self._endpoint is not None:
-            host = _host(self._endpoint.scheme, self._endpoint.netloc)
-            return Place(f"{self._endpoint.scheme}://{host}", host, f"{self._endpoint.path}/{bucket}/", bucket)
-        service = f"s3.{self._region}.amazonaws.com" + (".cn" if self._region.startswith("cn-") else "")
-        if "." in bucket:  # a certificate for *.s3.… does not cover a name with dots
-            return Place(f"https://{service}", service, f"/{bucket}/", bucket)
-        return Place(f"https://{bucket}.{service}", f"{bucket}.{service}", "/", bucket)
+        return (self.endpoint.bucket, *source)
 
 
 def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[str, str]:
@@ -111,7 +74,7 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
 
 def copy_source(ref: ObjectRef) -> str:
     """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if one is meant."""
-    source = f"/{_checked(ref.bucket)}/{key_path(ref.key)}"
+    source = f"/{checked(ref.bucket)}/{key_path(ref.key)}"
     return f"{source}?{version_query(ref)}" if ref.version else source
 
 
@@ -147,15 +110,3 @@ def copy_seconds(size: int) -> int:
 def object_name(ref: ObjectRef) -> str:
     """Return an object's name for people."""
     return f"s3://{ref.bucket}/{ref.key}"
-
-
-@lru_cache(maxsize=1024)
-def _checked(bucket: str) -> str:
-    if not BUCKET.fullmatch(bucket):
-        raise ValueError(f"no bucket can be called {bucket!r}")
-    return bucket
-
-
-def _host(scheme: str, netloc: str) -> str:
-    host = netloc.rpartition("@")[2]
-    return host.removesuffix(":443" if scheme == "https" else ":80")

@@ -58,7 +58,6 @@ class Conditions:
         identity: Identity,
         throttle: Throttle,
         slots: Slots,
-        region: str,
         random: Callable[[], float],
         *,
         new_buckets: NewBuckets,
@@ -66,7 +65,6 @@ class Conditions:
         self.identity = identity
         self.throttle = throttle
         self.slots = slots
-        self.region = region
         self.random = random
         self.new_buckets = new_buckets
         self.interrupted = False
@@ -162,11 +160,11 @@ class Sender(Generic[T]):
 
     def _send(self, request: Request[T]) -> bool:
         """Return whether the request is on its way: it is not if it cannot be signed, or if its slot was reclaimed."""
-        identity = self._shared.identity
+        identity, endpoint = self._shared.identity, request.endpoint
         try:
             lines = sign(
-                request.method, request.place.host, request.path, request.query, request.headers,
-                credentials=identity.credentials(), region=self._shared.region, now=identity.now(),
+                request.method, endpoint.host, request.path, request.query, request.headers,
+                credentials=identity.credentials(), region=endpoint.region, service=endpoint.service, now=identity.now(),
             )  # fmt: skip
         except RehouseError as error:
             self._stopped = self._stopped or error
@@ -255,7 +253,7 @@ class Sender(Generic[T]):
         if seconds is None:
             return False
         request.waits += 1
-        self._shared.new_buckets.tell(request.place.bucket, WAITING[fault.code])
+        self._shared.new_buckets.tell(request.endpoint.bucket, WAITING[fault.code])
         self._again(request, seconds)
         return True
 
@@ -270,7 +268,7 @@ class Sender(Generic[T]):
     def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
         if decision is Verdict.RETRY and fault.code == "Unreachable":
             error = unavailable if self._shared.answered else refused
-            self._stopped = self._stopped or error(fault.code, fault.message, request.place.origin)
+            self._stopped = self._stopped or error(fault.code, fault.message, request.endpoint.name)
         elif decision in {Verdict.REFUSE, Verdict.REFRESH}:
             stop = refused(fault.code, fault.message, request.subject, region=reply.region())
             self._stopped = self._stopped or stop

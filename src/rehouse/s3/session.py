@@ -6,8 +6,12 @@ lays over its core (resources, file transfers) is not used, and not loaded.
 
 from __future__ import annotations
 
+import os
+import re
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
@@ -15,8 +19,9 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session as CoreSession
 
 from rehouse.config import Settings
-from rehouse.core.errors import StorageRefused
-from rehouse.s3.faults import translated
+from rehouse.core.errors import ConfigurationError, StorageRefused
+from rehouse.s3.endpoint import Endpoint, Endpoints
+from rehouse.s3.faults import refused, shown, translated
 from rehouse.s3.parsing import StrictParsers
 
 if TYPE_CHECKING:
@@ -24,6 +29,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
+_URL = re.compile(r"https?://[^\s@?#]+")
+_URL_HINT = (
+    "{variable}, AWS_ENDPOINT_URL and endpoint_url in the AWS profile are written like https://s3.example.com:9000"
+)
+_ENDPOINT_HINT = (
+    "check AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and the region, and in the AWS profile endpoint_url, services"
+    " and s3"
+)
 _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
 """Libraries below boto3 quote a header that they cannot send, and with it the secret."""
 
@@ -45,8 +58,39 @@ class Session:
     def __init__(self, settings: Settings, profile: str | None = None) -> None:
         self.settings = settings
         self.region = settings.region
-        self.endpoint_url = settings.endpoint_url
         self._profile = profile
+
+    @property
+    def url(self) -> str:
+        """The S3 endpoint's URL: the setting's, the AWS environment's or profile's, else Amazon's own."""
+        return self._endpoints.url
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether S3 is Amazon's own, in any partition, through a private link or not."""
+        return self._is_amazons(self.url)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether S3 is spoken to over TLS."""
+        return self.url.startswith("https:")
+
+    def endpoint(self, bucket: str) -> Endpoint:
+        """Return where requests for the bucket go; raise ValueError if that can be no bucket's name."""
+        try:
+            return self._endpoints(bucket)
+        except BotoCoreError as error:
+            raise _unusable("s3", shown(str(error)), _ENDPOINT_HINT) from None
+
+    def offers(self, service: Literal["sts", "iam"]) -> bool:
+        """Whether there is such a service here: another server's keys are never sent to Amazon's STS or IAM."""
+        return self.is_aws or not self._is_amazons(self.client(service).meta.endpoint_url)
+
+    def with_profile(self, profile: str | None) -> Session:
+        """Return a session with other credentials at the same endpoint, though only our profile may name it."""
+        elsewhere = self.settings.endpoint_url is None and not self.is_aws
+        settings = self.settings.model_copy(update={"endpoint_url": self.url}) if elsewhere else self.settings
+        return Session(settings, profile)
 
     @cached_property
     def _core(self) -> CoreSession:
@@ -69,20 +113,7 @@ class Session:
     def client(self, service: Literal["iam"]) -> IAMClient: ...
     def client(self, service: str) -> Any:
         """Return a client of `service`, signing with version 4, retrying in the standard mode."""
-        config = Config(
-            signature_version="s3v4" if service == "s3" else None,
-            retries={"mode": "standard", "total_max_attempts": 5 if service == "s3" else 2},
-            max_pool_connections=32,
-            connect_timeout=10,
-            read_timeout=60,
-            s3={"addressing_style": "path" if self.endpoint_url else "virtual"},
-        )
-        return self._core.create_client(service, endpoint_url=self.endpoint_url, config=config)
-
-    def ca_bundle(self) -> str:
-        """Return the file of trusted certificates: AWS_CA_BUNDLE or the profile's `ca_bundle`, else botocore's own."""
-        configured = self._core.get_config_variable("ca_bundle")
-        return str(configured or get_cert_path(True))
+        return self._client(service)
 
     def credentials(self) -> Credentials:
         """Return the credentials as they are now; raise StorageRefused if the chain finds none, or none that can be sent."""
@@ -104,3 +135,54 @@ class Session:
                 code="InvalidCredentials",
             )
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+    @cached_property
+    def _endpoints(self) -> Endpoints:
+        # No real key is needed to sign what is never sent: an endpoint is the same whoever asks.
+        client: S3Client = self._client("s3", {"aws_access_key_id": "none", "aws_secret_access_key": "none"})
+        ca_bundle = str(
+            self._core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
+        )
+        if not Path(ca_bundle).exists():
+            raise refused("CertificateError", "it does not exist", f"the file of trusted certificates {ca_bundle}")
+        return Endpoints(client, ca_bundle)
+
+    @cached_property
+    def _amazons(self) -> tuple[str, ...]:
+        """The domains of every partition."""
+        outputs = [each["outputs"] for each in self._core.get_data("partitions")["partitions"]]
+        return tuple({f".{told[kind]}" for told in outputs for kind in ("dnsSuffix", "dualStackDnsSuffix")})
+
+    def _is_amazons(self, url: str) -> bool:
+        return (urlsplit(url).hostname or "").endswith(self._amazons)
+
+    def _client(self, service: str, keys: dict[str, Any] | None = None) -> Any:
+        is_s3 = service == "s3"
+        config = Config(
+            signature_version="s3v4" if is_s3 else None,
+            retries={"mode": "standard", "total_max_attempts": 5 if is_s3 else 2},
+            max_pool_connections=32,
+            connect_timeout=10,
+            read_timeout=60,
+            s3={"use_accelerate_endpoint": False},  # new buckets have none, and copies gain nothing
+        )
+        url = self.settings.endpoint_url if is_s3 else None
+        try:
+            client = self._core.create_client(service, endpoint_url=url, config=config, **(keys or {}))
+        except BotoCoreError as error:
+            raise _unusable(service, shown(str(error)), _ENDPOINT_HINT) from None
+        except AttributeError:  # botocore's own, of a section with a value and no settings below it
+            raise _unusable(service, "a section of the AWS profile is not one", _ENDPOINT_HINT) from None
+        except ValueError:
+            raise _unusable(service, "it is not a URL", _URL_HINT) from None
+        if not _URL.fullmatch(client.meta.endpoint_url):
+            raise _unusable(service, "it is not a URL without password and query", _URL_HINT)
+        return client
+
+
+def _unusable(service: str, reason: str, hint: str) -> ConfigurationError:
+    """Return the refusal of an endpoint, which is not repeated: it may hold a password."""
+    variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+    return ConfigurationError(
+        f"the endpoint of {service} cannot be used: {reason}", hint=hint.format(variable=variable)
+    )

@@ -54,6 +54,7 @@ def sign(
     credentials: tuple[str, str, str | None],
     region: str,
     now: float,
+    service: str = "s3",
 ) -> list[str]:
     """Return the header lines to send, `Authorization` included.
 
@@ -61,7 +62,7 @@ def sign(
     (latin-1), `credentials` are (access key, secret key, token or None), `now` is in seconds since the epoch. Raises
     ValueError for a value that would break out of its line.
     """
-    moment = _moment(credentials, region, int(now))
+    moment = _moment(credentials, region, service, int(now))
     sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": moment.timestamp}
     if credentials[2] is not None:
         sent["x-amz-security-token"] = credentials[2]
@@ -101,10 +102,10 @@ class _Form(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _moment(credentials: tuple[str, str, str | None], region: str, second: int) -> _Moment:
+def _moment(credentials: tuple[str, str, str | None], region: str, service: str, second: int) -> _Moment:
     access_key, secret_key, _ = credentials
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-    scope = f"{timestamp[:8]}/{region}/s3/aws4_request"
+    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     key = f"AWS4{secret_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

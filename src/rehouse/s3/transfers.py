@@ -1,7 +1,7 @@
 """libcurl's multi interface as three verbs: start a request, collect what has finished, close. No policy lives here.
 
 Sockets are watched by epoll (poll where there is none) and driven by socket_action: `select` spins above descriptor
-1,024. Nothing is followed, nothing is normalised, no proxy is taken from the environment. Handles belong to one
+1,024. Nothing is followed, nothing is normalised, libcurl itself takes no proxy from the environment. Handles belong to one
 process and one thread at a time; `bulk.py` sees to both.
 """
 
@@ -10,10 +10,12 @@ from __future__ import annotations
 import select
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import pycurl
 
+from rehouse.s3.endpoint import Endpoint
 from rehouse.s3.replies import Reply
 from rehouse.s3.requests import Request
 
@@ -25,19 +27,39 @@ _OWN_LEFT_OUT = ["host:", "accept:"]
 _POLL_IN, _POLL_OUT = 1, 4  # the same numbers for poll and epoll
 _WATCHED = {pycurl.POLL_IN: _POLL_IN, pycurl.POLL_OUT: _POLL_OUT, pycurl.POLL_INOUT: _POLL_IN | _POLL_OUT}
 
+_OPTIONS = (
+    (pycurl.NOSIGNAL, 1),
+    (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+    (pycurl.PATH_AS_IS, 1),
+    (pycurl.FOLLOWLOCATION, 0),
+    (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+    (pycurl.NOPROXY, ""),
+    (pycurl.USERAGENT, "rehouse"),
+    (pycurl.TCP_NODELAY, 1),
+    (pycurl.TCP_KEEPALIVE, 1),
+    (pycurl.TCP_KEEPIDLE, 30),
+    (pycurl.CONNECTTIMEOUT, 10),
+    (pycurl.LOW_SPEED_LIMIT, 1),
+    (pycurl.MAXAGE_CONN, 110),
+    (pycurl.MAXFILESIZE, LARGEST_REPLY_BYTES),
+    (pycurl.SSL_VERIFYPEER, 1),
+    (pycurl.SSL_VERIFYHOST, 2),
+)
+
 
 class _Handle:
     """An easy handle kept for one method (methods are sticky), and where its reply goes."""
 
-    __slots__ = ("body", "curl", "lines", "request", "seconds")
+    __slots__ = ("body", "curl", "endpoint", "lines", "request", "seconds")
 
-    def __init__(self, method: str, options: list[tuple[int, object]]) -> None:
+    def __init__(self, method: str) -> None:
         self.curl: Any = pycurl.Curl()
         self.body: list[bytes] = []
         self.lines: list[bytes] = []
         self.request: Request[Any] | None = None
+        self.endpoint: Endpoint | None = None
         self.seconds = 0
-        for option, value in options:
+        for option, value in _OPTIONS:
             self.curl.setopt(option, value)
         if method == "HEAD":
             self.curl.setopt(pycurl.NOBODY, 1)
@@ -50,13 +72,22 @@ class _Handle:
         self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         self.curl.handle = self
 
+    def lead_to(self, endpoint: Endpoint) -> None:
+        """Take the endpoint's proxy and certificates."""
+        before, self.endpoint = self.endpoint, endpoint
+        if before is None or before.proxy != endpoint.proxy:
+            self.curl.setopt(pycurl.PROXY, endpoint.proxy or "")
+        if endpoint.ca_bundle is not None and (before is None or before.ca_bundle != endpoint.ca_bundle):
+            is_folder = Path(endpoint.ca_bundle).is_dir()
+            self.curl.setopt(pycurl.CAPATH if is_folder else pycurl.CAINFO, endpoint.ca_bundle)
+            self.curl.setopt(pycurl.PROXY_CAPATH if is_folder else pycurl.PROXY_CAINFO, endpoint.ca_bundle)
+
 
 class Transfers:
-    """Requests in flight on one thread. `ca_file` is where the trusted certificates are."""
+    """Requests in flight on one thread."""
 
-    def __init__(self, max_in_flight: int, ca_file: str | None) -> None:
+    def __init__(self, max_in_flight: int) -> None:
         self.in_flight = 0
-        self._options = _options(ca_file)
         self._idle: dict[str, list[_Handle]] = {}
         self._running: set[_Handle] = set()
         self._watched: dict[int, int] = {}
@@ -78,11 +109,13 @@ class Transfers:
     def start(self, request: Request[Any], lines: list[str]) -> None:
         """Put a request on its way; `lines` are its signed headers."""
         idle = self._idle.setdefault(request.method, [])
-        handle = idle.pop() if idle else _Handle(request.method, self._options)
+        handle = idle.pop() if idle else _Handle(request.method)
         query = "?" + request.query if request.query else ""
         curl = handle.curl
-        curl.setopt(pycurl.URL, f"{request.place.origin}{request.path}{query}")
+        curl.setopt(pycurl.URL, f"{request.endpoint.origin}{request.path}{query}")
         curl.setopt(pycurl.HTTPHEADER, [*_OWN_LEFT_OUT, "\r\n".join(lines).encode("latin-1")])
+        if handle.endpoint is not request.endpoint:
+            handle.lead_to(request.endpoint)
         if handle.seconds != request.seconds:
             handle.seconds = request.seconds
             curl.setopt(pycurl.TIMEOUT, request.seconds)
@@ -140,6 +173,8 @@ class Transfers:
         request = handle.request
         assert request is not None
         reply = Reply(errno, message, curl.getinfo(pycurl.RESPONSE_CODE), handle.lines.copy(), b"".join(handle.body))
+        if errno:
+            reply.proxy_status = curl.getinfo(pycurl.HTTP_CONNECTCODE)
         handle.lines.clear()
         handle.body.clear()
         handle.request = None
@@ -175,25 +210,3 @@ def _action(mask: int) -> int:
     if mask & ~(_POLL_IN | _POLL_OUT):
         action |= pycurl.CSELECT_ERR
     return action
-
-
-def _options(ca_file: str | None) -> list[tuple[int, object]]:
-    options: list[tuple[int, object]] = [
-        (pycurl.NOSIGNAL, 1),
-        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
-        (pycurl.PATH_AS_IS, 1),
-        (pycurl.FOLLOWLOCATION, 0),
-        (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-        (pycurl.PROXY, ""),
-        (pycurl.USERAGENT, "rehouse"),
-        (pycurl.TCP_NODELAY, 1),
-        (pycurl.TCP_KEEPALIVE, 1),
-        (pycurl.TCP_KEEPIDLE, 30),
-        (pycurl.CONNECTTIMEOUT, 10),
-        (pycurl.LOW_SPEED_LIMIT, 1),
-        (pycurl.MAXAGE_CONN, 110),
-        (pycurl.MAXFILESIZE, LARGEST_REPLY_BYTES),
-        (pycurl.SSL_VERIFYPEER, 1),
-        (pycurl.SSL_VERIFYHOST, 2),
-    ]
-    return options if ca_file is None else [*options, (pycurl.CAINFO, ca_file)]

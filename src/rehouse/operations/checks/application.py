@@ -30,11 +30,10 @@ IDENTITY = f"{SUBJECT}: identity"
 READING = f"{SUBJECT}: reading the shared bucket"
 
 
-def application_control(settings: Settings, new_buckets: NewBuckets | None = None) -> Control | None:
+def application_control(session: Session, new_buckets: NewBuckets | None = None) -> Control | None:
     """Return a control plane with the application's credentials, None if nobody told them."""
-    if settings.application_profile is None:
-        return None
-    return Control(Session(settings, profile=settings.application_profile), new_buckets=new_buckets)
+    profile = session.settings.application_profile
+    return None if profile is None else Control(session.with_profile(profile), new_buckets=new_buckets)
 
 
 def check_application(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:

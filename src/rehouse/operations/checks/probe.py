@@ -104,7 +104,7 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
 
 def _objects(settings: Settings, control: Control, bucket: str) -> Check:
     client, owner = control.client, control.owner()
-    if settings.endpoint_url and not takes_uploads(control, bucket):
+    if not control.session.is_aws and not takes_uploads(control, bucket):
         return failed(WRITE, "a bucket with these settings takes no upload here", NO_UPLOAD_HINT)
     client.put_object(Bucket=bucket, Key=KEY, Body=b"probe", Tagging="probe=1", **owner)
     client.head_object(Bucket=bucket, Key=KEY, **owner)

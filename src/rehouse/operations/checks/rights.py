@@ -80,7 +80,7 @@ def scope_of(settings: Settings, control: Control) -> Scope:
 
 def _denied(control: Control, actions: Sequence[str], resources: Sequence[str], arn: str | None) -> list[str] | None:
     principal = _principal(arn)
-    if principal is None:
+    if principal is None or not control.session.offers("iam"):
         return None
     results = []
     client = control.once("the IAM client", lambda: control.session.client("iam"))

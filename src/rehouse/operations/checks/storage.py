@@ -24,7 +24,7 @@ from rehouse.operations.checks.check import (
     of_error,
     ok,
 )
-from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name, uses_tls
+from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name
 from rehouse.s3.control import BucketPresence, Control
 
 CREDENTIALS = "S3: credentials"
@@ -59,7 +59,7 @@ def check_account(settings: Settings, control: Control) -> Iterator[Check]:
             yield from depending((CLOCK,), "the endpoint cannot be reached")
             return
     yield looked_at(CLOCK, lambda: _clock(settings, control))
-    yield _transport(settings)
+    yield _transport(control)
 
 
 def check_surroundings(settings: Settings, control: Control, *, new_buckets: int | None) -> Iterator[Check]:
@@ -111,19 +111,18 @@ def _clock(settings: Settings, control: Control) -> Check:
     return ok(CLOCK, "agrees with S3's")
 
 
-def _transport(settings: Settings) -> Check:
-    if uses_tls(settings):
-        return ok(TRANSPORT, f"TLS to {settings.endpoint_url or 'AWS'}, region {settings.region}")
-    return notice(
-        TRANSPORT, f"plain http to {settings.endpoint_url}: the buckets get no TLS-only policy", "for tests only"
-    )
+def _transport(control: Control) -> Check:
+    session = control.session
+    if session.uses_tls:
+        return ok(TRANSPORT, f"TLS to {session.url}, region {session.region}")
+    return notice(TRANSPORT, f"plain http to {session.url}: the buckets get no TLS-only policy", "for tests only")
 
 
 def _quota(control: Control, new_buckets: int | None) -> Check:
     pages = control.client.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000})
     count = sum(len(page.get("Buckets", [])) for page in pages)
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
-    if control.session.endpoint_url:
+    if not control.session.is_aws:
         return could_not_check(
             QUOTA, f"{counted(count, 'bucket')}{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
         )
