@@ -150,7 +150,11 @@ def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(
     assert moved.run("cleanup", "--drop-bucket", moved.shared).returncode == 2
     assert moved.typed("a\n", "cleanup", "--drop-bucket", moved.shared).returncode == 2
     assert moved.shared in {each["Name"] for each in root.list_buckets()["Buckets"]}
-    assert moved.json("cleanup", "--drop-bucket", moved.shared, "--yes")["buckets"][0]["removed"] is True
+    kept = moved.run("cleanup", "--drop-bucket", moved.shared, "--keep-empty", "--yes")
+    assert (kept.returncode, "Warning" in kept.stderr) == (0, False), kept.stderr
+    gone = moved.run("cleanup", "--drop-bucket", moved.shared, "--yes", "--output", "json")
+    assert json.loads(gone.stdout)["buckets"][0]["removed"] is True
+    assert f"once {moved.shared} is deleted, any AWS account can create a bucket of that name" in gone.stderr
     assert moved.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
     assert downloads(moved) == EVERYTHING
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.permission_table import TABLE, Resource
+from rehouse.core.permission_table import TABLE, Resource, Role
 from rehouse.core.permissions import (
+    ITS_ACCOUNT,
     MANAGED_POLICY_CHARACTERS,
     ROLES,
     Scope,
@@ -110,6 +112,15 @@ def test_nobody_writes_or_deletes_in_the_log_bucket_though_its_name_is_like_a_te
 @pytest.mark.parametrize("bucket", ["acme-logs-a1b2c3d4", "acme-logs-of-us-a1b2c3d4"])
 def test_a_tenant_whose_slug_begins_with_logs_is_a_tenant(bucket: str) -> None:
     assert said("application", "s3:PutObject", f"arn:aws:s3:::{bucket}/a", Scope(("shared-docs",), "acme")) == {"Allow"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_rights_on_buckets_hold_in_one_account_only(role: Role) -> None:
+    for account in ("123456789012", ITS_ACCOUNT):
+        (document,) = policy_documents([role], replace(SCOPE, account=account)).values()
+        for statement in document["Statement"]:
+            if statement["Resource"] != ["*"]:
+                assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": account}}
 
 
 def test_a_log_bucket_outside_the_prefix_needs_no_denial() -> None:

@@ -24,9 +24,9 @@ def cleanup(room: Room, **more: Any) -> BucketLeft:
         return left
 
 
-def drop(room: Room, bucket: str | None = None) -> BucketLeft:
+def drop(room: Room, bucket: str | None = None, *, keep_empty: bool = False) -> BucketLeft:
     with room.services() as services:
-        return cleaning.drop_bucket(services, bucket or room.shared)
+        return cleaning.drop_bucket(services, bucket or room.shared, keep_empty=keep_empty)
 
 
 def finished(room: Room, *document_ids: str) -> Room:
@@ -123,6 +123,16 @@ def test_what_a_versioned_bucket_keeps_is_counted(room: Room) -> None:
     older = cleanup(room).older
     assert older is not None
     assert (older.versions, older.size, older.delete_markers) == (2, 2, 1)
+
+
+def test_a_bucket_that_nobody_needs_can_be_kept_empty(room: Room) -> None:
+    versioned(room)
+    finished(room, "a", "b")
+    left = drop(room, keep_empty=True)
+    assert (left.kept_empty, left.removed) == (True, False)
+    assert is_there(room)
+    assert "Versions" not in room.root.list_object_versions(Bucket=room.shared)
+    assert drop(room).removed
 
 
 def test_a_bucket_that_nobody_needs_goes(room: Room) -> None:

@@ -20,10 +20,11 @@ from rehouse.s3 import emptying
 EVERYTHING = "SELECT * FROM s3_migrations", "SELECT * FROM s3_migration_documents ORDER BY document_id"
 
 
-def drop(room: Room, *, dry_run: bool = False, grace_days: float = 0) -> Dropped:
+def drop(room: Room, *, dry_run: bool = False, grace_days: float = 0, keep_empty: bool = False) -> Dropped:
     with room.services(writes=not dry_run, grace_days=grace_days) as services:
         tenant = services.ledger.tenant("acme")
-        return drop_bucket(services, tenant, bucket_to_drop(services, tenant), dry_run=dry_run)
+        bucket = bucket_to_drop(services, tenant)
+        return drop_bucket(services, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
 
 
 @pytest.fixture
@@ -64,6 +65,31 @@ def test_it_goes_with_everything_that_the_ledger_knows(back: Room) -> None:
     assert [back.body(each) for each in ("a", "b", "c", "new")] == [b"a", b"newest", b"c", b"new"]
     assert back.sql("SELECT home_bucket, phase, status FROM s3_migrations") == [(None, "rolled_back", "rolled_back")]
     assert back.sql("SELECT reason FROM s3_migration_events WHERE event = 'bucket_dropped'") == [(home,)]
+
+
+def test_the_bucket_can_be_kept_empty_and_closed_so_that_nobody_takes_its_name(back: Room) -> None:
+    home = back.home()
+    assert drop(back, dry_run=True, keep_empty=True).kept
+    made = drop(back, keep_empty=True)
+    assert made.kept
+    assert (is_there(back, home), versions(back, home), back.home()) == (True, 0, home)
+    policy = json.loads(back.root.get_bucket_policy(Bucket=home)["Policy"])
+    assert is_closed(policy, home, back.settings.region)
+    assert back.sql("SELECT phase, status FROM s3_migrations") == [("rolled_back", "rolled_back")]
+    assert back.sql("SELECT reason FROM s3_migration_events WHERE event = 'bucket_emptied'") == [(home,)]
+    with back.services(writes=False) as services:
+        assert audit(services).is_well
+    assert drop(back, keep_empty=True).versions == 0
+    assert back.migrate().status is Status.COMPLETED
+    assert back.home() == home
+    assert [back.body(each) for each in ("a", "b", "c", "new")] == [b"a", b"newest", b"c", b"new"]
+
+
+def test_a_bucket_that_was_kept_can_still_be_removed(back: Room) -> None:
+    home = back.home()
+    drop(back, keep_empty=True)
+    drop(back)
+    assert not is_there(back, home)
 
 
 def test_a_later_migration_makes_a_bucket_of_another_name(back: Room) -> None:

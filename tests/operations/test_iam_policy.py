@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import botocore.session
@@ -27,6 +28,13 @@ def test_the_settings_are_in_the_resources() -> None:
     text = str(documents(SETTINGS, ["migrate"], account="123456789012"))
     for name in ("shared-docs/*", "older-docs/*", "acme-*", ":123456789012:key/*"):
         assert name in text
+
+
+def test_the_account_is_the_caller_s_own_on_aws_and_is_left_out_where_a_server_may_know_no_variables() -> None:
+    assert '"aws:ResourceAccount": "${aws:PrincipalAccount}"' in json.dumps(documents(SETTINGS, ROLES))
+    elsewhere = SETTINGS.model_copy(update={"endpoint_url": "http://127.0.0.1:9000"})
+    assert "ResourceAccount" not in json.dumps(documents(elsewhere, ROLES))
+    assert '"aws:ResourceAccount": "123456789012"' in json.dumps(documents(elsewhere, ROLES, "123456789012"))
 
 
 def test_without_a_shared_bucket_there_is_nothing_to_say() -> None:

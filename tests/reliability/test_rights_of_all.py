@@ -23,13 +23,18 @@ import rehouse
 
 SOURCE = Path(rehouse.__file__).parent
 PAGES = Path(__file__).parents[2] / "docs/commands"
+ACCOUNT = "000000000000"
+"""The account of the S3 server's users."""
 _numbers = itertools.count(1)
 
 
 def as_role(place: Place, *roles: str, deletes: bool = False) -> None:
     """Give the command a fresh user with the rights of these roles, and a denial of every deletion unless it `deletes`."""
-    words = [word for role in roles for word in ("--role", role)]
-    policies: dict[str, Any] = json.loads(place.command("iam-policy", *words).printed)
+    words = ["--account", ACCOUNT, *(word for role in roles for word in ("--role", role))]
+    printed = place.command("iam-policy", *words).printed
+    policies: dict[str, Any] = json.JSONDecoder().raw_decode(printed[printed.index("{") :])[
+        0
+    ]  # the sizes are told beside it
     shared = f"arn:aws:s3:::{place.world.shared}"
     homes = f"arn:aws:s3:::{place.world.prefix}-"
     denial = {

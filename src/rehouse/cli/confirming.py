@@ -9,8 +9,24 @@ import typer
 
 from rehouse.core.errors import Interrupted, Refused
 from rehouse.core.legible import legible
+from rehouse.core.naming import is_global
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
+KeepEmptyOption = Annotated[
+    bool, typer.Option("--keep-empty", help="With --drop-bucket: empty the bucket and keep it, and so its name.")
+]
+
+
+def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
+    """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
+    if keep_empty or not is_global(bucket):
+        return
+    shown = legible(bucket)
+    typer.echo(
+        f"Warning: once {shown} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+        " there. --keep-empty empties the bucket and keeps it.",
+        err=True,
+    )
 
 
 def confirm(what: str, name: str, *, yes: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.confirming import YesOption, confirm
+from rehouse.cli.confirming import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.durations import duration, spelled
 
@@ -73,7 +73,13 @@ def finish(
     _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
 
 
-def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: OutputOption = "text") -> None:
+def cleanup(
+    *,
+    drop_bucket: DropOption = None,
+    keep_empty: KeepEmptyOption = False,
+    yes: YesOption = False,
+    output: OutputOption = "text",
+) -> None:
     """Show what is left in the shared buckets and why; remove a shared bucket that nobody needs any more.
 
     Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
@@ -83,14 +89,22 @@ def cleanup(*, drop_bucket: DropOption = None, yes: YesOption = False, output: O
     from rehouse.cli.show import as_json
     from rehouse.operations import cleanup as cleaning
 
+    if keep_empty and not drop_bucket:
+        raise typer.BadParameter("--keep-empty goes with --drop-bucket")
+    if drop_bucket:
+        warn_of_name(drop_bucket, keep_empty=keep_empty)
     if drop_bucket and not yes:
         with services(writes=False) as opened:
             cleaning.refuse_what_may_not_go(opened, drop_bucket)
-        confirm(
-            f"This removes the bucket {drop_bucket} with every version that it keeps, for good", drop_bucket, yes=yes
-        )
+        what = "every version in the bucket" if keep_empty else "the bucket"
+        kept = "" if keep_empty else " with every version that it keeps"
+        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=yes)
     with services(writes=drop_bucket is not None) as opened:
-        made = [cleaning.drop_bucket(opened, drop_bucket)] if drop_bucket else cleaning.cleanup(opened)
+        made = (
+            [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
+            if drop_bucket
+            else cleaning.cleanup(opened)
+        )
     if output == "json":
         as_json({"buckets": made})
     else:

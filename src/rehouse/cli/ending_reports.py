@@ -74,6 +74,9 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
     for number, each in enumerate(buckets):
         if number:
             say("")
+        if each.kept_empty:
+            say(f"{each.bucket}: empty, and kept, so that nobody else takes its name")
+            continue
         if each.removed:
             say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
             continue

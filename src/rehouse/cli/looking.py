@@ -5,6 +5,7 @@ Each imports what it runs when it runs: help and completion need none of it, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -35,6 +36,12 @@ StatusOutputOption = Annotated[
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
 
 
+def _account(text: str) -> str:
+    if not re.fullmatch(r"\d{12}", text):
+        raise typer.BadParameter("an AWS account ID has 12 digits")
+    return text
+
+
 class RoleName(StrEnum):
     """What `--role` takes."""
 
@@ -45,6 +52,10 @@ class RoleName(StrEnum):
     APPLICATION = "application"
 
 
+AccountOption = Annotated[
+    str | None,
+    typer.Option(parser=_account, metavar="ACCOUNT", help="The AWS account of the buckets.", show_default=False),
+]
 RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
 
 
@@ -62,7 +73,7 @@ def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None
     finish(well=not examining.exit_status(checks))
 
 
-def iam_policy(*, role: RoleOption = None) -> None:
+def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> None:
     """Print the minimal IAM policy documents, by role, as JSON.
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
@@ -73,7 +84,7 @@ def iam_policy(*, role: RoleOption = None) -> None:
 
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
     settings = settings_only()
-    made = policies.documents(settings, roles)
+    made = policies.documents(settings, roles, account)
     as_json(made)
     for sentence in policies.sizes(made):
         typer.echo(sentence, err=True)

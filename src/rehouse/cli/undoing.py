@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.confirming import YesOption, confirm
+from rehouse.cli.confirming import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.legible import counted
 
@@ -30,6 +30,7 @@ def rollback(
     everyone: AllOption = False,
     dry_run: ForeseeOption = False,
     drop_bucket: DropOption = False,
+    keep_empty: KeepEmptyOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
@@ -41,7 +42,9 @@ def rollback(
     if (slug is None) is not everyone:
         raise typer.BadParameter("name one tenant, or --all")
     if slug and drop_bucket:
-        return _drop(slug, dry_run=dry_run, yes=yes, output=output)
+        return _drop(slug, dry_run=dry_run, keep_empty=keep_empty, yes=yes, output=output)
+    if keep_empty:
+        raise typer.BadParameter("--keep-empty goes with one tenant and --drop-bucket")
     if drop_bucket:
         raise typer.BadParameter("--drop-bucket takes one tenant at a time")
     from rehouse.cli.opening import services
@@ -62,7 +65,7 @@ def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: b
     _show(returned_object(made), lambda: show_returned(made), output, well=well, interrupted=interrupted)
 
 
-def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:
+def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
     from rehouse.cli.opening import services
     from rehouse.cli.show import plain, say
     from rehouse.operations import drop_bucket as dropping
@@ -70,11 +73,15 @@ def _drop(slug: str, *, dry_run: bool, yes: bool, output: str) -> None:
     with services(writes=False) as opened:
         tenant = opened.ledger.tenant(slug)
         bucket = dropping.bucket_to_drop(opened, tenant)
+    warn_of_name(bucket, keep_empty=keep_empty)
     if not dry_run:
-        confirm(f"This deletes the bucket {bucket} with every version of every object in it", bucket, yes=yes)
+        what = f"every version of every object in the bucket {bucket}"
+        whole = f"the bucket {bucket} with every version of every object in it"
+        confirm(f"This deletes {what if keep_empty else whole}", bucket, yes=yes)
     with services(writes=not dry_run, slugs=[slug]) as opened:
-        made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run)
-    did = "Would be deleted" if dry_run else "Deleted"
+        made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
+    verb = "emptied" if made.kept else "deleted"
+    did = f"Would be {verb}" if dry_run else verb.capitalize()
     line = f"{did}: {made.bucket}, {counted(made.versions, 'version')}, {counted(made.uploads, 'open upload')}"
     _show(plain(made), lambda: say(line), output, well=True, interrupted=False)
 

@@ -36,6 +36,15 @@ def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> 
     return "-".join(part for part in (prefix, middle, suffix) if part) + namespace
 
 
+def is_global(bucket: str) -> bool:
+    """Return whether another account could take the bucket's name once it is deleted.
+
+    >>> is_global("dataroom-saas-acme-a1b2c3d4"), is_global("dataroom-saas-acme-a1b2c3d4-123456789012-eu-west-1-an")
+    (True, False)
+    """
+    return not re.search(r"-\d{12}-[a-z]{2,}(-[a-z]+)+-\d+-an$", bucket)
+
+
 def dns_label(slug: str) -> str:
     """Return the slug in `a-z 0-9 -`: accents stripped, everything else a single hyphen; `tenant` if nothing is left."""
     plain = unicodedata.normalize("NFKD", slug).encode("ascii", "ignore").decode().lower()

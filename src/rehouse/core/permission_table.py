@@ -89,7 +89,7 @@ TABLE: tuple[Permission, ...] = (
         "doctor --probe empties its scratch bucket",
     ),
     Permission(
-        ("provision",),
+        ("provision", "migrate"),
         ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"),
         Resource.ANY,
         "doctor: head-room for buckets, and rights that cannot be tried without side effects (both optional)",

@@ -32,13 +32,16 @@ ATTACHED_POLICIES = 10
 
 _RESOURCES_A_STATEMENT = 20
 _READS = ("s3:Get", "s3:List")
-_ITS_ACCOUNT = "${aws:PrincipalAccount}"
-"""IAM puts the caller's account there: a `*` would cover the buckets of a tenant whose slug begins with logs as well."""
+ITS_ACCOUNT = "${aws:PrincipalAccount}"
+"""IAM puts the caller's account there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that turn the kinds of resource into ARNs; `home_buckets` are homes outside the prefix (adopted ones)."""
+    """The names that turn the kinds of resource into ARNs; `home_buckets` are homes outside the prefix (adopted ones).
+
+    Rights on S3 hold in `account` only: its number, or ITS_ACCOUNT. None: in any, for servers without conditions on accounts.
+    """
 
     shared_buckets: tuple[str, ...]
     bucket_prefix: str
@@ -71,17 +74,24 @@ class Scope:
     def log_objects(self) -> tuple[str, ...]:
         """Return the ARNs of the objects of the log bucket, as far as the tenants' pattern covers it."""
         default = f"{self.bucket_prefix}-logs"
-        owned = f"{default}-{self.account or _ITS_ACCOUNT}"
+        owned = f"{default}-{self.account or ITS_ACCOUNT}"  # a `*` would cover a tenant whose slug begins with logs
         names = (self.log_bucket,) if self.log_bucket else (owned, f"{owned}-{self.region}-an", default)
         covered = [name for name in names if fnmatch.fnmatchcase(name, f"{self.bucket_prefix}-*")]
         return tuple(bucket_arn(f"{name}/*", self.region) for name in covered)
+
+    def conditions(self, resource: Resource) -> Policy:
+        """Return what has to hold besides: a bucket of the right name in another account's hands is not ours."""
+        if self.account is None or resource in {Resource.ANY, Resource.KEY}:
+            return {}
+        return {"Condition": {"StringEquals": {"aws:ResourceAccount": self.account}}}
 
     def _key(self) -> str:
         key = self.kms_key or ""
         if key.startswith("arn:"):
             return key
+        account = self.account if self.account and self.account.isdigit() else "*"  # no variable can stand there
         kind = "key/*" if key.startswith("alias/") else f"key/{key}"
-        return f"arn:{partition(self.region)}:kms:{self.region}:{self.account or '*'}:{kind}"
+        return f"arn:{partition(self.region)}:kms:{self.region}:{account}:{kind}"
 
 
 def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
@@ -130,7 +140,8 @@ def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
         for start in range(0, len(arns) if actions else 0, _RESOURCES_A_STATEMENT):
             part = arns[start : start + _RESOURCES_A_STATEMENT]
             sid = "".join(word.capitalize() for word in resource.name.split("_")) + (str(start) if start else "")
-            yield {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(part)}
+            condition = scope.conditions(resource)
+            yield {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(part), **condition}
         denied = [action for action in actions if not action.startswith(_READS)]
         if resource is Resource.TENANT_OBJECTS and denied and scope.log_objects():
             yield {"Sid": "LogObjects", "Effect": "Deny", "Action": denied, "Resource": list(scope.log_objects())}

@@ -57,7 +57,15 @@ class Drops(Fenced):
 
     def forget_home(self) -> None:
         """Write that the bucket is gone, with its name in the history; in one transaction."""
-        event = {**self.values, "event": "bucket_dropped", "reason": self.values["home_bucket"]}
+        self._record("forget_home", "bucket_dropped")
+
+    def keep_home(self) -> None:
+        """Write that the bucket was emptied and stays the tenant's; in one transaction."""
+        self._record("keep_home", "bucket_emptied")
+
+    def _record(self, query: str, event: str) -> None:
         with self.fenced() as cursor:
-            cursor.execute(self.queries["forget_home"], self.values)
-            cursor.execute(self.queries["record_event"], event)
+            cursor.execute(self.queries[query], self.values)
+            cursor.execute(
+                self.queries["record_event"], {**self.values, "event": event, "reason": self.values["home_bucket"]}
+            )

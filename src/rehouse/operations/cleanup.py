@@ -51,6 +51,7 @@ class BucketLeft:
     """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
 
     `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
+    `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name.
     """
 
     bucket: str
@@ -61,6 +62,7 @@ class BucketLeft:
     uploads: int = 0
     oldest_upload: datetime | None = None
     removed: bool = False
+    kept_empty: bool = False
 
 
 def cleanup(services: Services) -> list[BucketLeft]:
@@ -78,8 +80,11 @@ def refuse_what_may_not_go(services: Services, bucket: str) -> None:
         _refuse_what_is_needed(services, bucket, Leftovers(services.ledger, bucket, shared[0]))
 
 
-def drop_bucket(services: Services, bucket: str) -> BucketLeft:
-    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way."""
+def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) -> BucketLeft:
+    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way.
+
+    With `keep_empty` only the versions go.
+    """
     refuse_what_may_not_go(services, bucket)
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translating():
@@ -96,6 +101,8 @@ def drop_bucket(services: Services, bucket: str) -> BucketLeft:
         services.keep_locks()
         _empty(services, bucket, known)
         _refuse_open_uploads(services, bucket)  # to delete the bucket would end them without a word
+        if keep_empty:
+            return BucketLeft(bucket, kept_empty=True)
         delete_bucket(services.control, bucket)
         known.record_removal()
     return BucketLeft(bucket, removed=True)

@@ -1,4 +1,4 @@
-"""Remove the bucket that a tenant had before it was rolled back: closed to writers first, then held against the ledger.
+"""Remove or empty the bucket that a tenant had before it was rolled back: closed to writers first, then held against the ledger.
 
 Only what the ledger knows is deleted, version by version; anything unknown is listed, and then nothing is deleted at all.
 Killed at any point, the same command goes on.
@@ -27,7 +27,10 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Dropped:
-    """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads."""
+    """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
+
+    `kept`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
+    """
 
     slug: str
     tenant_id: TenantId
@@ -35,6 +38,7 @@ class Dropped:
     versions: int
     uploads: int
     dry_run: bool
+    kept: bool = False
 
 
 def bucket_to_drop(services: Services, tenant: Tenant) -> str:
@@ -43,9 +47,12 @@ def bucket_to_drop(services: Services, tenant: Tenant) -> str:
         return _checked(services, tenant).home_bucket
 
 
-def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: bool = False) -> Dropped:
+def drop_bucket(
+    services: Services, tenant: Tenant, bucket: str, *, dry_run: bool = False, keep_empty: bool = False
+) -> Dropped:
     """Close, look, empty and delete the bucket, whose name was confirmed; return what went.
 
+    With `keep_empty` the empty bucket stays, closed to writers, and a later migration of the tenant uses it again.
     Raises Refused where it may not be removed or holds something unknown: then nothing was deleted. Raises TryAgain if
     another operator works on the tenant.
     """
@@ -60,20 +67,19 @@ def drop_bucket(services: Services, tenant: Tenant, bucket: str, *, dry_run: boo
         drops.hold(_held(services, bucket) if is_there else ())
         _refuse_unknown(drops, bucket)
         if dry_run:
-            return Dropped(
-                tenant.slug, tenant.id, bucket, sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads()), True
-            )
+            versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
+            return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty)
         _checked(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
             with translating():
                 versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
                 services.keep_locks()
-                drops.forget_home()
+                _give_up(services, drops, bucket, is_there=is_there, keep_empty=keep_empty)
         except RehouseError as error:
             close_return_after(services, tenant, ReturnReport(tenant.slug, tenant.id), error)
             raise
-        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False)
+        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there)
 
 
 def _checked(services: Services, tenant: Tenant) -> Migration:
@@ -145,15 +151,23 @@ def _refuse_unknown(drops: Drops, bucket: str) -> None:
 
 
 def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
-    """Delete everything and the bucket; the current versions last: else an older one, unknown to a later run, took its place."""
+    """Delete everything in the bucket; the current versions last: else an older one, unknown to a later run, took its place."""
     control = services.control
     services.keep_locks()
     versions = 0
     for is_current in (False, True):
         versions += emptying.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
     uploads = emptying.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
-    emptying.delete_bucket(control, bucket)
     return versions, uploads
+
+
+def _give_up(services: Services, drops: Drops, bucket: str, *, is_there: bool, keep_empty: bool) -> None:
+    if is_there and keep_empty:
+        drops.keep_home()
+        return
+    if is_there:
+        emptying.delete_bucket(services.control, bucket)
+    drops.forget_home()
 
 
 def _doomed(services: Services, drops: Drops, *, is_current: bool) -> Iterator[Version]:

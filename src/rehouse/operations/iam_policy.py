@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from rehouse.config import Settings
 from rehouse.core.permission_table import Role
-from rehouse.core.permissions import ATTACHED_POLICIES, Policy, Scope, places, policy_documents
+from rehouse.core.permissions import ATTACHED_POLICIES, ITS_ACCOUNT, Policy, Scope, places, policy_documents
 
 
 def documents(settings: Settings, roles: Iterable[Role], account: str | None = None) -> dict[str, Policy]:
-    """Return policy name → document for the roles. No request is sent: without `account` patterns stand in its place.
+    """Return policy name → document for the roles, for the AWS account `account`. No request is sent.
 
+    Without `account` IAM's variable stands in its place; on another server than AWS, which may know none, no condition does.
     Raises ConfigurationError if no shared bucket is set.
     """
     scope = Scope(
@@ -19,7 +20,7 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
         bucket_prefix=settings.bucket_prefix,
         log_bucket=settings.log_bucket,
         region=settings.region,
-        account=account,
+        account=account or (ITS_ACCOUNT if settings.endpoint_url is None else None),
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
     )
     return policy_documents(roles, scope)

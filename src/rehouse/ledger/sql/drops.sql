@@ -46,6 +46,11 @@ SELECT greatest(
    WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s),
   (SELECT max(at) FROM s3_migration_events WHERE tenant_id = %(tenant_id)s AND event = 'home_returned'));
 
+-- name: keep_home
+-- The bucket is empty and keeps its name for a later migration.
+UPDATE s3_migrations SET status = 'rolled_back', error_message = NULL, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'rolled_back';
+
 -- name: forget_home
 -- The bucket is gone, and its name may be anybody's now: a later migration makes a new one.
 UPDATE s3_migrations SET home_bucket = NULL, status = 'rolled_back', error_message = NULL, updated_at = now()

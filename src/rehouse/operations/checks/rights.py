@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -17,6 +18,9 @@ from rehouse.core.permissions import PROBE_NAME, Scope, permissions_of
 from rehouse.operations.checks.check import Check, could_not_check, failed, ok
 from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.s3.control import Control
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 NEEDED: tuple[Role, ...] = ("provision", "migrate")
 OPTIONAL = frozenset({"servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"})
@@ -49,7 +53,7 @@ def simulated(
         if not actions or not scope.arns(row.resource):
             continue
         try:
-            denied = _denied(control, actions, [_example(each) for each in scope.arns(row.resource)], arn)
+            denied = _denied(control, actions, row.resource, scope, arn)
         except (ClientError, BotoCoreError) as error:
             hint = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
             yield could_not_check(title, f"no simulation ({_why(error)})", hint)
@@ -78,18 +82,33 @@ def scope_of(settings: Settings, control: Control) -> Scope:
     )
 
 
-def _denied(control: Control, actions: Sequence[str], resources: Sequence[str], arn: str | None) -> list[str] | None:
+def _denied(
+    control: Control, actions: Sequence[str], kind: Resource, scope: Scope, arn: str | None
+) -> list[str] | None:
     principal = _principal(arn)
     if principal is None or not control.session.offers("iam"):
         return None
     results = []
     client = control.once("the IAM client", lambda: control.session.client("iam"))
-    for resource in resources:
+    for resource in [_example(each) for each in scope.arns(kind)]:
         answer = client.simulate_principal_policy(
-            PolicySourceArn=principal, ActionNames=list(actions), ResourceArns=[resource]
+            PolicySourceArn=principal,
+            ActionNames=list(actions),
+            ResourceArns=[resource],
+            ContextEntries=_context(scope),
         )
         results += answer["EvaluationResults"]
     return sorted({each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"})
+
+
+def _context(scope: Scope) -> list[ContextEntryTypeDef]:
+    """What a simulation is not told by itself, and our policies ask for."""
+    if scope.account is None:
+        return []
+    return [
+        {"ContextKeyName": name, "ContextKeyValues": [scope.account], "ContextKeyType": "string"}
+        for name in ("aws:ResourceAccount", "aws:PrincipalAccount")
+    ]
 
 
 def _principal(arn: str | None) -> str | None:
