@@ -28,6 +28,7 @@ VALUES = {
     "encryption": "arn:aws:kms:eu-central-1:1:key/2",
     "max_rate": "250.5",
     "grace_days": "2.5",
+    "versioning_settle_seconds": "60",
     "log_file": "/tmp/rehouse.log",
 }
 

@@ -7,11 +7,13 @@ import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
+from rehouse.core.durations import spelled
 from rehouse.core.legible import counted
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
@@ -124,8 +126,19 @@ def show_plan(plan: Plan) -> None:
             f"Requests cost about ${plan.cost.requests_dollars}; until the sources are removed, the doubled storage costs "
             f"${plan.cost.doubled_storage_dollars} a month."
         )
+    say(_settling(plan.versioning_settle_seconds))
     say("", "While tenants move, the application must:", *(f"  - {rule}" for rule in plan.application_rules))
     say("", "Nothing was changed.")
+
+
+def _settling(seconds: int) -> str:
+    if not seconds:
+        return "Homes are switched as soon as their copies are verified (versioning_settle_seconds is 0)."
+    length = spelled(timedelta(seconds=seconds))
+    return (
+        f"No home is switched sooner than {length} after the versioning of its bucket is enabled (versioning_settle_seconds), so a "
+        f"run with new buckets takes {length} or longer; documents are copied meanwhile."
+    )
 
 
 def show_verification(reports: Sequence[VerifyReport]) -> None:

@@ -14,6 +14,9 @@ from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
 from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
 
+TAKEN_OVER = "this migration belongs to another run now"
+TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
+
 
 class Fenced:
     """One tenant's migration under one run; what is read and written of it goes through here."""
@@ -43,10 +46,7 @@ class Fenced:
         """Hold a transaction that only this run may make; raise Halt if the migration belongs to another run now."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
             if cursor.execute(self.queries["fence"], self.values).fetchone() is None:
-                raise Halt(
-                    "this migration belongs to another run now",
-                    hint="another operator took it over; `rehouse status` shows what was done",
-                )
+                raise Halt(TAKEN_OVER, hint=TAKEN_OVER_HINT)
             yield cursor
 
     def change_both(self, document_id: str, row: str, line: str, values: Mapping[str, object]) -> Fault | None:

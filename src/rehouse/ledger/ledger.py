@@ -166,6 +166,11 @@ class Ledger:
         }
         return self.patiently(lambda: _migration(self._one("begin_run", values)))
 
+    def recent_homes(self, seconds: float) -> list[tuple[str, float]]:
+        """Return the homes that rehouse made less than `seconds` ago, and their ages in seconds."""
+        rows = self.connection.execute(self.queries["recent_homes"], {"seconds": seconds}).fetchall()
+        return [(str(home), float(age)) for home, age in rows]
+
     def rename_home(self, migration: Migration, home_bucket: str) -> Migration:
         """Reserve another bucket name, before the bucket exists: somebody else has the first one."""
         values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, "home_bucket": home_bucket}

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import psycopg
 
@@ -24,8 +25,8 @@ from rehouse.operations.closing import TenantReport, close_after, close_run, tel
 from rehouse.operations.homes import home_of, new_home
 from rehouse.operations.late_writes import Looked, are_there, look_at_sources
 from rehouse.operations.rounds import Order, Run, run_rounds
-from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
+from rehouse.operations.stages import Stages
 from rehouse.operations.written_after import catch_up
 
 log = logging.getLogger(__name__)
@@ -154,17 +155,12 @@ def migrate_all(
     """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others."""
     with run_inventory(services):
         is_listed = bool(tenants) and not order.only_failed
+        stages = Stages(services, order, partial(_reported, listed=is_listed), parallel, fail_fast)
+        left = stages.provision(tenants)
         if is_listed:
             survey.list_shared_buckets(services)
-        reports = list(
-            for_each(
-                services,
-                tenants,
-                lambda mine, tenant: _reported(mine, tenant, order, listed=is_listed),
-                parallel=parallel,
-                enough=lambda report: fail_fast and report.errors > 0,
-            )
-        )
+        stages.migrate(stages.copy(left))
+        reports = [stages.reports[each.id] for each in tenants if each.id in stages.reports]
         tell_of_guard(services, reports)
         return reports
 
@@ -197,8 +193,7 @@ def _clear_away(services: Services) -> None:
         log.warning("the inventory stays until the next run clears it away: %s", type(error).__name__)
 
 
-def _reported(services: Services, tenant: Tenant, order: Order, *, listed: bool) -> TenantReport:
-    report = TenantReport(tenant.slug, tenant.id)
+def _reported(services: Services, tenant: Tenant, report: TenantReport, order: Order, *, listed: bool) -> TenantReport:
     try:
         return migrate(services, tenant, report, order, listed=listed)
     except RehouseError as error:

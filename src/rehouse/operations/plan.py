@@ -18,6 +18,7 @@ from rehouse.operations import survey
 from rehouse.operations.homes import home_of, namespace, unreserved
 from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
+from rehouse.operations.settling import settle_seconds
 
 COPIES_A_SECOND = 3500
 """What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
@@ -91,6 +92,7 @@ class Plan:
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
+    versioning_settle_seconds: int = 0
     cost: CostEstimate | None = None
     application_rules: tuple[str, ...] = APPLICATION_RULES
 
@@ -107,6 +109,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
     made.documents_without_tenant = ledger.documents_without_tenant()
+    made.versioning_settle_seconds = settle_seconds(services)
     if orphans:
         made.orphans = [
             Orphan(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)

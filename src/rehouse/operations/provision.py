@@ -6,7 +6,7 @@ first (public access, ownership, policy), so nothing ever lies in an open bucket
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,10 @@ PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
 """What could shut everybody out of a bucket."""
 
 
+def unnoticed(setting: str) -> None:
+    """Do nothing before a setting is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProvisionReport:
     """What was done to a bucket: settings changed, settings that the endpoint does not offer, and what else is to be said."""
@@ -45,16 +49,25 @@ class ProvisionReport:
     notes: tuple[str, ...] = ()
 
 
-def provision(services: Services, tenant: Tenant, bucket: str) -> ProvisionReport:
+def provision(
+    services: Services, tenant: Tenant, bucket: str, *, before: Callable[[str], object] = unnoticed
+) -> ProvisionReport:
     """Make `bucket` the tenant's home as its BucketSpec says, creating what is absent, and the log bucket with it.
 
+    `before` is called with the name of each setting of the home that is about to be written.
     Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
     """
-    return provision_bucket(services.settings, services.control, tenant, bucket)
+    return provision_bucket(services.settings, services.control, tenant, bucket, before=before)
 
 
 def provision_bucket(
-    settings: Settings, control: Control, tenant: Tenant, bucket: str, *, may_be_closed: bool = False
+    settings: Settings,
+    control: Control,
+    tenant: Tenant,
+    bucket: str,
+    *,
+    may_be_closed: bool = False,
+    before: Callable[[str], object] = unnoticed,
 ) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
@@ -65,7 +78,7 @@ def provision_bucket(
         provision_log_bucket(settings, control)
     # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
     tried = not control.session.is_aws and not may_be_closed
-    report = _conform(control, spec, present=present, tried=tried)
+    report = _conform(control, spec, present=present, tried=tried, before=before)
     notes = cors_origins(settings, control).notes
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
@@ -101,7 +114,14 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     return presence.whose == "ours"
 
 
-def _conform(control: Control, spec: BucketSpec, *, present: bool, tried: bool = False) -> ProvisionReport:
+def _conform(
+    control: Control,
+    spec: BucketSpec,
+    *,
+    present: bool,
+    tried: bool = False,
+    before: Callable[[str], object] = unnoticed,
+) -> ProvisionReport:
     """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
     wanted = spec.wanted()
     reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
@@ -122,18 +142,26 @@ def _conform(control: Control, spec: BucketSpec, *, present: bool, tried: bool =
     protections = [setting for setting in to_write if setting in PROTECTIONS]
     write = _protect if tried and (to_write or reopened) else _write
     not_offered |= write(control, spec, protections, found)
-    not_offered |= _write(control, spec, [setting for setting in to_write if setting not in protections], found)
+    others = [setting for setting in to_write if setting not in protections]
+    not_offered |= _write(control, spec, others, found, before)
     not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
     changed = tuple(setting for setting in to_write if setting not in not_offered) + ("policy",) * reopened
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
 
 
-def _write(control: Control, spec: BucketSpec, settings: Iterable[str], found: Mapping[str, Found]) -> set[str]:
+def _write(
+    control: Control,
+    spec: BucketSpec,
+    settings: Iterable[str],
+    found: Mapping[str, Found],
+    before: Callable[[str], object] = unnoticed,
+) -> set[str]:
     """Return the settings that the endpoint does not offer."""
     refused_settings = set()
     for setting in settings:
-        before = found.get(setting, Found("absent")).value
-        if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], before)):
+        before(setting)
+        present = found.get(setting, Found("absent")).value
+        if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], present)):
             refused_settings.add(setting)
     return refused_settings
 

@@ -6,6 +6,7 @@ The phases follow core.lifecycle; from `cut_over` on a round is a sweep. What a 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from rehouse.core.bucket_documents import TEMPORARY_PREFIX
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
@@ -13,6 +14,7 @@ from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.failures import Failures
+from rehouse.ledger.versioning import Versioning
 from rehouse.operations import canary, flipping, survey
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.copy import copy_documents
@@ -23,6 +25,7 @@ from rehouse.operations.pages import Tally
 from rehouse.operations.proving import check_copies
 from rehouse.operations.provision import provision
 from rehouse.operations.services import Services
+from rehouse.operations.settling import await_settled
 
 ROUNDS = 10
 INSISTENCE = 3
@@ -105,11 +108,13 @@ def _refuse_what_would_expire(run: Run) -> None:
 
 def _provision(run: Run) -> None:
     services, tenant = run.services, run.tenant
+    if run.migration.phase is not Phase.PLANNED and run.migration.home_bucket in services.provisioned:
+        return  # by an earlier stage of this run
     if run.migration.phase is Phase.PLANNED:  # a run that was killed may have made it a moment ago
         services.control.new_buckets.expect(run.migration.home_bucket)
     for _ in range(NAMES):
         try:
-            made = provision(services, tenant, run.migration.home_bucket)
+            made = provision(services, tenant, run.migration.home_bucket, before=partial(_before_versioning, run))
             break
         except StorageRefused as error:
             is_named_by_us = tenant.home != run.migration.home_bucket and run.migration.phase is Phase.PLANNED
@@ -119,6 +124,9 @@ def _provision(run: Run) -> None:
             run.migration = services.ledger.rename_home(run.migration, name)
     else:
         raise TryAgain(f"{tenant.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
+    if run.migration.phase is Phase.PLANNED or "versioning" in made.changed:
+        services.ledger.of(run.migration, Versioning).record()
+    services.provisioned.add(run.migration.home_bucket)
     report = run.report
     report.not_offered, report.notes, report.home_bucket = (
         made.not_offered,
@@ -127,6 +135,11 @@ def _provision(run: Run) -> None:
     )
     if run.migration.phase is Phase.PLANNED:
         run.advance(Event.BUCKET_READY)
+
+
+def _before_versioning(run: Run, setting: str) -> None:
+    if setting == "versioning":
+        run.services.ledger.of(run.migration, Versioning).expect()
 
 
 def _survey(run: Run) -> None:
@@ -155,6 +168,10 @@ def _round(run: Run, *, insist: bool) -> bool:
         run.advance(Event.ALL_COPIED)
     if until is Phase.COPIED and run.migration.phase is Phase.COPIED:
         return True
+    if not was_live and until is not Phase.VERIFIED:
+        await_settled(
+            services, run.migration, slug
+        )  # before the copies are proven: S3 may lose sight of them until then
     proofs, dropped = check_copies(services, run.migration, slug)
     run.report.proofs += proofs
     if run.migration.phase is Phase.COPIED:

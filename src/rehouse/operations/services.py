@@ -25,7 +25,7 @@ from rehouse.operations.target_guard import TargetGuard
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
-from rehouse.s3.new_buckets import NewBuckets
+from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
 
 
@@ -58,6 +58,8 @@ class Services:
     guard: TargetGuard = field(default_factory=TargetGuard)
     spellings: Spellings = field(default_factory=Spellings)
     writes: bool = True
+    provisioned: set[str] = field(default_factory=set)
+    """The homes that this run has provisioned already."""
 
     @classmethod
     @contextmanager
@@ -82,6 +84,8 @@ class Services:
                 initialise(settings)
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
+            for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
+                new_buckets.expect(home, age_seconds)
             roll_months(ledger.connection, ledger.catalog)
             locks = opened.enter_context(Locks(settings.require_database_url()))
             bulk = BulkPlane(

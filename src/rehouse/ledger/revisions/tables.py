@@ -58,6 +58,7 @@ MIGRATIONS = OwnTable(
         "bytes_total": "bigint",
         "bytes_copied": "bigint",
         "updated_at": "timestamptz",
+        "versioning_enabled_at": "timestamptz",
     },
     (f"CONSTRAINT s3_migrations_status_check {one_of('status', STATUSES)}",),
 )

@@ -1,0 +1,41 @@
+"""Wait until S3 has settled the versioning of a new home, before the application is sent there.
+
+The ledger records when rehouse enabled it, so that a run which is started again waits only for the rest.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rehouse.core import settling
+from rehouse.core.durations import spelled
+from rehouse.core.model import Migration
+from rehouse.core.progress import Progress
+from rehouse.ledger.versioning import Versioning
+from rehouse.operations.services import Services
+
+LOOK_AGAIN_SECONDS = 2.0
+
+
+def settle_seconds(services: Services) -> int:
+    """Return how long a home needs after its versioning was enabled."""
+    is_aws = services.control.session.is_aws
+    return settling.settle_seconds(services.settings.versioning_settle_seconds, is_aws=is_aws)
+
+
+def seconds_left(services: Services, migration: Migration) -> float:
+    """Return how long the tenant's home still needs; 0 if it had versioning before rehouse."""
+    settle = settle_seconds(services)
+    if settle == 0:
+        return 0.0
+    return settling.seconds_left(settle, services.ledger.of(migration, Versioning).versioned_for())
+
+
+def await_settled(services: Services, migration: Migration, subject: str) -> None:
+    """Wait until the tenant's home has settled, and show how long. Raises Interrupted if the run is to stop."""
+    while left := seconds_left(services, migration):
+        length = spelled(timedelta(seconds=-(-left // 1)))
+        text = f"waiting {length} for S3 to settle the versioning of {migration.home_bucket}"
+        services.report(Progress(subject, "settle", text=text))
+        services.control.sleep(min(left, LOOK_AGAIN_SECONDS))
+        services.keep_locks()
