@@ -30,6 +30,7 @@ VALUES = {
     "grace_days": "2.5",
     "versioning_settle_seconds": "60",
     "log_file": "/tmp/rehouse.log",
+    "finish.ignore_columns": "audit.events.line,public.outbox.body",
 }
 
 

@@ -20,7 +20,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_core import ErrorDetails
 
 from rehouse.core.errors import ConfigurationError
-from rehouse.sections import DocumentsTable, LifecycleDays, Prices, Section, TableMapping, TenantsTable
+from rehouse.sections import (
+    DocumentsTable,
+    FinishLook,
+    LifecycleDays,
+    Prices,
+    Section,
+    TableMapping,
+    TenantsTable,
+    comma_separated,
+)
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
@@ -35,12 +44,6 @@ ALIASES = {
     "bucket_prefix": ("AWS_S3_BUCKET_PREFIX",),
 }
 """The usual names of other tools, read after our own."""
-
-
-def _comma_separated(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
@@ -63,8 +66,8 @@ BucketPrefix = Annotated[
 EndpointUrl = Annotated[
     str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
-BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(_comma_separated)]
+Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
+BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(comma_separated)]
 
 
 class Settings(Section):
@@ -92,6 +95,7 @@ class Settings(Section):
     grace_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.0
     log_file: Path | None = None
     lifecycle: LifecycleDays = LifecycleDays()
+    finish: FinishLook = FinishLook()
     prices: Prices = Prices()
     mapping: TableMapping = TableMapping()
 

@@ -1,14 +1,30 @@
-"""The sections of rehouse.toml (the application's tables, the lifecycle rules, the prices): values and bounds, nothing else."""
+"""The sections of rehouse.toml (the application's tables, the lifecycle rules, the prices, …): values and bounds, nothing else."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Dollars = Annotated[Decimal, Field(ge=0)]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
+
+
+def _with_its_table(name: str) -> str:
+    if name.count(".") < 2 or not all(name.split(".")):
+        raise ValueError("a column is written schema.table.column")
+    return name
+
+
+ColumnName = Annotated[str, AfterValidator(_with_its_table)]
+
+
+def comma_separated(value: object) -> object:
+    """Return a text as the list of its parts; anything else as it is."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
 
 
 class Section(BaseModel):
@@ -66,3 +82,11 @@ class Prices(Section):
     list_per_thousand: Dollars = Decimal("0.005")
     head_per_thousand: Dollars = Decimal("0.0004")
     storage_gb_month: Dollars = Decimal("0.023")
+
+
+class FinishLook(Section):
+    """How `finish` looks for keys in the columns outside the mapping before it removes anything."""
+
+    ignore_columns: Annotated[tuple[ColumnName, ...], BeforeValidator(comma_separated)] = ()
+    table_seconds: Annotated[int, Field(ge=1)] = 60
+    table_mb: Annotated[int, Field(ge=1)] = 256

@@ -33,6 +33,12 @@ AfterOption = Annotated[
     ),
 ]
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
+CheckAllOption = Annotated[
+    bool, typer.Option("--check-all", help="Look for every key in every row of the other columns, not for samples.")
+]
+AcceptUncheckedOption = Annotated[
+    bool, typer.Option("--accept-unchecked", help="Go on where other columns could not be looked at for keys.")
+]
 DropOption = Annotated[
     str | None,
     typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),
@@ -45,6 +51,8 @@ def finish(
     everyone: AllOption = False,
     after: AfterOption = None,
     dry_run: ForeseeOption = False,
+    check_all: CheckAllOption = False,
+    accept_unchecked: AcceptUncheckedOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
@@ -55,6 +63,7 @@ def finish(
     """
     from rehouse.cli.opening import services, settings_only
     from rehouse.operations import finish as finishing
+    from rehouse.operations.pointers import Look
     from rehouse.operations.selection import chosen
 
     if (slug is None) is not everyone:
@@ -64,12 +73,13 @@ def finish(
         with services(writes=False) as opened:  # what is refused anyway is refused before anybody is asked
             due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace)
         confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
+    look = Look(check_all, accept_unchecked)
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
         if slug:
-            made = [finishing.finish_one(opened, opened.ledger.tenant(slug), grace=grace, dry_run=dry_run)]
+            made = [finishing.finish_one(opened, opened.ledger.tenant(slug), grace=grace, dry_run=dry_run, look=look)]
         else:
             tenants = chosen(opened, include_inactive=True)
-            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run)
+            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look)
     _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
 
 

@@ -10,8 +10,10 @@ from rehouse.cli.reports import SHOWN, of_tenant
 from rehouse.cli.show import plain, say, table
 from rehouse.core.legible import counted
 from rehouse.ledger.leftovers import Leftover
+from rehouse.ledger.pointers import Unchecked
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft
 from rehouse.operations.finish import FinishReport
+from rehouse.operations.pointers import POINTERS_HINT, UNCHECKED_HINT, Mention
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
@@ -31,6 +33,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     for each in reports:
         if each.error:
             say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+        _look(each)
         if each.left:
             say("", f"{each.slug}: sources that stay")
             say(
@@ -52,6 +55,32 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
         say(f"note: {sentence}")
     say("", closing_line(reports, dry_run=dry_run))
+
+
+def _look(report: FinishReport) -> None:
+    """Print what the look at the columns outside the mapping found, and what it means for the removal."""
+    if report.pointers:
+        say("", f"{report.slug}: nothing is removed: columns outside the mapping hold keys of its sources")
+        _mentions(report.pointers)
+        say(f"  hint: {POINTERS_HINT}")
+    if report.unchecked:
+        outcome = "nothing is removed: columns" if report.held_back else "columns"
+        say("", f"{report.slug}: {outcome} could not be looked at for keys of its sources")
+        _unchecked(report.unchecked)
+        if report.held_back:
+            say(f"  hint: {UNCHECKED_HINT}")
+    if report.in_part:
+        say("", f"{report.slug}: only a sample was read of {', '.join(report.in_part)}: `--check-all` reads every row")
+
+
+def _mentions(mentions: Sequence[Mention]) -> None:
+    say(*(f"  {each.column}: {counted(each.rows, 'row')}" for each in mentions))
+
+
+def _unchecked(columns: Sequence[Unchecked]) -> None:
+    say(*(f"  {each.column}: {each.reason}" for each in columns[:SHOWN]))
+    if len(columns) > SHOWN:
+        say(f"  … and {len(columns) - SHOWN:,} more (--output json lists them all)")
 
 
 def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
@@ -83,6 +112,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:
             _leftovers(each.left)
+        _look_for_orphans(each)
         if each.older:
             kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
             say(f"{kept}, {each.older.delete_markers:,} delete markers")
@@ -91,6 +121,17 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
         elif not each.objects:
             say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
+
+
+def _look_for_orphans(bucket: BucketLeft) -> None:
+    if bucket.pointers:
+        say("Columns outside the mapping hold keys of objects that no row points to:")
+        _mentions(bucket.pointers)
+    if bucket.unchecked:
+        say("An orphan may still be in use: these columns could not be looked at for its key:")
+        _unchecked(bucket.unchecked)
+    if bucket.not_looked_for:
+        say(f"{bucket.not_looked_for:,} orphans more were not looked for: there are too many.")
 
 
 def _leftovers(left: Sequence[Leftover]) -> None:

@@ -27,6 +27,9 @@ from rehouse.core.permissions import ROLES
 
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
+FindPointersOption = Annotated[
+    bool, typer.Option("--find-pointers", help="Only look for keys in the columns outside the mapping.")
+]
 ErrorsOption = Annotated[
     bool, typer.Option("--errors", help="Every document that could not be moved, with the reason and the way out.")
 ]
@@ -59,16 +62,21 @@ AccountOption = Annotated[
 RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
 
 
-def doctor(*, probe: ProbeOption = False, output: OutputOption = "text") -> None:
+def doctor(
+    *, probe: ProbeOption = False, find_pointers: FindPointersOption = False, output: OutputOption = "text"
+) -> None:
     """Look whether a migration can work: database, credentials, rights, the shared bucket, the application's rights.
 
-    Examples: `rehouse doctor`, `rehouse doctor --probe`.
+    Examples: `rehouse doctor`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """
     from rehouse.cli import reports
     from rehouse.cli.opening import finish, settings_only
     from rehouse.operations import doctor as examining
 
-    checks = list(examining.examine(settings_only(), probe=probe))
+    if find_pointers:
+        checks = list(examining.find_pointers(settings_only()))
+    else:
+        checks = list(examining.examine(settings_only(), probe=probe))
     _print(output, checks, lambda: reports.show_checks(checks, examining.summary(checks)))
     finish(well=not examining.exit_status(checks))
 

@@ -15,7 +15,9 @@ from itertools import islice
 from rehouse.core.errors import Refused
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.leftovers import Leftover, Leftovers
+from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.operations.migrate import run_inventory
+from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import Services
 from rehouse.s3.emptying import Upload, Version, delete_bucket, delete_versions, uploads, versions
 from rehouse.s3.faults import refused
@@ -24,6 +26,7 @@ from rehouse.s3.removal import NEVER_WAS
 NAMED = 10
 """How many of what is in the way an error names."""
 CHECKED_AT_ONCE = 1000
+EXAMPLES = 3
 CATEGORIES = {
     "pointed_at": "rows point to it: its tenant is not migrated, was rolled back, or a document could not be moved",
     "quarantined": "a row points to it, and it must not be copied as it stands (the reason)",
@@ -33,6 +36,7 @@ CATEGORIES = {
     "conflict": "written after its document was moved, and the one at home as well: `rehouse status SLUG`",
     "superseded": "once to be copied, but its row moved or went: nobody's",
     "returned": "written by a rollback, and its row points elsewhere by now: nobody's",
+    "named_elsewhere": "no row points to it, and another column of the database holds its key",
     "orphan": "no row points to it, and no migration knows it",
 }
 
@@ -51,7 +55,9 @@ class BucketLeft:
     """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
 
     `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
-    `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name.
+    `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name. `pointers`:
+    columns outside the mapping that hold keys of objects that no row points to, `unchecked`: those that could not be looked at,
+    `not_looked_for`: so many orphans were not looked for.
     """
 
     bucket: str
@@ -63,6 +69,9 @@ class BucketLeft:
     oldest_upload: datetime | None = None
     removed: bool = False
     kept_empty: bool = False
+    pointers: list[Mention] = field(default_factory=list)
+    unchecked: list[Unchecked] = field(default_factory=list)
+    not_looked_for: int = 0
 
 
 def cleanup(services: Services) -> list[BucketLeft]:
@@ -117,7 +126,33 @@ def _left_in(services: Services, bucket: str) -> BucketLeft:
     open_ones = list(uploads(services.control, bucket))
     begun = [each.begun_at for each in open_ones if each.begun_at]
     older = _older(services, bucket)
-    return BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
+    made = BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
+    if any(each.category == "orphan" for each in left):
+        _look_for_orphans(services, made, default)
+    return made
+
+
+def _look_for_orphans(services: Services, made: BucketLeft, default_bucket: str) -> None:
+    """Look for the orphans' keys in the columns outside the mapping before they are called orphans."""
+    sizes = dict(Pointers(services.ledger).orphans(made.bucket, default_bucket, KEYS_AT_ONCE))
+    found = look_for(services.ledger, services.settings, {key: ["orphan"] for key in sizes})
+    look = Look(owners=frozenset(["orphan"]), found=found)
+    made.pointers, made.unchecked = look.mentions("orphan"), look.unchecked
+    named = sorted(found.keys)
+    left = []
+    for each in made.left:
+        if each.category != "orphan":
+            left.append(each)
+            continue
+        made.not_looked_for = max(each.objects - len(sizes), 0)
+        size = sum(sizes[key] for key in named)
+        others = tuple(key for key in each.examples if key not in named)
+        rest = each._replace(objects=each.objects - len(named), size=each.size - size, examples=others)
+        elsewhere = each._replace(
+            category="named_elsewhere", objects=len(named), size=size, examples=tuple(named[:EXAMPLES])
+        )
+        left += [kind for kind in (elsewhere, rest) if kind.objects]
+    made.left = left
 
 
 def _older(services: Services, bucket: str) -> OlderVersions | None:

@@ -15,6 +15,7 @@ from rehouse.operations.checks.application import application_control, check_app
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, of_error
 from rehouse.operations.checks.database import check_database, count_tenants
 from rehouse.operations.checks.machine import check_machine
+from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
@@ -22,7 +23,7 @@ from rehouse.operations.checks.storage import check_account, check_surroundings
 from rehouse.s3.control import Control
 from rehouse.s3.session import Session
 
-__all__ = ["Check", "Outcome", "examine", "exit_status", "summary"]
+__all__ = ["Check", "Outcome", "examine", "exit_status", "find_pointers", "summary"]
 
 
 def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
@@ -32,6 +33,15 @@ def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
     """
     settings.require_places()
     return _examined(settings, probe=probe)
+
+
+def find_pointers(settings: Settings) -> Iterator[Check]:
+    """Return the check of the columns outside the mapping alone: do they hold keys of documents?
+
+    Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
+    """
+    settings.require_places()
+    return _guarded("pointers", check_pointers(settings))
 
 
 def summary(checks: Iterable[Check]) -> str:

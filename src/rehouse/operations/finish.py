@@ -1,7 +1,8 @@
 """Finish a tenant: after the grace, remove the sources of its documents from the shared bucket.
 
 It sweeps first, as `migrate` does, so that nothing is removed that did not come home. Only documents flipped at least the
-grace ago go, each proven at home, and never an object that a row points to. Run again it goes on.
+grace ago go, each proven at home, never an object that a row points to, and none while another column of the database holds
+keys of the tenant's sources. Run again it goes on.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removing import given_up
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
+from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
 from rehouse.operations.late_writes import sweep_again
 from rehouse.operations.migrate import migrate, run_inventory
+from rehouse.operations.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.removing import Left, Removing, is_any_needed_again, put_back, remove_sources
 from rehouse.operations.rounds import Order
 from rehouse.operations.selection import for_each
@@ -43,7 +46,8 @@ class FinishReport:
     """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
     `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
-    once more; `left` are for somebody to look at; `outstanding` could not be moved.
+    once more; `left` are for somebody to look at; `outstanding` could not be moved. `pointers`: columns outside the mapping that
+    hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
     """
 
     slug: str
@@ -61,6 +65,10 @@ class FinishReport:
     put_back: int = 0
     left: list[Left] = field(default_factory=list)
     outstanding: list[Outstanding] = field(default_factory=list)
+    held_back: bool = False
+    pointers: list[Mention] = field(default_factory=list)
+    unchecked: list[Unchecked] = field(default_factory=list)
+    in_part: list[str] = field(default_factory=list)
     gives_up: str | None = None
     not_offered: tuple[str, ...] = ()
     error: str | None = None
@@ -71,21 +79,24 @@ class FinishReport:
     def errors(self) -> int:
         """How many documents somebody has to look at; at least 1 if the run itself failed (an interruption is no failure)."""
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
-        return max(len(documents), 1 if self.error and not self.interrupted else 0)
+        is_other = self.held_back or (self.error is not None and not self.interrupted)
+        return max(len(documents), int(is_other))
 
     def ended_by(self, error: RehouseError) -> None:
         """Say what ended the run before it was done."""
         self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
 
 
-def finish_one(services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False) -> FinishReport:
+def finish_one(
+    services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False, look: Look = CAREFUL
+) -> FinishReport:
     """Finish one tenant. Raises Refused before its cutover; TryAgain, Halt as `migrate` does."""
     with translating():
         migration = _require_cut_over(services, tenant)
     if dry_run:
-        return _foreseen(services, tenant, migration, grace)
+        return _foreseen(services, tenant, migration, grace, look)
     with run_inventory(services):
-        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace)
+        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace, look)
 
 
 def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
@@ -103,26 +114,30 @@ def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
 
 
 def finish_all(
-    services: Services, tenants: Sequence[Tenant], *, grace: timedelta, dry_run: bool = False
+    services: Services, tenants: Sequence[Tenant], *, grace: timedelta, dry_run: bool = False, look: Look = CAREFUL
 ) -> list[FinishReport]:
-    """Finish every one of the tenants that was cut over; a failed one does not stop the others."""
+    """Finish every one of the tenants that was cut over; a failed one does not stop the others. The database is looked through
+    once for all of them.
+    """
     with translating():
         begun = [(tenant, services.ledger.migration(tenant)) for tenant in tenants]
         there = [(tenant, each) for tenant, each in begun if each and is_at_least(each.phase, Phase.CUT_OVER)]
+        due = [each for _, each in there if services.ledger.of(each, Removals).counts(grace).old_enough]
+        look = look_through(services, due, look, "all tenants") if due else look
     if not there:
         return []
     if dry_run:
-        return [_foreseen(services, tenant, migration, grace) for tenant, migration in there]
+        return [_foreseen(services, tenant, migration, grace, look) for tenant, migration in there]
     with run_inventory(services):
         survey.list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
-        return list(for_each(services, work, lambda mine, each: _reported(mine, each, grace), parallel=AT_ONCE))
+        return list(for_each(services, work, lambda mine, each: _reported(mine, each, grace, look), parallel=AT_ONCE))
 
 
-def _reported(services: Services, tenant: Tenant, grace: timedelta) -> FinishReport:
+def _reported(services: Services, tenant: Tenant, grace: timedelta, look: Look) -> FinishReport:
     report = FinishReport(tenant.slug, tenant.id)
     try:
-        return _finish(services, tenant, report, grace, listed=True)
+        return _finish(services, tenant, report, grace, look, listed=True)
     except RehouseError as error:
         report.ended_by(error)
         return report
@@ -140,7 +155,7 @@ def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
 
 
 def _finish(
-    services: Services, tenant: Tenant, report: FinishReport, grace: timedelta, *, listed: bool = False
+    services: Services, tenant: Tenant, report: FinishReport, grace: timedelta, look: Look, *, listed: bool = False
 ) -> FinishReport:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
@@ -155,7 +170,7 @@ def _finish(
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translating():
-                _remove(run, report)
+                _remove(run, report, look)
         except RehouseError as error:
             close_after(services, tenant, sweep, error)
             raise
@@ -197,9 +212,9 @@ def _ends(run: Removing) -> bool:
     return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED
 
 
-def _remove(run: Removing, report: FinishReport) -> None:
+def _remove(run: Removing, report: FinishReport, look: Look) -> None:
     services, before = run.services, run.room.counts(run.grace)
-    if before.old_enough:
+    if before.old_enough and not _is_held_back(run, report, look):
         report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
         report.gives_up = given_up(run.grace, services.settings.grace)
         remove_sources(run)
@@ -212,16 +227,30 @@ def _remove(run: Removing, report: FinishReport) -> None:
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
+def _is_held_back(run: Removing, report: FinishReport, look: Look) -> bool:
+    """Look for keys of the tenant's sources outside the mapping, unless that was done for it already; fill in the report."""
+    owner = str(run.migration.tenant_id)
+    if owner not in look.owners:
+        look = look_through(run.services, [run.migration], look, run.subject)
+    report.pointers, report.unchecked, report.in_part = look.mentions(owner), look.unchecked, look.in_part
+    report.held_back = bool(report.pointers) or bool(report.unchecked and not look.accept_unchecked)
+    if report.unchecked:
+        run.reason = f"not looked at for keys: {', '.join(each.column for each in report.unchecked)}"
+    return report.held_back
+
+
 def _is_guarded(services: Services) -> bool:
     bucket = services.settings.require_shared_buckets()[0]
     return services.control.once("conditions on a removal", lambda: honours_conditions(services.control, bucket))
 
 
-def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: timedelta) -> FinishReport:
+def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
     report = FinishReport(tenant.slug, tenant.id, status=migration.status)
     run = _begun(services, migration, tenant, grace)
     with translating():
         remove_sources(run, dry_run=True)
+        if run.removed:
+            _is_held_back(run, report, look)
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
         report.gives_up = given_up(grace, services.settings.grace) if run.removed else None
         return _filled(run, report)

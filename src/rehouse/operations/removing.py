@@ -43,7 +43,8 @@ class Left(NamedTuple):
 class Removing:
     """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
 
-    `changed`: the sources that were written since they were copied, by document: a sweep has to look at them.
+    `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
+    the history says of the release.
     """
 
     services: Services
@@ -51,6 +52,7 @@ class Removing:
     subject: str
     grace: timedelta
     waited_for: frozenset[str]
+    reason: str | None = None
     total: int = 0
     is_home_listed: bool = False
     removed: int = 0
@@ -187,7 +189,7 @@ def _settle_unfinished(run: Removing, killed: Sequence[Candidate]) -> None:
 def _remove(run: Removing, going: Sequence[Candidate]) -> None:
     run.services.keep_locks()
     if run.migration.phase is Phase.CUT_OVER:
-        run.migration = run.services.ledger.advance(run.migration, Event.SOURCES_RELEASED)
+        run.migration = run.services.ledger.advance(run.migration, Event.SOURCES_RELEASED, run.reason)
     run.room.removing([each.flipped.document_id for each in going])
     found, faults = head_all(run.services, {each.flipped.source for each in going})
     etags = {

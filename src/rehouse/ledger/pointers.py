@@ -1,0 +1,225 @@
+"""Every column of the database outside the mapping that may hold an object's key, and the rows of these that do.
+
+A table is read once for all its columns and all keys: PostgreSQL sends the values, the keys are found here (comparing there with
+each key takes ten times as long). Reading ends at a time limit; a large table is read in part. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from rehouse.core.legible import counted
+from rehouse.core.mentions import KeyFinder
+from rehouse.core.model import Migration
+from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
+from rehouse.ledger.faults import translated
+from rehouse.ledger.ledger import Ledger
+
+READ_AT_ONCE = 1 << 18
+"""Bytes of rows that are searched together: as a rule none of them mentions a key."""
+ENOUGH = 10
+"""So many rows a sample would hold, on the average, of a column that names each of the keys once; then it counts as a look."""
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class Column(NamedTuple):
+    """A column, as `schema.table.column`; `kind` is pg_class.relkind, `is_readable`: this role may SELECT it."""
+
+    schema: str
+    table: str
+    name: str
+    kind: str
+    is_readable: bool
+    has_foreign_partitions: bool
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}.{self.name}"
+
+
+class Limits(NamedTuple):
+    """How long a table is read, in seconds, and how many bytes of it; None: all of it."""
+
+    seconds: int
+    table_bytes: int | None
+
+
+class Unchecked(NamedTuple):
+    """A column that could not be looked at, or not enough of it, and why."""
+
+    column: str
+    reason: str
+
+
+@dataclass
+class Found:
+    """What a look found. `rows`: by column and owner of a key how many rows mention one; `keys`: the keys that are mentioned.
+
+    `in_part`: by column the share of it that was read; `unchecked`: what was not looked at; `columns`: how many were.
+    """
+
+    rows: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    keys: set[str] = field(default_factory=set)
+    in_part: dict[str, float] = field(default_factory=dict)
+    unchecked: list[Unchecked] = field(default_factory=list)
+    columns: int = 0
+
+
+class Pointers:
+    """The columns outside the mapping, over the ledger's connection."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._connection = ledger.connection
+
+    def columns(self) -> list[Column]:
+        """Return every column that may hold a key, table by table."""
+        catalog = self._ledger.catalog
+        values = {
+            "schema": catalog.schema,
+            "own": [*OWN_TABLES, VERSION_TABLE],
+            "documents": catalog.documents.name,
+            "key": catalog.column("documents", "s3_key"),
+        }
+        rows = self._connection.execute(self._ledger.queries["columns_that_hold_text"], values).fetchall()
+        return [Column(*row) for row in rows]
+
+    def sources(self, migration: Migration, limit: int | None) -> list[str]:
+        """Return the keys of sources of a tenant that are not removed yet; with a limit the same part of them each time."""
+        values = {"tenant_id": migration.tenant_id, "home_bucket": migration.home_bucket, "limit": limit}
+        return self._keys("sources_to_look_for", values)
+
+    def of_documents(self, limit: int) -> list[str]:
+        """Return the keys of some documents of all tenants."""
+        table = self._ledger.catalog.documents.identifier.as_string(self._connection)
+        row = self._connection.execute(self._ledger.queries["rows_expected"], {"table": table}).fetchone()
+        percent = min(100.0, 1000.0 * limit / max(int(row[0]) if row else 0, 1))
+        return self._keys("keys_to_look_for", {"percent": percent, "limit": limit})
+
+    def orphans(self, bucket: str, default_bucket: str, limit: int) -> list[tuple[str, int]]:
+        """Return (key, bytes) of objects in the run's inventory that no row points to and no migration knows."""
+        values = {"run_id": self._ledger.run_id, "bucket": bucket, "default_bucket": default_bucket, "limit": limit}
+        rows = self._connection.execute(self._ledger.queries["some_orphans"], values).fetchall()
+        return [(str(key), int(size)) for key, size in rows]
+
+    def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
+        """Look for keys (with whose they are) in columns; yield what was found so far after each table."""
+        finder, found = KeyFinder(owners), Found()
+        for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
+            table = list(group)
+            readable = [each for each in table if _obstacle(each) is None]
+            found.unchecked += [Unchecked(str(each), reason) for each in table if (reason := _obstacle(each))]
+            if readable:
+                try:
+                    self._read(readable, finder, owners, limits, found)
+                except psycopg.Error as error:
+                    if self._connection.closed:
+                        raise
+                    reason = _reason(error, limits)
+                    found.unchecked += [Unchecked(str(each), reason) for each in readable]
+            yield found
+
+    def _keys(self, name: str, values: Mapping[str, object]) -> list[str]:
+        return [str(row[0]) for row in self._connection.execute(self._ledger.queries[name], values).fetchall()]
+
+    def _read(
+        self,
+        columns: Sequence[Column],
+        finder: KeyFinder,
+        owners: Mapping[str, Sequence[str]],
+        limits: Limits,
+        found: Found,
+    ) -> None:
+        with self._connection.transaction():
+            self._connection.execute("SET TRANSACTION READ ONLY")
+            self._connection.execute(f"SET LOCAL statement_timeout = {limits.seconds * 1000}".encode())
+            share = self._share(columns[0], limits.table_bytes)
+            with self._connection.cursor().copy(_statement(columns, finder.shortest_bytes, share)) as copied:
+                for lines in _batches(copied):
+                    _search(lines, columns, finder, owners, found)
+        found.columns += len(columns)
+        if share < 1:
+            found.in_part |= {str(each): share for each in columns}
+        if len(owners) * share < min(ENOUGH, len(owners)):
+            reason = f"only {share:.2%} of the table was read"
+            found.unchecked += [Unchecked(str(each), reason) for each in columns]
+
+    def _share(self, column: Column, most: int | None) -> float:
+        if most is None:
+            return 1.0
+        table = sql.Identifier(column.schema, column.table).as_string(self._connection)
+        row = self._connection.execute(self._ledger.queries["size_of_table"], {"table": table}).fetchone()
+        return min(1.0, most / max(int(row[0]) if row else 0, 1))
+
+
+def _obstacle(column: Column) -> str | None:
+    if column.kind == "f" or column.has_foreign_partitions:
+        return "it is in another database (a foreign table)"
+    return None if column.is_readable else "this role may not SELECT it"
+
+
+def _reason(error: psycopg.Error, limits: Limits) -> str:
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return f"it was not read within {counted(limits.seconds, 'second')}"
+    return translated(error).message
+
+
+def _statement(columns: Sequence[Column], shortest_bytes: int, share: float) -> sql.Composed:
+    """Return the COPY that sends the values that are long enough to hold a key, of part of the table if `share` is below 1."""
+    texts = [sql.SQL("{}::text").format(sql.Identifier(each.name)) for each in columns]
+    shortest = sql.Literal(shortest_bytes)
+    values = sql.SQL(", ").join(
+        sql.SQL("CASE WHEN octet_length({0}) >= {1} THEN {0} END").format(text, shortest) for text in texts
+    )
+    is_long_enough = sql.SQL(" OR ").join(sql.SQL("octet_length({}) >= {}").format(text, shortest) for text in texts)
+    # the tables that inherit from a plain one are tables of their own; those that partition it are not
+    only = sql.SQL("ONLY " if columns[0].kind == "r" else "")
+    sample = sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(100 * share)) if share < 1 else sql.SQL("")
+    return sql.SQL("COPY (SELECT {} FROM {}{}{} WHERE {}) TO STDOUT").format(
+        values, only, sql.Identifier(columns[0].schema, columns[0].table), sample, is_long_enough
+    )
+
+
+def _batches(copied: Iterable[bytes | bytearray | memoryview]) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    size = 0
+    for line in copied:
+        lines.append(bytes(line))
+        size += len(line)
+        if size >= READ_AT_ONCE:
+            yield lines
+            lines, size = [], 0
+    if lines:
+        yield lines
+
+
+def _search(
+    lines: Sequence[bytes],
+    columns: Sequence[Column],
+    finder: KeyFinder,
+    owners: Mapping[str, Sequence[str]],
+    found: Found,
+) -> None:
+    if not finder.may_mention(_plain(b"".join(lines))):
+        return
+    for line in lines:
+        if not finder.may_mention(_plain(line)):
+            continue
+        for column, value in zip(columns, line.rstrip(b"\n").split(b"\t"), strict=True):
+            if keys := finder.mentioned(_plain(value)):
+                found.keys |= keys
+                found.rows[str(column)].update({owner for key in keys for owner in owners[key]})
+
+
+def _plain(copied: bytes) -> str:
+    """Return what COPY sent, without its escapes. Bytes that are no UTF-8 (in a database that does not look) are in no key."""
+    text = copied.decode("utf-8", "replace")
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text) if "\\" in text else text
