@@ -80,8 +80,12 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
         " target_key = 'returned/acme/moved/x' WHERE document_id = 'moved'",
         room.shared,
     )
+    room.put("thumbnails/1")
+    room.sql("CREATE TABLE thumbnails (key text)")
+    room.sql("INSERT INTO thumbnails VALUES ('thumbnails/1')")
     left = cleanup(room)
     assert kinds(left) == {
+        ("named_elsewhere", None): ("thumbnails/1",),
         ("accepted", "acme"): ("k/kept",),
         ("changed", "acme"): ("k/late",),
         ("conflict", "acme"): ("k/both",),
