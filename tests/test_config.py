@@ -206,6 +206,7 @@ WRONG = {
     "s3_dialect": ["Ceph", "minio"],
     "region": ["us east", "us-east-1\n", "../"],
     "endpoint_url": ["localhost:9000", "ftp://x", "http://"],
+    "cors_origins": ["*", "https://a.example/", "a.example", "HTTPS://a.example", "https://a.example:443", "null"],
     "max_in_flight": ["0", "-1", "1001", "many", "1.5"],
     "max_rate": ["0", "-3", "nan", "inf"],
     "batch_size": ["0", "10001"],

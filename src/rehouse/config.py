@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_core import ErrorDetails
 
 from rehouse.core.errors import ConfigurationError
+from rehouse.core.origins import checked_origin
 from rehouse.sections import (
     DocumentsTable,
     FinishLook,
@@ -66,7 +67,7 @@ BucketPrefix = Annotated[
 EndpointUrl = Annotated[
     str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(comma_separated)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(checked_origin)], ...], BeforeValidator(comma_separated)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(comma_separated)]
 
 
@@ -81,7 +82,7 @@ class Settings(Section):
     endpoint_url: EndpointUrl | None = None
     s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None
-    cors_origins: Names = ()
+    cors_origins: Origins = ()
     log_bucket: BucketName | None = None
     encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256

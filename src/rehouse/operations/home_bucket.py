@@ -15,6 +15,7 @@ from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, lo
 from rehouse.core.closing_bucket import closed_policy, is_closed
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
+from rehouse.core.origins import checked_origin
 from rehouse.s3.control import Control
 from rehouse.s3.faults import refused
 
@@ -69,7 +70,7 @@ def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> 
 def cors_origins(settings: Settings, control: Control) -> Origins:
     """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
     if settings.cors_origins:
-        return Origins(_exact(settings.cors_origins), ())
+        return Origins(settings.cors_origins, ())
     return control.once("the shared buckets' origins", lambda: _inherited(control, settings.shared_bucket))
 
 
@@ -111,16 +112,6 @@ def _is_our_log_bucket(control: Control, name: str) -> bool:
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 
 
-def _exact(origins: Iterable[str]) -> tuple[str, ...]:
-    wild = [origin for origin in origins if "*" in origin]
-    if wild:
-        raise ConfigurationError(
-            f"REHOUSE_CORS_ORIGINS holds {wild[0]}",
-            hint="name every origin exactly, such as https://app.example.com: a * lets any page upload",
-        )
-    return tuple(origins)
-
-
 def _inherited(control: Control, shared_buckets: Iterable[str]) -> Origins:
     exact: set[str] = set()
     notes = []
@@ -132,8 +123,11 @@ def _inherited(control: Control, shared_buckets: Iterable[str]) -> Origins:
             unread += [shared] * (found.state == "unreadable")
         rules = found.value["CORSRules"] if found.value else []
         origins = {origin for rule in rules for origin in rule.get("AllowedOrigins", [])}
-        exact |= {origin for origin in origins if "*" not in origin}
-        notes += [f"the origin {origin} of {shared} is not carried over" for origin in sorted(origins) if "*" in origin]
+        for origin in sorted(origins):
+            try:
+                exact.add(checked_origin(origin))
+            except ValueError as error:
+                notes.append(f"an origin of {shared} is not carried over: {error}")
     if not exact:
         notes.append("no CORS rule: set REHOUSE_CORS_ORIGINS if browsers upload directly")
     return Origins(tuple(sorted(exact)), tuple(notes), tuple(unread))
