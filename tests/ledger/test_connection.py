@@ -56,7 +56,11 @@ def test_a_session_is_prepared(empty_database: str) -> None:
         (lambda url: url + "?sslmode=require", "TLS"),
         (lambda _: f"postgresql://u:{SECRET}@{SECRET}@h/db", "no connection string"),
         (lambda _: f"postgresql://u:{SECRET}/{SECRET}@h/db", "no connection string"),
-        (lambda _: f"postgresql+asyncpg://u:{SECRET}@h/db", "no connection string"),
+        (lambda _: f"postgresql+asyncpg://u:{SECRET}@127.0.0.1:1/db?ssl=require", "nothing answers"),
+        (lambda _: f"mysql://u:{SECRET}@h/db", "a mysql address"),
+        (lambda _: f"postgresql://u:{SECRET}@h/db?sslmode", "sslmode has no value"),
+        (lambda _: f"postgresql://u:{SECRET}@h/db?ssl={SECRET}", "ssl has a value"),
+        (lambda _: f"postgresql://u:{SECRET}@h/db?replicas=3", "no parameter replicas"),
         (lambda _: f"password={SECRET} nonsense", "no connection string"),
     ],
 )

@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from rehouse.core.errors import DatabaseRefused
+from rehouse.ledger.database_url import libpq_url, malformed
 from rehouse.ledger.faults import refused_connection, translated
 
 __all__ = ["connect", "refuse_pooler", "translated", "where"]
@@ -38,7 +40,7 @@ def connect(url: str, *, application_name: str = "rehouse") -> psycopg.Connectio
 
     Raises DatabaseRefused (or TryAgain while the server starts or is full); no message ever holds the password.
     """
-    place = where(url)
+    place, url = where(url), libpq_url(url)
     options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
     try:
         connection = psycopg.connect(url, autocommit=True, **options)  # type: ignore[arg-type]
@@ -70,16 +72,27 @@ def refuse_pooler(connection: psycopg.Connection) -> None:
 def where(url: str) -> str:
     """Return `user@host:port/database` of a connection string, never its password.
 
+    What the string leaves out is what libpq takes: PGHOST and so on, or a service of PGSERVICEFILE, which is named alone.
     Raises DatabaseRefused for a string that libpq would misread, such as one with an unescaped @ in the password.
     """
+    url = libpq_url(url)
     try:
-        parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError):
-        raise _malformed() from None
+        raise malformed() from None
+    parts = {**_defaults(), **given}
     host, port, database = parts.get("host", "localhost"), parts.get("port", "5432"), parts.get("dbname", "")
-    if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, parts.get("password")):
-        raise _malformed()
+    if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, given.get("password")):
+        raise malformed()
+    if parts.get("service") and "host" not in given:
+        return f"the service {parts['service']}"
     return f"{parts.get('user', '')}@{host}:{port}/{database}".lstrip("@")
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq takes from its environment variables, the password excepted."""
+    found = {each.keyword.decode(): each.val.decode() for each in Conninfo.get_defaults() if each.val}
+    return {name: found[name] for name in ("host", "port", "user", "dbname", "service") if name in found}
 
 
 def _swallowed(url: str, password: str | None) -> bool:
@@ -87,13 +100,6 @@ def _swallowed(url: str, password: str | None) -> bool:
     credentials, at, _ = url.partition("://")[2].rpartition("@")
     _, colon, written = credentials.partition(":")
     return bool(at and colon and "?" not in credentials and unquote(written) != (password or ""))
-
-
-def _malformed() -> DatabaseRefused:
-    return DatabaseRefused(
-        "DATABASE_URL is no connection string that PostgreSQL understands",
-        hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
-    )
 
 
 def _prepare(connection: psycopg.Connection) -> None:

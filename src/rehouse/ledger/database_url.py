@@ -1,0 +1,150 @@
+"""Database URLs as other tools write them, translated into what libpq understands; pure.
+
+Prisma, SQLAlchemy, JDBC, node-postgres, Django and Rails share the URL's shape and add parameters of their own. Those that
+configure a pool mean nothing here; those that say how to connect are translated; an unknown one is refused by its name. No
+message repeats the URL, for it holds a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, unquote
+
+from psycopg.pq import Conninfo
+
+from rehouse.core.errors import DatabaseRefused
+
+_SCHEME = re.compile(r"(?:jdbc:)?([a-z][a-z0-9]*)(?:[+:][a-z0-9_]+)?:(//)?", re.IGNORECASE)
+_POSTGRES = frozenset({"postgresql", "postgres", "postgis", "pgsql", "psql"})
+_OTHERS = frozenset(
+    {"mysql", "mariadb", "sqlite", "mssql", "sqlserver", "oracle", "mongodb", "redis", "db2", "file", "prisma"}
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}")
+_SEARCH_PATH = frozenset({"schema", "currentschema", "search_path"})
+_MEANINGLESS = frozenset(
+    (
+        # Prisma
+        "connection_limit pgbouncer pool_timeout socket_timeout statement_cache_size single_use_connections "
+        # SQLAlchemy, asyncpg, Django
+        "prepared_statement_cache_size prepared_statement_name_func async_fallback command_timeout max_overflow pool_recycle "
+        "pool_pre_ping conn_max_age conn_health_checks disable_server_side_cursors "
+        # node-postgres, Rails, Doctrine, pgx
+        "uselibpqcompat pool pool_size pool_mode prepared_statements timeout checkout_timeout reaping_frequency variables "
+        "min_messages adapter serverversion charset encoding pool_max_conns pool_min_conns pool_max_conn_lifetime "
+        "pool_max_conn_idle_time pool_health_check_period default_query_exec_mode statement_cache_mode "
+        # JDBC
+        "preparethreshold preparedstatementcachequeries defaultrowfetchsize rewritebatchedinserts rewritebatchedinserts "
+        "applicationname loginTimeout sockettimeout tcpkeepalive stringtype readonly autosave binarytransfer"
+    )
+    .lower()
+    .split()
+)
+_SSL = {"true": "require", "1": "require", "require": "require", "false": "disable", "0": "disable", "disable": "disable",
+        "prefer": "prefer", "allow": "allow", "verify-ca": "verify-ca", "verify-full": "verify-full", "no-verify": "require",
+        "strict": "verify-full", "accept_invalid_certs": "require"}  # fmt: skip
+"""The words for TLS in `ssl` and `sslaccept`; `no-verify` also in `sslmode`."""
+
+
+def libpq_url(written: str) -> str:
+    """Return a connection string that libpq understands as its writer meant it.
+
+    Raises DatabaseRefused for a database that is not PostgreSQL's, and for a parameter whose meaning is not known.
+
+    >>> libpq_url('"postgresql+psycopg://me@db/app?schema=sales&connection_limit=5"')
+    'postgresql://me@db/app?options=-c%20search_path%3Dsales'
+    """
+    text = _unquoted(written)
+    scheme = _SCHEME.match(text)
+    if scheme is None or not (scheme[2] or text.lower().startswith("jdbc:")):
+        return text  # `key=value` pairs, or what libpq refuses itself
+    if scheme[1].lower() not in _POSTGRES:
+        raise _not_postgres(scheme[1].lower())
+    rest = text[scheme.end() :]
+    place, _, query = rest.partition("?")
+    if not scheme[2]:  # jdbc:postgresql:database
+        place = f"/{place.lstrip('/')}"
+    parameters = "&".join(
+        f"{name}={quote(value, safe='')}" for name, value in _translated(query, is_jdbc=text[:5].lower() == "jdbc:")
+    )
+    return f"postgresql://{place}" + (f"?{parameters}" if parameters else "")
+
+
+def _unquoted(written: str) -> str:
+    text = written.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _translated(query: str, *, is_jdbc: bool) -> Iterator[tuple[str, str]]:
+    known = {each.keyword.decode() for each in Conninfo.get_defaults()}
+    options = []
+    for pair in filter(None, query.split("&")):
+        written, _, value = map(unquote, pair.partition("="))
+        name = written.lower()
+        if name in _SEARCH_PATH:
+            options += [f"-c search_path={_escaped(value)}"] if value else []
+        elif name == "options":
+            options.append(value)
+        elif name in {"ssl", "sslaccept"} or value == "no-verify":
+            yield "sslmode", _sslmode(name, value, is_jdbc=is_jdbc)
+        elif written in known:
+            yield written, _given(name, value)
+        elif name not in _MEANINGLESS:
+            raise _unknown(written, query)
+    if options:
+        yield "options", " ".join(options)
+
+
+def _sslmode(name: str, value: str, *, is_jdbc: bool) -> str:
+    if is_jdbc and value in {"", "true"}:
+        return "verify-full"  # pgJDBC's own meaning of ssl=true
+    mode = _SSL.get(value.lower())
+    if mode is None:
+        raise DatabaseRefused(
+            f"DATABASE_URL: {name} has a value that is not known", hint="write ?sslmode=require or ?sslmode=verify-full"
+        )
+    return mode
+
+
+def _given(name: str, value: str) -> str:
+    if name == "sslmode" and not value:
+        raise DatabaseRefused(
+            "DATABASE_URL: sslmode has no value", hint="write ?sslmode=require or ?sslmode=verify-full, or leave it out"
+        )
+    return value
+
+
+def _escaped(schemas: str) -> str:
+    """The search path as one word of `options`: each schema an identifier, blanks and backslashes escaped."""
+    names = [each.strip().strip('"') for each in schemas.split(",")]
+    path = ",".join(
+        each if re.fullmatch(r"[a-z_][a-z0-9_$]*", each) else '"' + each.replace('"', '""') + '"' for each in names
+    )
+    return re.sub(r"([\\\s])", r"\\\1", path)
+
+
+def _unknown(name: str, query: str) -> DatabaseRefused:
+    """The refusal of a parameter. A raw @ in the query means that a password with a ? in it was not encoded."""
+    if "@" in query or not _NAME.fullmatch(name):
+        return malformed()
+    return DatabaseRefused(
+        f"DATABASE_URL: PostgreSQL has no parameter {name}",
+        hint=f"remove {name}: rehouse needs user, password, host, port, database, sslmode, sslrootcert, options and schema only",
+    )
+
+
+def _not_postgres(scheme: str) -> DatabaseRefused:
+    if scheme not in _OTHERS:
+        return malformed()
+    return DatabaseRefused(
+        f"DATABASE_URL is a {scheme} address",
+        hint="rehouse works on PostgreSQL: postgresql://user:password@host:5432/database",
+    )
+
+
+def malformed() -> DatabaseRefused:
+    """Return the refusal of what libpq does not understand."""
+    return DatabaseRefused(
+        "DATABASE_URL is no connection string that PostgreSQL understands",
+        hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
+    )
