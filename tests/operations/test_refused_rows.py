@@ -48,7 +48,7 @@ def checked(room: Room) -> None:
 
 
 def unique(room: Room) -> None:
-    room.root.put_object(Bucket=room.shared, Key="k/odd", Body=b"b")  # flipped after `b`
+    room.root.put_object(Bucket=room.shared, Key="k/odd", Body=b"x")  # of two that exclude each other, one is flipped
     room.sql("CREATE UNIQUE INDEX one_etag ON documents (tenant_id, etag)")
 
 

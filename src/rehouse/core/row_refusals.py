@@ -40,17 +40,24 @@ def is_about_rows(refusal: Refusal) -> bool:
 
     | the error                                                            | about rows |
     |----------------------------------------------------------------------|------------|
-    | none of the server's                                                 | no         |
-    | the session: connection, transaction, deadlock, resources, shutdown  | no         |
-    | a lock that was not to be had, a damaged page                        | no         |
+    | the session's or the server's (`is_passing`)                         | no         |
     | the statement: rights, names, types, what PostgreSQL does not offer  | no         |
     | the same, within the function of a trigger                           | yes        |
     | anything else: too long, out of range, a constraint, a trigger       | yes        |
     """
-    state = refusal.sqlstate
-    if state is None or state[:2] in ABOUT_THE_SESSION or state in ABOUT_THE_SERVER:
+    if is_passing(refusal):
         return False
-    return refusal.is_within_function or state[:2] not in ABOUT_THE_STATEMENT
+    return refusal.is_within_function or (refusal.sqlstate or "")[:2] not in ABOUT_THE_STATEMENT
+
+
+def is_passing(refusal: Refusal) -> bool:
+    """Return whether the error has nothing to do with what was to be updated:
+
+    none of the server's; the session: connection, transaction, deadlock, resources, shutdown; a lock that was not to be had, a
+    damaged page.
+    """
+    state = refusal.sqlstate
+    return state is None or state[:2] in ABOUT_THE_SESSION or state in ABOUT_THE_SERVER
 
 
 def fault_of(refusal: Refusal) -> Fault:

@@ -42,9 +42,12 @@ class Fenced:
         }
 
     @contextmanager
-    def fenced(self) -> Iterator[psycopg.Cursor]:
-        """Hold a transaction that only this run may make; raise Halt if the migration belongs to another run now."""
-        with self.connection.transaction(), self.connection.cursor() as cursor:
+    def fenced(self, *, in_vain: bool = False) -> Iterator[psycopg.Cursor]:
+        """Hold a transaction that only this run may make; raise Halt if the migration belongs to another run now.
+
+        `in_vain`: it is rolled back at its end.
+        """
+        with self.connection.transaction(force_rollback=in_vain), self.connection.cursor() as cursor:
             if cursor.execute(self.queries["fence"], self.values).fetchone() is None:
                 raise Halt(TAKEN_OVER, hint=TAKEN_OVER_HINT)
             yield cursor

@@ -25,13 +25,16 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        said = error.diag
-        refusal = Refusal(
-            error.sqlstate, said.message_primary, said.column_name, said.constraint_name, bool(said.context)
-        )
+        refusal = refusal_of(error)
         if not is_about_rows(refusal):
             raise
         raise RowsRefused(fault_of(refusal)) from error
+
+
+def refusal_of(error: psycopg.Error) -> Refusal:
+    """Return what PostgreSQL answered, without the detail."""
+    said = error.diag
+    return Refusal(error.sqlstate, said.message_primary, said.column_name, said.constraint_name, bool(said.context))
 
 
 def change_allowed(
@@ -52,4 +55,5 @@ def change_allowed(
     else:
         return {}
     middle = len(ids) // 2
-    return change_allowed(connection, ids[:middle], change) | change_allowed(connection, ids[middle:], change)
+    later = change_allowed(connection, ids[middle:], change)
+    return later | change_allowed(connection, ids[:middle], change)

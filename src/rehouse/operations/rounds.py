@@ -26,6 +26,7 @@ from rehouse.operations.proving import check_copies
 from rehouse.operations.provision import provision
 from rehouse.operations.services import Services
 from rehouse.operations.settling import await_settled
+from rehouse.operations.trial import try_cutover
 
 ROUNDS = 10
 INSISTENCE = 3
@@ -179,6 +180,8 @@ def _round(run: Run, *, insist: bool) -> bool:
         run.advance(event, f"{dropped} copies do not hold" if dropped else None)
     if (dropped and insist) or (until is Phase.VERIFIED and run.migration.phase is Phase.VERIFIED):
         return not (dropped and insist)
+    if run.migration.phase is Phase.VERIFIED and not _may_be_switched(run):
+        return True
     flips = _cut_over(run)
     return was_live and not (tally.changed or flips.flipped or flips.changed)
 
@@ -194,6 +197,20 @@ def _copy(run: Run) -> Tally:
     run.report.adopted += tally.adopted
     run.report.copied_bytes += tally.copied_bytes
     return tally
+
+
+def _may_be_switched(run: Run) -> bool:
+    """Return whether a document can move, or is at home or on its way, or there is none; raise if rows cannot be flipped."""
+    documents = run.services.ledger.documents(run.migration)
+    copies, _ = documents.count_copies()
+    if copies:
+        try_cutover(run.services, run.migration, run.tenant)
+        return True
+    counts, stuck = documents.counts(), len(documents.outstanding(is_cut_over=False))
+    if stuck and not counts.at_home and counts.outside <= counts.accepted + stuck:
+        run.note("none of its documents can be moved, so its home was not switched")
+        return False
+    return True
 
 
 def _cut_over(run: Run) -> Flips:

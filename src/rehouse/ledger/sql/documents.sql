@@ -125,6 +125,11 @@ ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
 UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[]);
 
+-- name: name_null_bucket_of
+-- The same of one row, if it has none.
+UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
+WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = %(document_id)s AND coalesce({documents.s3_bucket}, '') = '';
+
 -- name: count_named
 -- How many of these rows have that bucket now: a trigger or a rule may have kept one as it was.
 SELECT count(*) FROM {documents}
