@@ -104,7 +104,7 @@ def seen(number: int, etag: str | None) -> Seen:
     """Return a document as the database and the listing show it."""
     key, found_etag = shared_key(number), source_etag(number, etag)
     document = Document(
-        f"{number:08x}-0000-7000-8000-000000000000", 1, f"Contract {number}.pdf", SHARED, key, found_etag, 1000, OLD
+        f"{number:08x}-0000-7000-8000-000000000000", 1, f"Contract {number}.pdf", SHARED, key, found_etag, OLD
     )
     return Seen(document, ListedObject(key, found_etag, 1000, "STANDARD", OLD))
 

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_core import ErrorDetails
 
 from rehouse.core.errors import ConfigurationError
+from rehouse.core.mapping import ROLES
 from rehouse.core.origins import checked_origin
 from rehouse.sections import (
     DocumentsTable,
@@ -45,6 +46,12 @@ ALIASES = {
     "bucket_prefix": ("AWS_S3_BUCKET_PREFIX",),
 }
 """The usual names of other tools, read after our own."""
+
+
+OFF_LEAVES = frozenset(
+    f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
+)
+"""Settings that an empty variable switches off; any other empty variable counts as not set."""
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
@@ -162,7 +169,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
-            if env.get(variable):
+            if env.get(variable) or (variable in env and leaf in OFF_LEAVES):
                 _put(values, leaf, env[variable])
                 origins[leaf] = variable
                 break

@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 Dollars = Annotated[Decimal, Field(ge=0)]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
+Created = Annotated[str, Field(min_length=1, max_length=64)]
+"""A column's name; with `+` before it, `init` may create it."""
+Optional = Annotated[str, Field(max_length=64)]
+"""A column's name, or nothing where there is no such column."""
 
 
 def _with_its_table(name: str) -> str:
@@ -38,10 +42,10 @@ class TenantsTable(Section):
 
     table: str = "tenants"
     id: Identifier = "id"
-    slug: Identifier = "slug"
-    name: Identifier = "name"
-    aws_bucket_name: Identifier = "aws_bucket_name"
-    is_active: Identifier = "is_active"
+    slug: Optional = "slug"
+    name: Optional = "name"
+    aws_bucket_name: Created = "aws_bucket_name"
+    is_active: Optional = "is_active"
 
 
 class DocumentsTable(Section):
@@ -50,13 +54,13 @@ class DocumentsTable(Section):
     table: str = "documents"
     id: Identifier = "id"
     tenant_id: Identifier = "tenant_id"
-    original_name: Identifier = "original_name"
-    s3_bucket: Identifier = "s3_bucket"
+    original_name: Optional = "original_name"
+    s3_bucket: Created = "s3_bucket"
     s3_key: Identifier = "s3_key"
-    etag: Identifier = "etag"
-    size: Identifier = "size"
-    file_size: Identifier = "file_size"
-    uploaded_at: Identifier = "uploaded_at"
+    etag: Optional = "etag"
+    size: Optional = "size"
+    file_size: Optional = "file_size"
+    uploaded_at: Optional = "uploaded_at"
 
 
 class TableMapping(Section):

@@ -40,7 +40,6 @@ documents = st.builds(
     bucket=st.sampled_from([None, "shared", "shared", "older", "home", "elsewhere"]),
     key=st.sampled_from([None, "", "k", "k", "k", "k", "s3://shared/k", "../x"]),
     etag=st.none(),
-    size=st.none(),
     uploaded_at=st.none() | instants,
 )
 objects = st.builds(
@@ -157,12 +156,12 @@ def test_where_a_checksum_is_needed(case: str, needed: str) -> None:
 
 
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:
-    return Document("d1", 1, "a.pdf", bucket, key, None, None, None)
+    return Document("d1", 1, "a.pdf", bucket, key, None, None)
 
 
 SOURCE, NEWER = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", MD5, 7, "STANDARD", NOW + WINDOW)
 FROZEN = ListedObject("k", MD5, 7, "GLACIER", NOW)
-YOUNG = Document("d1", 1, "a.pdf", None, "k", None, None, NOW)
+YOUNG = Document("d1", 1, "a.pdf", None, "k", None, NOW)
 LINE = Recorded(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, PLACES.target_of(_a()), MD5)
 ACCEPTED = Recorded(DocumentState.ACCEPTED, ObjectRef("shared", "k"), None, None, None)
 EXAMPLES = {
@@ -170,7 +169,7 @@ EXAMPLES = {
     "its row points into its home": Seen(_a(bucket="home"), None, recorded=ACCEPTED),
     "accepted, and its row as it was then": Seen(_a(), FROZEN, recorded=ACCEPTED, contested=True),
     "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
-    "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, None, NOW), None),
+    "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, NOW), None),
     "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
     "no object, but one of another spelling that is nobody's": Seen(_a(), None, contested=True, near="/k"),
     "no object": Seen(_a(), None, contested=True),
@@ -240,7 +239,7 @@ def test_a_copy_never_covers_what_was_not_seen(seen: Seen) -> None:
 
 @given(circumstances(), st.sampled_from(["home", "elsewhere"]))
 def test_no_object_outside_the_shared_buckets_is_ever_a_source(seen: Seen, bucket: str) -> None:
-    document = Document(seen.document.id, 1, "a", bucket, seen.document.key, None, None, None)
+    document = Document(seen.document.id, 1, "a", bucket, seen.document.key, None, None)
     elsewhere = Seen(document, seen.source, seen.target, seen.recorded, seen.contested, seen.recorded_now)
     assert decide(elsewhere, PLACES, now=NOW, upload_window=WINDOW).task is None
 

@@ -27,7 +27,7 @@ from rehouse.core.returning import (
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 PLACES = Places(("shared", "older"), "home")
-DOCUMENT = Document("7f", 1, "a.txt", "home", "documents/7f/a.txt", None, 1, None)
+DOCUMENT = Document("7f", 1, "a.txt", "home", "documents/7f/a.txt", None, None)
 HERE, OLD = ObjectRef("home", "documents/7f/a.txt"), ObjectRef("older", "in/7f")
 FORWARD = Recorded(DocumentState.FLIPPED, OLD, A, HERE, B)
 REVERSED = Recorded(DocumentState.COPIED, HERE, B, OLD, A)

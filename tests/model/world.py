@@ -246,7 +246,7 @@ class World:
     def document(self, document: str) -> Document:
         """The row as core.planning wants it."""
         row = self.rows[document]
-        return Document(document, row.tenant, document, row.bucket, row.key, row.etag, 1, None)
+        return Document(document, row.tenant, document, row.bucket, row.key, row.etag, None)
 
     def places(self) -> Places:
         """Where things are to be: is the home one that the application may still write into?"""

@@ -119,6 +119,11 @@ def show_plan(plan: Plan) -> None:
         say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
+    if plan.documents_of_missing_tenants:
+        named = counted(plan.missing_tenants, "tenant")
+        say(
+            f"{plan.documents_of_missing_tenants:,} rows name {named} that the tenants' table lacks: they stay where they are"
+        )
     for bucket, key, size in plan.orphans:
         say(f"orphan: {bucket} {key!r} ({human_bytes(size)})")
     if plan.cost:

@@ -32,7 +32,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row of the application's documents table. `size` is what the row claims, in bytes; the object's is the truth."""
+    """A row of the application's documents table."""
 
     id: str
     tenant_id: TenantId | None
@@ -40,7 +40,6 @@ class Document:
     bucket: str | None
     key: str | None
     etag: str | None
-    size: int | None
     uploaded_at: datetime | None
 
 

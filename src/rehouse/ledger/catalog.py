@@ -6,8 +6,6 @@ maps it. Columns that rehouse itself adds may be missing; `Catalog.missing_colum
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,9 +14,11 @@ import psycopg
 from psycopg import sql
 
 from rehouse.core.errors import DatabaseRefused
+from rehouse.core.mapping import ROLES, parse
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import blinded, translated
-from rehouse.ledger.relations import Table, find_table, visible_tables
+from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
+from rehouse.ledger.relations import Table, find_table
 from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 VERSION_TABLE = "rehouse_schema_version"
@@ -31,9 +31,7 @@ OWN_TABLES = (
     FACTS_TABLE,
 )
 ADDED_COLUMNS = {
-    "s3_bucket": "varchar(255)",
-    "etag": "varchar(255)",
-    "file_size": "bigint",
+    **{name: role.created_as for name, role in ROLES["documents"].items() if role.created_as},
     "s3_version_id": "text",
     "s3_checksum": "text",
     "s3_migrated_at": "timestamptz",
@@ -81,20 +79,20 @@ class Catalog:
     @property
     def bucket_max_length(self) -> int | None:
         """How many characters documents.s3_bucket holds; None where there is no limit."""
-        column = self.documents.columns.get(self.mapping.documents.s3_bucket)
+        column = self.documents.columns.get(self.column("documents", "s3_bucket"))
         return column.max_length if column else 255
 
     @property
     def home_max_length(self) -> int | None:
         """How many characters tenants.aws_bucket_name holds; None where there is no limit."""
-        return self.tenants.columns[self.mapping.tenants.aws_bucket_name].max_length
+        column = self.tenants.columns.get(self.column("tenants", "aws_bucket_name"))
+        return column.max_length if column else 255
 
     @cached_property
     def missing_columns(self) -> frozenset[str]:
-        """The optional columns (by their names in the mapping) that documents lacks."""
-        return frozenset(
-            name for name in OPTIONAL_COLUMNS if self.column("documents", name) not in self.documents.columns
-        )
+        """The optional columns (by their names in the mapping) that documents lacks and should have."""
+        names = {name: self.column("documents", name) for name in OPTIONAL_COLUMNS}
+        return frozenset(name for name, column in names.items() if column and column not in self.documents.columns)
 
     @property
     def ids_are_unique(self) -> bool:
@@ -102,16 +100,32 @@ class Catalog:
         return self.documents.has_index(self.column("documents", "id"), unique=True)
 
     def column(self, table: str, name: str) -> str:
-        """Return the real name of a mapped column: `column("documents", "s3_key")`; names of our own stay as they are."""
+        """Return the real name of a mapped column: `column("documents", "s3_key")`; empty if there is none of this kind.
+
+        Names of our own stay as they are.
+        """
         mapped: TenantsTable | DocumentsTable = getattr(self.mapping, table)
-        return str(getattr(mapped, name, name))
+        return parse(name, str(getattr(mapped, name, name))).name
+
+    @property
+    def is_activity_inverted(self) -> bool:
+        """Tell whether the column of `is_active` says that a tenant is not active."""
+        return parse("is_active", self.mapping.tenants.is_active).is_inverted
+
+    @property
+    def is_home_missing(self) -> bool:
+        """Tell whether tenants lacks the column of their buckets, which `init` adds."""
+        return self.column("tenants", "aws_bucket_name") not in self.tenants.columns
 
 
-def read(connection: psycopg.Connection, mapping: TableMapping) -> Catalog:
-    """Read the catalog. Raises DatabaseRefused where the mapping and the database disagree, or row security hides rows."""
+def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting = usual_name) -> Catalog:
+    """Read the catalog; `name` tells what a person calls a setting.
+
+    Raises DatabaseRefused, with everything that is wrong, where the mapping and the database disagree, or where row
+    security hides rows.
+    """
     try:
-        tenants = _mapped(connection, "tenants", mapping.tenants)
-        documents = _mapped(connection, "documents", mapping.documents)
+        tenants, documents = find_mapped(connection, mapping, name)
         own = {
             name: found for name in OWN_TABLES if (found := find_table(connection, documents.schema, name)) is not None
         }
@@ -129,46 +143,6 @@ def read(connection: psycopg.Connection, mapping: TableMapping) -> Catalog:
         raise translated(error) from error
     _refuse_misfits(catalog)
     return catalog
-
-
-def _mapped(connection: psycopg.Connection, role: str, mapped: TenantsTable | DocumentsTable) -> Table:
-    schema, dot, name = mapped.table.rpartition(".")
-    table = find_table(connection, schema if dot else None, name)
-    setting = f"REHOUSE_MAPPING_{role.upper()}"
-    if table is None:
-        near = _nearest(mapped.table, visible_tables(connection))
-        raise DatabaseRefused(
-            f"the table {mapped.table} does not exist in the database {connection.info.dbname}",
-            hint=f"{near}set {setting}_TABLE to the application's table of {role}",
-        )
-    if table.kind != "r":
-        raise DatabaseRefused(
-            f"{mapped.table} is no ordinary table",
-            hint=f"set {setting}_TABLE to the table itself (no view, no partitions)",
-        )
-    for field in type(mapped).model_fields:
-        wanted = getattr(mapped, field)
-        if "%" in f"{table.schema}{wanted}":
-            raise DatabaseRefused(
-                f"the name {table.schema}.{wanted} has a per cent sign, which begins a parameter in what is sent to the database",
-                hint=f"rename it in the database and in {setting}_{field.upper()}",
-            )
-        if field == "table" or wanted in table.columns or (role == "documents" and field in OPTIONAL_COLUMNS):
-            continue
-        near = _nearest(wanted, table.columns)
-        raise DatabaseRefused(
-            f"the table {mapped.table} has no column {wanted}",
-            hint=f"{near}set {setting}_{field.upper()} to the column's name",
-        )
-    return table
-
-
-def _nearest(wanted: str, existing: Iterable[str]) -> str:
-    names = sorted(existing)
-    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
-    if close:
-        return f"the nearest: {', '.join(close)}; "
-    return f"there are: {', '.join(names[:12])}; " if names else "there is none; "
 
 
 def _version(connection: psycopg.Connection, schema: str) -> str | None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, Self, TypeVar
 from uuid import uuid4
 
 import psycopg
 from psycopg import sql
 
-from rehouse.config import Settings
+from rehouse.config import Settings, name_setting
 from rehouse.core.addressing import addresses, choose
 from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
@@ -109,7 +110,8 @@ class Ledger:
         """
         connection = connect(settings.require_database_url())
         try:
-            return cls(connection, read(connection, settings.mapping), settings, writes=writes, run_id=run_id)
+            catalog = read(connection, settings.mapping, partial(name_setting, settings))
+            return cls(connection, catalog, settings, writes=writes, run_id=run_id)
         except psycopg.Error as error:
             connection.close()
             raise translated(error) from error
@@ -270,6 +272,11 @@ class Ledger:
         """Return how many rows belong to no tenant."""
         row = self.connection.execute(self.queries["documents_without_tenant"]).fetchone()
         return int(row[0]) if row else 0
+
+    def documents_of_missing_tenants(self) -> tuple[int, int]:
+        """Return how many rows name a tenant that has no row of its own, and how many such tenants there are."""
+        row = self.connection.execute(self.queries["documents_of_missing_tenants"]).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
 
     def patiently(self, work: Callable[[], Result]) -> Result:
         """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause.

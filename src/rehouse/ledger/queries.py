@@ -1,11 +1,13 @@
 """Named statements: `sql/*.sql` files become statements with the mapping's names filled in, rendered once for a catalog.
 
 A statement begins at `-- name: x`; the comment below the head says what it is for. Fields in braces are filled with quoted
-identifiers, `%(x)s` stays psycopg's. The fields:
+identifiers, `%(x)s` stays psycopg's. A line that ends in `-- if documents.etag` is left out where that column is not mapped.
+The fields:
 
     {documents} {tenants}            the table, with its schema
-    {documents.rows}                 the same to read from, where columns that `init` will add may be missing: they read as NULL
+    {documents.rows} {tenants.rows}  the same to read from: columns that `init` will add, or that are not mapped, read as NULL
     {documents.s3_key}               the column alone, so one writes d.{documents.s3_key}
+    {name.d} {active.t}              the file name of the row `d` of documents; whether the row `t` of tenants is active
     {s3_migrations} … {tenant_usage} our tables, with the schema
     {schema} {tenant_id_type} {document_id_type} {document_id_collation}
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
@@ -21,8 +23,11 @@ from string import Formatter
 
 from psycopg import sql
 
+from rehouse.core.mapping import ROLES, Kind
 from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, Catalog
 
+_READ_AS = {Kind.NUMBER: "bigint", Kind.FLAG: "boolean", Kind.TIME: "timestamptz"}
+_CONDITION = re.compile(r" -- if (\w+)\.(\w+)$")
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
@@ -64,7 +69,7 @@ def sources() -> Mapping[str, str]:
 def fill(text: str, catalog: Catalog) -> sql.Composed:
     """Fill the fields of `text` from `catalog`. Raises KeyError for a field that does not exist."""
     parts: list[sql.Composable] = []
-    for literal, field, _, _ in Formatter().parse(text):
+    for literal, field, _, _ in Formatter().parse("\n".join(_mapped_lines(text, catalog))):
         parts.append(raw(literal))
         if field is not None:
             parts.append(_field(field, catalog))
@@ -82,10 +87,21 @@ def _statements(text: str) -> Iterator[tuple[str, str]]:
         yield name, body.strip().removesuffix(";")
 
 
+def _mapped_lines(text: str, catalog: Catalog) -> Iterator[str]:
+    for line in text.splitlines():
+        condition = _CONDITION.search(line)
+        if condition is None:
+            yield line
+        elif catalog.column(condition[1], condition[2]):
+            yield line[: condition.start()]
+
+
 def _field(field: str, catalog: Catalog) -> sql.Composable:
     table, _, column = field.partition(".")
     if column == "rows":
-        return _readable(catalog) if table == "documents" else catalog.tenants.identifier
+        return _readable(catalog, table)
+    if table in {"name", "active"}:
+        return (_file_name if table == "name" else _activity)(catalog, raw(column))
     if column:
         return _column(catalog, table, column)
     if table in {"tenants", "documents"}:
@@ -114,15 +130,45 @@ def _column(catalog: Catalog, table: str, column: str) -> sql.Identifier:
         column in type(mapped).model_fields or (table == "documents" and column in OPTIONAL_COLUMNS)
     ):
         raise KeyError(f"{table}.{column}")
-    return sql.Identifier(catalog.column(table, column))
+    return _named(catalog, table, column)
 
 
-def _readable(catalog: Catalog) -> sql.Composable:
-    if not catalog.missing_columns:
-        return catalog.documents.identifier
-    types = {**ADDED_COLUMNS, "uploaded_at": "timestamptz"}
-    absent = sql.SQL(", ").join(
-        sql.SQL("NULL::{} AS {}").format(raw(types[name]), sql.Identifier(catalog.column("documents", name)))
-        for name in sorted(catalog.missing_columns)
+def _named(catalog: Catalog, table: str, column: str) -> sql.Identifier:
+    """The column, or what stands for one that is not mapped in {documents.rows} and {tenants.rows}."""
+    return sql.Identifier(catalog.column(table, column) or f"rehouse_no_{column}")
+
+
+def _readable(catalog: Catalog, table: str) -> sql.Composable:
+    found = catalog.documents if table == "documents" else catalog.tenants
+    types = {
+        name: _READ_AS.get(role.kind, "text") if role.created_as is None else role.created_as
+        for name, role in ROLES[table].items()
+    }
+    types |= ADDED_COLUMNS if table == "documents" else {}
+    absent = [name for name in types if catalog.column(table, name) not in found.columns]
+    if not absent:
+        return found.identifier
+    columns = sql.SQL(", ").join(
+        sql.SQL("NULL::{} AS {}").format(raw(types[name]), _named(catalog, table, name)) for name in sorted(absent)
     )
-    return sql.SQL("(SELECT *, {} FROM {})").format(absent, catalog.documents.identifier)
+    return sql.SQL("(SELECT *, {} FROM {})").format(columns, found.identifier)
+
+
+def _file_name(catalog: Catalog, row: sql.SQL) -> sql.Composable:
+    """The row's file name; where there is no such column the last part of its key."""
+    column, key = catalog.column("documents", "original_name"), sql.Identifier(catalog.column("documents", "s3_key"))
+    if column:
+        return sql.SQL("coalesce({}.{}::text, '')").format(row, sql.Identifier(column))
+    return sql.SQL("coalesce(regexp_replace({}.{}, '^.*/', ''), '')").format(row, key)
+
+
+def _activity(catalog: Catalog, row: sql.SQL) -> sql.Composable:
+    """Whether a tenant is active: by its flag, by the reverse of one, or as long as it has no time of its end."""
+    name = catalog.column("tenants", "is_active")
+    if not name:
+        return sql.SQL("true")
+    if not catalog.is_activity_inverted:
+        return sql.SQL("coalesce({}.{}, true)").format(row, sql.Identifier(name))
+    if catalog.tenants.columns[name].base_type == "boolean":
+        return sql.SQL("NOT coalesce({}.{}, false)").format(row, sql.Identifier(name))
+    return sql.SQL("{}.{} IS NULL").format(row, sql.Identifier(name))

@@ -10,7 +10,10 @@ from psycopg import sql
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type as SQL writes it, its length in characters if limited, what an INSERT must know, its number."""
+    """A column: its type as SQL writes it, its length in characters if limited, what an INSERT must know, its number.
+
+    `base_type`: the type without its length, of a domain the type below it. `is_generated`: nobody can write it.
+    """
 
     name: str
     type: str
@@ -19,6 +22,8 @@ class Column:
     has_default: bool
     collation: str | None
     number: int
+    base_type: str
+    is_generated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,23 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition, parents before children; `is_leaf`: it has no partitions itself."""
+
+    oid: int
+    schema: str
+    name: str
+    parent_oid: int
+    is_leaf: bool
+    invalid_indexes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it is. `kind` is pg_class.relkind; `is_blinded`: row security applies to this role."""
+    """A table as it is. `kind` is pg_class.relkind; `is_blinded`: row security applies to this role.
+
+    `parent`: of which table it is a partition.
+    """
 
     schema: str
     name: str
@@ -53,6 +73,8 @@ class Table:
     checks: tuple[Check, ...]
     triggers: frozenset[str]
     oid: int
+    parent: str | None = None
+    partitions: tuple[Partition, ...] = ()
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -72,7 +94,7 @@ def find_table(connection: psycopg.Connection, schema: str | None, name: str) ->
     row = connection.execute(_FIND, {"name": name, "schema": schema}).fetchone()
     if row is None:
         return None
-    oid, found_in, found_name, kind, is_blinded = row
+    oid, found_in, found_name, kind, is_blinded, parent = row
     columns = [Column(*line) for line in connection.execute(_COLUMNS, (oid,))]
     return Table(
         found_in,
@@ -84,6 +106,15 @@ def find_table(connection: psycopg.Connection, schema: str | None, name: str) ->
         checks=tuple(Check(n, tuple(c), d) for n, c, d in connection.execute(_CHECKS, (oid,))),
         triggers=frozenset(line[0] for line in connection.execute(_TRIGGERS, (oid,))),
         oid=oid,
+        parent=parent,
+        partitions=_partitions(connection, oid) if kind == "p" else (),
+    )
+
+
+def _partitions(connection: psycopg.Connection, oid: int) -> tuple[Partition, ...]:
+    return tuple(
+        Partition(found, schema, name, parent, is_leaf, frozenset(invalid))
+        for found, schema, name, parent, is_leaf, invalid in connection.execute(_PARTITIONS, (oid,))
     )
 
 
@@ -93,19 +124,21 @@ def visible_tables(connection: psycopg.Connection) -> list[str]:
 
 
 _FIND = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, row_security_active(c.oid)
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, row_security_active(c.oid),
+  (SELECT i.inhparent::regclass::text FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = %(name)s AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
   AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s::text END
 """
 _COLUMNS = """
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
-       CASE WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+       CASE WHEN coalesce(nullif(t.typbasetype, 0), t.oid) IN ('varchar'::regtype, 'bpchar'::regtype)
+              AND greatest(a.atttypmod, t.typtypmod) > 4 THEN greatest(a.atttypmod, t.typtypmod) - 4 END,
        a.attnotnull, a.atthasdef OR a.attidentity <> '',
        CASE WHEN a.attcollation <> t.typcollation
             THEN (SELECT quote_ident(n.nspname) || '.' || quote_ident(l.collname) FROM pg_collation l
                   JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
-       a.attnum
+       a.attnum, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), a.attgenerated <> '' OR a.attidentity = 'a'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
@@ -127,6 +160,13 @@ SELECT conname::text,
 FROM pg_constraint WHERE conrelid = %s AND contype = 'c' ORDER BY conname
 """
 _TRIGGERS = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal"
+_PARTITIONS = """
+SELECT c.oid, n.nspname::text, c.relname::text, p.parentrelid::oid, p.isleaf,
+  ARRAY(SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+        WHERE i.indrelid = c.oid AND NOT i.indisvalid)
+FROM pg_partition_tree(%s) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE p.level > 0 ORDER BY p.level, c.oid
+"""
 _VISIBLE = """
 SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -121,11 +121,11 @@ class Returns(Fenced):
 
 
 def _seen(row: tuple[Any, ...]) -> SeenAtHome:
-    """Read a row of `page_at_home`: the document (8 columns), the object at home (4), at the other end (4), the line (9)."""
-    document_id, tenant_id, *fields = row[:8]
+    """Read a row of `page_at_home`: the document (7 columns), the object at home (4), at the other end (4), the line (9)."""
+    document_id, tenant_id, *fields = row[:7]
     document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)
     state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, attempts, error_code = row[
-        16:
+        15:
     ]
     recorded = None
     if state is not None:
@@ -134,11 +134,11 @@ def _seen(row: tuple[Any, ...]) -> SeenAtHome:
         recorded = Recorded(DocumentState(state), source, source_etag, target, target_etag)
     return SeenAtHome(
         document,
-        _object(document.key or "", row[8:12]),
+        _object(document.key or "", row[7:11]),
         recorded,
         was_copied=bool(attempts),
         error_code=error_code,
-        there=_object("", row[12:16]),
+        there=_object("", row[11:15]),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import psycopg
 
-from rehouse.config import Settings
+from rehouse.config import Settings, name_setting
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect
@@ -32,7 +34,7 @@ def statements(settings: Settings, *, accept_mapping: bool = False) -> str:
 
 
 def _checked(connection: psycopg.Connection, settings: Settings, *, accept_mapping: bool) -> Catalog:
-    found = read(connection, settings.mapping)
+    found = read(connection, settings.mapping, partial(name_setting, settings))
     refuse_ambiguous(connection, found)
     if not accept_mapping:
         refuse_other_mapping(found, settings)

@@ -93,6 +93,8 @@ class Plan:
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
     versioning_settle_seconds: int = 0
+    documents_of_missing_tenants: int = 0
+    missing_tenants: int = 0
     cost: CostEstimate | None = None
     application_rules: tuple[str, ...] = APPLICATION_RULES
 
@@ -110,6 +112,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
     made.documents_without_tenant = ledger.documents_without_tenant()
     made.versioning_settle_seconds = settle_seconds(services)
+    made.documents_of_missing_tenants, made.missing_tenants = ledger.documents_of_missing_tenants()
     if orphans:
         made.orphans = [
             Orphan(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from psycopg import sql
 
+from rehouse.core.mapping import ROLES
 from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
 from rehouse.ledger.queries import raw
 from rehouse.ledger.revisions.statement import Manner, Statement
@@ -19,7 +20,9 @@ INDEXES = {
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the missing columns in one ALTER TABLE, and the missing indexes, each made CONCURRENTLY."""
+    """Yield the tenants' missing column, the documents' missing columns in one ALTER TABLE, and the missing indexes."""
+    if catalog.is_home_missing:
+        yield _home_column(catalog)
     lacking = [name for name in ADDED_COLUMNS if name in catalog.missing_columns]
     if lacking:
         added = sql.SQL(", ").join(
@@ -34,8 +37,19 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
         yield from _index(catalog, name, columns)
 
 
+def _home_column(catalog: Catalog) -> Statement:
+    name, kind = catalog.column("tenants", "aws_bucket_name"), ROLES["tenants"]["aws_bucket_name"].created_as
+    text = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
+        catalog.tenants.identifier, sql.Identifier(name), raw(str(kind))
+    )
+    return Statement(f"{catalog.tenants.name} gains {name}", text.as_string(None), Manner.POLITE)
+
+
 def _index(catalog: Catalog, name: str, fields: tuple[str, str]) -> Iterator[Statement]:
     if catalog.documents.has_index(*(catalog.column("documents", field) for field in fields)):
+        return
+    if catalog.documents.kind == "p":
+        yield from _partitioned_index(catalog, name, fields)
         return
     if any(index.name == name for index in catalog.documents.indexes):
         drop = f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{name}"
@@ -43,3 +57,34 @@ def _index(catalog: Catalog, name: str, fields: tuple[str, str]) -> Iterator[Sta
     columns = ", ".join(f"{{documents.{field}}}" for field in fields)
     text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {{documents}} ({columns})"
     yield Statement(f"the index {name}", rendered(text, catalog), Manner.ALONE)
+
+
+def _partitioned_index(catalog: Catalog, name: str, fields: tuple[str, str]) -> Iterator[Statement]:
+    """An index of a partitioned table cannot be made CONCURRENTLY: each partition's is, and is then attached to its parent's."""
+    columns = rendered(", ".join(f"{{documents.{field}}}" for field in fields), catalog)
+    made = {catalog.documents.oid: sql.Identifier(catalog.schema, name).as_string(None)}
+    yield Statement(
+        f"the index {name} of the partitioned table",
+        f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {rendered('{documents}', catalog)} ({columns})",
+        Manner.POLITE,
+    )
+    attached = []
+    for part in catalog.documents.partitions:
+        own = f"{name}_{part.oid}"
+        made[part.oid] = sql.Identifier(part.schema, own).as_string(None)
+        table = sql.Identifier(part.schema, part.name).as_string(None)
+        if own in part.invalid_indexes and part.is_leaf:
+            yield Statement(
+                f"the invalid index {own} is dropped",
+                f"DROP INDEX CONCURRENTLY IF EXISTS {made[part.oid]}",
+                Manner.ALONE,
+            )
+        if part.is_leaf:
+            text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {own} ON {table} ({columns})"
+            yield Statement(f"the index {own} on {part.name}", text, Manner.ALONE)
+        else:
+            text = f"CREATE INDEX IF NOT EXISTS {own} ON ONLY {table} ({columns})"
+            yield Statement(f"the index {own} on {part.name}", text, Manner.POLITE)
+        attached.append(f"ALTER INDEX {made[part.parent_oid]} ATTACH PARTITION {made[part.oid]}")
+    for text in reversed(attached):
+        yield Statement("an index is attached to its parent's", text, Manner.POLITE)

@@ -46,11 +46,11 @@ ORDER BY n.category, n.tenant_id, n.reason;
 -- How many rows point into a bucket, objects or not, and how many tenants have it as their home.
 SELECT (SELECT count(*) FROM {documents} d
     WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s),
-  (SELECT count(*) FROM {tenants} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s);
+  (SELECT count(*) FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s);
 
 -- name: tenants_not_finished
 -- Tenants that may still need a shared bucket, in order of slug.
-SELECT t.{tenants.id} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+SELECT t.{tenants.id} FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 
 -- name: removed_keys_among

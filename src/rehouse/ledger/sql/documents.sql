@@ -5,8 +5,8 @@ SET LOCAL enable_bitmapscan = off;
 -- name: page_of_documents
 -- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The
 -- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
-SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
-  d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
+SELECT d.{documents.id}, d.{documents.tenant_id}, {name.d}, d.{documents.s3_bucket},
+  d.{documents.s3_key}, d.{documents.etag},
   d.{documents.uploaded_at}::timestamptz,
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
@@ -176,8 +176,8 @@ JOIN LATERAL (SELECT 1 FROM s3_migration_documents m
 -- name: flip_documents
 -- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).
 UPDATE {documents} d SET {documents.s3_bucket} = m.target_bucket, {documents.s3_key} = m.target_key,
-  {documents.file_size} = m.source_size,
-  {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END,
+  {documents.file_size} = m.source_size, -- if documents.file_size
+  {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END, -- if documents.etag
   s3_version_id = m.target_version, s3_checksum = m.target_checksum,
   s3_migrated_at = CASE WHEN m.target_bucket = %(home_bucket)s THEN now() END
 FROM s3_migration_documents m
@@ -245,6 +245,12 @@ ON CONFLICT (tenant_id, document_id) DO UPDATE SET state = 'accepted', source_bu
   source_key = excluded.source_key, run_id = excluded.run_id, updated_at = now()
 RETURNING EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.document_id = m.document_id
   AND o.state = 'accepted' AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key);
+
+-- name: documents_of_missing_tenants
+-- Rows that name a tenant which is in no row of tenants, and how many such tenants there are.
+SELECT count(*), count(DISTINCT d.{documents.tenant_id}) FROM {documents.rows} d
+WHERE d.{documents.tenant_id} IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM {tenants} t WHERE t.{tenants.id} = d.{documents.tenant_id});
 
 -- name: documents_without_tenant
 -- Rows older than multi-tenancy: nobody's, so they stay.

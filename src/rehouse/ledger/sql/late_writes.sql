@@ -47,8 +47,9 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s;
 
 -- name: follow_late_copy
 -- The row's side of the same transaction: where it points stays, what it says of the object follows.
-UPDATE {documents} SET {documents.file_size} = %(source_size)s,
-  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END,
+UPDATE {documents} SET
+  {documents.file_size} = %(source_size)s, -- if documents.file_size
+  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END, -- if documents.etag
   s3_version_id = %(version)s, s3_checksum = %(checksum)s
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 

@@ -1,12 +1,12 @@
 -- name: tenants
 -- Every tenant, in order of slug (a slug may be mapped to a column of any type).
-SELECT t.{tenants.id}, t.{tenants.slug}::text, t.{tenants.name}, t.{tenants.aws_bucket_name}, coalesce(t.{tenants.is_active}, true)
-FROM {tenants} t WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.slug}, t.{tenants.id};
+SELECT t.{tenants.id}, t.{tenants.slug}::text, t.{tenants.name}::text, t.{tenants.aws_bucket_name}, {active.t}
+FROM {tenants.rows} t WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.slug}, t.{tenants.id};
 
 -- name: tenant
 -- One tenant as its row is now.
-SELECT t.{tenants.name}, t.{tenants.aws_bucket_name}, coalesce(t.{tenants.is_active}, true)
-FROM {tenants} t WHERE t.{tenants.id} = %(tenant_id)s;
+SELECT t.{tenants.name}::text, t.{tenants.aws_bucket_name}, {active.t}
+FROM {tenants.rows} t WHERE t.{tenants.id} = %(tenant_id)s;
 
 -- name: migration
 -- A tenant's migration as it stands.
@@ -16,7 +16,7 @@ FROM s3_migrations m WHERE m.tenant_id = %(tenant_id)s AND home_bucket IS NOT NU
 
 -- name: others_at
 -- Other tenants that have this bucket, or to whom it is promised: one bucket is one tenant's.
-SELECT t.{tenants.id} FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+SELECT t.{tenants.id} FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE t.{tenants.id} <> %(tenant_id)s AND %(home_bucket)s IN (t.{tenants.aws_bucket_name}, m.home_bucket) ORDER BY 1;
 
 -- name: begin_run
@@ -85,10 +85,10 @@ VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
 
 -- name: overview
 -- The overview: every tenant once, whether it was begun or not.
-SELECT t.{tenants.id}, t.{tenants.name}, coalesce(t.{tenants.is_active}, true), m.phase, coalesce(m.status, 'pending'),
+SELECT t.{tenants.id}, t.{tenants.name}::text, {active.t}, m.phase, coalesce(m.status, 'pending'),
   coalesce(m.home_bucket, t.{tenants.aws_bucket_name}), coalesce(m.documents_migrated, 0), m.documents_total, m.documents_skipped,
   m.documents_failed, m.bytes_copied, m.started_at, m.completed_at, m.error_message
-FROM {tenants} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.name}, t.{tenants.slug}, t.{tenants.id};
 
 -- name: history

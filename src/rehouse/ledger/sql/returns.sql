@@ -1,8 +1,8 @@
 -- name: page_at_home
 -- A page of the tenant's documents that are at home, by keyset, with the object at home and the one at the other end of the
 -- ledger's line as this run saw them. Each is looked up by its key (OFFSET 0), as the page of documents does.
-SELECT d.{documents.id}, d.{documents.tenant_id}, coalesce(d.{documents.original_name}, ''), d.{documents.s3_bucket},
-  d.{documents.s3_key}, d.{documents.etag}, coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}),
+SELECT d.{documents.id}, d.{documents.tenant_id}, {name.d}, d.{documents.s3_bucket},
+  d.{documents.s3_key}, d.{documents.etag},
   d.{documents.uploaded_at}::timestamptz,
   h.etag, h.size, h.storage_class, h.modified_at,
   o.etag, o.size, o.storage_class, o.modified_at,
@@ -107,7 +107,7 @@ ORDER BY m.document_id;
 -- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
 -- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
 -- The document may have been given to another tenant since, as in `outstanding_returns`.
-SELECT m.document_id, coalesce(d.{documents.original_name}, ''), m.source_bucket, m.source_key, m.source_etag,
+SELECT m.document_id, {name.d}, m.source_bucket, m.source_key, m.source_etag,
   m.target_bucket, m.target_key, m.target_etag, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
     GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))),
@@ -129,8 +129,8 @@ ORDER BY m.document_id;
 -- name: point_to_sent_after
 -- The row of a document that was written at home after it had gone back points to what was sent after it.
 UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_key} = %(target_key)s,
-  {documents.file_size} = %(source_size)s,
-  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END,
+  {documents.file_size} = %(source_size)s, -- if documents.file_size
+  {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END, -- if documents.etag
   s3_version_id = %(version)s, s3_checksum = %(checksum)s, s3_migrated_at = NULL
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 

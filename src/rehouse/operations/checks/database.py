@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import psycopg
 from psycopg import sql
 
-from rehouse.config import Settings
+from rehouse.config import Settings, name_setting
 from rehouse.core.errors import RehouseError
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.belonging import explain, find_differences
@@ -68,7 +69,7 @@ def _writable(connection: psycopg.Connection) -> Check:
 
 def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
     try:
-        found = catalogs.read(connection, settings.mapping)
+        found = catalogs.read(connection, settings.mapping, partial(name_setting, settings))
     except RehouseError as error:
         subject = ROW_SECURITY if "row security" in error.message else MAPPING
         yield of_error(subject, error)
@@ -114,7 +115,7 @@ def _needed(connection: psycopg.Connection, found: Catalog) -> Iterator[tuple[st
         name = table.identifier.as_string(connection)
         yield f"SELECT on {table.name}", _has(connection, "has_table_privilege(%s, 'SELECT')", name)
         for column in (found.column(role, each) for each in columns):
-            if column in table.columns:
+            if column and column in table.columns:
                 check = "has_column_privilege(%s, %s, 'UPDATE')"
                 yield f"UPDATE of {table.name}.{column}", _has(connection, check, name, column)
     if found.version is None:
@@ -157,7 +158,7 @@ def count_tenants(settings: Settings) -> int | None:
     """Return how many tenants may want a bucket, None where the database does not tell."""
     try:
         with connect(settings.require_database_url(), application_name="rehouse doctor") as connection:
-            table = catalogs.read(connection, settings.mapping).tenants
+            table = catalogs.read(connection, settings.mapping, partial(name_setting, settings)).tenants
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
     except (RehouseError, psycopg.Error):
         return None

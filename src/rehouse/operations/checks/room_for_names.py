@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import psycopg
-from psycopg import sql
 
 from rehouse.config import Settings
+from rehouse.core.mapping import LONGEST_ETAG, SHORTEST_ETAG
 from rehouse.core.naming import MAX_BUCKET_NAME, MAX_NAME_BYTES, SUFFIX_DIGITS, bucket_name
 from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.queries import fill
 from rehouse.operations.checks.check import Check, failed, notice, ok
 
 ROOM = "database: room for names and keys"
@@ -24,7 +25,11 @@ LONGEST_KEY = len("documents//") + 71 + MAX_NAME_BYTES
 
 def check_room(connection: psycopg.Connection, found: Catalog, settings: Settings) -> Check:
     """Return whether the three columns that a migration writes are long enough."""
-    columns = found.mapping.tenants.aws_bucket_name, found.mapping.documents.s3_bucket, found.mapping.documents.s3_key
+    columns = (
+        found.column("tenants", "aws_bucket_name"),
+        found.column("documents", "s3_bucket"),
+        found.column("documents", "s3_key"),
+    )
     home, bucket, key = (
         f"{table.name}.{column}"
         for table, column in zip((found.tenants, found.documents, found.documents), columns, strict=True)
@@ -35,6 +40,7 @@ def check_room(connection: psycopg.Connection, found: Catalog, settings: Setting
         *_short(home, found.home_max_length, needed, MAX_BUCKET_NAME),
         *_short(bucket, found.bucket_max_length, max(needed, shared), MAX_BUCKET_NAME),
         *_short(key, found.key_max_length, SHORTEST_KEY, LONGEST_KEY),
+        *_short(*_etag(found), SHORTEST_ETAG, LONGEST_ETAG),
     ]
     hint = "; ".join(f"make {column} a varchar({wanted}) or longer" for column, _, wanted, _ in short)
     told = ", ".join(f"{column} holds {length} characters" for column, length, _, _ in short)
@@ -43,6 +49,12 @@ def check_room(connection: psycopg.Connection, found: Catalog, settings: Setting
     if short:
         return notice(ROOM, f"{told}: enough for now; longer slugs would not fit, longer file names are cut", hint)
     return ok(ROOM, f"{home}, {bucket} and {key} are long enough")
+
+
+def _etag(found: Catalog) -> tuple[str, int | None]:
+    name = found.column("documents", "etag")
+    column = found.documents.columns.get(name)
+    return f"{found.documents.name}.{name}", column.max_length if column else None
 
 
 def _short(column: str, length: int | None, needed: int, wanted: int) -> Iterable[tuple[str, int, int, bool]]:
@@ -54,8 +66,9 @@ def _short(column: str, length: int | None, needed: int, wanted: int) -> Iterabl
 def _longest_name(connection: psycopg.Connection, found: Catalog, settings: Settings) -> int:
     if settings.bucket_namespace != "global":
         return MAX_BUCKET_NAME
-    slug, tenant_id = (sql.Identifier(found.column("tenants", name)) for name in ("slug", "id"))
-    query = sql.SQL("SELECT coalesce(nullif({}::text, ''), {}::text) FROM {}")
-    slugs = connection.execute(query.format(slug, tenant_id, found.tenants.identifier)).fetchall()
+    query = fill(
+        "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t", found
+    )
+    slugs = connection.execute(query).fetchall()
     suffix = "0" * SUFFIX_DIGITS
     return max((len(bucket_name(settings.bucket_prefix, str(slug), suffix)) for (slug,) in slugs), default=0)

@@ -1,0 +1,143 @@
+"""The two mapped tables as they are: found, and every column held against what it must be. All that is wrong is told at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+
+from rehouse.core.errors import DatabaseRefused
+from rehouse.core.mapping import CREATED, ROLES, Role, Written, parse, problem_of
+from rehouse.ledger.relations import Column, Table, find_table, visible_tables
+from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
+
+NameSetting = Callable[[str], str]
+"""Tells what a person calls the setting of a path such as `mapping.documents.s3_key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with the mapping, and the way out."""
+
+    message: str
+    hint: str
+
+
+def usual_name(leaf: str) -> str:
+    """Return the variable of a setting."""
+    return f"REHOUSE_{leaf.replace('.', '_').upper()}"
+
+
+def find_mapped(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting) -> tuple[Table, Table]:
+    """Return the tables of tenants and documents. Raises DatabaseRefused with every problem of the mapping."""
+    tables: list[Table] = []
+    problems: list[Problem] = []
+    for role, mapped in (("tenants", mapping.tenants), ("documents", mapping.documents)):
+        table = _find(connection, mapped)
+        wrong = list(_problems(connection, role, mapped, table, name))
+        problems += wrong
+        tables += [table] if table else []
+    if problems:
+        raise DatabaseRefused(
+            "; ".join(each.message for each in problems), hint="; ".join(dict.fromkeys(each.hint for each in problems))
+        )
+    tenants, documents = tables
+    return tenants, documents
+
+
+def _find(connection: psycopg.Connection, mapped: TenantsTable | DocumentsTable) -> Table | None:
+    schema, dot, name = mapped.table.rpartition(".")
+    return find_table(connection, schema if dot else None, name)
+
+
+def _problems(
+    connection: psycopg.Connection,
+    role: str,
+    mapped: TenantsTable | DocumentsTable,
+    table: Table | None,
+    name: NameSetting,
+) -> Iterator[Problem]:
+    setting = name(f"mapping.{role}.table")
+    if table is None:
+        near = _nearest(mapped.table, visible_tables(connection))
+        message = f"the table {mapped.table} does not exist in the database {connection.info.dbname}"
+        yield Problem(message, f"{near}set {setting} to the application's table of {role}")
+    elif table.parent:
+        yield Problem(f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}")
+    elif table.kind not in {"r", "p"}:
+        yield Problem(f"{mapped.table} is no ordinary table", f"set {setting} to the table itself (no view)")
+    else:
+        for field in ROLES[role]:
+            leaf = f"mapping.{role}.{field}"
+            if problem := _column_problem(role, field, mapped, table, name(leaf)):
+                yield problem
+
+
+def _column_problem(
+    role: str, field: str, mapped: TenantsTable | DocumentsTable, table: Table, setting: str
+) -> Problem | None:
+    value = str(getattr(mapped, field))
+    written, wanted = parse(field, value), ROLES[role][field]
+    column = table.columns.get(written.name)
+    if "%" in f"{table.schema}{written.name}":
+        return Problem(
+            f"the name {table.schema}.{written.name} has a per cent sign, which begins a parameter in what is sent to the database",
+            f"rename it in the database and in {setting}",
+        )
+    if not written.name and wanted.may_be_off:
+        return None
+    if column is None:
+        is_default = value == type(mapped).model_fields[field].default
+        return (
+            None
+            if _may_be_missing(field, wanted, written, is_default=is_default)
+            else _missing(mapped.table, wanted, written, table, setting)
+        )
+    return _misfit(field, wanted, written, column, shown=mapped.table, setting=setting)
+
+
+def _may_be_missing(field: str, role: Role, written: Written, *, is_default: bool) -> bool:
+    """A column is created under its default name, or where that is asked for; never because a name was mistyped."""
+    return (role.created_as is not None and (is_default or written.may_be_created)) or (
+        field == "uploaded_at" and is_default
+    )
+
+
+def _missing(shown: str, role: Role, written: Written, table: Table, setting: str) -> Problem:
+    near = _nearest(written.name, table.columns)
+    off = ', or to "" if there is none' if role.may_be_off else ""
+    made = (
+        f", or to {CREATED}{written.name} to have `rehouse init` create it" if role.created_as and written.name else ""
+    )
+    return Problem(
+        f"the table {shown} has no column {written.name}", f"{near}set {setting} to the column's name{off}{made}"
+    )
+
+
+def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: str, setting: str) -> Problem | None:
+    problem = problem_of(
+        role,
+        column.base_type,
+        max_length=column.max_length,
+        is_generated=column.is_generated,
+        is_inverted=written.is_inverted,
+        is_etag=field == "etag",
+    )
+    if problem is None:
+        return None
+    off = (
+        f'set {setting} to "" to go without it, or to another column'
+        if role.may_be_off
+        else (f"change the column's type, or set {setting} to another column")
+    )
+    return Problem(f"{shown}.{written.name} {problem}", off)
+
+
+def _nearest(wanted: str, existing: Iterable[str]) -> str:
+    names = sorted(existing)
+    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
+    if close:
+        return f"the nearest: {', '.join(close)}; "
+    return f"there are: {', '.join(names[:12])}; " if names else "there is none; "
