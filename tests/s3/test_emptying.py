@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.reliability.faulty import refusal
+from tests.reliability.http_relay import HttpRelay
 from tests.s3.stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
@@ -51,6 +53,19 @@ def test_a_bucket_is_emptied_and_removed_and_that_again(control: Control, filled
     for _ in range(2):
         emptying.delete_bucket(control, filled)
     assert control.head(filled).whose == "absent"
+
+
+def test_without_delete_objects_versions_go_one_by_one(storage_settings, s3_server, filled):
+    with HttpRelay(s3_server.port) as relay:
+        relay.before = lambda request: (
+            refusal(501, "NotImplemented")(request) if request.operation == "POST delete" else None
+        )
+        control = Control(Session(storage_settings.model_copy(update={"endpoint_url": relay.url})))
+        doomed = list(emptying.versions(control, filled))
+        assert emptying.delete_versions(control, filled, doomed) == len(doomed)
+        assert emptying.delete_versions(control, filled, doomed) == len(doomed)
+        assert list(emptying.versions(control, filled)) == []
+        assert [each.operation for each in relay.seen].count("POST delete") == 1
 
 
 def test_only_what_is_handed_in_goes(control: Control, filled: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
-from rehouse.s3.faults import CODES, HINTS, Verdict, refused, shown, translated, verdict
+from rehouse.s3.faults import CODES, HINTS, Verdict, refused, shown, translated, verdict, way_out
 
 TABLE = [
     ("SlowDown", 503, 0, Verdict.RETRY),
@@ -28,6 +28,12 @@ TABLE = [
     ("InvalidObjectState", 403, 0, Verdict.FINAL),
     ("PreconditionFailed", 412, 0, Verdict.FINAL),
     ("NotImplemented", 501, 0, Verdict.FINAL),
+    ("QuotaExceeded", 503, 0, Verdict.FINAL),
+    ("KMS.DisabledException", 400, 0, Verdict.FINAL),
+    ("KMS.AnythingElse", 500, 0, Verdict.FINAL),
+    ("KMS.ThrottlingException", 400, 0, Verdict.RETRY),
+    ("KMS.KMSInternalException", 500, 0, Verdict.RETRY),
+    ("NeverHeardOf", 400, 0, Verdict.FINAL),
     ("NoSuchBucket", 404, 0, Verdict.REFUSE),
     ("InvalidAccessKeyId", 403, 0, Verdict.REFUSE),
     ("SignatureDoesNotMatch", 403, 0, Verdict.REFUSE),
@@ -61,6 +67,25 @@ def test_every_refusal_has_a_hint_of_its_own(code):
     error = refused(code, "why", "s3://b")
     assert (error.hint, error.code, error.exit_status) == (HINTS[code], code, 2)
     assert "s3://b" in error.message
+
+
+FINAL_CODES = (
+    "KMS.DisabledException", "KMS.NotFoundException", "KMS.NotFound", "QuotaExceeded", "InvalidRequest", "MethodNotAllowed",
+    "NotImplemented", "AccountProblem", "AllAccessDisabled", "AccessDenied", "MalformedListing", "NeverHeardOf", "Unknown",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("code", FINAL_CODES)
+def test_what_is_final_is_never_to_be_run_again(code):
+    hint = way_out(code, "run `rehouse migrate acme --only-failed`")
+    assert hint
+    assert "run `rehouse migrate" not in hint
+    assert "run the same command again" not in refused(code, "why", "s3://b").hint
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError", "ConnectionLost", "HTTP502", "KMS.ThrottlingException"])
+def test_what_passes_is_to_be_run_again(code):
+    assert way_out(code, "run it") == "run it"
 
 
 def client_error(code, status=400, headers=None, **fields):

@@ -7,10 +7,10 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.s3.stub import Scripted, script
+from tests.s3.stub import Scripted, error, script, serving
 
-from rehouse.core.errors import StorageRefused
-from rehouse.core.model import ListedObject
+from rehouse.core.errors import StorageRefused, StorageUnavailable
+from rehouse.core.model import ListedObject, ObjectRef
 from rehouse.s3.listing import Page, parse
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -116,3 +116,64 @@ def test_a_listing_that_does_not_move_is_refused(stub_plane):
     with script(Scripted(200, more)) as stub, pytest.raises(StorageRefused, match="for ever"):
         list(stub_plane(stub.url).list("home"))
     assert len(stub.seen) == 2
+
+
+UNUSABLE = {
+    "is not in the order of its keys' bytes: 'b' comes before 'a'": page(entry("b"), entry("a")),
+    "shows no ETag of 'a'": page(entry("a").replace("<ETag>&quot;aa&quot;</ETag>", "")),
+    "shows no ETag of 'b'": page(entry("a"), entry("b", etag="")),
+    "shows no LastModified of 'a'": page("<Contents><Key>a</Key><ETag>x</ETag><Size>1</Size></Contents>"),
+    "does not offer ListObjectsV2": page(entry("a"), truncated="true", more="<NextMarker>a</NextMarker>"),
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_a_listing_of_another_kind_is_refused_at_once_with_the_reason(stub_plane, reason):
+    with script(Scripted(200, UNUSABLE[reason])) as stub, pytest.raises(StorageRefused) as refusal:
+        list(stub_plane(stub.url).list("home"))
+    assert len(stub.seen) == 1
+    assert reason in refusal.value.message
+    assert "order of the keys' bytes" in refusal.value.hint
+
+
+def test_pages_out_of_order_are_refused_with_the_reason(stub_plane):
+    more = page(entry("b"), truncated="true", more="<NextContinuationToken>t</NextContinuationToken>")
+    pages = Scripted(200, more), Scripted(200, page(entry("a")))
+    with script(*pages) as stub, pytest.raises(StorageRefused, match="'a' comes after 'b'"):
+        list(stub_plane(stub.url).list("home"))
+    assert len(stub.seen) == 2
+
+
+def test_a_server_without_this_listing_is_named_at_once(stub_plane):
+    lacking = Scripted(501, error("NotImplemented", "ListObjectsV2 is not implemented"))
+    with script(lacking) as stub, pytest.raises(StorageRefused, match="ListObjectsV2 is not implemented"):
+        list(stub_plane(stub.url).list("home"))
+    assert len(stub.seen) == 2, "once with the question for restores, once without"
+
+
+def test_what_is_no_listing_is_told_after_the_last_attempt(stub_plane):
+    with script(Scripted(200, b"<html>hello</html>")) as stub, pytest.raises(StorageUnavailable, match="no listing"):
+        list(stub_plane(stub.url).list("home"))
+
+
+def test_restores_are_told():
+    status = "<RestoreStatus><IsRestoreInProgress>{}</IsRestoreInProgress>{}</RestoreStatus>"
+    ended = status.format("false", "<RestoreExpiryDate>2033-12-23T00:00:00Z</RestoreExpiryDate>")
+    archived = "<StorageClass>GLACIER</StorageClass>"
+    body = page(
+        entry("a", more=archived + ended),
+        entry("b", more=archived + status.format("true", "")),
+        entry("c", more=archived),
+    )
+    assert [each.storage_class for each in parse(body).objects] == ["GLACIER_RESTORED", "GLACIER", "GLACIER"]
+
+
+@pytest.mark.parametrize("lacking", ["ETag", "Last-Modified"])
+def test_a_head_that_lacks_something_is_final_and_says_what(stub_plane, lacking):
+    headers = {"ETag": '"aa"', "Last-Modified": "Sun, 01 Nov 2026 12:30:00 GMT", "Content-Length": "1"}
+    del headers[lacking]
+    with serving(lambda seen: Scripted(200, b"", headers) if seen.method == "HEAD" else Scripted()) as stub:
+        (head,) = stub_plane(stub.url).head([ObjectRef("home", "k")])
+    assert (head.object, head.fault.code) == (None, "IncompleteObject")
+    assert lacking in head.fault.message
+    assert [each.method for each in stub.seen].count("HEAD") == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +159,64 @@ def test_whether_conditions_are_honoured_is_asked_with_a_key_that_never_was(cont
 
     with serving(asked(answer)) as stub:
         assert honours_conditions(control_of(stub.url), "shared") is is_honoured
+
+
+def without_delete_objects(status: int, code: str, **singles: tuple[int, str]) -> Callable[[Seen], Scripted]:
+    """The answers of a server that has DeleteObject alone; `singles`: what it answers to some of the keys."""
+
+    def answer(seen: Seen) -> Scripted:
+        if seen.method == "POST":
+            return Scripted(status, error(code))
+        found = next((reply for name, reply in singles.items() if name in seen.path), None)
+        return Scripted(found[0], error(found[1])) if found else Scripted(204, b"")
+
+    return asked(answer)
+
+
+@pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])
+def test_without_delete_objects_each_goes_alone_with_its_condition(control_of, status, code):
+    singles = {"other": (412, "PreconditionFailed"), "absent": (404, "NoSuchKey")}
+    with serving(without_delete_objects(status, code, **singles)) as stub:
+        control = control_of(stub.url)
+        for keys in (["a b", "other", "absent"], ["c"]):
+            found = {
+                each.key: each.fault.code if each.fault else None
+                for each in remove(control, "s", dict.fromkeys(keys, "aa"))
+            }
+            assert found == {key: "PreconditionFailed" if key == "other" else None for key in keys}
+        sent = [(seen.method, seen.path, seen.headers.get("if-match")) for seen in stub.seen if seen.path != "/"]
+    assert sent == [("POST", "/s?delete", None)] + [
+        ("DELETE", f"/s/{key}", '"aa"') for key in ("a%20b", "other", "absent", "c")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_honoured"), [((404, "NoSuchKey"), True), ((412, "PreconditionFailed"), True), (None, False)]
+)
+def test_conditions_are_tried_the_way_that_is_taken_later(control_of, reply, is_honoured):
+    singles = {"never-was": reply} if reply else {}
+    with serving(without_delete_objects(501, "NotImplemented", **singles)) as stub:
+        assert honours_conditions(control_of(stub.url), "shared") is is_honoured
+
+
+@pytest.mark.parametrize("refusal", [
+    error("InvalidRequest", "Missing required header for this request: Content-MD5"), error("MissingContentMD5"),
+])  # fmt: skip
+def test_content_md5_is_sent_where_it_is_wanted(control_of, refusal):
+    def answer(seen: Seen) -> Scripted:
+        return (
+            answered([each["Key"] for each in objects(seen)])
+            if "content-md5" in seen.headers
+            else Scripted(400, refusal)
+        )
+
+    with serving(asked(answer)) as stub:
+        control = control_of(stub.url)
+        assert [list(remove(control, "shared", {key: "aa"})) for key in "ab"] == [[Removed("a")], [Removed("b")]]
+        requests = [seen for seen in stub.seen if seen.path != "/"]
+    assert ["content-md5" in seen.headers for seen in requests] == [False, True, True]
+    digest = hashlib.md5(requests[1].body, usedforsecurity=False).digest()
+    assert requests[1].headers["content-md5"] == base64.b64encode(digest).decode()
 
 
 def test_a_real_server_removes_only_what_is_unchanged(s3_server: Any, bucket: str, storage_settings: Settings) -> None:

@@ -76,7 +76,8 @@ def test_a_head_is_read_from_its_headers():
     assert found.object.modified_at == datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
     assert (found.version, found.checksums) == ("v", {"crc64nvme": "AAAA", "type": "FULL_OBJECT"})
     for missing in range(3):
-        assert read_head("k", reply(headers=headers[:missing] + headers[missing + 1 :])) is None
+        lacking = read_head("k", reply(headers=headers[:missing] + headers[missing + 1 :]))
+        assert (lacking.code, headers[missing][0] in lacking.message) == ("IncompleteObject", True)
 
 
 def test_a_fault_takes_s3s_code_and_its_sentence_fit_for_one_line():

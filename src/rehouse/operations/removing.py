@@ -20,7 +20,7 @@ from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, judge, may
 from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all, list_home
-from rehouse.s3.faults import HINTS as STORAGE_HINTS
+from rehouse.s3.faults import way_out
 from rehouse.s3.removal import remove
 
 BATCH = 500
@@ -230,9 +230,12 @@ def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], fau
             code="AccessDenied",
         )
     run.left += [
-        Left(each.document_id, each.source, fault.code, fault.message, STORAGE_HINTS.get(fault.code, AGAIN))
-        for each, fault in failed
+        Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed
     ]
+
+
+def _way_out(code: str) -> str:
+    return AGAIN if code in {"PreconditionFailed", "InvalidKey"} else way_out(code, AGAIN)
 
 
 def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rehouse.core import late_writing, planning, row_refusals
-from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
@@ -17,7 +17,6 @@ from rehouse.s3 import faults
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
 RETURN_AGAIN = "run `rehouse rollback SLUG` again"
 HINTS = {
-    **faults.HINTS,
     **planning.HINTS,
     **late_writing.HINTS,
     **row_refusals.HINTS,
@@ -28,7 +27,9 @@ HINTS = {
     "MetadataUnreadable": "write the object's metadata anew, in ASCII, then run it again",
     "NoSuchKey": "run it again: it is then told as missing, or moved",
 }
-"""What to do about a code of the ledger; for any other: AGAIN, or after a rollback RETURN_AGAIN."""
+"""What to do about a code of the ledger; any other is S3's own."""
+OURS = frozenset({*DocumentState, "TargetChanged"})
+"""What stands in the place of a code, or is one, and is settled by the next run: AGAIN, or after a rollback RETURN_AGAIN."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
 
 def hint_of(code: str | None, slug: str, again: str = AGAIN) -> str:
     """Return what to do about a document with this code."""
-    return HINTS.get(code or "", again).replace("SLUG", slug)
+    if code is None or code in OURS:
+        return again.replace("SLUG", slug)
+    return (HINTS.get(code) or faults.way_out(code, again)).replace("SLUG", slug)
 
 
 def _again(ledger: Ledger, tenant: Tenant) -> str:

@@ -81,6 +81,7 @@ class BulkPlane:
         self.target_condition_offered: bool | None = None
         self.lists_restores = session.is_aws
         self._asks_for_restores = True
+        self._page_problem = ""
         self._owner = owner
         throttle, new_buckets = Throttle(max_rate, time.monotonic), new_buckets or NewBuckets()
         self._exchange = Exchange(session, max_in_flight, throttle, clock, random, new_buckets=new_buckets)
@@ -233,7 +234,9 @@ class BulkPlane:
         answer = self._listing(bucket, list_query(prefix, after, token))
         if answer.fault is not None:
             error = unavailable if answer.passing else refused
-            raise error(answer.fault.code, answer.fault.message, f"listing s3://{bucket}/{prefix}")
+            is_cut = answer.fault.code == "IncompleteReply" and bool(self._page_problem)
+            message = self._page_problem if is_cut else answer.fault.message
+            raise error(answer.fault.code, message, f"listing s3://{bucket}/{prefix}")
         if answer.value is None:
             raise unavailable("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
         if token is not None and answer.value.token == token:
@@ -251,16 +254,22 @@ class BulkPlane:
             self._asks_for_restores = self.lists_restores = False
         return plain
 
-    def _read_page(self, reply: Reply) -> listing.Page | None:
+    def _read_page(self, reply: Reply) -> listing.Page | Fault | None:
         self.lists_restores = self.lists_restores or b"<RestoreStatus>" in reply.body
-        return _read_page(reply)
+        try:
+            return listing.parse(reply.body)
+        except listing.UnusableListing as error:
+            return Fault("MalformedListing", str(error))
+        except ValueError as error:
+            self._page_problem = str(error)
+            return None
 
     def _one(
         self,
         kind: str,
         bucket: str,
         query: str,
-        read: Callable[[Reply], T | None],
+        read: Callable[[Reply], T | Fault | None],
         more: Mapping[str, str] = NO_HEADERS,
     ) -> Answer[T]:
         endpoint, headers = self._exchange.endpoint(bucket), {**more, **self._owner_header()}
@@ -276,18 +285,14 @@ def _has_condition(request: Request[Copied]) -> bool:
     return "if-none-match" in request.headers or "if-match" in request.headers
 
 
-def _read_page(reply: Reply) -> listing.Page | None:
-    try:
-        return listing.parse(reply.body)
-    except ValueError:
-        return None
-
-
 def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
     """Return the page's last key; raise if the page is not what was asked for: what is merged with it would be wrong."""
     if not page.objects:
         return last
-    if page.objects[0].key <= last or not all(found.key.startswith(prefix) for found in page.objects):
+    if page.objects[0].key <= last:
+        message = f"a page of the listing is not in the order of its keys' bytes: {page.objects[0].key!r} comes after {last!r}"
+        raise refused("MalformedListing", message, subject)
+    if not all(found.key.startswith(prefix) for found in page.objects):
         raise refused("MalformedListing", "the endpoint lists keys that were not asked for", subject)
     return page.objects[-1].key
 

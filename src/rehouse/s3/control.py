@@ -19,6 +19,7 @@ from rehouse.core.bucket_documents import Document
 from rehouse.core.bucket_spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.configuration import CALLS, UNREADABLE, classified, tag_set
+from rehouse.s3.content_md5 import ContentMd5
 from rehouse.s3.faults import NOT_OFFERED, shown, translated
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
@@ -246,6 +247,7 @@ class Control:
     def _counted_client(self) -> S3Client:
         client = self.session.client("s3")
         client.meta.events.register("before-send.s3", self._count)
+        ContentMd5().watch(client)
         client.meta.events.register("before-parameter-build.s3", _note_buckets)
         client.meta.events.register("needs-retry.s3", self._wait_for_new_bucket)  # type: ignore[arg-type]  # its answer counts
         return client

@@ -15,8 +15,10 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.errors import StorageRefused
 from rehouse.s3.control import Control
-from rehouse.s3.faults import Verdict, refused, translated, unavailable, verdict
+from rehouse.s3.faults import NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
+from rehouse.s3.removal import DELETE_OBJECTS
 
 DELETED_PER_REQUEST = 1000
 """The most that DeleteObjects takes (S3 API Reference, DeleteObjects)."""
@@ -46,6 +48,9 @@ def versions(control: Control, bucket: str) -> Iterator[Version]:
     pages = control.client.get_paginator("list_object_versions").paginate(Bucket=bucket, **control.owner())
     for page in _translated(pages, bucket):
         for found in page.get("Versions", []):
+            if "ETag" not in found:
+                message = f"the listing shows no ETag of a version of {found['Key']!r}"
+                raise refused("MalformedListing", message, f"listing the versions of {bucket}")
             etag = str(found["ETag"]).strip('"')
             yield Version(found["Key"], found["VersionId"], etag, int(found["Size"]), bool(found["IsLatest"]))
         for marker in page.get("DeleteMarkers", []):
@@ -70,10 +75,9 @@ def delete_versions(control: Control, bucket: str, doomed: Iterable[Version]) ->
     waiting = iter(doomed)
     while batch := list(islice(waiting, DELETED_PER_REQUEST)):
         together = [version for version in batch if _is_in_xml(version.key)]
-        if together:
-            _delete_together(control, bucket, together)
+        are_gone = bool(together) and _delete_together(control, bucket, together)
         for version in batch:
-            if not _is_in_xml(version.key):
+            if not (are_gone and _is_in_xml(version.key)):
                 _ask(control, "delete_object", bucket, Key=version.key, VersionId=version.version_id)
         count += len(batch)
     return count
@@ -108,15 +112,26 @@ def delete_bucket(control: Control, bucket: str) -> None:
         raise translated(error, f"the bucket {bucket}") from None
 
 
-def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> None:
+def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> bool:
+    """Delete these versions in one request; return False where the endpoint has none such."""
+    lacking = control.once("operations that are not offered", set[str])
+    if DELETE_OBJECTS in lacking:
+        return False
     objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
-    reply = _ask(control, "delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
+    try:
+        reply = _ask(control, "delete_objects", bucket, Delete={"Objects": objects, "Quiet": True})
+    except StorageRefused as error:
+        if error.code not in NOT_OFFERED:
+            raise
+        lacking.add(DELETE_OBJECTS)
+        return False
     for failed in reply.get("Errors", []):
         code = str(failed.get("Code") or "Unknown")
         if code not in GONE:
             raise_for = unavailable if verdict(code) is Verdict.RETRY else refused
             subject = f"deleting s3://{bucket}/{failed.get('Key', '')}"
             raise raise_for(code, str(failed.get("Message") or code), subject)
+    return True
 
 
 def _ask(control: Control, operation: str, bucket: str, **arguments: Any) -> Any:

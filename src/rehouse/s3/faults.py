@@ -39,6 +39,13 @@ CODES = {
          "ConditionalRequestConflict", "IncompleteReply"),
         Verdict.RETRY,
     ),
+    **dict.fromkeys(
+        ("KMS.DisabledException", "KMS.NotFoundException", "KMS.NotFound", "KMS.InvalidStateException",
+         "KMS.KMSInvalidStateException", "KMS.InvalidKeyUsageException", "KMS.AccessDeniedException", "QuotaExceeded",
+         "InvalidObjectState", "InvalidBucketState", "NotImplemented", "MethodNotAllowed", "InvalidRequest",
+         "InvalidArgument", "MalformedListing", "IncompleteObject"),
+        Verdict.FINAL,
+    ),
     **dict.fromkeys(("ExpiredToken", "RequestTimeTooSkewed", "TokenRefreshRequired", "RequestExpired"), Verdict.REFRESH),
     **dict.fromkeys(
         ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId", "InvalidSecurity",
@@ -65,6 +72,11 @@ CURL_CERTIFICATE = {51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91}
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
 _REGION = "set AWS_REGION to the bucket's region (`aws s3api get-bucket-location` tells it)"
 _RENEW = "renew the credentials (`aws sso login`, or a new session token)"
+_KEY = (
+    "the KMS key of the object or of the tenant's bucket is disabled, deleted or not allowed: enable it, or allow its use in "
+    "the key's policy (`rehouse iam-policy` prints the rights)"
+)
+_LACKING = "this endpoint does not offer that: `rehouse doctor --probe` shows what it lacks"
 _ACCOUNT = "AWS has restricted this account: see its console or support"
 HINTS = {
     "InvalidAccessKeyId": _CREDENTIALS,
@@ -92,14 +104,27 @@ HINTS = {
     "NotSignedUp": _ACCOUNT,
     "AccountProblem": _ACCOUNT,
     "AllAccessDisabled": _ACCOUNT,
+    "QuotaExceeded": "a quota of this endpoint is used up: raise it, or make room",
+    "InvalidRequest": "S3 does not take this; an object under a customer's own key (SSE-C) has to be written anew without one",
+    "NotImplemented": _LACKING,
+    "MethodNotAllowed": _LACKING,
+    "MalformedListing": "rehouse needs listings as Amazon S3 gives them: ListObjectsV2, in the order of the keys' bytes, each "
+    "object with its ETag. Directory buckets, LeoFS, Storj and s3gw have others: copy the objects to another server first",
+    "IncompleteObject": "rehouse needs the ETag, the size and the time of each object: this endpoint does not show them",
 }
+PASSING = frozenset({"ConnectionLost", "Unreachable"})
+"""Our own codes for what another attempt may meet differently."""
+KMS_PASSING = ("Throttling", "Internal", "Timeout", "Unavailable")
 _ANY = "`rehouse doctor` looks at credentials, rights and the endpoint"
+_STANDS = "the message is the server's own: change what it names; until then every attempt fails the same way"
 
 
 def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
     """Return what to do. The code decides, then curl's number (0: the transfer was complete), then the HTTP status."""
     if code in CODES:
         return CODES[code]
+    if code.startswith("KMS."):
+        return Verdict.RETRY if any(word in code for word in KMS_PASSING) else Verdict.FINAL
     if errno in CURL_RETRIED:
         return Verdict.RETRY
     if errno:
@@ -114,6 +139,21 @@ def transport_code(errno: int, status: int = 0) -> str:
     if errno in CURL_CERTIFICATE:
         return "CertificateError"
     return "Unreachable" if errno in CURL_UNREACHABLE else "ConnectionLost"
+
+
+def way_out(code: str, again: str) -> str:
+    """Return what to do about an object that failed with this code; `again` only where another attempt may help.
+
+    >>> way_out("SlowDown", "run it again")
+    'run it again'
+    >>> "again" in way_out("KMS.DisabledException", "run it again") + way_out("NeverHeardOf", "run it again")
+    False
+    """
+    if code in HINTS:
+        return HINTS[code]
+    if code in PASSING or code.startswith("HTTP5") or verdict(code) is Verdict.RETRY:
+        return again
+    return _KEY if code.startswith("KMS.") else _STANDS
 
 
 def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:

@@ -21,6 +21,10 @@ ABOUT_AN_OBJECT = ("Key", "ETag", "Size", "StorageClass", "LastModified", "Resto
 """Elements of the listing, all in the namespace of its root."""
 
 
+class UnusableListing(ValueError):
+    """A whole page that is not as Amazon S3 gives it: asked for again it would be the same."""
+
+
 class Page(NamedTuple):
     """The objects of one page, by key in the order of UTF-8 bytes, and the token of the next page if there is one."""
 
@@ -29,7 +33,7 @@ class Page(NamedTuple):
 
 
 def parse(body: bytes) -> Page:
-    """Return the page; raise ValueError if the body is not one whole, ordered ListBucketResult.
+    """Return the page; raise ValueError if the body is no ListBucketResult, UnusableListing if it is one of another kind.
 
     >>> parse(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
     Page(objects=[], token=None)
@@ -37,16 +41,23 @@ def parse(body: bytes) -> Page:
     root = _root(body)
     space = str(root.tag).removesuffix(ROOT)
     if any(child.tag.rpartition("}")[0] != space[:-1] for child in root):
-        raise ValueError("the listing mixes namespaces")
+        raise UnusableListing("the listing mixes namespaces")
     truncated, token, encoding, count = (root.findtext(space + name) for name in ABOUT_THE_PAGE)
-    if truncated not in {"true", "false"} or (truncated == "true") != bool(token):
+    if truncated == "true" and not token:
+        raise UnusableListing("the listing goes on and has no token: the endpoint does not offer ListObjectsV2")
+    if truncated not in {"true", "false"} or (truncated == "false" and token):
         raise ValueError("the listing does not say whether it goes on")
     names = tuple(space + name for name in ABOUT_AN_OBJECT)
     objects = [_object(entry, names, encoded=encoding == "url") for entry in root.iterchildren(space + "Contents")]
     if count is not None and count != str(len(objects)):
-        raise ValueError(f"the listing announces {count} keys and has {len(objects)}")
-    if any(former.key >= latter.key for former, latter in pairwise(objects)):
-        raise ValueError("the listing is not in the order of its keys' bytes")
+        raise UnusableListing(f"the listing announces {count} keys and has {len(objects)}")
+    unordered = next(
+        ((former.key, latter.key) for former, latter in pairwise(objects) if former.key >= latter.key), None
+    )
+    if unordered:
+        raise UnusableListing(
+            f"the listing is not in the order of its keys' bytes: {unordered[0]!r} comes before {unordered[1]!r}"
+        )
     return Page(objects, token or None)
 
 
@@ -78,10 +89,14 @@ def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> 
             ),
             _time(fields[modified_at]),
         )
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"an entry of the listing is not whole: {error}") from None
-    if not key or found.size < 0:
-        raise ValueError("an entry of the listing has no key or no size")
+    except KeyError as error:
+        lacking = str(error.args[0]).rpartition("}")[2]
+        raise UnusableListing(f"the listing shows no {lacking} of {fields.get(key_name)!r}") from None
+    except ValueError as error:
+        raise UnusableListing(f"an entry of the listing cannot be read: {error}") from None
+    if not key or found.size < 0 or not found.etag:
+        lacking = "key" if not key else "size" if found.size < 0 else "ETag"
+        raise UnusableListing(f"the listing shows no {lacking} of {key!r}")
     return found
 
 

@@ -94,7 +94,8 @@ def copy_multipart(
             refusal = translated(error, _subject(task))
             if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
                 raise refusal from None
-            return CopyOutcome(task, upload.etag, fault=Fault("ConnectionLost", refusal.message), attempts=attempt)
+            code = getattr(refusal, "code", "ConnectionLost")
+            return CopyOutcome(task, upload.etag, fault=Fault(code, refusal.message), attempts=attempt)
     raise AssertionError("the last attempt returns")
 
 

@@ -1,14 +1,14 @@
 """Remove current objects, each on the condition that it still has a given ETag and never by a version's id.
 
-Up to 1,000 go in one request. A key that XML cannot carry goes in a request of its own. An object that is not there counts
-as removed; one that stays is data (`Removed.fault`).
+Up to 1,000 go in one request. A key that XML cannot carry goes in a request of its own, and so does every key where the
+endpoint has no DeleteObjects. An object that is not there counts as removed; one that stays is data (`Removed.fault`).
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.model import Fault
 from rehouse.s3.control import Control
-from rehouse.s3.faults import Verdict, translated, verdict
+from rehouse.s3.faults import NOT_OFFERED, Verdict, translated, verdict
 
 NEVER_WAS = "rehouse-never-was-"
 """So begins the key that is asked for to see whether conditions are looked at."""
+DELETE_OBJECTS = "DeleteObjects"
 REMOVED_PER_REQUEST = 1000
 ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
 MISSED = ABSENT | {"PreconditionFailed"}
@@ -78,40 +79,53 @@ def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Itera
         control.sleep(delay_seconds)
 
 
-def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterator[Removed]:
-    """One request for all of them; whatever the answer does not name has not been answered for."""
+def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[Removed]:
+    """Remove all of them, in one request where the endpoint has it; whatever the answer does not name was not answered for."""
+    lacking = control.once("operations that are not offered", set[str])
+    if DELETE_OBJECTS not in lacking:
+        try:
+            return _together(control, bucket, etags, absent_is_gone=absent_is_gone)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in NOT_OFFERED:
+                raise translated(error, f"removing objects of {bucket}") from None
+            lacking.add(DELETE_OBJECTS)
+        except BotoCoreError as error:
+            raise translated(error, f"removing objects of {bucket}") from None
+    return (_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())
+
+
+def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> list[Removed]:
     named: Any = [{"Key": key, "ETag": f'"{etag}"'} for key, etag in etags.items()]
-    try:
-        reply = control.client.delete_objects(
-            Bucket=bucket, Delete={"Objects": named, "Quiet": False}, **control.owner()
-        )
-    except (ClientError, BotoCoreError) as error:
-        raise translated(error, f"removing objects of {bucket}") from None
+    reply = control.client.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": False}, **control.owner())
     faults = {
         str(each.get("Key")): Fault(str(each.get("Code")), str(each.get("Message") or each.get("Code")))
         for each in reply.get("Errors", [])
     }
     gone = {each.get("Key") for each in reply.get("Deleted", [])}
     request_id = reply.get("ResponseMetadata", {}).get("RequestId")
+    removed = []
     for key in etags:
         fault = faults.get(key)
         if fault is None and key not in gone:
             fault = Fault("IncompleteReply", "S3 did not say what became of it")
         if fault and absent_is_gone and fault.code in ABSENT:
             fault = None
-        yield Removed(key, Fault(fault.code, fault.message, request_id) if fault else None)
+        removed.append(Removed(key, Fault(fault.code, fault.message, request_id) if fault else None))
+    return removed
 
 
-def _one(control: Control, bucket: str, key: str, etag: str) -> Removed:
+def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> Removed:
     if _DOTTED.search(key):  # libraries below boto3 take dot segments out of a path: another object would go
-        return Removed(key, Fault("InvalidKey", "a key with control characters and dot segments is removed by hand"))
+        return Removed(
+            key, Fault("InvalidKey", "a key with dot segments that goes in a request of its own is removed by hand")
+        )
     try:
         control.client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **control.owner())
     except ClientError as error:
         found = error.response.get("Error", {})
         code = str(found.get("Code"))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
-        if code in ABSENT:
+        if code in ABSENT and absent_is_gone:
             return Removed(key)
         if verdict(code, status) is Verdict.REFUSE:
             raise translated(error, f"removing an object of {bucket}") from None

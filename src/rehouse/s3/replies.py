@@ -1,4 +1,7 @@
-"""What S3 answered, read strictly: a reply that is not whole is no reply (the readers return None and it is asked again)."""
+"""What S3 answered, read strictly: a reply that is not whole is no reply (the readers return None and it is asked again).
+
+One that is whole and lacks what rehouse needs is a Fault: asked again it would be the same.
+"""
 
 from __future__ import annotations
 
@@ -123,22 +126,19 @@ def read_copy(reply: Reply) -> Copied | None:
     return Copied(etag.decode("latin-1"), version.decode("latin-1") or None, checksum.decode("latin-1") or None)
 
 
-def read_head(key: str, reply: Reply) -> Found | None:
-    """Return the object as its headers tell it, or None if one that must be there is not."""
+def read_head(key: str, reply: Reply) -> Found | Fault:
+    """Return the object as its headers tell it, or the fault if one that must be there is not."""
     headers = reply.headers()
-    etag, size, modified = headers.get("etag"), headers.get("content-length", ""), headers.get("last-modified", "")
-    if not etag or not size.isdecimal() or not modified:
-        return None
-    try:
-        modified_at = parsedate_to_datetime(modified).astimezone(UTC)
-    except ValueError:
-        return None
+    etag, size, modified_at = headers.get("etag"), headers.get("content-length", ""), _time(headers, "last-modified")
+    if not etag or not size.isdecimal() or not modified_at:
+        lacking = "ETag" if not etag else "Last-Modified" if not modified_at else "Content-Length"
+        return Fault("IncompleteObject", f"the endpoint does not tell the {lacking} of this object")
     storage_class = class_now(
         headers.get("x-amz-storage-class", "STANDARD"),
         archive_tier=headers.get("x-amz-archive-status", ""),
         is_restored='ongoing-request="false"' in headers.get("x-amz-restore", ""),
     )
-    listed = ListedObject(key, etag.strip('"'), int(size), storage_class, modified_at)
+    listed = ListedObject(key, etag.strip('"'), int(size), storage_class, modified_at.astimezone(UTC))
     checksums = {
         name.removeprefix(CHECKSUM_PREFIX): value for name, value in headers.items() if name.startswith(CHECKSUM_PREFIX)
     }
@@ -172,8 +172,12 @@ def element(text: str, name: str) -> str | None:
 
 def server_time(headers: dict[str, str]) -> datetime | None:
     """Return what the server's clock says, or None."""
+    return _time(headers, "date")
+
+
+def _time(headers: dict[str, str], name: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(headers.get("date", ""))
+        return parsedate_to_datetime(headers.get(name, ""))
     except ValueError:
         return None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rehouse.core.archiving import class_of_copy
-from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.core.model import CopyTask, Fault, ObjectRef
 from rehouse.s3.endpoint import Endpoint, checked
 from rehouse.s3.replies import Reply
 from rehouse.s3.signing import UNSENDABLE, query_string, quoted_key
@@ -25,8 +25,9 @@ PAGE = 1000
 
 @dataclass(slots=True, eq=False)
 class Request(Generic[T]):
-    """One request, its state over its attempts included. `read` returns None for a reply that is not complete.
+    """One request, its state over its attempts included.
 
+    `read` returns None for a reply that is not complete, a Fault for one that is and cannot be used.
     `subject` names the object or bucket in errors; `context` is the caller's own. `waits`: how often a new bucket was waited for.
     """
 
@@ -37,7 +38,7 @@ class Request(Generic[T]):
     query: str
     headers: dict[str, str]
     subject: str
-    read: Callable[[Reply], T | None]
+    read: Callable[[Reply], T | Fault | None]
     context: object = None
     seconds: int = SECONDS
     attempts: int = 0

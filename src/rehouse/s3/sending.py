@@ -215,7 +215,8 @@ class Sender(Generic[T]):
             value = request.read(reply) if not reply.errno and 200 <= reply.status < 300 else None
             if value is not None:
                 good += 1
-                answers.append(Answer(request, value, None))
+                is_fault = isinstance(value, Fault)  # whole, and of no use: it would be the same again
+                answers.append(Answer(request, None, value) if is_fault else Answer(request, value, None))
             else:
                 is_overload = reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
                 overloaded = overloaded or is_overload

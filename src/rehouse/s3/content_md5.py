@@ -1,0 +1,47 @@
+"""Content-MD5 for servers that want it: botocore sends a CRC32 instead, which older servers do not know.
+
+The first request that is refused for it goes out once more with the header, and from then on all of its kind have it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+HEADER = "Content-MD5"
+
+
+class ContentMd5:
+    """What one client knows of its server: the operations that want the header."""
+
+    def __init__(self) -> None:
+        self._wanted: set[str] = set()
+
+    def watch(self, client: S3Client) -> None:
+        """Add the header to the client's requests where it is wanted."""
+        client.meta.events.register("before-call.s3", self._before_call)
+        client.meta.events.register("needs-retry.s3", self._needs_retry)  # type: ignore[arg-type]  # its answer counts
+
+    def _before_call(self, model: Any, params: dict[str, Any], **_: object) -> None:
+        if model.name in self._wanted:
+            _add(params)
+
+    def _needs_retry(self, response: Any, operation: Any, request_dict: dict[str, Any], **_: object) -> float | None:
+        error = response[1].get("Error", {}) if response else {}
+        is_wanted = error.get("Code") == "MissingContentMD5" or HEADER.lower() in str(error.get("Message", "")).lower()
+        if not is_wanted or HEADER in request_dict["headers"] or not isinstance(request_dict.get("body"), bytes):
+            return None
+        self._wanted.add(operation.name)
+        _add(request_dict)
+        return 0.0
+
+
+def _add(request: dict[str, Any]) -> None:
+    body = request.get("body")
+    if isinstance(body, bytes) and body:
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        request["headers"][HEADER] = base64.b64encode(digest).decode()
