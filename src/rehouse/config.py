@@ -85,7 +85,7 @@ class Settings(Section):
     shared_bucket: BucketNames = ()
     bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"
-    region: Annotated[str, _matching(r"[a-z0-9-]+", "a region is written like us-east-1")] = "us-east-1"
+    region: Annotated[str, _matching(r"[a-z0-9-]*", "a region is written like us-east-1")] = ""
     endpoint_url: EndpointUrl | None = None
     s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from tests.operations.room import Room
 
+from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 from rehouse.operations.audit import AuditReport, audit
 from rehouse.operations.bucket_findings import AuditFinding, FindingKind
@@ -202,9 +203,9 @@ def test_somebody_else_s_bucket_is_told_and_never_written(room: Room) -> None:
     assert kinds(report) == {FindingKind.FOREIGN_BUCKET: 1}
 
 
-def test_another_region_is_told(moved: Room) -> None:
-    report = look(moved, "acme", region="eu-central-1")
-    assert set(kinds(report)) == {FindingKind.OTHER_REGION}
+def test_another_region_than_the_shared_buckets_is_refused(moved: Room) -> None:
+    with pytest.raises(ConfigurationError, match="us-east-1"):
+        look(moved, "acme", region="eu-central-1")
 
 
 def test_the_log_bucket_is_looked_at_and_made_again(moved: Room) -> None:

@@ -309,7 +309,7 @@ def test_a_home_in_another_region_is_refused(settings: Settings, control: Contro
     elsewhere = settings.model_copy(update={"region": "eu-central-1"})
     with pytest.raises(StorageRefused, match="us-east-1") as refusal:
         provision_bucket(elsewhere, Control(Session(elsewhere)), TENANT, home)
-    assert "AWS_REGION=us-east-1" in refusal.value.hint
+    assert f"delete-bucket --bucket {home} --region us-east-1" in refusal.value.hint
 
 
 def test_an_endpoint_in_the_profile_alone_counts_for_the_policy(

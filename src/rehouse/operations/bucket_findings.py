@@ -15,6 +15,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.core.explaining import WHY, explained
 from rehouse.core.model import TenantId
 from rehouse.core.permissions import PROBE_NAME
+from rehouse.operations.region import way_out
 from rehouse.operations.services import Services
 from rehouse.s3.control import Control
 
@@ -83,7 +84,7 @@ def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFindi
         "ours": (
             FindingKind.OTHER_REGION,
             f"{bucket} is in {presence.region}, not in {region}",
-            f"set AWS_REGION={presence.region}",
+            way_out(bucket, str(presence.region), region),
         ),
     }[presence.whose]
     if presence.whose == "ours" and presence.region in {None, region}:

@@ -17,6 +17,7 @@ from rehouse.operations.checks.database import check_database, count_tenants
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
+from rehouse.operations.checks.region import check_region
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import check_account, check_surroundings
@@ -66,6 +67,14 @@ def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
     if not usable:
         yield could_not_check("S3: buckets and rights", "S3 cannot be used with these credentials")
         return
+    region, located = check_region(settings, control)
+    yield region
+    if located is None:
+        yield could_not_check("S3: buckets and rights", "S3 cannot be used in this region")
+        return
+    if located.region != control.session.region:
+        control = Control(Session(located))
+    settings = located
     for bucket in settings.require_shared_buckets():
         yield from check_shared_bucket(settings, control, bucket)
     yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from rehouse.config import Settings
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import ATTACHED_POLICIES, ITS_ACCOUNT, Policy, Scope, places, policy_documents
+from rehouse.s3.session import Session
 
 
 def documents(settings: Settings, roles: Iterable[Role], account: str | None = None) -> dict[str, Policy]:
@@ -19,7 +20,7 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
         shared_buckets=settings.require_shared_buckets(),
         bucket_prefix=settings.bucket_prefix,
         log_bucket=settings.log_bucket,
-        region=settings.region,
+        region=Session(settings).region,
         account=account or (ITS_ACCOUNT if settings.endpoint_url is None else None),
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
     )

@@ -16,6 +16,7 @@ from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, fore
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
+from rehouse.operations.region import misplaced
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
 from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
@@ -105,12 +106,8 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
         raise foreign(bucket)
     if presence.whose == "unknown":
         raise refused(presence.code or "AccessDenied", "nobody would say whose it is", f"the bucket {bucket}")
-    if presence.whose == "ours" and presence.region not in {None, settings.region}:
-        raise StorageRefused(
-            f"the bucket {bucket} is in {presence.region}, not in {settings.region}",
-            hint=f"set AWS_REGION={presence.region}: every bucket of a run is in one region",
-            code="PermanentRedirect",
-        )
+    if presence.whose == "ours" and presence.region and presence.region != control.session.region:
+        raise misplaced(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,9 +21,10 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import roll_months
 from rehouse.operations.init import initialise
+from rehouse.operations.region import located
 from rehouse.operations.target_guard import TargetGuard
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.control import Control, foreign
+from rehouse.s3.control import BucketPresence, Control, foreign
 from rehouse.s3.faults import refused
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
@@ -76,11 +77,15 @@ class Services:
         stopping = threading.Event()
         with ExitStack() as opened:
             new_buckets = NewBuckets(tell=lambda bucket, text: report(Progress(bucket, "wait", text=text)))
-            control = Control(Session(settings), sleep=partial(_pause, stopping), new_buckets=new_buckets)
+            pause = partial(_pause, stopping)
+            control = Control(Session(settings), sleep=pause, new_buckets=new_buckets)
             control.session.credentials()
+            settings, presences = located(settings, control)
+            if settings.region != control.session.region:
+                control = Control(Session(settings), sleep=pause, new_buckets=new_buckets)
             account = control.identity().account
             if writes:
-                _look_before_changing(settings, control, slugs)
+                _look_before_changing(settings, presences, slugs, account)
                 initialise(settings)
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
@@ -141,13 +146,14 @@ def _pause(stopping: threading.Event, seconds: float) -> None:
         raise Interrupted("stopped while waiting for S3", hint="run the same command again to go on")
 
 
-def _look_before_changing(settings: Settings, control: Control, slugs: Sequence[str]) -> None:
+def _look_before_changing(
+    settings: Settings, presences: Mapping[str, BucketPresence], slugs: Sequence[str], account: str | None
+) -> None:
     """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
-    for bucket in settings.require_shared_buckets():
-        presence = control.head(bucket)
+    for bucket, presence in presences.items():
         if presence.whose == "absent":
             raise refused("NoSuchBucket", "it does not exist", f"the shared bucket {bucket}")
-        if presence.whose == "somebody_else" and control.identity().account:  # every request on it would be refused
+        if presence.whose == "somebody_else" and account:  # every request on it would be refused
             raise foreign(bucket)
     with closing(Ledger.open(settings, writes=False)) as ledger:
         for slug in slugs:

@@ -192,7 +192,17 @@ class Control:
             return self._listed(bucket, region)
         if code in {"301", "PermanentRedirect"} and region:
             return self._listed(bucket, region)
-        raise translated(error, bucket) from None
+        raise translated(self._reason(bucket) or error, bucket) from None
+
+    def _reason(self, bucket: str) -> ClientError | None:
+        """Return why S3 refuses the bucket: the reply to a HEAD has no body that would say so."""
+        try:
+            self.client.get_bucket_location(Bucket=bucket, **self.owner())
+        except ClientError as error:
+            return error
+        except BotoCoreError as error:
+            raise translated(error, bucket) from None
+        return None
 
     def _listed(self, bucket: str, region: str | None) -> BucketPresence:
         """Whose is a bucket that is there: ours if ListBuckets shows it."""

@@ -37,6 +37,7 @@ _ENDPOINT_HINT = (
     "check AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and the region, and in the AWS profile endpoint_url, services"
     " and s3"
 )
+ASKING_REGION = "us-east-1"
 _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
 """Libraries below boto3 quote a header that they cannot send, and with it the secret."""
 
@@ -57,8 +58,12 @@ class Session:
 
     def __init__(self, settings: Settings, profile: str | None = None) -> None:
         self.settings = settings
-        self.region = settings.region
         self._profile = profile
+
+    @cached_property
+    def region(self) -> str:
+        """The setting's; unset, the AWS profile's, else one from which S3 tells the region of any bucket."""
+        return self.settings.region or str(self._core.get_config_variable("region") or ASKING_REGION)
 
     @property
     def url(self) -> str:
@@ -95,7 +100,8 @@ class Session:
     @cached_property
     def _core(self) -> CoreSession:
         made = CoreSession(profile=self._profile)
-        made.set_config_variable("region", self.region)
+        if self.settings.region:
+            made.set_config_variable("region", self.settings.region)
         made.register_component("response_parser_factory", StrictParsers())
         try:
             made.get_scoped_config()
@@ -168,7 +174,7 @@ class Session:
         )
         url = self.settings.endpoint_url if is_s3 else None
         try:
-            client = self._core.create_client(service, endpoint_url=url, config=config, **(keys or {}))
+            client = self._core.create_client(service, self.region, endpoint_url=url, config=config, **(keys or {}))
         except BotoCoreError as error:
             raise _unusable(service, shown(str(error)), _ENDPOINT_HINT) from None
         except AttributeError:  # botocore's own, of a section with a value and no settings below it

@@ -25,6 +25,7 @@ from rehouse.operations.checks.check import (
     ok,
 )
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name
+from rehouse.operations.region import way_out
 from rehouse.s3.control import BucketPresence, Control
 
 CREDENTIALS = "S3: credentials"
@@ -158,7 +159,8 @@ def presence_check(subject: str, settings: Settings, name: str, presence: Bucket
             subject, f"whose {name} is ({presence.code})", "s3:ListAllMyBuckets and s3:ListBucket tell"
         )
     if presence.region not in {None, settings.region}:
-        return failed(subject, f"{name} is in {presence.region}", f"set AWS_REGION={presence.region}")
+        hint = way_out(name, str(presence.region), settings.region)
+        return failed(subject, f"{name} is in {presence.region}, the shared bucket in {settings.region}", hint)
     return None
 
 

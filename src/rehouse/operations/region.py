@@ -1,0 +1,64 @@
+"""The region of a run: that of the shared buckets, read before anything is made.
+
+A bucket in a wrong region cannot be moved, so a setting that contradicts the shared buckets is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rehouse.config import Settings, variables
+from rehouse.core.errors import ConfigurationError, StorageRefused
+from rehouse.s3.control import BucketPresence, Control
+from rehouse.s3.faults import shown
+
+
+def located(settings: Settings, control: Control) -> tuple[Settings, dict[str, BucketPresence]]:
+    """Return the settings with the region of the shared buckets, and what HeadBucket said of each bucket.
+
+    Raises ConfigurationError if the setting is another region, or if the shared buckets are in several.
+    """
+    presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
+    region = _common(presences)
+    if region and settings.region and settings.region != region:
+        raise _contradicted(settings, next(bucket for bucket, each in presences.items() if each.region), region)
+    return settings.model_copy(update={"region": region or control.session.region}), presences
+
+
+def misplaced(bucket: str, found: str, wanted: str) -> StorageRefused:
+    """Return the refusal of a tenant's or the log bucket that is in another region than the shared bucket."""
+    found = shown(found)
+    return StorageRefused(
+        f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
+        hint=way_out(bucket, found, wanted),
+        code="PermanentRedirect",
+    )
+
+
+def way_out(bucket: str, found: str, wanted: str) -> str:
+    """Return what to do about a tenant's or the log bucket in another region."""
+    return (
+        f"if it is empty, delete it (`aws s3api delete-bucket --bucket {bucket} --region {found}`) and run the command again: "
+        f"rehouse makes it in {wanted}. If it is in use, name another bucket in tenants.aws_bucket_name or REHOUSE_LOG_BUCKET"
+    )
+
+
+def _common(presences: Mapping[str, BucketPresence]) -> str | None:
+    regions = {bucket: each.region for bucket, each in presences.items() if each.region}
+    if len(set(regions.values())) > 1:
+        told = ", ".join(f"{bucket} in {shown(region)}" for bucket, region in regions.items())
+        raise ConfigurationError(
+            f"the shared buckets are in several regions: {told}",
+            hint="set REHOUSE_SHARED_BUCKET to the buckets of one region, and run rehouse once for each region",
+        )
+    return next(iter(regions.values()), None)
+
+
+def _contradicted(settings: Settings, bucket: str, region: str) -> ConfigurationError:
+    names, region = variables("region"), shown(region)
+    origin = settings.origins.get("region", names[0])
+    told, hint = f"region in {origin}", f'set region = "{region}" in {origin}, or remove it'
+    if origin in names:
+        told, hint = origin, f"set {origin}={region}, or unset it"
+    message = f"{told} is {settings.region}, but the shared bucket {bucket} is in {region}"
+    return ConfigurationError(message, hint=hint)
