@@ -35,6 +35,11 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer another PostgreSQL than the embedded one."""
+    parser.addoption("--postgres-bin", type=Path, help="the bin folder of an installed PostgreSQL, 13 or newer")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def service_models() -> Iterator[None]:
     """Let all boto3 sessions share the service models once read: to read them is half of what a test of S3 costs."""
@@ -52,9 +57,9 @@ def servers_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(servers_folder: Path) -> Iterator[PostgresServer]:
-    """A running PostgreSQL."""
-    with PostgresServer(servers_folder / "postgres") as server:
+def postgres(servers_folder: Path, pytestconfig: pytest.Config) -> Iterator[PostgresServer]:
+    """A running PostgreSQL: the embedded one, or that of `--postgres-bin`."""
+    with PostgresServer(servers_folder / "postgres", binaries=pytestconfig.getoption("--postgres-bin")) as server:
         yield server
 
 

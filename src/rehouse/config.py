@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -63,6 +64,16 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _command(value: str) -> str:
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"it is not a command: {error}") from None
+    if not words:
+        raise ValueError("it is not a command: it is empty")
+    return value
+
+
 BucketName = Annotated[str, _matching(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
 BucketPrefix = Annotated[
     str,
@@ -82,6 +93,7 @@ class Settings(Section):
     """The effective settings. `origins` says for each path where its value comes from."""
 
     database_url: SecretStr | None = None
+    database_password_command: Annotated[str, AfterValidator(_command)] | None = None
     shared_bucket: BucketNames = ()
     bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"

@@ -12,11 +12,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
+from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.database_url import libpq_url, malformed
 from rehouse.ledger.faults import refused_connection, translated
+from rehouse.ledger.password import ask_password
 
-__all__ = ["connect", "refuse_pooler", "translated", "where"]
+__all__ = ["connect", "connect_with", "refuse_pooler", "translated", "where"]
 
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
@@ -35,13 +37,25 @@ _LIVELINESS = {
 }
 
 
-def connect(url: str, *, application_name: str = "rehouse") -> psycopg.Connection:
+def connect_with(settings: Settings, *, application_name: str = "rehouse") -> psycopg.Connection:
+    """Return a connection to the settings' database; raises as `connect` does."""
+    return connect(
+        settings.require_database_url(),
+        password_command=settings.database_password_command,
+        application_name=application_name,
+    )
+
+
+def connect(url: str, *, password_command: str | None = None, application_name: str = "rehouse") -> psycopg.Connection:
     """Return an autocommit connection with tuple rows, ready for the ledger.
 
+    `password_command` prints the password, and is asked for every connection: a password may expire during a run.
     Raises DatabaseRefused (or TryAgain while the server starts or is full); no message ever holds the password.
     """
     place, url = where(url), libpq_url(url)
     options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
+    if password_command is not None:
+        options["password"] = ask_password(password_command)
     try:
         connection = psycopg.connect(url, autocommit=True, **options)  # type: ignore[arg-type]
     except psycopg.Error as error:

@@ -84,22 +84,25 @@ def _without_state(error: psycopg.Error) -> RehouseError:
 
 
 _POOLER = "connect to PostgreSQL's own port (as a rule 5432), not to the pooler's: locks need a session of their own"
+_WRONG_ONE = "check the user and password of DATABASE_URL, or what REHOUSE_DATABASE_PASSWORD_COMMAND prints"
+_GIVE_ONE = "put it into DATABASE_URL or ~/.pgpass, or let REHOUSE_DATABASE_PASSWORD_COMMAND print it"
 _CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
     ("unsupported startup parameter", DatabaseRefused, "a connection pooler answers there", _POOLER),
-    ("no password supplied", DatabaseRefused, "a password is needed", "put it into DATABASE_URL or ~/.pgpass"),
+    ("no password supplied", DatabaseRefused, "a password is needed", _GIVE_ONE),
     (
         "password authentication failed",
         DatabaseRefused,
         "wrong user or password",
-        "check the user and password of DATABASE_URL",
+        _WRONG_ONE,
     ),
     (
         "SASL authentication failed",
         DatabaseRefused,
         "wrong user or password",
-        "check the user and password of DATABASE_URL",
+        _WRONG_ONE,
     ),
-    ("no such user", DatabaseRefused, "wrong user or password", "check the user and password of DATABASE_URL"),
+    ("PAM authentication failed", DatabaseRefused, "wrong user or password", _WRONG_ONE),
+    ("no such user", DatabaseRefused, "wrong user or password", _WRONG_ONE),
     (
         "pg_hba.conf",
         DatabaseRefused,

@@ -27,7 +27,7 @@ from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
-from rehouse.ledger.connection import connect, translated
+from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.documents import Documents
 from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.inventory import Inventory
@@ -108,7 +108,7 @@ class Ledger:
 
         Connections that share a `run_id` share a run and its inventory.
         """
-        connection = connect(settings.require_database_url())
+        connection = connect_with(settings)
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id)

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import cast
 
 import psycopg
@@ -43,11 +44,11 @@ def lock_key(kind: str, subject: object) -> int:
 class Locks:
     """The locks of one process. Methods may be called from several threads; `close` (or leaving `with`) lets go of all."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, password_command: str | None = None) -> None:
+        self._connect = partial(connect, url, password_command=password_command, application_name="rehouse lock")
         self._guard = threading.RLock()
         self._held: dict[int, str] = {}
-        self._connection = connect(url, application_name="rehouse lock")
+        self._connection = self._connect()
 
     def acquire(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Take the tenant's lock, `name` (its slug) being what messages call it. Again is allowed and changes nothing.
@@ -111,7 +112,7 @@ class Locks:
             wanted, self._held = self._held, {}
             try:
                 self._connection.close()
-                self._connection = connect(self._url, application_name="rehouse lock")
+                self._connection = self._connect()
                 for key, name in wanted.items():
                     self._take(key, name)
             except BaseException:

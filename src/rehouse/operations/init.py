@@ -9,7 +9,7 @@ import psycopg
 from rehouse.config import Settings, name_setting
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
-from rehouse.ledger.connection import connect
+from rehouse.ledger.connection import connect_with
 from rehouse.ledger.identity import refuse_ambiguous
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.schema import ddl, upgrade
@@ -21,14 +21,14 @@ def initialise(settings: Settings, *, accept_mapping: bool = False) -> list[str]
     Raises DatabaseRefused, before anything changes, where rows of the application's tables cannot be told apart, and, unless
     `accept_mapping`, where the ledger was made under another mapping.
     """
-    with connect(settings.require_database_url()) as connection, translating():
+    with connect_with(settings) as connection, translating():
         found = _checked(connection, settings, accept_mapping=accept_mapping)
         return upgrade(connection, found, lock_timeout_ms=settings.lock_timeout_ms)
 
 
 def statements(settings: Settings, *, accept_mapping: bool = False) -> str:
     """Return the DDL that `initialise` would run, for a DBA; reads the database and runs nothing."""
-    with connect(settings.require_database_url()) as connection, translating():
+    with connect_with(settings) as connection, translating():
         found = _checked(connection, settings, accept_mapping=accept_mapping)
         return ddl(found, lock_timeout_ms=settings.lock_timeout_ms)
 

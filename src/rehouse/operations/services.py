@@ -92,7 +92,9 @@ class Services:
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)
             roll_months(ledger.connection, ledger.catalog)
-            locks = opened.enter_context(Locks(settings.require_database_url()))
+            locks = opened.enter_context(
+                Locks(settings.require_database_url(), password_command=settings.database_password_command)
+            )
             bulk = BulkPlane(
                 control.session,
                 max_in_flight=settings.max_in_flight,

