@@ -12,9 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from tests.operations.room import Room
+from tests.reliability.faulty import refusal
+from tests.reliability.http_relay import Reply, Request
+from tests.strict import StrictRelay
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
+from rehouse.core.lifecycle import Phase
 from rehouse.core.naming import target_key
 from rehouse.core.permission_table import Role
 from rehouse.core.permissions import Scope, policy_documents
@@ -357,3 +362,37 @@ def test_only_a_failure_fails_and_every_check_is_counted(outcomes: list[Outcome]
 )
 def test_the_skew_is_the_servers_clock_against_ours(date: str, expected: float | None) -> None:
     assert skew_seconds({"date": date}, 1795415040) == expected
+
+
+@pytest.mark.parametrize("prefix", ["short", "a-prefix-of-28-characters-28"])
+def test_the_scratch_bucket_is_in_the_tenants_namespace(settings: Settings, prefix: str) -> None:
+    update = {"bucket_namespace": "account-regional", "bucket_prefix": prefix}
+    control = Control(Session(settings))
+    checks = {check.subject: check for check in check_by_probe(settings.model_copy(update=update), control, None)}
+    created = checks["probe: scratch bucket"]
+    assert created.outcome is Outcome.OK
+    assert created.detail.removesuffix(" created").endswith("-000000000000-us-east-1-an")
+    assert checks["probe: removal"].outcome is Outcome.OK
+
+
+def test_homes_with_plain_names_work_in_the_account_regional_namespace(room: Room, strict: StrictRelay) -> None:
+    def namespaced(request: Request) -> Reply | None:
+        """S3 refuses the header for a name without the ending, and the ending without the header."""
+        if request.operation != "PUT bucket":
+            return None
+        is_named = request.bucket.endswith("-000000000000-us-east-1-an")
+        is_asked = request.headers.get("x-amz-bucket-namespace") == "account-regional"
+        return None if is_named == is_asked else refusal(400, "InvalidBucketNamespace")(request)
+
+    strict.meanwhile = namespaced
+    room.settings = room.settings.model_copy(update={"bucket_namespace": "account-regional"})
+    room.documents("a")
+    assert room.migrate().phase is Phase.CUT_OVER
+    assert room.home().endswith("-000000000000-us-east-1-an")
+    room.root.create_bucket(Bucket=f"{room.settings.bucket_prefix}-plain")
+    room.tenant("beta", home=f"{room.settings.bucket_prefix}-plain")
+    room.documents("b", slug="beta")
+    assert room.migrate("beta").phase is Phase.CUT_OVER
+    room.settings = room.settings.model_copy(update={"log_bucket": f"{room.settings.bucket_prefix}-our-logs"})
+    room.tenant("gamma")
+    assert room.migrate("gamma").error is None

@@ -222,11 +222,24 @@ def test_tags_that_are_not_offered_at_creation_are_left_for_later(stub_keys: Non
     assert len(seen_bodies) == 2
 
 
-def test_the_account_regional_namespace_is_asked_for(stub_keys: None) -> None:
+@pytest.mark.parametrize(
+    ("name", "namespace"),
+    [
+        ("mine-000000000000-us-east-1-an", "account-regional"),
+        ("mine-logs-000000000000", None),
+        ("mine", None),
+        ("mine-000000000000-eu-west-1-an", None),
+        ("mine-111111111111-us-east-1-an", None),
+    ],
+)
+@pytest.mark.parametrize("setting", ["global", "account-regional"])
+def test_the_account_regional_namespace_is_asked_for_by_its_names(
+    name: str, namespace: str | None, setting: str, stub_keys: None
+) -> None:
     with serving(lambda seen: Scripted(200, IDENTITY if seen.method == "POST" else b"")) as stub:
-        stubbed(stub.url, bucket_namespace="account-regional").create("mine-000000000000-us-east-1-an")
+        stubbed(stub.url, bucket_namespace=setting).create(name)
         (put,) = [seen for seen in stub.seen if seen.method == "PUT"]
-    assert put.headers.get("x-amz-bucket-namespace") == "account-regional"
+    assert put.headers.get("x-amz-bucket-namespace") == namespace
 
 
 @pytest.mark.parametrize("setting", CALLS)

@@ -108,7 +108,7 @@ class Control:
         return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
 
     def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
-        """Create the bucket in the Settings' region and namespace; return whether the tags went along (not offered everywhere).
+        """Create the bucket in the session's region; return whether the tags went along (not offered everywhere).
 
         A bucket that is ours already is fine. Raises StorageRefused (BucketAlreadyExists) if it is somebody else's.
         """
@@ -222,7 +222,7 @@ class Control:
         arguments: dict[str, Any] = {"Bucket": bucket}
         if configuration:
             arguments["CreateBucketConfiguration"] = configuration
-        if self.session.settings.bucket_namespace == "account-regional":
+        if bucket.endswith(f"-{self.identity().account}-{self.session.region}-an"):  # S3 refuses it for other names
             arguments["BucketNamespace"] = "account-regional"
         return arguments
 

@@ -16,6 +16,7 @@ from rehouse.config import Settings
 from rehouse.core.bucket_spec import BucketSpec, differences
 from rehouse.core.errors import RehouseError, StorageUnavailable
 from rehouse.core.model import Tenant
+from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS
 from rehouse.core.permissions import PROBE_NAME
 from rehouse.operations.checks.check import (
     Check,
@@ -30,6 +31,7 @@ from rehouse.operations.checks.check import (
 )
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name
+from rehouse.operations.homes import namespace
 from rehouse.s3.control import Control
 from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
 
@@ -48,12 +50,13 @@ COPIED = "documents/probe/copied"
 
 def check_by_probe(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:
     """Yield the checks that need to write. The scratch bucket is removed whatever happens, a stopped generator included."""
-    bucket = f"{settings.bucket_prefix}-{PROBE_NAME}-{secrets.token_hex(4)}"
+    bucket = ""
     try:
+        bucket = _scratch_name(settings, control)
         control.create(bucket)
     except RehouseError as error:
         yield of_error(SCRATCH, error)
-        if isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
+        if bucket and isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
             yield _removed(control, bucket)
         yield from depending((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
         return
@@ -68,6 +71,13 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
     finally:
         removal = _removed(control, bucket)
     yield removal
+
+
+def _scratch_name(settings: Settings, control: Control) -> str:
+    """Return a name in the tenants' namespace; its random part is shorter where a long ending leaves less room."""
+    name, ending = f"{settings.bucket_prefix}-{PROBE_NAME}-", namespace(settings, control.identity().account)
+    room = min(SUFFIX_DIGITS, MAX_BUCKET_NAME - len(name) - len(ending))
+    return name + secrets.token_hex(SUFFIX_DIGITS)[:room] + ending
 
 
 def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
