@@ -86,6 +86,7 @@ class Prices(Section):
     list_per_thousand: Dollars = Decimal("0.005")
     head_per_thousand: Dollars = Decimal("0.0004")
     storage_gb_month: Dollars = Decimal("0.023")
+    egress_gb: Dollars = Decimal("0.09")
 
 
 class FinishLook(Section):

@@ -5,9 +5,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.pricing import GIB, PriceList, Requests, estimate, requests_for
+from rehouse.core.pricing import GIB, PriceList, ReadingCost, Requests, estimate, reading_cost, requests_for
 
-PRICES = PriceList(Decimal("0.005"), Decimal("0.005"), Decimal("0.0004"), Decimal("0.023"))
+PRICES = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
 counts = st.integers(0, 10**9)
 requests = st.builds(Requests, counts, counts, counts)
 
@@ -46,6 +46,13 @@ def test_a_sum_costs_the_sum_and_money_has_two_places(one: Requests, other: Requ
         assert isinstance(money, Decimal)
         assert money.as_tuple().exponent == -2
         assert money >= 0
+
+
+def test_reading_counts_every_request_and_tells_what_leaving_the_region_costs() -> None:
+    requests = {"list": 2_000, "ListBuckets": 2_000, "GetObject": 250_000, "GetObjectTagging": 500_000, "head": 250_000}
+    cost = reading_cost(requests, 10 * GIB, PRICES)
+    assert (cost.requests_dollars, cost.egress_dollars) == (Decimal("0.42"), Decimal("0.90"))
+    assert reading_cost({}, 0, PRICES) == ReadingCost(Decimal("0.00"), Decimal("0.00"))
 
 
 def test_half_a_cent_is_rounded_up() -> None:

@@ -54,6 +54,8 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
         say(f"not offered by this endpoint: {setting}")
     for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
         say(f"note: {sentence}")
+    for sentence in sorted({sentence for each in reports for sentence in each.kept_versions}):
+        say(f"note: {sentence}")
     say("", closing_line(reports, dry_run=dry_run))
 
 

@@ -131,6 +131,7 @@ def show_plan(plan: Plan) -> None:
             f"Requests cost about ${plan.cost.requests_dollars}; until the sources are removed, the doubled storage costs "
             f"${plan.cost.doubled_storage_dollars} a month."
         )
+    say(*(f"{sentence}." for sentence in plan.kept_versions))
     say(_settling(plan.versioning_settle_seconds))
     say("", "While tenants move, the application must:", *(f"  - {rule}" for rule in plan.application_rules))
     say("", "Nothing was changed.")
@@ -173,6 +174,7 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         "",
         "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
     )
+    _reading(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
         say(f"not offered by this endpoint: {lacking}")
     say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
@@ -261,6 +263,18 @@ def _sums(reports: Iterable[TenantReport]) -> tuple[int, int, int]:
         sum(each.this_run for each in made),
         sum(each.errors for each in made),
     )
+
+
+def _reading(reports: Sequence[VerifyReport]) -> None:
+    """Print what was sent and read, and what it costs, where objects were read."""
+    read, costs = sum(each.read_bytes for each in reports), [each.cost for each in reports if each.cost]
+    requests = sum((each.requests for each in reports), Counter[str]())
+    if not requests["GetObject"]:
+        return
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(requests.items()))
+    say(f"Requests: {requests.total():,} ({kinds}), about ${sum(cost.requests_dollars for cost in costs)}")
+    egress = sum(cost.egress_dollars for cost in costs)
+    say(f"Read: {human_bytes(read)}, free within the bucket's region, about ${egress} outside of it")
 
 
 def _verification_row(report: VerifyReport) -> tuple[object, ...]:

@@ -114,6 +114,9 @@ TABLE: tuple[Permission, ...] = (
         Resource.SHARED_BUCKET,
         "doctor: what the shared bucket does that the new ones would not",
     ),
+    Permission(
+        ("finish",), _get("BucketVersioning"), Resource.SHARED_BUCKET, "finish: does the storage end with the removal?"
+    ),
     Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
     Permission(
         ("migrate",),

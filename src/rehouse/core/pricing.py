@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -13,12 +14,13 @@ HEADS_A_DOCUMENT = 1
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Dollars per thousand requests and per GiB-month (source: the S3 pricing page; settings, not constants)."""
+    """Dollars per thousand requests, per GiB-month, per GiB out of the region (the S3 pricing page; settings, not constants)."""
 
     copy_per_thousand: Decimal
     list_per_thousand: Decimal
     head_per_thousand: Decimal
     storage_gb_month: Decimal
+    egress_gb: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class CostEstimate:
     doubled_storage_dollars: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingCost:
+    """What was read: `egress_dollars` only where the machine that read is outside the bucket's region."""
+
+    requests_dollars: Decimal
+    egress_dollars: Decimal
+
+
 def requests_for(objects: int) -> Requests:
     """Return what it takes to move `objects` of one tenant: a copy and a look at the source each, listings of the target."""
     pages = -(-objects // LISTED_PER_REQUEST)
@@ -50,7 +60,7 @@ def requests_for(objects: int) -> Requests:
 def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEstimate:
     """Return the dollars; copying within a region moves no billed bytes.
 
-    >>> prices = PriceList(Decimal("0.005"), Decimal("0.005"), Decimal("0.0004"), Decimal("0.023"))
+    >>> prices = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
     >>> estimate(Requests(1_000_000, 2_000_000, 1_000), 1024 * GIB, prices)
     CostEstimate(requests_dollars=Decimal('5.81'), doubled_storage_dollars=Decimal('23.55'))
     """
@@ -61,6 +71,19 @@ def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEs
     ) / 1000
     storage = Decimal(stored_bytes) / GIB * prices.storage_gb_month
     return CostEstimate(_cents(requests_dollars), _cents(storage))
+
+
+def reading_cost(requests: Mapping[str, int], read_bytes: int, prices: PriceList) -> ReadingCost:
+    """Return what a verification costs; `requests` are counts by kind or operation, listings are the dear ones.
+
+    >>> prices = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
+    >>> reading_cost({"list": 1000, "GetObject": 500_000, "GetObjectTagging": 500_000}, 100 * GIB, prices)
+    ReadingCost(requests_dollars=Decimal('0.41'), egress_dollars=Decimal('9.00'))
+    """
+    listings = sum(count for kind, count in requests.items() if kind.lower().startswith("list"))
+    others = sum(requests.values()) - listings
+    dollars = (listings * prices.list_per_thousand + others * prices.head_per_thousand) / 1000
+    return ReadingCost(_cents(dollars), _cents(Decimal(read_bytes) / GIB * prices.egress_gb))
 
 
 def _cents(dollars: Decimal) -> Decimal:

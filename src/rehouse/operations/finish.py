@@ -23,6 +23,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
+from rehouse.operations.kept_versions import kept_versions
 from rehouse.operations.late_writes import sweep_again
 from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.pointers import CAREFUL, Look, Mention, look_through
@@ -71,6 +72,7 @@ class FinishReport:
     in_part: list[str] = field(default_factory=list)
     gives_up: str | None = None
     not_offered: tuple[str, ...] = ()
+    kept_versions: tuple[str, ...] = ()
     error: str | None = None
     hint: str | None = None
     interrupted: bool = False
@@ -217,6 +219,7 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> None:
     if before.old_enough and not _is_held_back(run, report, look):
         report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
         report.gives_up = given_up(run.grace, services.settings.grace)
+        report.kept_versions = kept_versions(services)
         remove_sources(run)
         if run.changed:  # no sweep of this run has seen what was written there
             sweep_again(services, run.migration, run.subject, run.changed)
@@ -253,6 +256,7 @@ def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: t
             _is_held_back(run, report, look)
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
         report.gives_up = given_up(grace, services.settings.grace) if run.removed else None
+        report.kept_versions = kept_versions(services) if run.removed else ()
         return _filled(run, report)
 
 

@@ -16,6 +16,7 @@ from rehouse.core.pricing import LISTED_PER_REQUEST, CostEstimate, PriceList, Re
 from rehouse.core.progress import Progress
 from rehouse.operations import survey
 from rehouse.operations.homes import home_of, namespace, unreserved
+from rehouse.operations.kept_versions import kept_versions
 from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 from rehouse.operations.settling import settle_seconds
@@ -96,6 +97,7 @@ class Plan:
     documents_of_missing_tenants: int = 0
     missing_tenants: int = 0
     cost: CostEstimate | None = None
+    kept_versions: tuple[str, ...] = ()
     application_rules: tuple[str, ...] = APPLICATION_RULES
 
     @property
@@ -110,6 +112,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     survey.list_shared_buckets(services)
     made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
+    made.kept_versions = kept_versions(services)
     made.documents_without_tenant = ledger.documents_without_tenant()
     made.versioning_settle_seconds = settle_seconds(services)
     made.documents_of_missing_tenants, made.missing_tenants = ledger.documents_of_missing_tenants()

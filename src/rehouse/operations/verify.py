@@ -17,6 +17,7 @@ from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.planning import Reason, Standing, decide
+from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
@@ -26,6 +27,7 @@ from rehouse.operations.deep import NO_TAGS, DeepReader
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.homes import home_of, unreserved
 from rehouse.operations.near_keys import name_near_objects
+from rehouse.operations.plan import prices
 from rehouse.operations.services import Services
 from rehouse.operations.survey import listing
 
@@ -43,7 +45,10 @@ class Problem:
 
 @dataclass
 class VerifyReport:
-    """What was found of a tenant. `same` counts documents by what proves them; `extra` are objects that no row points to."""
+    """What was found of a tenant. `same` counts documents by what proves them; `extra` are objects that no row points to.
+
+    `requests` counts what was sent, by kind or operation; `read_bytes` are those of the objects that were read.
+    """
 
     slug: str
     tenant_id: TenantId
@@ -57,6 +62,9 @@ class VerifyReport:
     extra: list[str] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
     not_offered: tuple[str, ...] = ()
+    requests: Counter[str] = field(default_factory=Counter)
+    read_bytes: int = 0
+    cost: ReadingCost | None = None
     error: str | None = None
 
     def count(self, finding: Finding) -> int:
@@ -78,13 +86,24 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     """
     migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
     home = home_of(tenant, services.settings, migration)
-    report = VerifyReport(tenant.slug, tenant.id, home)
+    report, before = VerifyReport(tenant.slug, tenant.id, home), _sent(services)
     _verify_outside(services, migration, report, listed=listed)
     if home:
         is_there = services.control.head(home).whose != "absent"
         _verify_home(services, migration, report, is_there=is_there, deep=deep)
         report.drift = list(drift(services.settings, services.control, tenant, home)) if is_there else []
+    _count(services, report, _sent(services) - before)
     return report
+
+
+def _sent(services: Services) -> Counter[str]:
+    """The requests that both planes have sent so far, attempts included."""
+    return services.bulk.requests + services.control.requests
+
+
+def _count(services: Services, report: VerifyReport, requests: Counter[str]) -> None:
+    report.requests += requests
+    report.cost = reading_cost(report.requests, report.read_bytes, prices(services))
 
 
 def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, is_there: bool, deep: bool) -> None:
@@ -110,6 +129,7 @@ def _verify_home(services: Services, migration: Migration, report: VerifyReport,
     for document_id, comparison in compared:
         _note(report, migration.home_bucket, *known[document_id], comparison)
     report.not_offered = () if reader.are_tags_offered else (NO_TAGS,)
+    report.read_bytes = reader.read_bytes
     ours = documents.known_targets(unexpected) if unexpected else set()
     report.extra = [key for key in unexpected if key not in ours]
 
@@ -153,8 +173,13 @@ def _note(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: 
 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:
     """Verify every tenant; the shared buckets are listed once."""
+    before = _sent(services)
     survey.list_shared_buckets(services)
-    return [_verified(services, tenant, deep=deep) for tenant in tenants]
+    listings = _sent(services) - before
+    reports = [_verified(services, tenant, deep=deep) for tenant in tenants]
+    if reports:  # sent for all of them, counted once
+        _count(services, reports[0], listings)
+    return reports
 
 
 def _verified(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
