@@ -55,6 +55,19 @@ def recounted(connection: psycopg.Connection) -> list[tuple[object, ...]]:
     return connection.execute(RECOUNTED).fetchall()
 
 
+def fold(connection: psycopg.Connection) -> None:
+    """Fold every pending delta, in or out of a transaction."""
+    while connection.execute("SELECT sum(rehouse_fold_usage(id)) FROM tenants").fetchone()[0]:  # type: ignore[index]
+        pass
+
+
 def recorded(connection: psycopg.Connection, month: int = 0) -> list[tuple[object, ...]]:
-    """Return (slug, documents, bytes) of each tenant, as tenant_usage has it for this month (0) or the next (1)."""
+    """Return (slug, documents, bytes) of each tenant, as tenant_usage has it for this month (0) or the next (1), folded."""
+    fold(connection)
+    assert connection.execute("SELECT count(*) FROM rehouse_usage_deltas").fetchone() == (0,)
+    return shown(connection, month)
+
+
+def shown(connection: psycopg.Connection, month: int = 0) -> list[tuple[object, ...]]:
+    """Return the same as it is, nothing folded."""
     return connection.execute(RECORDED, (month,)).fetchall()

@@ -121,28 +121,67 @@ def test_two_at_once(application_database: str, opened: Opener, look: Look) -> N
     assert sorted(bool(each) for each in changes) == [False, False, True]
 
 
-def test_waits_politely_and_nobody_queues_behind_it(application_database: str, opened: Opener, look: Look) -> None:
-    connection, reader, writer, watch = (opened(application_database) for _ in range(4))
+class Recording(psycopg.Cursor[tuple[object, ...]]):
+    """A cursor that remembers what was asked."""
+
+    asked: list[str]
+
+    def execute(self, query: object, *arguments: object, **options: object) -> Recording:
+        self.asked.append(query if isinstance(query, str) else query.as_string(self))  # type: ignore[attr-defined]
+        return super().execute(query, *arguments, **options)  # type: ignore[arg-type, return-value]
+
+
+def recording(connection: psycopg.Connection) -> list[str]:
+    asked: list[str] = []
+    connection.cursor_factory = type("Recording", (Recording,), {"asked": asked})
+    return asked
+
+
+def test_asks_for_no_table_while_an_older_transaction_holds_it(
+    application_database: str, opened: Opener, look: Look
+) -> None:
+    connection, reader, writer = (opened(application_database) for _ in range(3))
     (acme,) = add_tenants(writer, "acme")
     add_document(writer, "one", acme, 1)
-    writer.execute("SET statement_timeout = '10s'")
+    asked = recording(connection)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM documents")
     with ThreadPoolExecutor() as pool:
         init = pool.submit(schema.upgrade, connection, look(connection))
-        waiting = (
-            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%documents%'"
-        )
         try:
-            until = time.monotonic() + 20
-            while watch.execute(waiting).fetchone() is None:
-                assert time.monotonic() < until, "init never asked for its lock"
-            for number in range(25):
-                writer.execute("UPDATE documents SET status = %s WHERE id = 'one'", (str(number),))
+            until = time.monotonic() + 60
+            while sum("pg_locks" in query for query in asked) < 6 and time.monotonic() < until:
+                writer.execute("UPDATE documents SET status = md5(status) WHERE id = 'one'")
+            assert sum("pg_locks" in query for query in asked) >= 6, "init never looked"
             assert not init.done()
+            assert not [query for query in asked if query.startswith('ALTER TABLE "public"."documents"')]
         finally:
             reader.execute("COMMIT")
-        assert "documents gains s3_version_id, s3_checksum, s3_migrated_at" in init.result(timeout=180)
+        assert "documents gains s3_version_id, s3_checksum, s3_migrated_at" in init.result(timeout=60)
+    asks = [number for number, query in enumerate(asked) if query.startswith('ALTER TABLE "public"."documents"')]
+    assert asks
+    assert all(asked[number - 1] == "SET LOCAL lock_timeout = 20" for number in asks)
+
+
+def test_a_lock_that_is_taken_meanwhile_is_asked_for_briefly_and_again(
+    application_database: str, opened: Opener, look: Look
+) -> None:
+    connection, holder = opened(application_database), opened(application_database)
+    asked = recording(connection)
+    attempts: list[int] = []
+
+    def work() -> None:
+        attempts.append(1)
+        if len(attempts) < 3:
+            holder.execute("BEGIN; LOCK TABLE documents IN SHARE MODE")
+        try:
+            connection.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
+        finally:
+            holder.execute("COMMIT")
+
+    statement.run_politely(connection, work, "a trial", statement.Patience(), table="documents")
+    assert len(attempts) == 3
+    assert asked.count("SET LOCAL lock_timeout = 20") == 3
 
 
 def test_gives_up_on_a_lock_that_is_never_free(application_database: str, opened: Opener, look: Look) -> None:
@@ -201,6 +240,15 @@ def test_a_role_without_rights_is_told(application_database: str, postgres, open
 def test_the_states_are_those_of_the_core() -> None:
     assert set(tables.STATES) == set(DocumentState)
     assert set(tables.STATUSES) == set(Status)
+
+
+def test_a_newer_ledger_is_refused(application_database: str, opened: Opener, look: Look) -> None:
+    connection = opened(application_database)
+    schema.upgrade(connection, look(connection))
+    connection.execute("UPDATE rehouse_schema_version SET version_num = '0107'")
+    with pytest.raises(DatabaseRefused, match="has version 0107, this rehouse knows 0001 to") as refused:
+        look(connection)
+    assert "newer rehouse" in refused.value.hint
 
 
 def test_the_head_is_alembics() -> None:

@@ -31,6 +31,7 @@ from rehouse.operations.checks.room_for_names import SHORTEST_KEY
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import skew_seconds
 from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
+from rehouse.operations.init import initialise
 from rehouse.s3.control import Control
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
@@ -396,3 +397,23 @@ def test_homes_with_plain_names_work_in_the_account_regional_namespace(room: Roo
     room.settings = room.settings.model_copy(update={"log_bucket": f"{room.settings.bucket_prefix}-our-logs"})
     room.tenant("gamma")
     assert room.migrate("gamma").error is None
+
+
+def test_usage_that_could_not_be_kept_is_told(settings: Settings) -> None:
+    initialise(settings)
+    with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
+        connection.execute("INSERT INTO tenants (name, slug) VALUES ('A', 'a')")
+        found = by_subject(list(check_database(settings)))["database: usage"]
+        assert (found.outcome, found.detail) == (Outcome.OK, "kept by triggers; 0 changes wait to be added")
+        insert = "INSERT INTO documents (id, tenant_id, original_name, filename, size) VALUES (%s, 1, '', '', 1)"
+        for sabotage, told, way_out in (
+            ("ALTER TABLE tenant_usage ADD CHECK (documents_count < 1) NOT VALID", "could not be added", "status"),
+            ("ALTER TABLE rehouse_usage_deltas ADD CHECK (documents > 9) NOT VALID", "could not be counted", "init"),
+            ("DROP TABLE rehouse_usage_deltas", "are missing", "init"),
+        ):
+            connection.execute(sabotage)
+            connection.execute(insert, (told,))
+            found = by_subject(list(check_database(settings)))["database: usage"]
+            assert found.outcome is Outcome.NOTICE
+            assert told in found.detail
+            assert way_out in found.hint

@@ -18,7 +18,7 @@ from rehouse.cli.memory import collect_seldom
 from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
 from rehouse.ledger.ledger import Ledger
-from rehouse.ledger.usage import roll_months
+from rehouse.ledger.usage import settle_usage
 
 if TYPE_CHECKING:
     from rehouse.operations.services import Services
@@ -50,7 +50,7 @@ def ledger() -> Iterator[Ledger]:
     """Open the ledger alone, for commands that need no S3."""
     settings = config.load()
     with logging_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
-        roll_months(opened.connection, opened.catalog)
+        settle_usage(opened.connection, opened.catalog)
         yield opened
 
 

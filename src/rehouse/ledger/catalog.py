@@ -6,6 +6,7 @@ maps it. Columns that rehouse itself adds may be missing; `Catalog.missing_colum
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,8 @@ from rehouse.ledger.relations import Table, find_table
 from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 VERSION_TABLE = "rehouse_schema_version"
+VERSIONS = ("0001", "0002")
+"""The versions of the ledger that this rehouse knows, the newest one last."""
 OWN_TABLES = (
     "s3_migrations",
     "s3_migration_documents",
@@ -29,6 +32,8 @@ OWN_TABLES = (
     "s3_inventory",
     "tenant_usage",
     FACTS_TABLE,
+    "rehouse_usage_deltas",
+    "rehouse_usage_faults",
 )
 ADDED_COLUMNS = {
     **{name: role.created_as for name, role in ROLES["documents"].items() if role.created_as},
@@ -55,6 +60,7 @@ class Catalog:
     version: str | None
     procedures: frozenset[str]
     recorded_mapping: dict[str, Any] | None
+    usage_is_doubtful: bool
 
     @property
     def schema(self) -> str:
@@ -138,6 +144,7 @@ def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSettin
             version=_version(connection, documents.schema),
             procedures=_procedures(connection, documents.schema),
             recorded_mapping=read_fact(connection, documents.schema, MAPPING) if FACTS_TABLE in own else None,
+            usage_is_doubtful=_is_usage_doubtful(connection, documents, own),
         )
     except psycopg.Error as error:
         raise translated(error) from error
@@ -150,7 +157,15 @@ def _version(connection: psycopg.Connection, schema: str) -> str | None:
         return None
     query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(schema, VERSION_TABLE))
     row = connection.execute(query).fetchone()
-    return None if row is None else str(row[0])
+    if row is None:
+        return None
+    version = str(row[0])
+    if version not in VERSIONS:
+        raise DatabaseRefused(
+            f"the ledger in the schema {schema} has version {version}, this rehouse knows {VERSIONS[0]} to {VERSIONS[-1]}",
+            hint="a newer rehouse made it: install that version (`pip install --upgrade rehouse`)",
+        )
+    return version
 
 
 def _procedures(connection: psycopg.Connection, schema: str) -> frozenset[str]:
@@ -163,13 +178,27 @@ def _procedures(connection: psycopg.Connection, schema: str) -> frozenset[str]:
     return frozenset(str(name) for (name,) in rows)
 
 
-def is_same_type(one: str, other: str) -> bool:
-    """Tell whether ids of the two SQL types can be compared; whole numbers of any width can.
+def _is_usage_doubtful(connection: psycopg.Connection, documents: Table, own: dict[str, Table]) -> bool:
+    """Tell whether some change was not counted: the triggers recorded a fault, or had no table to write to."""
+    if "rehouse_usage_faults" not in own or "rehouse_usage_deltas" not in own:
+        return "rehouse_usage_insert" in documents.triggers
+    faults = own["rehouse_usage_faults"].identifier
+    readable = connection.execute(
+        "SELECT has_table_privilege(%s, 'SELECT')", (faults.as_string(connection),)
+    ).fetchone()
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE step = 'count')").format(faults)
+    row = connection.execute(query).fetchone() if readable and readable[0] else None
+    return bool(row and row[0])
 
-    >>> is_same_type("bigint", "integer"), is_same_type("uuid", "text")
-    (True, False)
+
+def is_same_type(one: str, other: str) -> bool:
+    """Tell whether ids of the two SQL types can be compared; whole numbers and texts of any width can.
+
+    >>> is_same_type("bigint", "integer"), is_same_type("character varying(36)", "text"), is_same_type("uuid", "text")
+    (True, True, False)
     """
-    return one == other or {one, other} <= _WHOLE_NUMBERS
+    families = {re.sub(r"^character varying(\(\d+\))?$", "text", each) for each in (one, other)}
+    return len(families) == 1 or families <= _WHOLE_NUMBERS
 
 
 def _refuse_misfits(catalog: Catalog) -> None:

@@ -22,7 +22,7 @@ __all__ = ["connect", "connect_with", "refuse_pooler", "translated", "where"]
 
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
-SET idle_in_transaction_session_timeout = 0;
+SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation = 'read committed';
 SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """

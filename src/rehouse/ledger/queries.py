@@ -10,6 +10,9 @@ The fields:
     {name.d} {active.t}              the file name of the row `d` of documents; whether the row `t` of tenants is active
     {s3_migrations} … {tenant_usage} our tables, with the schema
     {schema} {tenant_id_type} {document_id_type} {document_id_collation}
+    {documents_tenant_type} {tenant_id_collation}
+    {bytes.d}                        how many bytes the row `d` of documents counts for, whatever its columns hold
+    {is_resized} {trial_triggers}    for the usage triggers
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
 """
 
@@ -98,6 +101,8 @@ def _mapped_lines(text: str, catalog: Catalog) -> Iterator[str]:
 
 def _field(field: str, catalog: Catalog) -> sql.Composable:
     table, _, column = field.partition(".")
+    if table == "bytes":
+        return _bytes(catalog, column)
     if column == "rows":
         return _readable(catalog, table)
     if table in {"name", "active"}:
@@ -114,9 +119,20 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
 def _plain(catalog: Catalog, field: str) -> sql.Composable:
     if field == "schema":
         return sql.Identifier(catalog.schema)
-    if field == "document_id_collation":
-        collation = catalog.documents.columns[catalog.mapping.documents.id].collation
+    if field in {"document_id_collation", "tenant_id_collation"}:
+        owner, table = (
+            ("documents", catalog.documents) if field.startswith("document") else ("tenants", catalog.tenants)
+        )
+        collation = table.columns[catalog.column(owner, "id")].collation
         return raw(f"COLLATE {collation}" if collation else "")
+    if field == "is_resized":
+        return _is_resized(catalog)
+    if field == "trial_triggers":
+        real = catalog.documents.identifier.as_string(None)
+        triggers = fill(sources()["usage_row_triggers"], catalog).as_string(None)
+        return raw(triggers.replace(f" ON {real}", " ON pg_temp.rehouse_trial") + ";")
+    if field == "documents_tenant_type":
+        return raw(catalog.documents.columns[catalog.mapping.documents.tenant_id].type)
     if field == "ids_are_unique":
         return raw("TRUE" if catalog.ids_are_unique else "FALSE")
     if field in {"tenant_id_type", "document_id_type"}:
@@ -131,6 +147,27 @@ def _column(catalog: Catalog, table: str, column: str) -> sql.Identifier:
     ):
         raise KeyError(f"{table}.{column}")
     return _named(catalog, table, column)
+
+
+def _sizes(catalog: Catalog) -> list[sql.Identifier]:
+    """The columns that say how large a document is, the one that counts first."""
+    mapped = (catalog.column("documents", name) for name in ("file_size", "size"))
+    return [sql.Identifier(column) for column in mapped if column]
+
+
+def _bytes(catalog: Catalog, row: str) -> sql.Composable:
+    """A row's bytes: the first of its sizes that an object can have (above 0, below a pebibyte), rounded; else 0.
+
+    So no value can make it fail: no NaN, no infinity, nothing negative, nothing that no sum would hold.
+    """
+    number = sql.SQL("CASE WHEN {0} > 0 AND {0} < 1125899906842624 THEN round({0}::numeric) END")
+    sizes = [number.format(sql.SQL("{}.{}").format(raw(row), column)) for column in _sizes(catalog)]
+    return sql.SQL("coalesce({})").format(sql.SQL(", ").join([*sizes, sql.SQL("0::numeric")]))
+
+
+def _is_resized(catalog: Catalog) -> sql.Composable:
+    changed = (sql.SQL("OLD.{0} IS DISTINCT FROM NEW.{0}").format(column) for column in _sizes(catalog))
+    return sql.SQL(" OR ").join([*changed, sql.SQL("FALSE")])
 
 
 def _named(catalog: Catalog, table: str, column: str) -> sql.Identifier:

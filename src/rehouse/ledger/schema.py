@@ -13,22 +13,32 @@ from contextlib import contextmanager
 from importlib.resources import files
 
 import psycopg
+from psycopg import errors, sql
 
-from rehouse.core.errors import TryAgain
-from rehouse.ledger.catalog import Catalog, read
+from rehouse.core.errors import DatabaseRefused, TryAgain
+from rehouse.ledger.catalog import VERSIONS, Catalog, read
 from rehouse.ledger.faults import translated
+from rehouse.ledger.revisions import tables, usage
 from rehouse.ledger.revisions.first import statements
-from rehouse.ledger.revisions.statement import Patience, run
+from rehouse.ledger.revisions.statement import POLITE_MS, Patience, run, run_politely
 from rehouse.ledger.revisions.tables import OWN
 
-HEAD = "0001"
-"""The newest revision."""
+HEAD = VERSIONS[-1]
+"""The newest revision. It performs whatever is missing, so the ones before it have nothing of their own to do."""
 
+_UNFIT = (
+    errors.DataError,
+    errors.ProgrammingError,
+    errors.IntegrityError,
+    errors.NotSupportedError,
+    errors.InternalError,
+)
 _ONE_INIT = 7_304_651_893_271_004_112
 _HEADER = """-- What rehouse needs in this database; only what is missing is here. Run it with `psql -v ON_ERROR_STOP=1 -f`,
 -- not in one transaction. If it stops (as a rule at lock_timeout), ask for it again: it then holds the rest.
 SET statement_timeout = 0;
 SET lock_timeout = 0;
+SET default_transaction_isolation = 'read committed';
 """
 
 
@@ -42,7 +52,7 @@ def is_current(catalog: Catalog) -> bool:
 
 
 def upgrade(
-    connection: psycopg.Connection, catalog: Catalog, *, lock_timeout_ms: int = 200, patience_seconds: float = 300
+    connection: psycopg.Connection, catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS, patience_seconds: float = 300
 ) -> list[str]:
     """Bring the schema up to date and return in words what changed, nothing if it was. Read the catalog again afterwards.
 
@@ -54,6 +64,7 @@ def upgrade(
         with _alone(connection, patience_seconds):
             fresh = read(connection, catalog.mapping)
             missing = list(statements(fresh))
+            _rehearse(connection, fresh, [each.change for each in missing], patience)
             if fresh.version == HEAD:
                 for statement in missing:
                     run(connection, statement, patience)
@@ -64,7 +75,7 @@ def upgrade(
     return [statement.change for statement in missing]
 
 
-def ddl(catalog: Catalog, *, lock_timeout_ms: int = 200) -> str:
+def ddl(catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS) -> str:
     """Return as SQL exactly what `upgrade` would run; empty if it would run nothing. Reads nothing but the catalog."""
     if catalog.version == HEAD:
         scripts = [statement.script(lock_timeout_ms) for statement in statements(catalog)]
@@ -73,6 +84,29 @@ def ddl(catalog: Catalog, *, lock_timeout_ms: int = 200) -> str:
     printed = _alembic(attributes, f"{catalog.version or 'base'}:head")
     # the version table comes first, and an attempt that stopped half-way leaves it behind, empty
     return _HEADER + printed.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
+
+
+def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[str], patience: Patience) -> None:
+    """Try the usage triggers on this database before anything is made. Raises DatabaseRefused with PostgreSQL's reason."""
+    trial = usage.trial(catalog)
+    if trial.change not in changes:
+        return
+    texts = [each.text for each in (*tables.statements(catalog), *usage.preparations(catalog), trial)]
+    try:
+        run_politely(
+            connection,
+            lambda: [connection.execute(sql.SQL(text)) for text in texts],
+            trial.change,
+            patience,
+            keep=False,
+        )
+    except errors.InsufficientPrivilege:
+        raise
+    except _UNFIT as error:
+        raise DatabaseRefused(
+            f"the triggers that count documents would fail on {catalog.documents.name}: {error.diag.message_primary}",
+            hint="nothing was changed; `rehouse init --sql` prints what was tried",
+        ) from error
 
 
 def _alembic(attributes: dict[str, object], revision: str) -> str:

@@ -1,8 +1,8 @@
-"""Usage between commands: the months' rows. Their arithmetic is the triggers' (sql/usage.sql)."""
+"""Usage between commands: pending deltas and the months' rows. Their arithmetic is the database's (sql/usage.sql)."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import psycopg
 
@@ -10,21 +10,48 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.faults import translated
 from rehouse.ledger.queries import load
 
+_TABLES = frozenset({"tenant_usage", "rehouse_usage_deltas", "rehouse_usage_faults"})
 
-def roll_months(connection: psycopg.Connection, catalog: Catalog) -> int:
-    """Make this month's and next month's rows (UTC) from each tenant's last level; return for how many tenants.
+
+class UsageState(NamedTuple):
+    """How many deltas are pending, and what the triggers could not do: each step with PostgreSQL's reason."""
+
+    pending: int
+    faults: list[tuple[str, str, str]]
+
+
+def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
+    """Fold pending deltas and make this month's and next month's rows (UTC); return how many tenants had any of it to do.
 
     Does nothing before `init`, or where this role may not write. The connection must be in no transaction.
     """
-    if "tenant_usage" not in catalog.own or catalog.version is None:
+    if not catalog.own.keys() >= _TABLES or catalog.version is None:
         return 0
     queries = load(catalog)
-    usage = {"usage": catalog.own["tenant_usage"].identifier.as_string(connection)}
+    names = {
+        "usage": catalog.own["tenant_usage"].identifier.as_string(connection),
+        "deltas": catalog.own["rehouse_usage_deltas"].identifier.as_string(connection),
+    }
     try:
-        row = connection.execute(queries["tenants_without_month"], usage).fetchone()
-        lacking, may_write = cast("tuple[int, bool]", row)
-        if lacking and may_write:
-            connection.execute(queries["roll_months"])
+        row = connection.execute(queries["unsettled_usage"], names).fetchone()
+        unsettled, may_write = cast("tuple[int, bool]", row)
+        if unsettled and may_write:
+            connection.execute(queries["settle_usage"])
+    except psycopg.errors.InsufficientPrivilege:
+        return 0
     except psycopg.Error as error:
         raise translated(error) from error
-    return lacking if may_write else 0
+    return unsettled if may_write else 0
+
+
+def usage_state(connection: psycopg.Connection, catalog: Catalog) -> UsageState | None:
+    """Return what is pending and what went wrong; None before `init`."""
+    if not catalog.own.keys() >= _TABLES:
+        return None
+    queries = load(catalog)
+    try:
+        (pending,) = cast("tuple[int]", connection.execute(queries["pending_usage"]).fetchone())
+        faults = connection.execute(queries["usage_faults"]).fetchall()
+    except psycopg.Error as error:
+        raise translated(error) from error
+    return UsageState(pending, [(str(step), str(code), str(message)) for step, code, message in faults])

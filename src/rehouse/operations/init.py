@@ -12,6 +12,7 @@ from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.identity import refuse_ambiguous
 from rehouse.ledger.ledger import translating
+from rehouse.ledger.revisions.statement import POLITE_MS
 from rehouse.ledger.schema import ddl, upgrade
 
 
@@ -23,14 +24,14 @@ def initialise(settings: Settings, *, accept_mapping: bool = False) -> list[str]
     """
     with connect_with(settings) as connection, translating():
         found = _checked(connection, settings, accept_mapping=accept_mapping)
-        return upgrade(connection, found, lock_timeout_ms=settings.lock_timeout_ms)
+        return upgrade(connection, found, lock_timeout_ms=min(settings.lock_timeout_ms, POLITE_MS))
 
 
 def statements(settings: Settings, *, accept_mapping: bool = False) -> str:
     """Return the DDL that `initialise` would run, for a DBA; reads the database and runs nothing."""
     with connect_with(settings) as connection, translating():
         found = _checked(connection, settings, accept_mapping=accept_mapping)
-        return ddl(found, lock_timeout_ms=settings.lock_timeout_ms)
+        return ddl(found, lock_timeout_ms=min(settings.lock_timeout_ms, POLITE_MS))
 
 
 def _checked(connection: psycopg.Connection, settings: Settings, *, accept_mapping: bool) -> Catalog:

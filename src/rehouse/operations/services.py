@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rehouse.config import Settings
-from rehouse.core.errors import Interrupted
+from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.planning import Places
@@ -19,7 +19,7 @@ from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
-from rehouse.ledger.usage import roll_months
+from rehouse.ledger.usage import settle_usage
 from rehouse.operations.init import initialise
 from rehouse.operations.region import located
 from rehouse.operations.target_guard import TargetGuard
@@ -91,7 +91,7 @@ class Services:
             opened.callback(ledger.close)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)
-            roll_months(ledger.connection, ledger.catalog)
+            settle_usage(ledger.connection, ledger.catalog)
             locks = opened.enter_context(
                 Locks(settings.require_database_url(), password_command=settings.database_password_command)
             )
@@ -111,6 +111,8 @@ class Services:
                 owner=account,
             )
             yield cls(settings, ledger, locks, control, bulk, engine, report, stopping, writes=writes)
+            with suppress(RehouseError):  # what stays pending is folded by the next command
+                settle_usage(ledger.connection, ledger.catalog)
 
     @contextmanager
     def worker(self) -> Iterator[Services]:

@@ -32,7 +32,9 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
             for name in lacking
         )
         text = sql.SQL("ALTER TABLE {} {}").format(catalog.documents.identifier, added).as_string(None)
-        yield Statement(f"documents gains {', '.join(lacking)}", text, Manner.POLITE)
+        yield Statement(
+            f"documents gains {', '.join(lacking)}", text, Manner.POLITE, catalog.documents.identifier.as_string(None)
+        )
     for name, columns in INDEXES.items():
         yield from _index(catalog, name, columns)
 

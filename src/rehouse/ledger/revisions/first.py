@@ -1,4 +1,4 @@
-"""The first revision, in order: our tables, what an older tool left, the documents' columns and indexes, the usage.
+"""What the newest revision brings, in order: our tables, what an older tool left, the documents' columns and indexes, the usage.
 
 Built from the catalog, so only what is missing is in it: on a database that has everything it is empty.
 """

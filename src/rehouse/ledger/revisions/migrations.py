@@ -27,7 +27,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     yield from _columns(catalog, existing)
     yield from _check(catalog, existing)
     if not existing.has_index("tenant_id", unique=True):
-        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog), Manner.POLITE)
+        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog), Manner.POLITE, _named(existing))
 
 
 def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
@@ -45,9 +45,8 @@ def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     text = ";\n".join(
         [completed[0].text, *(rendered(change, catalog) for change in [*changes, sources()["begin_again"]])]
     )
-    yield Statement(
-        "the older rows of s3_migrations become history, each tenant begins at pending", text, Manner.POLITE
-    )
+    change = "the older rows of s3_migrations become history, each tenant begins at pending"
+    yield Statement(change, text, Manner.POLITE, _named(existing))
 
 
 def _check(catalog: Catalog, existing: Table) -> Iterator[Statement]:
@@ -57,7 +56,12 @@ def _check(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     dropped = "".join(f"DROP CONSTRAINT IF EXISTS {_quoted(check.name)}, " for check in checks)
     name = "s3_migrations_status_check"
     text = f"ALTER TABLE {{schema}}.s3_migrations {dropped}ADD CONSTRAINT {name} {one_of('status', STATUSES)}"
-    yield Statement("s3_migrations.status may be rolled_back", rendered(text, catalog), Manner.POLITE)
+    change = "s3_migrations.status may be rolled_back"
+    yield Statement(change, rendered(text, catalog), Manner.POLITE, _named(existing))
+
+
+def _named(table: Table) -> str:
+    return table.identifier.as_string(None)
 
 
 def _unique() -> str:

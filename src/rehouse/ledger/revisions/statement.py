@@ -1,13 +1,15 @@
 """One change of the schema, and how it is run: never so that the application feels a lock.
 
-A polite statement waits for a lock no longer than `lock_timeout` (whoever queues behind it waits no longer either) and
-tries again after a random pause. One that must stand alone (CREATE INDEX CONCURRENTLY, CALL) runs outside a transaction.
+A polite statement asks for a table only when no transaction holds it that was there a moment before, waits for it no longer
+than `lock_timeout` (whoever queues behind it waits no longer either), and tries again after growing pauses. One that must
+stand alone (CREATE INDEX CONCURRENTLY, CALL) runs outside a transaction.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -20,7 +22,14 @@ from rehouse.core.errors import TryAgain
 if TYPE_CHECKING:  # Alembic is slow to import, and whoever only asks what is missing does without it
     from alembic.runtime.migration import MigrationContext
 
+POLITE_MS = 20
+"""How long a polite statement may wait for a table: so long, no longer, whoever queues behind it waits too."""
 _LONGEST_PAUSE_SECONDS = 2.0
+_HOLDERS = """
+SELECT l.virtualtransaction FROM pg_locks l
+WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.relation = to_regclass(%s) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+"""
 
 
 class Manner(Enum):
@@ -33,11 +42,15 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text` is one or several SQL statements without placeholders; `change` says in words what it brings."""
+    """`text` is one or several SQL statements without placeholders; `change` says in words what it brings.
+
+    `table`: the quoted name of the table that a polite one asks for.
+    """
 
     change: str
     text: str
     manner: Manner = Manner.TOGETHER
+    table: str | None = None
 
     def script(self, lock_timeout_ms: int) -> str:
         """Return it as a DBA would run it with psql."""
@@ -52,7 +65,7 @@ class Statement:
 class Patience:
     """How long one attempt may wait for a lock, and how long all attempts of a statement together."""
 
-    lock_timeout_ms: int = 200
+    lock_timeout_ms: int = POLITE_MS
     seconds: float = 300
 
 
@@ -75,25 +88,48 @@ def run(connection: psycopg.Connection, statement: Statement, patience: Patience
         with connection.transaction():
             connection.execute(command)
     else:
-        _run_politely(connection, command, statement.change, patience)
+        run_politely(connection, lambda: connection.execute(command), statement.change, patience, table=statement.table)
 
 
-def _run_politely(connection: psycopg.Connection, command: sql.SQL, change: str, patience: Patience) -> None:
+def run_politely(
+    connection: psycopg.Connection,
+    work: Callable[[], object],
+    change: str,
+    patience: Patience,
+    *,
+    table: str | None = None,
+    keep: bool = True,
+) -> None:
+    """Do the work in a transaction with a short lock_timeout, again until its locks were free; `keep`: commit it."""
     limit = sql.SQL("SET LOCAL lock_timeout = {}").format(patience.lock_timeout_ms)
     until = time.monotonic() + patience.seconds
     longest = 0.1
     while True:
-        try:
-            with connection.transaction():
-                connection.execute(limit)
-                connection.execute(command)
-        except (errors.LockNotAvailable, errors.DeadlockDetected):
-            if time.monotonic() > until:
-                raise TryAgain(
-                    f"{change}: another transaction holds the table and does not end",
-                    hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
-                ) from None
-        else:
-            return
+        if table is None or not is_held(connection, table, patience.lock_timeout_ms / 1000):
+            try:
+                with connection.transaction(force_rollback=not keep):
+                    connection.execute(limit)
+                    work()
+            except (errors.LockNotAvailable, errors.DeadlockDetected):
+                pass
+            else:
+                return
+        if time.monotonic() > until:
+            raise TryAgain(
+                f"{change}: another transaction holds the table and does not end",
+                hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
+            )
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
         longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def is_held(connection: psycopg.Connection, table: str, seconds: float) -> bool:
+    """Tell whether one transaction (of any session, prepared ones too) held the table both now and `seconds` later.
+
+    Only pg_locks is read: when a transaction of another role began, pg_stat_activity does not tell everybody.
+    """
+    before = {row[0] for row in connection.execute(_HOLDERS, (table,))}
+    if not before:
+        return False
+    time.sleep(seconds)
+    return any(row[0] in before for row in connection.execute(_HOLDERS, (table,)))

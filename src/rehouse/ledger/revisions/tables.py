@@ -164,7 +164,9 @@ def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Sta
     if lacking:
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in lacking.items())
         text = rendered(f"ALTER TABLE {{schema}}.{table.name} {added}", catalog)
-        yield Statement(f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE)
+        yield Statement(
+            f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE, existing.identifier.as_string(None)
+        )
 
 
 def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:

@@ -1,7 +1,7 @@
-"""tenant_usage: created or adopted, kept exact by triggers on documents, counted once tenant by tenant.
+"""tenant_usage: created or adopted, kept by triggers on documents that only append deltas, counted once tenant by tenant.
 
-The order is the safety: months are opened before the triggers exist (a table of usage that refuses our rows then stops
-`init`, not the application), and the count comes after them, so that no change falls between.
+The order is the safety: the triggers are tried on a temporary table before they are put on documents, months are opened
+before they exist, and the count comes after them, so that no change falls between.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ USAGE = OwnTable(
     "tenant_usage",
     {
         "id": "uuid PRIMARY KEY DEFAULT gen_random_uuid()",
-        "tenant_id": "{tenant_id_type} NOT NULL",
+        "tenant_id": "{tenant_id_type} {tenant_id_collation} NOT NULL",
         "month": "date NOT NULL",
         "documents_count": "integer DEFAULT 0",
         "storage_used_mb": "integer DEFAULT 0",
@@ -29,48 +29,113 @@ USAGE = OwnTable(
         "created_at": "timestamptz DEFAULT now()",
         "updated_at": "timestamptz DEFAULT now()",
     },
+    storage="fillfactor = 70",
+)
+DELTAS = OwnTable(
+    "rehouse_usage_deltas",
+    {
+        "tenant_id": "{documents_tenant_type} {tenant_id_collation} NOT NULL",
+        "id": "bigint GENERATED ALWAYS AS IDENTITY",
+        "documents": "bigint NOT NULL",
+        "bytes": "numeric NOT NULL",
+        "at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+    },
+    ("PRIMARY KEY (tenant_id, id)",),
+    # Rows live for a moment. Vacuum comes early, and never cuts the file, for which it would lock out every writer.
+    storage="autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off",
+)
+FAULTS = OwnTable(
+    "rehouse_usage_faults",
+    {
+        "id": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+        "step": "text NOT NULL",
+        "code": "text NOT NULL",
+        "message": "text",
+        "is_recounted": "boolean NOT NULL DEFAULT false",
+    },
 )
 FUNCTIONS = (
-    "rehouse_open_month",
+    "rehouse_record_fault",
+    "rehouse_usage_of_rows",
+    "rehouse_usage_of_update",
+    "rehouse_usage_of_truncate",
+    "rehouse_add_month",
     "rehouse_open_months",
-    "rehouse_shift_usage",
-    "rehouse_documents_arrived",
-    "rehouse_documents_departed",
-    "rehouse_document_changed",
-    "rehouse_documents_truncated",
-    "rehouse_roll_months",
+    "rehouse_fold_usage",
+    "rehouse_fold_at_commit",
+    "rehouse_settle_usage",
     "rehouse_recount_usage",
 )
-TRIGGERS = frozenset(
+TRIGGERS = frozenset({"rehouse_usage_insert", "rehouse_usage_delete", "rehouse_usage_update", "rehouse_usage_truncate"})
+REPLACED_TRIGGERS = frozenset(
     {
+        "trigger_update_tenant_storage",
         "rehouse_documents_arrived",
         "rehouse_documents_departed",
         "rehouse_document_changed",
         "rehouse_documents_truncated",
     }
 )
-OLDER_TRIGGER = "trigger_update_tenant_storage"
+"""An older tool's, and those of the first edition, under which writers of a tenant waited for each other."""
+_FIRST_FUNCTION = "rehouse_shift_usage"
 _UNIQUE = "tenant_usage_one_a_month"
 _ONE_A_MONTH = f"CREATE UNIQUE INDEX IF NOT EXISTS {_UNIQUE} ON {{schema}}.tenant_usage (tenant_id, month)"
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what is missing of the table, the functions, the triggers and the count. Raises DatabaseRefused."""
+    """Yield what is missing of the tables, the functions, the triggers and the count. Raises DatabaseRefused."""
+    yield from preparations(catalog)
+    triggers = catalog.documents.triggers
+    if not triggers >= TRIGGERS or triggers & REPLACED_TRIGGERS:
+        yield trial(catalog)
+        yield Statement("this month's usage is opened", rendered(sources()["settle_usage"], catalog), Manner.ALONE)
+        yield Statement(
+            "documents are counted as they change", _triggers(catalog), Manner.POLITE, _named(catalog.documents)
+        )
+        yield from _drop_first_functions(catalog)
+        yield _recount(catalog)
+    else:
+        yield from _drop_first_functions(catalog)
+        made = {procedure.partition(":")[0] for procedure in catalog.procedures}
+        if catalog.version is None or catalog.usage_is_doubtful or not made.issuperset(FUNCTIONS):
+            yield _recount(catalog)
+
+
+def preparations(catalog: Catalog) -> Iterator[Statement]:
+    """Yield the tables and functions, which do nothing yet. Raises DatabaseRefused."""
     existing = catalog.own.get(USAGE.name)
     if existing is None:
         yield create(catalog, USAGE)
         yield Statement(f"the index {_UNIQUE}", rendered(_ONE_A_MONTH, catalog))
     else:
         yield from _adopt(catalog, existing)
+    for table in (DELTAS, FAULTS):
+        found = catalog.own.get(table.name)
+        if found is None:
+            yield create(catalog, table)
+        else:
+            yield from complete(catalog, table, found)
     yield from _functions(catalog)
-    if not catalog.documents.triggers >= TRIGGERS or OLDER_TRIGGER in catalog.documents.triggers:
-        yield Statement("this month's usage is opened", rendered(sources()["roll_months"], catalog), Manner.ALONE)
-        yield Statement(
-            "documents are counted as they change", rendered(sources()["usage_triggers"], catalog), Manner.POLITE
-        )
-        yield _recount(catalog)
-    elif catalog.version is None:
-        yield _recount(catalog)
+    deltas = catalog.own.get(DELTAS.name)
+    if deltas is None or "rehouse_fold_at_commit" not in deltas.triggers:
+        yield Statement("usage is folded at commit", rendered(sources()["usage_fold_trigger"], catalog))
+
+
+def trial(catalog: Catalog) -> Statement:
+    """Return the statement that tries the triggers on a temporary table and leaves nothing behind."""
+    return Statement("the triggers are tried on a temporary table", rendered(sources()["usage_trial"], catalog))
+
+
+def _triggers(catalog: Catalog) -> str:
+    texts = (sources()[name] for name in ("usage_triggers_dropped", "usage_row_triggers"))
+    return rendered(";\n".join(texts), catalog)
+
+
+def _drop_first_functions(catalog: Catalog) -> Iterator[Statement]:
+    if any(procedure.startswith(f"{_FIRST_FUNCTION}:") for procedure in catalog.procedures):
+        text = rendered(sources()["first_usage_functions_dropped"], catalog)
+        yield Statement("the functions of the first edition are dropped", text)
 
 
 def _adopt(catalog: Catalog, existing: Table) -> Iterator[Statement]:
@@ -87,10 +152,10 @@ def _adopt(catalog: Catalog, existing: Table) -> Iterator[Statement]:
                 else "0"
             )
             text = rendered(f"ALTER TABLE {{schema}}.tenant_usage ALTER {column.name} SET DEFAULT {default}", catalog)
-            yield Statement(f"tenant_usage.{column.name} gets a default", text, Manner.POLITE)
+            yield Statement(f"tenant_usage.{column.name} gets a default", text, Manner.POLITE, _named(existing))
     if not existing.has_index("tenant_id", "month", unique=True):
         text = rendered(f"{sources()['adopt_older_usage']};\n{_ONE_A_MONTH}", catalog)
-        yield Statement("tenant_usage has one row a tenant and month", text, Manner.POLITE)
+        yield Statement("tenant_usage has one row a tenant and month", text, Manner.POLITE, _named(existing))
 
 
 def _functions(catalog: Catalog) -> Iterator[Statement]:
@@ -103,6 +168,10 @@ def _functions(catalog: Catalog) -> Iterator[Statement]:
     if changed:
         text = ";\n\n".join([*changed, rendered(sources()["usage_rights"], catalog)])
         yield Statement("the functions that keep tenant_usage", text)
+
+
+def _named(table: Table) -> str:
+    return table.identifier.as_string(None)
 
 
 def _recount(catalog: Catalog) -> Statement:

@@ -1,6 +1,84 @@
--- name: rehouse_open_month
+-- name: rehouse_record_fault
+-- Writes down what usage could not do, once for each kind of fault while nobody has put it right. A row that another
+-- transaction relies on is shared until that one ends, so a recount never forgets a fault that it did not see.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_record_fault(failed_step text, sql_state text, reason text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    PERFORM 1 FROM {rehouse_usage_faults} f WHERE f.step = failed_step AND f.code = sql_state AND NOT f.is_recounted
+    FOR KEY SHARE SKIP LOCKED;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  INSERT INTO {rehouse_usage_faults} (step, code, message) VALUES (failed_step, sql_state, left(reason, 1000));
+END $$;
+
+-- name: rehouse_usage_of_rows
+-- Once for each INSERT and each DELETE, however many rows: appends what changed, a row a tenant, and waits for nobody. The
+-- first write of a transaction is guarded by a subtransaction; once it went through, the ones after it need none, since no
+-- other session can alter the table meanwhile.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_rows() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  sign integer := CASE TG_OP WHEN 'DELETE' THEN -1 ELSE 1 END;
+BEGIN
+  IF current_setting('rehouse.usage_works', true) = 'yes' THEN
+    INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+    SELECT c.{documents.tenant_id}, sign * count(*), sign * sum({bytes.c}) FROM changed c
+    WHERE c.{documents.tenant_id} IS NOT NULL GROUP BY 1;
+    RETURN NULL;
+  END IF;
+  BEGIN
+    INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+    SELECT c.{documents.tenant_id}, sign * count(*), sign * sum({bytes.c}) FROM changed c
+    WHERE c.{documents.tenant_id} IS NOT NULL GROUP BY 1;
+    PERFORM set_config('rehouse.usage_works', 'yes', true);
+  EXCEPTION
+    WHEN lock_not_available OR transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+    WHEN OTHERS OR assert_failure THEN
+      BEGIN
+        PERFORM {schema}.rehouse_record_fault('count', SQLSTATE, SQLERRM);
+      EXCEPTION WHEN OTHERS OR assert_failure THEN
+        RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+      END;
+  END;
+  RETURN NULL;
+END $$;
+
+-- name: rehouse_usage_of_update
+-- For a row whose tenant or size changed, and for no other.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_update() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('rehouse.usage_works', true) = 'yes' THEN
+    INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+    SELECT c.tenant, sum(c.documents), sum(c.bytes) FROM (VALUES
+      (OLD.{documents.tenant_id}, -1, -{bytes.old}), (NEW.{documents.tenant_id}, 1, {bytes.new})) c (tenant, documents, bytes)
+    WHERE c.tenant IS NOT NULL GROUP BY 1 HAVING sum(c.documents) <> 0 OR sum(c.bytes) <> 0;
+    RETURN NULL;
+  END IF;
+  BEGIN
+    INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+    SELECT c.tenant, sum(c.documents), sum(c.bytes) FROM (VALUES
+      (OLD.{documents.tenant_id}, -1, -{bytes.old}), (NEW.{documents.tenant_id}, 1, {bytes.new})) c (tenant, documents, bytes)
+    WHERE c.tenant IS NOT NULL GROUP BY 1 HAVING sum(c.documents) <> 0 OR sum(c.bytes) <> 0;
+    PERFORM set_config('rehouse.usage_works', 'yes', true);
+  EXCEPTION
+    WHEN lock_not_available OR transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+    WHEN OTHERS OR assert_failure THEN
+      BEGIN
+        PERFORM {schema}.rehouse_record_fault('count', SQLSTATE, SQLERRM);
+      EXCEPTION WHEN OTHERS OR assert_failure THEN
+        RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+      END;
+  END;
+  RETURN NULL;
+END $$;
+
+-- name: rehouse_add_month
 -- Makes a tenant's row of a month from its last level, unless it is there. A tenant that is gone gets none.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_open_month(opened_tenant {tenant_id_type}, opened_month date)
+CREATE OR REPLACE FUNCTION {schema}.rehouse_add_month(opened_tenant {documents_tenant_type}, opened_month date)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO {tenant_usage} (tenant_id, month, documents_count, storage_used_bytes, storage_used_mb)
@@ -15,171 +93,309 @@ BEGIN
 END $$;
 
 -- name: rehouse_open_months
--- Makes this month's row (UTC) and the next one's, and returns this month holding its row's lock: the lock is what makes
--- the next month begin at the right level.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_open_months(opened_tenant {tenant_id_type}) RETURNS date LANGUAGE plpgsql AS $$
+-- Locks a tenant's rows of this month and the next one, making those that are missing, and tells whether it could without
+-- waiting for whoever holds one. A month begins at the level of the row before it, which stays locked meanwhile.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_open_months(opened_tenant {documents_tenant_type}, this_month date)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  next_month date := this_month + interval '1 month';
+  held integer;
+BEGIN
+  FOR opening IN 0..1 LOOP
+    SELECT count(*) INTO held FROM (SELECT FROM {tenant_usage} u WHERE u.tenant_id = opened_tenant AND u.month = (
+      SELECT max(l.month) FROM {tenant_usage} l WHERE l.tenant_id = opened_tenant AND l.month <= this_month)
+      FOR NO KEY UPDATE SKIP LOCKED) locked;
+    IF held = 0 AND EXISTS (SELECT FROM {tenant_usage} u WHERE u.tenant_id = opened_tenant AND u.month <= this_month) THEN
+      RETURN false;
+    END IF;
+    PERFORM {schema}.rehouse_add_month(opened_tenant, CASE opening WHEN 0 THEN this_month ELSE next_month END);
+  END LOOP;
+  SELECT count(*) INTO held FROM (SELECT FROM {tenant_usage} u
+    WHERE u.tenant_id = opened_tenant AND u.month IN (this_month, next_month) FOR NO KEY UPDATE SKIP LOCKED) locked;
+  RETURN held = 2;
+END $$;
+
+-- name: rehouse_fold_usage
+-- Adds a tenant's pending deltas to its usage, a thousand at most, if nobody holds its rows; returns how many were folded.
+-- Each delta counts from its own month on. Only at READ COMMITTED: a statement here must see all that was committed before
+-- the rows were locked.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_usage(folded_tenant {documents_tenant_type})
+RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   this_month date := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+  next_month date := this_month + interval '1 month';
+  held integer;
+  last_id bigint;
+  taken record;
+  folded bigint := 0;
 BEGIN
-  PERFORM {schema}.rehouse_open_month(opened_tenant, this_month);
-  PERFORM 1 FROM {tenant_usage} u WHERE u.tenant_id = opened_tenant AND u.month = this_month FOR UPDATE;
-  PERFORM {schema}.rehouse_open_month(opened_tenant, (this_month + interval '1 month')::date);
-  RETURN this_month;
-END $$;
-
--- name: rehouse_shift_usage
--- Adds to a tenant's level, this month and later. The rows after the next month's are there only if another session
--- passed midnight while this one waited; they are looked for in a snapshot of their own, taken after the wait.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_shift_usage(shifted_tenant {tenant_id_type}, more_documents bigint, more_bytes numeric)
-RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  this_month date;
-  next_month date;
-BEGIN
-  IF shifted_tenant IS NULL OR (more_documents = 0 AND more_bytes = 0) THEN
-    RETURN;
+  PERFORM FROM {tenant_usage} u WHERE u.tenant_id = folded_tenant AND u.month IN (this_month, next_month)
+  FOR NO KEY UPDATE SKIP LOCKED;
+  GET DIAGNOSTICS held = ROW_COUNT;
+  IF held < 2 AND NOT {schema}.rehouse_open_months(folded_tenant, this_month) THEN
+    DELETE FROM {rehouse_usage_deltas} d WHERE d.tenant_id = folded_tenant AND NOT EXISTS (
+      SELECT FROM {tenants} t WHERE t.{tenants.id} = folded_tenant);
+    RETURN 0;
   END IF;
-  this_month := {schema}.rehouse_open_months(shifted_tenant);
-  next_month := this_month + interval '1 month';
-  UPDATE {tenant_usage} u SET documents_count = coalesce(u.documents_count, 0) + more_documents,
-    storage_used_bytes = coalesce(u.storage_used_bytes, 0) + more_bytes,
-    storage_used_mb = round((coalesce(u.storage_used_bytes, 0) + more_bytes) / 1048576), updated_at = now()
-  WHERE u.tenant_id = shifted_tenant AND u.month BETWEEN this_month AND next_month;
-  UPDATE {tenant_usage} u SET documents_count = coalesce(u.documents_count, 0) + more_documents,
-    storage_used_bytes = coalesce(u.storage_used_bytes, 0) + more_bytes,
-    storage_used_mb = round((coalesce(u.storage_used_bytes, 0) + more_bytes) / 1048576), updated_at = now()
-  WHERE u.tenant_id = shifted_tenant AND u.month > next_month;
-END $$;
-
--- name: rehouse_documents_arrived
--- Once for each INSERT, however many rows; tenants in order, so that two statements cannot wait for each other.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_documents_arrived() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  change record;
-BEGIN
-  FOR change IN
-    SELECT a.{documents.tenant_id} AS of_tenant, count(*) AS documents,
-      sum(coalesce(nullif(a.{documents.file_size}, 0), a.{documents.size}, 0)) AS bytes
-    FROM arrived a GROUP BY 1 ORDER BY 1
+  SELECT max(p.id) INTO last_id FROM (
+    SELECT d.id FROM {rehouse_usage_deltas} d WHERE d.tenant_id = folded_tenant ORDER BY d.id LIMIT 1000) p;
+  FOR taken IN
+    WITH gone AS (
+      DELETE FROM {rehouse_usage_deltas} d WHERE d.tenant_id = folded_tenant AND d.id <= last_id
+      RETURNING d.documents, d.bytes, date_trunc('month', d.at AT TIME ZONE 'UTC')::date AS month)
+    SELECT g.month, count(*) AS deltas, sum(g.documents) AS documents, sum(g.bytes) AS bytes FROM gone g GROUP BY 1
   LOOP
-    PERFORM {schema}.rehouse_shift_usage(change.of_tenant, change.documents, change.bytes);
+    folded := folded + taken.deltas;
+    UPDATE {tenant_usage} u SET documents_count = coalesce(u.documents_count, 0) + taken.documents,
+      storage_used_bytes = coalesce(u.storage_used_bytes, 0) + taken.bytes,
+      storage_used_mb = least(round((coalesce(u.storage_used_bytes, 0) + taken.bytes) / 1048576), 2147483647), updated_at = now()
+    WHERE u.tenant_id = folded_tenant AND u.month >= taken.month;
   END LOOP;
-  RETURN NULL;
+  RETURN folded;
 END $$;
 
--- name: rehouse_documents_departed
--- Once for each DELETE.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_documents_departed() RETURNS trigger LANGUAGE plpgsql
+-- name: rehouse_fold_at_commit
+-- Folds at the end of the transaction, when its locks are held for the commit alone, never within it (SET CONSTRAINTS), and
+-- waits for no lock. At REPEATABLE READ and above a row that changed meanwhile would be the application's error, so it is left to
+-- others. A session folds fifty times at once and fifty times a second: `rehouse.fold_credit` is the time at which all its
+-- folds are paid for; one that met another, or that took long, costs more.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_at_commit() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  change record;
+  began double precision := extract(epoch FROM clock_timestamp());
+  paid double precision := coalesce(nullif(current_setting('rehouse.fold_credit', true), ''), '0');
+  own_timeout text;
 BEGIN
-  FOR change IN
-    SELECT d.{documents.tenant_id} AS of_tenant, count(*) AS documents,
-      sum(coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}, 0)) AS bytes
-    FROM departed d GROUP BY 1 ORDER BY 1
-  LOOP
-    PERFORM {schema}.rehouse_shift_usage(change.of_tenant, -change.documents, -change.bytes);
-  END LOOP;
-  RETURN NULL;
-END $$;
-
--- name: rehouse_document_changed
--- For a row whose tenant or size changed, and for no other.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_document_changed() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  bytes_before bigint := coalesce(nullif(OLD.{documents.file_size}, 0), OLD.{documents.size}, 0);
-  bytes_after bigint := coalesce(nullif(NEW.{documents.file_size}, 0), NEW.{documents.size}, 0);
-BEGIN
-  IF OLD.{documents.tenant_id} IS NOT DISTINCT FROM NEW.{documents.tenant_id} THEN
-    PERFORM {schema}.rehouse_shift_usage(NEW.{documents.tenant_id}, 0, bytes_after - bytes_before);
-  ELSIF OLD.{documents.tenant_id} < NEW.{documents.tenant_id} THEN
-    PERFORM {schema}.rehouse_shift_usage(OLD.{documents.tenant_id}, -1, -bytes_before);
-    PERFORM {schema}.rehouse_shift_usage(NEW.{documents.tenant_id}, 1, bytes_after);
-  ELSE
-    PERFORM {schema}.rehouse_shift_usage(NEW.{documents.tenant_id}, 1, bytes_after);
-    PERFORM {schema}.rehouse_shift_usage(OLD.{documents.tenant_id}, -1, -bytes_before);
+  IF paid > began + 1 OR pg_trigger_depth() > 1 OR current_setting('transaction_isolation') <> 'read committed'
+    OR coalesce(current_query() ~* '^[[:space:]]*set[[:space:]]+constraints', false) THEN
+    RETURN NULL;
   END IF;
+  BEGIN
+    IF NOT EXISTS (SELECT FROM {rehouse_usage_deltas} d WHERE d.tenant_id = NEW.tenant_id AND d.id = NEW.id) THEN
+      RETURN NULL;
+    END IF;
+    own_timeout := current_setting('lock_timeout');
+    PERFORM set_config('lock_timeout', '1ms', true);
+    paid := greatest(began, paid) + CASE WHEN {schema}.rehouse_fold_usage(NEW.tenant_id) > 0 THEN 0.02 ELSE 0.2 END;
+    PERFORM set_config('lock_timeout', own_timeout, true);
+  EXCEPTION
+    WHEN lock_not_available THEN paid := greatest(began, paid) + 0.2;
+    WHEN transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+    WHEN OTHERS OR assert_failure THEN
+      BEGIN
+        PERFORM {schema}.rehouse_record_fault('fold', SQLSTATE, SQLERRM);
+      EXCEPTION WHEN OTHERS OR assert_failure THEN
+        RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+      END;
+      paid := greatest(began, paid) + 0.2;
+  END;
+  PERFORM set_config('rehouse.fold_credit', (paid + 20 * (extract(epoch FROM clock_timestamp()) - began))::text, false);
   RETURN NULL;
 END $$;
 
--- name: rehouse_documents_truncated
--- TRUNCATE leaves nothing to count.
-CREATE OR REPLACE FUNCTION {schema}.rehouse_documents_truncated() RETURNS trigger LANGUAGE plpgsql
+-- name: rehouse_usage_of_truncate
+-- TRUNCATE takes back all that was counted. It holds the table alone, so nothing that it should see is still under way; at
+-- REPEATABLE READ it does not see what was committed since its snapshot: then a recount has to put it right.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_truncate() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE {tenant_usage} u SET documents_count = 0, storage_used_bytes = 0, storage_used_mb = 0, updated_at = now()
-  WHERE u.month >= date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date;
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM {schema}.rehouse_record_fault('count', '0A000', 'TRUNCATE at ' || current_setting('transaction_isolation'));
+    RETURN NULL;
+  END IF;
+  INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+  SELECT l.tenant_id, -sum(l.documents), -sum(l.bytes) FROM (
+    SELECT u.tenant_id, coalesce(u.documents_count, 0) AS documents, coalesce(u.storage_used_bytes, 0) AS bytes
+    FROM {tenant_usage} u WHERE u.month = (
+      SELECT max(m.month) FROM {tenant_usage} m WHERE m.tenant_id = u.tenant_id
+        AND m.month <= date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC'))
+    UNION ALL
+    SELECT d.tenant_id, d.documents, d.bytes FROM {rehouse_usage_deltas} d) l
+  GROUP BY 1 HAVING sum(l.documents) <> 0 OR sum(l.bytes) <> 0;
   RETURN NULL;
+EXCEPTION
+  WHEN lock_not_available OR transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+  WHEN OTHERS OR assert_failure THEN
+    BEGIN
+      PERFORM {schema}.rehouse_record_fault('count', SQLSTATE, SQLERRM);
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+      RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+    END;
+    RETURN NULL;
 END $$;
 
--- name: rehouse_roll_months
--- Makes this month's row and the next one's for every tenant, one transaction for each tenant.
-CREATE OR REPLACE PROCEDURE {schema}.rehouse_roll_months() LANGUAGE plpgsql AS $$
+-- name: rehouse_settle_usage
+-- Folds what is pending and makes this month's row and the next one's where they are missing, in transactions of a moment.
+-- A tenant whose rows somebody holds is left out; the deltas of a tenant that is gone are dropped.
+CREATE OR REPLACE PROCEDURE {schema}.rehouse_settle_usage() LANGUAGE plpgsql AS $$
 DECLARE
-  rolled_tenant {tenant_id_type};
+  this_month date := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+  settled_tenant {documents_tenant_type};
 BEGIN
-  FOR rolled_tenant IN SELECT t.{tenants.id} FROM {tenants} t ORDER BY 1 LOOP
-    PERFORM {schema}.rehouse_open_months(rolled_tenant);
+  FOR settled_tenant IN
+    SELECT DISTINCT d.tenant_id FROM {rehouse_usage_deltas} d UNION
+    SELECT t.{tenants.id} FROM {tenants} t WHERE 2 > (SELECT count(*) FROM {tenant_usage} u
+      WHERE u.tenant_id = t.{tenants.id} AND u.month IN (this_month, (this_month + interval '1 month')::date))
+  LOOP
+    WHILE {schema}.rehouse_fold_usage(settled_tenant) > 0 LOOP
+      COMMIT;
+    END LOOP;
     COMMIT;
   END LOOP;
+  DELETE FROM {rehouse_usage_faults} f WHERE NOT EXISTS (SELECT FROM {rehouse_usage_deltas}) AND f.id IN (
+    SELECT g.id FROM {rehouse_usage_faults} g WHERE g.step = 'fold' FOR UPDATE SKIP LOCKED);
 END $$;
 
 -- name: rehouse_recount_usage
--- Counts every tenant's documents again, one transaction for each tenant. The row's lock comes first and the count after
--- it: what was committed before is counted, what comes later waits and is added.
+-- Counts every tenant's documents again and appends the difference. The count, the usage and the pending deltas are read in
+-- one snapshot, so no row is held meanwhile and nobody waits. Two recounts would add the difference twice: one at a time.
 CREATE OR REPLACE PROCEDURE {schema}.rehouse_recount_usage() LANGUAGE plpgsql AS $$
 DECLARE
-  counted_tenant {tenant_id_type};
   this_month date;
+  counted_tenant {documents_tenant_type};
 BEGIN
+  UPDATE {rehouse_usage_faults} f SET is_recounted = true WHERE f.id IN (
+    SELECT g.id FROM {rehouse_usage_faults} g WHERE NOT g.is_recounted FOR UPDATE SKIP LOCKED);
+  COMMIT;
   FOR counted_tenant IN SELECT t.{tenants.id} FROM {tenants} t ORDER BY 1 LOOP
-    this_month := {schema}.rehouse_open_months(counted_tenant);
-    UPDATE {tenant_usage} u SET documents_count = counted.documents, storage_used_bytes = counted.bytes,
-      storage_used_mb = round(counted.bytes / 1048576), updated_at = now()
-    FROM (SELECT count(*) AS documents, coalesce(sum(coalesce(nullif(d.{documents.file_size}, 0), d.{documents.size}, 0)), 0) AS bytes
-      FROM {documents} d WHERE d.{documents.tenant_id} = counted_tenant) counted
-    WHERE u.tenant_id = counted_tenant AND u.month >= this_month;
+    this_month := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+    PERFORM pg_advisory_xact_lock(7304651893271004113);
+    INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+    SELECT counted_tenant, counted.documents - known.documents, counted.bytes - known.bytes FROM
+      (SELECT count(*) AS documents, coalesce(sum({bytes.d}), 0) AS bytes FROM {documents} d
+        WHERE d.{documents.tenant_id} = counted_tenant) counted,
+      (SELECT coalesce(sum(k.documents), 0) AS documents, coalesce(sum(k.bytes), 0) AS bytes FROM (
+        SELECT coalesce(u.documents_count, 0) AS documents, coalesce(u.storage_used_bytes, 0) AS bytes FROM {tenant_usage} u
+        WHERE u.tenant_id = counted_tenant AND u.month = (SELECT max(m.month) FROM {tenant_usage} m
+          WHERE m.tenant_id = counted_tenant AND m.month <= this_month)
+        UNION ALL
+        SELECT p.documents, p.bytes FROM {rehouse_usage_deltas} p WHERE p.tenant_id = counted_tenant) k) known
+    WHERE counted.documents <> known.documents OR counted.bytes <> known.bytes;
+    COMMIT;
+    WHILE {schema}.rehouse_fold_usage(counted_tenant) > 0 LOOP
+      COMMIT;
+    END LOOP;
+    FOR attempt IN 1..100 LOOP
+      EXIT WHEN NOT EXISTS (SELECT FROM {tenant_usage} l JOIN {tenant_usage} u ON u.tenant_id = l.tenant_id AND u.month >= l.month
+        WHERE l.tenant_id = counted_tenant AND l.month = this_month
+          AND (u.documents_count, u.storage_used_bytes, u.storage_used_mb) IS DISTINCT FROM (coalesce(l.documents_count, 0),
+            coalesce(l.storage_used_bytes, 0), least(round(coalesce(l.storage_used_bytes, 0) / 1048576.0), 2147483647)));
+      IF {schema}.rehouse_open_months(counted_tenant, this_month) THEN
+        UPDATE {tenant_usage} u SET documents_count = coalesce(l.documents_count, 0),
+          storage_used_bytes = coalesce(l.storage_used_bytes, 0),
+          storage_used_mb = least(round(coalesce(l.storage_used_bytes, 0) / 1048576.0), 2147483647), updated_at = now()
+        FROM {tenant_usage} l WHERE l.tenant_id = counted_tenant AND l.month = this_month
+          AND u.tenant_id = l.tenant_id AND u.month >= l.month;
+      ELSIF attempt = 100 THEN
+        RAISE EXCEPTION 'another transaction holds the usage of the tenant %', counted_tenant USING ERRCODE = 'lock_not_available';
+      END IF;
+      COMMIT;
+      PERFORM pg_sleep(0.01);
+    END LOOP;
     COMMIT;
   END LOOP;
+  DELETE FROM {rehouse_usage_faults} f WHERE f.is_recounted;
+  COMMIT;
 END $$;
 
 -- name: usage_rights
--- What the triggers use they use with the rights of whoever made them, whatever the application's role may do; nobody
--- else may call it.
-REVOKE ALL ON FUNCTION {schema}.rehouse_open_month({tenant_id_type}, date), {schema}.rehouse_open_months({tenant_id_type}),
-  {schema}.rehouse_shift_usage({tenant_id_type}, bigint, numeric) FROM PUBLIC;
+-- What the triggers do they do with the rights of whoever made them, whatever the application's role may do; nobody else
+-- may put these functions on a table.
+REVOKE ALL ON FUNCTION {schema}.rehouse_usage_of_rows(), {schema}.rehouse_usage_of_update(),
+  {schema}.rehouse_usage_of_truncate(), {schema}.rehouse_fold_at_commit() FROM PUBLIC;
 
--- name: usage_triggers
--- The triggers on documents; the older tool's, which counts everything again for every row, goes in the same transaction.
+-- name: usage_fold_trigger
+-- Deferred: it runs as the transaction ends.
+DROP TRIGGER IF EXISTS rehouse_fold_at_commit ON {rehouse_usage_deltas};
+CREATE CONSTRAINT TRIGGER rehouse_fold_at_commit AFTER INSERT ON {rehouse_usage_deltas} DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION {schema}.rehouse_fold_at_commit();
+
+-- name: usage_row_triggers
+-- The triggers on documents. An UPDATE that changes neither the tenant nor a size fires nothing.
+CREATE TRIGGER rehouse_usage_insert AFTER INSERT ON {documents} REFERENCING NEW TABLE AS changed
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
+CREATE TRIGGER rehouse_usage_delete AFTER DELETE ON {documents} REFERENCING OLD TABLE AS changed
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
+CREATE TRIGGER rehouse_usage_update AFTER UPDATE ON {documents} FOR EACH ROW
+  WHEN (OLD.{documents.tenant_id} IS DISTINCT FROM NEW.{documents.tenant_id} OR {is_resized})
+  EXECUTE FUNCTION {schema}.rehouse_usage_of_update();
+CREATE TRIGGER rehouse_usage_truncate AFTER TRUNCATE ON {documents}
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_truncate();
+
+-- name: usage_trial
+-- Counts rows of a temporary table that is made like documents, unguarded, so that whatever would fail does so here, and
+-- takes everything back.
+DO $trial$
+DECLARE
+  required name;
+  tried {documents_tenant_type};
+BEGIN
+  CREATE TEMPORARY TABLE rehouse_trial (LIKE {documents});
+  ALTER TABLE pg_temp.rehouse_trial ADD COLUMN IF NOT EXISTS {documents.file_size} bigint; -- if documents.file_size
+  FOR required IN SELECT a.attname FROM pg_attribute a
+    WHERE a.attrelid = 'pg_temp.rehouse_trial'::regclass AND a.attnum > 0 AND a.attnotnull LOOP
+    EXECUTE format('ALTER TABLE pg_temp.rehouse_trial ALTER %I DROP NOT NULL', required);
+  END LOOP;
+  {trial_triggers}
+  PERFORM set_config('rehouse.usage_works', 'yes', true);
+  INSERT INTO pg_temp.rehouse_trial SELECT * FROM {documents} LIMIT 100;
+  BEGIN
+    INSERT INTO pg_temp.rehouse_trial ({documents.tenant_id}) SELECT t.{tenants.id} FROM {tenants} t LIMIT 1;
+    UPDATE pg_temp.rehouse_trial SET {documents.size} = 2; -- if documents.size
+    UPDATE pg_temp.rehouse_trial SET {documents.file_size} = 2; -- if documents.file_size
+  EXCEPTION WHEN not_null_violation OR check_violation THEN NULL;
+  END;
+  DELETE FROM pg_temp.rehouse_trial;
+  FOR tried IN SELECT DISTINCT d.tenant_id FROM {rehouse_usage_deltas} d LIMIT 10 LOOP
+    PERFORM {schema}.rehouse_fold_usage(tried);
+  END LOOP;
+  RAISE EXCEPTION 'the trial is over' USING ERRCODE = 'RH000';
+EXCEPTION WHEN SQLSTATE 'RH000' THEN NULL;
+END $trial$;
+
+-- name: usage_triggers_dropped
+-- The triggers of this edition, of the first one, and of an older tool, which counts everything again for every row.
 DROP TRIGGER IF EXISTS trigger_update_tenant_storage ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_arrived ON {documents};
-CREATE TRIGGER rehouse_documents_arrived AFTER INSERT ON {documents} REFERENCING NEW TABLE AS arrived
-  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_documents_arrived();
 DROP TRIGGER IF EXISTS rehouse_documents_departed ON {documents};
-CREATE TRIGGER rehouse_documents_departed AFTER DELETE ON {documents} REFERENCING OLD TABLE AS departed
-  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_documents_departed();
 DROP TRIGGER IF EXISTS rehouse_document_changed ON {documents};
-CREATE TRIGGER rehouse_document_changed AFTER UPDATE ON {documents} FOR EACH ROW
-  WHEN (OLD.{documents.tenant_id} IS DISTINCT FROM NEW.{documents.tenant_id}
-    OR coalesce(nullif(OLD.{documents.file_size}, 0), OLD.{documents.size}, 0)
-      <> coalesce(nullif(NEW.{documents.file_size}, 0), NEW.{documents.size}, 0))
-  EXECUTE FUNCTION {schema}.rehouse_document_changed();
 DROP TRIGGER IF EXISTS rehouse_documents_truncated ON {documents};
-CREATE TRIGGER rehouse_documents_truncated AFTER TRUNCATE ON {documents}
-  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_documents_truncated();
+DROP TRIGGER IF EXISTS rehouse_usage_insert ON {documents};
+DROP TRIGGER IF EXISTS rehouse_usage_delete ON {documents};
+DROP TRIGGER IF EXISTS rehouse_usage_update ON {documents};
+DROP TRIGGER IF EXISTS rehouse_usage_truncate ON {documents};
 
--- name: tenants_without_month
--- How many tenants lack this month's row or the next one's, and whether this session could make them.
-SELECT count(*), NOT current_setting('transaction_read_only')::boolean
-  AND has_table_privilege(%(usage)s, 'INSERT') AND has_table_privilege(%(usage)s, 'UPDATE')
-FROM {tenants} t WHERE 2 > (
-  SELECT count(*) FROM {tenant_usage} u WHERE u.tenant_id = t.{tenants.id}
-    AND u.month IN (date_trunc('month', now() AT TIME ZONE 'UTC')::date,
-      (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')::date));
+-- name: first_usage_functions_dropped
+-- What the triggers of the first edition called.
+DROP FUNCTION IF EXISTS {schema}.rehouse_documents_arrived();
+DROP FUNCTION IF EXISTS {schema}.rehouse_documents_departed();
+DROP FUNCTION IF EXISTS {schema}.rehouse_document_changed();
+DROP FUNCTION IF EXISTS {schema}.rehouse_documents_truncated();
+DROP FUNCTION IF EXISTS {schema}.rehouse_shift_usage({tenant_id_type}, bigint, numeric);
+DROP FUNCTION IF EXISTS {schema}.rehouse_open_months({tenant_id_type});
+DROP FUNCTION IF EXISTS {schema}.rehouse_open_month({tenant_id_type}, date);
+DROP PROCEDURE IF EXISTS {schema}.rehouse_roll_months();
 
--- name: roll_months
+-- name: unsettled_usage
+-- How many tenants have pending deltas or lack a row of this month or the next one (and how often folding failed), and
+-- whether this session could settle them.
+SELECT count(*) + (SELECT count(*) FROM {rehouse_usage_faults} f WHERE f.step = 'fold'), NOT current_setting('transaction_read_only')::boolean
+  AND has_table_privilege(%(usage)s, 'SELECT, INSERT, UPDATE') AND has_table_privilege(%(deltas)s, 'DELETE')
+FROM (
+  SELECT d.tenant_id::text FROM {rehouse_usage_deltas} d UNION
+  SELECT t.{tenants.id}::text FROM {tenants} t WHERE 2 > (
+    SELECT count(*) FROM {tenant_usage} u WHERE u.tenant_id = t.{tenants.id}
+      AND u.month IN (date_trunc('month', now() AT TIME ZONE 'UTC')::date,
+        (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')::date))) unsettled;
+
+-- name: settle_usage
 -- One transaction for each tenant, so outside any other.
-CALL {schema}.rehouse_roll_months();
+CALL {schema}.rehouse_settle_usage();
+
+-- name: pending_usage
+-- How many deltas nobody has folded yet.
+SELECT count(*) FROM {rehouse_usage_deltas};
+
+-- name: usage_faults
+-- What the triggers could not do, newest first.
+SELECT f.step, f.code, f.message FROM {rehouse_usage_faults} f ORDER BY f.id DESC LIMIT 20;

@@ -17,6 +17,7 @@ from rehouse.ledger.connection import connect_with, where
 from rehouse.ledger.identity import find_ambiguities
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
 from rehouse.operations.checks.room_for_names import ROOM, check_room
+from rehouse.operations.checks.usage import USAGE, check_usage
 
 CONNECTION = "database: connection"
 VERSION = "database: version"
@@ -81,6 +82,8 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
     yield looked_at(RIGHTS, lambda: _rights(connection, found))
     yield looked_at(IDS, lambda: _ids(connection, found))
     yield looked_at(SCHEMA, lambda: _schema(found, settings))
+    if found.version:
+        yield looked_at(USAGE, lambda: check_usage(connection, found))
     yield looked_at(ROOM, lambda: check_room(connection, found, settings))
 
 
@@ -147,6 +150,9 @@ def _schema(found: Catalog, settings: Settings) -> Check:
     differences = find_differences(found)
     if differences:
         return failed(SCHEMA, *explain(differences, settings))
+    if found.version and found.version != catalogs.VERSIONS[-1]:
+        told = f"there, version {found.version}; this rehouse works with {catalogs.VERSIONS[-1]}"
+        return notice(SCHEMA, told, "`rehouse init` upgrades them, the next migrate does it too")
     if found.version:
         return ok(SCHEMA, f"there, version {found.version}")
     adopted = f"; {', '.join(sorted(found.own))} will be adopted" if found.own else ""

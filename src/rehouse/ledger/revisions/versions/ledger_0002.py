@@ -1,0 +1,19 @@
+"""The ledger as it is now: whatever is missing of it, made or adopted, and what replaces an earlier edition's parts."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from rehouse.ledger.revisions import first
+from rehouse.ledger.revisions.statement import perform
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Add what is missing."""
+    context = op.get_context()
+    assert context.config is not None
+    for statement in first.statements(context.config.attributes["catalog"]):
+        perform(context, statement)
