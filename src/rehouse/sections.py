@@ -71,12 +71,13 @@ class TableMapping(Section):
 
 
 class LifecycleDays(Section):
-    """Days of the lifecycle rules of every tenant bucket."""
+    """Days of the lifecycle rules of every tenant bucket, and of the log bucket (`log_days`)."""
 
     noncurrent_days: Annotated[int, Field(ge=1)] = 30
     infrequent_access_days: Annotated[int, Field(ge=30)] = 90
     temporary_days: Annotated[int, Field(ge=1)] = 1
     incomplete_upload_days: Annotated[int, Field(ge=1)] = 7
+    log_days: Annotated[int, Field(ge=1)] = 365
 
 
 class Prices(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from rehouse.core.permission_table import TABLE, Resource, Role
 from rehouse.core.permissions import (
+    COMPANION,
     ITS_ACCOUNT,
     MANAGED_POLICY_CHARACTERS,
     ROLES,
+    Policy,
     Scope,
     permissions_of,
     places,
@@ -43,6 +46,11 @@ def allowed(role: str, action: str, resource: str) -> bool:
 def said(role: str, action: str, resource: str, scope: Scope) -> set[str]:
     """The effects of the statements that meet a request of an identity of the account 123456789012."""
     statements = [s for doc in policy_documents([role], scope).values() for s in doc["Statement"]]  # type: ignore[list-item]
+    return effects_of(statements, action, resource)
+
+
+def effects_of(statements: Iterable[Policy], action: str, resource: str) -> set[str]:
+    """The effects of the statements that meet a request."""
     return {
         statement["Effect"]
         for statement in statements
@@ -64,7 +72,12 @@ def test_every_document_is_within_iams_limit_and_nothing_is_lost(scope: Scope, r
         for action in statement["Action"]
         for resource in statement["Resource"]
     }
-    wanted = {(a, arn) for row in permissions_of([role]) for a in row.actions for arn in scope.arns(row.resource)}  # type: ignore[list-item]
+    wanted = {
+        (a, arn)
+        for row in permissions_of([role, COMPANION.get(role, role)])
+        for a in row.actions
+        for arn in scope.arns(row.resource)
+    }  # type: ignore[list-item]
     assert granted == wanted
 
 
@@ -109,6 +122,34 @@ def test_nobody_writes_or_deletes_in_the_log_bucket_though_its_name_is_like_a_te
             assert said(role, action, f"arn:aws:s3:::{bucket}/2026-11-01", each) in (set(), {"Allow", "Deny"})
 
 
+CHANGES = [
+    "s3:PutBucketPolicy", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration", "s3:PutEncryptionConfiguration",
+    "s3:PutBucketPublicAccessBlock", "s3:PutBucketOwnershipControls", "s3:PutBucketTagging", "s3:PutBucketLogging",
+    "s3:DeleteBucket", "s3:CreateBucket",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "log-bucket"])
+@pytest.mark.parametrize("bucket", [*LOG_BUCKETS, "logs-acme-123456789012", "logs-acme-123456789012-us-east-1-an"])
+def test_no_role_changes_the_log_bucket(role: Role, bucket: str) -> None:
+    own = "acme-trail" if bucket == "acme-trail" else None
+    for account in ("123456789012", ITS_ACCOUNT, None):
+        documents = policy_documents([role], Scope(("shared-docs",), "acme", own, account=account))
+        documents.pop("rehouse-log-bucket", None)
+        statements = [statement for document in documents.values() for statement in document["Statement"]]
+        for action in CHANGES:
+            effects = effects_of(statements, action, f"arn:aws:s3:::{bucket}")
+            assert effects in (set(), {"Allow", "Deny"}, {"Deny"}), (action, effects)
+
+
+def test_the_log_bucket_is_made_with_a_document_of_its_own_that_reaches_nothing_else() -> None:
+    made = policy_documents(["provision"], Scope(("shared-docs",), "acme", account="123456789012"))
+    assert list(made) == ["rehouse-provision", "rehouse-log-bucket"]
+    resources = {each for statement in made["rehouse-log-bucket"]["Statement"] for each in statement["Resource"]}
+    names = ("logs-acme-123456789012", "logs-acme-123456789012-us-east-1-an")
+    assert resources == {f"arn:aws:s3:::{name}" for name in names}
+
+
 @pytest.mark.parametrize("bucket", ["acme-logs-a1b2c3d4", "acme-logs-of-us-a1b2c3d4"])
 def test_a_tenant_whose_slug_begins_with_logs_is_a_tenant(bucket: str) -> None:
     assert said("application", "s3:PutObject", f"arn:aws:s3:::{bucket}/a", Scope(("shared-docs",), "acme")) == {"Allow"}
@@ -117,8 +158,8 @@ def test_a_tenant_whose_slug_begins_with_logs_is_a_tenant(bucket: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_rights_on_buckets_hold_in_one_account_only(role: Role) -> None:
     for account in ("123456789012", ITS_ACCOUNT):
-        (document,) = policy_documents([role], replace(SCOPE, account=account)).values()
-        for statement in document["Statement"]:
+        made = policy_documents([role], replace(SCOPE, account=account)).values()
+        for statement in [each for document in made for each in document["Statement"]]:
             if statement["Resource"] != ["*"]:
                 assert statement["Condition"] == {"StringEquals": {"aws:ResourceAccount": account}}
 

@@ -209,7 +209,7 @@ def test_another_region_than_the_shared_buckets_is_refused(moved: Room) -> None:
 
 
 def test_the_log_bucket_is_looked_at_and_made_again(moved: Room) -> None:
-    name = f"{moved.settings.bucket_prefix}-logs-000000000000"
+    name = f"logs-{moved.settings.bucket_prefix}-000000000000"
     moved.root.delete_bucket_policy(Bucket=name)
     report = look(moved)
     assert [(each.bucket, each.setting) for each in report.findings] == [(name, "policy")]

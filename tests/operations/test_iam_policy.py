@@ -20,7 +20,8 @@ SETTINGS = Settings(shared_bucket=("shared-docs", "older-docs"), bucket_prefix="
 
 
 def test_each_role_has_its_policy_and_only_what_was_asked_for() -> None:
-    assert list(documents(SETTINGS, ROLES)) == [f"rehouse-{role}" for role in ROLES]
+    assert set(documents(SETTINGS, ROLES)) == {f"rehouse-{role}" for role in ROLES}
+    assert list(documents(SETTINGS, ["provision"])) == ["rehouse-provision", "rehouse-log-bucket"]
     assert list(documents(SETTINGS, ["finish"])) == ["rehouse-finish"]
 
 
@@ -91,7 +92,10 @@ ACTIONS = {
     "upload_part_copy": "s3:GetObject s3:PutObject",
 }
 """Each request of the source → the actions that S3 asks for (the Service Authorization Reference, "Amazon S3")."""
-ELSEWHERE = {"delete_bucket_policy": "only on servers other than AWS, where a bucket has no policy of ours"}
+ELSEWHERE = {
+    "delete_bucket_policy": "only on servers other than AWS, where a bucket has no policy of ours",
+    "get_bucket_location": "only for the sentence of a refusal",
+}
 
 
 def requests_of_the_source() -> set[str]:

@@ -95,7 +95,7 @@ def test_a_new_bucket_is_the_guides(settings: Settings, control: Control, home: 
     assert tags == {"tenant-id": "7", "tenant-slug": "acme - söhne"}
     logging = root.get_bucket_logging(Bucket=home)["LoggingEnabled"]
     assert (logging["TargetBucket"], logging["TargetPrefix"]) == (
-        f"{settings.bucket_prefix}-logs-{ACCOUNT}",
+        f"logs-{settings.bucket_prefix}-{ACCOUNT}",
         f"{home}/",
     )
 
@@ -104,7 +104,7 @@ def test_the_log_bucket_lets_only_s3s_log_delivery_in(
     settings: Settings, control: Control, home: str, s3_server: S3Server
 ) -> None:
     provision_bucket(settings, control, TENANT, home)
-    log_bucket = f"{settings.bucket_prefix}-logs-{ACCOUNT}"
+    log_bucket = f"logs-{settings.bucket_prefix}-{ACCOUNT}"
     policy = json.loads(s3_server.root().get_bucket_policy(Bucket=log_bucket)["Policy"])
     (delivery,) = [each for each in policy["Statement"] if each["Effect"] == "Allow"]
     assert delivery["Principal"] == {"Service": "logging.s3.amazonaws.com"}
@@ -180,7 +180,7 @@ def test_a_shared_bucket_is_no_home(settings: Settings, control: Control) -> Non
 def test_a_setting_that_does_not_stay_halts(settings: Settings, home: str) -> None:
     class Forgetful(Control):
         def apply(self, bucket: str, setting: str, document: object) -> bool:
-            return setting == "lifecycle" or super().apply(bucket, setting, document)
+            return (bucket == home and setting == "lifecycle") or super().apply(bucket, setting, document)
 
     with pytest.raises(Halt, match=rf"{home}.*lifecycle"):
         provision_bucket(settings, Forgetful(Session(settings), sleep=lambda seconds: None), TENANT, home)
@@ -235,6 +235,36 @@ def test_somebodys_log_bucket_keeps_its_own_configuration(
     assert "logging.s3.amazonaws.com" in root.get_bucket_policy(Bucket=log_bucket)["Policy"]
 
 
+def test_the_log_bucket_forgets_after_its_own_days(
+    settings: Settings, control: Control, home: str, s3_server: S3Server
+) -> None:
+    provision_bucket(settings, control, TENANT, home)
+    rules = s3_server.root().get_bucket_lifecycle_configuration(Bucket=f"logs-{settings.bucket_prefix}-{ACCOUNT}")[
+        "Rules"
+    ]
+    assert [(rule["Filter"]["Prefix"], rule["Expiration"]) for rule in rules] == [("", {"Days": 365})]
+
+
+@pytest.mark.parametrize("fault", ["kms", "retention"])
+def test_a_log_bucket_that_takes_no_logs_is_named_before_anything_is_made(
+    settings: Settings, control: Control, home: str, s3_server: S3Server, fault: str
+) -> None:
+    root, logs = s3_server.root(), f"our-logs-of-{settings.bucket_prefix}"
+    root.create_bucket(Bucket=logs, ObjectLockEnabledForBucket=fault == "retention")
+    if fault == "kms":
+        by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/ours"}
+        rules = [{"ApplyServerSideEncryptionByDefault": by_default}]
+        root.put_bucket_encryption(Bucket=logs, ServerSideEncryptionConfiguration={"Rules": rules})  # type: ignore[typeddict-item]
+    else:
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        root.put_object_lock_configuration(Bucket=logs, ObjectLockConfiguration=lock)  # type: ignore[arg-type]
+    named = "aws:kms: S3 delivers logs under SSE-S3 only" if fault == "kms" else "default retention of Object Lock"
+    with pytest.raises(StorageRefused, match=named):
+        provision_bucket(settings.model_copy(update={"log_bucket": logs}), control, TENANT, home)
+    assert writes(control) == {}
+
+
 def test_uploads_without_an_encryption_header_pass_and_another_value_is_refused(
     settings: Settings, control: Control, home: str, s3_server: S3Server
 ) -> None:
@@ -255,7 +285,7 @@ def test_tenants_are_provisioned_side_by_side_with_one_log_bucket(
     assert [report.bucket for report in reports] == names
     assert control.requests["CreateBucket"] == len(names) + 1
     made = {each["Name"] for each in s3_server.root().list_buckets(Prefix=settings.bucket_prefix + "-")["Buckets"]}
-    assert made == {*names, f"{settings.bucket_prefix}-logs-{ACCOUNT}"}
+    assert made == set(names)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from psycopg import sql
 from tests.reliability.place import SHARED, Place
 from tests.reliability.scenes import finished, lay_out, opened
@@ -35,6 +36,8 @@ def as_role(place: Place, *roles: str, deletes: bool = False) -> None:
     policies: dict[str, Any] = json.JSONDecoder().raw_decode(printed[printed.index("{") :])[
         0
     ]  # the sizes are told beside it
+    if place.world.log_bucket in place.buckets():
+        policies.pop("rehouse-log-bucket", None)  # as its page says: only until the log bucket is made
     shared = f"arn:aws:s3:::{place.world.shared}"
     homes = f"arn:aws:s3:::{place.world.prefix}-"
     denial = {
@@ -156,6 +159,37 @@ def test_a_bucket_is_repaired_with_the_rights_of_provision_and_what_tries_it(new
     place.done("audit", "--fix")
     as_role(place, "provision")
     place.done("audit")
+
+
+def test_no_role_changes_the_log_bucket_and_a_run_goes_on_beside_one_that_differs(
+    new_place: Callable[..., Place],
+) -> None:
+    place = new_place()
+    lay_out(place)
+    policies = json.loads(place.world.run("iam-policy", "--role", "provision", "--role", "migrate").stdout)
+    del policies["rehouse-log-bucket"]
+    place.world.keys = place.world.server.user(f"no-logs-{place.world.prefix}", policies)
+    refused = place.command("migrate", "a")
+    assert refused.status == 2, refused
+    assert "iam-policy --role log-bucket" in refused.printed
+    assert place.homes() == []
+    as_role(place, "provision", "migrate")
+    well(place, "migrate", "a", "--until", "provisioned")
+    as_role(place, "provision", "migrate", "rollback", "finish", "application", deletes=True)
+    logs, client = place.world.log_bucket, place.world.server.client_of(*place.world.keys)
+    for change in (
+        lambda: client.delete_bucket_policy(Bucket=logs),
+        lambda: client.put_bucket_policy(Bucket=logs, Policy="{}"),
+        lambda: client.put_bucket_lifecycle_configuration(Bucket=logs, LifecycleConfiguration={"Rules": []}),
+        lambda: client.put_object(Bucket=logs, Key="k", Body=b"forged"),
+        lambda: client.delete_bucket(Bucket=logs),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            change()
+    place.world.server.root().delete_bucket_lifecycle(Bucket=logs)
+    assert "log bucket is not as it must be" in well(place, "migrate", "a")
+    as_role(place, "provision")
+    assert place.command("audit").status == 1
 
 
 def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:

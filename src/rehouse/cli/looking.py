@@ -53,6 +53,7 @@ class RoleName(StrEnum):
     ROLLBACK = "rollback"
     FINISH = "finish"
     APPLICATION = "application"
+    LOG_BUCKET = "log-bucket"
 
 
 AccountOption = Annotated[

@@ -110,6 +110,12 @@ def lifecycle_rules(days: LifecycleRules) -> list[Document]:
     ]
 
 
+def log_lifecycle_rules(days: int) -> list[Document]:
+    """Return the rule of the log bucket: logs go after these days, with the versions that a versioned bucket would keep."""
+    kept = {"Expiration": {"Days": days}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
+    return [_rule("old-logs", "", kept)]
+
+
 def cors_rule(origins: Iterable[str]) -> Document:
     """Return the rule for direct uploads and downloads by browsers from exactly these origins."""
     return {

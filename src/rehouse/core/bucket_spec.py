@@ -116,8 +116,12 @@ def spoken(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
     return replace(spec, **without)
 
 
-def log_bucket_spec(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> BucketSpec:
+def log_bucket_spec(
+    bucket: str, *, sources: str, account: str | None, region: str, tls: bool, days: int = 365
+) -> BucketSpec:
     """Return what the bucket of the access logs must look like; `sources` is the prefix of the buckets that log to it.
+
+    `days`: how long a log is kept.
 
     Always SSE-S3 and no CORS, as S3's log delivery demands (the S3 User Guide, "Enabling Amazon S3 server access logging").
     """
@@ -127,6 +131,7 @@ def log_bucket_spec(bucket: str, *, sources: str, account: str | None, region: s
         ownership=documents.ownership(),
         policy=documents.log_delivery_policy(bucket, sources=sources, account=account, region=region, tls=tls),
         encryption=documents.default_encryption("AES256"),
+        lifecycle={"Rules": documents.log_lifecycle_rules(days)},
         tags=documents.LOG_TAGS,
     )
 

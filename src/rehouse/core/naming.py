@@ -36,6 +36,16 @@ def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> 
     return "-".join(part for part in (prefix, middle, suffix) if part) + namespace
 
 
+def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> str:
+    """Return the default name of the bucket of the access logs: no tenant's bucket has it, and no pattern `{prefix}-*` covers it.
+
+    >>> log_bucket_name("acme", "123456789012"), log_bucket_name("acme", "123456789012", "-123456789012-eu-west-1-an")
+    ('logs-acme-123456789012', 'logs-acme-123456789012-eu-west-1-an')
+    """
+    ending = namespace or (f"-{account}" if account else "")
+    return f"logs-{prefix}{ending}"
+
+
 def is_global(bucket: str) -> bool:
     """Return whether another account could take the bucket's name once it is deleted.
 

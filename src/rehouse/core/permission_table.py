@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-Role = Literal["provision", "migrate", "rollback", "finish", "application"]
+Role = Literal["provision", "migrate", "rollback", "finish", "application", "log-bucket"]
 
 
 class Resource(StrEnum):
@@ -57,6 +57,7 @@ _PROTECTION = (
     "BucketTagging",
 )
 _USE = ("BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLogging", "MetricsConfiguration")
+_LOGS = (*_PROTECTION, "LifecycleConfiguration")
 _CREATION = _s3("CreateBucket", "TagResource", "ListBucket")
 _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "AbortMultipartUpload")
 """A copy in one request or in parts, with its tags; an upload that failed is aborted."""
@@ -71,9 +72,15 @@ TABLE: tuple[Permission, ...] = (
     ),
     Permission(
         ("provision",),
-        _CREATION + _get(*_PROTECTION) + _put(*_PROTECTION),
+        _s3("ListBucket") + _get(*_LOGS, "BucketObjectLockConfiguration"),
         Resource.LOG_BUCKET,
-        "the bucket of the access logs",
+        "is the bucket of the access logs as S3's log delivery needs it",
+    ),
+    Permission(
+        ("log-bucket",),
+        _CREATION + _get(*_LOGS, "BucketObjectLockConfiguration") + _put(*_LOGS),
+        Resource.LOG_BUCKET,
+        "make the bucket of the access logs, once",
     ),
     Permission(("provision",), _s3("GetBucketCORS"), Resource.SHARED_BUCKET, "the origins that browsers upload from"),
     Permission(

@@ -1,19 +1,20 @@
 """The table of rights as policy documents, by role, within IAM's limits.
 
 Statements are made for each kind of resource, so that a document says no more than the table; a document that would be too
-large for a managed policy is continued in a second one. The tenants' pattern `{prefix}-*` covers the bucket of the access logs
-too, where its name is the default: who may write or delete a tenant's objects is denied it there.
+large for a managed policy is continued in a second one. No role may change the bucket of the access logs: its default name is
+outside the tenants' pattern `{prefix}-*`, and where a name is inside, what a role may change in tenants' buckets is denied there.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from rehouse.core.bucket_documents import bucket_arn, partition
+from rehouse.core.naming import log_bucket_name
 from rehouse.core.permission_table import TABLE, Permission, Resource, Role
 
 Policy = dict[str, Any]
@@ -30,8 +31,12 @@ ROLE_CHARACTERS = 10240
 ATTACHED_POLICIES = 10
 """How many managed policies a user or role may have, unless the quota is raised (the same page)."""
 
+COMPANION: Mapping[Role, Role] = {"provision": "log-bucket"}
+"""The document that is printed with a role's own: attached until the log bucket is made, and then taken away."""
+
 _RESOURCES_A_STATEMENT = 20
 _READS = ("s3:Get", "s3:List")
+_ENDS_OF_LOGS = {Resource.TENANT_BUCKETS: ("NoLogBucket", ""), Resource.TENANT_OBJECTS: ("NoLogObjects", "/*")}
 ITS_ACCOUNT = "${aws:PrincipalAccount}"
 """IAM puts the caller's account there."""
 
@@ -54,7 +59,7 @@ class Scope:
     def arns(self, resource: Resource) -> tuple[str, ...]:
         """Return the ARNs of a kind of resource; none where there is no such thing here (no KMS key)."""
         tenants = (f"{self.bucket_prefix}-*", *self.home_buckets)
-        logs = self.log_bucket or f"{self.bucket_prefix}-logs-{self.account or '*'}"
+        logs = (self.log_bucket,) if self.log_bucket else self._default_logs()
         probe = f"{self.bucket_prefix}-{PROBE_NAME}-*"
         buckets = {
             Resource.SHARED_BUCKET: self.shared_buckets,
@@ -63,7 +68,7 @@ class Scope:
             Resource.TENANT_OBJECTS: tuple(f"{bucket}/*" for bucket in tenants),
             Resource.PROBE_BUCKET: (probe,),
             Resource.PROBE_OBJECTS: (f"{probe}/*",),
-            Resource.LOG_BUCKET: (logs,),
+            Resource.LOG_BUCKET: logs,
         }
         if resource is Resource.KEY:
             return (self._key(),) if self.kms_key else ()
@@ -71,13 +76,19 @@ class Scope:
             return ("*",)
         return tuple(bucket_arn(name, self.region) for name in buckets[resource])
 
-    def log_objects(self) -> tuple[str, ...]:
-        """Return the ARNs of the objects of the log bucket, as far as the tenants' pattern covers it."""
-        default = f"{self.bucket_prefix}-logs"
-        owned = f"{default}-{self.account or ITS_ACCOUNT}"  # a `*` would cover a tenant whose slug begins with logs
-        names = (self.log_bucket,) if self.log_bucket else (owned, f"{owned}-{self.region}-an", default)
-        covered = [name for name in names if fnmatch.fnmatchcase(name, f"{self.bucket_prefix}-*")]
-        return tuple(bucket_arn(f"{name}/*", self.region) for name in covered)
+    def covered_logs(self) -> tuple[str, ...]:
+        """Return the names of log buckets that the tenants' pattern covers, those of version 0.1's default among them."""
+        old = f"{self.bucket_prefix}-logs"
+        owned = f"{old}-{self.account or ITS_ACCOUNT}"  # a `*` would cover a tenant whose slug begins with logs
+        names = (
+            (self.log_bucket,) if self.log_bucket else (*self._default_logs(), owned, f"{owned}-{self.region}-an", old)
+        )
+        covered = (name for name in names if fnmatch.fnmatchcase(name, f"{self.bucket_prefix}-*"))
+        return tuple(dict.fromkeys(covered))
+
+    def _default_logs(self) -> tuple[str, ...]:
+        account = self.account or "*"
+        return tuple(log_bucket_name(self.bucket_prefix, account, end) for end in ("", f"-{account}-{self.region}-an"))
 
     def conditions(self, resource: Resource) -> Policy:
         """Return what has to hold besides: a bucket of the right name in another account's hands is not ours."""
@@ -103,7 +114,7 @@ def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
 def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
     """Return policy name → document: one for each role (`rehouse-migrate`), continued (`rehouse-migrate-2`) where too large."""
     documents: dict[str, Policy] = {}
-    for role in roles:
+    for role in dict.fromkeys(each for asked in roles for each in (asked, COMPANION.get(asked, asked))):
         parts = _packed(list(_statements(permissions_of([role]), scope)))
         for number, statements in enumerate(parts, start=1):
             name = f"rehouse-{role}" if number == 1 else f"rehouse-{role}-{number}"
@@ -143,8 +154,10 @@ def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
             condition = scope.conditions(resource)
             yield {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(part), **condition}
         denied = [action for action in actions if not action.startswith(_READS)]
-        if resource is Resource.TENANT_OBJECTS and denied and scope.log_objects():
-            yield {"Sid": "LogObjects", "Effect": "Deny", "Action": denied, "Resource": list(scope.log_objects())}
+        if resource in _ENDS_OF_LOGS and denied and (covered := scope.covered_logs()):
+            sid, end = _ENDS_OF_LOGS[resource]
+            logs = [bucket_arn(f"{name}{end}", scope.region) for name in covered]
+            yield {"Sid": sid, "Effect": "Deny", "Action": denied, "Resource": logs}
 
 
 def _packed(statements: Sequence[Policy]) -> list[list[Policy]]:

@@ -21,6 +21,7 @@ from rehouse.operations.bucket_findings import (
     Seen,
     presence_of,
     settings_of,
+    unfit_logs,
     unowned_bucket,
     unseen,
     unseen_origins,
@@ -139,7 +140,9 @@ def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
     try:
         wrong = presence_of(services, name, None)
         if wrong is None:
-            return settings_of(services, log_spec(settings, control, present=True), None)
+            spec = log_spec(settings, control, present=True)
+            seen = settings_of(services, spec, None)
+            return replace(seen, findings=(*seen.findings, *unfit_logs(services, spec)))
     except TryAgain:
         raise
     except RehouseError as error:

@@ -15,6 +15,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.core.explaining import WHY, explained
 from rehouse.core.model import TenantId
 from rehouse.core.permissions import PROBE_NAME
+from rehouse.operations.log_bucket import UNFIT_HINT, unfit_settings
 from rehouse.operations.region import way_out
 from rehouse.operations.services import Services
 from rehouse.s3.control import Control
@@ -114,6 +115,14 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
         drift.found,
         can_be_fixed=is_readable,
     )
+
+
+def unfit_logs(services: Services, spec: BucketSpec) -> list[AuditFinding]:
+    """Return a finding for each setting of the log bucket that keeps S3 from delivering logs and that nothing here corrects."""
+    return [
+        AuditFinding(FindingKind.SETTING, each.reason, UNFIT_HINT, bucket=spec.bucket, setting=each.setting)
+        for each in unfit_settings(services.control, spec)
+    ]
 
 
 def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:

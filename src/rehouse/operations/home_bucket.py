@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rehouse.config import Settings
+from rehouse.core import naming
 from rehouse.core.bucket_documents import LOG_TAGS, LifecycleRules
 from rehouse.core.bucket_spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.closing_bucket import closed_policy, is_closed
@@ -75,7 +76,7 @@ def cors_origins(settings: Settings, control: Control) -> Origins:
 
 
 def log_bucket_name(settings: Settings, control: Control) -> str:
-    """Return the name of the bucket of the access logs: the setting's, else `{prefix}-logs-{account}`."""
+    """Return the name of the bucket of the access logs: the setting's, else `logs-{prefix}-{account}`."""
     if settings.log_bucket:
         if settings.log_bucket in settings.shared_bucket:
             raise ConfigurationError(
@@ -84,15 +85,18 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
             )
         return settings.log_bucket
     account = control.identity().account
-    name = f"{settings.bucket_prefix}-logs" + (f"-{account}" if account else "")
-    return f"{name}-{settings.region}-an" if account and settings.bucket_namespace == "account-regional" else name
+    is_regional = account and settings.bucket_namespace == "account-regional"
+    return naming.log_bucket_name(
+        settings.bucket_prefix, account, f"-{account}-{settings.region}-an" if is_regional else ""
+    )
 
 
 def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSpec:
     """Return what the bucket of the access logs must look like; of one that is somebody's own only the policy is ours."""
     name, account = log_bucket_name(settings, control), control.identity().account
     sources = "" if account else f"{settings.bucket_prefix}-"
-    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=control.session.uses_tls)
+    days, tls = settings.lifecycle.log_days, control.session.uses_tls
+    spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=tls, days=days)
     if present and settings.log_bucket and not _is_our_log_bucket(control, name):
         # Somebody made it for more than our logs: only let the logs in.
         return BucketSpec(name, policy=spec.policy)

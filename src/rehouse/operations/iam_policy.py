@@ -16,12 +16,13 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
     Without `account` IAM's variable stands in its place; on another server than AWS, which may know none, no condition does.
     Raises ConfigurationError if no shared bucket is set.
     """
+    session = Session(settings)
     scope = Scope(
         shared_buckets=settings.require_shared_buckets(),
         bucket_prefix=settings.bucket_prefix,
         log_bucket=settings.log_bucket,
-        region=Session(settings).region,
-        account=account or (ITS_ACCOUNT if settings.endpoint_url is None else None),
+        region=session.region,
+        account=account or (ITS_ACCOUNT if session.is_aws else None),
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
     )
     return policy_documents(roles, scope)
@@ -36,8 +37,16 @@ def sizes(made: Mapping[str, Policy]) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return a sentence for each shared bucket that the tenants' pattern covers: what is granted there holds for it as well."""
+    """Return a sentence for each shared bucket and log bucket whose name the tenants' pattern covers."""
     pattern = f"{settings.bucket_prefix}-"
     covered = [name for name in settings.shared_bucket if name.startswith(pattern)]
+    logs = settings.log_bucket
+    inside = [logs] if logs and logs.startswith(pattern) else []
+    untouchable = (
+        "no role may make or change it: make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix"
+    )
     told = "what is granted on the tenants' buckets is granted on it too: set REHOUSE_BUCKET_PREFIX to another prefix"
-    return [f"the shared bucket {name} begins with the tenants' prefix {pattern}, {told}" for name in covered]
+    return [
+        *(f"the shared bucket {name} begins with the tenants' prefix {pattern}, {told}" for name in covered),
+        *(f"the log bucket {name} begins with the tenants' prefix {pattern}, {untouchable}" for name in inside),
+    ]

@@ -16,6 +16,7 @@ from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, fore
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
+from rehouse.operations.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.region import misplaced
 from rehouse.s3.control import Control, foreign
 from rehouse.s3.faults import refused
@@ -75,17 +76,36 @@ def provision_bucket(
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
-    if has_access_logs(settings):
-        provision_log_bucket(settings, control)
+    log_notes = _provide_logs(settings, control) if has_access_logs(settings) else ()
     # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
-    notes = cors_origins(settings, control).notes
+    notes = (*log_notes, *cors_origins(settings, control).notes)
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 
+def _provide_logs(settings: Settings, control: Control) -> tuple[str, ...]:
+    """See to the bucket of the access logs, once a run; return what is to be said of it."""
+    return control.once("the log bucket's notes", lambda: _logs_provided(settings, control))
+
+
+def _logs_provided(settings: Settings, control: Control) -> tuple[str, ...]:
+    """A log bucket that is there and that these rights may not change stays as it is: the tenants' buckets can log to it."""
+    try:
+        provision_log_bucket(settings, control)
+    except StorageRefused as error:
+        name = log_bucket_name(settings, control)
+        if error.code != "AccessDenied" or not _is_present(settings, control, name):
+            raise
+        return (f"the log bucket is not as it must be and stays so: {error.message}. {error.hint}",)
+    return ()
+
+
 def provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
-    """Make the bucket of the access logs match its BucketSpec, creating it where it is absent; once a run."""
+    """Make the bucket of the access logs match its BucketSpec, creating it where it is absent; once a run.
+
+    Raises StorageRefused where S3 could deliver no logs into it, or where it must be made or changed and the rights are missing.
+    """
     return control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
 
 
@@ -93,11 +113,24 @@ def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionRepo
     name = log_bucket_name(settings, control)
     present = _is_present(settings, control, name)
     try:
-        return _conform(control, log_spec(settings, control, present=present), present=present)
+        spec = log_spec(settings, control, present=present)
+        if present:
+            _refuse_unfit_logs(control, spec)
+        return _conform(control, spec, present=present)
     except StorageRefused as error:
-        if not control.session.is_aws:
+        if error.code == "AccessDenied":
+            error.hint = LOG_RIGHTS_HINT
+        elif not control.session.is_aws:
             error.hint = f"if this endpoint is Ceph, set REHOUSE_S3_DIALECT=ceph; else {error.hint}"
         raise
+
+
+def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
+    if unfit := unfit_settings(control, spec):
+        reasons = "; ".join(each.reason for each in unfit)
+        raise StorageRefused(
+            f"the log bucket {spec.bucket} takes no logs: {reasons}", hint=UNFIT_HINT, code="LogBucket"
+        )
 
 
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:

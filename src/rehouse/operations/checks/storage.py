@@ -11,6 +11,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
+from rehouse.core.bucket_spec import differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.legible import counted
 from rehouse.operations.checks.check import (
@@ -24,7 +25,8 @@ from rehouse.operations.checks.check import (
     of_error,
     ok,
 )
-from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name
+from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name, log_spec
+from rehouse.operations.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.region import way_out
 from rehouse.s3.control import BucketPresence, Control
 
@@ -143,14 +145,26 @@ def _log_bucket(settings: Settings, control: Control) -> Check:
         return ok(LOG_BUCKET, "none: this kind of server has no access logs")
     name = log_bucket_name(settings, control)
     presence = control.head(name)
-    return presence_check(LOG_BUCKET, settings, name, presence) or ok(LOG_BUCKET, f"{name} is there and ours")
+    if presence.whose == "absent" and name.startswith(f"{settings.bucket_prefix}-"):
+        told = f"{name} is not there, and begins with the tenants' prefix: no role may make it"
+        return failed(LOG_BUCKET, told, "make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix")
+    if wrong := presence_check(LOG_BUCKET, settings, name, presence):
+        return wrong
+    spec = log_spec(settings, control, present=True)
+    if unfit := unfit_settings(control, spec):
+        return failed(LOG_BUCKET, f"{name}: {'; '.join(each.reason for each in unfit)}", UNFIT_HINT)
+    drifts = differences(spec, control.read(name, spec.wanted()))
+    if differing := [each.setting for each in drifts if each.kind != "not_offered"]:
+        return notice(LOG_BUCKET, f"{name} is not as it must be: {', '.join(differing)}", LOG_RIGHTS_HINT)
+    return ok(LOG_BUCKET, f"{name} is there and ours, and takes logs")
 
 
 def presence_check(subject: str, settings: Settings, name: str, presence: BucketPresence) -> Check | None:
     """Return what is wrong with a bucket's presence; None if it is there, ours and in our region."""
     if presence.whose == "absent":
         if subject == LOG_BUCKET:
-            return ok(subject, f"{name} is not there yet: the first provision creates it")
+            told = f"{name} is not there yet: the first migration makes it, with `rehouse iam-policy --role log-bucket`"
+            return ok(subject, told)
         return failed(subject, f"{name} does not exist", "check REHOUSE_SHARED_BUCKET and AWS_ENDPOINT_URL_S3")
     if presence.whose == "somebody_else":
         return failed(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
