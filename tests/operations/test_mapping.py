@@ -162,9 +162,9 @@ def test_an_invalid_index_of_a_partition_is_made_again(partitioned: Room) -> Non
     initialise(partitioned.settings)
     [(index,)] = partitioned.sql(
         "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'rest'::regclass"
-        " AND indexrelid::regclass::text LIKE 'rehouse_documents_by_object%'"
+        " AND indexrelid::regclass::text LIKE 'rehouse_documents_by_pointer%'"
     )
-    partitioned.sql("DROP INDEX rehouse_documents_by_object")
+    partitioned.sql("DROP INDEX rehouse_documents_by_pointer")
     partitioned.sql(f"CREATE INDEX {index} ON rest (s3_bucket, s3_key)")
     partitioned.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", index)
     assert f"the invalid index {index} is dropped" in initialise(partitioned.settings)

@@ -32,7 +32,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row of the application's documents table."""
+    """A row of the application's documents table.
+
+    `key_length`: how many characters its key has, where that is too long to be one and `key` is only what is shown of it.
+    """
 
     id: str
     tenant_id: TenantId | None
@@ -41,6 +44,7 @@ class Document:
     key: str | None
     etag: str | None
     uploaded_at: datetime | None
+    key_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
     if source.bucket not in places.shared:
         return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
     if seen.source is None:
-        return _absence(source, seen.near)
+        return _absence(seen.document, source, seen.near)
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
     if is_archived(seen.source.storage_class):
@@ -176,7 +176,12 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
     return None, ""
 
 
-def _absence(source: ObjectRef, near: str | None) -> tuple[Reason, str]:
+def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[Reason, str]:
+    if document.key_length is not None:
+        return (
+            Reason.INVALID_KEY,
+            f"the key cannot be used: it has {document.key_length:,} characters, S3 takes 1,024 bytes",
+        )
     nearby = "" if near is None else f"; an object that no row points to lies at {_told_apart(near, source.key)}"
     problem = key_problem(source.key)
     if problem:

@@ -285,10 +285,10 @@ class Documents(Fenced):
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
-    """Read a row of `page_of_documents`: the document (7 columns), the inventory (5), the ledger's line (8)."""
-    document_id, tenant_id, *fields = row[:7]
-    etag, size, storage_class, modified_at, contested = row[7:12]
-    state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, recorded_now = row[12:]
+    """Read a row of `page_of_documents`: the document (8 columns), the inventory (5), the ledger's line (8)."""
+    document_id, tenant_id, *fields = row[:8]
+    etag, size, storage_class, modified_at, contested = row[8:13]
+    state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, recorded_now = row[13:]
     document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)
     source = ListedObject(document.key or "", etag, size, storage_class, modified_at) if etag is not None else None
     recorded = None

@@ -14,6 +14,8 @@ The fields:
     {bytes.d}                        how many bytes the row `d` of documents counts for, whatever its columns hold
     {is_resized} {trial_triggers}    for the usage triggers
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
+    {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
+    {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
 """
 
 from __future__ import annotations
@@ -31,6 +33,21 @@ from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, 
 
 _READ_AS = {Kind.NUMBER: "bigint", Kind.FLAG: "boolean", Kind.TIME: "timestamptz"}
 _CONDITION = re.compile(r" -- if (\w+)\.(\w+)$")
+LONGEST_KEY_READ = 2048
+"""Bytes of a key that are read at most. A key of S3 has 1,024; a row may have it percent-encoded, or have anything instead. The
+ledger's index of sources holds no more than 2,704.
+"""
+_IS_INDEXED = "octet_length({documents.s3_key}) + coalesce(octet_length({documents.s3_bucket}), 0) <= 2048"
+_TOLD = {
+    "key_told": f"CASE WHEN octet_length(@{{documents.s3_key}}) <= {LONGEST_KEY_READ} THEN @{{documents.s3_key}}"
+    " ELSE left(@{documents.s3_key}, 80) || '... (' || length(@{documents.s3_key}) || ' characters)' END",
+    "key_length": f"CASE WHEN octet_length(@{{documents.s3_key}}) > {LONGEST_KEY_READ} THEN length(@{{documents.s3_key}}) END",
+    "bucket_told": "left(@{documents.s3_bucket}, 255)",
+    "name_told": "left({name.#}, 500) || right(substr({name.#}, 501), 500)",
+    "uploaded_at_told": "CASE WHEN @{documents.uploaded_at}::timestamptz > '0001-01-02 00:00Z'"
+    " AND @{documents.uploaded_at}::timestamptz < '9999-12-30 00:00Z' THEN @{documents.uploaded_at}::timestamptz END",
+}
+"""Expressions over a row whose alias stands for the @ (with its dot) and the #."""
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
@@ -103,6 +120,10 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
     table, _, column = field.partition(".")
     if table == "bytes":
         return _bytes(catalog, column)
+    if table in _TOLD:
+        return fill(_TOLD[table].replace("@", f"{column}.").replace("#", column), catalog)
+    if field == "documents.is_indexed":
+        return fill(_IS_INDEXED, catalog)
     if column == "rows":
         return _readable(catalog, table)
     if table in {"name", "active"}:

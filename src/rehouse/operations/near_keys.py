@@ -15,8 +15,6 @@ from rehouse.core.spelling import common_prefixes, other_spellings
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
 
-LONGEST_KEY = 3072
-"""A key of S3 has 1,024 bytes, three times as many characters if all of them are percent-encoded."""
 LOOKED_UP_AT_ONCE = 10_000
 SAMPLE = 20
 """How many missing keys tell whether the application puts a prefix in front of them."""
@@ -46,8 +44,7 @@ def name_near_objects(
 
 
 def _can_be_misspelled(each: Seen, places: Places) -> bool:
-    source = places.source_of(each.document)
-    return source.bucket in places.shared and 0 < len(source.key) <= LONGEST_KEY
+    return places.source_of(each.document).bucket in places.shared and each.document.key_length is None
 
 
 def _among_listed(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:

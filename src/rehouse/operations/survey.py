@@ -127,7 +127,7 @@ def _is_untold(services: Services, each: Seen) -> bool:
 
 def _can_be_asked_for(each: Seen, places: Places) -> bool:
     source = places.source_of(each.document)
-    return source.bucket in places.shared and key_problem(source.key) is None
+    return source.bucket in places.shared and each.document.key_length is None and key_problem(source.key) is None
 
 
 def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:

@@ -12,11 +12,14 @@ from rehouse.ledger.queries import raw
 from rehouse.ledger.revisions.statement import Manner, Statement
 from rehouse.ledger.revisions.tables import rendered
 
-INDEXES = {
-    "rehouse_documents_by_tenant": ("tenant_id", "id"),
-    "rehouse_documents_by_object": ("s3_bucket", "s3_key"),
-}
-"""For reading a tenant's documents page by page, and for finding who else points to an object."""
+BY_TENANT = "rehouse_documents_by_tenant"
+"""For reading a tenant's documents page by page."""
+BY_POINTER = "rehouse_documents_by_pointer"
+"""For finding who else points to an object. Rows whose key or bucket is longer than any of S3's are not in it: in a B-tree they
+would make the application's own statements fail.
+"""
+FORMER = "rehouse_documents_by_object"
+"""What BY_POINTER replaces: it held all rows."""
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
@@ -35,8 +38,11 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
         yield Statement(
             f"documents gains {', '.join(lacking)}", text, Manner.POLITE, catalog.documents.identifier.as_string(None)
         )
-    for name, columns in INDEXES.items():
-        yield from _index(catalog, name, columns)
+    yield from _index(catalog, BY_TENANT, ("tenant_id", "id"))
+    yield from _index(catalog, BY_POINTER, ("s3_bucket", "s3_key"), "{documents.is_indexed}")
+    if catalog.documents.kind != "p" and any(index.name == FORMER for index in catalog.documents.indexes):
+        drop = rendered(f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{FORMER}", catalog)
+        yield Statement(f"the index {FORMER} is dropped", drop, Manner.ALONE)
 
 
 def _home_column(catalog: Catalog) -> Statement:
@@ -47,27 +53,33 @@ def _home_column(catalog: Catalog) -> Statement:
     return Statement(f"{catalog.tenants.name} gains {name}", text.as_string(None), Manner.POLITE)
 
 
-def _index(catalog: Catalog, name: str, fields: tuple[str, str]) -> Iterator[Statement]:
-    if catalog.documents.has_index(*(catalog.column("documents", field) for field in fields)):
+def _index(catalog: Catalog, name: str, fields: tuple[str, str], condition: str | None = None) -> Iterator[Statement]:
+    names = tuple(catalog.column("documents", field) for field in fields)
+    others = [index for index in catalog.documents.indexes if index.name != FORMER]
+    if any(index.is_valid and (index.name == name or index.columns[:2] == names) for index in others):
         return
     if catalog.documents.kind == "p":
-        yield from _partitioned_index(catalog, name, fields)
+        yield from _partitioned_index(catalog, name, fields, condition)
         return
-    if any(index.name == name for index in catalog.documents.indexes):
+    if any(index.name == name for index in others):
         drop = f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{name}"
         yield Statement(f"the invalid index {name} is dropped", rendered(drop, catalog), Manner.ALONE)
     columns = ", ".join(f"{{documents.{field}}}" for field in fields)
-    text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {{documents}} ({columns})"
+    where = f" WHERE {condition}" if condition else ""
+    text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {{documents}} ({columns}){where}"
     yield Statement(f"the index {name}", rendered(text, catalog), Manner.ALONE)
 
 
-def _partitioned_index(catalog: Catalog, name: str, fields: tuple[str, str]) -> Iterator[Statement]:
+def _partitioned_index(
+    catalog: Catalog, name: str, fields: tuple[str, str], condition: str | None
+) -> Iterator[Statement]:
     """An index of a partitioned table cannot be made CONCURRENTLY: each partition's is, and is then attached to its parent's."""
-    columns = rendered(", ".join(f"{{documents.{field}}}" for field in fields), catalog)
+    where = f" WHERE {condition}" if condition else ""
+    columns = rendered(f"({', '.join(f'{{documents.{field}}}' for field in fields)}){where}", catalog)
     made = {catalog.documents.oid: sql.Identifier(catalog.schema, name).as_string(None)}
     yield Statement(
         f"the index {name} of the partitioned table",
-        f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {rendered('{documents}', catalog)} ({columns})",
+        f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {rendered('{documents}', catalog)} {columns}",
         Manner.POLITE,
     )
     attached = []
@@ -82,10 +94,10 @@ def _partitioned_index(catalog: Catalog, name: str, fields: tuple[str, str]) -> 
                 Manner.ALONE,
             )
         if part.is_leaf:
-            text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {own} ON {table} ({columns})"
+            text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {own} ON {table} {columns}"
             yield Statement(f"the index {own} on {part.name}", text, Manner.ALONE)
         else:
-            text = f"CREATE INDEX IF NOT EXISTS {own} ON ONLY {table} ({columns})"
+            text = f"CREATE INDEX IF NOT EXISTS {own} ON ONLY {table} {columns}"
             yield Statement(f"the index {own} on {part.name}", text, Manner.POLITE)
         attached.append(f"ALTER INDEX {made[part.parent_oid]} ATTACH PARTITION {made[part.oid]}")
     for text in reversed(attached):

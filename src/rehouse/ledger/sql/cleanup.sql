@@ -6,6 +6,7 @@ WITH pointing AS (
     d.{documents.id} AS document_id
   FROM {documents.rows} d
   WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s
+    AND {documents.is_indexed}
   ORDER BY d.{documents.s3_key} COLLATE "C", d.{documents.id}
 ), moved AS (
   SELECT DISTINCT ON (source_key) source_key AS key, tenant_id, state, source_etag, error_code

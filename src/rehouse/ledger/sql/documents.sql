@@ -5,9 +5,9 @@ SET LOCAL enable_bitmapscan = off;
 -- name: page_of_documents
 -- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The
 -- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
-SELECT d.{documents.id}, d.{documents.tenant_id}, {name.d}, d.{documents.s3_bucket},
-  d.{documents.s3_key}, d.{documents.etag},
-  d.{documents.uploaded_at}::timestamptz,
+SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, {bucket_told.d},
+  {key_told.d}, left(d.{documents.etag}, 255), {uploaded_at_told.d},
+  {key_length.d},
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   m.run_id = %(run_id)s
@@ -34,9 +34,9 @@ SELECT count(*),
   count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s),
   (SELECT count(*) FROM s3_migration_documents m
     JOIN {documents.rows} a ON a.{documents.id} = m.document_id AND a.{documents.tenant_id} = m.tenant_id
-    WHERE m.tenant_id = %(tenant_id)s AND m.state = 'accepted' AND m.source_key = a.{documents.s3_key}
+    WHERE m.tenant_id = %(tenant_id)s AND m.state = 'accepted' AND m.source_key = {key_told.a}
       AND a.{documents.s3_key} <> '' AND a.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
-      AND m.source_bucket = coalesce(nullif(a.{documents.s3_bucket}, ''), %(default_bucket)s))
+      AND m.source_bucket = coalesce(nullif({bucket_told.a}, ''), %(default_bucket)s))
 FROM {documents.rows} d
 WHERE d.{documents.tenant_id} = %(tenant_id)s;
 
@@ -156,16 +156,19 @@ ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
 -- looked up for itself (OFFSET 0): a plan for all of them at once reads the whole ledger for each batch.
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
 JOIN LATERAL (SELECT 1 FROM {documents} d
-  WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r ON true
+  WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s
+    AND {documents.is_indexed} OFFSET 0) r ON true
 UNION ALL
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
 JOIN LATERAL (SELECT 1 FROM {documents} d
-  WHERE d.{documents.s3_bucket} IS NULL AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r
+  WHERE d.{documents.s3_bucket} IS NULL AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s
+    AND {documents.is_indexed} OFFSET 0) r
   ON %(bucket)s = %(default_bucket)s
 UNION ALL
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
 JOIN LATERAL (SELECT 1 FROM {documents} d
-  WHERE d.{documents.s3_bucket} = '' AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s OFFSET 0) r
+  WHERE d.{documents.s3_bucket} = '' AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s
+    AND {documents.is_indexed} OFFSET 0) r
   ON %(bucket)s = %(default_bucket)s
 UNION ALL
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
@@ -200,7 +203,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
 UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
 WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quarantined') AND NOT EXISTS (
   SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
-    AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key);
+    AND coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s) = m.source_bucket AND {key_told.d} = m.source_key);
 
 -- name: prepare_stream
 -- A stream reads a whole tenant. Right after a copy or a flip the planner has no statistics yet, expects one row and would
@@ -211,7 +214,7 @@ SET LOCAL enable_nestloop = off;
 -- What the home bucket must hold, in order of key as S3 lists it: the rows that point into it. A row whose ETag is no longer
 -- the copy's was written by the application since: then its own claim counts, and no source does.
 SELECT * FROM (
-  SELECT d.{documents.s3_key} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
+  SELECT {key_told.d} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
     CASE WHEN m.attempts > 0 THEN m.target_etag END AS answered_etag, d.{documents.etag} AS row_etag,
     m.source_bucket, m.source_key
   FROM {documents.rows} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id}
@@ -237,7 +240,7 @@ ORDER BY m.document_id;
 -- name: accept_document
 -- The document stays where it is, on purpose; tells whether it was accepted just so before.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, state, run_id, updated_at)
-SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s), d.{documents.s3_key},
+SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s), {key_told.d},
   'accepted', %(run_id)s, now()
 FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
   AND d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s

@@ -63,7 +63,7 @@ UPDATE s3_inventory i SET contested = true FROM (
     SELECT coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, d.{documents.s3_key} AS key,
       d.{documents.tenant_id}::text AS tenant
     FROM {documents.rows} d
-    WHERE d.{documents.s3_key} <> '' AND d.{documents.tenant_id} IS NOT NULL
+    WHERE d.{documents.s3_key} <> '' AND d.{documents.tenant_id} IS NOT NULL AND {documents.is_indexed}
     UNION ALL
     SELECT m.source_bucket, m.source_key, m.tenant_id::text
     FROM s3_migration_documents m WHERE m.state IN ('flipped', 'removing', 'removed')) claimed
@@ -76,12 +76,15 @@ UPDATE s3_inventory i SET contested = true FROM (
   SELECT key FROM (
     SELECT d.{documents.s3_key} AS key, d.{documents.tenant_id}::text AS tenant FROM {documents.rows} d
     WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
     UNION ALL
     SELECT d.{documents.s3_key}, d.{documents.tenant_id}::text FROM {documents.rows} d
     WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
     UNION ALL
     SELECT d.{documents.s3_key}, d.{documents.tenant_id}::text FROM {documents.rows} d
     WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
     UNION ALL
     SELECT m.source_key, m.tenant_id::text FROM s3_migration_documents m
     WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed')
@@ -92,12 +95,15 @@ WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = shared.key COL
 -- Which of these objects of a bucket a row of any tenant points to, or a document was moved from.
 SELECT d.{documents.s3_key} FROM {documents.rows} d
 WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
 UNION ALL
 SELECT d.{documents.s3_key} FROM {documents.rows} d
 WHERE d.{documents.s3_bucket} IS NULL AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
 UNION ALL
 SELECT d.{documents.s3_key} FROM {documents.rows} d
 WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
+    AND {documents.is_indexed}
 UNION ALL
 SELECT m.source_key FROM s3_migration_documents m
 WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed');

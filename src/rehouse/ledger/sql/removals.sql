@@ -26,13 +26,13 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 
 -- name: rows_at
 -- Which of these objects a row of any tenant points to. A row with a key and no bucket means the first shared bucket.
 SELECT {documents.s3_bucket}, {documents.s3_key} FROM {documents}
-WHERE {documents.s3_bucket} = ANY(%(buckets)s) AND {documents.s3_key} = ANY(%(keys)s)
+WHERE {documents.s3_bucket} = ANY(%(buckets)s) AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed}
 UNION ALL
 SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
-WHERE {documents.s3_bucket} IS NULL AND {documents.s3_key} = ANY(%(keys)s)
+WHERE {documents.s3_bucket} IS NULL AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed}
 UNION ALL
 SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
-WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s);
+WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed};
 
 -- name: sources_waited_for
 -- Moved documents whose source another document of the tenant has as well that was not flipped yet, or less than the grace ago,

@@ -1,9 +1,8 @@
 -- name: page_at_home
 -- A page of the tenant's documents that are at home, by keyset, with the object at home and the one at the other end of the
 -- ledger's line as this run saw them. Each is looked up by its key (OFFSET 0), as the page of documents does.
-SELECT d.{documents.id}, d.{documents.tenant_id}, {name.d}, d.{documents.s3_bucket},
-  d.{documents.s3_key}, d.{documents.etag},
-  d.{documents.uploaded_at}::timestamptz,
+SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, d.{documents.s3_bucket},
+  {key_told.d}, left(d.{documents.etag}, 255), {uploaded_at_told.d},
   h.etag, h.size, h.storage_class, h.modified_at,
   o.etag, o.size, o.storage_class, o.modified_at,
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag, m.attempts, m.error_code
