@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from tests.operations.room import Room
 
@@ -84,6 +85,27 @@ def test_every_error_is_told_at_once_with_the_nearest_names_as_it_was_set(room: 
     assert "REHOUSE_MAPPING_DOCUMENTS_UPLOADED_AT" in error.hint
 
 
+def test_a_column_that_is_written_is_for_one_thing(room: Room) -> None:
+    remap(room, {"etag": "s3_key", "size": "file_size"}, {"aws_bucket_name": "slug", "name": "slug"})
+    error = refusal(room)
+    assert "documents.s3_key is mapped as s3_key and as etag" in error.message
+    assert "tenants.slug is mapped as slug and as aws_bucket_name" in error.message
+    assert "mapping.documents.etag in rehouse.toml" in error.hint
+    assert "size" not in error.message
+
+
+def test_a_row_that_moves_to_another_partition_meanwhile_is_tried_again(room: Room) -> None:
+    met = iter([psycopg.errors.SerializationFailure(), None])
+
+    def work() -> str:
+        if error := next(met):
+            raise error
+        return "done"
+
+    with room.services() as services:
+        assert services.ledger.patiently(work) == "done"
+
+
 def test_a_column_is_created_under_its_default_name_or_where_that_is_asked_for(room: Room) -> None:
     room.sql("ALTER TABLE documents DROP s3_bucket")
     remap(room, {"s3_bucket": "bucket"})
@@ -103,6 +125,28 @@ def test_the_tenants_bucket_column_is_added_where_it_is_missing(room: Room) -> N
     assert 'ALTER TABLE "public"."tenants" ADD COLUMN IF NOT EXISTS "aws_bucket_name"' in statements(room.settings)
     assert room.migrate().status is Status.COMPLETED
     assert room.sql("SELECT aws_bucket_name FROM tenants") == [(room.home(),)]
+
+
+def test_columns_that_an_application_has_not_are_switched_off(room: Room) -> None:
+    room.sql("ALTER TABLE documents DROP size, DROP file_size, DROP etag, DROP uploaded_at, DROP original_name")
+    room.sql("ALTER TABLE tenants DROP is_active, DROP name, DROP slug")
+    off = dict.fromkeys(("size", "file_size", "etag", "uploaded_at", "original_name"), "")
+    remap(room, off, {"is_active": "", "name": "", "slug": ""})
+    room.put("deep/below/a b.txt", b"x")
+    room.sql("INSERT INTO documents (id, tenant_id, filename, s3_key) VALUES ('d', 1, 'f', 'deep/below/a b.txt')")
+    before = room.sql("SELECT column_name FROM information_schema.columns WHERE table_name = 'documents'")
+    assert room.migrate("1").status is Status.COMPLETED
+    assert room.sql("SELECT s3_key FROM documents") == [("documents/d/a-b.txt",)]
+    with room.services() as services:
+        assert roll_back_one(services, services.ledger.tenant("1")).status is Status.ROLLED_BACK
+    assert room.sql("SELECT s3_key FROM documents") == [("deep/below/a b.txt",)]
+    assert room.migrate("1").status is Status.COMPLETED
+    after = room.sql("SELECT column_name FROM information_schema.columns WHERE table_name = 'documents'")
+    assert {name for (name,) in after} - {name for (name,) in before} == {
+        "s3_version_id",
+        "s3_checksum",
+        "s3_migrated_at",
+    }
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ from rehouse.ledger.schema import is_current
 
 Result = TypeVar("Result")
 Room = TypeVar("Room", bound=Fenced)
+PASSING = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,  # the row was moved to another partition meanwhile
+)
 PATIENCE = 50
 """How often a statement that met a lock (200 ms) or a deadlock is tried again before the run gives up."""
 
@@ -287,7 +292,7 @@ class Ledger:
         for _ in range(0 if is_within else PATIENCE):
             try:
                 return work()
-            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            except PASSING:
                 time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (a pause, not a secret)
         return work()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import psycopg
 
@@ -73,6 +74,19 @@ def _problems(
             leaf = f"mapping.{role}.{field}"
             if problem := _column_problem(role, field, mapped, table, name(leaf)):
                 yield problem
+        yield from _mapped_twice(role, mapped, name)
+
+
+def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
+    """A column that rehouse writes is for one thing; the two sizes may be one."""
+    names = {field: parse(field, str(getattr(mapped, field))).name for field in ROLES[role]}
+    for one, other in combinations(names, 2):
+        is_written = ROLES[role][one].is_written or ROLES[role][other].is_written
+        if names[one] and names[one] == names[other] and is_written and {one, other} != {"size", "file_size"}:
+            settings = " and ".join(name(f"mapping.{role}.{field}") for field in (one, other))
+            yield Problem(
+                f"{mapped.table}.{names[one]} is mapped as {one} and as {other}", f"set {settings} to different columns"
+            )
 
 
 def _column_problem(
