@@ -38,8 +38,10 @@ FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
 MASK = "********"
 
-ENCRYPTION = r"^(AES256|arn:[a-z-]+:kms:\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32})$"
-"""SSE-S3, or a KMS key by its ARN, its alias or its id."""
+KMS_KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d+:(key|alias)/\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}"
+"""A KMS key by its ARN, its alias or its id."""
+ENCRYPTION = f"^(AES256|{KMS_KEY})$"
+"""SSE-S3, or a KMS key."""
 
 ALIASES = {
     "database_url": ("DATABASE_URL",),
@@ -89,6 +91,10 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(checked_origin)], ...], 
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(comma_separated)]
 
 
+KmsKeyName = Annotated[str, _matching(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
+KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(comma_separated)]
+
+
 class Settings(Section):
     """The effective settings. `origins` says for each path where its value comes from."""
 
@@ -104,6 +110,7 @@ class Settings(Section):
     cors_origins: Origins = ()
     log_bucket: BucketName | None = None
     encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
+    source_kms_keys: KmsKeyNames = ()
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256
     max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000

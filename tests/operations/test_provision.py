@@ -307,6 +307,34 @@ def test_other_settings_are_provisioned_and_kept_as_well(settings: Settings, cha
     assert writes(again) == {}
 
 
+def test_the_bucket_policy_names_the_key_that_an_alias_stands_for(
+    settings: Settings, home: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", s3_server.endpoint_url)
+    root = s3_server._client("kms", "test", s3_server._secret)
+    key = root.create_key()["KeyMetadata"]
+    root.create_alias(AliasName="alias/homes", TargetKeyId=key["KeyId"])
+    settings = settings.model_copy(update={"encryption": "alias/homes"})
+    with pytest.raises(StorageRefused, match=r"alias/homes.*may not be looked up"):
+        provision_bucket(settings, Control(Session(settings)), TENANT, home)
+    documents = policy_documents(
+        ["provision", "migrate"], Scope(settings.shared_bucket, settings.bucket_prefix, kms_key="alias/homes")
+    )
+    for document in documents.values():
+        for statement in document["Statement"]:
+            if statement["Sid"].startswith(
+                "Key"
+            ):  # this server knows no kms:ResourceAliases, and asks for the alias itself
+                statement.update(Condition={}, Resource="*")
+    access_key, secret_key = s3_server.user(f"{settings.bucket_prefix}-kms", documents)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+    provision_bucket(settings, Control(Session(settings), sleep=lambda seconds: None), TENANT, home)
+    policy = json.loads(s3_server.root().get_bucket_policy(Bucket=home)["Policy"])
+    (other,) = [each for each in policy["Statement"] if each["Sid"] == "RehouseOtherKey"]
+    assert other["Condition"]["StringNotEquals"] == {"s3:x-amz-server-side-encryption-aws-kms-key-id": key["Arn"]}
+
+
 def test_where_nothing_can_be_uploaded_once_it_is_protected_the_run_ends_there(
     settings: Settings, home: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

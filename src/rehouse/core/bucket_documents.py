@@ -31,6 +31,19 @@ EXPOSED_HEADERS = (
 )  # fmt: skip
 
 
+PARTITIONS = (
+    ("cn-", "aws-cn", "amazonaws.com.cn"),
+    ("us-gov-", "aws-us-gov", "amazonaws.com"),
+    ("us-iso-", "aws-iso", "c2s.ic.gov"),
+    ("us-isob-", "aws-iso-b", "sc2s.sgov.gov"),
+    ("eu-isoe-", "aws-iso-e", "cloud.adc-e.uk"),
+    ("us-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eu-isof-", "aws-iso-f", "csp.hci.ic.gov"),
+    ("eusc-", "aws-eusc", "amazonaws.eu"),
+)
+"""How the names of the regions begin, partition, domain (botocore's `partitions.json`); everything else is aws."""
+
+
 @dataclass(frozen=True, slots=True)
 class LifecycleRules:
     """Days of the lifecycle rules."""
@@ -59,8 +72,12 @@ def default_encryption(encryption: str) -> Document:
     return {"Rules": [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]}
 
 
-def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str) -> Document:
-    """Return the bucket policy: TLS only, no other encryption than ours. A *missing* header is no offence: the default applies."""
+def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str, key_arn: str | None = None) -> Document:
+    """Return the bucket policy: TLS only, no other encryption than ours. A *missing* header is no offence: the default applies.
+
+    S3 evaluates a policy before it applies the bucket's default, so an upload without headers has none of these keys. One that
+    names aws:kms without a key would lie under the account's key aws/s3. `key_arn`: the KMS key, for S3 compares ARNs.
+    """
     objects = f"{bucket_arn(bucket, region)}/*"
     header = "s3:x-amz-server-side-encryption"
     ours = "AES256" if encryption == "AES256" else "aws:kms"
@@ -68,9 +85,11 @@ def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str) -> Do
         _deny("OtherEncryption", objects, {"StringNotEquals": {header: ours}, "Null": {header: "false"}}),
         _deny("CustomerKeys", objects, {"Null": {f"{header}-customer-algorithm": "false"}}),
     ]
-    if encryption.startswith("arn:") and ":key/" in encryption:
-        key = f"{header}-aws-kms-key-id"
-        statements.append(_deny("OtherKey", objects, {"StringNotEquals": {key: encryption}, "Null": {key: "false"}}))
+    key = f"{header}-aws-kms-key-id"
+    if ours == "aws:kms":
+        statements.append(_deny("NoKey", objects, {"StringEquals": {header: ours}, "Null": {key: "true"}}))
+    if key_arn:
+        statements.append(_deny("OtherKey", objects, {"StringNotEquals": {key: key_arn}, "Null": {key: "false"}}))
     if tls:
         statements.append(_tls_only(bucket, region))
     return {"Version": "2012-10-17", "Statement": statements}
@@ -154,8 +173,13 @@ def bucket_arn(bucket: str, region: str) -> str:
 
 
 def partition(region: str) -> str:
-    """Return the partition of a region: aws, aws-cn or aws-us-gov."""
-    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+    """Return the partition of a region, such as aws, aws-cn or aws-us-gov."""
+    return next((name for start, name, _ in PARTITIONS if region.startswith(start)), "aws")
+
+
+def dns_suffix(region: str) -> str:
+    """Return the domain of a region's services, such as amazonaws.com or amazonaws.com.cn."""
+    return next((suffix for start, _, suffix in PARTITIONS if region.startswith(start)), "amazonaws.com")
 
 
 def _deny(name: str, resource: str | list[str], condition: Document, action: str = "s3:PutObject") -> Document:

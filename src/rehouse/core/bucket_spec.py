@@ -80,6 +80,7 @@ def spec_for(
     region: str,
     tls: bool,
     encryption: str = "AES256",
+    key_arn: str | None = None,
     lifecycle: LifecycleRules | None = None,
     cors_origins: Iterable[str] = (),
     log_bucket: str | None = None,
@@ -87,7 +88,8 @@ def spec_for(
 ) -> BucketSpec:
     """Return what one tenant's bucket must be.
 
-    `encryption` is AES256 or a KMS key; `tls` is false on a plain-http endpoint, which a TLS-only policy would lock out.
+    `encryption` is AES256 or a KMS key, `key_arn` that key's ARN where it is known; `tls` is false on a plain-http endpoint,
+    which a TLS-only policy would lock out.
     A bucket never logs to itself; without an origin there is no CORS rule. `dialect` leaves out what another server
     than AWS lacks.
     """
@@ -96,7 +98,7 @@ def spec_for(
         bucket,
         public_access_block=documents.public_access_block(),
         ownership=documents.ownership(),
-        policy=documents.tenant_policy(bucket, region=region, tls=tls, encryption=encryption),
+        policy=documents.tenant_policy(bucket, region=region, tls=tls, encryption=encryption, key_arn=key_arn),
         encryption=documents.default_encryption(encryption),
         versioning={"Status": "Enabled"},
         lifecycle={"Rules": documents.lifecycle_rules(lifecycle or LifecycleRules())},

@@ -24,6 +24,8 @@ class Resource(StrEnum):
     PROBE_OBJECTS = "objects of the probe's scratch bucket"
     LOG_BUCKET = "log bucket"
     KEY = "the KMS key"
+    KEY_ALIAS = "the alias of the KMS key"
+    SOURCE_KEYS = "the KMS keys of the shared bucket"
     ANY = "everything"
 
 
@@ -150,16 +152,19 @@ TABLE: tuple[Permission, ...] = (
         "copy: write the target; verify: read it",
     ),
     Permission(
-        ("migrate", "rollback", "finish"),
+        ("migrate", "application"),
         ("kms:Decrypt", "kms:GenerateDataKey"),
         Resource.KEY,
-        "copies under the KMS key",
+        "copies and uploads under the KMS key, which are read again",
     ),
+    Permission(("rollback", "finish"), ("kms:Decrypt",), Resource.KEY, "read what is sent back"),
+    Permission(("provision", "migrate"), ("kms:DescribeKey",), Resource.KEY_ALIAS, "which key an alias stands for"),
+    Permission(("migrate",), ("kms:Decrypt",), Resource.SOURCE_KEYS, "read the sources"),
     Permission(
-        ("application",),
+        ("rollback", "finish", "application"),
         ("kms:Decrypt", "kms:GenerateDataKey"),
-        Resource.KEY,
-        "the application's uploads and downloads",
+        Resource.SOURCE_KEYS,
+        "write into the shared bucket, and read what is there",
     ),
     Permission(
         ("rollback",),

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from rehouse.core.bucket_documents import bucket_arn, partition
+from rehouse.core.bucket_documents import bucket_arn
+from rehouse.core.kms_keys import KmsKey, key_statements, kms_key
 from rehouse.core.naming import log_bucket_name
 from rehouse.core.permission_table import TABLE, Permission, Resource, Role
 
@@ -35,6 +36,7 @@ COMPANION: Mapping[Role, Role] = {"provision": "log-bucket"}
 """The document that is printed with a role's own: attached until the log bucket is made, and then taken away."""
 
 _RESOURCES_A_STATEMENT = 20
+KEYS = frozenset({Resource.KEY, Resource.KEY_ALIAS, Resource.SOURCE_KEYS})
 _READS = ("s3:Get", "s3:List")
 _ENDS_OF_LOGS = {Resource.TENANT_BUCKETS: ("NoLogBucket", ""), Resource.TENANT_OBJECTS: ("NoLogObjects", "/*")}
 ITS_ACCOUNT = "${aws:PrincipalAccount}"
@@ -54,6 +56,7 @@ class Scope:
     region: str = "us-east-1"
     account: str | None = None
     kms_key: str | None = None
+    source_keys: tuple[str, ...] = ()
     home_buckets: tuple[str, ...] = ()
 
     def arns(self, resource: Resource) -> tuple[str, ...]:
@@ -70,11 +73,17 @@ class Scope:
             Resource.PROBE_OBJECTS: (f"{probe}/*",),
             Resource.LOG_BUCKET: logs,
         }
-        if resource is Resource.KEY:
-            return (self._key(),) if self.kms_key else ()
+        if resource in KEYS:
+            return tuple(key.arn for key in self.keys(resource))
         if resource is Resource.ANY:
             return ("*",)
         return tuple(bucket_arn(name, self.region) for name in buckets[resource])
+
+    def keys(self, resource: Resource) -> tuple[KmsKey, ...]:
+        """Return the KMS keys of a kind of resource, each once."""
+        written = self.source_keys if resource is Resource.SOURCE_KEYS else (self.kms_key,) if self.kms_key else ()
+        keys = dict.fromkeys(kms_key(each, region=self.region, account=self.account) for each in written)
+        return tuple(key for key in keys if key.alias or resource is not Resource.KEY_ALIAS)
 
     def covered_logs(self) -> tuple[str, ...]:
         """Return the names of log buckets that the tenants' pattern covers, those of version 0.1's default among them."""
@@ -92,17 +101,9 @@ class Scope:
 
     def conditions(self, resource: Resource) -> Policy:
         """Return what has to hold besides: a bucket of the right name in another account's hands is not ours."""
-        if self.account is None or resource in {Resource.ANY, Resource.KEY}:
+        if self.account is None or resource is Resource.ANY:
             return {}
         return {"Condition": {"StringEquals": {"aws:ResourceAccount": self.account}}}
-
-    def _key(self) -> str:
-        key = self.kms_key or ""
-        if key.startswith("arn:"):
-            return key
-        account = self.account if self.account and self.account.isdigit() else "*"  # no variable can stand there
-        kind = "key/*" if key.startswith("alias/") else f"key/{key}"
-        return f"arn:{partition(self.region)}:kms:{self.region}:{account}:{kind}"
 
 
 def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
@@ -147,6 +148,12 @@ def places(policy: Policy) -> str:
 def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
     for resource in Resource:
         actions = sorted({action for row in rows if row.resource is resource for action in row.actions})
+        sid = "".join(word.capitalize() for word in resource.name.split("_"))
+        if resource in KEYS:
+            if actions:
+                via_s3 = resource is not Resource.KEY_ALIAS  # rehouse itself asks which key an alias is
+                yield from key_statements(sid, actions, scope.keys(resource), account=scope.account, via_s3=via_s3)
+            continue
         arns = scope.arns(resource)
         for start in range(0, len(arns) if actions else 0, _RESOURCES_A_STATEMENT):
             part = arns[start : start + _RESOURCES_A_STATEMENT]

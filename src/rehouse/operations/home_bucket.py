@@ -19,6 +19,7 @@ from rehouse.core.model import Tenant
 from rehouse.core.origins import checked_origin
 from rehouse.s3.control import Control
 from rehouse.s3.faults import refused
+from rehouse.s3.kms import key_arn
 
 
 class Origins(NamedTuple):
@@ -41,6 +42,7 @@ def home_spec(
         region=settings.region,
         tls=control.session.uses_tls,
         encryption=settings.encryption,
+        key_arn=key_arn(control, settings.encryption),
         lifecycle=LifecycleRules(
             noncurrent_days=days.noncurrent_days,
             infrequent_access_days=days.infrequent_access_days,
@@ -54,6 +56,15 @@ def home_spec(
     if may_be_closed and is_closed_to_writers(settings, control, bucket):
         return replace(spec, policy=closed_policy(spec.policy, bucket, settings.region))
     return spec
+
+
+def key_notes(settings: Settings, control: Control) -> tuple[str, ...]:
+    """Return what the bucket policy cannot deny: another KMS key, where nobody can say which one the alias stands for."""
+    if settings.encryption == "AES256" or key_arn(control, settings.encryption):
+        return ()
+    return (
+        f"which key {settings.encryption} is, is not known on this server: uploads under another KMS key are not denied",
+    )
 
 
 def is_closed_to_writers(settings: Settings, control: Control, bucket: str) -> bool:

@@ -15,7 +15,14 @@ from rehouse.core.bucket_documents import Document, public_access_block
 from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
-from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
+from rehouse.operations.home_bucket import (
+    cors_origins,
+    has_access_logs,
+    home_spec,
+    key_notes,
+    log_bucket_name,
+    log_spec,
+)
 from rehouse.operations.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.region import misplaced
 from rehouse.s3.control import Control, foreign
@@ -80,7 +87,7 @@ def provision_bucket(
     # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
-    notes = (*log_notes, *cors_origins(settings, control).notes)
+    notes = (*log_notes, *key_notes(settings, control), *cors_origins(settings, control).notes)
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 

@@ -87,8 +87,8 @@ class Session:
         except BotoCoreError as error:
             raise _unusable("s3", shown(str(error)), _ENDPOINT_HINT) from None
 
-    def offers(self, service: Literal["sts", "iam"]) -> bool:
-        """Whether there is such a service here: another server's keys are never sent to Amazon's STS or IAM."""
+    def offers(self, service: Literal["sts", "iam", "kms"]) -> bool:
+        """Whether there is such a service here: another server's keys are never sent to Amazon's STS, IAM or KMS."""
         return self.is_aws or not self._is_amazons(self.client(service).meta.endpoint_url)
 
     def with_profile(self, profile: str | None) -> Session:
@@ -117,9 +117,11 @@ class Session:
     def client(self, service: Literal["sts"]) -> STSClient: ...
     @overload
     def client(self, service: Literal["iam"]) -> IAMClient: ...
-    def client(self, service: str) -> Any:
+    @overload
+    def client(self, service: Literal["kms", "service-quotas"], region: str | None = None) -> Any: ...
+    def client(self, service: str, region: str | None = None) -> Any:
         """Return a client of `service`, signing with version 4, retrying in the standard mode."""
-        return self._client(service)
+        return self._client(service, region=region)
 
     def credentials(self) -> Credentials:
         """Return the credentials as they are now; raise StorageRefused if the chain finds none, or none that can be sent."""
@@ -162,7 +164,7 @@ class Session:
     def _is_amazons(self, url: str) -> bool:
         return (urlsplit(url).hostname or "").endswith(self._amazons)
 
-    def _client(self, service: str, keys: dict[str, Any] | None = None) -> Any:
+    def _client(self, service: str, keys: dict[str, Any] | None = None, *, region: str | None = None) -> Any:
         is_s3 = service == "s3"
         config = Config(
             signature_version="s3v4" if is_s3 else None,
@@ -174,7 +176,9 @@ class Session:
         )
         url = self.settings.endpoint_url if is_s3 else None
         try:
-            client = self._core.create_client(service, self.region, endpoint_url=url, config=config, **(keys or {}))
+            client = self._core.create_client(
+                service, region or self.region, endpoint_url=url, config=config, **(keys or {})
+            )
         except BotoCoreError as error:
             raise _unusable(service, shown(str(error)), _ENDPOINT_HINT) from None
         except AttributeError:  # botocore's own, of a section with a value and no settings below it

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
+from rehouse.core.kms_keys import via_services
 from rehouse.core.permission_table import Permission, Resource, Role
-from rehouse.core.permissions import PROBE_NAME, Scope, permissions_of
+from rehouse.core.permissions import KEYS, PROBE_NAME, Scope, permissions_of
 from rehouse.operations.checks.check import Check, could_not_check, failed, ok
 from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.s3.control import Control
@@ -79,6 +80,7 @@ def scope_of(settings: Settings, control: Control) -> Scope:
         region=settings.region,
         account=control.identity().account,
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
+        source_keys=settings.source_kms_keys,
     )
 
 
@@ -95,19 +97,29 @@ def _denied(
             PolicySourceArn=principal,
             ActionNames=list(actions),
             ResourceArns=[resource],
-            ContextEntries=_context(scope),
+            ContextEntries=_context(scope, kind),
         )
         results += answer["EvaluationResults"]
     return sorted({each["EvalActionName"] for each in results if each["EvalDecision"] != "allowed"})
 
 
-def _context(scope: Scope) -> list[ContextEntryTypeDef]:
+def _context(scope: Scope, kind: Resource) -> list[ContextEntryTypeDef]:
     """What a simulation is not told by itself, and our policies ask for."""
-    if scope.account is None:
-        return []
+    keys = scope.keys(kind) if kind in KEYS else ()
+    known: dict[str, list[str]] = {
+        "aws:ResourceAccount": [scope.account] if scope.account else [],
+        "aws:PrincipalAccount": [scope.account] if scope.account else [],
+        "kms:ViaService": via_services(keys)[:1],
+        "kms:ResourceAliases": [key.alias for key in keys if key.alias],
+    }
     return [
-        {"ContextKeyName": name, "ContextKeyValues": [scope.account], "ContextKeyType": "string"}
-        for name in ("aws:ResourceAccount", "aws:PrincipalAccount")
+        {
+            "ContextKeyName": name,
+            "ContextKeyValues": values,
+            "ContextKeyType": "stringList" if name == "kms:ResourceAliases" else "string",
+        }
+        for name, values in known.items()
+        if values
     ]
 
 

@@ -105,7 +105,8 @@ HABITS = (
     Habit("ACLs", "get_bucket_acl", _grants, "NOT carried over: the new buckets have ACLs switched off"),
     Habit(
         "KMS encryption", "get_bucket_encryption", _kms,
-        "carried over only as the setting REHOUSE_ENCRYPTION says; reading needs kms:Decrypt on that key",
+        "carried over only as the setting REHOUSE_ENCRYPTION says; reading needs kms:Decrypt on that key: name it in "
+        "REHOUSE_SOURCE_KMS_KEYS, and `rehouse iam-policy` grants it",
         "ServerSideEncryptionConfigurationNotFoundError",
     ),
     Habit(

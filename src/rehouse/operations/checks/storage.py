@@ -11,6 +11,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
+from rehouse.core.bucket_documents import partition
 from rehouse.core.bucket_spec import differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.legible import counted
@@ -43,6 +44,8 @@ REFUSED_SKEW_SECONDS = 900
 
 WORRYING_SKEW_SECONDS = 60
 UNREACHABLE = frozenset({"Unreachable", "CertificateError", "ConnectionLost"})
+QUOTA_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Where a partition keeps the quota of buckets, whatever region they are in (S3 User Guide, "Quotas, restrictions")."""
 QUOTA_CODE = "L-DC2B2D3D"
 """Service Quotas' code of "General purpose buckets"."""
 
@@ -129,8 +132,13 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
         return could_not_check(
             QUOTA, f"{counted(count, 'bucket')}{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
         )
+    place = partition(control.session.region)
+    region = QUOTA_REGIONS.get(place)
+    if region is None:
+        told = f"{counted(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
+        return could_not_check(QUOTA, told, "AWS Support tells the quota of general purpose buckets")
     try:
-        client = control.session.client("service-quotas")  # type: ignore[call-overload]
+        client = control.session.client("service-quotas", region)
         quota = int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])
     except (ClientError, BotoCoreError, KeyError):
         hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
