@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.ledger.sessions import cut_off
 
 from rehouse.core.errors import TryAgain
 from rehouse.ledger.lock import Locks, lock_key
-
-
-def cut_off(url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE application_name = 'rehouse lock' AND datname = current_database()"
-        )
 
 
 def test_a_second_operator_is_told_at_once(empty_database: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psycopg
 import pytest
 from tests.ledger.rotating import Rotating, python
+from tests.ledger.sessions import cut_off
 
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.ledger import password
@@ -63,8 +63,7 @@ def test_every_connection_asks_for_it_also_the_lock_that_was_lost(rotating: Rota
     connect(rotating.url, password_command=rotating.command).close()
     with Locks(rotating.url, password_command=rotating.command) as locks:
         locks.acquire(7)
-        with psycopg.connect(empty_database, autocommit=True) as root:
-            root.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [rotating.role])
+        cut_off(empty_database)
         assert not locks.still_held()
         locks.reacquire()
         assert locks.still_held()
