@@ -24,6 +24,7 @@ from rehouse.sandbox.process import free_port
 
 ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 SIZE = 1000
+HOST = "s3.localhost"
 MODIFIED = "2025-01-01T00:00:00.000Z"
 PROGRAM = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 MODULES = Path("/usr/lib/nginx/modules")
@@ -43,6 +44,8 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port} backlog=4096; root {folder};
+    listen 127.0.0.1:{tls_port} ssl backlog=4096;
+    ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
     location = /_status {{ stub_status; }}
     location = /listings/{shared} {{ }}
     location = /listings/none {{ }}
@@ -69,22 +72,34 @@ http {{
 
 
 class Nginx:
-    """A running plain stub."""
+    """A running plain stub. Over TLS it is `s3.localhost`, and every name below that; `ca_bundle` is its certificate."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, tls_port: int, ca_bundle: Path) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.tls_url = f"https://{HOST}:{tls_port}"
+        self.ca_bundle = ca_bundle
 
     def requests(self) -> int:
         """Return how many requests it has had, this one included."""
+        return self._counted()[2]
+
+    def connections(self) -> int:
+        """Return how many connections it has had, this one included."""
+        return self._counted()[0]
+
+    def _counted(self) -> list[int]:
+        """Connections accepted, connections handled, requests."""
         with urllib.request.urlopen(f"{self.url}/_status", timeout=10) as answer:
-            found = re.search(r"\n\s*\d+\s+\d+\s+(\d+)", answer.read().decode())
-        return int(found.group(1)) if found else 0
+            found = re.search(r"\n\s*(\d+)\s+(\d+)\s+(\d+)", answer.read().decode())
+        return [int(number) for number in found.groups()] if found else [0, 0, 0]
 
 
 def missing() -> str | None:
     """Return what is missing here for this stub, or None."""
     if PROGRAM is None:
         return "nginx is not installed"
+    if shutil.which("openssl") is None:
+        return "openssl is not installed"
     lacking = [name for name in NEEDED if not (MODULES / name).exists()]
     return f"nginx lacks {', '.join(lacking)}" if lacking else None
 
@@ -96,8 +111,9 @@ def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
         folder = Path(name)
         folder.chmod(0o755)
         _write_listings(folder / "listings", objects)
-        port = free_port()
-        (folder / "nginx.conf").write_text(_configuration(folder, port, latency_ms))
+        port, tls_port = free_port(), free_port()
+        _make_certificate(folder)
+        (folder / "nginx.conf").write_text(_configuration(folder, port, tls_port, latency_ms))
         command = [
             "taskset",
             "--cpu-list",
@@ -110,7 +126,7 @@ def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
         ]
         process = subprocess.Popen([*command, "-e", str(folder / "error.log")])
         try:
-            running = Nginx(port)
+            running = Nginx(port, tls_port, folder / "certificate.pem")
             wait_until_it_answers(f"{running.url}/_status")
             yield running
         finally:
@@ -118,18 +134,28 @@ def nginx(objects: int, latency_ms: int = 0) -> Iterator[Nginx]:
             process.wait()
 
 
-def _configuration(folder: Path, port: int, latency_ms: int) -> str:
+def _configuration(folder: Path, port: int, tls_port: int, latency_ms: int) -> str:
     return CONFIGURATION.format(
         load="\n".join(f"load_module {MODULES / name};" for name in NEEDED),
         user="user root;" if folder.owner() == "root" else "",
         folder=folder,
         port=port,
+        tls_port=tls_port,
         shared=SHARED,
         etag=ETAG,
         body="x" * SIZE,
         copied=COPIED,
         sleep=f"echo_sleep {latency_ms / 1000};" if latency_ms else "",
     )
+
+
+def _make_certificate(folder: Path) -> None:
+    """Make a certificate for HOST and every name below it, which is its own authority; libcurl finds both on the loopback."""
+    names = f"subjectAltName=DNS:{HOST},DNS:*.{HOST}"
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command = ["openssl", "req", "-x509", *key, "-days", "2", "-subj", f"/CN={HOST}", "-addext", names, *files]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _write_listings(folder: Path, objects: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.benchmarks import limiter, plain_copy, scale, usage_trigger, whole_migrate
+from bench.benchmarks import limiter, plain_copy, scale, tls_copy, usage_trigger, whole_migrate
 from bench.result import Options, Result
 
 BENCHMARKS: dict[str, Callable[[Options], list[Result]]] = {
     "copy": plain_copy.run,
+    "tls": tls_copy.run,
     "migrate": whole_migrate.run,
     "scale": scale.run,
     "usage": usage_trigger.run,

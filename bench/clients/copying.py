@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from bench.stub.storage import SHARED, TARGET, shared_key, shared_object
@@ -36,6 +37,9 @@ def main() -> None:
     parser.add_argument(
         "--at-full-speed", action="store_true", help="begin at the highest rate: the limiter works, unfelt"
     )
+    parser.add_argument(
+        "--tenants", type=int, default=1, help="spread the copies over so many buckets, one after another"
+    )
     parser.add_argument("--etag", help="the ETag of every source; else the stateful stub's")
     options = parser.parse_args()
     settings = config.load()
@@ -44,7 +48,7 @@ def main() -> None:
     if options.at_full_speed:
         begin_fast()
     bulk = BulkPlane(session, max_in_flight=options.in_flight, max_rate=None, owner=OWNER)
-    copy = copied_in_bulk if options.through == "bulk" else copied_through_engine
+    copy = partial(copied_in_bulk, tenants=options.tenants) if options.through == "bulk" else copied_through_engine
     found: Counter[str] = Counter()
     began, cpu = time.monotonic(), time.process_time()
     for outcome in copy(session, bulk, options.objects, options.etag):
@@ -63,14 +67,18 @@ def begin_fast() -> None:
     pacing.START_RATE = 1_000_000.0  # type: ignore[misc]
 
 
-def copied_in_bulk(session: Session, bulk: BulkPlane, objects: int, etag: str | None) -> Iterator[CopyOutcome]:
+def copied_in_bulk(
+    session: Session, bulk: BulkPlane, objects: int, etag: str | None, *, tenants: int = 1
+) -> Iterator[CopyOutcome]:
     """Copy with the bulk plane alone."""
-    return bulk.copy(
-        CopyTask(
-            str(number), ObjectRef(SHARED, key), source_etag(number, etag), 1000, "STANDARD", ObjectRef(TARGET, key)
-        )
-        for number, key in ((number, shared_key(number)) for number in range(objects))
-    )
+    homes = [TARGET] if tenants == 1 else [f"{TARGET}-{number}" for number in range(tenants)]
+
+    def task(number: int) -> CopyTask:
+        key, home = shared_key(number), homes[number * tenants // objects]
+        target = ObjectRef(home, key)
+        return CopyTask(str(number), ObjectRef(SHARED, key), source_etag(number, etag), 1000, "STANDARD", target)
+
+    return bulk.copy(map(task, range(objects)))
 
 
 def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag: str | None) -> Iterator[CopyOutcome]:
