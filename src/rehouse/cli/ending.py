@@ -39,6 +39,9 @@ CheckAllOption = Annotated[
 AcceptUncheckedOption = Annotated[
     bool, typer.Option("--accept-unchecked", help="Go on where other columns could not be looked at for keys.")
 ]
+FinalOption = Annotated[
+    bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
+]
 DropOption = Annotated[
     str | None,
     typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),
@@ -53,6 +56,7 @@ def finish(
     dry_run: ForeseeOption = False,
     check_all: CheckAllOption = False,
     accept_unchecked: AcceptUncheckedOption = False,
+    final: FinalOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
@@ -71,15 +75,16 @@ def finish(
     grace = settings_only().grace if after is None else after
     if not (dry_run or yes):
         with services(writes=False) as opened:  # what is refused anyway is refused before anybody is asked
-            due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace)
+            due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
         confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
     look = Look(check_all, accept_unchecked)
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
         if slug:
-            made = [finishing.finish_one(opened, opened.ledger.tenant(slug), grace=grace, dry_run=dry_run, look=look)]
+            tenant = opened.ledger.tenant(slug)
+            made = [finishing.finish_one(opened, tenant, grace=grace, dry_run=dry_run, look=look, final=final)]
         else:
             tenants = chosen(opened, include_inactive=True)
-            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look)
+            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look, final=final)
     _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
 
 

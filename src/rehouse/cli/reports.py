@@ -17,6 +17,7 @@ from rehouse.core.durations import spelled
 from rehouse.core.legible import counted
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
+from rehouse.core.removing import SUSPENDED
 
 if TYPE_CHECKING:
     from rehouse.ledger.documents import Outstanding
@@ -117,6 +118,9 @@ def show_plan(plan: Plan) -> None:
         )
     for bucket, (count, size) in plan.shared.items():
         say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
+    for bucket, versioning in plan.shared_versioning.items():
+        if versioning == "suspended":
+            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
     if plan.documents_of_missing_tenants:

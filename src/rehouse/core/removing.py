@@ -9,6 +9,9 @@ from enum import StrEnum
 from rehouse.core.durations import spelled
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 
+SUSPENDED = "suspended: a DELETE destroys the null version of an object, which may be its only one"
+"""What to say of the versioning of a shared bucket that looks versioned and is not."""
+
 
 class Verdict(StrEnum):
     """Whether a source may go, or why it stays."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from rehouse.core.errors import Interrupted, Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
@@ -31,6 +32,7 @@ from rehouse.operations.removing import Left, Removing, is_any_needed_again, put
 from rehouse.operations.rounds import Order
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
+from rehouse.operations.shared_versioning import destroying, refuse_destroying
 from rehouse.s3.removal import honours_conditions
 
 log = logging.getLogger(__name__)
@@ -90,21 +92,31 @@ class FinishReport:
 
 
 def finish_one(
-    services: Services, tenant: Tenant, *, grace: timedelta, dry_run: bool = False, look: Look = CAREFUL
+    services: Services,
+    tenant: Tenant,
+    *,
+    grace: timedelta,
+    dry_run: bool = False,
+    look: Look = CAREFUL,
+    final: bool = False,
 ) -> FinishReport:
-    """Finish one tenant. Raises Refused before its cutover; TryAgain, Halt as `migrate` does."""
+    """Finish one tenant; `final`: also where the shared bucket's versioning is suspended.
+
+    Raises Refused before its cutover; TryAgain, Halt as `migrate` does.
+    """
     with translating():
         migration = _require_cut_over(services, tenant)
     if dry_run:
         return _foreseen(services, tenant, migration, grace, look)
     with run_inventory(services):
-        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace, look)
+        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace, look, final=final)
 
 
-def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
-    """Return how many sources of the tenant (None: of everyone) are old enough to go; raise Refused before its cutover.
+def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> int:
+    """Return how many sources of the tenant (None: of everyone) are old enough to go.
 
-    Changes nothing: it is asked before anybody confirms.
+    Changes nothing: it is asked before anybody confirms. Raises Refused before its cutover, and unless `final` where the shared
+    bucket's versioning is suspended.
     """
     with translating():
         if tenant:
@@ -112,11 +124,20 @@ def due(services: Services, tenant: Tenant | None, *, grace: timedelta) -> int:
         else:
             found = [each for other in services.ledger.tenants() if (each := services.ledger.migration(other))]
         there = [each for each in found if is_at_least(each.phase, Phase.CUT_OVER)]
-        return sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
+        count = sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
+    if count and not final:
+        refuse_destroying(services.control, services.settings.require_shared_buckets())
+    return count
 
 
 def finish_all(
-    services: Services, tenants: Sequence[Tenant], *, grace: timedelta, dry_run: bool = False, look: Look = CAREFUL
+    services: Services,
+    tenants: Sequence[Tenant],
+    *,
+    grace: timedelta,
+    dry_run: bool = False,
+    look: Look = CAREFUL,
+    final: bool = False,
 ) -> list[FinishReport]:
     """Finish every one of the tenants that was cut over; a failed one does not stop the others. The database is looked through
     once for all of them.
@@ -133,13 +154,14 @@ def finish_all(
     with run_inventory(services):
         survey.list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
-        return list(for_each(services, work, lambda mine, each: _reported(mine, each, grace, look), parallel=AT_ONCE))
+        one = partial(_reported, grace=grace, look=look, final=final)
+        return list(for_each(services, work, one, parallel=AT_ONCE))
 
 
-def _reported(services: Services, tenant: Tenant, grace: timedelta, look: Look) -> FinishReport:
+def _reported(services: Services, tenant: Tenant, *, grace: timedelta, look: Look, final: bool) -> FinishReport:
     report = FinishReport(tenant.slug, tenant.id)
     try:
-        return _finish(services, tenant, report, grace, look, listed=True)
+        return _finish(services, tenant, report, grace, look, final=final, listed=True)
     except RehouseError as error:
         report.ended_by(error)
         return report
@@ -157,7 +179,14 @@ def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
 
 
 def _finish(
-    services: Services, tenant: Tenant, report: FinishReport, grace: timedelta, look: Look, *, listed: bool = False
+    services: Services,
+    tenant: Tenant,
+    report: FinishReport,
+    grace: timedelta,
+    look: Look,
+    *,
+    final: bool,
+    listed: bool = False,
 ) -> FinishReport:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
@@ -167,6 +196,7 @@ def _finish(
         migration = _require_cut_over(services, tenant)
         report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
         run = _begun(services, migration, tenant, grace)
+        run.final = final
         if _has_nothing_to_do(run):
             return _filled(run, report)
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
@@ -216,6 +246,8 @@ def _ends(run: Removing) -> bool:
 
 def _remove(run: Removing, report: FinishReport, look: Look) -> None:
     services, before = run.services, run.room.counts(run.grace)
+    if before.old_enough and not run.final:
+        refuse_destroying(services.control, services.settings.require_shared_buckets())
     if before.old_enough and not _is_held_back(run, report, look):
         report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
         report.gives_up = given_up(run.grace, services.settings.grace)
@@ -255,9 +287,15 @@ def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: t
         if run.removed:
             _is_held_back(run, report, look)
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
-        report.gives_up = given_up(grace, services.settings.grace) if run.removed else None
+        report.gives_up = _foreseen_loss(services, grace) if run.removed else None
         report.kept_versions = kept_versions(services) if run.removed else ()
         return _filled(run, report)
+
+
+def _foreseen_loss(services: Services, grace: timedelta) -> str | None:
+    destroyed = destroying(services.control, services.settings.require_shared_buckets())
+    told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
+    return "; ".join(each for each in told if each) or None
 
 
 def _filled(run: Removing, report: FinishReport) -> FinishReport:

@@ -20,6 +20,7 @@ from rehouse.operations.kept_versions import kept_versions
 from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 from rehouse.operations.settling import settle_seconds
+from rehouse.operations.shared_versioning import Versioning, versioning_of
 
 COPIES_A_SECOND = 3500
 """What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
@@ -94,6 +95,7 @@ class Plan:
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
     versioning_settle_seconds: int = 0
+    shared_versioning: dict[str, Versioning] = field(default_factory=dict)
     documents_of_missing_tenants: int = 0
     missing_tenants: int = 0
     cost: CostEstimate | None = None
@@ -115,6 +117,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     made.kept_versions = kept_versions(services)
     made.documents_without_tenant = ledger.documents_without_tenant()
     made.versioning_settle_seconds = settle_seconds(services)
+    made.shared_versioning = {bucket: versioning_of(services.control, bucket) for bucket in buckets}
     made.documents_of_missing_tenants, made.missing_tenants = ledger.documents_of_missing_tenants()
     if orphans:
         made.orphans = [

@@ -44,7 +44,7 @@ class Removing:
     """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
 
     `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
-    the history says of the release.
+    the history says of the release. `final`: sources go although their only version is destroyed.
     """
 
     services: Services
@@ -53,6 +53,7 @@ class Removing:
     grace: timedelta
     waited_for: frozenset[str]
     reason: str | None = None
+    final: bool = False
     total: int = 0
     is_home_listed: bool = False
     removed: int = 0

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
+from rehouse.core.removing import SUSPENDED
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
 from rehouse.operations.checks.storage import presence_check
 from rehouse.s3.control import Control
@@ -34,6 +35,8 @@ class Habit:
 
 
 def _versions(reply: Reply) -> str:
+    if reply.get("Status") == "Suspended":
+        return f"{SUSPENDED}. Enable it before finish"
     return str(reply.get("Status") or "off: what finish deletes from it later is gone for good")
 
 

@@ -1,0 +1,50 @@
+"""What a removal from a shared bucket leaves behind, by the bucket's versioning.
+
+A bucket whose versioning is suspended looks versioned and is not: a DELETE destroys an object's null version, the only one of
+what was written before versioning was enabled or since it was suspended ("Deleting objects from versioning-suspended buckets").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from rehouse.core.errors import Refused
+from rehouse.core.removing import SUSPENDED
+from rehouse.s3.control import Control
+
+Versioning = Literal["enabled", "suspended", "off", "not readable"]
+
+
+def versioning_of(control: Control, bucket: str) -> Versioning:
+    """Return what the versioning of a bucket is; asked once a run."""
+    found = control.once(f"the versioning of {bucket}", lambda: control.read_setting(bucket, "versioning"))
+    if found.state == "unreadable":
+        return "not readable"
+    status = (found.value or {}).get("Status")
+    return "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+
+
+def destroying(control: Control, buckets: Iterable[str]) -> list[str]:
+    """Return a sentence for each bucket whose versioning is suspended or could not be read."""
+    told = []
+    for bucket in buckets:
+        versioning = versioning_of(control, bucket)
+        if versioning == "suspended":
+            told.append(f"the versioning of {bucket} is {SUSPENDED}")
+        elif versioning == "not readable":
+            told.append(f"the versioning of {bucket} could not be read: a DELETE may destroy an object for good")
+    return told
+
+
+def refuse_destroying(control: Control, buckets: Iterable[str]) -> None:
+    """Raise Refused if a removal from one of the buckets may destroy what looks versioned."""
+    buckets = tuple(buckets)
+    told = destroying(control, buckets)
+    if told:
+        bucket = next(each for each in buckets if versioning_of(control, each) in {"suspended", "not readable"})
+        raise Refused(
+            "; ".join(told),
+            hint=f"enable it (`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`), "
+            "or give --final to destroy the sources for good",
+        )
