@@ -118,6 +118,7 @@ class Settings(Section):
     multipart_part_bytes: Annotated[int, Field(ge=5 * 1024**2, le=5 * 1024**3)] = 512 * 1024**2
     upload_window_seconds: Annotated[int, Field(ge=0)] = 3600
     lock_timeout_ms: Annotated[int, Field(ge=1)] = 200
+    lock_budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     versioning_settle_seconds: Annotated[int, Field(ge=0)] | None = None
     grace_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.0
     log_file: Path | None = None

@@ -66,6 +66,11 @@ def wait_seconds(pace: Pace) -> float:
     return max(0.0, (1.0 - pace.tokens) / pace.rate)
 
 
+def room(pace: Pace, seconds: float) -> int:
+    """Return how many requests may start within so many seconds."""
+    return int(pace.tokens + pace.rate * seconds)
+
+
 def answered(pace: Pace, replies: int) -> Pace:
     """Return the state after good replies: faster, if the rate was what held requests back."""
     pace = pace._replace(good=pace.good + replies)

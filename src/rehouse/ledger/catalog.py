@@ -105,6 +105,13 @@ class Catalog:
         """Tell whether a document's id alone names one row; else (tenant, id) does."""
         return self.documents.has_index(self.column("documents", "id"), unique=True)
 
+    @property
+    def row_lock(self) -> str:
+        """The lock on rows that are to be flipped: foreign keys that lead to them wait for none that leaves unique keys alone."""
+        written = {self.column("documents", name) for name in ("s3_bucket", "s3_key", *ADDED_COLUMNS)}
+        is_key = any(index.is_unique and written & {*index.columns} for index in self.documents.indexes)
+        return "UPDATE" if is_key else "NO KEY UPDATE"
+
     def column(self, table: str, name: str) -> str:
         """Return the real name of a mapped column: `column("documents", "s3_key")`; empty if there is none of this kind.
 

@@ -13,6 +13,7 @@ The fields:
     {documents_tenant_type} {tenant_id_collation}
     {bytes.d}                        how many bytes the row `d` of documents counts for, whatever its columns hold
     {is_resized} {trial_triggers}    for the usage triggers
+    {row_lock}                       how rows that are to be flipped are locked: UPDATE or NO KEY UPDATE
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
     {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
     {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
@@ -156,7 +157,7 @@ def _plain(catalog: Catalog, field: str) -> sql.Composable:
         return raw(catalog.documents.columns[catalog.mapping.documents.tenant_id].type)
     if field == "ids_are_unique":
         return raw("TRUE" if catalog.ids_are_unique else "FALSE")
-    if field in {"tenant_id_type", "document_id_type"}:
+    if field in {"tenant_id_type", "document_id_type", "row_lock"}:
         return raw(getattr(catalog, field))
     raise KeyError(field)
 

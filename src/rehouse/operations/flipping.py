@@ -6,34 +6,34 @@ it was copied, with the source's ETag and other tenants' claims on it looked at 
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from rehouse.core import lock_budget
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
 from rehouse.core.planning import Reason
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
 from rehouse.ledger.refusals import RowsRefused
+from rehouse.operations.looks import GivenBack, Looks
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
 
-FLIP_BATCH = 500
-"""Rows whose locks are held at once, while their sources are looked at: about a second's requests, and less under --max-rate."""
+NAMING, FLIPPING = "naming", "flipping"
+"""The works that lock rows in batches: each learns for itself how many."""
+GIVEN_BACK = 6
+"""How often a batch is given back before its documents are left for the next pass, with the reason."""
 PASSES = 40
 PAUSE_SECONDS = 0.25
 """A row that another transaction holds is left for the next pass: about ten seconds in all, then for the next run."""
-LISTED_PAGES = 3
-"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
-LISTING_GAIN = 25
-"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
 
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
 CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
+TOO_SLOW = Fault("LockBudget", "S3 did not tell of its source in the time for which a row may be locked")
 GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
 
 
@@ -49,6 +49,14 @@ class Flips:
     unseen: int = 0
     left: int = 0
 
+    def add(self, batch: Flips) -> int:
+        """Add what became of a batch; return how many copies that were."""
+        self.flipped += batch.flipped
+        self.changed += batch.changed
+        self.refused += batch.refused
+        self.unseen += batch.unseen
+        return batch.flipped + batch.changed + batch.refused + batch.unseen
+
 
 def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:
     """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`, as it is if it was."""
@@ -62,10 +70,14 @@ def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Mig
 def name_null_buckets(services: Services, migration: Migration) -> None:
     """Write the shared bucket's name into the tenant's rows that have a key and no bucket."""
     documents = services.ledger.documents(migration)
-    after = services.ledger.patiently(partial(documents.name_null_buckets, None, FLIP_BATCH))
-    while after:
+    after: str | None = None
+    while True:
+        budget, began = services.lock_budget(NAMING), time.monotonic()
+        after = services.ledger.patiently(partial(documents.name_null_buckets, after, budget.rows))
+        if after is None:
+            return
+        services.lock_budgets[NAMING] = lock_budget.held(budget, budget.rows, time.monotonic() - began)
         services.stop_here()
-        after = services.ledger.patiently(partial(documents.name_null_buckets, after, FLIP_BATCH))
 
 
 def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
@@ -93,9 +105,15 @@ def flip_first(services: Services, migration: Migration, count: int) -> Flips:
     """Flip the first `count` copies that can be flipped, in order of id, and no others; return the counts."""
     documents = services.ledger.documents(migration)
     name_null_buckets(services, migration)
-    services.keep_locks()
-    _, first = _flip_batch(services, documents, None, count)
-    return replace(first, left=documents.count_copies()[0])
+    flips, after, looked_at = Flips(), None, 0
+    while looked_at < count:
+        services.stop_here()
+        services.keep_locks()
+        after, some = _flip_batch(services, documents, after, count - looked_at)
+        looked_at += flips.add(some)
+        if after is None:
+            break
+    return replace(flips, left=documents.count_copies()[0])
 
 
 def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
@@ -105,97 +123,94 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
     while not is_over:
         services.stop_here()
         services.keep_locks()
-        after, some = _flip_batch(services, documents, after, FLIP_BATCH)
+        after, some = _flip_batch(services, documents, after, lock_budget.MOST_ROWS)
         is_over = after is None
-        flips.flipped += some.flipped
-        flips.changed += some.changed
-        flips.refused += some.refused
-        flips.unseen += some.unseen
+        flips.add(some)
         services.report(Progress(subject, "flip", flips.flipped, total))
+
+
+@dataclass
+class _Batch:
+    """The next rows to flip: those after an id, so many at the most. `faults`: what was found out of sources without locks."""
+
+    services: Services
+    documents: Documents
+    after: str | None
+    most: int
+    faults: dict[ObjectRef, Fault] = field(default_factory=dict)
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
     """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts.
 
-    If a row refuses, the batch is taken once more: now the rows that refuse are found, and the others flipped.
+    A batch whose sources cannot be looked at within the lock budget is given back: nobody holds a lock while S3 is asked again,
+    or waited for. Then a smaller one is tried.
     """
-    batch = partial(_flip_locked, services, documents, after, min(most, math.ceil(services.settings.max_rate or most)))
+    batch = _Batch(services, documents, after, most)
+    for given_back in itertools.count(1):
+        services.stop_here()
+        services.bulk.await_room()
+        try:
+            return _flip_allowed(batch)
+        except GivenBack as back:
+            budget = services.lock_budget(FLIPPING)
+            services.lock_budgets[FLIPPING] = lock_budget.given_back(budget, is_slow=back.is_slow)
+            if given_back >= GIVEN_BACK:
+                batch.faults |= dict.fromkeys(back.refs, TOO_SLOW)
+            elif not back.is_slow:
+                batch.faults |= head_all(services, back.refs)[1]
+    raise AssertionError  # the count has no end
+
+
+def _flip_allowed(batch: _Batch) -> tuple[str | None, Flips]:
+    """Flip the batch; if a row refuses, take it once more: now such rows are found, and the others flipped."""
+    patiently = batch.services.ledger.patiently
     try:
-        return services.ledger.patiently(partial(batch, documents.flip))
+        return patiently(partial(_flip_locked, batch, batch.documents.flip))
     except RowsRefused:
-        return services.ledger.patiently(partial(batch, documents.flip_allowed))
+        return patiently(partial(_flip_locked, batch, batch.documents.flip_allowed))
 
 
-def _flip_locked(
-    services: Services, documents: Documents, after: str | None, most: int, flip: Callable[[Sequence[str]], int]
-) -> tuple[str | None, Flips]:
-    with documents.locked_copies(after, most) as locked:
+def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[str | None, Flips]:
+    services, documents = batch.services, batch.documents
+    budget = services.lock_budget(FLIPPING)
+    most = min(batch.most, budget.rows)
+    with documents.locked_copies(batch.after, most) as locked:
         if not locked:
             return None, Flips()
-        now = _etags_now(services, locked)
-        others = _etags_of_others(services, documents, locked)
-        claimed = documents.claimed_by_others(copy.source for copy in locked)  # last: a claim may be as new as can be
-        same, some = [], Flips()
-        for copy in locked:
-            etag, there = now[copy.source], others.get(copy.target, copy.target_etag)
-            fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
-            if copy.source in claimed:
-                documents.drop_copy(copy.document_id, CLAIMED)
-                some.changed += 1
-            elif fault:
-                documents.blame(copy.document_id, fault)
-                some.unseen += 1
-            elif etag == copy.source_etag and there == copy.target_etag:
-                same.append(copy.document_id)
-            else:
-                documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
-                some.changed += 1
-        some.refused = flip(same) if same else 0
-        some.flipped = len(same) - some.refused
-        return locked[-1].document_id if len(locked) == most else None, some
+        began = time.monotonic()
+        looks = Looks(services, documents, budget, began + budget.patience, batch.faults)
+        seen = looks.at(locked)
+        claimed = documents.claimed_by_others(copy.source for copy in seen)  # last: a claim may be as new as can be
+        some = _settle(documents, looks, seen, claimed, flip)
+    services.lock_budgets[FLIPPING] = lock_budget.held(looks.budget, len(seen), time.monotonic() - began)
+    is_last = len(locked) < most and len(seen) == len(locked)
+    return None if is_last else seen[-1].document_id, some
 
 
-def _etags_now(services: Services, locked: Sequence[LockedCopy]) -> Mapping[ObjectRef, str | Fault | None]:
-    """Return the ETag of every source as it is now: None where it is gone, the fault where it could not be looked at.
-
-    A batch's range of keys is listed where that takes fewer requests, else there is a HEAD for each.
-    """
-    etags: dict[ObjectRef, str | Fault | None] = {}
-    for bucket in {copy.source.bucket for copy in locked}:
-        refs = {copy.source for copy in locked if copy.source.bucket == bucket}
-        if _is_listing_cheaper(services, bucket, refs):
-            etags |= _listed_etags(services, bucket, refs)
+def _settle(
+    documents: Documents,
+    looks: Looks,
+    seen: Sequence[LockedCopy],
+    claimed: Collection[ObjectRef],
+    flip: Callable[[Sequence[str]], int],
+) -> Flips:
+    """Flip what is as it was copied, under its locks; say of the others why not."""
+    same, some = [], Flips()
+    for copy in seen:
+        etag, there = looks.etags[copy.source], looks.others.get(copy.target, copy.target_etag)
+        fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
+        if copy.source in claimed:
+            documents.drop_copy(copy.document_id, CLAIMED)
+            some.changed += 1
+        elif fault:
+            documents.blame(copy.document_id, fault)
+            some.unseen += 1
+        elif etag == copy.source_etag and there == copy.target_etag:
+            same.append(copy.document_id)
         else:
-            etags |= _asked_etags(services, refs)
-    return etags
-
-
-def _etags_of_others(
-    services: Services, documents: Documents, locked: Sequence[LockedCopy]
-) -> Mapping[ObjectRef, str | Fault | None]:
-    """Return the ETags now of the shared objects that rows are to return to and that other rows point to."""
-    shared = services.settings.require_shared_buckets()
-    back = {copy.target for copy in locked if copy.target.bucket in shared}
-    return _asked_etags(services, documents.pointed_at(back))
-
-
-def _is_listing_cheaper(services: Services, bucket: str, refs: set[ObjectRef]) -> bool:
-    worth = min(LISTED_PAGES, len(refs) // LISTING_GAIN) * LISTED_PER_REQUEST
-    keys = sorted(ref.key for ref in refs)
-    between = services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
-    return len(refs) <= between <= worth
-
-
-def _listed_etags(services: Services, bucket: str, refs: set[ObjectRef]) -> dict[ObjectRef, str | Fault | None]:
-    first, *_, last = sorted(refs, key=lambda ref: ref.key)
-    etags: dict[ObjectRef, str | Fault | None] = dict.fromkeys(refs)
-    for page in services.bulk.list(bucket, after=first.key, through=last.key):
-        etags.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in refs})
-    services.stop_here()
-    del etags[first]  # the listing begins after it
-    return etags | _asked_etags(services, {first})
-
-
-def _asked_etags(services: Services, refs: set[ObjectRef]) -> dict[ObjectRef, str | Fault | None]:
-    found, faults = head_all(services, refs)
-    return {**faults, **{ref: each.etag if each else None for ref, each in found.items()}}
+            documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
+            some.changed += 1
+    some.refused = flip(same) if same else 0
+    some.flipped = len(same) - some.refused
+    return some

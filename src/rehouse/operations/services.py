@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rehouse.config import Settings
+from rehouse.core import lock_budget
 from rehouse.core.errors import Interrupted, RehouseError
+from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.planning import Places
@@ -57,6 +59,7 @@ class Services:
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
+    lock_budgets: dict[str, LockBudget] = field(default_factory=dict)
     spellings: Spellings = field(default_factory=Spellings)
     writes: bool = True
     provisioned: set[str] = field(default_factory=set)
@@ -122,6 +125,10 @@ class Services:
             yield replace(self, ledger=ledger)
         finally:
             ledger.close()
+
+    def lock_budget(self, work: str) -> LockBudget:
+        """Return how many rows a batch of this work may lock, as it was learnt in this run; all threads learn together."""
+        return self.lock_budgets.get(work) or lock_budget.started(self.settings.lock_budget_ms / 1000)
 
     def places(self, home: str, *, is_live: bool = False) -> Places:
         """Return the places of a tenant whose home bucket is `home`; `is_live`: the application writes there already."""

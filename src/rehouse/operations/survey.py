@@ -98,12 +98,15 @@ def _has_copy(each: Seen) -> bool:
 
 
 def head_all(
-    services: Services, refs: set[ObjectRef]
+    services: Services, refs: set[ObjectRef], *, until: float | None = None
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
-    """HEAD every ref; return the objects (None: there is none) and the faults. Raises if the run was stopped half-way."""
+    """HEAD every ref; return the objects (None: there is none) and the faults. Raises if the run was stopped half-way.
+
+    `until` (of the monotonic clock): raises NotInTime rather than ask twice or wait for longer.
+    """
     found: dict[ObjectRef, ListedObject | None] = {}
     faults: dict[ObjectRef, Fault] = {}
-    for head in services.bulk.head(sorted(refs, key=lambda ref: (ref.bucket, ref.key))):
+    for head in services.bulk.head(sorted(refs, key=lambda ref: (ref.bucket, ref.key)), until=until):
         if head.fault:
             faults[head.ref] = head.fault
         else:

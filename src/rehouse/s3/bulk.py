@@ -111,40 +111,57 @@ class BulkPlane:
                 yield self._outcome(answer)
         yield from unsendable
 
-    def head(self, refs: Iterable[ObjectRef], *, with_checksums: bool = False) -> Iterator[Head]:
+    def room(self, seconds: float) -> int:
+        """Return how many requests the limiter lets through within so many seconds."""
+        return self._exchange.throttle.room(seconds)
+
+    def await_room(self) -> None:
+        """Wait until the limiter lets a request through."""
+        time.sleep(self._exchange.throttle.wait_seconds())
+
+    def head(
+        self, refs: Iterable[ObjectRef], *, with_checksums: bool = False, until: float | None = None
+    ) -> Iterator[Head]:
         """Yield a Head for each reference, in any order. Raises as `copy` does, and Interrupted rather than end early.
 
         S3 tells the reason of a failed HEAD to nobody: at the first 400, 403 or 404 in a bucket the bucket itself is asked,
-        so that a missing bucket or wrong credentials never look like missing objects.
+        so that a missing bucket or wrong credentials never look like missing objects. `until` (of the monotonic clock): nothing is
+        asked twice and nothing waited for longer, NotInTime is raised instead.
         """
         asked: set[str] = set()
         unsendable: deque[Head] = deque()
-        with closing(self._exchange.run(self._head_requests(refs, with_checksums, unsendable))) as answers:
+        with closing(self._exchange.run(self._head_requests(refs, with_checksums, unsendable), until=until)) as answers:
             for answer in answers:
                 ref = answer.request.context
                 assert isinstance(ref, ObjectRef)
                 if answer.fault is not None and (ref.bucket not in asked or answer.fault.code == "BadRequest"):
-                    self._ask(ref.bucket)
+                    self._ask(ref.bucket, until)
                     asked.add(ref.bucket)
                 yield _head(ref, answer)
         yield from unsendable
         self._exchange.stop_if_interrupted()
 
     def list(
-        self, bucket: str, *, prefix: str = "", after: str = "", through: str | None = None
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        after: str = "",
+        through: str | None = None,
+        until: float | None = None,
     ) -> Iterator[Sequence[ListedObject]]:
         """Yield pages of at most 1,000 objects, keys above `after` and up to `through`, in the order of UTF-8 bytes.
 
         The next page is fetched while the caller works on this one. Raises StorageRefused, StorageUnavailable, or
-        Interrupted: a listing is whole or it raises.
+        Interrupted: a listing is whole or it raises. `until`: as for `head`.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="list") as ahead:
-            page = self._page(bucket, prefix, after, None)
+            page = self._page(bucket, prefix, after, None, until)
             last = after
             while True:
                 last = _checked(page, prefix, last, f"s3://{bucket}/{prefix}")
                 ends = page.token is None or _is_past(page.objects, through)
-                following = None if ends else ahead.submit(self._page, bucket, prefix, "", page.token)
+                following = None if ends else ahead.submit(self._page, bucket, prefix, "", page.token, until)
                 yield page.objects if through is None else [found for found in page.objects if found.key <= through]
                 if following is None:
                     return
@@ -224,14 +241,16 @@ class BulkPlane:
             subject, read = object_name(ref), partial(read_head, ref.key)
             yield Request("head", "HEAD", endpoint, path, query, headers, subject, read, ref)
 
-    def _ask(self, bucket: str) -> None:
+    def _ask(self, bucket: str, until: float | None) -> None:
         """Raise if the bucket is missing or elsewhere, or if the credentials are wrong; a denied right is none of these."""
-        answer = self._one("location", bucket, "location=", lambda reply: reply)
+        answer = self._one("location", bucket, "location=", lambda reply: reply, until=until)
         if answer.fault is not None and answer.passing:
             raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
 
-    def _page(self, bucket: str, prefix: str, after: str, token: str | None) -> listing.Page:
-        answer = self._listing(bucket, list_query(prefix, after, token))
+    def _page(
+        self, bucket: str, prefix: str, after: str, token: str | None, until: float | None = None
+    ) -> listing.Page:
+        answer = self._listing(bucket, list_query(prefix, after, token), until)
         if answer.fault is not None:
             error = unavailable if answer.passing else refused
             is_cut = answer.fault.code == "IncompleteReply" and bool(self._page_problem)
@@ -243,13 +262,13 @@ class BulkPlane:
             raise refused("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}")
         return answer.value
 
-    def _listing(self, bucket: str, query: str) -> Answer[listing.Page]:
+    def _listing(self, bucket: str, query: str, until: float | None) -> Answer[listing.Page]:
         """Ask for a page with what it can tell of restores; without that where the endpoint does not take the question."""
         if self._asks_for_restores:
-            answer = self._one("list", bucket, query, self._read_page, RESTORES_ASKED)
+            answer = self._one("list", bucket, query, self._read_page, RESTORES_ASKED, until=until)
             if answer.fault is None or answer.fault.code not in ATTRIBUTES_REFUSED:
                 return answer
-        plain = self._one("list", bucket, query, self._read_page)
+        plain = self._one("list", bucket, query, self._read_page, until=until)
         if plain.fault is None:
             self._asks_for_restores = self.lists_restores = False
         return plain
@@ -271,10 +290,12 @@ class BulkPlane:
         query: str,
         read: Callable[[Reply], T | Fault | None],
         more: Mapping[str, str] = NO_HEADERS,
+        *,
+        until: float | None = None,
     ) -> Answer[T]:
         endpoint, headers = self._exchange.endpoint(bucket), {**more, **self._owner_header()}
         return self._exchange.only(
-            Request(kind, "GET", endpoint, endpoint.path, query, headers, f"s3://{bucket}", read)
+            Request(kind, "GET", endpoint, endpoint.path, query, headers, f"s3://{bucket}", read), until
         )
 
     def _owner_header(self) -> dict[str, str]:

@@ -55,18 +55,20 @@ class Exchange:
         self,
         requests: Iterable[Request[T]],
         instead: Callable[[Request[T], Fault], Request[T] | None] | None = None,
+        *,
+        until: float | None = None,
     ) -> Generator[Answer[T], None, None]:
-        """Yield an Answer for each request, in any order; see `Sender.run` for what is raised.
+        """Yield an Answer for each request, in any order; see `Sender.run` for what is raised, and for `until`.
 
         `instead` may return another request to send in the place of one that failed.
         """
         with self._transfers() as transfers:
-            yield from Sender(self._shared, transfers, self._ceiling, instead).run(requests)
+            yield from Sender(self._shared, transfers, self._ceiling, instead, until).run(requests)
 
-    def only(self, request: Request[T]) -> Answer[T]:
+    def only(self, request: Request[T], until: float | None = None) -> Answer[T]:
         """Return the answer to one request, also if it came home after an interruption; raise Interrupted if none came."""
         with self._transfers() as transfers:
-            answers = list(Sender[T](self._shared, transfers, 1).run([request]))
+            answers = list(Sender[T](self._shared, transfers, 1, until=until).run([request]))
         if not answers:
             self.stop_if_interrupted()
         (answer,) = answers

@@ -50,6 +50,14 @@ class Answer(Generic[T]):
     is_marked: bool = False
 
 
+class NotInTime(Exception):
+    """The answers did not come in the time that there was. `is_slow`: they were on their way, none had to be asked for again."""
+
+    def __init__(self, *, is_slow: bool) -> None:
+        super().__init__("slow to come" if is_slow else "to be asked for again")
+        self.is_slow = is_slow
+
+
 class Conditions:
     """What all senders of a plane share: identity, limiter, slots, chance, and what was learnt about the endpoint."""
 
@@ -84,7 +92,10 @@ class Sender(Generic[T]):
         transfers: Transfers,
         most: int,
         instead: Callable[[Request[T], Fault], Request[T] | None] | None = None,
+        until: float | None = None,
     ) -> None:
+        self._until = until
+        self._is_to_be_asked_again = False
         self._shared = shared
         self._transfers = transfers
         self._slots = shared.slots
@@ -102,7 +113,8 @@ class Sender(Generic[T]):
         """Yield an Answer for each request, in any order.
 
         Raises StorageRefused or StorageUnavailable when nothing more can come of the run, once all that was in flight is
-        home. An interruption ends the generator early in the same way.
+        home. An interruption ends the generator early in the same way. `until` (of the monotonic clock): raises NotInTime then,
+        and as soon as a request would have to be sent again; what is in flight is given up.
         """
         source = iter(requests)
         more = True
@@ -116,10 +128,21 @@ class Sender(Generic[T]):
                 if not self._unsettled and (stopping or not (more or self._retries)):
                     break
                 yield from self._settled(self._replies(more))
+                if self._until is not None and not stopping:
+                    self._hurry(is_over=not (self._unsettled or more or self._retries))
         finally:
             self._slots.leave(self._claim)
         if self._stopped is not None:
             raise self._stopped
+
+    def _hurry(self, *, is_over: bool) -> None:
+        if self._is_to_be_asked_again:
+            raise NotInTime(is_slow=False)
+        if not is_over and self._until is not None and time.monotonic() >= self._until:
+            raise NotInTime(is_slow=True)
+
+    def _at_most(self, seconds: float) -> float:
+        return seconds if self._until is None else min(seconds, max(0.0, self._until - time.monotonic()))
 
     def _fill(self, source: Iterator[Request[T]], more: bool) -> bool:
         self._lacks_slots = False
@@ -149,7 +172,7 @@ class Sender(Generic[T]):
         return bool(self._retries) and self._retries[0][0] <= time.monotonic()
 
     def _patience(self, more: bool) -> float:
-        patience = LONGEST_WAIT_SECONDS
+        patience = self._at_most(LONGEST_WAIT_SECONDS)
         if self._unsettled < self._claim.most and not self._lacks_slots:
             is_due = self._due()
             if self._retries and not is_due:
@@ -182,7 +205,7 @@ class Sender(Generic[T]):
 
     def _replies(self, more: bool) -> list[tuple[Request[Any], Reply]]:
         if self._lacks_slots and not self._unsettled:
-            self._slots.wait(self._claim, LONGEST_WAIT_SECONDS)
+            self._slots.wait(self._claim, self._at_most(LONGEST_WAIT_SECONDS))
             return []
         patience = self._patience(more)
         with self._claim.lock:
@@ -279,6 +302,9 @@ class Sender(Generic[T]):
 
     def _refresh(self, request: Request[T], reply: Reply) -> None:
         request.refreshed = True
+        if self._until is not None:
+            self._again(request, 0.0)
+            return
         self._shared.identity.learn(server_time(reply.headers()))
         try:
             self._shared.identity.renewed()
@@ -287,6 +313,7 @@ class Sender(Generic[T]):
         self._again(request, 0.0)
 
     def _again(self, request: Request[T], seconds: float) -> None:
+        self._is_to_be_asked_again = self._is_to_be_asked_again or request.attempts > 0
         heapq.heappush(self._retries, (time.monotonic() + seconds, next(self._order), request))
 
     def _most_attempts(self, fault: Fault) -> int:

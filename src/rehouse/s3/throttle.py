@@ -41,6 +41,11 @@ class Throttle:
         with self._lock:
             return pacing.wait_seconds(self._pace)
 
+    def room(self, seconds: float) -> int:
+        """Return how many requests may start within so many seconds, if nobody else sends any."""
+        with self._lock:
+            return pacing.room(pacing.filled(self._pace, self._clock()), seconds)
+
     def learn(self, good: int, *, overloaded: bool) -> None:
         """Take in what a round of replies says about the rate."""
         with self._lock:

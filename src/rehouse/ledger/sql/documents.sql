@@ -118,7 +118,7 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'c
 SELECT {documents.id} FROM {documents}
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
   AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
-ORDER BY {documents.id} LIMIT %(limit)s FOR UPDATE SKIP LOCKED;
+ORDER BY {documents.id} LIMIT %(limit)s FOR {row_lock} SKIP LOCKED;
 
 -- name: name_buckets
 -- No bucket means the first shared bucket: written down.
@@ -149,7 +149,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
   AND NOT (m.run_id = %(run_id)s AND coalesce(m.error_code, '') = %(row_refused)s)
   AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
   AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
-ORDER BY d.{documents.id} LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED;
+ORDER BY d.{documents.id} LIMIT %(limit)s FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: claimed_by_others
 -- Which of these objects another tenant claims by now: by a row that points there, or by what was moved from there. Each key is

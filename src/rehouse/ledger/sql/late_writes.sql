@@ -31,7 +31,7 @@ ORDER BY m.document_id;
 -- name: lock_late_row
 -- The row of a document, locked: no writer that keeps to the rules is at work on its object meanwhile.
 SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}
-WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s FOR UPDATE SKIP LOCKED;
+WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s FOR {row_lock} SKIP LOCKED;
 
 -- name: is_row_there
 -- A row that could not be locked is busy, or gone.

@@ -15,7 +15,7 @@ SELECT 1 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = 
 WHERE m.tenant_id = %(tenant_id)s AND m.document_id = %(document_id)s AND m.state = 'copied'
   AND d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
   AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key
-FOR UPDATE OF d SKIP LOCKED;
+FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: home_now
 -- Whether the tenant's row names the home, and whether it names what it named before: triggers and rules may have had their say.
