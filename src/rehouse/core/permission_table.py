@@ -99,9 +99,9 @@ TABLE: tuple[Permission, ...] = (
     ),
     Permission(
         ("provision", "migrate"),
-        ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"),
+        ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy", "iam:GetRole"),
         Resource.ANY,
-        "doctor: head-room for buckets, and rights that cannot be tried without side effects (both optional)",
+        "doctor: head-room for buckets, and rights that cannot be tried without side effects (all optional)",
     ),
     Permission(
         ("migrate",),

@@ -21,10 +21,16 @@ from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.s3.control import Control
 
 if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
+
+class _RoleUnknownError(Exception):
+    """The caller's role cannot be named as a simulation needs it."""
+
+
 NEEDED: tuple[Role, ...] = ("provision", "migrate")
-OPTIONAL = frozenset({"servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy"})
+OPTIONAL = frozenset({"servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy", "iam:GetRole"})
 PROBED = frozenset(
     {
         Resource.TENANT_BUCKETS,
@@ -55,6 +61,11 @@ def simulated(
             continue
         try:
             denied = _denied(control, actions, row.resource, scope, arn)
+        except _RoleUnknownError as error:
+            yield could_not_check(
+                title, str(error), "iam:GetRole on the role would tell; `rehouse doctor --probe` tries the rights"
+            )
+            continue
         except (ClientError, BotoCoreError) as error:
             hint = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
             yield could_not_check(title, f"no simulation ({_why(error)})", hint)
@@ -92,6 +103,8 @@ def _denied(
         return None
     results = []
     client = control.once("the IAM client", lambda: control.session.client("iam"))
+    if name := _sso_role(principal):
+        principal = control.once(f"the role {name}", lambda: _real_arn(client, name))
     for resource in [_example(each) for each in scope.arns(kind)]:
         answer = client.simulate_principal_policy(
             PolicySourceArn=principal,
@@ -129,6 +142,22 @@ def _principal(arn: str | None) -> str | None:
     if assumed:
         return f"{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
     return arn if arn and re.search(r":(user|role)/", arn) else None
+
+
+def _sso_role(principal: str) -> str | None:
+    """The name of a role that IAM Identity Center made: it has a path, which the caller's ARN does not tell."""
+    found = re.fullmatch(r".*:role/(AWSReservedSSO_[^/]+)", principal)
+    return found[1] if found else None
+
+
+def _real_arn(client: IAMClient, name: str) -> str:
+    """Return the role's ARN with its path, `…:role/aws-reserved/sso.amazonaws.com/…`; raise _RoleUnknownError without the right."""
+    try:
+        return client.get_role(RoleName=name)["Role"]["Arn"]
+    except ClientError as error:
+        raise _RoleUnknownError(
+            f"the real ARN of the SSO role {name} may not be read: iam:GetRole ({_why(error)})"
+        ) from None
 
 
 def _example(arn: str) -> str:
