@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tests.operations.applications import GONE_TEAM, LANGFUSE, OTHER_TEAM, OUTLINE, PLANE, TEAM, Application
@@ -91,3 +94,9 @@ def test_it_goes_there_and_back_and_there_again_and_through_finish(world: Open, 
     made.assert_readable(at_home=True)
     assert set(made.keys(made.shared)) == {"avatars/an-object-without-a-row", *application.nobody.values()}
     made.connection.close()
+
+
+def test_the_page_of_the_applications_has_the_settings_that_were_tried() -> None:
+    text = Path("docs/applications.md").read_text(encoding="utf-8")
+    shown = [tomllib.loads(block)["mapping"] for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+    assert shown == [application.settings() for application in (OUTLINE, PLANE, LANGFUSE)]

