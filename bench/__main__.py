@@ -43,7 +43,8 @@ def main() -> None:
     for name in chosen.only or BENCHMARKS:
         print(f"measuring: {name} …", file=sys.stderr, flush=True)
         measured = {"machine": machine.facts(), "commit": machine.commit(), "load": round(load, 1)}
-        found |= {"rounds": chosen.rounds, "measured": measured}
+        if not chosen.only or not found["measured"]:  # the page's header is of the last run of everything
+            found |= {"rounds": chosen.rounds, "measured": measured}
         for result in BENCHMARKS[name](Options(chosen.quick, chosen.rounds)):
             made = json.loads(json.dumps({**result.as_object(), "measured": measured}))
             found["results"][result.name] = made
@@ -58,14 +59,14 @@ def _path(*, quick: bool) -> Path:
 
 
 def _before(*, quick: bool) -> dict[str, Any]:
-    """Return what was measured before, but nothing that does not say when and where."""
+    """Return what was measured before, with its header, but nothing that does not say when and where."""
     path = _path(quick=quick)
-    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"results": {}}
     return {
         "quick": quick,
-        "rounds": 0,
-        "measured": {},
-        "results": {name: result for name, result in results.items() if "measured" in result},
+        "rounds": before.get("rounds", 0),
+        "measured": before.get("measured", {}),
+        "results": {name: result for name, result in before["results"].items() if "measured" in result},
     }
 
 
