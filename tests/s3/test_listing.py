@@ -123,6 +123,7 @@ UNUSABLE = {
     "shows no ETag of 'a'": page(entry("a").replace("<ETag>&quot;aa&quot;</ETag>", "")),
     "shows no ETag of 'b'": page(entry("a"), entry("b", etag="")),
     "shows no LastModified of 'a'": page("<Contents><Key>a</Key><ETag>x</ETag><Size>1</Size></Contents>"),
+    "the endpoint does not encode its keys": page(entry("a"), entry("b\x01c")),
     "does not offer ListObjectsV2": page(entry("a"), truncated="true", more="<NextMarker>a</NextMarker>"),
 }
 

@@ -68,6 +68,11 @@ def _root(body: bytes) -> etree._Element:
     try:
         root = etree.fromstring(body, parser)
     except etree.XMLSyntaxError as error:
+        if body.rstrip().endswith(b"ListBucketResult>") and b"<EncodingType>" not in body:
+            message = (
+                f"the listing is not well-formed XML ({error.msg}), and whole: the endpoint does not encode its keys"
+            )
+            raise UnusableListing(message) from None
         raise ValueError(f"the listing is not well-formed XML: {error.msg}") from None
     if root.getroottree().docinfo.doctype or etree.QName(root).localname != ROOT:
         raise ValueError("the reply is no listing")
