@@ -43,6 +43,7 @@ from rehouse.operations.plan import APPLICATION_RULES, Orphan, Plan, Quarantined
 from rehouse.operations.removing import Left
 from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.status import DocumentError, TenantStatus
+from rehouse.operations.uninstall import Uninstalled
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
 
@@ -58,6 +59,7 @@ REPORTS = {
     "audit": (AuditReport, AuditFinding),
     "rollback": (ReturnReport, Outstanding, Dropped),
     "finish": (FinishReport, Left),
+    "uninstall": (Uninstalled,),
     "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
 }

@@ -1,4 +1,4 @@
-"""The commands that remove what is not needed any more: finish, cleanup. Whatever they delete is confirmed first.
+"""The commands that remove what is not needed any more: finish, cleanup, uninstall. Whatever they delete is confirmed first.
 
 Each imports what it runs when it runs: help and completion need none of it.
 """
@@ -42,6 +42,10 @@ AcceptUncheckedOption = Annotated[
 FinalOption = Annotated[
     bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
 ]
+ColumnsOption = Annotated[
+    bool, typer.Option("--columns", help="The columns that init added too, unless rows need them.")
+]
+UsageOption = Annotated[bool, typer.Option("--usage", help="The table tenant_usage too.")]
 DropOption = Annotated[
     str | None,
     typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),
@@ -124,6 +128,34 @@ def cleanup(
         as_json({"buckets": made})
     else:
         ending_reports.show_cleanup(made)
+
+
+def uninstall(
+    *,
+    dry_run: ForeseeOption = False,
+    columns: ColumnsOption = False,
+    usage: UsageOption = False,
+    yes: YesOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Remove what init made in the database: triggers, functions, the ledger. Refused while a tenant needs it.
+
+    Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
+    """
+    from rehouse.cli import ending_reports
+    from rehouse.cli.opening import settings_only
+    from rehouse.cli.show import as_json
+    from rehouse.operations import uninstall as removing
+
+    settings = settings_only()
+    if not dry_run:
+        removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
+        confirm("This removes the ledger with the history of every migration, for good", "uninstall", yes=yes)
+    made = removing.uninstall(settings, dry_run=dry_run, columns=columns, usage=usage)
+    if output == "json":
+        as_json(made)
+    else:
+        ending_reports.show_uninstalled(made)
 
 
 def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:

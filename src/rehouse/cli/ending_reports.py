@@ -14,6 +14,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.pointers import POINTERS_HINT, UNCHECKED_HINT, Mention
+from rehouse.operations.uninstall import Uninstalled
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
@@ -163,3 +164,13 @@ def _sums(reports: Sequence[FinishReport]) -> tuple[int, int, int]:
         sum(each.waiting for each in reports),
         sum(each.errors for each in reports),
     )
+
+
+def show_uninstalled(made: Uninstalled) -> None:
+    """Print what was removed, or would be, and what stays."""
+    if not made.removed:
+        say("Nothing to do: rehouse has nothing in this database.")
+        return
+    say("Would be removed:" if made.dry_run else "Removed:", *(f"  {name}" for name in made.removed))
+    if made.kept:
+        say("", "Kept:", *(f"  {name}: {reason}" for name, reason in made.kept.items()))

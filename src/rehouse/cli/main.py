@@ -52,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "rollback": undoing.rollback,
     "finish": ending.finish,
     "cleanup": ending.cleanup,
+    "uninstall": ending.uninstall,
     "audit": auditing.audit,
     "config": settings_command.config,
     "sandbox": sandbox,

@@ -22,7 +22,7 @@ from psycopg import sql
 
 from rehouse.config import Settings, name_setting
 from rehouse.core.addressing import addresses, choose
-from rehouse.core.errors import Halt, Refused
+from rehouse.core.errors import DatabaseRefused, Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.belonging import refuse_other_mapping
@@ -92,7 +92,14 @@ class Ledger:
     """PostgreSQL as the ledger, over one connection. `writes=False` leaves nothing behind that outlives the session."""
 
     def __init__(
-        self, connection: psycopg.Connection, catalog: Catalog, settings: Settings, *, writes: bool, run_id: str | None
+        self,
+        connection: psycopg.Connection,
+        catalog: Catalog,
+        settings: Settings,
+        *,
+        writes: bool,
+        run_id: str | None,
+        may_be_older: bool = False,
     ) -> None:
         refuse_other_mapping(catalog, settings)
         self.connection = connection
@@ -103,20 +110,23 @@ class Ledger:
         connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(catalog.schema)))
         connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))
         if not writes:
+            if catalog.version and not may_be_older and not is_current(catalog):
+                raise _older(catalog)
             connection.execute(self.queries["make_temporary_tables"])
             if not is_current(catalog):
                 connection.execute(self.queries["make_empty_ledger"])
 
     @classmethod
-    def open(cls, settings: Settings, *, writes: bool, run_id: str | None = None) -> Self:
+    def open(cls, settings: Settings, *, writes: bool, run_id: str | None = None, may_be_older: bool = False) -> Self:
         """Connect and read the catalog; raise DatabaseRefused where PostgreSQL cannot be used as it is.
 
-        Connections that share a `run_id` share a run and its inventory.
+        Connections that share a `run_id` share a run and its inventory. `may_be_older`: a ledger that an earlier version made
+        reads as empty; else whoever only reads is refused.
         """
         connection = connect_with(settings)
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
-            return cls(connection, catalog, settings, writes=writes, run_id=run_id)
+            return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
             raise translated(error) from error
@@ -304,6 +314,13 @@ class Ledger:
                 hint="another operator or the application changed it meanwhile; `rehouse status` shows what was done",
             )
         return row
+
+
+def _older(catalog: Catalog) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"the ledger in the schema {catalog.schema} was made by an earlier rehouse, or is not complete (version {catalog.version})",
+        hint="`rehouse init` upgrades it, the next migrate does it too",
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ The fields:
     {documents.s3_key}               the column alone, so one writes d.{documents.s3_key}
     {name.d} {active.t}              the file name of the row `d` of documents; whether the row `t` of tenants is active
     {s3_migrations} … {tenant_usage} our tables, with the schema
-    {schema} {tenant_id_type} {document_id_type} {document_id_collation}
+    {schema} {schema_name} {tenant_id_type} {document_id_type} {document_id_collation}
     {documents_tenant_type} {tenant_id_collation}
     {bytes.d}                        how many bytes the row `d` of documents counts for, whatever its columns hold
     {is_resized} {trial_triggers}    for the usage triggers
@@ -141,6 +141,8 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
 def _plain(catalog: Catalog, field: str) -> sql.Composable:
     if field == "schema":
         return sql.Identifier(catalog.schema)
+    if field == "schema_name":
+        return sql.Literal(sql.Identifier(catalog.schema).as_string(None))
     if field in {"document_id_collation", "tenant_id_collation"}:
         owner, table = (
             ("documents", catalog.documents) if field.startswith("document") else ("tenants", catalog.tenants)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from rehouse.core.mapping import ROLES
+from rehouse.ledger import facts
 from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
+from rehouse.ledger.facts import record_items
 from rehouse.ledger.queries import raw
 from rehouse.ledger.revisions.statement import Manner, Statement
 from rehouse.ledger.revisions.tables import rendered
@@ -35,6 +37,8 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
             for name in lacking
         )
         text = sql.SQL("ALTER TABLE {} {}").format(catalog.documents.identifier, added).as_string(None)
+        names = [catalog.column("documents", name) for name in lacking]
+        text += ";\n" + record_items(catalog.schema, facts.ADDED_COLUMNS, [["documents", name] for name in names])
         yield Statement(
             f"documents gains {', '.join(lacking)}", text, Manner.POLITE, catalog.documents.identifier.as_string(None)
         )
@@ -50,7 +54,9 @@ def _home_column(catalog: Catalog) -> Statement:
     text = sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}").format(
         catalog.tenants.identifier, sql.Identifier(name), raw(str(kind))
     )
-    return Statement(f"{catalog.tenants.name} gains {name}", text.as_string(None), Manner.POLITE)
+    added = text.as_string(None) + ";\n" + record_items(catalog.schema, facts.ADDED_COLUMNS, [["tenants", name]])
+    table = catalog.tenants.identifier.as_string(None)
+    return Statement(f"{catalog.tenants.name} gains {name}", added, Manner.POLITE, table)
 
 
 def _index(catalog: Catalog, name: str, fields: tuple[str, str], condition: str | None = None) -> Iterator[Statement]:

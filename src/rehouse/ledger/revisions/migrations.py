@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.facts import ADOPTED_TABLES, record_items
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.revisions.statement import Manner, Statement
@@ -43,7 +44,11 @@ def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     if key and key.type == "uuid" and not key.has_default:
         changes.append("ALTER TABLE {schema}.s3_migrations ALTER id SET DEFAULT gen_random_uuid()")
     text = ";\n".join(
-        [completed[0].text, *(rendered(change, catalog) for change in [*changes, sources()["begin_again"]])]
+        [
+            completed[0].text,
+            *(rendered(change, catalog) for change in [*changes, sources()["begin_again"]]),
+            record_items(catalog.schema, ADOPTED_TABLES, [MIGRATIONS.name]),
+        ]
     )
     change = "the older rows of s3_migrations become history, each tenant begins at pending"
     yield Statement(change, text, Manner.POLITE, _named(existing))

@@ -1,0 +1,164 @@
+"""The removal of the ledger: what depends on it, what goes, what stays, and the one transaction that takes it away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import psycopg
+from psycopg import errors, sql
+
+from rehouse.ledger import facts
+from rehouse.ledger.catalog import VERSION_TABLE, Catalog
+from rehouse.ledger.queries import Queries, load
+from rehouse.ledger.revisions.documents import BY_POINTER, BY_TENANT, FORMER
+from rehouse.ledger.revisions.statement import Patience, run_politely
+from rehouse.ledger.revisions.usage import FUNCTIONS, USAGE
+
+_ROUTINES = (
+    *FUNCTIONS,
+    "rehouse_append_only",
+    "rehouse_documents_arrived",
+    "rehouse_documents_departed",
+    "rehouse_document_changed",
+    "rehouse_documents_truncated",
+    "rehouse_shift_usage",
+    "rehouse_open_month",
+    "rehouse_roll_months",
+)
+_MIGRATIONS = "s3_migrations"
+
+
+class Dependant(NamedTuple):
+    """A tenant that still needs the ledger, and how many of its documents were moved."""
+
+    tenant: str
+    phase: str
+    moved: int
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes and what stays: names as people know them, and why each of the latter stays."""
+
+    triggers: tuple[str, ...]
+    tables: tuple[str, ...]
+    indexes: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...] = ()
+    kept: dict[str, str] = field(default_factory=dict)
+
+
+def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependant]:
+    """Return the tenants that only the ledger can bring home or back."""
+    if not catalog.own.keys() >= {_MIGRATIONS, "s3_migration_documents"}:
+        return []
+    return [Dependant(*row) for row in connection.execute(load(catalog)["dependants"])]
+
+
+def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
+    """Return the ids of all tenants that the ledger knows."""
+    if _MIGRATIONS not in catalog.own:
+        return []
+    return [row[0] for row in connection.execute(load(catalog)["migrated_tenants"])]
+
+
+def find_removal(
+    connection: psycopg.Connection, catalog: Catalog, *, columns: bool, usage: bool, default_bucket: str
+) -> Removal:
+    """Return what a removal would take away; `columns` and `usage`: those that `init` added, and tenant_usage, too."""
+    kept: dict[str, str] = {}
+    tables = set(catalog.own) | ({VERSION_TABLE} if catalog.version else set())
+    adopted = set(_fact(connection, catalog, facts.ADOPTED_TABLES))
+    if not usage and USAGE.name in tables:
+        kept[USAGE.name] = "the application may read it; it is no longer kept up to date (--usage removes it)"
+    kept |= dict.fromkeys(sorted(adopted & tables), "it was there before rehouse")
+    indexes = {index.name for index in catalog.documents.indexes}
+    going = tuple(_going_columns(connection, catalog, kept, default_bucket)) if columns else ()
+    return Removal(
+        triggers=tuple(sorted(name for name in catalog.documents.triggers if name.startswith("rehouse_"))),
+        tables=tuple(sorted(tables - kept.keys())),
+        indexes=tuple(sorted(indexes & {BY_TENANT, BY_POINTER, FORMER})),
+        columns=going,
+        kept=kept,
+    )
+
+
+def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: Patience) -> list[Dependant]:
+    """Take everything away in one transaction, unless something depends on it: return what does.
+
+    Raises TryAgain if a table is never free.
+    """
+    found: list[Dependant] = []
+
+    def work() -> None:
+        connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(catalog.documents.identifier))
+        found[:] = dependants(connection, catalog)
+        if not found:
+            _remove(connection, catalog, removal)
+
+    table = catalog.documents.identifier.as_string(connection)
+    run_politely(connection, work, "the removal of the ledger", patience, table=table)
+    return found
+
+
+def _going_columns(
+    connection: psycopg.Connection, catalog: Catalog, kept: dict[str, str], default_bucket: str
+) -> list[tuple[str, str]]:
+    queries, going = load(catalog), []
+    for role, column in _fact(connection, catalog, facts.ADDED_COLUMNS):
+        table = catalog.documents if role == "documents" else catalog.tenants
+        question = {
+            ("documents", catalog.column("documents", "s3_bucket")): "rows_that_need_the_bucket",
+            ("tenants", catalog.column("tenants", "aws_bucket_name")): "tenants_that_need_the_home",
+        }.get((role, column))
+        if column not in table.columns:
+            continue
+        needed = _count(connection, queries, question, default_bucket) if question else 0
+        if needed:
+            kept[f"{table.name}.{column}"] = f"{needed:,} rows name a bucket there, and nothing else does"
+        else:
+            going.append((role, column))
+    return going
+
+
+def _count(connection: psycopg.Connection, queries: Queries, question: str, default_bucket: str) -> int:
+    row = connection.execute(queries[question], {"default_bucket": default_bucket}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _fact(connection: psycopg.Connection, catalog: Catalog, name: str) -> list:  # type: ignore[type-arg]
+    if facts.FACTS_TABLE not in catalog.own:
+        return []
+    return facts.read_fact(connection, catalog.schema, name) or []
+
+
+def _remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal) -> None:
+    queries = load(catalog)
+    _fold(connection, catalog, queries)
+    connection.execute(queries["own_triggers_dropped"])
+    for name in removal.tables:
+        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(catalog.schema, name)))
+    for (routine,) in connection.execute(queries["own_routines"], {"names": list(_ROUTINES)}).fetchall():
+        connection.execute(sql.SQL("DROP ROUTINE IF EXISTS {}").format(sql.SQL(routine)))
+    for name in removal.indexes:
+        connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(catalog.schema, name)))
+    for role, column in removal.columns:
+        table = catalog.documents if role == "documents" else catalog.tenants
+        drop = sql.SQL("ALTER TABLE {} DROP COLUMN IF EXISTS {}")
+        connection.execute(drop.format(table.identifier, sql.Identifier(column)))
+
+
+def _fold(connection: psycopg.Connection, catalog: Catalog, queries: Queries) -> None:
+    """Add what is pending to tenant_usage for the last time; one that cannot take it is left as it is."""
+    if not catalog.own.keys() >= {"rehouse_usage_deltas", USAGE.name}:
+        return
+    try:
+        with connection.transaction():
+            while True:
+                row = connection.execute(queries["fold_all"]).fetchone()
+                if not row or not row[0]:
+                    return
+    except errors.OperationalError:
+        raise
+    except psycopg.Error:
+        return

@@ -1,0 +1,95 @@
+"""Remove the ledger, its triggers and, on request, the columns that `init` added; refused while a tenant needs it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import psycopg
+
+from rehouse.config import Settings
+from rehouse.core.errors import DatabaseRefused, Refused
+from rehouse.ledger import removal as removing
+from rehouse.ledger.belonging import refuse_other_mapping
+from rehouse.ledger.catalog import Catalog, read
+from rehouse.ledger.connection import connect_with
+from rehouse.ledger.ledger import translating
+from rehouse.ledger.lock import Locks
+from rehouse.ledger.removal import Dependant, Removal
+from rehouse.ledger.revisions.statement import POLITE_MS, Patience
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """What was removed, or would be: names, and for each thing that stays the reason."""
+
+    dry_run: bool
+    removed: list[str]
+    kept: dict[str, str]
+
+
+def uninstall(
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    columns: bool = False,
+    usage: bool = False,
+    patience_seconds: float = 300,
+) -> Uninstalled:
+    """Remove all that `init` made, in one transaction; `columns`: also the columns that it added, `usage`: tenant_usage too.
+
+    Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, TryAgain
+    while somebody works on a tenant or holds a table.
+    """
+    with ExitStack() as opened, translating():
+        connection = opened.enter_context(connect_with(settings))
+        catalog = read(connection, settings.mapping)
+        refuse_other_mapping(catalog, settings)
+        _refuse(removing.dependants(connection, catalog))
+        if not dry_run:
+            locks = opened.enter_context(
+                Locks(settings.require_database_url(), password_command=settings.database_password_command)
+            )
+            for tenant in removing.tenants_known(connection, catalog):
+                locks.acquire(tenant if isinstance(tenant, int) else str(tenant))
+        found = removing.find_removal(
+            connection,
+            catalog,
+            columns=columns,
+            usage=usage,
+            default_bucket=settings.shared_bucket[0] if settings.shared_bucket else "",
+        )
+        if not dry_run and (found.tables or found.triggers):
+            _remove(connection, catalog, found, Patience(POLITE_MS, patience_seconds))
+    return Uninstalled(dry_run, list(_names(catalog, found)), found.kept)
+
+
+def _remove(connection: psycopg.Connection, catalog: Catalog, found: Removal, patience: Patience) -> None:
+    try:
+        _refuse(removing.remove(connection, catalog, found, patience))
+    except psycopg.errors.DependentObjectsStillExist as error:
+        raise DatabaseRefused(
+            f"something else in the database depends on the ledger: {error.diag.message_detail}",
+            hint="drop it first, then run the same command again; nothing was changed",
+        ) from error
+
+
+def _refuse(dependants: list[Dependant]) -> None:
+    if not dependants:
+        return
+    shown = ", ".join(f"{each.tenant} ({each.phase}, {each.moved:,} moved)" for each in dependants[:_SHOWN])
+    more = f" and {len(dependants) - _SHOWN} more" if len(dependants) > _SHOWN else ""
+    raise Refused(
+        f"these tenants need the ledger, which alone knows where their documents came from: {shown}{more}",
+        hint="`rehouse finish SLUG` or `rehouse rollback SLUG` for each of them first; nothing was changed",
+    )
+
+
+def _names(catalog: Catalog, found: Removal) -> list[str]:
+    triggers = [f"the trigger {name} on {catalog.documents.name}" for name in found.triggers]
+    tables = [f"the table {name}" for name in found.tables]
+    indexes = [f"the index {name}" for name in found.indexes]
+    names = {"documents": catalog.documents.name, "tenants": catalog.tenants.name}
+    return [*triggers, *tables, *indexes, *(f"the column {names[role]}.{column}" for role, column in found.columns)]
