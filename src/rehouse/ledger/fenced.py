@@ -80,9 +80,13 @@ class Fenced:
         return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
 
     def stream(self, name: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a named query that reads a whole tenant, without holding them."""
-        with self.connection.transaction(), self.connection.cursor(name=f"rehouse_{name}") as cursor:
+        """Yield the rows of a named query that reads a whole tenant, without holding them, nor a transaction.
+
+        The server keeps the result of the one moment (WITH HOLD) while the caller works: vacuum waits for nobody.
+        """
+        with self.connection.cursor(name=f"rehouse_{name}", withhold=True) as cursor:
             cursor.itersize = 2000
-            self.connection.execute(self.queries["prepare_stream"])
-            cursor.execute(self.queries[name], self.values)
+            with self.connection.transaction():
+                self.connection.execute(self.queries["prepare_stream"])
+                cursor.execute(self.queries[name], self.values)
             yield from cursor

@@ -7,7 +7,7 @@ may be written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -40,23 +40,30 @@ class Inventory:
         self._run = {"run_id": run_id, "default_bucket": default_bucket}
 
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
-        """Replace what is known of a bucket by a listing; return the number of pages. All or nothing."""
-        pages = iter(pages)
-        first = next((page for page in pages if page), None)  # a page before the last may be empty
-        if first is None:
-            self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
-            return 1
+        """Replace what is known of a bucket by a listing, a transaction for each page; return the number of pages.
+
+        A listing that does not come to its end leaves nothing. What a killed process leaves is a dead run's: nobody reads it.
+        """
+        where = {**self._run, "bucket": bucket}
+        self._connection.execute(self._queries["forget_bucket"], where)
         count = 0
-        with self._connection.transaction():
-            self._connection.execute(self._queries["forget_bucket"], {**self._run, "bucket": bucket})
-            with self._connection.cursor().copy(self._queries["copy_inventory"]) as copy:
-                copy.set_types(_TYPES)
-                run_id = UUID(self._run["run_id"])
-                for page in chain([first], pages):
-                    count += 1
-                    for found in page:
-                        copy.write_row((run_id, bucket, *_columns(found)))
-        return count
+        try:
+            for page in pages:
+                count += 1
+                if page:
+                    self._take(bucket, page)
+        except BaseException:
+            with suppress(psycopg.Error):
+                self._connection.execute(self._queries["forget_bucket"], where)
+            raise
+        return max(1, count)
+
+    def _take(self, bucket: str, page: Sequence[ListedObject]) -> None:
+        run_id = UUID(self._run["run_id"])
+        with self._connection.cursor().copy(self._queries["copy_inventory"]) as copy:
+            copy.set_types(_TYPES)
+            for found in page:
+                copy.write_row((run_id, bucket, *_columns(found)))
 
     def put(self, bucket: str, found: Iterable[ListedObject], gone: Iterable[str] = ()) -> None:
         """Take over what HEADs told: objects as they are now, and keys that hold none."""
@@ -129,7 +136,13 @@ class Inventory:
         self._connection.execute(self._queries["forget_run"], {"run_id": run_id})
 
     def clear(self) -> None:
-        """Forget this run's inventory."""
+        """Forget this run's inventory; where no other run has one, the table's space is given back."""
+        in_use, no_right = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
+        with suppress(in_use, no_right), self._connection.transaction():
+            self._connection.execute(self._queries["lock_inventory"])
+            if self._connection.execute(self._queries["other_runs"], self._run).fetchone() is None:
+                self._connection.execute(self._queries["empty_inventory"])
+                return
         self._connection.execute(self._queries["forget_run"], self._run)
 
 

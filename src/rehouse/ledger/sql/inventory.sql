@@ -41,6 +41,18 @@ DELETE FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s;
 -- At the end of a run, and for runs that died.
 DELETE FROM s3_inventory WHERE run_id = %(run_id)s;
 
+-- name: lock_inventory
+-- Nobody else adds to it until the commit; where somebody is at work on it this waits for nothing.
+LOCK TABLE s3_inventory IN ACCESS EXCLUSIVE MODE NOWAIT;
+
+-- name: other_runs
+-- Whether another run has an inventory.
+SELECT 1 FROM s3_inventory WHERE run_id < %(run_id)s OR run_id > %(run_id)s LIMIT 1;
+
+-- name: empty_inventory
+-- No other run has one: the table and its index shrink to nothing.
+TRUNCATE s3_inventory;
+
 -- name: runs_in_inventory
 -- Whose inventories there are.
 SELECT DISTINCT run_id FROM s3_inventory;
