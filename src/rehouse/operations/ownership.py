@@ -79,7 +79,4 @@ def _with_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
 
 
 def _with_our_prefix(control: Control, settings: Settings) -> list[str]:
-    prefix = f"{settings.bucket_prefix}-"
-    pages = control.client.get_paginator("list_buckets").paginate(Prefix=prefix, PaginationConfig={"PageSize": 1000})
-    # Not every endpoint knows the prefix.
-    return [each["Name"] for page in pages for each in page.get("Buckets", []) if each["Name"].startswith(prefix)]
+    return list(control.buckets(f"{settings.bucket_prefix}-"))

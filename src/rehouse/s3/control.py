@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehouse.core.bucket_documents import Document
+from rehouse.core.bucket_documents import Document, bucket_arn
 from rehouse.core.bucket_spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.configuration import CALLS, UNREADABLE, classified, tag_set
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 Whose = Literal["ours", "somebody_else", "absent", "unknown"]
 
+BUCKETS_A_PAGE = 1000
 WAITS = "rehouse_waits"
 BUCKETS = "rehouse_buckets"
 """Where botocore's context of a request keeps how often it was waited for, and the buckets that it names."""
@@ -148,11 +149,28 @@ class Control:
         try:
             getattr(self.client, calls.put)(Bucket=bucket, **calls.arguments(document), **self.owner())
         except ClientError as error:
+            if setting == "tags" and self._tag_resource(bucket, document):
+                return True
             if self._is_not_offered(bucket, setting, _code(error)):
                 return False
             raise translated(error, f"{bucket}, {setting}") from None
         except BotoCoreError as error:
             raise translated(error, f"{bucket}, {setting}") from None
+        return True
+
+    def _tag_resource(self, bucket: str, tags: Document) -> bool:
+        """Return whether the tags were set by S3 Control, as they must be once a bucket's tags control access to it (ABAC)."""
+        account = self.identity().account
+        if account is None or not self.session.offers("s3control"):
+            return False
+        client = self.once("the S3 Control client", lambda: self.session.client("s3control"))
+        ours = tag_set({key: value for key, value in tags.items() if not key.startswith("aws:")})
+        try:
+            client.tag_resource(AccountId=account, ResourceArn=bucket_arn(bucket, self.session.region), Tags=ours)
+        except (ClientError, BotoCoreError):
+            return False
+        with self._counting:
+            self.requests["TagResource"] += 1
         return True
 
     def remove_policy(self, bucket: str) -> None:
@@ -161,6 +179,18 @@ class Control:
             self.client.delete_bucket_policy(Bucket=bucket, **self.owner())
         except (ClientError, BotoCoreError) as error:
             raise translated(error, f"{bucket}, policy") from None
+
+    def buckets(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of our buckets that begin with `prefix`. Raises boto3's errors.
+
+        Always page by page: S3 refuses to list more than 10,000 buckets at once. A server that knows neither pages nor the
+        prefix answers with all of them.
+        """
+        narrowed: Any = {"Prefix": prefix} if prefix else {}
+        pages = self.client.get_paginator("list_buckets").paginate(
+            **narrowed, PaginationConfig={"PageSize": BUCKETS_A_PAGE}
+        )
+        return (each["Name"] for page in pages for each in page.get("Buckets", []) if each["Name"].startswith(prefix))
 
     def owner(self) -> Any:
         """Return the arguments that make S3 refuse a bucket of any other account; none where the account is unknown."""
@@ -207,8 +237,7 @@ class Control:
     def _listed(self, bucket: str, region: str | None) -> BucketPresence:
         """Whose is a bucket that is there: ours if ListBuckets shows it."""
         try:
-            pages = self.client.get_paginator("list_buckets").paginate(Prefix=bucket)
-            ours = any(each["Name"] == bucket for page in pages for each in page.get("Buckets", []))
+            ours = bucket in self.buckets(bucket)
         except ClientError as error:
             if _code(error) not in UNREADABLE | NOT_OFFERED:
                 raise translated(error, bucket) from None

@@ -87,8 +87,8 @@ class Session:
         except BotoCoreError as error:
             raise _unusable("s3", shown(str(error)), _ENDPOINT_HINT) from None
 
-    def offers(self, service: Literal["sts", "iam", "kms"]) -> bool:
-        """Whether there is such a service here: another server's keys are never sent to Amazon's STS, IAM or KMS."""
+    def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
+        """Whether there is such a service here: another server's keys are never sent to Amazon's other services."""
         return self.is_aws or not self._is_amazons(self.client(service).meta.endpoint_url)
 
     def with_profile(self, profile: str | None) -> Session:
@@ -118,7 +118,7 @@ class Session:
     @overload
     def client(self, service: Literal["iam"]) -> IAMClient: ...
     @overload
-    def client(self, service: Literal["kms", "service-quotas"], region: str | None = None) -> Any: ...
+    def client(self, service: Literal["kms", "service-quotas", "s3control"], region: str | None = None) -> Any: ...
     def client(self, service: str, region: str | None = None) -> Any:
         """Return a client of `service`, signing with version 4, retrying in the standard mode."""
         return self._client(service, region=region)
@@ -187,7 +187,14 @@ class Session:
             raise _unusable(service, "it is not a URL", _URL_HINT) from None
         if not _URL.fullmatch(client.meta.endpoint_url):
             raise _unusable(service, "it is not a URL without password and query", _URL_HINT)
+        if service == "s3control" and not self._is_amazons(client.meta.endpoint_url):
+            client.meta.events.register("before-sign.s3-control", _without_account)
         return client
+
+
+def _without_account(request: Any, **_: object) -> None:
+    """Address another server by its own host: only Amazon's has one for each account."""
+    request.url = re.sub(r"//\d{12}\.", "//", request.url, count=1)
 
 
 def _unusable(service: str, reason: str, hint: str) -> ConfigurationError:

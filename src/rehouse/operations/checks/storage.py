@@ -125,8 +125,7 @@ def _transport(control: Control) -> Check:
 
 
 def _quota(control: Control, new_buckets: int | None) -> Check:
-    pages = control.client.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000})
-    count = sum(len(page.get("Buckets", [])) for page in pages)
+    count = sum(1 for _ in control.buckets())
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
     if not control.session.is_aws:
         return could_not_check(
