@@ -8,12 +8,14 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.control import Control
+from rehouse.s3.faults import translated
 from rehouse.s3.session import Session
 from rehouse.s3.signing import sign
 
@@ -228,6 +230,15 @@ def test_the_certificates_are_those_of_botocore(surroundings, tmp_path, where):
         else surroundings(environment={where: str(tmp_path / "ca.pem")})
     )
     assert session.endpoint("home").ca_bundle == str(tmp_path / "ca.pem")
+
+
+def test_a_client_that_has_no_endpoint_says_the_same(surroundings):
+    session = surroundings(environment={"AWS_USE_FIPS_ENDPOINT": "true"}, region="cn-north-1")
+    with pytest.raises(BotoCoreError) as error:
+        session.client("s3").head_bucket(Bucket="home")
+    refusal = translated(error.value, "home")
+    assert "FIPS" in refusal.message
+    assert "AWS_USE_FIPS_ENDPOINT" in refusal.hint
 
 
 ELSEWHERE = "http://s3.example.org:9000"

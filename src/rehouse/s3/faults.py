@@ -115,6 +115,17 @@ HINTS = {
 PASSING = frozenset({"ConnectionLost", "Unreachable"})
 """Our own codes for what another attempt may meet differently."""
 KMS_PASSING = ("Throttling", "Internal", "Timeout", "Unavailable")
+ENDPOINT_HINT = (
+    "check AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and the region, and in the AWS profile endpoint_url, services"
+    " and s3"
+)
+_OF_ENDPOINTS = (
+    botocore.exceptions.EndpointProviderError,
+    botocore.exceptions.BaseEndpointResolverError,
+    botocore.exceptions.InvalidEndpointConfigurationError,
+    botocore.exceptions.InvalidConfigError,
+    botocore.exceptions.UnsupportedS3ConfigurationError,
+)
 _ANY = "`rehouse doctor` looks at credentials, rights and the endpoint"
 _STANDS = "the message is the server's own: change what it names; until then every attempt fails the same way"
 
@@ -188,7 +199,8 @@ def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError
         return unavailable("ConnectionLost", message, subject) if lost else refused("Unreachable", message, subject)
     if isinstance(error, ParamValidationError):
         return refused("InvalidRequest", message, subject)
-    return StorageRefused(f"{shown(subject)}: {shown(message)}", hint=_CREDENTIALS, code=type(error).__name__)
+    hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
+    return StorageRefused(f"{shown(subject)}: {shown(message)}", hint=hint, code=type(error).__name__)
 
 
 def shown(text: str) -> str:

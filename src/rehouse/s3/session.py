@@ -21,7 +21,7 @@ from botocore.session import Session as CoreSession
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.s3.endpoint import Endpoint, Endpoints
-from rehouse.s3.faults import refused, shown, translated
+from rehouse.s3.faults import ENDPOINT_HINT, refused, shown, translated
 from rehouse.s3.parsing import StrictParsers
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 _URL = re.compile(r"https?://[^\s@?#]+")
 _URL_HINT = (
     "{variable}, AWS_ENDPOINT_URL and endpoint_url in the AWS profile are written like https://s3.example.com:9000"
-)
-_ENDPOINT_HINT = (
-    "check AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and the region, and in the AWS profile endpoint_url, services"
-    " and s3"
 )
 ASKING_REGION = "us-east-1"
 _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
@@ -85,7 +81,7 @@ class Session:
         try:
             return self._endpoints(bucket)
         except BotoCoreError as error:
-            raise _unusable("s3", shown(str(error)), _ENDPOINT_HINT) from None
+            raise _unusable("s3", shown(str(error)), ENDPOINT_HINT) from None
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
         """Whether there is such a service here: another server's keys are never sent to Amazon's other services."""
@@ -180,9 +176,9 @@ class Session:
                 service, region or self.region, endpoint_url=url, config=config, **(keys or {})
             )
         except BotoCoreError as error:
-            raise _unusable(service, shown(str(error)), _ENDPOINT_HINT) from None
+            raise _unusable(service, shown(str(error)), ENDPOINT_HINT) from None
         except AttributeError:  # botocore's own, of a section with a value and no settings below it
-            raise _unusable(service, "a section of the AWS profile is not one", _ENDPOINT_HINT) from None
+            raise _unusable(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
         except ValueError:
             raise _unusable(service, "it is not a URL", _URL_HINT) from None
         if not _URL.fullmatch(client.meta.endpoint_url):
