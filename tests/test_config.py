@@ -16,6 +16,7 @@ SECRET = "hunter2-and-more"
 URL = f"postgresql://app:{SECRET}@db.example.com:5432/dataroom"
 LEAVES = sorted(leaves())
 VALUES = {
+    "request_metrics": "True",
     "database_url": URL,
     "shared_bucket": "one-bucket,two-bucket",
     "bucket_prefix": "other-prefix",

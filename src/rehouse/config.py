@@ -111,6 +111,7 @@ class Settings(Section):
     log_bucket: BucketName | None = None
     encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
     source_kms_keys: KmsKeyNames = ()
+    request_metrics: bool = False
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256
     max_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10000)] = 1000

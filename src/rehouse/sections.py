@@ -81,13 +81,14 @@ class LifecycleDays(Section):
 
 
 class Prices(Section):
-    """Dollars, us-east-1, November 2026 (the S3 pricing page); set them to your region's."""
+    """Dollars, us-east-1, November 2026 (the pricing pages of S3 and CloudWatch); set them to your region's."""
 
     copy_per_thousand: Dollars = Decimal("0.005")
     list_per_thousand: Dollars = Decimal("0.005")
     head_per_thousand: Dollars = Decimal("0.0004")
     storage_gb_month: Dollars = Decimal("0.023")
     egress_gb: Dollars = Decimal("0.09")
+    metric_month: Dollars = Decimal("0.30")
 
 
 class FinishLook(Section):

@@ -42,6 +42,7 @@ specs = st.builds(
     lifecycle=st.builds(LifecycleRules, *[st.integers(1, 3650)] * 4),
     cors_origins=st.lists(st.sampled_from(["https://a.example", "https://b.example"])),
     log_bucket=st.none() | names,
+    request_metrics=st.booleans(),
     dialect=st.sampled_from(["aws", "ceph"]),
 )
 
@@ -91,8 +92,9 @@ def test_two_buckets_are_alike_in_both_directions_or_in_none(one: BucketSpec, ot
 def test_no_answer_whatever_breaks_the_comparison(setting: str, answer: object) -> None:
     normal(setting, answer)
     spec = spec_for(
-        "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l"
-    )
+        "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
+        request_metrics=True,
+    )  # fmt: skip
     assert differences(spec, {**as_found(spec), setting: Found("set", answer)})
 
 
@@ -119,8 +121,9 @@ def test_no_answer_whatever_breaks_the_comparison(setting: str, answer: object) 
 )
 def test_a_changed_value_is_drift(setting: str, path: list[str | int], value: object) -> None:
     spec = spec_for(
-        "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l"
-    )
+        "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
+        request_metrics=True,
+    )  # fmt: skip
     changed = copy.deepcopy(spec.wanted()[setting])
     inner = changed
     for step in path[:-1]:

@@ -9,6 +9,8 @@ from typing import Any
 import boto3
 import pytest
 from tests.operations.room import Room
+from tests.reliability.http_relay import Reply, Request
+from tests.strict import StrictRelay
 
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
@@ -53,7 +55,36 @@ def test_after_a_migration_all_is_well(moved: Room) -> None:
     assert report.findings == []
     assert report.is_well
     assert (report.tenants, report.buckets) == (1, 2)
-    assert report.not_offered == ["metrics"]
+    assert report.not_offered == []
+
+
+METRICS = b'<MetricsConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Id>EntireBucket</Id></MetricsConfiguration>'
+
+
+def test_metrics_that_are_on_though_the_setting_is_off_are_told_and_removed_under_our_id_alone(
+    moved: Room, strict: StrictRelay
+) -> None:
+    gone: list[Request] = []
+
+    def metrics(request: Request) -> Reply | None:
+        if "metrics" not in request.query or request.bucket != moved.home():
+            return None
+        assert request.query["id"] == ["EntireBucket"]
+        if request.method == "DELETE":
+            gone.append(request)
+            return Reply(204)
+        if gone:
+            return Reply(404, b"<Error><Code>NoSuchConfiguration</Code><Message>none</Message></Error>")
+        return Reply(200, METRICS)
+
+    strict.meanwhile = metrics
+    [finding] = look(moved).findings
+    assert (finding.setting, finding.can_be_fixed, gone) == ("metrics", True, [])
+    assert "billed" in finding.detail
+    assert look(moved, request_metrics=True).findings == []
+    assert look(moved, fix=True).is_well
+    assert len(gone) == 1
+    assert look(moved).findings == []
 
 
 def test_before_init_a_tenant_without_a_bucket_is_told_and_nothing_is_made(room: Room) -> None:

@@ -50,6 +50,7 @@ ACTIONS = {
     "create_bucket": "s3:CreateBucket s3:TagResource",
     "create_multipart_upload": "s3:PutObject s3:PutObjectTagging",
     "delete_bucket": "s3:DeleteBucket",
+    "delete_bucket_metrics_configuration": "s3:PutMetricsConfiguration",
     "delete_object": "s3:DeleteObject s3:DeleteObjectVersion",
     "delete_objects": "s3:DeleteObject s3:DeleteObjectVersion",
     "get_bucket_accelerate_configuration": "s3:GetAccelerateConfiguration",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from tests.operations.room import Room
 
+from rehouse.cli.reports import show_plan
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
 from rehouse.operations.plan import Plan, plan
@@ -103,3 +105,13 @@ def test_the_dollars_are_those_of_the_price_list(room: Room) -> None:
         planned = plan(services, services.ledger.tenants())
     assert planned.cost is not None
     assert planned.cost.requests_dollars == 10
+
+
+def test_request_metrics_are_priced_where_they_are_wanted(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    room.tenant("globex")
+    with room.services(writes=False, request_metrics=True) as services:
+        planned = plan(services, services.ledger.tenants())
+    assert planned.request_metrics_dollars == Decimal("9.60")
+    show_plan(planned)
+    assert "cost up to $9.60 a month: 16 custom metrics of CloudWatch" in capsys.readouterr().out
+    assert made(room)[0].request_metrics_dollars is None

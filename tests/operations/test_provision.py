@@ -76,8 +76,9 @@ def writes(control: Control) -> dict[str, int]:
 def test_a_new_bucket_is_the_guides(settings: Settings, control: Control, home: str, s3_server: S3Server) -> None:
     report = provision_bucket(settings, control, TENANT, home)
     assert report.created
-    assert set(report.changed) | set(report.not_offered) | {"tags"} == set(SETTINGS)
-    assert report.not_offered == ("metrics",)
+    assert set(report.changed) | {"tags", "metrics"} == set(SETTINGS)
+    assert report.not_offered == ()
+    assert control.requests["PutBucketMetricsConfiguration"] == 0
     root = s3_server.root()
     assert root.get_bucket_versioning(Bucket=home)["Status"] == "Enabled"
     block = root.get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]
@@ -122,11 +123,11 @@ def test_a_second_time_sends_reads_only(settings: Settings, control: Control, ho
     provision_bucket(settings, control, TENANT, home)
     again = Control(Session(settings), sleep=lambda seconds: None)
     report = provision_bucket(settings, again, TENANT, home)
-    assert (report.created, report.changed, report.not_offered) == (False, (), ("metrics",))
+    assert (report.created, report.changed, report.not_offered) == (False, (), ())
     assert writes(again) == {}
 
 
-@pytest.mark.parametrize("done", [0, 1, 4, 8])
+@pytest.mark.parametrize("done", [0, 1, 4, 7])
 def test_what_a_crash_left_half_made_is_finished(settings: Settings, control: Control, home: str, done: int) -> None:
     class Crash(BaseException):
         pass
@@ -141,7 +142,7 @@ def test_what_a_crash_left_half_made_is_finished(settings: Settings, control: Co
         provision_bucket(settings, Crashing(Session(settings), sleep=lambda seconds: None), TENANT, home)
     report = provision_bucket(settings, control, TENANT, home)
     assert not report.created
-    assert [each.kind for each in drift(settings, control, TENANT, home)] == ["not_offered"]
+    assert drift(settings, control, TENANT, home) == ()
 
 
 def test_drift_is_seen_and_put_right_and_foreign_tags_and_statements_stay(
@@ -155,7 +156,7 @@ def test_drift_is_seen_and_put_right_and_foreign_tags_and_statements_stay(
     statement = {**reader, "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{home}/*"}
     root.put_bucket_policy(Bucket=home, Policy=json.dumps({"Version": "2012-10-17", "Statement": statement}))
     kinds = {each.setting: each.kind for each in drift(settings, control, TENANT, home)}
-    assert kinds == {"policy": "differs", "versioning": "differs", "tags": "differs", "metrics": "not_offered"}
+    assert kinds == {"policy": "differs", "versioning": "differs", "tags": "differs"}
     assert set(provision_bucket(settings, control, TENANT, home).changed) == {"policy", "versioning", "tags"}
     tags = {tag["Key"]: tag["Value"] for tag in root.get_bucket_tagging(Bucket=home)["TagSet"]}
     assert tags == {"tenant-id": "7", "tenant-slug": "acme - söhne", "cost-centre": "42"}
@@ -301,7 +302,7 @@ def test_other_settings_are_provisioned_and_kept_as_well(settings: Settings, cha
     settings = settings.model_copy(update=change)
     name = f"{settings.bucket_prefix}-a1b2c3d4-{ACCOUNT}-{settings.region}-an"
     report = provision_bucket(settings, Control(Session(settings), sleep=lambda seconds: None), TENANT, name)
-    assert (report.created, report.not_offered) == (True, ("metrics",))
+    assert (report.created, report.not_offered) == (True, ())
     again = Control(Session(settings))
     assert provision_bucket(settings, again, TENANT, name).changed == ()
     assert writes(again) == {}
@@ -333,6 +334,13 @@ def test_the_bucket_policy_names_the_key_that_an_alias_stands_for(
     policy = json.loads(s3_server.root().get_bucket_policy(Bucket=home)["Policy"])
     (other,) = [each for each in policy["Statement"] if each["Sid"] == "RehouseOtherKey"]
     assert other["Condition"]["StringNotEquals"] == {"s3:x-amz-server-side-encryption-aws-kms-key-id": key["Arn"]}
+
+
+def test_request_metrics_are_written_only_where_they_are_wanted(settings: Settings, home: str) -> None:
+    control = Control(Session(settings), sleep=lambda seconds: None)
+    report = provision_bucket(settings.model_copy(update={"request_metrics": True}), control, TENANT, home)
+    assert report.not_offered == ("metrics",)  # by this server
+    assert control.requests["PutBucketMetricsConfiguration"] == 1
 
 
 def test_where_nothing_can_be_uploaded_once_it_is_protected_the_run_ends_there(

@@ -17,6 +17,7 @@ from rehouse.core.durations import spelled
 from rehouse.core.legible import counted
 from rehouse.core.lifecycle import Phase
 from rehouse.core.planning import Standing
+from rehouse.core.pricing import REQUEST_METRICS
 from rehouse.core.removing import SUSPENDED
 
 if TYPE_CHECKING:
@@ -134,6 +135,11 @@ def show_plan(plan: Plan) -> None:
         say(
             f"Requests cost about ${plan.cost.requests_dollars}; until the sources are removed, the doubled storage costs "
             f"${plan.cost.doubled_storage_dollars} a month."
+        )
+    if plan.request_metrics_dollars is not None:
+        say(
+            f"Request metrics (request_metrics) cost up to ${plan.request_metrics_dollars} a month: {REQUEST_METRICS} custom "
+            "metrics of CloudWatch for each tenant's bucket."
         )
     say(*(f"{sentence}." for sentence in plan.kept_versions))
     say(_settling(plan.versioning_settle_seconds))

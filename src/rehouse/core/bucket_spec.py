@@ -84,14 +84,15 @@ def spec_for(
     lifecycle: LifecycleRules | None = None,
     cors_origins: Iterable[str] = (),
     log_bucket: str | None = None,
+    request_metrics: bool = False,
     dialect: Dialect = "aws",
 ) -> BucketSpec:
     """Return what one tenant's bucket must be.
 
     `encryption` is AES256 or a KMS key, `key_arn` that key's ARN where it is known; `tls` is false on a plain-http endpoint,
     which a TLS-only policy would lock out.
-    A bucket never logs to itself; without an origin there is no CORS rule. `dialect` leaves out what another server
-    than AWS lacks.
+    `request_metrics` are billed. A bucket never logs to itself; without an origin there is no CORS rule. `dialect` leaves out
+    what another server than AWS lacks.
     """
     origins = sorted(set(cors_origins))
     spec = BucketSpec(
@@ -105,7 +106,7 @@ def spec_for(
         cors={"CORSRules": [documents.cors_rule(origins)]} if origins else None,
         logging=documents.access_logging(bucket, log_bucket) if log_bucket and log_bucket != bucket else None,
         tags={"tenant-id": documents.tag_value(str(tenant_id)), "tenant-slug": documents.tag_value(tenant_slug)},
-        metrics={"Id": documents.METRICS_ID},
+        metrics={"Id": documents.METRICS_ID} if request_metrics else None,
     )
     return spoken(spec, dialect)
 

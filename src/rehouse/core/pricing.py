@@ -8,19 +8,25 @@ from decimal import ROUND_HALF_UP, Decimal
 
 GIB = 1024**3
 LISTED_PER_REQUEST = 1000
+REQUEST_METRICS = 16
+"""The most request metrics that S3 publishes for a bucket."""
 HEADS_A_DOCUMENT = 1
 """At most: the look at the source before the flip, where no listing answers it for many documents at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Dollars per thousand requests, per GiB-month, per GiB out of the region (the S3 pricing page; settings, not constants)."""
+    """Dollars per thousand requests, per GiB-month, per GiB out of the region, per custom metric of CloudWatch and month.
+
+    From the pricing pages of S3 and CloudWatch; settings, not constants.
+    """
 
     copy_per_thousand: Decimal
     list_per_thousand: Decimal
     head_per_thousand: Decimal
     storage_gb_month: Decimal
     egress_gb: Decimal
+    metric_month: Decimal = Decimal("0.30")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,17 @@ def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEs
     ) / 1000
     storage = Decimal(stored_bytes) / GIB * prices.storage_gb_month
     return CostEstimate(_cents(requests_dollars), _cents(storage))
+
+
+def metrics_dollars(buckets: int, prices: PriceList) -> Decimal:
+    """Return what the request metrics of these buckets cost a month at most.
+
+    S3 publishes up to 16 for a bucket, billed as CloudWatch custom metrics (the S3 User Guide, "CloudWatch request metrics").
+
+    >>> metrics_dollars(10, PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09"))))
+    Decimal('48.00')
+    """
+    return _cents(buckets * REQUEST_METRICS * prices.metric_month)
 
 
 def reading_cost(requests: Mapping[str, int], read_bytes: int, prices: PriceList) -> ReadingCost:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.bucket_documents import METRICS_ID
 from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.model import Tenant
 from rehouse.operations.bucket_findings import (
@@ -25,11 +26,13 @@ from rehouse.operations.bucket_findings import (
     unowned_bucket,
     unseen,
     unseen_origins,
+    unwanted_metrics,
 )
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.operations.ownership import Holding, holdings, unowned
 from rehouse.operations.provision import provision_bucket, provision_log_bucket
 from rehouse.operations.services import Services
+from rehouse.s3.control import Control
 from rehouse.s3.faults import translated
 
 AT_ONCE = 8
@@ -112,7 +115,8 @@ def _look_at_home(services: Services, holding: Holding, bucket: str) -> Seen:
         is_missing = wrong.kind is FindingKind.MISSING_BUCKET
         return Seen(() if is_missing and holding.is_rolled_back else (_as_made(wrong, holding),))
     spec = home_spec(services.settings, services.control, holding.tenant, bucket, may_be_closed=holding.is_rolled_back)
-    return settings_of(services, spec, holding.tenant.slug)
+    seen = settings_of(services, spec, holding.tenant.slug)
+    return replace(seen, findings=(*seen.findings, *unwanted_metrics(services, spec, holding.tenant.slug)))
 
 
 def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
@@ -157,16 +161,27 @@ def _after_fixing(services: Services, held: Sequence[Holding], looks: Sequence[S
     findings = _fixed(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
     for holding, seen in zip(held, looks, strict=True):
         services.stop_here()
-        findings += _fixed(seen.findings, lambda one=holding: _repair(services, one))  # type: ignore[misc]
+        metrics = any(each.setting == "metrics" and each.can_be_fixed for each in seen.findings)
+        findings += _fixed(seen.findings, lambda one=holding, m=metrics: _repair(services, one, metrics=m))  # type: ignore[misc]
     return findings
 
 
-def _repair(services: Services, holding: Holding) -> None:
+def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
     tenant = holding.tenant
     with services.locks.holding(tenant.id, tenant.slug):
         provision_bucket(
             services.settings, services.control, tenant, holding.bucket or "", may_be_closed=holding.is_rolled_back
         )
+        if metrics and not services.settings.request_metrics:
+            _remove_metrics(services.control, holding.bucket or "")
+
+
+def _remove_metrics(control: Control, bucket: str) -> None:
+    """Remove the metrics configuration with rehouse's id, and no other."""
+    try:
+        control.client.delete_bucket_metrics_configuration(Bucket=bucket, Id=METRICS_ID, **control.owner())
+    except (ClientError, BotoCoreError) as error:
+        raise translated(error, f"{bucket}, metrics") from None
 
 
 def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rehouse.core.bucket_documents import LOG_TAGS, Document
+from rehouse.core.bucket_documents import LOG_TAGS, METRICS_ID, Document
 from rehouse.core.bucket_spec import BucketSpec, Drift, differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.explaining import WHY, explained
@@ -123,6 +123,21 @@ def unfit_logs(services: Services, spec: BucketSpec) -> list[AuditFinding]:
         AuditFinding(FindingKind.SETTING, each.reason, UNFIT_HINT, bucket=spec.bucket, setting=each.setting)
         for each in unfit_settings(services.control, spec)
     ]
+
+
+def unwanted_metrics(services: Services, spec: BucketSpec, slug: str | None) -> list[AuditFinding]:
+    """Return a finding where the bucket's request metrics are on, under the id that rehouse uses, and the setting is off."""
+    if spec.metrics or services.settings.s3_dialect != "aws":
+        return []
+    found = services.control.read_setting(spec.bucket, "metrics")
+    if found.state == "unreadable":
+        detail = f"the metrics of {spec.bucket} may not be read ({found.code})"
+        return [AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, slug, spec.bucket, "metrics")]
+    if found.state != "set":
+        return []
+    detail = f"request metrics ({METRICS_ID}) are on and billed, and request_metrics is off"
+    hint = f"{FIX_HINT}; REHOUSE_REQUEST_METRICS=true keeps them"
+    return [AuditFinding(FindingKind.SETTING, detail, hint, slug, spec.bucket, "metrics", can_be_fixed=True)]
 
 
 def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:

@@ -51,6 +51,7 @@ def home_spec(
         ),
         cors_origins=cors_origins(settings, control).origins,
         log_bucket=log_bucket_name(settings, control),
+        request_metrics=settings.request_metrics,
         dialect=settings.s3_dialect,
     )
     if may_be_closed and is_closed_to_writers(settings, control, bucket):

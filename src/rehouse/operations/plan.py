@@ -6,13 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from rehouse.core.archiving import TIERED_CLASS
 from rehouse.core.model import Fault, Tenant, TenantId
 from rehouse.core.naming import bucket_name
 from rehouse.core.planning import HINTS, Decision, Places, Seen, Standing, decide
-from rehouse.core.pricing import LISTED_PER_REQUEST, CostEstimate, PriceList, Requests, estimate, requests_for
+from rehouse.core.pricing import (
+    LISTED_PER_REQUEST,
+    CostEstimate,
+    PriceList,
+    Requests,
+    estimate,
+    metrics_dollars,
+    requests_for,
+)
 from rehouse.core.progress import Progress
 from rehouse.operations import survey
 from rehouse.operations.homes import home_of, namespace, unreserved
@@ -99,6 +108,7 @@ class Plan:
     documents_of_missing_tenants: int = 0
     missing_tenants: int = 0
     cost: CostEstimate | None = None
+    request_metrics_dollars: Decimal | None = None
     kept_versions: tuple[str, ...] = ()
     application_rules: tuple[str, ...] = APPLICATION_RULES
 
@@ -126,6 +136,8 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in made.shared.values())
     requests = sum((tenant.requests for tenant in made.tenants), Requests(lists=listings))
     made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), prices(services))
+    if services.settings.request_metrics:
+        made.request_metrics_dollars = metrics_dollars(len(made.tenants), prices(services))
     return made
 
 
