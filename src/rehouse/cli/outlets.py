@@ -34,7 +34,7 @@ def _patient(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(
         raw,
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="backslashreplace",  # a key that this terminal cannot show ends nothing
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

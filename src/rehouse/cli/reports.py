@@ -122,6 +122,10 @@ def show_plan(plan: Plan) -> None:
     for bucket, versioning in plan.shared_versioning.items():
         if versioning == "suspended":
             say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
+    for bucket, count in plan.left_out.items():
+        say(
+            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
+        )
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
     if plan.documents_of_missing_tenants:

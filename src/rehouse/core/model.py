@@ -34,7 +34,7 @@ class Tenant:
 class Document:
     """A row of the application's documents table.
 
-    `key_length`: how many characters its key has, where that is too long to be one and `key` is only what is shown of it.
+    `key_fault`: why its key, as the row has it, can be none, where `key` is only what is shown of it.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Document:
     key: str | None
     etag: str | None
     uploaded_at: datetime | None
-    key_length: int | None = None
+    key_fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

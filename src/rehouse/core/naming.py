@@ -134,6 +134,8 @@ def key_problem(key: str) -> str | None:
         return "it is empty"
     if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         return "it is longer than 1,024 bytes"
+    if "\0" in key or any("\ud800" <= char <= "\udfff" for char in key):
+        return "it is not UTF-8"
     if key.startswith(("s3://", "http://", "https://")):
         return "it is a URL, not a key"
     if ".." in key and _leads_out(key):

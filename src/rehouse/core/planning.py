@@ -177,11 +177,8 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
 
 
 def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[Reason, str]:
-    if document.key_length is not None:
-        return (
-            Reason.INVALID_KEY,
-            f"the key cannot be used: it has {document.key_length:,} characters, S3 takes 1,024 bytes",
-        )
+    if document.key_fault is not None:
+        return Reason.INVALID_KEY, f"the key cannot be used: {document.key_fault}"
     nearby = "" if near is None else f"; an object that no row points to lies at {_told_apart(near, source.key)}"
     problem = key_problem(source.key)
     if problem:

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import ROLES, parse
+from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import blinded, translated
 from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
@@ -61,6 +62,7 @@ class Catalog:
     procedures: frozenset[str]
     recorded_mapping: dict[str, Any] | None
     usage_is_doubtful: bool
+    encoding: str = "UTF8"
 
     @property
     def schema(self) -> str:
@@ -152,6 +154,7 @@ def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSettin
             procedures=_procedures(connection, documents.schema),
             recorded_mapping=read_fact(connection, documents.schema, MAPPING) if FACTS_TABLE in own else None,
             usage_is_doubtful=_is_usage_doubtful(connection, documents, own),
+            encoding=server_encoding(connection),
         )
     except psycopg.Error as error:
         raise translated(error) from error

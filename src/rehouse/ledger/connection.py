@@ -15,6 +15,7 @@ from psycopg.pq import Conninfo
 from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.database_url import libpq_url, malformed
+from rehouse.ledger.encoding import adapt
 from rehouse.ledger.faults import refused_connection, translated
 from rehouse.ledger.password import ask_password
 
@@ -63,6 +64,7 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
     try:
         refuse_pooler(connection)
         _prepare(connection)
+        adapt(connection)
     except BaseException:
         connection.close()
         raise

@@ -29,6 +29,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.documents import Documents
+from rehouse.ledger.encoding import holder
 from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
@@ -106,6 +107,7 @@ class Ledger:
         self.catalog = catalog
         self.run_id = run_id or str(uuid4())
         self.queries: Queries = load(catalog)
+        self.holds = holder(connection)
         self._default_bucket = settings.require_shared_buckets()[0]
         connection.execute(sql.SQL("SET search_path = {}, public").format(sql.Identifier(catalog.schema)))
         connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))

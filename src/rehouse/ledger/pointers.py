@@ -20,6 +20,7 @@ from rehouse.core.legible import counted
 from rehouse.core.mentions import KeyFinder
 from rehouse.core.model import Migration
 from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
+from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.faults import translated
 from rehouse.ledger.ledger import Ledger
 
@@ -142,7 +143,10 @@ class Pointers:
             self._connection.execute("SET TRANSACTION READ ONLY")
             self._connection.execute(f"SET LOCAL statement_timeout = {limits.seconds * 1000}".encode())
             share = self._share(columns[0], limits.table_bytes)
-            with self._connection.cursor().copy(_statement(columns, finder.shortest_bytes, share)) as copied:
+            statement = _statement(columns, finder.shortest_bytes, share).as_bytes(self._connection)
+            if self._ledger.catalog.encoding == UNCHECKED:  # else it sends no bytes that are no UTF-8
+                self._connection.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
+            with self._connection.cursor().copy(statement) as copied:
                 for lines in _batches(copied):
                     _search(lines, columns, finder, owners, found)
         found.columns += len(columns)

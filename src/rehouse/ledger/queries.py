@@ -31,6 +31,7 @@ from psycopg import sql
 
 from rehouse.core.mapping import ROLES, Kind
 from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, Catalog
+from rehouse.ledger.encoding import UNCHECKED
 
 _READ_AS = {Kind.NUMBER: "bigint", Kind.FLAG: "boolean", Kind.TIME: "timestamptz"}
 _CONDITION = re.compile(r" -- if (\w+)\.(\w+)$")
@@ -42,13 +43,34 @@ _IS_INDEXED = "octet_length({documents.s3_key}) + coalesce(octet_length({documen
 _TOLD = {
     "key_told": f"CASE WHEN octet_length(@{{documents.s3_key}}) <= {LONGEST_KEY_READ} THEN @{{documents.s3_key}}"
     " ELSE left(@{documents.s3_key}, 80) || '... (' || length(@{documents.s3_key}) || ' characters)' END",
-    "key_length": f"CASE WHEN octet_length(@{{documents.s3_key}}) > {LONGEST_KEY_READ} THEN length(@{{documents.s3_key}}) END",
+    "key_fault": f"CASE WHEN octet_length(@{{documents.s3_key}}) > {LONGEST_KEY_READ}"
+    " THEN 'it has ' || length(@{documents.s3_key}) || ' characters, S3 takes 1,024 bytes' END",
+    "id_is_readable": "true",
     "bucket_told": "left(@{documents.s3_bucket}, 255)",
     "name_told": "left({name.#}, 500) || right(substr({name.#}, 501), 500)",
     "uploaded_at_told": "CASE WHEN @{documents.uploaded_at}::timestamptz > '0001-01-02 00:00Z'"
     " AND @{documents.uploaded_at}::timestamptz < '9999-12-30 00:00Z' THEN @{documents.uploaded_at}::timestamptz END",
 }
 """Expressions over a row whose alias stands for the @ (with its dot) and the #."""
+_UTF_8 = (
+    r"'^([\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf][\x80-\xbf]"
+    r"|[\xf0-\xf4][\x80-\xbf][\x80-\xbf][\x80-\xbf])*$'"
+)
+"""What a text in UTF-8 matches in a database in SQL_ASCII, where a character is a byte."""
+
+
+def _escaped(told: str) -> str:
+    return (
+        f"CASE WHEN {told} ~ {_UTF_8} THEN {told} ELSE encode(convert_to(left({told}, 500), 'SQL_ASCII'), 'escape') END"
+    )
+
+
+_TOLD_OF_BYTES = {
+    **{name: _escaped(_TOLD[name]) for name in ("key_told", "bucket_told", "name_told")},
+    "key_fault": f"CASE WHEN @{{documents.s3_key}} ~ {_UTF_8} THEN {_TOLD['key_fault']} ELSE 'it is not UTF-8' END",
+    "id_is_readable": f"@{{documents.id}}::text ~ {_UTF_8}",
+}
+"""What stands for some of these in a database in SQL_ASCII."""
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
@@ -122,7 +144,8 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
     if table == "bytes":
         return _bytes(catalog, column)
     if table in _TOLD:
-        return fill(_TOLD[table].replace("@", f"{column}.").replace("#", column), catalog)
+        expressions = _TOLD | _TOLD_OF_BYTES if catalog.encoding == UNCHECKED else _TOLD
+        return fill(expressions[table].replace("@", f"{column}.").replace("#", column), catalog)
     if field == "documents.is_indexed":
         return fill(_IS_INDEXED, catalog)
     if column == "rows":

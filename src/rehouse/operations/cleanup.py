@@ -18,7 +18,8 @@ from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.operations.migrate import run_inventory
 from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
-from rehouse.operations.services import Services
+from rehouse.operations.services import LeftOut, Services
+from rehouse.operations.survey import pages_of
 from rehouse.s3.emptying import Upload, Version, delete_bucket, delete_versions, uploads, versions
 from rehouse.s3.faults import refused
 from rehouse.s3.removal import NEVER_WAS
@@ -37,6 +38,7 @@ CATEGORIES = {
     "superseded": "once to be copied, but its row moved or went: nobody's",
     "returned": "written by a rollback, and its row points elsewhere by now: nobody's",
     "named_elsewhere": "no row points to it, and another column of the database holds its key",
+    "other_encoding": "no row can point to it: the database's encoding cannot hold its key",
     "orphan": "no row points to it, and no migration knows it",
 }
 
@@ -118,7 +120,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
 
 
 def _left_in(services: Services, bucket: str) -> BucketLeft:
-    services.ledger.inventory().load(bucket, services.bulk.list(bucket))
+    services.ledger.inventory().load(bucket, pages_of(services, bucket))
     services.stop_here()
     objects, size = services.ledger.inventory().totals(bucket)
     default = services.settings.require_shared_buckets()[0]
@@ -129,7 +131,17 @@ def _left_in(services: Services, bucket: str) -> BucketLeft:
     made = BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
     if any(each.category == "orphan" for each in left):
         _look_for_orphans(services, made, default)
+    _add_left_out(made, services.left_out[bucket])
     return made
+
+
+def _add_left_out(made: BucketLeft, left_out: LeftOut) -> None:
+    """Count the objects that the inventory lacks as well."""
+    if left_out.objects:
+        examples = tuple(left_out.examples)
+        made.left.append(Leftover("other_encoding", None, None, None, None, left_out.objects, left_out.size, examples))
+        made.objects += left_out.objects
+        made.size += left_out.size
 
 
 def _look_for_orphans(services: Services, made: BucketLeft, default_bucket: str) -> None:

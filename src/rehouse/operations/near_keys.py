@@ -44,7 +44,7 @@ def name_near_objects(
 
 
 def _can_be_misspelled(each: Seen, places: Places) -> bool:
-    return places.source_of(each.document).bucket in places.shared and each.document.key_length is None
+    return places.source_of(each.document).bucket in places.shared and each.document.key_fault is None
 
 
 def _among_listed(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:

@@ -97,10 +97,14 @@ class TenantPlan:
 
 @dataclass
 class Plan:
-    """The plan of all chosen tenants: totals, what lies in the shared buckets, and what the application must do."""
+    """The plan of all chosen tenants: totals, what lies in the shared buckets, and what the application must do.
+
+    `left_out`: by bucket how many objects have keys that the database's encoding cannot hold, so no row can point to them.
+    """
 
     tenants: list[TenantPlan]
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
     versioning_settle_seconds: int = 0
@@ -125,6 +129,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
     made.kept_versions = kept_versions(services)
+    made.left_out = {bucket: each.objects for bucket, each in services.left_out.items() if each.objects}
     made.documents_without_tenant = ledger.documents_without_tenant()
     made.versioning_settle_seconds = settle_seconds(services)
     made.shared_versioning = {bucket: versioning_of(services.control, bucket) for bucket in buckets}

@@ -33,6 +33,15 @@ from rehouse.s3.session import Session
 
 
 @dataclass
+class LeftOut:
+    """Objects of a bucket that the listing showed and the inventory lacks, since the database cannot hold their keys."""
+
+    objects: int = 0
+    size: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Spellings:
     """What a run knows of keys that are spelled otherwise than in their rows: shared by all of its threads.
 
@@ -61,6 +70,7 @@ class Services:
     guard: TargetGuard = field(default_factory=TargetGuard)
     lock_budgets: dict[str, LockBudget] = field(default_factory=dict)
     spellings: Spellings = field(default_factory=Spellings)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
     writes: bool = True
     provisioned: set[str] = field(default_factory=set)
     """The homes that this run has provisioned already."""

@@ -5,6 +5,7 @@ A listing is a moment in the past. Whatever it does not show is asked for by HEA
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,14 +17,18 @@ from rehouse.core.planning import Places, Seen
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents
-from rehouse.operations.services import Services
+from rehouse.operations.services import LeftOut, Services
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = 3
 
 
 def list_shared_buckets(services: Services) -> None:
     """List every shared bucket into the run's inventory, once, however many tenants there are."""
     inventory = services.ledger.inventory()
     for bucket in services.settings.require_shared_buckets():
-        inventory.load(bucket, _reported(services, bucket))
+        inventory.load(bucket, pages_of(services, bucket))
         services.spellings.listed.add(bucket)
     inventory.mark_contested()
     services.stop_here()
@@ -37,7 +42,7 @@ def list_for_one_tenant(services: Services, documents: Documents, outside: int) 
 
 def list_home(services: Services, home: str) -> None:
     """List a home bucket into the run's inventory: after a crash, what is there and matches is adopted."""
-    services.ledger.inventory().load(home, _reported(services, home))
+    services.ledger.inventory().load(home, pages_of(services, home))
     services.stop_here()
 
 
@@ -130,7 +135,7 @@ def _is_untold(services: Services, each: Seen) -> bool:
 
 def _can_be_asked_for(each: Seen, places: Places) -> bool:
     source = places.source_of(each.document)
-    return source.bucket in places.shared and each.document.key_length is None and key_problem(source.key) is None
+    return source.bucket in places.shared and each.document.key_fault is None and key_problem(source.key) is None
 
 
 def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
@@ -151,10 +156,26 @@ def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) ->
     return contested
 
 
-def _reported(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]]:
-    count = 0
+def pages_of(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]]:
+    """Yield the pages of a bucket's listing without the objects whose keys the database cannot hold: no row can point to them.
+
+    These are counted in `services.left_out`.
+    """
+    count, left_out = 0, LeftOut()
+    services.left_out[bucket] = left_out
     for page in services.bulk.list(bucket):
-        yield page
+        kept = [found for found in page if services.ledger.holds(found.key)]
+        if len(kept) < len(page):
+            _leave_out(left_out, [found for found in page if not services.ledger.holds(found.key)])
+        yield kept
         count += len(page)
         services.report(Progress(subject=bucket, step="list", documents=count))
     services.stop_here()
+    if left_out.objects:
+        log.warning("%s: the database cannot hold the keys of %d objects", bucket, left_out.objects)
+
+
+def _leave_out(left_out: LeftOut, found: Sequence[ListedObject]) -> None:
+    left_out.objects += len(found)
+    left_out.size += sum(each.size for each in found)
+    left_out.examples += [each.key for each in found][: EXAMPLES - len(left_out.examples)]

@@ -7,14 +7,14 @@ SET LOCAL enable_bitmapscan = off;
 -- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
 SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, {bucket_told.d},
   {key_told.d}, left(d.{documents.etag}, 255), {uploaded_at_told.d},
-  {key_length.d},
+  {key_fault.d},
   i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   m.run_id = %(run_id)s
 FROM (
   SELECT * FROM {documents.rows} p
   WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
-    AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
+    AND {id_is_readable.p} AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
   ORDER BY p.{documents.id} LIMIT %(limit)s) d
 LEFT JOIN LATERAL (
   SELECT * FROM s3_inventory o WHERE o.run_id = %(run_id)s

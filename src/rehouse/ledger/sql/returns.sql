@@ -9,7 +9,7 @@ SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, d.{documents.s3
 FROM (
   SELECT * FROM {documents.rows} p
   WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
-    AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} = %(home_bucket)s
+    AND {id_is_readable.p} AND p.{documents.s3_key} <> '' AND p.{documents.s3_bucket} = %(home_bucket)s
   ORDER BY p.{documents.id} LIMIT %(limit)s) d
 LEFT JOIN LATERAL (
   SELECT * FROM s3_migration_documents o

@@ -14,6 +14,7 @@ from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect_with, where
+from rehouse.ledger.encoding import UNCHECKED, server_encoding
 from rehouse.ledger.identity import find_ambiguities
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
 from rehouse.operations.checks.room_for_names import ROOM, check_room
@@ -21,6 +22,7 @@ from rehouse.operations.checks.usage import USAGE, check_usage
 
 CONNECTION = "database: connection"
 VERSION = "database: version"
+ENCODING = "database: encoding"
 WRITABLE = "database: writable"
 MAPPING = "database: mapping"
 ROW_SECURITY = "database: row security"
@@ -40,12 +42,14 @@ def check_database(settings: Settings) -> Iterator[Check]:
     except RehouseError as error:
         yield of_error(CONNECTION, error)
         yield from depending(
-            (VERSION, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM), "no connection to the database"
+            (VERSION, ENCODING, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM),
+            "no connection to the database",
         )
         return
     with connection:
         yield ok(CONNECTION, f"{place}, no connection pooler in between")
         yield looked_at(VERSION, lambda: _version(connection))
+        yield looked_at(ENCODING, lambda: _encoding(connection))
         yield looked_at(WRITABLE, lambda: _writable(connection))
         yield from _mapped(connection, settings)
 
@@ -55,6 +59,19 @@ def _version(connection: psycopg.Connection) -> Check:
     told = f"PostgreSQL {number // 10000}.{number % 10000}"
     return (
         ok(VERSION, told) if number >= OLDEST_SERVER else failed(VERSION, told, "rehouse needs PostgreSQL 13 or newer")
+    )
+
+
+def _encoding(connection: psycopg.Connection) -> Check:
+    encoding = server_encoding(connection)
+    if encoding == "UTF8":
+        return ok(ENCODING, encoding)
+    if encoding == UNCHECKED:
+        told = f"{encoding}: PostgreSQL does not check what texts hold; rehouse takes them as UTF-8"
+        return notice(ENCODING, told, "a document whose key is not UTF-8 is not moved (invalid_key)")
+    told = f"{encoding}: it cannot hold every key of S3"
+    return notice(
+        ENCODING, told, "objects whose keys it cannot hold are counted and left alone: no row can point to them"
     )
 
 
