@@ -96,7 +96,8 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
         ("source", "acme"): ("k/source",),
         ("superseded", "acme"): ("k/dropped",),
     }
-    assert {each.category for each in left.left} == set(cleaning.CATEGORIES)
+    in_utf_8 = set(cleaning.CATEGORIES) - {"other_encoding"}  # test_encodings.py has this one
+    assert {each.category for each in left.left} == in_utf_8
     assert sum(each.objects for each in left.left) == left.objects == len(room.keys(room.shared))
     assert sum(each.size for each in left.left) == left.size
     assert {each.reason for each in left.left if each.category == "quarantined"} == {"other_tenants_object"}
