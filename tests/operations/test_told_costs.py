@@ -89,11 +89,12 @@ def test_doubled_storage_that_stays_is_told(room: Room, status: str | None, is_t
     room.documents("a")
     expected = (VERSIONED.format(bucket=room.shared),) if is_told else ()
     assert planned(room).kept_versions == expected
+    if status == "Suspended":  # finish refuses such a bucket
+        return
     room.migrate()
     assert finished(room, dry_run=True).kept_versions == expected
     report = finished(room, dry_run=False)
-    if status != "Suspended":
-        assert (report.removed, report.kept_versions) == (1, expected)
+    assert (report.removed, report.kept_versions) == (1, expected)
     assert finished(room, dry_run=False).kept_versions == ()
 
 

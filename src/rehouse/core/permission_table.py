@@ -124,7 +124,7 @@ TABLE: tuple[Permission, ...] = (
         "doctor: what the shared bucket does that the new ones would not",
     ),
     Permission(
-        ("finish",), _get("BucketVersioning"), Resource.SHARED_BUCKET, "finish: does the storage end with the removal?"
+        ("finish",), _get("BucketVersioning"), Resource.SHARED_BUCKET, "finish: what does a removal leave behind?"
     ),
     Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
     Permission(
