@@ -1,0 +1,80 @@
+"""Writes the tables of docs/compatibility.md from the figures of one or several runs: `python -m tests.compatibility.page FOLDER`.
+
+A table stands between `<!-- compatibility:NAME -->` and `<!-- end -->`. A table without figures stays as it is; that of the
+endpoints needs none: it is what botocore's resolver answers, and a test holds the page to it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.reliability.page import Figure, read, table
+from tests.s3.test_endpoint import CASES
+
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+
+
+def databases(figures: list[Figure]) -> str:
+    """What ran on which server."""
+    ran: dict[str, list[str]] = defaultdict(list)
+    for each in figures:
+        ran[each["server"]].append(each.get("ran", "a whole migration: there, back, there again, finished"))
+    return table(
+        ("database server", "what was run"), [(name, "; ".join(sorted(set(what)))) for name, what in sorted(ran.items())]
+    )
+
+
+def servers(figures: list[Figure]) -> str:
+    """What each S3 server lacks."""
+    lacks = {each["server"]: ", ".join(each["lacks"]) or "nothing" for each in figures}
+    return table(("S3 server", "what rehouse finds lacking, and reports"), sorted(lacks.items()))
+
+
+def column_types(figures: list[Figure]) -> str:
+    """The types of each mapped column, by outcome, in the order in which they were tried."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for each in figures:
+        found[each["column"]][each["outcome"]].append(f"`{each['type']}`")
+    rows = [
+        (f"`{column}`", ", ".join(outcomes["works"]) or "none", ", ".join(outcomes["refused"]) or "none")
+        for column, outcomes in sorted(found.items())
+    ]
+    return table(("column", "works", "refused by `doctor` and every writing command"), rows)
+
+
+def endpoints() -> str:
+    """Where requests go, for the cases of tests/s3/test_endpoint.py: a bucket named `home`."""
+    rows = [(name, f"`{case.region}`", f"`{case.url.format('home')}`") for name, case in CASES.items()]
+    return table(("configured", "region", "URL of a bucket `home`"), rows)
+
+
+TABLES: dict[str, Callable[[list[Figure]], str]] = {
+    "databases": databases,
+    "servers": servers,
+    "column types": column_types,
+}
+
+
+def put(text: str, name: str, content: str) -> str:
+    """Return the page with a table in its place."""
+    pattern = re.compile(rf"(<!-- compatibility:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
+def main() -> None:
+    """Write every table that has figures."""
+    found = read(Path(sys.argv[1]))
+    text = put(PAGE.read_text(encoding="utf-8"), "endpoints", endpoints())
+    for name in TABLES.keys() & found.keys():
+        text = put(text, name, TABLES[name](found[name]))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""A mapped column of any type works there and back, or is refused by name before anything is made.
+
+The types that are tried stand in docs/compatibility.md, which a run of scripts/compatibility writes.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+NUMBERS = ("smallint", "integer", "bigint", "numeric", "numeric(12,2)", "double precision", "real", "text")
+TIMES = ("timestamptz", "timestamp", "date", "text", "bigint")
+TYPES: dict[str, tuple[str, ...]] = {
+    "documents.id": ("text", "varchar(255)", "char(36)", "uuid", "bigint", "integer", "name", "bytea"),
+    "documents.tenant_id": ("smallint", "integer", "bigint", "text", "varchar(40)", "uuid"),
+    "documents.original_name": ("text", "varchar(500)", "char(40)", "name", "jsonb", "bytea"),
+    "documents.s3_bucket": ("text", "varchar(255)", "varchar(63)", "varchar(20)", "char(63)", "name", "jsonb"),
+    "documents.s3_key": ("text", "varchar(1000)", "varchar(20)", "char(200)", "jsonb", "bytea"),
+    "documents.etag": ("text", "varchar(40)", "varchar(32)", "varchar(20)", "char(32)", "char(40)", "uuid", "bytea"),
+    "documents.size": NUMBERS,
+    "documents.file_size": NUMBERS,
+    "documents.uploaded_at": TIMES,
+    "tenants.slug": ("text", "varchar(255)", "char(20)", "name", "bigint"),
+    "tenants.name": ("text", "varchar(255)", "jsonb"),
+    "tenants.aws_bucket_name": ("text", "varchar(63)", "varchar(20)", "char(63)", "jsonb"),
+    "tenants.is_active": ("boolean", "smallint", "integer", "text"),
+}
+SAMPLE = {
+    ("documents.size", "double precision"),
+    ("documents.uploaded_at", "bigint"),
+    ("documents.s3_bucket", "char(63)"),
+    ("documents.tenant_id", "bigint"),
+}
+"""Tried by every run of the tests; the others take two minutes."""
+CASES = [
+    pytest.param(column, kind, id=f"{column}-{kind}", marks=() if (column, kind) in SAMPLE else pytest.mark.long)
+    for column, kinds in TYPES.items()
+    for kind in kinds
+]
+WORKS = "works"
+REFUSED = "refused"
+DOCUMENTS = {"11111111-1111-4111-8111-111111111111": b"one", "22222222-2222-4222-8222-222222222222": b"two"}
+
+
+@pytest.mark.parametrize(("column", "kind"), CASES)
+def test_a_column_works_or_is_refused_by_name(column, kind, new_place, figure):
+    place = new_place(bare=True)
+    world = place.world
+    ids = (
+        {str(number): body for number, body in enumerate(DOCUMENTS.values(), 1)}
+        if _is_number(column, kind)
+        else DOCUMENTS
+    )
+    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', '7')" if column == "tenants.slug" else
+                  "INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")  # fmt: skip
+    for document_id, body in ids.items():
+        place.upload(document_id, body, key=f"k/{document_id[:8]}")
+    _retype(world, column, kind)
+    tenant = "7" if column == "tenants.slug" else "a"
+    ended = place.command("migrate", tenant)
+    doctor = place.command("doctor")
+    name = column.partition(".")[2]
+    if ended.status == 2:
+        assert name in ended.printed, ended
+        assert doctor.status == 1 and name in doctor.printed, doctor
+        assert place.homes() == []
+        assert world.rows("SELECT 1 FROM pg_class WHERE relname LIKE 's3\\_%'") == []
+        _write_as_the_application(world)
+        figure("column types", column=column, type=kind, outcome=REFUSED)
+        return
+    assert ended.status == 0, ended
+    assert _read(place) == sorted(ids.values()) and _buckets(world) == {_home(world)}
+    back = place.command("rollback", tenant)
+    assert back.status == 0, back
+    assert _read(place) == sorted(ids.values()) and _buckets(world) == {world.shared}
+    _write_as_the_application(world)
+    figure("column types", column=column, type=kind, outcome=WORKS)
+
+
+def _is_number(column, kind):
+    return column == "documents.id" and kind in {"bigint", "integer"}
+
+
+def _retype(world, column, kind):
+    table, _, name = column.partition(".")
+    if column == "documents.tenant_id":
+        world.execute("ALTER TABLE documents DROP CONSTRAINT documents_tenant_id_fkey")
+    if column == "documents.etag" and kind in {"varchar(20)", "bytea", "uuid"}:
+        world.execute("UPDATE documents SET etag = NULL")
+    if column == "documents.s3_bucket" and kind == "varchar(20)":
+        world.execute("UPDATE documents SET s3_bucket = NULL")
+    value = {
+        "jsonb": f"to_jsonb({name}::text)",
+        "bytea": f"convert_to({name}::text, 'UTF8')",
+    }.get(kind, f"{name}::text::{kind}")
+    if column == "documents.uploaded_at" and kind == "bigint":
+        value = f"(extract(epoch FROM {name}) * 1000)::bigint"
+    if column == "tenants.is_active":
+        value = f"{name}::integer::{kind}" if kind != "boolean" else name
+    if column == "documents.tenant_id" and kind == "uuid":
+        value = "'00000000-0000-4000-8000-000000000001'::uuid"
+    world.execute(f"ALTER TABLE {table} ALTER {name} DROP DEFAULT")
+    world.execute(f"ALTER TABLE {table} ALTER {name} TYPE {kind} USING {value}")
+
+
+def _home(world):
+    return world.rows("SELECT rtrim(aws_bucket_name::text) FROM tenants")[0][0]
+
+
+def _buckets(world):
+    return {row[0] for row in world.rows("SELECT DISTINCT rtrim(s3_bucket::text) FROM documents")}
+
+
+def _read(place):
+    """Read every document as the application does."""
+    rows = place.world.rows("SELECT rtrim(s3_bucket::text), rtrim(s3_key::text) FROM documents")
+    root = place.world.server.root()
+    return sorted(root.get_object(Bucket=bucket, Key=key)["Body"].read() for bucket, key in rows)
+
+
+def _write_as_the_application(world):
+    """Change, delete and insert rows: whatever rehouse left in the database must not be able to fail that."""
+    world.execute(
+        "UPDATE documents SET filename = 'g'; CREATE TEMPORARY TABLE kept AS SELECT * FROM documents;"
+        " DELETE FROM documents; INSERT INTO documents SELECT * FROM kept"
+    )

@@ -1,0 +1,19 @@
+"""What the Ceph gateway lacks, for docs/compatibility.md."""
+
+from __future__ import annotations
+
+from tests.acceptance.world import World
+from tests.compatibility.whole import DOCUMENTS, migrate_there_and_back
+from tests.conftest import EVERYTHING
+from tests.on_ceph.conftest import SETTINGS
+from tests.reliability.conftest import figure
+
+__all__ = ["figure"]
+
+
+def test_a_whole_migration_there_and_back(application_database, s3_server, bucket, figure):
+    keys = s3_server.user("compatibility", EVERYTHING)
+    world = World(s3_server, application_database, bucket, f"whole-{bucket}", keys, more=dict(SETTINGS))
+    report = migrate_there_and_back(world)
+    assert report["documents_migrated"] == DOCUMENTS
+    figure("servers", server="Ceph RGW", lacks=sorted(report["not_offered"]))
