@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.compatibility.test_column_types import REFUSED, TRIED, WORKS
 from tests.reliability.page import Figure, read, table
 from tests.s3.test_endpoint import CASES
 
@@ -24,7 +25,8 @@ def databases(figures: list[Figure]) -> str:
     for each in figures:
         ran[each["server"]].append(each.get("ran", "a whole migration: there, back, there again, finished"))
     return table(
-        ("database server", "what was run"), [(name, "; ".join(sorted(set(what)))) for name, what in sorted(ran.items())]
+        ("database server", "what was run"),
+        [(name, "; ".join(sorted(set(what)))) for name, what in sorted(ran.items())],
     )
 
 
@@ -40,10 +42,11 @@ def column_types(figures: list[Figure]) -> str:
     for each in figures:
         found[each["column"]][each["outcome"]].append(f"`{each['type']}`")
     rows = [
-        (f"`{column}`", ", ".join(outcomes["works"]) or "none", ", ".join(outcomes["refused"]) or "none")
+        (f"`{column}`", *(", ".join(outcomes[outcome]) or "none" for outcome in (WORKS, REFUSED, TRIED)))
         for column, outcomes in sorted(found.items())
     ]
-    return table(("column", "works", "refused by `doctor` and every writing command"), rows)
+    header = ("column", WORKS, "refused by `doctor` and every command that writes", TRIED)
+    return table(header, rows)
 
 
 def endpoints() -> str:

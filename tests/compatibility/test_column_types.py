@@ -38,6 +38,7 @@ CASES = [
 ]
 WORKS = "works"
 REFUSED = "refused"
+TRIED = "refused by the trial before the home is switched"
 DOCUMENTS = {"11111111-1111-4111-8111-111111111111": b"one", "22222222-2222-4222-8222-222222222222": b"two"}
 
 
@@ -59,6 +60,12 @@ def test_a_column_works_or_is_refused_by_name(column, kind, new_place, figure):
     ended = place.command("migrate", tenant)
     doctor = place.command("doctor")
     name = column.partition(".")[2]
+    if ended.status == 2 and "nothing was switched" in ended.printed:
+        assert kind.replace("varchar", "varying") in ended.printed, ended
+        assert _read(place) == sorted(ids.values()) and _buckets(world) == {world.shared}
+        _write_as_the_application(world)
+        figure("column types", column=column, type=kind, outcome=TRIED)
+        return
     if ended.status == 2:
         assert name in ended.printed, ended
         assert doctor.status == 1 and name in doctor.printed, doctor
@@ -84,8 +91,9 @@ def _retype(world, column, kind):
     table, _, name = column.partition(".")
     if column == "documents.tenant_id":
         world.execute("ALTER TABLE documents DROP CONSTRAINT documents_tenant_id_fkey")
-    if column == "documents.etag" and kind in {"varchar(20)", "bytea", "uuid"}:
-        world.execute("UPDATE documents SET etag = NULL")
+    if column == "documents.etag":
+        without_quotes = "NULL" if kind in {"varchar(20)", "bytea", "uuid"} else "btrim(etag, '\"')"
+        world.execute(f"UPDATE documents SET etag = {without_quotes}")
     if column == "documents.s3_bucket" and kind == "varchar(20)":
         world.execute("UPDATE documents SET s3_bucket = NULL")
     value = {

@@ -17,5 +17,5 @@ def test_every_type_that_is_tried_is_on_the_page():
     lines = text[begin : text.index("<!-- end -->", begin)].splitlines()
     for column, kinds in TYPES.items():
         (line,) = [line for line in lines if line.startswith(f"| `{column}` |")]
-        tried = sorted(part.strip(" `") for cell in line.split("|")[2:4] for part in cell.split("`,") if "`" in part)
+        tried = sorted(part.strip(" `") for cell in line.split("|")[2:5] for part in cell.split("`,") if "`" in part)
         assert tried == sorted(kinds)
