@@ -13,7 +13,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     "documents.id": ("text", "varchar(255)", "char(36)", "uuid", "bigint", "integer", "name", "bytea"),
     "documents.tenant_id": ("smallint", "integer", "bigint", "text", "varchar(40)", "uuid"),
     "documents.original_name": ("text", "varchar(500)", "char(40)", "name", "jsonb", "bytea"),
-    "documents.s3_bucket": ("text", "varchar(255)", "varchar(63)", "varchar(20)", "char(63)", "name", "jsonb"),
+    "documents.s3_bucket": ("text", "varchar(255)", "varchar(63)", "varchar(12)", "char(63)", "name", "jsonb"),
     "documents.s3_key": ("text", "varchar(1000)", "varchar(20)", "char(200)", "jsonb", "bytea"),
     "documents.etag": ("text", "varchar(40)", "varchar(32)", "varchar(20)", "char(32)", "char(40)", "uuid", "bytea"),
     "documents.size": NUMBERS,
@@ -21,7 +21,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     "documents.uploaded_at": TIMES,
     "tenants.slug": ("text", "varchar(255)", "char(20)", "name", "bigint"),
     "tenants.name": ("text", "varchar(255)", "jsonb"),
-    "tenants.aws_bucket_name": ("text", "varchar(63)", "varchar(20)", "char(63)", "jsonb"),
+    "tenants.aws_bucket_name": ("text", "varchar(63)", "varchar(12)", "char(63)", "jsonb"),
     "tenants.is_active": ("boolean", "smallint", "integer", "text"),
 }
 SAMPLE = {
@@ -94,7 +94,7 @@ def _retype(world, column, kind):
     if column == "documents.etag":
         without_quotes = "NULL" if kind in {"varchar(20)", "bytea", "uuid"} else "btrim(etag, '\"')"
         world.execute(f"UPDATE documents SET etag = {without_quotes}")
-    if column == "documents.s3_bucket" and kind == "varchar(20)":
+    if column == "documents.s3_bucket" and kind == "varchar(12)":
         world.execute("UPDATE documents SET s3_bucket = NULL")
     value = {
         "jsonb": f"to_jsonb({name}::text)",
@@ -115,13 +115,17 @@ def _home(world):
 
 
 def _buckets(world):
-    return {row[0] for row in world.rows("SELECT DISTINCT rtrim(s3_bucket::text) FROM documents")}
+    return {
+        row[0]
+        for row in world.rows("SELECT DISTINCT coalesce(rtrim(s3_bucket::text), %s) FROM documents", world.shared)
+    }
 
 
 def _read(place):
     """Read every document as the application does."""
-    rows = place.world.rows("SELECT rtrim(s3_bucket::text), rtrim(s3_key::text) FROM documents")
-    root = place.world.server.root()
+    world = place.world
+    rows = world.rows("SELECT coalesce(rtrim(s3_bucket::text), %s), rtrim(s3_key::text) FROM documents", world.shared)
+    root = world.server.root()
     return sorted(root.get_object(Bucket=bucket, Key=key)["Body"].read() for bucket, key in rows)
 
 
