@@ -10,7 +10,18 @@ from typing import Any
 from bench import across
 
 PAGE = Path("docs/performance.md")
-ORDER = ("copy-0ms", "copy-50ms", "copy-tls", "migrate", "verify", "million", "tenants", "usage", "limiter")
+ORDER = (
+    "copy-0ms",
+    "copy-50ms",
+    "copy-tls",
+    "migrate",
+    "verify",
+    "million",
+    "tenants",
+    "usage",
+    "usage-rows",
+    "limiter",
+)
 CHARTS = {
     "copy-0ms": ("performance-copy.png", "CPU a copied object, by client, on a logarithmic scale"),
     "million": ("performance-memory.png", "Memory of rehouse over a whole run, of one tenant and of many"),

@@ -15,6 +15,7 @@ from importlib.resources import files
 import psycopg
 
 from bench import database
+from bench.benchmarks import usage_rows
 from bench.measuring import spread
 from bench.result import Options, Result, in_rounds
 from bench.servers import CountingPostgres, environment, postgres
@@ -31,7 +32,7 @@ Growth = list[tuple[int, float]]
 
 
 def run(options: Options) -> list[Result]:
-    """Return one table; the growth is charted."""
+    """Return two tables, for whole statements and row by row; the growth of the first is charted."""
     rows, bearable_seconds = options.size(10_000, 100_000), options.size(5, 60)
     names = (f"usage_{number}" for number in itertools.count(1))
     prepared = {WITHOUT: _without, OURS: _as_it_is, RECOUNTING: _recounting}
@@ -40,7 +41,8 @@ def run(options: Options) -> list[Result]:
             name: partial(_loaded, server, names, prepare, rows, bearable_seconds) for name, prepare in prepared.items()
         }
         made = in_rounds(options.rounds, runs)
-    return [_table(made, rows)]
+        row_by_row = usage_rows.run(server, names, options)
+    return [_table(made, rows), row_by_row]
 
 
 def _table(made: dict[str, list[Growth]], rows: int) -> Result:

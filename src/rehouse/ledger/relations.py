@@ -55,6 +55,12 @@ class Partition:
     parent_oid: int
     is_leaf: bool
     invalid_indexes: frozenset[str]
+    triggers: frozenset[str]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name, with its schema."""
+        return sql.Identifier(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,8 @@ def find_table(connection: psycopg.Connection, schema: str | None, name: str) ->
 
 def _partitions(connection: psycopg.Connection, oid: int) -> tuple[Partition, ...]:
     return tuple(
-        Partition(found, schema, name, parent, is_leaf, frozenset(invalid))
-        for found, schema, name, parent, is_leaf, invalid in connection.execute(_PARTITIONS, (oid,))
+        Partition(found, schema, name, parent, is_leaf, frozenset(invalid), frozenset(triggers))
+        for found, schema, name, parent, is_leaf, invalid, triggers in connection.execute(_PARTITIONS, (oid,))
     )
 
 
@@ -163,7 +169,8 @@ _TRIGGERS = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s AND NOT tgis
 _PARTITIONS = """
 SELECT c.oid, n.nspname::text, c.relname::text, p.parentrelid::oid, p.isleaf,
   ARRAY(SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-        WHERE i.indrelid = c.oid AND NOT i.indisvalid)
+        WHERE i.indrelid = c.oid AND NOT i.indisvalid),
+  ARRAY(SELECT g.tgname::text FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
 FROM pg_partition_tree(%s) p JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE p.level > 0 ORDER BY p.level, c.oid
 """

@@ -13,7 +13,7 @@ from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.revisions.documents import BY_POINTER, BY_TENANT, FORMER
 from rehouse.ledger.revisions.statement import Patience, run_politely
-from rehouse.ledger.revisions.usage import FUNCTIONS, USAGE
+from rehouse.ledger.revisions.usage import FUNCTIONS, TRIGGERS, USAGE
 
 _ROUTINES = (
     *FUNCTIONS,
@@ -136,6 +136,10 @@ def _remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal) 
     queries = load(catalog)
     _fold(connection, catalog, queries)
     connection.execute(queries["own_triggers_dropped"])
+    for part in catalog.documents.partitions:
+        for trigger in sorted(part.triggers & TRIGGERS):
+            drop = sql.SQL("DROP TRIGGER IF EXISTS {} ON {}")
+            connection.execute(drop.format(sql.Identifier(trigger), part.identifier))
     for name in removal.tables:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(catalog.schema, name)))
     for (routine,) in connection.execute(queries["own_routines"], {"names": list(_ROUTINES)}).fetchall():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import sources
-from rehouse.ledger.relations import Table
+from rehouse.ledger.relations import Partition, Table
 from rehouse.ledger.revisions.statement import Manner, Statement
 from rehouse.ledger.revisions.tables import OwnTable, complete, create, refuse_unfit, rendered
 
@@ -60,6 +60,8 @@ FUNCTIONS = (
     "rehouse_usage_of_rows",
     "rehouse_usage_of_update",
     "rehouse_usage_of_truncate",
+    "rehouse_usage_of_updates",
+    "rehouse_usage_of_part_truncate",
     "rehouse_add_month",
     "rehouse_open_months",
     "rehouse_fold_usage",
@@ -87,12 +89,14 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     """Yield what is missing of the tables, the functions, the triggers and the count. Raises DatabaseRefused."""
     yield from preparations(catalog)
     triggers = catalog.documents.triggers
-    if not triggers >= TRIGGERS or triggers & REPLACED_TRIGGERS:
+    untold = [part for part in catalog.documents.partitions if not part.triggers >= TRIGGERS]
+    if not triggers >= TRIGGERS or triggers & REPLACED_TRIGGERS or untold:
         yield trial(catalog)
         yield Statement("this month's usage is opened", rendered(sources()["settle_usage"], catalog), Manner.ALONE)
         yield Statement(
             "documents are counted as they change", _triggers(catalog), Manner.POLITE, _named(catalog.documents)
         )
+        yield from (_partition_triggers(catalog, part) for part in untold)
         yield from _drop_first_functions(catalog)
         yield _recount(catalog)
     else:
@@ -128,8 +132,16 @@ def trial(catalog: Catalog) -> Statement:
 
 
 def _triggers(catalog: Catalog) -> str:
-    texts = (sources()[name] for name in ("usage_triggers_dropped", "usage_row_triggers"))
-    return rendered(";\n".join(texts), catalog)
+    kind = "usage_partition_triggers" if catalog.documents.kind == "p" else "usage_row_triggers"
+    return rendered(";\n".join(sources()[name] for name in ("usage_triggers_dropped", kind)), catalog)
+
+
+def _partition_triggers(catalog: Catalog, part: Partition) -> Statement:
+    """Return what counts statements that name the partition itself: those on its parent fire nothing there."""
+    table = part.identifier.as_string(None)
+    text = _triggers(catalog).replace(f" ON {_named(catalog.documents)}", f" ON {table}")
+    text = text.replace("rehouse_usage_of_truncate()", "rehouse_usage_of_part_truncate()")
+    return Statement(f"the partition {part.name} is counted", text, Manner.POLITE, table)
 
 
 def _drop_first_functions(catalog: Catalog) -> Iterator[Statement]:

@@ -76,6 +76,42 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- name: rehouse_usage_of_updates
+-- The same for a statement on a partitioned table, where an update may move a row and no row trigger would tell of it.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_updates() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
+  SELECT c.tenant, sum(c.documents), sum(c.bytes) FROM (
+    SELECT o.{documents.tenant_id} AS tenant, -1 AS documents, -{bytes.o} AS bytes FROM former o
+    UNION ALL SELECT n.{documents.tenant_id}, 1, {bytes.n} FROM changed n) c
+  WHERE c.tenant IS NOT NULL GROUP BY 1 HAVING sum(c.documents) <> 0 OR sum(c.bytes) <> 0;
+  RETURN NULL;
+EXCEPTION
+  WHEN lock_not_available OR transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+  WHEN OTHERS OR assert_failure THEN
+    BEGIN
+      PERFORM {schema}.rehouse_record_fault('count', SQLSTATE, SQLERRM);
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+      RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+    END;
+    RETURN NULL;
+END $$;
+
+-- name: rehouse_usage_of_part_truncate
+-- What a partition held, nothing tells once it is empty: a recount has to.
+CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_part_truncate() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM {schema}.rehouse_record_fault('count', '0A000', 'TRUNCATE of the partition ' || TG_TABLE_NAME);
+  RETURN NULL;
+EXCEPTION
+  WHEN lock_not_available OR transaction_rollback OR operator_intervention OR out_of_memory THEN RAISE;
+  WHEN OTHERS OR assert_failure THEN
+    RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
+    RETURN NULL;
+END $$;
+
 -- name: rehouse_add_month
 -- Makes a tenant's row of a month from its last level, unless it is there. A tenant that is gone gets none.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_add_month(opened_tenant {documents_tenant_type}, opened_month date)
@@ -302,7 +338,8 @@ END $$;
 -- What the triggers do they do with the rights of whoever made them, whatever the application's role may do; nobody else
 -- may put these functions on a table.
 REVOKE ALL ON FUNCTION {schema}.rehouse_usage_of_rows(), {schema}.rehouse_usage_of_update(),
-  {schema}.rehouse_usage_of_truncate(), {schema}.rehouse_fold_at_commit() FROM PUBLIC;
+  {schema}.rehouse_usage_of_truncate(), {schema}.rehouse_usage_of_updates(), {schema}.rehouse_usage_of_part_truncate(),
+  {schema}.rehouse_fold_at_commit() FROM PUBLIC;
 
 -- name: usage_fold_trigger
 -- Deferred: it runs as the transaction ends.
@@ -319,6 +356,17 @@ CREATE TRIGGER rehouse_usage_delete AFTER DELETE ON {documents} REFERENCING OLD 
 CREATE TRIGGER rehouse_usage_update AFTER UPDATE ON {documents} FOR EACH ROW
   WHEN (OLD.{documents.tenant_id} IS DISTINCT FROM NEW.{documents.tenant_id} OR {is_resized})
   EXECUTE FUNCTION {schema}.rehouse_usage_of_update();
+CREATE TRIGGER rehouse_usage_truncate AFTER TRUNCATE ON {documents}
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_truncate();
+
+-- name: usage_partition_triggers
+-- The triggers on a partitioned table; each partition has its own for statements that name it.
+CREATE TRIGGER rehouse_usage_insert AFTER INSERT ON {documents} REFERENCING NEW TABLE AS changed
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
+CREATE TRIGGER rehouse_usage_delete AFTER DELETE ON {documents} REFERENCING OLD TABLE AS changed
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
+CREATE TRIGGER rehouse_usage_update AFTER UPDATE ON {documents} REFERENCING OLD TABLE AS former NEW TABLE AS changed
+  FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_updates();
 CREATE TRIGGER rehouse_usage_truncate AFTER TRUNCATE ON {documents}
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_truncate();
 
