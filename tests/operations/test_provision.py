@@ -76,7 +76,8 @@ def writes(control: Control) -> dict[str, int]:
 def test_a_new_bucket_is_the_guides(settings: Settings, control: Control, home: str, s3_server: S3Server) -> None:
     report = provision_bucket(settings, control, TENANT, home)
     assert report.created
-    assert set(report.changed) | {"tags", "metrics"} == set(SETTINGS)
+    given = {"tags", "public_access_block", "ownership", "encryption"}
+    assert set(report.changed) | given | {"metrics"} == set(SETTINGS)
     assert report.not_offered == ()
     assert control.requests["PutBucketMetricsConfiguration"] == 0
     root = s3_server.root()
@@ -112,11 +113,25 @@ def test_the_log_bucket_lets_only_s3s_log_delivery_in(
     assert delivery["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
 
 
-def test_a_new_bucket_takes_at_most_22_requests(settings: Settings, control: Control, home: str) -> None:
+def test_a_new_bucket_takes_at_most_18_requests(settings: Settings, control: Control, home: str) -> None:
     provision_bucket(settings, control, TENANT, home)
     before = control.requests.total()
     provision_bucket(settings, control, TENANT, home + "2")
-    assert control.requests.total() - before <= 22
+    assert control.requests.total() - before <= 18
+
+
+def test_what_a_new_bucket_is_from_the_start_is_not_written(settings: Settings, control: Control, home: str) -> None:
+    report = provision_bucket(settings, control, TENANT, home)
+    assert set(report.changed).isdisjoint({"public_access_block", "ownership", "encryption"})
+    written = writes(control)
+    assert written.keys().isdisjoint({"PutPublicAccessBlock", "PutBucketOwnershipControls", "PutBucketEncryption"})
+    kinds = {each.setting: each.kind for each in drift(settings, control, TENANT, home)}
+    assert set(kinds.values()) <= {"not_offered"}
+
+
+def test_a_new_bucket_that_is_not_as_it_must_be_is_written(settings: Settings, control: Control, home: str) -> None:
+    encrypted = settings.model_copy(update={"encryption": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234"})
+    assert "encryption" in provision_bucket(encrypted, control, TENANT, home).changed
 
 
 def test_a_second_time_sends_reads_only(settings: Settings, control: Control, home: str) -> None:

@@ -39,6 +39,9 @@ NOT_KEPT_HINT = (
     "is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again"
 )
 
+GIVEN = ("public_access_block", "ownership", "encryption")
+"""What S3 gives every new bucket ("Default settings for new S3 buckets", since April 2023)."""
+
 PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
 """What could shut everybody out of a bucket."""
 
@@ -172,8 +175,9 @@ def _conform(
         found = {}
         tagged = control.create(spec.bucket, tags=spec.tags)
         drifts = ()
-        to_write = [setting for setting in wanted if not (tagged and setting == "tags")]
-        to_read = list(wanted)
+        right = _right_from_the_start(control, spec)
+        to_write = [setting for setting in wanted if setting not in right and not (tagged and setting == "tags")]
+        to_read = [setting for setting in wanted if setting not in right]
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
     # The locks first; what is left unwritten brings whoever was stopped right here to the trial once more.
     protections = [setting for setting in to_write if setting in PROTECTIONS]
@@ -184,6 +188,13 @@ def _conform(
     not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
     changed = tuple(setting for setting in to_write if setting not in not_offered) + ("policy",) * reopened
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
+
+
+def _right_from_the_start(control: Control, spec: BucketSpec) -> set[str]:
+    """Return the settings that S3 gave the new bucket as they must be: these are not written."""
+    given = [setting for setting in GIVEN if setting in spec.wanted()]
+    found = control.read(spec.bucket, given)
+    return set(given) - {drift.setting for drift in differences(spec, found)}
 
 
 def _write(
