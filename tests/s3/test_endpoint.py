@@ -248,6 +248,7 @@ STS = {
     "a private link of S3 alone": ({}, PRIVATE_LINK, "https://sts.us-east-1.amazonaws.com"),
     "another server for all": ({"AWS_ENDPOINT_URL": ELSEWHERE}, None, ELSEWHERE),
     "its own": ({"AWS_ENDPOINT_URL_STS": "http://sts.example.org"}, ELSEWHERE, "http://sts.example.org"),
+    "Amazon's by name": ({"AWS_ENDPOINT_URL_STS": "https://sts.amazonaws.com"}, ELSEWHERE, "https://sts.amazonaws.com"),
     "another server's S3 alone": ({"AWS_ENDPOINT_URL_S3": ELSEWHERE}, None, None),
     "another server's by the setting": ({}, ELSEWHERE, None),
 }

@@ -85,7 +85,8 @@ class Session:
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
         """Whether there is such a service here: another server's keys are never sent to Amazon's other services."""
-        return self.is_aws or not self._is_amazons(self.client(service).meta.endpoint_url)
+        is_named = bool(os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
+        return self.is_aws or is_named or not self._is_amazons(self.client(service).meta.endpoint_url)
 
     def with_profile(self, profile: str | None) -> Session:
         """Return a session with other credentials at the same endpoint, though only our profile may name it."""
