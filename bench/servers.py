@@ -38,6 +38,11 @@ class Stub:
         with urllib.request.urlopen(f"{self.url}/_stub", timeout=30) as answer:
             return dict(json.load(answer))
 
+    def allow(self, rate: float | None) -> None:
+        """Answer 503 above `rate` requests on objects a second, from now on; None: allow everything."""
+        with urllib.request.urlopen(f"{self.url}/_stub/allow/{rate or 0:g}", timeout=30):
+            pass
+
     def requests(self) -> dict[str, int]:
         """Return the requests so far, by kind."""
         return dict(self.statistics()["requests"])

@@ -21,6 +21,7 @@ ORDER = (
     "usage",
     "usage-rows",
     "limiter",
+    "beside",
 )
 CHARTS = {
     "copy-0ms": ("performance-copy.png", "CPU a copied object, by client, on a logarithmic scale"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.benchmarks import limiter, plain_copy, scale, tls_copy, usage_trigger, whole_migrate
+from bench.benchmarks import beside, limiter, plain_copy, scale, tls_copy, usage_trigger, whole_migrate
 from bench.result import Options, Result
 
 BENCHMARKS: dict[str, Callable[[Options], list[Result]]] = {
@@ -14,4 +14,5 @@ BENCHMARKS: dict[str, Callable[[Options], list[Result]]] = {
     "scale": scale.run,
     "usage": usage_trigger.run,
     "limiter": limiter.run,
+    "beside": beside.run,
 }

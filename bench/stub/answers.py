@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -53,6 +54,18 @@ def copied(etag: str) -> bytes:
         f'<?xml version="1.0" encoding="UTF-8"?>\n<CopyObjectResult><LastModified>2025-01-01T00:00:00.000Z'
         f"</LastModified><ETag>&quot;{etag}&quot;</ETag></CopyObjectResult>".encode()
     )
+
+
+def deleted(codes: Mapping[str, str | None]) -> bytes:
+    """Return the answer to a DeleteObjects: the key of each object, with the code where it stays."""
+    lines = [
+        f"<Error><Key>{escape(key)}</Key><Code>{code}</Code><Message>{code}</Message></Error>"
+        if code
+        else f"<Deleted><Key>{escape(key)}</Key></Deleted>"
+        for key, code in codes.items()
+    ]
+    space = "http://s3.amazonaws.com/doc/2006-03-01/"
+    return xml(f'<DeleteResult xmlns="{space}">{"".join(lines)}</DeleteResult>'.encode())
 
 
 def found(stored: Stored) -> bytes:

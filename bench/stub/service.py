@@ -7,6 +7,7 @@ import resource
 import time
 from collections import Counter
 from urllib.parse import parse_qsl, unquote
+from xml.etree import ElementTree
 
 from bench.stub import answers
 from bench.stub.allowance import Allowance, Unlimited
@@ -32,6 +33,10 @@ class Service:
         if not name:
             self.requests["identity" if asked.method == "POST" else "list_buckets"] += 1
             return answers.identity() if asked.method == "POST" else answers.error(501, "NotImplemented")
+        if name == STATISTICS and encoded_key:
+            rate = float(encoded_key.rpartition("/")[2])
+            self._allowance = Allowance(rate) if rate else Unlimited()
+            return answers.xml(b"")
         if name == STATISTICS:
             return answers.xml(json.dumps(self._statistics()).encode())
         if encoded_key:
@@ -72,6 +77,9 @@ class Service:
             return self._create(name, asked.body)
         if bucket is None:
             return answers.error(404, "NoSuchBucket", with_body=asked.method != "HEAD")
+        if asked.method == "POST" and "delete" in query:
+            self.requests["delete"] += 1
+            return answers.deleted(_removed(bucket, asked.body))
         if asked.method == "HEAD":
             self.requests["head_bucket"] += 1
             return answers.bucket_found()
@@ -111,6 +119,25 @@ class Service:
             "provisioned_at_once": self._storage.provisioned_at_once(),
             "history": {str(second): counts for second, counts in self._allowance.history.items()},
         }
+
+
+def _removed(bucket: Bucket | Made, body: bytes) -> dict[str, str | None]:
+    """Remove what a DeleteObjects names, each on its condition; return the code of each that was refused."""
+    codes: dict[str, str | None] = {}
+    for entry in ElementTree.fromstring(body).iter():
+        if entry.tag.rpartition("}")[2] != "Object":
+            continue
+        fields = {child.tag.rpartition("}")[2]: child.text or "" for child in entry}
+        key, wanted = fields["Key"], fields.get("ETag", "").strip('"')
+        there = bucket.get(key)
+        if there is None:
+            codes[key] = "NoSuchKey" if wanted else None
+        elif wanted and wanted != there.etag:
+            codes[key] = "PreconditionFailed"
+        else:
+            bucket.remove(key)
+            codes[key] = None
+    return codes
 
 
 def _holds(headers: dict[str, str], source: Stored, there: Stored | None) -> bool:

@@ -44,6 +44,7 @@ class Made:
 
     def __init__(self, objects: int) -> None:
         self._objects = objects
+        self._removed: set[str] = set()
         self.configuration: dict[str, bytes] = {}
         self.configured_at = 0.0
 
@@ -52,11 +53,17 @@ class Made:
         digits = key[len(KEY_PREFIX) : -len(KEY_END)]
         if not digits.isdigit() or int(digits) >= self._objects or shared_key(int(digits)) != key:
             return None
+        if key in self._removed:
+            return None
         return shared_object(int(digits))
 
     def put(self, key: str, stored: Stored) -> None:
         """Refuse: nothing may write here."""
         raise PermissionError(key)
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+        self._removed.add(key)
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[tuple[str, Stored]], bool]:
         """Return at most `limit` objects above `after`, and whether there are more."""
@@ -66,7 +73,8 @@ class Made:
             number = int(digits) + (after >= KEY_PREFIX + digits + KEY_END) if digits.isdigit() else self._objects
         last = min(self._objects, number + limit)
         found = [(shared_key(each), shared_object(each)) for each in range(number, last)]
-        return [pair for pair in found if pair[0].startswith(prefix)], last < self._objects
+        there = [pair for pair in found if pair[0].startswith(prefix) and pair[0] not in self._removed]
+        return there, last < self._objects
 
 
 class Bucket:
@@ -85,6 +93,10 @@ class Bucket:
     def put(self, key: str, stored: Stored) -> None:
         """Store an object."""
         self._objects[key] = stored
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+        self._objects.pop(key, None)
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[tuple[str, Stored]], bool]:
         """Return at most `limit` objects above `after`, and whether there are more."""

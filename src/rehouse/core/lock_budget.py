@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 FIRST_ROWS = 50
 MOST_ROWS = 500
-FIRST_PATIENCE = 5
+FIRST_PATIENCE = 2
 """Before anything was measured looks may take so many budgets."""
 LONGEST_PATIENCE_SECONDS = 2.0
 """Looks are given up after that, unless the budget itself is longer."""
@@ -58,7 +58,7 @@ def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
     """
     quickest = min(seconds, FORGETTING * (budget.quickest or seconds))
     budget = replace(budget, quickest=quickest, page=budget.page and budget.page / FORGETTING)
-    budget = replace(budget, patience=max(budget.seconds, min(LONGEST_PATIENCE_SECONDS, 3 * quickest)))
+    budget = replace(budget, patience=max(budget.seconds, min(LONGEST_PATIENCE_SECONDS, 2 * quickest)))
     if seconds > budget.limit:
         return replace(budget, rows=max(1, min(budget.rows, int(0.9 * rows * budget.limit / seconds))))
     if rows >= budget.rows and seconds <= budget.limit / 2:

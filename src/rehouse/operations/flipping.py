@@ -157,7 +157,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
             services.lock_budgets[FLIPPING] = lock_budget.given_back(budget, is_slow=back.is_slow)
             if given_back >= GIVEN_BACK:
                 batch.faults |= dict.fromkeys(back.refs, TOO_SLOW)
-            elif not back.is_slow:
+            elif back.is_refused:
                 batch.faults |= head_all(services, back.refs)[1]
     raise AssertionError  # the count has no end
 

@@ -24,11 +24,11 @@ Etags = dict[ObjectRef, str | Fault | None]
 
 
 class GivenBack(Exception):
-    """The looks did not come to an end in time: the rows are let go. `is_slow`: no answer was bad, they were slow to come."""
+    """The looks did not come to an end in time: the rows are let go. The reasons are those of NotInTime."""
 
-    def __init__(self, refs: set[ObjectRef], *, is_slow: bool) -> None:
-        super().__init__(f"{len(refs)} objects")
-        self.refs, self.is_slow = refs, is_slow
+    def __init__(self, refs: set[ObjectRef], reason: NotInTime) -> None:
+        super().__init__(f"{len(refs)} objects: {reason}")
+        self.refs, self.is_slow, self.is_refused = refs, reason.is_slow, reason.is_refused
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Looks:
                 self.etags |= self._asked(sources)
             self.others |= self._others(locked)
         except NotInTime as error:
-            raise GivenBack(sources, is_slow=error.is_slow) from error
+            raise GivenBack(sources, error) from error
         self.etags |= {copy.source: self.faults[copy.source] for copy in locked if copy.source in self.faults}
         return locked
 

@@ -51,11 +51,14 @@ class Answer(Generic[T]):
 
 
 class NotInTime(Exception):
-    """The answers did not come in the time that there was. `is_slow`: they were on their way, none had to be asked for again."""
+    """The answers did not come in the time that there was.
 
-    def __init__(self, *, is_slow: bool) -> None:
-        super().__init__("slow to come" if is_slow else "to be asked for again")
-        self.is_slow = is_slow
+    `is_slow`: all requests were on their way; `is_refused`: one would have to be asked again; neither: the limiter held some back.
+    """
+
+    def __init__(self, *, is_slow: bool = False, is_refused: bool = False) -> None:
+        super().__init__("slow to come" if is_slow else "to be asked for again" if is_refused else "held back")
+        self.is_slow, self.is_refused = is_slow, is_refused
 
 
 class Conditions:
@@ -129,17 +132,18 @@ class Sender(Generic[T]):
                     break
                 yield from self._settled(self._replies(more))
                 if self._until is not None and not stopping:
-                    self._hurry(is_over=not (self._unsettled or more or self._retries))
+                    self._hurry(is_all_sent=not (more or self._retries))
         finally:
             self._slots.leave(self._claim)
         if self._stopped is not None:
             raise self._stopped
 
-    def _hurry(self, *, is_over: bool) -> None:
+    def _hurry(self, *, is_all_sent: bool) -> None:
         if self._is_to_be_asked_again:
-            raise NotInTime(is_slow=False)
+            raise NotInTime(is_refused=True)
+        is_over = is_all_sent and not self._unsettled
         if not is_over and self._until is not None and time.monotonic() >= self._until:
-            raise NotInTime(is_slow=True)
+            raise NotInTime(is_slow=is_all_sent)
 
     def _at_most(self, seconds: float) -> float:
         return seconds if self._until is None else min(seconds, max(0.0, self._until - time.monotonic()))
