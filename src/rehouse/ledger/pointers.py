@@ -141,7 +141,7 @@ class Pointers:
     ) -> None:
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION READ ONLY")
-            self._connection.execute(f"SET LOCAL statement_timeout = {limits.seconds * 1000}".encode())
+            self._connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(limits.seconds * 1000)])
             share = self._share(columns[0], limits.table_bytes)
             statement = _statement(columns, finder.shortest_bytes, share).as_bytes(self._connection)
             if self._ledger.catalog.encoding == UNCHECKED:  # else it sends no bytes that are no UTF-8
