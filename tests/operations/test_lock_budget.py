@@ -12,7 +12,10 @@ from tests.operations.room import Room
 from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.model import ObjectRef
+from rehouse.ledger.documents import LockedCopy
 from rehouse.operations import flipping
+from rehouse.operations import looks as looking
 
 BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 
@@ -97,6 +100,21 @@ def test_a_source_that_s3_never_tells_about_in_time_is_left_with_the_reason(
     assert verified.sql("SELECT error_code FROM s3_migration_documents WHERE document_id = 'b'") == [("LockBudget",)]
     assert verified.pointer("b") == (verified.shared, "k/b")
     assert verified.migrate().status is Status.COMPLETED
+
+
+def test_what_is_left_for_its_source_is_not_asked_about_its_target(verified: Room) -> None:
+    """Else a batch whose sources are all given up could be given back for ever."""
+    source, target = ObjectRef("home", "k/b"), ObjectRef(verified.shared, "k/b")
+    copy = LockedCopy("b", source, "e", target, "e")
+    with verified.services() as services:
+        _, migration = verified.begun(services)
+        documents, budget = services.ledger.documents(migration), services.lock_budget(flipping.FLIPPING)
+        over = time.monotonic()
+        with pytest.raises(looking.GivenBack):
+            looking.Looks(services, documents, budget, over, {}).at([copy])
+        looks = looking.Looks(services, documents, budget, over, {source: flipping.TOO_SLOW})
+        assert looks.at([copy]) == [copy]
+        assert (looks.etags, looks.others) == ({source: flipping.TOO_SLOW}, {})
 
 
 def test_slow_answers_are_waited_for_in_the_end(verified: Room) -> None:

@@ -55,7 +55,7 @@ class Looks:
                 locked = locked[: max(1, self.services.bulk.room(self.budget.limit / 2))]
                 sources &= {copy.source for copy in locked}
                 self.etags |= self._asked(sources)
-            self.others |= self._others(locked)
+            self.others |= self._others([copy for copy in locked if copy.source not in self.faults])
         except NotInTime as error:
             raise GivenBack(sources, error) from error
         self.etags |= {copy.source: self.faults[copy.source] for copy in locked if copy.source in self.faults}
