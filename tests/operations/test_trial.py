@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -88,6 +89,33 @@ def test_columns_that_cannot_be_written_are_found_before_anything_is_tried(
     with pytest.raises(Refused):
         room.migrate()
     assert room.sql("SELECT aws_bucket_name FROM tenants") == [(None,)]
+
+
+def test_copies_that_no_row_belongs_to_switch_nothing(room: Room) -> None:
+    """As where the ledger spells an id otherwise than the row does."""
+    room.documents("a", "b")
+    room.migrate(until=Phase.PROVISIONED)
+    room.sql(
+        "CREATE FUNCTION misspell() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN NEW.document_id := 'x' || NEW.document_id; RETURN NEW; END$$"
+    )
+    room.sql("CREATE TRIGGER misspell BEFORE INSERT ON s3_migration_documents FOR EACH ROW EXECUTE FUNCTION misspell()")
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            room.migrate()
+        assert "no row is as it was copied (2 copies, 2 rows outside its bucket)" in refused.value.message
+        assert room.sql("SELECT phase, status FROM s3_migrations") == [("verified", "failed")]
+        assert room.sql("SELECT aws_bucket_name FROM tenants") == [(None,)]
+
+
+def test_copies_whose_rows_are_gone_hold_nothing_up(room: Room) -> None:
+    room.documents("a")
+    room.migrate(until=Phase.VERIFIED)
+    room.sql("DELETE FROM documents")
+    room.row("b", "k/b", uploaded_at=datetime.now(UTC))  # on its way
+    report = room.migrate()
+    assert (report.phase, report.waiting, report.errors) == (Phase.CUT_OVER, 1, 0)
+    assert room.sql("SELECT state FROM s3_migration_documents") == [("superseded",)]
 
 
 def test_it_is_switched_once_nothing_refuses_any_more(room: Room) -> None:

@@ -12,6 +12,7 @@ from rehouse.core.bucket_documents import TEMPORARY_PREFIX
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
+from rehouse.core.planning import Standing
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.failures import Failures
 from rehouse.ledger.versioning import Versioning
@@ -180,7 +181,7 @@ def _round(run: Run, *, insist: bool) -> bool:
         run.advance(event, f"{dropped} copies do not hold" if dropped else None)
     if (dropped and insist) or (until is Phase.VERIFIED and run.migration.phase is Phase.VERIFIED):
         return not (dropped and insist)
-    if run.migration.phase is Phase.VERIFIED and not _may_be_switched(run):
+    if run.migration.phase is Phase.VERIFIED and not _may_be_switched(run, tally):
         return True
     flips = _cut_over(run)
     return was_live and not (tally.changed or flips.flipped or flips.changed)
@@ -199,18 +200,29 @@ def _copy(run: Run) -> Tally:
     return tally
 
 
-def _may_be_switched(run: Run) -> bool:
+def _may_be_switched(run: Run, tally: Tally) -> bool:
     """Return whether a document can move, or is at home or on its way, or there is none; raise if rows cannot be flipped."""
     documents = run.services.ledger.documents(run.migration)
     copies, _ = documents.count_copies()
-    if copies:
-        try_cutover(run.services, run.migration, run.tenant)
+    if copies and try_cutover(run.services, run.migration, run.tenant):
         return True
     counts, stuck = documents.counts(), len(documents.outstanding(is_cut_over=False))
+    on_their_way = tally.standings[Standing.NOT_UPLOADED]
+    if copies and counts.outside > counts.accepted + stuck + on_their_way:
+        raise _without_rows(run, copies, counts.outside)
     if stuck and not counts.at_home and counts.outside <= counts.accepted + stuck:
         run.note("none of its documents can be moved, so its home was not switched")
         return False
     return True
+
+
+def _without_rows(run: Run, copies: int, outside: int) -> Refused:
+    """Copies that no row belongs to: the application changed all rows meanwhile, or the ledger's ids are not the rows'."""
+    return Refused(
+        f"{run.tenant.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
+        hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
+        "compare document_id in s3_migration_documents with the ids of the rows",
+    )
 
 
 def _cut_over(run: Run) -> Flips:

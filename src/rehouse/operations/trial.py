@@ -23,25 +23,28 @@ PAUSE_SECONDS = 0.25
 """Where others hold every row of a kind: about ten seconds in all, then it is for the next run."""
 
 
-def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> None:
-    """Try the switch of the home, and a flip of each kind of row; nothing of it stays.
+def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> bool:
+    """Try the switch of the home, and a flip of each kind of row; nothing of it stays. Return whether a row was flipped.
 
-    Raises Refused, with PostgreSQL's own reason, for a kind of which no row can be flipped; TryAgain where all are locked.
+    If no copy has a row as it was copied, nothing can be tried: the copies are marked superseded. Raises Refused, with
+    PostgreSQL's own reason, for a kind of which no row can be flipped; TryAgain where all are locked.
     """
     trials = services.ledger.of(migration, Trials)
     fault = services.ledger.patiently(partial(trials.switch, tenant.home))
     if fault:
         raise _refused(tenant, f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
     for _ in range(PASSES):
-        problems = [
-            _problem(services, trials, tenant, *kind) for kind in trials.candidates(CANDIDATES).items()
-        ]  # anew each time: rows move
+        kinds = trials.candidates(CANDIDATES)  # anew each time: rows move
+        if not kinds:
+            services.ledger.patiently(trials.supersede)
+            return False
+        problems = [_problem(services, trials, tenant, *kind) for kind in kinds.items()]
         busy = [each for each in problems if isinstance(each, TryAgain)]
         for each in problems:
             if isinstance(each, Refused):
                 raise each
         if not busy:
-            return
+            return True
         services.stop_here()
         time.sleep(PAUSE_SECONDS)
     raise busy[0]
