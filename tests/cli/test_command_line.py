@@ -121,7 +121,7 @@ def test_what_is_no_address_of_postgresql_is_refused_before_s3_is_asked(
     monkeypatch.setenv("REHOUSE_SHARED_BUCKET", "shared")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert main(["plan"]) == 2
-    assert "no connection string" in capsys.readouterr().err
+    assert "DATABASE_URL is a mysql address" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["migrate-all", "verify-all"])
