@@ -96,6 +96,20 @@ def test_a_tenant_that_is_cut_over_keeps_the_ledger(room: Room) -> None:
     assert "the table s3_migrations" in uninstall(room.settings).removed
 
 
+def test_a_way_back_that_is_not_over_keeps_the_ledger(room: Room) -> None:
+    """Its home was given back, and a row is still there: a rollback that was killed leaves the same."""
+    room.documents("a", "b")
+    room.migrate()
+    room.sql("ALTER TABLE documents ADD CONSTRAINT stays CHECK (id <> 'b') NOT VALID")
+    roll_back(room)
+    assert room.sql("SELECT phase FROM s3_migrations") == [("rolled_back",)]
+    with pytest.raises(Refused, match=r"need the ledger.*\(rolled_back"):
+        uninstall(room.settings)
+    room.sql("ALTER TABLE documents DROP CONSTRAINT stays")
+    roll_back(room)
+    assert "the table s3_migrations" in uninstall(room.settings).removed
+
+
 def test_whoever_works_on_a_tenant_keeps_the_ledger(room: Room) -> None:
     room.documents("a")
     room.migrate()

@@ -5,6 +5,10 @@ SELECT coalesce(nullif(t.{tenants.slug}::text, ''), m.tenant_id::text), m.phase,
 FROM {s3_migrations} m LEFT JOIN {tenants.rows} t ON t.{tenants.id} = m.tenant_id
 WHERE m.phase IN ('cut_over', 'released') OR (m.phase NOT IN ('finished', 'rolled_back') AND EXISTS (
   SELECT FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN ('flipped', 'removing')))
+  OR m.phase = 'rolled_back' AND EXISTS ( -- on its way back: a row is still where the ledger moved it
+  SELECT FROM {s3_migration_documents} d JOIN {documents.rows} r ON r.{documents.id} = d.document_id
+    AND r.{documents.tenant_id} = d.tenant_id AND r.{documents.s3_bucket} = m.home_bucket
+  WHERE d.tenant_id = m.tenant_id AND m.home_bucket IN (d.source_bucket, d.target_bucket))
 ORDER BY 1;
 
 -- name: migrated_tenants
