@@ -11,8 +11,11 @@ import pytest
 from psycopg.pq import TransactionStatus
 from tests.operations.room import Room
 
+from rehouse.core.errors import TryAgain
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import ListedObject
+from rehouse.operations import survey
+from rehouse.operations.migrate import run_inventory
 from rehouse.operations.services import Services
 
 
@@ -88,3 +91,29 @@ def test_an_inventory_that_is_in_use_is_not_waited_for(room: Room) -> None:
         services.ledger.inventory().clear()
         other.commit()
     assert room.sql("SELECT bucket FROM s3_inventory") == [("b",)]
+
+
+def test_a_run_that_was_taken_for_dead_does_not_go_by_what_is_left_of_its_inventory(room: Room) -> None:
+    """The session with its locks is lost for a moment, and another run begins: what was written late may not have been seen."""
+    room.documents("a")
+    room.migrate()
+    with room.services() as services, pytest.raises(TryAgain, match="took this one for dead"):  # noqa: SIM117
+        with run_inventory(services):
+            survey.list_shared_buckets(services)
+            room.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rehouse lock'"
+                     " AND datname = current_database()")  # fmt: skip
+            with room.services() as other, run_inventory(other):
+                pass
+            services.keep_locks()
+            assert services.ledger.inventory().totals(room.shared) == (0, 0)
+    assert room.sql("SELECT count(*) FROM s3_inventory") == [(0,)]
+
+
+def test_a_run_whose_lock_was_lost_and_taken_again_goes_on(room: Room) -> None:
+    room.documents("a")
+    with room.services() as services, run_inventory(services):
+        survey.list_shared_buckets(services)
+        room.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rehouse lock'"
+                 " AND datname = current_database()")  # fmt: skip
+        services.keep_locks()
+        assert services.ledger.inventory().totals(room.shared)[0] == 1

@@ -39,6 +39,14 @@ class Inventory:
         self._queries = queries
         self._run = {"run_id": run_id, "default_bucket": default_bucket}
 
+    def begin(self) -> None:
+        """Mark the inventory as this run's, by a row of no bucket: whoever clears the inventory away takes the mark as well."""
+        self._connection.execute(self._queries["mark_inventory"], self._run)
+
+    def is_kept(self) -> bool:
+        """Return whether the mark is there: nobody has cleared away what this run listed."""
+        return self._connection.execute(self._queries["inventory_mark"], self._run).fetchone() is not None
+
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
         """Replace what is known of a bucket by a listing, a transaction for each page; return the number of pages.
 

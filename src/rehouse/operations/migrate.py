@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 
 from rehouse.core.durations import spelled
-from rehouse.core.errors import Halt, Refused, RehouseError
+from rehouse.core.errors import Halt, Refused, RehouseError, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translating
@@ -175,13 +175,24 @@ def migrate_one(services: Services, tenant: Tenant, order: Order = EVERYTHING) -
 
 @contextmanager
 def run_inventory(services: Services) -> Iterator[None]:
-    """Hold the run's inventory for a while; inventories of runs that died are cleared away first."""
+    """Hold the run's inventory for a while; inventories of runs that died are cleared away first.
+
+    Raises TryAgain at the end if another run took this one for dead (the session with its lock was lost for a moment): what was
+    listed before that is gone, so a late write may not have been seen.
+    """
+    inventory = services.ledger.inventory()
     with services.locks.holding_run(services.ledger.run_id), translating():
-        for run_id in services.ledger.inventory().runs():
+        for run_id in inventory.runs():
             if not services.locks.is_run_alive(run_id):
-                services.ledger.inventory().forget(run_id)
+                inventory.forget(run_id)
+        inventory.begin()
         try:
             yield
+            if not inventory.is_kept():
+                raise TryAgain(
+                    "another run took this one for dead and cleared away what it had listed; what was done is saved",
+                    hint="run the same command again: it looks at everything once more",
+                )
         finally:
             _clear_away(services)
 

@@ -21,6 +21,14 @@ CREATE TEMPORARY TABLE s3_migration_events (
 -- A page of a listing.
 COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN (FORMAT binary);
 
+-- name: mark_inventory
+-- The run has an inventory from now on: a row of no bucket.
+INSERT INTO s3_inventory (run_id, bucket, key) VALUES (%(run_id)s, '', '') ON CONFLICT DO NOTHING;
+
+-- name: inventory_mark
+-- Whether nobody took it away.
+SELECT 1 FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = '' AND key = '';
+
 -- name: put_objects
 -- What HEADs told, over what the listing told.
 INSERT INTO s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at)
