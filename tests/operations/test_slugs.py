@@ -18,6 +18,7 @@ from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.selection import chosen
 from rehouse.operations.services import Services
 from rehouse.operations.status import overview, tenant_status
+from rehouse.operations.uninstall import uninstall
 
 SLUGS = {1: "acme", 2: "acme", 3: None, 4: "", 5: "Globex", 6: "globex", 7: "3", 8: "own"}
 CALLED = {1: "1", 2: "2", 3: "id:3", 4: "4", 5: "Globex", 6: "globex", 7: "7", 8: "own"}
@@ -131,3 +132,11 @@ def test_what_returns_under_a_key_of_its_own_shares_no_place_with_a_slug_that_di
     keys = [key for (key,) in strange.sql("SELECT s3_key FROM documents WHERE tenant_id IN (5, 6)")]
     assert len(set(keys)) == 2
     assert all(key.startswith("returned/globex") for key in keys)
+
+
+def test_uninstall_names_tenants_as_commands_call_them(strange: Room) -> None:
+    with strange.services() as services:
+        migrate_all(services, services.ledger.tenants())
+    with pytest.raises(Refused) as refused:
+        uninstall(strange.settings, dry_run=True)
+    assert all(f"{called} (cut_over, 1 moved)" in str(refused.value) for called in CALLED.values())

@@ -34,7 +34,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     for each in reports:
         if each.error:
             say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
-        _look(each)
+        _look(each, dry_run=dry_run)
         if each.left:
             say("", f"{each.slug}: sources that stay")
             say(
@@ -60,14 +60,15 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     say("", closing_line(reports, dry_run=dry_run))
 
 
-def _look(report: FinishReport) -> None:
-    """Print what the look at the columns outside the mapping found, and what it means for the removal."""
+def _look(report: FinishReport, *, dry_run: bool) -> None:
+    """Print which columns outside the mapping hold keys or were not looked at, and whether sources are removed."""
+    nothing = "nothing would be removed" if dry_run else "nothing is removed"
     if report.pointers:
-        say("", f"{report.slug}: nothing is removed: columns outside the mapping hold keys of its sources")
+        say("", f"{report.slug}: {nothing}: columns outside the mapping hold keys of its sources")
         _mentions(report.pointers)
         say(f"  hint: {POINTERS_HINT}")
     if report.unchecked:
-        outcome = "nothing is removed: columns" if report.held_back else "columns"
+        outcome = f"{nothing}: columns" if report.held_back else "columns"
         say("", f"{report.slug}: {outcome} could not be looked at for keys of its sources")
         _unchecked(report.unchecked)
         if report.held_back:

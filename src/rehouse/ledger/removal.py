@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import errors, sql
 
+from rehouse.core.addressing import addresses
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
@@ -30,7 +31,7 @@ _MIGRATIONS = "s3_migrations"
 
 
 class Dependant(NamedTuple):
-    """A tenant that still needs the ledger, and how many of its documents were moved."""
+    """A tenant that still needs the ledger, as commands call it, and how many of its documents were moved."""
 
     tenant: str
     phase: str
@@ -52,7 +53,10 @@ def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependa
     """Return the tenants that only the ledger can bring home or back."""
     if not catalog.own.keys() >= {_MIGRATIONS, "s3_migration_documents"}:
         return []
-    return [Dependant(*row) for row in connection.execute(load(catalog)["dependants"])]
+    queries = load(catalog)
+    called = addresses({str(row[0]): row[1] for row in connection.execute(queries["tenants"])})
+    found = connection.execute(queries["dependants"]).fetchall()
+    return [Dependant(called.get(tenant_id, tenant_id), phase, moved) for tenant_id, phase, moved in found]
 
 
 def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:

@@ -289,6 +289,8 @@ def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: t
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
         report.gives_up = _foreseen_loss(services, grace) if run.removed else None
         report.kept_versions = kept_versions(services) if run.removed else ()
+        if report.held_back:
+            run.removed = run.removed_bytes = 0
         return _filled(run, report)
 
 

@@ -105,6 +105,6 @@ def _partitioned_index(
         else:
             text = f"CREATE INDEX IF NOT EXISTS {own} ON ONLY {table} {columns}"
             yield Statement(f"the index {own} on {part.name}", text, Manner.POLITE)
-        attached.append(f"ALTER INDEX {made[part.parent_oid]} ATTACH PARTITION {made[part.oid]}")
-    for text in reversed(attached):
-        yield Statement("an index is attached to its parent's", text, Manner.POLITE)
+        attached.append((own, f"ALTER INDEX {made[part.parent_oid]} ATTACH PARTITION {made[part.oid]}"))
+    for own, text in reversed(attached):
+        yield Statement(f"the index {own} is attached to its parent's", text, Manner.POLITE)

@@ -22,7 +22,8 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
         keys = Pointers(ledger).of_documents(KEYS_A_LOOK)
         look = Look(found=look_for(ledger, settings, {key: [_ANY] for key in keys}))
     for mention in look.mentions(_ANY):
-        told = f"{counted(mention.rows, 'row')} hold keys of documents; a migration would leave them as they are"
+        holding = "1 row holds a key" if mention.rows == 1 else f"{mention.rows:,} rows hold keys"
+        told = f"{holding} of documents; a migration does not change this column"
         yield failed(f"{SUBJECT}: {mention.column}", told, POINTERS_HINT)
     for column, reason in look.unchecked:
         yield could_not_check(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
