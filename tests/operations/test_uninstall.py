@@ -70,7 +70,7 @@ def test_a_column_that_was_there_before_is_kept(settings: Settings) -> None:
         "INSERT INTO documents (id, original_name, filename, size, s3_bucket) VALUES ('one', '', '', 7, 'home')",
     )
     made = uninstall(settings, columns=True)
-    assert made.kept["documents.s3_bucket"] == "1 rows name a bucket there, and nothing else does"
+    assert made.kept["documents.s3_bucket"] == "the only record of the bucket of 1 row"
     assert [name for name in made.removed if "column" in name] == [
         "the column documents.s3_version_id",
         "the column documents.s3_migrated_at",

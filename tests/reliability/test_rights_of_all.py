@@ -187,7 +187,7 @@ def test_no_role_changes_the_log_bucket_and_a_run_goes_on_beside_one_that_differ
         with pytest.raises(ClientError, match="AccessDenied"):
             change()
     place.world.server.root().delete_bucket_lifecycle(Bucket=logs)
-    assert "log bucket is not as it must be" in well(place, "migrate", "a")
+    assert "log bucket differs from its specification" in well(place, "migrate", "a")
     as_role(place, "provision")
     assert place.command("audit").status == 1
 

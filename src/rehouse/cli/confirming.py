@@ -13,7 +13,7 @@ from rehouse.core.naming import is_global
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
 KeepEmptyOption = Annotated[
-    bool, typer.Option("--keep-empty", help="With --drop-bucket: empty the bucket and keep it, and so its name.")
+    bool, typer.Option("--keep-empty", help="With --drop-bucket: empty the bucket but keep it, and with it the name.")
 ]
 
 

@@ -37,15 +37,15 @@ CheckAllOption = Annotated[
     bool, typer.Option("--check-all", help="Look for every key in every row of the other columns, not for samples.")
 ]
 AcceptUncheckedOption = Annotated[
-    bool, typer.Option("--accept-unchecked", help="Go on where other columns could not be looked at for keys.")
+    bool, typer.Option("--accept-unchecked", help="Go on although other columns could not be searched for keys.")
 ]
 FinalOption = Annotated[
     bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
 ]
 ColumnsOption = Annotated[
-    bool, typer.Option("--columns", help="The columns that init added too, unless rows need them.")
+    bool, typer.Option("--columns", help="Also remove the columns that init added, unless rows need them.")
 ]
-UsageOption = Annotated[bool, typer.Option("--usage", help="The table tenant_usage too.")]
+UsageOption = Annotated[bool, typer.Option("--usage", help="Also remove the table tenant_usage.")]
 DropOption = Annotated[
     str | None,
     typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),

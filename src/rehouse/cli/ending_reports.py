@@ -69,7 +69,7 @@ def _look(report: FinishReport, *, dry_run: bool) -> None:
         say(f"  hint: {POINTERS_HINT}")
     if report.unchecked:
         outcome = f"{nothing}: columns" if report.held_back else "columns"
-        say("", f"{report.slug}: {outcome} could not be looked at for keys of its sources")
+        say("", f"{report.slug}: {outcome} could not be searched for keys of its sources")
         _unchecked(report.unchecked)
         if report.held_back:
             say(f"  hint: {UNCHECKED_HINT}")
@@ -108,7 +108,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if number:
             say("")
         if each.kept_empty:
-            say(f"{each.bucket}: empty, and kept, so that nobody else takes its name")
+            say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
             continue
         if each.removed:
             say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
@@ -132,10 +132,10 @@ def _look_for_orphans(bucket: BucketLeft) -> None:
         say("Columns outside the mapping hold keys of objects that no row points to:")
         _mentions(bucket.pointers)
     if bucket.unchecked:
-        say("An orphan may still be in use: these columns could not be looked at for its key:")
+        say("An orphan may still be in use: these columns could not be searched for its key:")
         _unchecked(bucket.unchecked)
     if bucket.not_looked_for:
-        say(f"{bucket.not_looked_for:,} orphans more were not looked for: there are too many.")
+        say(f"{bucket.not_looked_for:,} more orphans were not searched for: there are too many.")
 
 
 def _leftovers(left: Sequence[Leftover]) -> None:

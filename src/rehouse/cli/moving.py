@@ -35,7 +35,8 @@ def init(
     *,
     sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and run nothing.")] = False,
     accept_mapping: Annotated[
-        bool, typer.Option("--accept-mapping", help="Let the ledger follow a mapping other than it was made under.")
+        bool,
+        typer.Option("--accept-mapping", help="Accept a mapping other than the one that the ledger was made under."),
     ] = False,
     output: OutputOption = "text",
 ) -> None:

@@ -41,7 +41,9 @@ def checked_origin(written: str) -> str:
     if "@" in written:
         raise ValueError(f"an origin has no user and password: write {sent or 'it without them'}")
     if sent is None:
-        raise ValueError(f"{written} is no origin: write scheme, host and port only, such as https://app.example.com")
+        raise ValueError(
+            f"{written} is not an origin: write scheme, host and port only, such as https://app.example.com"
+        )
     if sent != written:
         raise ValueError(f"no browser sends the origin {written}: write {sent}")
     return written

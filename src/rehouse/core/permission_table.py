@@ -65,7 +65,7 @@ _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "Abor
 """A copy in one request or in parts, with its tags; an upload that failed is aborted."""
 
 TABLE: tuple[Permission, ...] = (
-    Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "whose is a bucket; how many are there"),
+    Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "find the owner of a bucket; count the buckets"),
     Permission(
         ("provision",),
         _CREATION + _get(*_PROTECTION, *_USE) + _put(*_PROTECTION, *_USE),
@@ -76,7 +76,7 @@ TABLE: tuple[Permission, ...] = (
         ("provision",),
         _s3("ListBucket") + _get(*_LOGS, "BucketObjectLockConfiguration"),
         Resource.LOG_BUCKET,
-        "is the bucket of the access logs as S3's log delivery needs it",
+        "check whether S3 can deliver access logs into the log bucket",
     ),
     Permission(
         ("log-bucket",),
@@ -124,7 +124,10 @@ TABLE: tuple[Permission, ...] = (
         "doctor: what the shared bucket does that the new ones would not",
     ),
     Permission(
-        ("finish",), _get("BucketVersioning"), Resource.SHARED_BUCKET, "finish: what does a removal leave behind?"
+        ("finish",),
+        _get("BucketVersioning"),
+        Resource.SHARED_BUCKET,
+        "finish: check whether a removal keeps older versions",
     ),
     Permission(("migrate", "rollback", "finish"), _s3("ListBucket"), Resource.SHARED_BUCKET, "plan, verify: list"),
     Permission(
@@ -137,7 +140,7 @@ TABLE: tuple[Permission, ...] = (
         ("migrate", "rollback", "finish"),
         _s3("ListBucket"),
         Resource.TENANT_BUCKETS,
-        "verify: list the target; is the object still as we copied it",
+        "verify: list the target; check whether the object is still as it was copied",
     ),
     Permission(
         ("migrate",),
@@ -158,7 +161,7 @@ TABLE: tuple[Permission, ...] = (
         "copies and uploads under the KMS key, which are read again",
     ),
     Permission(("rollback", "finish"), ("kms:Decrypt",), Resource.KEY, "read what is sent back"),
-    Permission(("provision", "migrate"), ("kms:DescribeKey",), Resource.KEY_ALIAS, "which key an alias stands for"),
+    Permission(("provision", "migrate"), ("kms:DescribeKey",), Resource.KEY_ALIAS, "find the key of an alias"),
     Permission(("migrate",), ("kms:Decrypt",), Resource.SOURCE_KEYS, "read the sources"),
     Permission(
         ("rollback", "finish", "application"),

@@ -73,5 +73,6 @@ def fault_of(refusal: Refusal) -> Fault:
 
 
 KEPT = Fault(
-    ROW_REFUSED, "PostgreSQL took the update of its row and left the row as it was: a trigger or a rule keeps it"
+    ROW_REFUSED,
+    "PostgreSQL accepted the update of its row but left the row as it was: a trigger or a rule prevents the change",
 )

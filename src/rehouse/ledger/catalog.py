@@ -173,7 +173,7 @@ def _version(connection: psycopg.Connection, schema: str) -> str | None:
     if version not in VERSIONS:
         raise DatabaseRefused(
             f"the ledger in the schema {schema} has version {version}, this rehouse knows {VERSIONS[0]} to {VERSIONS[-1]}",
-            hint="a newer rehouse made it: install that version (`pip install --upgrade rehouse`)",
+            hint="a newer rehouse made it: use that version or a later one",
         )
     return version
 

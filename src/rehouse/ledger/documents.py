@@ -173,7 +173,7 @@ class Documents(Fenced):
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id.
 
-        A row that refuses keeps none, and its copy is told why.
+        A row that refuses is left as it was, and the fault is written to its copy.
         """
         try:
             return self._name(after, limit, self._name_all)
@@ -217,7 +217,7 @@ class Documents(Fenced):
         return 0
 
     def flip_allowed(self, document_ids: Sequence[str]) -> int:
-        """Flip the rows that let themselves be flipped, and blame the others; return how many these are."""
+        """Flip the rows that can be updated and record the fault of the others; return how many these are."""
         refused = change_allowed(self.connection, document_ids, self.flip)
         for document_id, fault in refused.items():
             self.blame(document_id, fault)

@@ -68,7 +68,7 @@ def _problems(
     elif table.parent:
         yield Problem(f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}")
     elif table.kind not in {"r", "p"}:
-        yield Problem(f"{mapped.table} is no ordinary table", f"set {setting} to the table itself (no view)")
+        yield Problem(f"{mapped.table} is not an ordinary table", f"set {setting} to the table itself (not a view)")
     else:
         for field in ROLES[role]:
             leaf = f"mapping.{role}.{field}"

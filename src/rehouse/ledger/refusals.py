@@ -1,4 +1,4 @@
-"""Rows that refuse to be changed are found by halving: the others are changed all the same."""
+"""Rows that refuse to be changed are found by halving: the others are changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refusal_of(error: psycopg.Error) -> Refusal:
 def change_allowed(
     connection: psycopg.Connection, ids: Sequence[str], change: Callable[[Sequence[str]], object]
 ) -> dict[str, Fault]:
-    """Change the rows that let themselves be changed; return the others, each with the reason.
+    """Change the rows that can be changed; return the others, each with the reason.
 
     `change` raises RowsRefused if one of the rows refuses. Within a transaction: each attempt has a savepoint.
     """

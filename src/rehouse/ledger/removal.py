@@ -9,6 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from rehouse.core.addressing import addresses
+from rehouse.core.legible import counted
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
@@ -56,7 +57,7 @@ def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependa
     queries = load(catalog)
     called = addresses({str(row[0]): row[1] for row in connection.execute(queries["tenants"])})
     found = connection.execute(queries["dependants"]).fetchall()
-    return [Dependant(called.get(tenant_id, tenant_id), phase, moved) for tenant_id, phase, moved in found]
+    return [Dependant(str(called.get(tenant_id, tenant_id)), phase, moved) for tenant_id, phase, moved in found]
 
 
 def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
@@ -119,7 +120,7 @@ def _going_columns(
             continue
         needed = _count(connection, queries, question, default_bucket) if question else 0
         if needed:
-            kept[f"{table.name}.{column}"] = f"{needed:,} rows name a bucket there, and nothing else does"
+            kept[f"{table.name}.{column}"] = f"the only record of the bucket of {counted(needed, 'row')}"
         else:
             going.append((role, column))
     return going

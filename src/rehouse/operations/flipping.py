@@ -33,7 +33,9 @@ PAUSE_SECONDS = 0.25
 
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
 CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
-TOO_SLOW = Fault("LockBudget", "S3 did not tell of its source in the time for which a row may be locked")
+TOO_SLOW = Fault(
+    "LockBudget", "S3 did not answer about its source within the time for which a row may be locked (lock_budget_ms)"
+)
 GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
 
 

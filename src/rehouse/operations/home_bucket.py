@@ -63,9 +63,7 @@ def key_notes(settings: Settings, control: Control) -> tuple[str, ...]:
     """Return what the bucket policy cannot deny: another KMS key, where nobody can say which one the alias stands for."""
     if settings.encryption == "AES256" or key_arn(control, settings.encryption):
         return ()
-    return (
-        f"which key {settings.encryption} is, is not known on this server: uploads under another KMS key are not denied",
-    )
+    return (f"this server cannot resolve {settings.encryption} to a key: uploads under another KMS key are not denied",)
 
 
 def is_closed_to_writers(settings: Settings, control: Control, bucket: str) -> bool:

@@ -25,8 +25,8 @@ KEYS_AT_ONCE = 100_000
 """Keys held in memory; for more of them every table is read again."""
 
 POINTERS_HINT = (
-    "whoever reads a key there finds nothing once the source is removed: correct the application or the rows, or, where nobody "
-    "reads it (an audit table), name the column in finish.ignore_columns (REHOUSE_FINISH_IGNORE_COLUMNS=schema.table.column)"
+    "once the source is removed, a key in this column leads to no object: correct the application or the rows. If no download "
+    "uses the column (an audit table), name the column in finish.ignore_columns (REHOUSE_FINISH_IGNORE_COLUMNS=schema.table.column)"
 )
 UNCHECKED_HINT = (
     "grant SELECT on it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
@@ -124,7 +124,9 @@ def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Colu
         if name not in names:
             close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
             near = f"did you mean {close[0]}?" if close else "take it out"
-            raise Refused(f"finish.ignore_columns names {name}, and no such column holds text", hint=near)
+            raise Refused(
+                f"finish.ignore_columns names {name}, but there is no column of that name that can hold text", hint=near
+            )
     return [column for column in columns if str(column) not in ignored]
 
 

@@ -107,7 +107,7 @@ def _logs_provided(settings: Settings, control: Control) -> tuple[str, ...]:
         name = log_bucket_name(settings, control)
         if error.code != "AccessDenied" or not _is_present(settings, control, name):
             raise
-        return (f"the log bucket is not as it must be and stays so: {error.message}. {error.hint}",)
+        return (f"the log bucket differs from its specification and was not changed: {error.message}. {error.hint}",)
     return ()
 
 

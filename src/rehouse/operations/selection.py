@@ -26,8 +26,8 @@ def chosen(
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> list[Tenant]:
-    """Return the tenants that a …-all command is for; raise Refused for a name that is nobody's or
-    several tenants', and if nobody is left.
+    """Return the tenants that a …-all command is for; raise Refused if a name fits no tenant or
+    several, and if no tenant is left.
 
     A tenant named in `only` is meant, active or not.
     """

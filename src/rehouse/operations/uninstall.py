@@ -82,7 +82,7 @@ def _refuse(dependants: list[Dependant]) -> None:
     shown = ", ".join(f"{each.tenant} ({each.phase}, {each.moved:,} moved)" for each in dependants[:_SHOWN])
     more = f" and {len(dependants) - _SHOWN} more" if len(dependants) > _SHOWN else ""
     raise Refused(
-        f"these tenants need the ledger, which alone knows where their documents came from: {shown}{more}",
+        f"these tenants need the ledger, the only record of where their documents came from: {shown}{more}",
         hint="`rehouse finish SLUG` or `rehouse rollback SLUG` for each of them first; nothing was changed",
     )
 

@@ -132,7 +132,7 @@ def read_head(key: str, reply: Reply) -> Found | Fault:
     etag, size, modified_at = headers.get("etag"), headers.get("content-length", ""), _time(headers, "last-modified")
     if not etag or not size.isdecimal() or not modified_at:
         lacking = "ETag" if not etag else "Last-Modified" if not modified_at else "Content-Length"
-        return Fault("IncompleteObject", f"the endpoint does not tell the {lacking} of this object")
+        return Fault("IncompleteObject", f"the endpoint does not return the {lacking} of this object")
     storage_class = class_now(
         headers.get("x-amz-storage-class", "STANDARD"),
         archive_tier=headers.get("x-amz-archive-status", ""),

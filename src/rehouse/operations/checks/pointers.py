@@ -28,6 +28,8 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
     for column, reason in look.unchecked:
         yield could_not_check(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
     if look.in_part:
-        yield notice(SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "finish.table_mb is how much")
+        yield notice(
+            SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "raise finish.table_mb to read more"
+        )
     looked_at = look.found.columns if look.found else 0
     yield ok(SUBJECT, f"{counted(len(keys), 'key')} looked for in {counted(looked_at, 'column')} outside the mapping")

@@ -63,7 +63,9 @@ def simulated(
             denied = _denied(control, actions, row.resource, scope, arn)
         except _RoleUnknownError as error:
             yield could_not_check(
-                title, str(error), "iam:GetRole on the role would tell; `rehouse doctor --probe` tries the rights"
+                title,
+                str(error),
+                "allow iam:GetRole on the role, or run `rehouse doctor --probe`, which tries the rights",
             )
             continue
         except (ClientError, BotoCoreError) as error:

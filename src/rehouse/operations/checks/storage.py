@@ -135,7 +135,7 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
     region = QUOTA_REGIONS.get(place)
     if region is None:
         told = f"{counted(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
-        return could_not_check(QUOTA, told, "AWS Support tells the quota of general purpose buckets")
+        return could_not_check(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
     try:
         client = control.session.client("service-quotas", region)
         quota = int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])
@@ -162,8 +162,8 @@ def _log_bucket(settings: Settings, control: Control) -> Check:
         return failed(LOG_BUCKET, f"{name}: {'; '.join(each.reason for each in unfit)}", UNFIT_HINT)
     drifts = differences(spec, control.read(name, spec.wanted()))
     if differing := [each.setting for each in drifts if each.kind != "not_offered"]:
-        return notice(LOG_BUCKET, f"{name} is not as it must be: {', '.join(differing)}", LOG_RIGHTS_HINT)
-    return ok(LOG_BUCKET, f"{name} is there and ours, and takes logs")
+        return notice(LOG_BUCKET, f"{name} differs from its specification: {', '.join(differing)}", LOG_RIGHTS_HINT)
+    return ok(LOG_BUCKET, f"{name} exists, is ours and accepts logs")
 
 
 def presence_check(subject: str, settings: Settings, name: str, presence: BucketPresence) -> Check | None:

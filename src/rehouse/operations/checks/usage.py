@@ -16,13 +16,11 @@ def check_usage(connection: psycopg.Connection, found: Catalog) -> Check:
     """Return the check of tenant_usage; what is wrong there hinders no migration."""
     state = usage_state(connection, found)
     if state is None:
-        return notice(
-            USAGE, "the tables that usage is kept in are missing", "`rehouse init` makes them and counts again"
-        )
+        return notice(USAGE, "tables that hold usage are missing", "`rehouse init` makes them and counts again")
     if state.faults:
         step, code, message = state.faults[0]
         what = "some changes could not be counted" if step == "count" else "pending changes could not be added"
-        way_out = "`rehouse init` counts again" if step == "count" else "put that right, then `rehouse status`"
+        way_out = "`rehouse init` counts again" if step == "count" else "correct this, then run `rehouse status`"
         return notice(USAGE, f"{what}: {message} (SQLSTATE {code})", way_out)
     if state.pending > _MANY:
         told = f"{state.pending:,} changes wait to be added to tenant_usage"
