@@ -232,4 +232,6 @@ def test_odd_keys_that_s3_holds_are_no_problem(key: str) -> None:
 @given(anything)
 def test_no_text_breaks_the_look_at_a_key(key: str) -> None:
     problem = key_problem(key)
-    assert problem is None or (key == "" or len(key) > 300 or "//" in key or ".." in key or problem == "it is not UTF-8")
+    assert problem is None or (
+        key == "" or len(key) > 300 or "//" in key or ".." in key or problem == "it is not UTF-8"
+    )
