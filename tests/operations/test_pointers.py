@@ -69,6 +69,20 @@ def test_a_column_of_any_type_that_holds_a_key_holds_the_removal_back(moved: Roo
     assert len(moved.keys(moved.shared)) == 3
 
 
+def test_a_key_of_what_the_sweep_has_just_moved_is_looked_for_as_well(moved: Room) -> None:
+    """With --all the database is looked through before the sweeps; what they move may go at once if there is no grace."""
+    moved.documents("new")
+    moved.sql("CREATE TABLE links (url text)")
+    moved.sql("INSERT INTO links VALUES ('k/new')")
+    with moved.services() as services:
+        tenants = services.ledger.tenants()
+        (report,) = finishing.finish_all(services, tenants, grace=NOW)
+    assert (mentions(report), report.held_back, report.removed, report.this_run) == (
+        [("public.links.url", 1)], True, 0, 1,
+    )  # fmt: skip
+    assert len(moved.keys(moved.shared)) == 4
+
+
 def test_encoded_keys_are_found_and_a_longer_key_is_another_one(moved: Room) -> None:
     moved.sql("CREATE TABLE links (url text)")
     moved.sql("INSERT INTO links VALUES ('https://x/k/c%20d'), ('https%3A%2F%2Fx%2Fk%2Fc%2520d'), ('k/c+d'), ('k/ab')")

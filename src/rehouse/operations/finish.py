@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -202,7 +202,7 @@ def _finish(
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translating():
-                _remove(run, report, look)
+                _remove(run, report, _still_enough(run, sweep, look))
         except RehouseError as error:
             close_after(services, tenant, sweep, error)
             raise
@@ -260,6 +260,16 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> None:
         if run.migration.phase is Phase.CUT_OVER:
             run.migration = services.ledger.advance(run.migration, Event.SOURCES_RELEASED, "there is none to remove")
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
+
+
+def _still_enough(run: Removing, sweep: TenantReport, look: Look) -> Look:
+    """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
+
+    That is so where fewer documents wait for their grace than were moved a moment ago.
+    """
+    counts = run.room.counts(run.grace)
+    is_older = counts.left - counts.old_enough < sweep.this_run + sweep.late_writes
+    return replace(look, owners=frozenset(), found=None) if is_older else look
 
 
 def _is_held_back(run: Removing, report: FinishReport, look: Look) -> bool:
