@@ -24,7 +24,6 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations import survey
 from rehouse.operations.closing import TenantReport, close_after, close_run
-from rehouse.operations.kept_versions import kept_versions
 from rehouse.operations.late_writes import sweep_again
 from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.pointers import CAREFUL, Look, Mention, look_through
@@ -32,7 +31,7 @@ from rehouse.operations.removing import Left, Removing, is_any_needed_again, put
 from rehouse.operations.rounds import Order
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.shared_versioning import destroying, refuse_destroying
+from rehouse.operations.shared_versioning import destroying, kept_versions, refuse_destroying
 from rehouse.s3.removal import honours_conditions
 
 log = logging.getLogger(__name__)
@@ -251,7 +250,7 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> None:
     if before.old_enough and not _is_held_back(run, report, look):
         report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
         report.gives_up = given_up(run.grace, services.settings.grace)
-        report.kept_versions = kept_versions(services)
+        report.kept_versions = kept_versions(services.control, services.settings.require_shared_buckets())
         remove_sources(run)
         if run.changed:  # no sweep of this run has seen what was written there
             sweep_again(services, run.migration, run.subject, run.changed)
@@ -298,7 +297,9 @@ def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: t
             _is_held_back(run, report, look)
         report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
         report.gives_up = _foreseen_loss(services, grace) if run.removed else None
-        report.kept_versions = kept_versions(services) if run.removed else ()
+        if run.removed:
+            shared = services.settings.require_shared_buckets()
+            report.kept_versions = kept_versions(services.control, shared)
         if report.held_back:
             run.removed = run.removed_bytes = 0
         return _filled(run, report)

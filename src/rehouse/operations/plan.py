@@ -25,11 +25,10 @@ from rehouse.core.pricing import (
 from rehouse.core.progress import Progress
 from rehouse.operations import survey
 from rehouse.operations.homes import home_of, namespace, unreserved
-from rehouse.operations.kept_versions import kept_versions
 from rehouse.operations.near_keys import name_near_objects
 from rehouse.operations.services import Services
 from rehouse.operations.settling import settle_seconds
-from rehouse.operations.shared_versioning import Versioning, versioning_of
+from rehouse.operations.shared_versioning import Versioning, kept_versions, versioning_of
 
 COPIES_A_SECOND = 3500
 """What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
@@ -128,7 +127,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     survey.list_shared_buckets(services)
     made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
     made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
-    made.kept_versions = kept_versions(services)
+    made.kept_versions = kept_versions(services.control, buckets)
     made.left_out = {bucket: each.objects for bucket, each in services.left_out.items() if each.objects}
     made.documents_without_tenant = ledger.documents_without_tenant()
     made.versioning_settle_seconds = settle_seconds(services)

@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from rehouse.core.errors import Refused
+from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.removing import SUSPENDED
 from rehouse.s3.control import Control
+
+VERSIONED = (
+    "{bucket} is versioned: finish only adds delete markers there, so the doubled storage stays, and is paid for, until a "
+    "lifecycle rule of that bucket expires its noncurrent versions"
+)
+UNKNOWN = "whether {bucket} is versioned could not be read: if it is, the doubled storage does not end with finish"
 
 Versioning = Literal["enabled", "suspended", "off", "not readable"]
 
@@ -23,6 +29,12 @@ def versioning_of(control: Control, bucket: str) -> Versioning:
         return "not readable"
     status = (found.value or {}).get("Status")
     return "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
+
+
+def kept_versions(control: Control, buckets: Iterable[str]) -> tuple[str, ...]:
+    """Return a sentence for each bucket whose storage does not end with `finish`, or of which that is not known."""
+    told = ((bucket, _kept(control, bucket)) for bucket in buckets)
+    return tuple(sentence.format(bucket=bucket) for bucket, sentence in told if sentence)
 
 
 def destroying(control: Control, buckets: Iterable[str]) -> list[str]:
@@ -48,3 +60,11 @@ def refuse_destroying(control: Control, buckets: Iterable[str]) -> None:
             hint=f"enable it (`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`), "
             "or give --final to destroy the sources for good",
         )
+
+
+def _kept(control: Control, bucket: str) -> str | None:
+    try:
+        versioning = versioning_of(control, bucket)
+    except RehouseError:
+        return UNKNOWN
+    return VERSIONED if versioning == "enabled" else UNKNOWN if versioning == "not readable" else None
