@@ -58,7 +58,7 @@ def from_json(value: Mapping[str, Any]) -> LedgerMapping:
 
 
 def differences(then: LedgerMapping, now: LedgerMapping) -> list[Difference]:
-    """Return what is another table or column by now.
+    """Return the tables and columns that differ from the recorded ones.
 
     | the ledger's own table    | the same table if   | the same column if             |
     |---------------------------|---------------------|--------------------------------|

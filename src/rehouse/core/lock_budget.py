@@ -1,4 +1,4 @@
-"""How many rows a batch may lock so that nobody waits longer than the budget, decided from what earlier batches took.
+"""How many rows a batch may lock within the lock budget, decided from the durations of earlier batches.
 
 No clock, no I/O. HEADs go out beside each other, so a batch takes about one request's time and a little more for each row:
 where one request alone takes longer than the budget, fewer rows would not help, and the limit follows the request.
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 FIRST_ROWS = 50
 MOST_ROWS = 500
 FIRST_PATIENCE = 2
-"""Before anything was measured looks may take so many budgets."""
+"""How many budgets the looks may take before anything was measured."""
 LONGEST_PATIENCE_SECONDS = 2.0
-"""Looks are given up after that, unless the budget itself is longer."""
+"""How long looks may take before they are given up, unless the budget is longer."""
 FORGETTING = 1.01
 """What was measured once counts a little less with each batch."""
 

@@ -10,7 +10,7 @@ from rehouse.core.durations import spelled
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 
 SUSPENDED = "suspended: a DELETE destroys the null version of an object, which may be its only one"
-"""What to say of the versioning of a shared bucket that looks versioned and is not."""
+"""How reports describe the versioning of a shared bucket that is suspended."""
 
 
 class Verdict(StrEnum):

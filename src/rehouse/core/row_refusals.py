@@ -20,7 +20,7 @@ LONGEST_MESSAGE = 300
 ABOUT_THE_SESSION = frozenset({"08", "25", "28", "40", "53", "57", "58"})
 """Classes of SQLSTATE: the connection, the transaction, the role, a deadlock, resources, an operator, the system."""
 ABOUT_THE_SERVER = frozenset({"55P03", "XX001", "XX002"})
-"""A lock that was not to be had, and damaged pages."""
+"""A lock that could not be acquired, and damaged pages."""
 ABOUT_THE_STATEMENT = frozenset({"42", "0A"})
 """What PostgreSQL cannot do, or this role may not do, with any row of the table."""
 

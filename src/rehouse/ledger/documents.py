@@ -204,7 +204,7 @@ class Documents(Fenced):
         }
 
     def flip(self, document_ids: Sequence[str]) -> int:
-        """Point rows that are locked to their copies, and say so in the ledger; return how many refuse: none.
+        """Point rows that are locked to their copies, and record it in the ledger; return how many refuse: none.
 
         Raises RowsRefused if one does.
         """

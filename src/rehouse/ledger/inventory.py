@@ -40,11 +40,11 @@ class Inventory:
         self._run = {"run_id": run_id, "default_bucket": default_bucket}
 
     def begin(self) -> None:
-        """Mark the inventory as this run's, by a row of no bucket: whoever clears the inventory away takes the mark as well."""
+        """Mark the inventory as this run's, by a row of no bucket: a run that clears the inventory removes the mark as well."""
         self._connection.execute(self._queries["mark_inventory"], self._run)
 
     def is_kept(self) -> bool:
-        """Return whether the mark is there: nobody has cleared away what this run listed."""
+        """Return whether the mark is there: no other run has cleared what this run listed."""
         return self._connection.execute(self._queries["inventory_mark"], self._run).fetchone() is not None
 
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:

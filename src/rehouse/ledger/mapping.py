@@ -1,4 +1,4 @@
-"""The two mapped tables as they are: found, and every column held against what it must be. All that is wrong is told at once."""
+"""Find the two mapped tables and check every column. One error lists all that is wrong."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Pointers:
         return [(str(key), int(size)) for key, size in rows]
 
     def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
-        """Look for keys (with whose they are) in columns; yield what was found so far after each table."""
+        """Look for keys (each with its owners) in columns; yield what was found so far after each table."""
         finder, found = KeyFinder(owners), Found()
         for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
             table = list(group)

@@ -70,7 +70,7 @@ _TOLD_OF_BYTES = {
     "key_fault": f"CASE WHEN @{{documents.s3_key}} ~ {_UTF_8} THEN {_TOLD['key_fault']} ELSE 'it is not UTF-8' END",
     "id_is_readable": f"@{{documents.id}}::text ~ {_UTF_8}",
 }
-"""What stands for some of these in a database in SQL_ASCII."""
+"""Expressions that replace some of these in a database in SQL_ASCII."""
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
@@ -219,7 +219,7 @@ def _is_resized(catalog: Catalog) -> sql.Composable:
 
 
 def _named(catalog: Catalog, table: str, column: str) -> sql.Identifier:
-    """The column, or what stands for one that is not mapped in {documents.rows} and {tenants.rows}."""
+    """The column, or the replacement of one that is not mapped in {documents.rows} and {tenants.rows}."""
     return sql.Identifier(catalog.column(table, column) or f"rehouse_no_{column}")
 
 

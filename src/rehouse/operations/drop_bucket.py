@@ -1,4 +1,4 @@
-"""Remove or empty the bucket that a tenant had before it was rolled back: closed to writers first, then held against the ledger.
+"""Remove or empty the bucket that a tenant had before it was rolled back: closed to writers first, then compared with the ledger.
 
 Only what the ledger knows is deleted, version by version; anything unknown is listed, and then nothing is deleted at all.
 Killed at any point, the same command goes on.

@@ -52,7 +52,7 @@ class Flips:
     left: int = 0
 
     def add(self, batch: Flips) -> int:
-        """Add what became of a batch; return how many copies that were."""
+        """Add the counts of a batch; return how many copies it had."""
         self.flipped += batch.flipped
         self.changed += batch.changed
         self.refused += batch.refused

@@ -60,7 +60,7 @@ def home_spec(
 
 
 def key_notes(settings: Settings, control: Control) -> tuple[str, ...]:
-    """Return what the bucket policy cannot deny: another KMS key, where nobody can say which one the alias stands for."""
+    """Return what the bucket policy cannot deny: another KMS key, where the alias cannot be resolved to a key."""
     if settings.encryption == "AES256" or key_arn(control, settings.encryption):
         return ()
     return (f"this server cannot resolve {settings.encryption} to a key: uploads under another KMS key are not denied",)

@@ -24,7 +24,7 @@ Etags = dict[ObjectRef, str | Fault | None]
 
 
 class GivenBack(Exception):
-    """The looks did not come to an end in time: the rows are let go. The reasons are those of NotInTime."""
+    """The looks did not end in time, so the rows are released. The reasons are those of NotInTime."""
 
     def __init__(self, refs: set[ObjectRef], reason: NotInTime) -> None:
         super().__init__(f"{len(refs)} objects: {reason}")

@@ -1,4 +1,4 @@
-"""Look through the database for keys that stand outside the mapping: whoever reads one there finds nothing after `finish`."""
+"""Search the database for keys outside the mapping: after `finish` they lead to no object."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def look_for(
     *,
     check_all: bool = False,
 ) -> Found:
-    """Look for keys, each with whose it is, in every column outside the mapping that is not to be ignored.
+    """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
 
     After each table `after_table` is called with how many columns are done, and of how many.
     """

@@ -29,7 +29,7 @@ HINTS = {
 }
 """What to do about a code of the ledger; any other is S3's own."""
 OURS = frozenset({*DocumentState, "TargetChanged"})
-"""What stands in the place of a code, or is one, and is settled by the next run: AGAIN, or after a rollback RETURN_AGAIN."""
+"""States and codes that the next run settles: AGAIN, or after a rollback RETURN_AGAIN."""
 
 
 @dataclass(frozen=True)

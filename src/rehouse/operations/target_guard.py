@@ -19,7 +19,7 @@ class TargetGuard:
 
     @property
     def is_honoured(self) -> bool | None:
-        """Whether the condition is honoured; None while nobody has an answer."""
+        """Whether the condition is honoured; None until there is an answer."""
         return self._is_honoured
 
     def find_out(self, ask: Callable[[], bool | None]) -> None:
@@ -37,5 +37,5 @@ class TargetGuard:
                     self._is_honoured = answer
 
     def note_unguarded(self) -> None:
-        """Note that the endpoint would not take the condition at all: that stands, whatever was answered elsewhere."""
+        """Note that the endpoint would not take the condition at all: this answer is final, whatever other requests got."""
         self._is_honoured = False

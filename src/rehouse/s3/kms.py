@@ -1,4 +1,4 @@
-"""Which key an alias of KMS stands for, asked of KMS itself: bucket policies compare the ARNs of keys.
+"""Resolve an alias of KMS to its key, by asking KMS: bucket policies compare the ARNs of keys.
 
 KMS has an endpoint of its own (AWS_ENDPOINT_URL_KMS): it is never asked through S3's.
 """

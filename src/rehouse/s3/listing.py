@@ -106,7 +106,7 @@ def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> 
 
 
 def _is_restored(status: etree._Element) -> bool:
-    """Whether a readable copy exists: the restore has ended and its expiry is told (S3 API Reference, RestoreStatus)."""
+    """Whether a readable copy exists: the restore has ended and its expiry is listed (S3 API Reference, RestoreStatus)."""
     told = {etree.QName(child).localname: child.text for child in status}
     return told.get("IsRestoreInProgress") == "false" and bool(told.get("RestoreExpiryDate"))
 

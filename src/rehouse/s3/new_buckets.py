@@ -14,7 +14,7 @@ NEW_SECONDS = 900.0
 """How long a bucket counts as new."""
 
 DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
-"""The pauses before one request is sent again: two minutes in all, then S3's answer stands."""
+"""The pauses before one request is sent again: two minutes in all, then S3's answer is final."""
 
 UNKNOWN = frozenset({"NoSuchBucket", "InvalidTargetBucketForLogging"})
 """Codes of a server that does not know the bucket, or the bucket of its logs, yet."""
@@ -78,7 +78,7 @@ class NewBuckets:
         return self.is_made(bucket) or self._is_recent(self._expected, bucket)
 
     def delay_seconds(self, code: str, buckets: Iterable[str], waits: int) -> float | None:
-        """Return how long to wait before the request is sent again, None where the answer stands.
+        """Return how long to wait before the request is sent again, None where the answer is final.
 
         `buckets`: those that the request names; `waits`: how often it was waited for already.
 

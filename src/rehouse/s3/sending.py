@@ -38,7 +38,7 @@ OVERLOAD = (429, 503)
 
 @dataclass(slots=True, eq=False)
 class Answer(Generic[T]):
-    """What became of a request: the value that was read, or the fault; `passing` if the fault might go by itself.
+    """The outcome of a request: the value that was read, or the fault; `passing` if the fault might go by itself.
 
     `is_marked`: the reply says that a delete marker is in the place of the object.
     """

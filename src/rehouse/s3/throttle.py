@@ -42,7 +42,7 @@ class Throttle:
             return pacing.wait_seconds(self._pace)
 
     def room(self, seconds: float) -> int:
-        """Return how many requests may start within so many seconds, if nobody else sends any."""
+        """Return how many requests may start within so many seconds, if no other thread sends any."""
         with self._lock:
             return pacing.room(pacing.filled(self._pace, self._clock()), seconds)
 

@@ -26,7 +26,7 @@ _TELL = "INSERT INTO {events} (event, reason) VALUES ('mapping_accepted', {reaso
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what records the mapping, unless just this one is recorded; another one that was accepted goes into the history."""
+    """Yield what records the mapping, unless it is recorded already; an accepted difference goes into the history."""
     now = current_mapping(catalog)
     if now is not None and catalog.recorded_mapping == now.as_json():
         return

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # Alembic is slow to import, and whoever only asks what is mi
     from alembic.runtime.migration import MigrationContext
 
 POLITE_MS = 20
-"""How long a polite statement may wait for a table: so long, no longer, whoever queues behind it waits too."""
+"""How long a polite statement may wait for a table: statements that queue behind it wait as long."""
 _LONGEST_PAUSE_SECONDS = 2.0
 _HOLDERS = """
 SELECT l.virtualtransaction FROM pg_locks l
