@@ -16,6 +16,7 @@ from rehouse.core.model import ObjectRef
 from rehouse.ledger.documents import LockedCopy
 from rehouse.operations import flipping
 from rehouse.operations import looks as looking
+from rehouse.operations.status import hint_of
 
 BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 
@@ -171,3 +172,7 @@ def test_a_foreign_keys_lock_on_what_is_written_leaves_the_row_for_later(
         report = room.migrate()
         assert [each.document_id for each in report.outstanding] == ["a"]
     assert room.migrate().status is Status.COMPLETED
+
+
+def test_a_source_that_s3_answers_too_late_has_a_hint_of_its_own() -> None:
+    assert "REHOUSE_LOCK_BUDGET_MS" in hint_of(flipping.TOO_SLOW.code, "acme")

@@ -54,7 +54,7 @@ def refuse_ambiguous(connection: psycopg.Connection, catalog: Catalog) -> None:
 def _lacking(table: Table, columns: tuple[str, ...], name: str) -> Ambiguity:
     listed = _sql(sql.SQL(", ").join(map(sql.Identifier, columns)))
     shown = ", ".join(columns)
-    message = f"{table.name} has no valid unique index on ({shown}): two rows may have the same"
+    message = f"{table.name} has no valid unique index on ({shown}): two rows may have the same values"
     if table.kind == "p":
         hint = (
             f"CREATE UNIQUE INDEX {name} ON {_sql(table.identifier)} ({listed}); "

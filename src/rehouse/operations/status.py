@@ -26,6 +26,7 @@ HINTS = {
     "TagsUnreadable": "set the object's tags once more (`aws s3api put-object-tagging`), then run it again",
     "MetadataUnreadable": "write the object's metadata anew, in ASCII, then run it again",
     "NoSuchKey": "run it again: it is then told as missing, or moved",
+    "LockBudget": "run it again; if it fails again, raise lock_budget_ms (REHOUSE_LOCK_BUDGET_MS)",
 }
 """What to do about a code of the ledger; any other is S3's own."""
 OURS = frozenset({*DocumentState, "TargetChanged"})
