@@ -69,6 +69,8 @@ def _problems(
         yield Problem(f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}")
     elif table.kind not in {"r", "p"}:
         yield Problem(f"{mapped.table} is not an ordinary table", f"set {setting} to the table itself (not a view)")
+    elif "%" in table.name:
+        yield _per_cent(f"{table.schema}.{table.name}", setting)
     else:
         for field in ROLES[role]:
             leaf = f"mapping.{role}.{field}"
@@ -96,10 +98,7 @@ def _column_problem(
     written, wanted = parse(field, value), ROLES[role][field]
     column = table.columns.get(written.name)
     if "%" in f"{table.schema}{written.name}":
-        return Problem(
-            f"the name {table.schema}.{written.name} has a per cent sign, which begins a parameter in what is sent to the database",
-            f"rename it in the database and in {setting}",
-        )
+        return _per_cent(f"{table.schema}.{written.name}", setting)
     if not written.name and wanted.may_be_off:
         return None
     if column is None:
@@ -110,6 +109,13 @@ def _column_problem(
             else _missing(mapped.table, wanted, written, table, setting)
         )
     return _misfit(field, wanted, written, column, shown=mapped.table, setting=setting)
+
+
+def _per_cent(name: str, setting: str) -> Problem:
+    return Problem(
+        f"the name {name} has a per cent sign, which begins a parameter in what is sent to the database",
+        f"rename it in the database and in {setting}",
+    )
 
 
 def _may_be_missing(field: str, role: Role, written: Written, *, is_default: bool) -> bool:
