@@ -83,12 +83,27 @@ def run(connection: psycopg.Connection, statement: Statement, patience: Patience
     """Run the statement. Raises TryAgain if its lock was never free; psycopg.Error."""
     command = sql.SQL(statement.text)
     if statement.manner is Manner.ALONE:
-        connection.execute(command)
+        run_alone(connection, command, statement.change, patience)
     elif statement.manner is Manner.TOGETHER:
         with connection.transaction():
             connection.execute(command)
     else:
         run_politely(connection, lambda: connection.execute(command), statement.change, patience, table=statement.table)
+
+
+def run_alone(connection: psycopg.Connection, command: sql.SQL, change: str, patience: Patience) -> None:
+    """Run the statement outside a transaction. It holds nobody up, but CREATE INDEX CONCURRENTLY waits for every older transaction.
+
+    Raises TryAgain if one does not end; an index that is invalid then is made anew by the next attempt.
+    """
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(round(patience.seconds * 1000)))
+    try:
+        connection.execute(command)
+    except errors.LockNotAvailable:
+        raise _too_long(change) from None
+    finally:
+        if not connection.closed:
+            connection.execute("RESET lock_timeout")
 
 
 def run_politely(
@@ -115,10 +130,7 @@ def run_politely(
             else:
                 return
         if time.monotonic() > until:
-            raise TryAgain(
-                f"{change}: another transaction holds the table and does not end",
-                hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
-            )
+            raise _too_long(change)
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
         longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -133,3 +145,10 @@ def is_held(connection: psycopg.Connection, table: str, seconds: float) -> bool:
         return False
     time.sleep(seconds)
     return any(row[0] in before for row in connection.execute(_HOLDERS, (table,)))
+
+
+def _too_long(change: str) -> TryAgain:
+    return TryAgain(
+        f"{change}: another transaction holds the table and does not end",
+        hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
+    )
