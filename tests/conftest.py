@@ -29,6 +29,9 @@ EVERYTHING = {
     }
 }
 _numbers = itertools.count(1)
+STS = "AWS_ENDPOINT_URL_STS"
+_of_the_session: dict[str, str] = {}
+"""What `storage_settings` set, for every test that runs after it."""
 
 # How long an example takes says something about the machine, and nothing about the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,6 +49,18 @@ def service_models() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", functools.cache(botocore.loaders.create_loader))
         yield
+
+
+@pytest.fixture(autouse=True)
+def sts_as_it_was() -> Iterator[None]:
+    """Leave STS where it was: a test that sets it while a stub has set it would leave the stub's address behind."""
+    before = os.environ.get(STS)
+    yield
+    found = _of_the_session.get(STS, before)
+    if found is None:
+        os.environ.pop(STS, None)
+    else:
+        os.environ[STS] = found
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +94,8 @@ def storage_settings(s3_server: S3Server) -> Iterator[Settings]:
             patch.delenv(name)
         patch.setenv("AWS_ACCESS_KEY_ID", access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
-        patch.setenv("AWS_ENDPOINT_URL_STS", s3_server.endpoint_url)
+        patch.setenv(STS, s3_server.endpoint_url)
+        _of_the_session[STS] = s3_server.endpoint_url
         patch.setenv("AWS_ENDPOINT_URL_IAM", s3_server.endpoint_url)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", os.devnull)

@@ -26,6 +26,13 @@ def s3_server(servers_folder: Path) -> Iterator[CephServer]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def no_other_sts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no other server's STS: another test of the same process may have named it."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL_STS", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_IAM", raising=False)
+
+
 def worlds_on_ceph(
     postgres: PostgresServer, s3_server: CephServer, templates: Callable[[str], str]
 ) -> Iterator[Callable[..., World]]:

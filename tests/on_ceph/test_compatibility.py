@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.acceptance.world import World
-from tests.compatibility.whole import DOCUMENTS, migrate_there_and_back
 from tests.conftest import EVERYTHING
 from tests.on_ceph.conftest import SETTINGS
+from tests.reliability.compatibility.whole import DOCUMENTS, migrate_there_and_back
 from tests.reliability.conftest import figure
 
 __all__ = ["figure"]

@@ -183,8 +183,8 @@ def main() -> None:
         print(f"{PAGE.name} is left as it was: a part of the tests ran, without figures of: {lacking}")
         return
     text = PAGE.read_text(encoding="utf-8")
-    for name, figures in found.items():
-        text = put(text, name, TABLES[name](figures))
+    for name, write in TABLES.items():
+        text = put(text, name, write(found[name]))
     text = put(text, "summary", summary(found))
     when = f"Measured on {datetime.now(UTC):%Y-%m-%d}: Linux {platform.release()}, Python {platform.python_version()}."
     PAGE.write_text(put(text, "machine", when), encoding="utf-8")

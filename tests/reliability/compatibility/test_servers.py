@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 from tests.acceptance.world import World
-from tests.compatibility.whole import DOCUMENTS, migrate_there_and_back
+from tests.reliability.compatibility.whole import DOCUMENTS, migrate_there_and_back
 
 S3 = "ministack"
 

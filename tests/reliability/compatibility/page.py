@@ -1,4 +1,4 @@
-"""Writes the tables of docs/compatibility.md from the figures of one or several runs: `python -m tests.compatibility.page FOLDER`.
+"""Writes the tables of docs/compatibility.md from the figures of one or several runs; see scripts/compatibility.
 
 A table stands between `<!-- compatibility:NAME -->` and `<!-- end -->`. A table without figures stays as it is; that of the
 endpoints needs none: it is what botocore's resolver answers, and a test holds the page to it.
@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.compatibility.test_column_types import REFUSED, TRIED, WORKS
+from tests.reliability.compatibility.test_column_types import REFUSED, TRIED, WORKS
 from tests.reliability.page import Figure, read, table
 from tests.s3.test_endpoint import CASES
 
-PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
 
 
 def databases(figures: list[Figure]) -> str:
