@@ -112,7 +112,7 @@ LINES: dict[str, Callable[[Seen], bool]] = {
         not seen.source and key_problem(seen.document.key or "") is not None
     ),
     "no object, its row younger than the upload window": lambda seen: not seen.source and _is_young(seen),
-    "no object, but one of another spelling that is nobody's": lambda seen: not seen.source and seen.near is not None,
+    "no object, but one of another spelling that is free": lambda seen: not seen.source and seen.near is not None,
     "no object": lambda seen: not seen.source,
     "another tenant's row points to its object": lambda seen: seen.contested,
     "its object is archived now": lambda seen: (
@@ -171,7 +171,7 @@ EXAMPLES = {
     "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
     "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, NOW), None),
     "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
-    "no object, but one of another spelling that is nobody's": Seen(_a(), None, contested=True, near="/k"),
+    "no object, but one of another spelling that is free": Seen(_a(), None, contested=True, near="/k"),
     "no object": Seen(_a(), None, contested=True),
     "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
     "its object is archived now": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),

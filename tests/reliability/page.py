@@ -167,11 +167,11 @@ def read(folder: Path) -> dict[str, list[Figure]]:
     return {name: sorted(figures, key=lambda each: str(each["test"])) for name, figures in found.items()}
 
 
-def put(text: str, name: str, content: str) -> str:
-    """Return the page with a table in its place."""
-    pattern = re.compile(rf"(<!-- reliability:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+def put(text: str, name: str, content: str, *, page: str = PAGE.stem) -> str:
+    """Return the text of a page with a table in its place; `page` is the page's name without `.md`."""
+    pattern = re.compile(rf"(<!-- {page}:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(text):
-        raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
+        raise SystemExit(f"{page}.md has no place for the table {name!r}")
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 

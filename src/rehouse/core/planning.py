@@ -137,7 +137,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | its bucket is neither shared nor home                   | quarantined, unknown_bucket      |
     | no object, and its key can be no key of S3              | quarantined, invalid_key         |
     | no object, its row younger than the upload window       | not_uploaded                     |
-    | no object, but one of another spelling that is nobody's | quarantined, other_spelling      |
+    | no object, but one of another spelling that is free     | quarantined, other_spelling      |
     | no object                                               | quarantined, missing_object      |
     | another tenant's row points to its object               | quarantined, other_tenants_object|
     | its object is archived now                              | quarantined, archived            |

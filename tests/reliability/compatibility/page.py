@@ -6,14 +6,15 @@ endpoints needs none: it is what botocore's resolver answers, and a test holds t
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.reliability.compatibility.test_column_types import REFUSED, TRIED, WORKS
 from tests.reliability.page import Figure, read, table
+from tests.reliability.page import put as reliability_put
 from tests.s3.test_endpoint import CASES
 
 PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
@@ -62,12 +63,7 @@ TABLES: dict[str, Callable[[list[Figure]], str]] = {
 }
 
 
-def put(text: str, name: str, content: str) -> str:
-    """Return the page with a table in its place."""
-    pattern = re.compile(rf"(<!-- compatibility:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"{PAGE.name} has no place for the table {name!r}")
-    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+put = partial(reliability_put, page=PAGE.stem)
 
 
 def main() -> None:
