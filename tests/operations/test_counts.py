@@ -163,7 +163,8 @@ def test_every_further_tenant_costs_the_same_statements(room: Room, statements: 
         statements.count()
         migrate_each(room, chosen)
         asked.append(statements.count())
-    assert asked[2] - asked[1] == asked[1] - asked[0]
+    # A run settles pending usage in one statement more, if there is any when it begins or ends.
+    assert abs((asked[2] - asked[1]) - (asked[1] - asked[0])) <= 2
     assert (asked[1] - asked[0]) / 2 <= STATEMENTS_A_TENANT
 
 

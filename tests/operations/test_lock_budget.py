@@ -62,6 +62,22 @@ def test_a_look_under_the_lock_comes_before_every_flip(verified: Room) -> None:
     assert looks.locked[-1] is True
 
 
+def test_a_listing_under_the_lock_asks_for_no_more_than_its_range(room: Room) -> None:
+    room.documents(*(f"d{number:02}" for number in range(40)))
+    room.migrate(until=Phase.VERIFIED)
+    sizes = []
+
+    def note(request: Request) -> None:
+        if "start-after" in request.query:
+            sizes.append(int(request.query["max-keys"][0]))
+
+    with HttpRelay(room.server.port) as relay:
+        relay.before = note
+        room.migrate(endpoint_url=relay.url)
+    assert sizes
+    assert max(sizes) <= 40
+
+
 @pytest.mark.parametrize("refusals", [1, 3])
 def test_nobody_waits_while_s3_is_asked_again(verified: Room, refusals: int) -> None:
     """The first look under the lock is refused: the rows are let go, S3 is asked with patience, then they are locked once more."""

@@ -64,26 +64,29 @@ class Looks:
     def _list(self, sources: set[ObjectRef]) -> bool:
         """List the range of the keys where that takes fewer requests than a HEAD for each; return whether it was done."""
         bucket = next(iter(sources)).bucket if len({ref.bucket for ref in sources}) == 1 else None
-        pages = self._pages_worth(bucket, sources) if bucket else 0
+        between = self._between(bucket, sources) if bucket else 0
+        pages = -(-between // LISTED_PER_REQUEST)
         if not bucket or not pages or not self.budget.may_list(pages):
             return False
+        most = min(between, LISTED_PER_REQUEST)  # what a page holds beyond the range is read for nothing
         first, *_, last = sorted(sources, key=lambda ref: ref.key)
         began = time.monotonic()
         found: Etags = dict.fromkeys(sources)
-        for page in self.services.bulk.list(bucket, after=first.key, through=last.key, until=self.until):
+        for page in self.services.bulk.list(bucket, after=first.key, through=last.key, until=self.until, most=most):
             found.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in sources})
         self.services.stop_here()
         self.budget = lock_budget.listed(self.budget, pages, time.monotonic() - began)
         self.etags |= found | self._asked({first})  # the listing begins after it
         return True
 
-    def _pages_worth(self, bucket: str, refs: set[ObjectRef]) -> int:
+    def _between(self, bucket: str, refs: set[ObjectRef]) -> int:
+        """Return how many objects lie in the range of the keys, 0 where a HEAD for each takes fewer requests."""
         worth = min(LISTED_PAGES, len(refs) // LISTING_GAIN) * LISTED_PER_REQUEST
         if not worth:
             return 0
         keys = sorted(ref.key for ref in refs)
         between = self.services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
-        return -(-between // LISTED_PER_REQUEST) if len(refs) <= between <= worth else 0
+        return between if len(refs) <= between <= worth else 0
 
     def _others(self, locked: Sequence[LockedCopy]) -> Etags:
         shared = self.services.settings.require_shared_buckets()

@@ -23,6 +23,7 @@ from rehouse.s3.faults import NOT_OFFERED, refused, unavailable
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
 from rehouse.s3.requests import (
+    PAGE,
     Request,
     copy_headers,
     copy_seconds,
@@ -149,19 +150,22 @@ class BulkPlane:
         after: str = "",
         through: str | None = None,
         until: float | None = None,
+        most: int = PAGE,
     ) -> Iterator[Sequence[ListedObject]]:
-        """Yield pages of at most 1,000 objects, keys above `after` and up to `through`, in the order of UTF-8 bytes.
+        """Yield pages of at most `most` objects (1,000), keys above `after` and up to `through`, in the order of UTF-8 bytes.
 
         The next page is fetched while the caller works on this one. Raises StorageRefused, StorageUnavailable, or
         Interrupted: a listing is whole or it raises. `until`: as for `head`.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="list") as ahead:
-            page = self._page(bucket, prefix, after, None, until)
+            page = self._page(bucket, prefix, after, None, until=until, most=most)
             last = after
             while True:
                 last = _checked(page, prefix, last, f"s3://{bucket}/{prefix}")
                 ends = page.token is None or _is_past(page.objects, through)
-                following = None if ends else ahead.submit(self._page, bucket, prefix, "", page.token, until)
+                following = (
+                    None if ends else ahead.submit(self._page, bucket, prefix, "", page.token, until=until, most=most)
+                )
                 yield page.objects if through is None else [found for found in page.objects if found.key <= through]
                 if following is None:
                     return
@@ -248,9 +252,16 @@ class BulkPlane:
             raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
 
     def _page(
-        self, bucket: str, prefix: str, after: str, token: str | None, until: float | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        after: str,
+        token: str | None,
+        *,
+        until: float | None = None,
+        most: int = PAGE,
     ) -> listing.Page:
-        answer = self._listing(bucket, list_query(prefix, after, token), until)
+        answer = self._listing(bucket, list_query(prefix, after, token, most), until)
         if answer.fault is not None:
             error = unavailable if answer.passing else refused
             is_cut = answer.fault.code == "IncompleteReply" and bool(self._page_problem)

@@ -91,9 +91,9 @@ def version_query(ref: ObjectRef) -> str:
     return query_string([("versionId", ref.version)]) if ref.version else ""
 
 
-def list_query(prefix: str, after: str, token: str | None) -> str:
-    """Return the query of one ListObjectsV2 page; keys travel URL-encoded, for XML cannot carry all of them."""
-    parameters = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(PAGE))]
+def list_query(prefix: str, after: str, token: str | None, most: int = PAGE) -> str:
+    """Return the query of one ListObjectsV2 page of at most `most` keys, URL-encoded: XML cannot carry all of them."""
+    parameters = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(most))]
     if prefix:
         parameters.append(("prefix", prefix))
     if token is not None:
