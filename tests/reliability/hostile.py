@@ -178,7 +178,8 @@ class Hostile:
     def only_what_rows_lead_to_is_at_home(self) -> None:
         """Hold every home to the keys of the rows that lead into it: what must not be copied never was."""
         wanted: dict[str, set[str]] = {
-            home: set() for (home,) in self.world.rows("SELECT aws_bucket_name FROM tenants")
+            home: set()
+            for (home,) in self.world.rows("SELECT aws_bucket_name FROM tenants WHERE aws_bucket_name IS NOT NULL")
         }
         for bucket, key in self.pointers().values():
             if bucket in wanted:

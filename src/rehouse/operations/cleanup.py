@@ -16,7 +16,6 @@ from rehouse.core.errors import Refused
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.ledger.pointers import Pointers, Unchecked
-from rehouse.operations.migrate import run_inventory
 from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.survey import pages_of
@@ -101,7 +100,6 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
     with ExitStack() as held, translating():
         for tenant in services.ledger.tenants():
             held.enter_context(services.locks.holding(tenant.id, tenant.slug))
-        held.enter_context(run_inventory(services))
         known = Leftovers(services.ledger, bucket, shared[0])
         _refuse_what_is_needed(services, bucket, known)
         for batch in _batches(
