@@ -13,7 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -66,6 +67,17 @@ def run(
     if int(status) not in set(statuses):
         raise CommandFailedError(f"{' '.join(command)[:200]} ended with {status}:\n{text[-3000:]}")
     return Cost(float(cpu_seconds), float(wall_seconds), int(peak_bytes), text)
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Keep this process, and what it starts meanwhile, on one core."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
 
 
 class Watch:

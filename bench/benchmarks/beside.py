@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +21,7 @@ from bench.result import Options, Result
 from bench.servers import CountingPostgres, Stub, environment, postgres, rehouse, stub
 
 TENANTS = 20
+DATABASE_CORE, OTHERS_CORE = measuring.CLIENT_CORE, measuring.SERVER_CORE
 LATENCY = ("--latency-ms", "10")
 MOST_WAIT_MS = 100.0
 P99_FACTOR = 3.0
@@ -63,7 +65,11 @@ def run(options: Options) -> list[Result]:
     documents = options.size(2_000, 30_000)
     quiet_seconds = options.size(4, 20)
     layout = database.many_tenants(TENANTS, documents // TENANTS)
-    with postgres() as server, stub(layout.objects, *LATENCY) as storage:
+    with ExitStack() as running:
+        with measuring.on_core(DATABASE_CORE):
+            server = running.enter_context(postgres())
+        running.enter_context(measuring.on_core(OTHERS_CORE))
+        storage = running.enter_context(stub(layout.objects, *LATENCY))
         url = database.create(server, "beside", layout)
         phases = _phases(server, storage, url, quiet_seconds, limit=str(options.size(500, 500)))
     return [_table(phases, documents)]
@@ -97,7 +103,7 @@ def _phases(server: CountingPostgres, storage: Stub, url: str, quiet_seconds: in
 
 def _command(endpoint: str, url: str, *arguments: str) -> None:
     """Run a command: rows that the application has just inserted wait for their uploads, which may end it with 1."""
-    measuring.run(rehouse(*arguments), environment(endpoint, url), core=None, statuses=(0, 1))
+    measuring.run(rehouse(*arguments), environment(endpoint, url), core=OTHERS_CORE, statuses=(0, 1))
 
 
 def _phase(application: Application, url: str, name: str, work: Callable[[], object]) -> Phase:
@@ -152,8 +158,8 @@ def _table(phases: Sequence[Phase], documents: int) -> Result:
     result.at_most(f"beside a run: p99 of a statement against none beside ({slowest.name})", P99_FACTOR, factor, " ×")
     result.notes.append(
         "Eight connections that rest 4 ms between statements: 40 % reads, 15 % lists, 25 % updates under the row's lock, "
-        "12 % inserts, 8 % deletes; and a transaction that stays open for 3 s of every 6. Application, rehouse and PostgreSQL "
-        "share two cores, the stub has one of them too."
+        "12 % inserts, 8 % deletes; and a transaction that stays open for 3 s of every 6. PostgreSQL has a core of its own; "
+        "the application, rehouse and the stub share the other one."
     )
     result.notes.append(
         "Lock waits are sampled: shorter ones than 20 ms may be missed. WAL is that of the server, less what as many "
