@@ -22,10 +22,10 @@ import typer
 from rehouse import config
 from rehouse.cli.main import COMMANDS, app
 from rehouse.config import Settings
+from rehouse.core.copies import HINTS, Reason
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
-from rehouse.core.planning import HINTS, Reason
-from rehouse.core.removing import Verdict
+from rehouse.core.removals import Verdict
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
 from rehouse.ledger.leftovers import Leftover

@@ -18,8 +18,8 @@ from itertools import islice
 from bench.stub.storage import SHARED, TARGET, shared_key, shared_object
 from rehouse import config
 from rehouse.cli.memory import collect_seldom
+from rehouse.core.copies import Places, Seen, decide
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
-from rehouse.core.planning import Places, Seen, decide
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.documents import Line, line_of
 from rehouse.s3.bulk import BulkPlane

@@ -8,9 +8,9 @@ from typing import Any
 import botocore.session
 import pytest
 
-from rehouse.core.bucket_documents import dns_suffix, partition, tenant_policy
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import ITS_ACCOUNT, MANAGED_POLICY_CHARACTERS, Scope, policy_documents, size
+from rehouse.core.bucket.documents import dns_suffix, partition, tenant_policy
+from rehouse.core.permissions.policies import ITS_ACCOUNT, MANAGED_POLICY_CHARACTERS, Scope, policy_documents, size
+from rehouse.core.permissions.table import Role
 
 HOME = "arn:aws:kms:eu-west-1:123456789012:key/1111"
 SOURCES = ("arn:aws:kms:eu-west-1:999999999999:key/2222", "alias/shared-docs", "33333333-3333-3333-3333-333333333333")

@@ -10,7 +10,7 @@ from tests.model.world import HOME, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask
-from rehouse.core.removing import Flipped, Verdict, judge
+from rehouse.core.removals import Flipped, Verdict, judge
 
 
 def finish(world: World) -> Steps:

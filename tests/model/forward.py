@@ -7,9 +7,9 @@ from datetime import timedelta
 from tests.model.late import LISTED, Steps, is_pointed, late_writes, late_writes_at_home, line_of
 from tests.model.world import BEGINNING, HOME, SHARED, TENANT, Clause, Line, World
 
+from rehouse.core.copies import Decision, Seen, Standing, decide
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask, Document
-from rehouse.core.planning import Decision, Seen, Standing, decide
 
 ROUNDS = 2
 

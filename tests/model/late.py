@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from tests.model.world import HOME, SHARED, TENANT, Clause, Line, World
 
-from rehouse.core.late_writing import Moved, Verdict, decide_late
+from rehouse.core.copies import is_adoptable
+from rehouse.core.late_writes import Moved, Verdict, decide_late
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.core.planning import is_adoptable
 
 SLUG = "acme"
 LISTED = Mapping[ObjectRef, ListedObject]

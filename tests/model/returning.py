@@ -10,7 +10,7 @@ from tests.model.world import HOME, PLACES, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask, ListedObject
-from rehouse.core.returning import Returning, SeenAtHome, decide_return, way_back
+from rehouse.core.returns import Returning, SeenAtHome, decide_return, way_back
 
 ROUNDS = 2
 

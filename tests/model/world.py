@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
+from rehouse.core.copies import Places, Recorded
 from rehouse.core.lifecycle import DocumentState, Event, Phase, after, is_at_least
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
-from rehouse.core.planning import Places, Recorded
 
 SHARED, HOME = "shared", "home"
 TENANT, OTHER = 1, 2

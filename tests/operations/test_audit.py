@@ -274,7 +274,7 @@ def test_the_rights_to_provision_are_enough_and_without_them_nothing_is_taken_fo
 
 
 def become(room: Room, patch: pytest.MonkeyPatch, *roles: Any) -> None:
-    from rehouse.core.permissions import policy_documents
+    from rehouse.core.permissions.policies import policy_documents
     from rehouse.operations.checks.rights import scope_of
 
     documents = policy_documents(roles, scope_of(room.settings, Control(Session(room.settings))))

@@ -19,9 +19,9 @@ import pytest
 from tests.acceptance.proxy import Proxy, Seen
 from tests.operations.room import Room
 
+from rehouse.core.copies import Standing, decide
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
-from rehouse.core.planning import Standing, decide
 from rehouse.operations.migrate import migrate_all, migrate_one
 from rehouse.operations.rounds import Order
 from rehouse.sandbox.postgres import PostgresServer

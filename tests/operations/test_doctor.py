@@ -21,8 +21,8 @@ from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.naming import target_key
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import Scope, policy_documents
+from rehouse.core.permissions.policies import Scope, policy_documents
+from rehouse.core.permissions.table import Role
 from rehouse.operations.checks.database import check_database
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe

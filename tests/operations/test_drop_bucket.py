@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tests.operations.room import Room
 from tests.operations.test_rollback import at_home, roll_back
 
-from rehouse.core.closing_bucket import CLOSED, closed_policy, is_closed
+from rehouse.core.bucket.closing import CLOSED, closed_policy, is_closed
 from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.audit import audit

@@ -12,8 +12,8 @@ import pytest
 import rehouse
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
-from rehouse.core.permission_table import TABLE
-from rehouse.core.permissions import ROLES
+from rehouse.core.permissions.policies import ROLES
+from rehouse.core.permissions.table import TABLE
 from rehouse.operations.iam_policy import documents
 
 SETTINGS = Settings(shared_bucket=("shared-docs", "older-docs"), bucket_prefix="acme", encryption="alias/ours")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.operations.room import Room
 
-from rehouse.core.planning import decide
+from rehouse.core.copies import decide
 from rehouse.ledger.inventory import Inventory
 from rehouse.operations import near_keys, survey
 from rehouse.operations import status as standing

@@ -8,8 +8,8 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.cli.reports import show_plan
+from rehouse.core.copies import Standing
 from rehouse.core.lifecycle import Phase
-from rehouse.core.planning import Standing
 from rehouse.operations.plan import Plan, plan
 from rehouse.sections import Prices
 

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
-from rehouse.core.bucket_spec import SETTINGS
+from rehouse.core.bucket.spec import SETTINGS
 from rehouse.core.errors import ConfigurationError, Halt, StorageRefused
 from rehouse.core.model import Tenant
-from rehouse.core.permissions import Scope, policy_documents
+from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
 from rehouse.s3.control import Control

@@ -9,8 +9,8 @@ import pytest
 from tests.s3.stub import Scripted, Seen, serving
 
 from rehouse.config import Settings
-from rehouse.core.bucket_documents import partition
-from rehouse.core.permissions import Scope, permissions_of
+from rehouse.core.bucket.documents import partition
+from rehouse.core.permissions.policies import Scope, permissions_of
 from rehouse.operations.checks.check import Outcome
 from rehouse.operations.checks.rights import simulated
 from rehouse.operations.checks.storage import QUOTA_REGIONS

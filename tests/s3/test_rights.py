@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
 from rehouse.core.model import CopyTask, ObjectRef, Tenant
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import Scope, policy_documents
+from rehouse.core.permissions.policies import Scope, policy_documents
+from rehouse.core.permissions.table import Role
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
 from rehouse.s3.bulk import BulkPlane

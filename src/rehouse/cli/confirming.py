@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rehouse.core.errors import Interrupted, Refused
-from rehouse.core.legible import legible
+from rehouse.core.escaping import legible
 from rehouse.core.naming import is_global
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]

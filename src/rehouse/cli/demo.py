@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
-from rehouse.core.planning import HINTS, Reason
+from rehouse.core.copies import HINTS, Reason
 
 if TYPE_CHECKING:
     from rehouse.sandbox.sample import Sample

@@ -159,7 +159,7 @@ def uninstall(
 
 
 def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:
-    from rehouse.core.removing import given_up
+    from rehouse.core.removals import given_up
 
     age = f" at least {spelled(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"

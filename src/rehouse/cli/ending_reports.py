@@ -8,7 +8,7 @@ from typing import Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import SHOWN, of_tenant
 from rehouse.cli.show import plain, say, table
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.ledger.leftovers import Leftover
 from rehouse.ledger.pointers import Unchecked
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft

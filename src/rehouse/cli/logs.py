@@ -12,7 +12,7 @@ from typing import TextIO
 
 from rehouse import __version__
 from rehouse.core.errors import ConfigurationError, RehouseError
-from rehouse.core.legible import on_one_line
+from rehouse.core.escaping import on_one_line
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")

@@ -22,8 +22,8 @@ from rehouse.cli.options import (
     SlugArgument,
 )
 from rehouse.core.errors import ConfigurationError
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import ROLES
+from rehouse.core.permissions.policies import ROLES
+from rehouse.core.permissions.table import Role
 
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rehouse.cli.logs import log
-from rehouse.core.legible import on_one_line
+from rehouse.core.escaping import on_one_line
 from rehouse.core.progress import Progress, Report
 
 if TYPE_CHECKING:

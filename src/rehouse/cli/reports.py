@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
+from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.core.lifecycle import Phase
-from rehouse.core.planning import Standing
 from rehouse.core.pricing import REQUEST_METRICS
-from rehouse.core.removing import SUSPENDED
+from rehouse.core.removals import SUSPENDED
 
 if TYPE_CHECKING:
     from rehouse.ledger.documents import Outstanding

@@ -17,8 +17,8 @@ import typer
 
 from rehouse.cli.looking import RoleName
 from rehouse.core.errors import Interrupted
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import policy_documents
+from rehouse.core.permissions.policies import policy_documents
+from rehouse.core.permissions.table import Role
 
 if TYPE_CHECKING:
     from rehouse.sandbox.servers import Sandbox

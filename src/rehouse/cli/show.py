@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rehouse.core.errors import RehouseError
-from rehouse.core.legible import legible, legible_json, on_one_line
+from rehouse.core.escaping import legible, legible_json, on_one_line
 
 WIDTH_OF_A_PIPE = 400
 _INDENT = "  "

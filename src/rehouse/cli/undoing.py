@@ -12,7 +12,7 @@ import typer
 
 from rehouse.cli.confirming import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
     from rehouse.operations.return_report import ReturnReport

@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeVar
 
+from rehouse.core.copies import is_md5
 from rehouse.core.model import Fault, ListedObject
-from rehouse.core.planning import is_md5
 
 Left = TypeVar("Left")
 

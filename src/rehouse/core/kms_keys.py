@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehouse.core.bucket_documents import dns_suffix, partition
+from rehouse.core.bucket.documents import dns_suffix, partition
 
 KEYS_A_STATEMENT = 20
 

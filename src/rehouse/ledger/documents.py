@@ -11,9 +11,9 @@ import psycopg
 
 from rehouse.core.archiving import ARCHIVED_CODES, archived_detail
 from rehouse.core.comparing import Expected
+from rehouse.core.copies import Reason, Recorded, Seen
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
-from rehouse.core.planning import Reason, Recorded, Seen
 from rehouse.core.row_refusals import KEPT
 from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals

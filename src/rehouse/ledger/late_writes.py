@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rehouse.core.late_writing import Moved
+from rehouse.core.late_writes import Moved
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.ledger.documents import Outstanding

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from rehouse.core.legible import counted
-from rehouse.core.mentions import KeyFinder
+from rehouse.core.escaping import counted
 from rehouse.core.model import Migration
+from rehouse.core.pointers import KeyFinder
 from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.faults import translated

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from rehouse.core.addressing import addresses
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Fault, ObjectRef
-from rehouse.core.removing import Flipped
+from rehouse.core.removals import Flipped
 from rehouse.ledger.fenced import Fenced
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from rehouse.core.copies import Recorded
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Document, Fault, ListedObject, ObjectRef
-from rehouse.core.planning import Recorded
-from rehouse.core.returning import SeenAtHome
+from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.fenced import Fenced
 

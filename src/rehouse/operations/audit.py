@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehouse.core.bucket_documents import METRICS_ID
+from rehouse.core.bucket.documents import METRICS_ID
 from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.model import Tenant
 from rehouse.operations.bucket_findings import (

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rehouse.core.bucket_documents import LOG_TAGS, METRICS_ID, Document
-from rehouse.core.bucket_spec import BucketSpec, Drift, differences
+from rehouse.core.bucket.documents import LOG_TAGS, METRICS_ID, Document
+from rehouse.core.bucket.drift_text import WHY, explained
+from rehouse.core.bucket.spec import BucketSpec, Drift, differences
 from rehouse.core.errors import RehouseError
-from rehouse.core.explaining import WHY, explained
 from rehouse.core.model import TenantId
-from rehouse.core.permissions import PROBE_NAME
+from rehouse.core.permissions.policies import PROBE_NAME
 from rehouse.operations.log_bucket import UNFIT_HINT, unfit_settings
 from rehouse.operations.region import way_out
 from rehouse.operations.services import Services

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.copies import is_md5
 from rehouse.core.errors import Halt, Refused
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.core.model import Migration
-from rehouse.core.planning import is_md5
 from rehouse.ledger.canary import Canaries, Sample
 from rehouse.operations.services import Services
 from rehouse.s3.faults import translated

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from rehouse.core.copies import Seen, Standing
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Migration
-from rehouse.core.planning import Seen, Standing
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Line, line_of
 from rehouse.ledger.ledger import translating

@@ -17,7 +17,7 @@ from functools import partial
 from rehouse.core.errors import Interrupted, Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.core.removing import given_up
+from rehouse.core.removals import given_up
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked

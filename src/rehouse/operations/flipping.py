@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rehouse.core import lock_budget
+from rehouse.core.copies import Reason
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
-from rehouse.core.planning import Reason
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
 from rehouse.ledger.refusals import RowsRefused

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rehouse.config import Settings
-from rehouse.core.permission_table import Role
-from rehouse.core.permissions import ATTACHED_POLICIES, ITS_ACCOUNT, Policy, Scope, places, policy_documents
+from rehouse.core.permissions.policies import ATTACHED_POLICIES, ITS_ACCOUNT, Policy, Scope, places, policy_documents
+from rehouse.core.permissions.table import Role
 from rehouse.s3.session import Session
 
 

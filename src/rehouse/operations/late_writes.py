@@ -13,9 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.late_writing import CONFLICT, ROW_LOCKED, Moved, Verdict, conflict_message, decide_late
+from rehouse.core.copies import is_md5
+from rehouse.core.late_writes import CONFLICT, ROW_LOCKED, Moved, Verdict, conflict_message, decide_late
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.planning import is_md5
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.late_writes import LateLines, RowIsBusy

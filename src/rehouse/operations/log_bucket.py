@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehouse.core.bucket_spec import BucketSpec
+from rehouse.core.bucket.spec import BucketSpec
 from rehouse.s3.control import Control
 from rehouse.s3.faults import NOT_OFFERED, refused, translated
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from rehouse.core.copies import Places, Seen
 from rehouse.core.model import Fault, ObjectRef
-from rehouse.core.planning import Places, Seen
-from rehouse.core.spelling import common_prefixes, other_spellings
+from rehouse.core.near_keys import common_prefixes, other_spellings
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from rehouse.core.comparing import Finding
+from rehouse.core.copies import Decision, Places, Seen, Standing, decide, is_checksum_needed
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration
-from rehouse.core.planning import Decision, Places, Seen, Standing, decide, is_checksum_needed
 from rehouse.ledger.documents import Documents, Line
 from rehouse.operations import survey
 from rehouse.operations.checksums import Ends, compare_by_checksum

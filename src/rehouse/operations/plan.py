@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from rehouse.core.archiving import TIERED_CLASS
+from rehouse.core.copies import HINTS, Decision, Places, Seen, Standing, decide
 from rehouse.core.model import Fault, Tenant, TenantId
 from rehouse.core.naming import bucket_name
-from rehouse.core.planning import HINTS, Decision, Places, Seen, Standing, decide
 from rehouse.core.pricing import (
     LISTED_PER_REQUEST,
     CostEstimate,

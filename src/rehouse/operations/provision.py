@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rehouse.config import Settings
-from rehouse.core.bucket_documents import Document, public_access_block
-from rehouse.core.bucket_spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
+from rehouse.core.bucket.documents import Document, public_access_block
+from rehouse.core.bucket.spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
 from rehouse.core.errors import Halt, StorageRefused
 from rehouse.core.model import Tenant
 from rehouse.operations.home_bucket import (

@@ -16,7 +16,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
+from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
 from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all, list_home

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.late_writing import CONFLICT
+from rehouse.core.copies import Places, is_checksum_needed
+from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.planning import Places, is_checksum_needed
 from rehouse.core.progress import Progress
-from rehouse.core.returning import (
+from rehouse.core.returns import (
     ReturnDecision,
     Returning,
     SeenAtHome,

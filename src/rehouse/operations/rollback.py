@@ -10,11 +10,11 @@ import logging
 from collections.abc import Collection, Sequence
 
 from rehouse.core.errors import Refused, RehouseError
-from rehouse.core.late_writing import CONFLICT
+from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
-from rehouse.core.returning import Returning
+from rehouse.core.returns import Returning
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from rehouse.core.bucket_documents import TEMPORARY_PREFIX
+from rehouse.core.bucket.documents import TEMPORARY_PREFIX
+from rehouse.core.copies import Standing
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.core.planning import Standing
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.failures import Failures
 from rehouse.ledger.versioning import Versioning

@@ -11,11 +11,11 @@ from functools import partial
 
 from rehouse.config import Settings
 from rehouse.core import lock_budget
+from rehouse.core.copies import Places
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
-from rehouse.core.planning import Places
 from rehouse.core.progress import Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where

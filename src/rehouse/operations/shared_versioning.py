@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from rehouse.core.errors import Refused, RehouseError
-from rehouse.core.removing import SUSPENDED
+from rehouse.core.removals import SUSPENDED
 from rehouse.s3.control import Control
 
 VERSIONED = (

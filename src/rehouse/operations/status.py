@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rehouse.core import late_writing, planning, row_refusals
+from rehouse.core import copies, late_writes, row_refusals
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
@@ -17,8 +17,8 @@ from rehouse.s3 import faults
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
 RETURN_AGAIN = "run `rehouse rollback SLUG` again"
 HINTS = {
-    **planning.HINTS,
-    **late_writing.HINTS,
+    **copies.HINTS,
+    **late_writes.HINTS,
     **row_refusals.HINTS,
     "PreconditionFailed": "the document was being overwritten: run it again, at a quieter time",
     "SourceChanged": "the document was being overwritten: run it again, at a quieter time",

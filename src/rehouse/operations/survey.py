@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rehouse.core.archiving import is_archived
+from rehouse.core.copies import Places, Seen
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
-from rehouse.core.planning import Places, Seen
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents

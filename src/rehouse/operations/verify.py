@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from rehouse.core.bucket_documents import TEMPORARY_PREFIX
-from rehouse.core.bucket_spec import Drift
+from rehouse.core.bucket.documents import TEMPORARY_PREFIX
+from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
+from rehouse.core.copies import Reason, Standing, decide
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Migration, ObjectRef, Tenant, TenantId
-from rehouse.core.planning import Reason, Standing, decide
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome

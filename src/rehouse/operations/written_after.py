@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from rehouse.core.copies import Places, Reason, is_adoptable
 from rehouse.core.errors import Refused, TryAgain
-from rehouse.core.late_writing import CONFLICT, named
+from rehouse.core.late_writes import CONFLICT, named
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.core.planning import Places, Reason, is_adoptable
 from rehouse.ledger.late_writes import LateLines, RowIsBusy
 from rehouse.ledger.returns import Returns, WrittenAfter
 from rehouse.operations import survey

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rehouse.core.bucket_documents import METRICS_ID, Document
-from rehouse.core.bucket_spec import Found
+from rehouse.core.bucket.documents import METRICS_ID, Document
+from rehouse.core.bucket.spec import Found
 from rehouse.s3.faults import NOT_OFFERED
 
 Reply = Mapping[str, Any]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehouse.core.bucket_documents import Document, bucket_arn
-from rehouse.core.bucket_spec import SETTINGS, Found
+from rehouse.core.bucket.documents import Document, bucket_arn
+from rehouse.core.bucket.spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.configuration import CALLS, UNREADABLE, classified, tag_set
 from rehouse.s3.content_md5 import ContentMd5

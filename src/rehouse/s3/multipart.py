@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.archiving import class_of_copy
+from rehouse.core.copies import is_md5
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
-from rehouse.core.planning import is_md5
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.faults import NOT_OFFERED, Verdict, shown, translated, verdict
 from rehouse.s3.object_headers import carried_headers, hidden_metadata, tagging_header

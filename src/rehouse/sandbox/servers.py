@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rehouse.core.errors import Refused
-from rehouse.core.permissions import Scope, policy_documents
+from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.sandbox.account import private_folder
 from rehouse.sandbox.laying_out import lay_out
 from rehouse.sandbox.postgres import PostgresServer

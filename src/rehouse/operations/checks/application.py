@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehouse.config import Settings
-from rehouse.core.permissions import permissions_of
+from rehouse.core.permissions.policies import permissions_of
 from rehouse.operations.checks.check import (
     Check,
     Outcome,

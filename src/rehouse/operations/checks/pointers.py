@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from rehouse.config import Settings
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.ledger.ledger import Ledger, translating
 from rehouse.ledger.pointers import Pointers
 from rehouse.operations.checks.check import Check, could_not_check, failed, notice, ok

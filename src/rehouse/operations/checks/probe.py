@@ -13,11 +13,11 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
-from rehouse.core.bucket_spec import BucketSpec, differences
+from rehouse.core.bucket.spec import BucketSpec, differences
 from rehouse.core.errors import RehouseError, StorageUnavailable
 from rehouse.core.model import Tenant
 from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS
-from rehouse.core.permissions import PROBE_NAME
+from rehouse.core.permissions.policies import PROBE_NAME
 from rehouse.operations.checks.check import (
     Check,
     Outcome,

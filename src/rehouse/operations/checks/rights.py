@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
 from rehouse.core.kms_keys import via_services
-from rehouse.core.permission_table import Permission, Resource, Role
-from rehouse.core.permissions import KEYS, PROBE_NAME, Scope, permissions_of
+from rehouse.core.permissions.policies import KEYS, PROBE_NAME, Scope, permissions_of
+from rehouse.core.permissions.table import Permission, Resource, Role
 from rehouse.operations.checks.check import Check, could_not_check, failed, ok
 from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.s3.control import Control

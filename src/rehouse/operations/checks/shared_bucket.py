@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
-from rehouse.core.removing import SUSPENDED
+from rehouse.core.removals import SUSPENDED
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
 from rehouse.operations.checks.storage import presence_check
 from rehouse.s3.control import Control

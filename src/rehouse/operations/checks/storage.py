@@ -11,10 +11,10 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
-from rehouse.core.bucket_documents import partition
-from rehouse.core.bucket_spec import differences
+from rehouse.core.bucket.documents import partition
+from rehouse.core.bucket.spec import differences
 from rehouse.core.errors import RehouseError
-from rehouse.core.legible import counted
+from rehouse.core.escaping import counted
 from rehouse.operations.checks.check import (
     Check,
     Outcome,

@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.legible import legible, legible_json, on_one_line
+from rehouse.core.escaping import legible, legible_json, on_one_line
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b\x07\x9b\x7f\u202e\u2066\u2028\r\n\t"))
 

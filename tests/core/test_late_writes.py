@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
-from rehouse.core.late_writing import Moved, Verdict, conflict_message, decide_late
+from rehouse.core.late_writes import Moved, Verdict, conflict_message, decide_late
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
 

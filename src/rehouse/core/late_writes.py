@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rehouse.core.copies import is_md5
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
-from rehouse.core.planning import is_md5
 
 CONFLICT = "Conflict"
 ROW_LOCKED = "RowLocked"

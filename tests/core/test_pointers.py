@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from rehouse.core.mentions import KeyFinder
+from rehouse.core.pointers import KeyFinder
 
 KEY = 'uploads/1/caf\u00e9 + 100% "x".pdf'
 ENCODED: dict[str, Callable[[str], str]] = {

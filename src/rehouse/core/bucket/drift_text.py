@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rehouse.core.bucket_documents import OURS
-from rehouse.core.bucket_spec import Drift
+from rehouse.core.bucket.documents import OURS
+from rehouse.core.bucket.spec import Drift
 
 WHY: Mapping[str, str] = {
     "public_access_block": "without it one wrong policy or ACL makes a tenant's documents public",

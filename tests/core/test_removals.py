@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
 from rehouse.core.model import Fault, ListedObject, ObjectRef
-from rehouse.core.removing import HINTS, Flipped, Verdict, detail_of, is_proven, judge, may_be_put_back
+from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, is_proven, judge, may_be_put_back
 
 SHARED = ("shared", "older")
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.bucket_documents import partition, tag_value
-from rehouse.core.bucket_spec import (
+from rehouse.core.bucket.documents import partition, tag_value
+from rehouse.core.bucket.normal_form import normal
+from rehouse.core.bucket.spec import (
     LACKING,
     SETTINGS,
     BucketSpec,
@@ -23,7 +24,6 @@ from rehouse.core.bucket_spec import (
     spec_for,
     spoken,
 )
-from rehouse.core.normal_form import normal
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
 from rehouse.core.naming import key_problem
-from rehouse.core.spelling import MOST, common_prefixes, other_spellings
+from rehouse.core.near_keys import MOST, common_prefixes, other_spellings
 
 BUCKETS = ("shared", "older")
 EXAMPLES = {

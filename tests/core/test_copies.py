@@ -9,10 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
-from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import Document, ListedObject, ObjectRef
-from rehouse.core.naming import key_problem
-from rehouse.core.planning import (
+from rehouse.core.copies import (
     HINTS,
     Places,
     Reason,
@@ -24,6 +21,9 @@ from rehouse.core.planning import (
     is_checksum_needed,
     is_md5,
 )
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import Document, ListedObject, ObjectRef
+from rehouse.core.naming import key_problem
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WINDOW = timedelta(hours=1)

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from rehouse.core.bucket_documents import bucket_arn
+from rehouse.core.bucket.documents import bucket_arn
 from rehouse.core.kms_keys import KmsKey, key_statements, kms_key
 from rehouse.core.naming import log_bucket_name
-from rehouse.core.permission_table import TABLE, Permission, Resource, Role
+from rehouse.core.permissions.table import TABLE, Permission, Resource, Role
 
 Policy = dict[str, Any]
 

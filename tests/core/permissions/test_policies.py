@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.permission_table import TABLE, Resource, Role
-from rehouse.core.permissions import (
+from rehouse.core.permissions.policies import (
     COMPANION,
     ITS_ACCOUNT,
     MANAGED_POLICY_CHARACTERS,
@@ -23,6 +22,7 @@ from rehouse.core.permissions import (
     policy_documents,
     size,
 )
+from rehouse.core.permissions.table import TABLE, Resource, Role
 
 bucket_names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=3, max_size=63)
 scopes = st.builds(

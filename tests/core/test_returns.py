@@ -10,19 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
-from rehouse.core.late_writing import CONFLICT
+from rehouse.core.copies import Places, Recorded
+from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, returned_key
-from rehouse.core.planning import Places, Recorded
-from rehouse.core.returning import (
-    ReturnDecision,
-    Returning,
-    SeenAtHome,
-    decide_return,
-    returned_places,
-    way_back,
-)
+from rehouse.core.returns import ReturnDecision, Returning, SeenAtHome, decide_return, returned_places, way_back
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 A, B, C = "a" * 32, "b" * 32, "c" * 32

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, cast
 
-from rehouse.core import bucket_documents as documents
-from rehouse.core.bucket_documents import OURS, Document, LifecycleRules
-from rehouse.core.normal_form import normal, statements
+from rehouse.core.bucket import documents
+from rehouse.core.bucket.documents import OURS, Document, LifecycleRules
+from rehouse.core.bucket.normal_form import normal, statements
 
 Dialect = Literal["aws", "ceph"]
 State = Literal["set", "absent", "not_offered", "unreadable"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rehouse.core.bucket_documents import OURS, Document, bucket_arn
-from rehouse.core.normal_form import normal, statements
+from rehouse.core.bucket.documents import OURS, Document, bucket_arn
+from rehouse.core.bucket.normal_form import normal, statements
 
 CLOSED = f"{OURS}Closed"
 """The Sid of the statement that closes a bucket."""

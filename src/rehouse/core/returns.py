@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.archiving import archived_detail, is_archived
-from rehouse.core.late_writing import CONFLICT, named
+from rehouse.core.copies import Places, Reason, Recorded, is_adoptable
+from rehouse.core.late_writes import CONFLICT, named
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.core.planning import Places, Reason, Recorded, is_adoptable
 
 
 class Returning(StrEnum):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.bucket_documents import LifecycleRules, lifecycle_rules, tenant_policy
-from rehouse.core.bucket_spec import SETTINGS, Drift
-from rehouse.core.explaining import LINES, WHY, explained
+from rehouse.core.bucket.documents import LifecycleRules, lifecycle_rules, tenant_policy
+from rehouse.core.bucket.drift_text import LINES, WHY, explained
+from rehouse.core.bucket.spec import SETTINGS, Drift
 
 POLICY = tenant_policy("b", region="us-east-1", tls=True, encryption="AES256")
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)

@@ -1,0 +1,1 @@
+"""The IAM rights that rehouse needs, as a table and as policy documents."""
