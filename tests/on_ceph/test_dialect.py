@@ -13,7 +13,7 @@ from rehouse import config
 from rehouse.core.errors import StorageRefused
 from rehouse.core.model import Tenant
 from rehouse.operations.provision import provision_bucket
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 POLICY = {"Sid": "Reader", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject"}

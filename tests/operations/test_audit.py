@@ -16,7 +16,7 @@ from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 from rehouse.operations.audit import AuditReport, audit
 from rehouse.operations.bucket_findings import AuditFinding, FindingKind
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 OPEN = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), False)

@@ -32,7 +32,7 @@ from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import skew_seconds
 from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
 from rehouse.operations.init import initialise
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
 

@@ -15,7 +15,7 @@ from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.audit import audit
 from rehouse.operations.drop_bucket import Dropped, bucket_to_drop, drop_bucket
-from rehouse.s3 import emptying
+from rehouse.s3.buckets import empty
 
 EVERYTHING = "SELECT * FROM s3_migrations", "SELECT * FROM s3_migration_documents ORDER BY document_id"
 
@@ -175,14 +175,14 @@ def test_cut_off_at_any_step_it_goes_on(back: Room, monkeypatch: pytest.MonkeyPa
     home = back.home()
     with back.services(grace_days=0) as services:
         control = services.control
-        found = list(emptying.versions(control, home))
+        found = list(empty.versions(control, home))
         if step == "versions":
-            emptying.delete_versions(control, home, [each for each in found if not each.is_current])
-            emptying.delete_versions(control, home, [each for each in found if each.is_current][:1])
+            empty.delete_versions(control, home, [each for each in found if not each.is_current])
+            empty.delete_versions(control, home, [each for each in found if each.is_current][:1])
         else:
-            emptying.delete_versions(control, home, found)
+            empty.delete_versions(control, home, found)
         if step in {"bucket", "ledger"}:
-            emptying.delete_bucket(control, home)
+            empty.delete_bucket(control, home)
     drop(back)
     assert not is_there(back, home)
     assert back.sql("SELECT home_bucket FROM s3_migrations") == [(None,)]
@@ -194,7 +194,7 @@ def test_a_removal_that_fails_half_way_is_told_and_goes_on(back: Room, monkeypat
 
     home = back.home()
     with monkeypatch.context() as patched:
-        patched.setattr(emptying, "delete_bucket", refused)
+        patched.setattr(empty, "delete_bucket", refused)
         with pytest.raises(StorageRefused):
             drop(back)
     told = back.sql("SELECT status, phase, error_message FROM s3_migrations")

@@ -19,7 +19,7 @@ from rehouse.core.model import Tenant
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
 

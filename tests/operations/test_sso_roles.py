@@ -14,7 +14,7 @@ from rehouse.core.permissions.policies import Scope, permissions_of
 from rehouse.operations.checks.check import Outcome
 from rehouse.operations.checks.rights import simulated
 from rehouse.operations.checks.storage import QUOTA_REGIONS
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 NAME = "AWSReservedSSO_Operators_0123456789abcdef"

@@ -21,7 +21,7 @@ from rehouse.operations.finish import finish_one
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.plan import plan
 from rehouse.operations.rollback import roll_back_one
-from rehouse.s3.removal import NEVER_WAS
+from rehouse.s3.buckets.delete_objects import NEVER_WAS
 
 TARGET = "documents/a/a.txt"
 

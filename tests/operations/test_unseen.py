@@ -16,7 +16,7 @@ from rehouse.operations import proving
 from rehouse.operations.audit import audit
 from rehouse.operations.bucket_findings import FindingKind
 from rehouse.operations.cleanup import cleanup
-from rehouse.s3.trial import takes_uploads
+from rehouse.s3.buckets.upload_probe import takes_uploads
 
 SILENT = "HTTP405"
 

@@ -23,7 +23,7 @@ from tests.reliability.place import Place
 
 from rehouse.core.model import ListedObject
 from rehouse.core.naming import MAX_BUCKET_NAME, bucket_name
-from rehouse.s3.listing import parse
+from rehouse.s3.bulk.listing import parse
 
 SEED = 20261123
 Any_ = TypeVar("Any_")

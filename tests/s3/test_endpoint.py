@@ -13,11 +13,11 @@ from botocore.exceptions import BotoCoreError
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.control import Control
+from rehouse.s3.bulk.signing import sign
 from rehouse.s3.faults import translated
 from rehouse.s3.session import Session
-from rehouse.s3.signing import sign
 
 PRIVATE_LINK = "https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com"
 LONG = "legacy_" + "l" * 90

@@ -10,8 +10,8 @@ from tests.s3.stub import COPIED, Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import Interrupted, StorageRefused
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.control import Control
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
 

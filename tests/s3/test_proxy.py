@@ -14,7 +14,7 @@ from tests.s3.stub import Scripted, script, serving
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
 from rehouse.core.model import ObjectRef
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translated
 from rehouse.s3.session import Session
 

@@ -14,9 +14,9 @@ from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
 from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.control import Control
-from rehouse.s3.multipart import copy_multipart
+from rehouse.s3.bulk.multipart import copy_multipart
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
 

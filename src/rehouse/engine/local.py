@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rehouse.core.errors import Interrupted
 from rehouse.core.model import CopyOutcome, CopyTask
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.multipart import copy_multipart
+from rehouse.s3.bulk.multipart import copy_multipart
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -32,7 +32,7 @@ from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_s
 from rehouse.operations.ownership import Holding, holdings, unowned
 from rehouse.operations.provision import provision_bucket, provision_log_bucket
 from rehouse.operations.services import Services
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translated
 
 AT_ONCE = 8

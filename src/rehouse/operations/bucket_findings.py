@@ -18,7 +18,7 @@ from rehouse.core.permissions.policies import PROBE_NAME
 from rehouse.operations.log_bucket import UNFIT_HINT, unfit_settings
 from rehouse.operations.region import way_out
 from rehouse.operations.services import Services
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 
 FIX_HINT = "`rehouse audit --fix` puts it right"
 RIGHTS_HINT = "`rehouse iam-policy --role provision` prints the rights"

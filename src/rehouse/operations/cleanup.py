@@ -19,9 +19,9 @@ from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.survey import pages_of
-from rehouse.s3.emptying import Upload, Version, delete_bucket, delete_versions, uploads, versions
+from rehouse.s3.buckets.delete_objects import NEVER_WAS
+from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
 from rehouse.s3.faults import refused
-from rehouse.s3.removal import NEVER_WAS
 
 NAMED = 10
 """How many of what is in the way an error names."""

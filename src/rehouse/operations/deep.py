@@ -17,7 +17,7 @@ from rehouse.core.comparing import Comparison, Finding, Proof
 from rehouse.core.model import ObjectRef
 from rehouse.operations.checksums import Ends
 from rehouse.operations.services import Services
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import NOT_OFFERED, translated
 from rehouse.s3.object_headers import carried_headers, hidden_metadata
 

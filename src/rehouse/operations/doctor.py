@@ -21,7 +21,7 @@ from rehouse.operations.checks.region import check_region
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.operations.checks.storage import check_account, check_surroundings
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 __all__ = ["Check", "Outcome", "examine", "exit_status", "find_pointers", "summary"]

@@ -19,8 +19,8 @@ from rehouse.ledger.ledger import translating
 from rehouse.operations.home_bucket import is_closed_to_writers, log_bucket_name
 from rehouse.operations.return_report import ReturnReport, close_return_after
 from rehouse.operations.services import Services
-from rehouse.s3 import emptying
-from rehouse.s3.emptying import Upload, Version
+from rehouse.s3.buckets import empty
+from rehouse.s3.buckets.empty import Upload, Version
 
 SHOWN = 20
 
@@ -132,10 +132,10 @@ def _close(services: Services, bucket: str) -> None:
 
 
 def _held(services: Services, bucket: str) -> Iterator[Held]:
-    for version in emptying.versions(services.control, bucket):
+    for version in empty.versions(services.control, bucket):
         services.stop_here()
         yield Held(version.key, version.version_id, version.etag, version.is_current, False)
-    for upload in emptying.uploads(services.control, bucket):
+    for upload in empty.uploads(services.control, bucket):
         yield Held(upload.key, upload.upload_id, None, False, True)
 
 
@@ -156,8 +156,8 @@ def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
     services.keep_locks()
     versions = 0
     for is_current in (False, True):
-        versions += emptying.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
-    uploads = emptying.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
+        versions += empty.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
+    uploads = empty.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
     return versions, uploads
 
 
@@ -166,7 +166,7 @@ def _give_up(services: Services, drops: Drops, bucket: str, *, is_there: bool, k
         drops.keep_home()
         return
     if is_there:
-        emptying.delete_bucket(services.control, bucket)
+        empty.delete_bucket(services.control, bucket)
     drops.forget_home()
 
 
@@ -174,6 +174,6 @@ def _doomed(services: Services, drops: Drops, *, is_current: bool) -> Iterator[V
     """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
     doomed = (each for each in drops.versions() if each.is_current is is_current)
     for number, each in enumerate(doomed, 1):
-        if number % emptying.DELETED_PER_REQUEST == 0:
+        if number % empty.DELETED_PER_REQUEST == 0:
             services.keep_locks()
         yield Version(each.key, each.version_id, each.etag, 0, is_current)

@@ -32,7 +32,7 @@ from rehouse.operations.rounds import Order
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.shared_versioning import destroying, kept_versions, refuse_destroying
-from rehouse.s3.removal import honours_conditions
+from rehouse.s3.buckets.delete_objects import honours_conditions
 
 log = logging.getLogger(__name__)
 

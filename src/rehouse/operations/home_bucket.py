@@ -17,9 +17,9 @@ from rehouse.core.bucket.spec import LACKING, BucketSpec, Drift, differences, lo
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.core.origins import checked_origin
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import refused
-from rehouse.s3.kms import key_arn
+from rehouse.s3.kms_keys import key_arn
 
 
 class Origins(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.bucket.spec import BucketSpec
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import NOT_OFFERED, refused, translated
 
 LOG_RIGHTS_HINT = (

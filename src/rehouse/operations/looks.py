@@ -13,7 +13,7 @@ from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.documents import Documents, LockedCopy
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all
-from rehouse.s3.sending import NotInTime
+from rehouse.s3.bulk.sender import NotInTime
 
 LISTED_PAGES = 3
 """A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""

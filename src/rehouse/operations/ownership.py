@@ -16,7 +16,7 @@ from rehouse.core.model import Migration, Tenant
 from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.operations.homes import home_of
 from rehouse.operations.services import Services
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 
 
 @dataclass(frozen=True, slots=True)

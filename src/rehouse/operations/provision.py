@@ -25,9 +25,9 @@ from rehouse.operations.home_bucket import (
 )
 from rehouse.operations.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.region import misplaced
-from rehouse.s3.control import Control, foreign
+from rehouse.s3.buckets.control import Control, foreign
+from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 from rehouse.s3.faults import refused
-from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
 
 if TYPE_CHECKING:
     from rehouse.operations.services import Services

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from rehouse.config import Settings, variables
 from rehouse.core.errors import ConfigurationError, StorageRefused
-from rehouse.s3.control import BucketPresence, Control
+from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.faults import shown
 
 

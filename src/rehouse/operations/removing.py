@@ -20,8 +20,8 @@ from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, judge, may
 from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all, list_home
+from rehouse.s3.buckets.delete_objects import remove
 from rehouse.s3.faults import way_out
-from rehouse.s3.removal import remove
 
 BATCH = 500
 """Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""

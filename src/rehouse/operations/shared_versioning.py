@@ -11,7 +11,7 @@ from typing import Literal
 
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.removals import SUSPENDED
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 
 VERSIONED = (
     "{bucket} is versioned: finish only adds delete markers there, so the doubled storage stays, and is paid for, until a "

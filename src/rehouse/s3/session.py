@@ -22,7 +22,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.s3.endpoint import Endpoint, Endpoints
 from rehouse.s3.faults import ENDPOINT_HINT, refused, shown, translated
-from rehouse.s3.parsing import StrictParsers
+from rehouse.s3.strict_parser import StrictParsers
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

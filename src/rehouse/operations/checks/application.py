@@ -21,7 +21,7 @@ from rehouse.operations.checks.check import (
 )
 from rehouse.operations.checks.rights import scope_of, simulated
 from rehouse.operations.checks.shared_bucket import first_object
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 

@@ -32,8 +32,8 @@ from rehouse.operations.checks.check import (
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name
 from rehouse.operations.homes import namespace
-from rehouse.s3.control import Control
-from rehouse.s3.trial import NO_UPLOAD_HINT, takes_uploads
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 
 SCRATCH = "probe: scratch bucket"
 WRITE = "probe: objects"

@@ -6,7 +6,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.check import Check, of_error, ok
 from rehouse.operations.region import located
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 
 REGION = "S3: region"
 

@@ -18,7 +18,7 @@ from rehouse.core.permissions.policies import KEYS, PROBE_NAME, Scope, permissio
 from rehouse.core.permissions.table import Permission, Resource, Role
 from rehouse.operations.checks.check import Check, could_not_check, failed, ok
 from rehouse.operations.home_bucket import log_bucket_name
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

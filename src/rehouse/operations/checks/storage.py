@@ -29,7 +29,7 @@ from rehouse.operations.checks.check import (
 from rehouse.operations.home_bucket import cors_origins, has_access_logs, log_bucket_name, log_spec
 from rehouse.operations.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.region import way_out
-from rehouse.s3.control import BucketPresence, Control
+from rehouse.s3.buckets.control import BucketPresence, Control
 
 CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"

@@ -13,7 +13,7 @@ from tests.s3.stub import Scripted, Seen, Stub, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 IDENTITY = (

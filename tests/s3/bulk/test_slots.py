@@ -7,7 +7,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.s3.slots import Claim, Slots
+from rehouse.s3.bulk.slots import Claim, Slots
 
 
 def joined(slots: Slots, most: int) -> Claim:

@@ -14,14 +14,14 @@ from typing import TypeVar
 
 from rehouse.core.errors import Interrupted
 from rehouse.core.model import Fault
-from rehouse.s3.identity import Identity
+from rehouse.s3.bulk.clock_and_credentials import Identity
+from rehouse.s3.bulk.requests import Request
+from rehouse.s3.bulk.sender import Answer, Conditions, Sender
+from rehouse.s3.bulk.slots import Slots
+from rehouse.s3.bulk.throttle import Throttle
+from rehouse.s3.bulk.transfers import SPARE_CONNECTIONS, Transfers
 from rehouse.s3.new_buckets import NewBuckets
-from rehouse.s3.requests import Request
-from rehouse.s3.sending import Answer, Conditions, Sender
 from rehouse.s3.session import Session
-from rehouse.s3.slots import Slots
-from rehouse.s3.throttle import Throttle
-from rehouse.s3.transfers import SPARE_CONNECTIONS, Transfers
 
 T = TypeVar("T")
 

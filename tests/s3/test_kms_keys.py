@@ -6,8 +6,8 @@ import pytest
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
-from rehouse.s3.control import Control
-from rehouse.s3.kms import key_arn
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.kms_keys import key_arn
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
 

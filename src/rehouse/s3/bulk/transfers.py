@@ -15,9 +15,9 @@ from typing import Any
 
 import pycurl
 
+from rehouse.s3.bulk.replies import Reply
+from rehouse.s3.bulk.requests import Request
 from rehouse.s3.endpoint import Endpoint
-from rehouse.s3.replies import Reply
-from rehouse.s3.requests import Request
 
 LARGEST_REPLY_BYTES = 64 * 1024**2
 """A listing of a thousand keys of 1,024 bytes, each escaped, has some 4 MB; of a HEAD only headers are read."""

@@ -14,7 +14,7 @@ from tests.reliability.http_relay import HttpRelay
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk import BulkPlane
-from rehouse.s3.multipart import MOST_PARTS, copy_multipart, ranges
+from rehouse.s3.bulk.multipart import MOST_PARTS, copy_multipart, ranges
 from rehouse.s3.session import Session
 
 MIB = 1024**2

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.s3.stub import COPIED, error
 
-from rehouse.s3.replies import Copied, Reply, read_copy, read_head
+from rehouse.s3.bulk.replies import Copied, Reply, read_copy, read_head
 
 
 def reply(body=b"", status=200, headers=(), errno=0):

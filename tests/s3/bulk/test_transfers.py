@@ -6,11 +6,11 @@ import threading
 import pytest
 from tests.s3.stub import COPIED
 
+from rehouse.s3.bulk.replies import Copied, read_copy
+from rehouse.s3.bulk.requests import Request
+from rehouse.s3.bulk.signing import sign
+from rehouse.s3.bulk.transfers import Transfers
 from rehouse.s3.endpoint import Endpoint
-from rehouse.s3.replies import Copied, read_copy
-from rehouse.s3.requests import Request
-from rehouse.s3.signing import sign
-from rehouse.s3.transfers import Transfers
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Amz-Version-Id: v1\r\n\r\n" % len(COPIED)
 

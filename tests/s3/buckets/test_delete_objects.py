@@ -16,8 +16,8 @@ from tests.s3.stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable
-from rehouse.s3.control import Control
-from rehouse.s3.removal import Removed, honours_conditions, remove
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.delete_objects import Removed, honours_conditions, remove
 from rehouse.s3.session import Session
 
 IDENTITY = (

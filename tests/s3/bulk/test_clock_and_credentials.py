@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from rehouse.core.errors import StorageRefused
-from rehouse.s3 import identity
-from rehouse.s3.identity import Identity
+from rehouse.s3.bulk import clock_and_credentials
+from rehouse.s3.bulk.clock_and_credentials import Identity
 from rehouse.s3.session import Credentials
 
 FIRST, SECOND = Credentials("A", "a", None), Credentials("B", "b", "t")
@@ -38,7 +38,7 @@ def wait_for_renewal():
 
 
 def test_fresh_ones_are_fetched_while_the_old_ones_are_used(monkeypatch):
-    monkeypatch.setattr(identity, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(clock_and_credentials, "KEPT_SECONDS", -1.0)
     chain = Chain()
     signer = Identity(chain)
     assert signer.credentials() == FIRST
@@ -50,12 +50,12 @@ def test_fresh_ones_are_fetched_while_the_old_ones_are_used(monkeypatch):
     assert signer.credentials() == FIRST
     chain.open.set()
     wait_for_renewal()
-    monkeypatch.setattr(identity, "KEPT_SECONDS", 1000.0)
+    monkeypatch.setattr(clock_and_credentials, "KEPT_SECONDS", 1000.0)
     assert signer.credentials() == SECOND
 
 
 def test_a_failure_ahead_of_time_keeps_the_old_ones_and_one_in_need_is_raised(monkeypatch):
-    monkeypatch.setattr(identity, "KEPT_SECONDS", -1.0)
+    monkeypatch.setattr(clock_and_credentials, "KEPT_SECONDS", -1.0)
     chain = Chain()
     signer = Identity(chain)
     signer.credentials()

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.model import ObjectRef
+from rehouse.s3.bulk.requests import copy_seconds, copy_source, key_path, list_query
 from rehouse.s3.endpoint import checked
-from rehouse.s3.requests import copy_seconds, copy_source, key_path, list_query
 
 
 @pytest.mark.parametrize("bucket", ["", "a", "a/b", "../x", "a?b", "a#b", "a b", "a@b", "a:1", "ä", "a\n"])

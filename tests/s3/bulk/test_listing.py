@@ -11,7 +11,7 @@ from tests.s3.stub import Scripted, error, script, serving
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.model import ListedObject, ObjectRef
-from rehouse.s3.listing import Page, parse
+from rehouse.s3.bulk.listing import Page, parse
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 MOMENT = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)

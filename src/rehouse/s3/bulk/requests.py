@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 from rehouse.core.archiving import class_of_copy
 from rehouse.core.model import CopyTask, Fault, ObjectRef
+from rehouse.s3.bulk.replies import Reply
+from rehouse.s3.bulk.signing import UNSENDABLE, query_string, quoted_key
 from rehouse.s3.endpoint import Endpoint, checked
-from rehouse.s3.replies import Reply
-from rehouse.s3.signing import UNSENDABLE, query_string, quoted_key
 
 T = TypeVar("T")
 

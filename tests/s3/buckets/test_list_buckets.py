@@ -8,7 +8,7 @@ import pytest
 from tests.s3.stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
-from rehouse.s3.control import BUCKETS_A_PAGE, Control
+from rehouse.s3.buckets.control import BUCKETS_A_PAGE, Control
 from rehouse.s3.session import Session
 
 NAMES = [f"home-{number:05}" for number in range(2 * BUCKETS_A_PAGE + 1)] + ["other"]

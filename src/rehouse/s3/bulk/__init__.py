@@ -17,12 +17,10 @@ from functools import partial
 from typing import NoReturn, TypeVar
 
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
-from rehouse.s3 import listing
-from rehouse.s3.exchange import Exchange
-from rehouse.s3.faults import NOT_OFFERED, refused, unavailable
-from rehouse.s3.new_buckets import NewBuckets
-from rehouse.s3.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
-from rehouse.s3.requests import (
+from rehouse.s3.bulk import listing
+from rehouse.s3.bulk.exchange import Exchange
+from rehouse.s3.bulk.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
+from rehouse.s3.bulk.requests import (
     PAGE,
     Request,
     copy_headers,
@@ -32,10 +30,12 @@ from rehouse.s3.requests import (
     object_name,
     version_query,
 )
-from rehouse.s3.sending import Answer
+from rehouse.s3.bulk.sender import Answer
+from rehouse.s3.bulk.signing import query_string
+from rehouse.s3.bulk.throttle import Throttle
+from rehouse.s3.faults import NOT_OFFERED, refused, unavailable
+from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
-from rehouse.s3.signing import query_string
-from rehouse.s3.throttle import Throttle
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.s3.bulk.requests import copy_headers, key_path
+from rehouse.s3.bulk.signing import query_string, quoted_key, sign
 from rehouse.s3.endpoint import Endpoint
-from rehouse.s3.requests import copy_headers, key_path
-from rehouse.s3.signing import query_string, quoted_key, sign
 
 NOW = 1795392000.0
 keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60)

@@ -21,9 +21,9 @@ from rehouse.core.copies import is_md5
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.s3.bulk import BulkPlane
+from rehouse.s3.bulk.sender import Answer
 from rehouse.s3.faults import NOT_OFFERED, Verdict, shown, translated, verdict
 from rehouse.s3.object_headers import carried_headers, hidden_metadata, tagging_header
-from rehouse.s3.sending import Answer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

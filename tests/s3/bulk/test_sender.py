@@ -12,7 +12,7 @@ from tests.s3.stub import COPIED, Scripted, error, script, serving
 
 from rehouse.core.errors import Interrupted, StorageRefused, StorageUnavailable
 from rehouse.core.model import ObjectRef
-from rehouse.s3.transfers import LARGEST_REPLY_BYTES
+from rehouse.s3.bulk.transfers import LARGEST_REPLY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,10 @@ def test_an_endpoint_that_went_away_may_come_back(stub_plane, task):
 
 def test_retry_after_is_waited_for(stub_plane, task, monkeypatch):
     asked = []
-    from rehouse.s3 import sending
+    from rehouse.s3.bulk import sender
 
-    original = sending.delay_seconds
-    monkeypatch.setattr(sending, "delay_seconds", lambda *given: asked.append(given[2]) or original(given[0], given[1]))
+    original = sender.delay_seconds
+    monkeypatch.setattr(sender, "delay_seconds", lambda *given: asked.append(given[2]) or original(given[0], given[1]))
     with script(Scripted(503, error("SlowDown"), {"Retry-After": "7"}), Scripted()) as stub:
         list(stub_plane(stub.url).copy([task()]))
     assert asked == [7.0]

@@ -10,8 +10,8 @@ from tests.s3.stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.s3.configuration import CALLS, classified
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.settings import CALLS, classified
 from rehouse.s3.session import Session
 from rehouse.sandbox.storage_server import S3Server
 

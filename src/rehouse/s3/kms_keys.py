@@ -8,7 +8,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.kms_keys import kms_key
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import refused, translated
 
 ALIAS_HINT = (

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.model import Fault
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import NOT_OFFERED, Verdict, translated, verdict
 
 NEVER_WAS = "rehouse-never-was-"

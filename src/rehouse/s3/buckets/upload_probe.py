@@ -9,7 +9,7 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import StorageUnavailable
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translated
 
 KEY = "temp/rehouse-upload-trial"

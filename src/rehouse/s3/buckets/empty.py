@@ -16,9 +16,9 @@ from urllib.parse import unquote_plus
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import StorageRefused
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.delete_objects import DELETE_OBJECTS
 from rehouse.s3.faults import NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
-from rehouse.s3.removal import DELETE_OBJECTS
 
 DELETED_PER_REQUEST = 1000
 """The most that DeleteObjects takes (S3 API Reference, DeleteObjects)."""

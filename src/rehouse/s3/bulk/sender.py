@@ -16,15 +16,15 @@ from typing import Any, Generic, TypeVar
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import Fault
 from rehouse.core.pacing import delay_seconds
+from rehouse.s3.bulk.clock_and_credentials import Identity
+from rehouse.s3.bulk.replies import Reply, server_time
+from rehouse.s3.bulk.requests import Request
+from rehouse.s3.bulk.signing import sign
+from rehouse.s3.bulk.slots import Claim, Slots
+from rehouse.s3.bulk.throttle import Throttle
+from rehouse.s3.bulk.transfers import Transfers
 from rehouse.s3.faults import Verdict, refused, unavailable, verdict
-from rehouse.s3.identity import Identity
 from rehouse.s3.new_buckets import WAITING, NewBuckets
-from rehouse.s3.replies import Reply, server_time
-from rehouse.s3.requests import Request
-from rehouse.s3.signing import sign
-from rehouse.s3.slots import Claim, Slots
-from rehouse.s3.throttle import Throttle
-from rehouse.s3.transfers import Transfers
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.bucket.documents import Document, bucket_arn
 from rehouse.core.bucket.spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.s3.configuration import CALLS, UNREADABLE, classified, tag_set
+from rehouse.s3.buckets.settings import CALLS, UNREADABLE, classified, tag_set
 from rehouse.s3.content_md5 import ContentMd5
 from rehouse.s3.faults import NOT_OFFERED, shown, translated
 from rehouse.s3.new_buckets import WAITING, NewBuckets

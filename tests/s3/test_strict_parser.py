@@ -7,7 +7,7 @@ from tests.s3.stub import Scripted, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageUnavailable
-from rehouse.s3.control import Control
+from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 
