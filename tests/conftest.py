@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, settings
 from rehouse.config import Settings
 from rehouse.sandbox.account import private_folder
 from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.s3_server import S3Server
 from rehouse.sandbox.schema import create_application, create_older_tool
-from rehouse.sandbox.storage_server import S3Server
 
 EVERYTHING = {
     "everything": {

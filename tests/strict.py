@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from tests.reliability.faulty import refusal
 from tests.reliability.http_relay import After, Before, HttpRelay, Reply, Request
 
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 OWNER, SOURCE_OWNER = "x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"
 WITHOUT_OWNER = frozenset({"ListBuckets", "PUT bucket", "sts"})

@@ -13,9 +13,9 @@ import pytest
 from tests.acceptance.independent import Outcome, Snapshot, outcome, snapshot
 from tests.acceptance.world import World
 
-from rehouse.sandbox.laying_out import lay_out
 from rehouse.sandbox.postgres import PostgresServer
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
+from rehouse.sandbox.seed import lay_out
 
 Kind = Literal["integer", "uuid", "older_tool"]
 KINDS: tuple[Kind, ...] = ("integer", "uuid", "older_tool")

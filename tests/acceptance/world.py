@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 ROLES = ("--role", "provision", "--role", "migrate")
 CORS_ORIGIN = "https://app.example.com"

@@ -8,7 +8,7 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.config import Settings
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 
 @pytest.fixture

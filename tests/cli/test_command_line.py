@@ -20,7 +20,7 @@ from tests.s3.stub import Scripted, Seen, serving
 from rehouse.cli import progress, show
 from rehouse.cli.main import COMMANDS, main
 from rehouse.config import Settings
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 BARE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "REHOUSE_SHARED_BUCKET": "shared"}
 SECRET = "hunter2-and-more"

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from rehouse.config.sections import TableMapping
 from rehouse.ledger import catalog, connection
 from rehouse.ledger.catalog import Catalog
-from rehouse.sections import TableMapping
 
 Opener = Callable[[str], psycopg.Connection]
 

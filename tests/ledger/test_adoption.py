@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from tests.ledger.rows import GUIDES_OVERVIEW, GUIDES_USAGE, add_document, add_tenants, recorded, recounted
 
+from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger import catalog, schema
 from rehouse.ledger.catalog import Catalog
-from rehouse.sections import TableMapping
 
 Opener = Callable[[str], psycopg.Connection]
 Look = Callable[[psycopg.Connection], Catalog]

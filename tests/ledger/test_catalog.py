@@ -7,11 +7,11 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger import catalog, queries
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import fill
-from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 Opener = Callable[[str], psycopg.Connection]
 Look = Callable[[psycopg.Connection], Catalog]

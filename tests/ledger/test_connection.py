@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
 from rehouse.ledger import catalog
 from rehouse.ledger.connection import connect, translated, where
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.process import free_port
-from rehouse.sections import TableMapping
 
 SECRET = "s3cr3t-word"
 

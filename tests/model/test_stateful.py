@@ -15,7 +15,7 @@ from tests.model.machine import DataRoom
 from tests.operations.room import Room
 
 from rehouse.config import Settings
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 MANY = settings(
     max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True

@@ -9,7 +9,7 @@ from tests.operations.room import Room
 from tests.strict import StrictRelay
 
 from rehouse.config import Settings
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 
 @pytest.fixture

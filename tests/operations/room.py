@@ -20,7 +20,7 @@ from rehouse.operations import verify as verifying
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.rounds import Order
 from rehouse.operations.services import Services
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 _numbers = itertools.count(1)
 

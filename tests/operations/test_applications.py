@@ -13,14 +13,14 @@ from tests.operations.applications import GONE_TEAM, LANGFUSE, OTHER_TEAM, OUTLI
 from tests.operations.room import Room
 
 from rehouse.config import Settings
+from rehouse.config.sections import TableMapping
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import finish_all
 from rehouse.operations.migrate import migrate_all
 from rehouse.operations.rollback import roll_back_all
 from rehouse.operations.selection import chosen
-from rehouse.sandbox.storage_server import S3Server
-from rehouse.sections import TableMapping
+from rehouse.sandbox.s3_server import S3Server
 
 Open = Callable[[Application], "World"]
 

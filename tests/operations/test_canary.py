@@ -12,7 +12,7 @@ from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.cutover import cutover
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 READS = {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}
 

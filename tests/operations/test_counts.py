@@ -25,7 +25,7 @@ from rehouse.core.model import ListedObject
 from rehouse.operations.migrate import migrate_all, migrate_one
 from rehouse.operations.rounds import Order
 from rehouse.sandbox.postgres import PostgresServer
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 STATEMENT = re.compile(rb"LOG:  (?:statement|execute [^:]+): ")
 LARGE = 1100

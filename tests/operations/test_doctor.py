@@ -34,7 +34,7 @@ from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summ
 from rehouse.operations.init import initialise
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 _numbers = itertools.count(1)
 Become = Callable[..., None]

@@ -18,8 +18,8 @@ from rehouse.operations import status as standing
 from rehouse.operations.checks.database import check_database
 from rehouse.operations.plan import plan
 from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.s3_server import S3Server
 from rehouse.sandbox.schema import create_application
-from rehouse.sandbox.storage_server import S3Server
 
 
 @pytest.fixture

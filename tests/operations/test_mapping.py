@@ -9,6 +9,7 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.config import load
+from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.lifecycle import Status
 from rehouse.operations.checks.check import Outcome
@@ -16,7 +17,6 @@ from rehouse.operations.checks.database import MAPPING, check_database
 from rehouse.operations.init import initialise, statements
 from rehouse.operations.plan import plan
 from rehouse.operations.rollback import roll_back_one
-from rehouse.sections import TableMapping
 
 
 def remap(room: Room, documents: dict[str, str] | None = None, tenants: dict[str, str] | None = None) -> None:

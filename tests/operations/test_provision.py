@@ -21,7 +21,7 @@ from rehouse.operations.home_bucket import drift
 from rehouse.operations.provision import provision_bucket
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 ACCOUNT = "000000000000"
 TENANT = Tenant(7, "acme & söhne", "Acme", None, True)

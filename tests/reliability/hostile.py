@@ -15,9 +15,9 @@ from tests.reliability.place import Place
 from tests.reliability.warm import Ended
 from tests.s3.keys import KEYS as BITING
 
-from rehouse.sandbox.oddities import IDS
-from rehouse.sandbox.oddities import KEYS as ODD_KEYS
-from rehouse.sandbox.oddities import NAMES as ODD_NAMES
+from rehouse.sandbox.awkward_names import IDS
+from rehouse.sandbox.awkward_names import KEYS as ODD_KEYS
+from rehouse.sandbox.awkward_names import NAMES as ODD_NAMES
 
 FIVE_MIB = 5 * 1024**2
 IN_PARTS = {"REHOUSE_MULTIPART_THRESHOLD_BYTES": str(FIVE_MIB), "REHOUSE_MULTIPART_PART_BYTES": str(FIVE_MIB)}

@@ -16,7 +16,7 @@ from rehouse.config import Settings
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

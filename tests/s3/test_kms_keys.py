@@ -9,7 +9,7 @@ from rehouse.core.errors import StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.kms_keys import key_arn
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 ALLOWED = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["kms:*", "sts:*"], "Resource": "*"}]}
 ARN = "arn:aws:kms:us-east-1:123456789012:key/1111"

@@ -18,7 +18,7 @@ from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.multipart import copy_multipart
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 TENANT = Tenant(7, "acme", "Acme", None, True)
 PART = 5 * 1024**2

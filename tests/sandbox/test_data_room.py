@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from rehouse.core.copies import Reason
+from rehouse.sandbox.awkward_names import IDS, KEYS, NAMES
 from rehouse.sandbox.data_room import data_room
-from rehouse.sandbox.oddities import IDS, KEYS, NAMES
 from rehouse.sandbox.sample import SHARED_BUCKET, Sample, SampleRow
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 
 def test_an_empty_database_is_empty(empty_database: str) -> None:

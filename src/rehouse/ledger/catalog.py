@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import ROLES, parse
 from rehouse.ledger.encoding import server_encoding
@@ -21,7 +22,6 @@ from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import blinded, translated
 from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
 from rehouse.ledger.relations import Table, find_table
-from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 VERSION_TABLE = "rehouse_schema_version"
 VERSIONS = ("0001", "0002")

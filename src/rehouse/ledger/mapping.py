@@ -9,10 +9,10 @@ from itertools import combinations
 
 import psycopg
 
+from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import CREATED, ROLES, Role, Written, parse, problem_of
 from rehouse.ledger.relations import Column, Table, find_table, visible_tables
-from rehouse.sections import DocumentsTable, TableMapping, TenantsTable
 
 NameSetting = Callable[[str], str]
 """Tells what a person calls the setting of a path such as `mapping.documents.s3_key`."""

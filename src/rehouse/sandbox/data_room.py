@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from rehouse.sandbox.awkward_names import IDS, KEYS, NAMES
 from rehouse.sandbox.content import TYPES, content, png
-from rehouse.sandbox.oddities import IDS, KEYS, NAMES
 from rehouse.sandbox.sample import PlantedFault, Sample, SampleObject, SampleRow, SampleTenant
 from rehouse.sandbox.schema import TenantIdType
 

@@ -19,11 +19,11 @@ from typing import Any
 from rehouse.core.errors import Refused
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.sandbox.account import private_folder
-from rehouse.sandbox.laying_out import lay_out
 from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.s3_server import S3Server
 from rehouse.sandbox.sample import SHARED_BUCKET, Sample
 from rehouse.sandbox.schema import TenantIdType
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.seed import lay_out
 
 DATABASE = "dataroom"
 DATABASE_USER = "dataroom"

@@ -13,7 +13,7 @@ from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.settings import CALLS, classified
 from rehouse.s3.session import Session
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
 
 ACCOUNT = "000000000000"
 IDENTITY = (

@@ -9,8 +9,8 @@ from typing import Literal
 import psycopg
 import pytest
 
-from rehouse.sandbox.laying_out import lay_out
-from rehouse.sandbox.storage_server import S3Server
+from rehouse.sandbox.s3_server import S3Server
+from rehouse.sandbox.seed import lay_out
 
 NewDatabase = Callable[[str | None], str]
 

@@ -20,10 +20,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from rehouse.core.errors import ConfigurationError
-from rehouse.core.mapping import ROLES
-from rehouse.core.origins import checked_origin
-from rehouse.sections import (
+from rehouse.config.sections import (
     DocumentsTable,
     FinishLook,
     LifecycleDays,
@@ -33,6 +30,9 @@ from rehouse.sections import (
     TenantsTable,
     comma_separated,
 )
+from rehouse.core.errors import ConfigurationError
+from rehouse.core.mapping import ROLES
+from rehouse.core.origins import checked_origin
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
