@@ -29,8 +29,8 @@ from rehouse.core.removals import Verdict
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
 from rehouse.ledger.leftovers import Leftover
-from rehouse.ledger.revisions.tables import OWN
-from rehouse.ledger.revisions.usage import TRIGGERS
+from rehouse.ledger.schema.tables import OWN
+from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising
 from rehouse.operations.audit import AuditReport
 from rehouse.operations.bucket_findings import AuditFinding

@@ -18,7 +18,7 @@ from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.core.lifecycle import DocumentState, Status
 from rehouse.ledger import schema
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.revisions import first, statement, tables
+from rehouse.ledger.schema import first, statement, tables
 
 Opener = Callable[[str], psycopg.Connection]
 Look = Callable[[psycopg.Connection], Catalog]
@@ -252,5 +252,5 @@ def test_a_newer_ledger_is_refused(application_database: str, opened: Opener, lo
 
 
 def test_the_head_is_alembics() -> None:
-    versions = Path(schema.__file__).parent / "revisions" / "versions"
+    versions = Path(schema.__file__).parent / "versions"
     assert max(path.stem.rpartition("_")[2] for path in versions.glob("ledger_*.py")) == schema.HEAD

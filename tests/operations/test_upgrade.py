@@ -14,7 +14,7 @@ from tests.operations.room import Room
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.ledger.ledger import Ledger
-from rehouse.ledger.revisions.usage import REPLACED_TRIGGERS, TRIGGERS
+from rehouse.ledger.schema.usage import REPLACED_TRIGGERS, TRIGGERS
 from rehouse.operations.init import initialise
 from rehouse.operations.uninstall import uninstall
 

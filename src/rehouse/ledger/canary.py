@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rehouse.core.model import ObjectRef
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class Sample(NamedTuple):

@@ -15,8 +15,8 @@ from rehouse.core.copies import Reason, Recorded, Seen
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.row_refusals import KEPT
-from rehouse.ledger.fenced import Fenced
-from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.run_scope import Fenced
 
 _OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
 """The types of `_outcome_columns`: a batch is written in PostgreSQL's binary form."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class Held(NamedTuple):

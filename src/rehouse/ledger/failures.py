@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class Failures(Fenced):

@@ -12,7 +12,7 @@ from rehouse.core.late_writes import Moved
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.ledger.documents import Outstanding
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class RowIsBusy(Exception):

@@ -30,9 +30,9 @@ from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.documents import Documents
 from rehouse.ledger.encoding import holder
-from rehouse.ledger.fenced import Fenced
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
+from rehouse.ledger.run_scope import Fenced
 from rehouse.ledger.schema import is_current
 
 Result = TypeVar("Result")

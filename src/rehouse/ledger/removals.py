@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Fault, ObjectRef
 from rehouse.core.removals import Flipped
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class Candidate(NamedTuple):

@@ -14,7 +14,7 @@ from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.documents import Outstanding
-from rehouse.ledger.fenced import Fenced
+from rehouse.ledger.run_scope import Fenced
 
 
 class ReturnCounts(NamedTuple):

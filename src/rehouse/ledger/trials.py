@@ -15,7 +15,7 @@ from rehouse.core.model import Fault
 from rehouse.core.row_refusals import KEPT, fault_of, is_passing
 from rehouse.ledger.documents import Documents
 from rehouse.ledger.late_writes import RowIsBusy
-from rehouse.ledger.refusals import RowsRefused, refusal_of
+from rehouse.ledger.row_refusals import RowsRefused, refusal_of
 
 
 class Trials(Documents):

@@ -18,7 +18,7 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, LockedCopy
-from rehouse.ledger.refusals import RowsRefused
+from rehouse.ledger.row_refusals import RowsRefused
 from rehouse.operations.looks import GivenBack, Looks
 from rehouse.operations.services import Services
 from rehouse.operations.survey import head_all

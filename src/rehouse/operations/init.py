@@ -12,8 +12,8 @@ from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.identity import refuse_ambiguous
 from rehouse.ledger.ledger import translating
-from rehouse.ledger.revisions.statement import POLITE_MS
 from rehouse.ledger.schema import ddl, upgrade
+from rehouse.ledger.schema.statement import POLITE_MS
 
 
 def initialise(settings: Settings, *, accept_mapping: bool = False) -> list[str]:

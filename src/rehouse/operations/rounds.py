@@ -15,7 +15,7 @@ from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.ledger.failures import Failures
-from rehouse.ledger.versioning import Versioning
+from rehouse.ledger.settling import Versioning
 from rehouse.operations import canary, flipping, survey
 from rehouse.operations.closing import TenantReport
 from rehouse.operations.copy import copy_documents

@@ -11,7 +11,7 @@ from rehouse.core import settling
 from rehouse.core.durations import spelled
 from rehouse.core.model import Migration
 from rehouse.core.progress import Progress
-from rehouse.ledger.versioning import Versioning
+from rehouse.ledger.settling import Versioning
 from rehouse.operations.services import Services
 
 LOOK_AGAIN_SECONDS = 2.0

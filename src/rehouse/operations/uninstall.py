@@ -9,14 +9,14 @@ import psycopg
 
 from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused, Refused
-from rehouse.ledger import removal as removing
+from rehouse.ledger import uninstall as removing
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.lock import Locks
-from rehouse.ledger.removal import Dependant, Removal
-from rehouse.ledger.revisions.statement import POLITE_MS, Patience
+from rehouse.ledger.schema.statement import POLITE_MS, Patience
+from rehouse.ledger.uninstall import Dependant, Removal
 
 _SHOWN = 10
 

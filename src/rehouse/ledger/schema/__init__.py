@@ -18,10 +18,10 @@ from psycopg import errors, sql
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.ledger.catalog import VERSIONS, Catalog, read
 from rehouse.ledger.faults import translated
-from rehouse.ledger.revisions import tables, usage
-from rehouse.ledger.revisions.first import statements
-from rehouse.ledger.revisions.statement import POLITE_MS, Patience, run, run_politely
-from rehouse.ledger.revisions.tables import OWN
+from rehouse.ledger.schema import tables, usage
+from rehouse.ledger.schema.first import statements
+from rehouse.ledger.schema.statement import POLITE_MS, Patience, run, run_politely
+from rehouse.ledger.schema.tables import OWN
 
 HEAD = VERSIONS[-1]
 """The newest revision. It performs whatever is missing, so the ones before it have nothing of their own to do."""
@@ -116,7 +116,7 @@ def _alembic(attributes: dict[str, object], revision: str) -> str:
 
     printed = io.StringIO()
     config = Config(output_buffer=printed, attributes=attributes)
-    config.set_main_option("script_location", str(files("rehouse.ledger") / "revisions").replace("%", "%%"))
+    config.set_main_option("script_location", str(files("rehouse.ledger") / "schema").replace("%", "%%"))
     try:
         command.upgrade(config, revision, sql="connection" not in attributes)
     except DBAPIError as error:  # Alembic writes its own version table through SQLAlchemy

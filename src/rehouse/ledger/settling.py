@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rehouse.core.errors import Halt
-from rehouse.ledger.fenced import TAKEN_OVER, TAKEN_OVER_HINT, Fenced
+from rehouse.ledger.run_scope import TAKEN_OVER, TAKEN_OVER_HINT, Fenced
 
 
 class Versioning(Fenced):

@@ -10,7 +10,7 @@ from rehouse.ledger.catalog import Catalog, is_same_type
 from rehouse.ledger.facts import FACTS_TABLE
 from rehouse.ledger.queries import fill, sources
 from rehouse.ledger.relations import Table
-from rehouse.ledger.revisions.statement import Manner, Statement
+from rehouse.ledger.schema.statement import Manner, Statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from rehouse.core.escaping import counted
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
-from rehouse.ledger.revisions.documents import BY_POINTER, BY_TENANT, FORMER
-from rehouse.ledger.revisions.statement import Patience, run_politely
-from rehouse.ledger.revisions.usage import FUNCTIONS, TRIGGERS, USAGE
+from rehouse.ledger.schema.documents import BY_POINTER, BY_TENANT, FORMER
+from rehouse.ledger.schema.statement import Patience, run_politely
+from rehouse.ledger.schema.usage import FUNCTIONS, TRIGGERS, USAGE
 
 _ROUTINES = (
     *FUNCTIONS,

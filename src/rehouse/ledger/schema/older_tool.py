@@ -11,8 +11,8 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.facts import ADOPTED_TABLES, record_items
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Table
-from rehouse.ledger.revisions.statement import Manner, Statement
-from rehouse.ledger.revisions.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfit, rendered
+from rehouse.ledger.schema.statement import Manner, Statement
+from rehouse.ledger.schema.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfit, rendered
 
 _KEPT_NOT_NULL = ("id", "tenant_id")
 _UNIQUE = "s3_migrations_one_a_tenant"

@@ -10,7 +10,7 @@ from rehouse.ledger.belonging import COLUMNS, LEDGER, current_mapping, find_diff
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING
 from rehouse.ledger.relations import Table
-from rehouse.ledger.revisions.statement import Statement
+from rehouse.ledger.schema.statement import Statement
 
 _RECORD = """
 INSERT INTO {facts} (name, value) SELECT {name}, jsonb_build_object(

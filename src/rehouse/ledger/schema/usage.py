@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Partition, Table
-from rehouse.ledger.revisions.statement import Manner, Statement
-from rehouse.ledger.revisions.tables import OwnTable, complete, create, refuse_unfit, rendered
+from rehouse.ledger.schema.statement import Manner, Statement
+from rehouse.ledger.schema.tables import OwnTable, complete, create, refuse_unfit, rendered
 
 USAGE = OwnTable(
     "tenant_usage",

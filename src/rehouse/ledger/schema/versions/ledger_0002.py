@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
-from rehouse.ledger.revisions import first
-from rehouse.ledger.revisions.statement import perform
+from rehouse.ledger.schema import first
+from rehouse.ledger.schema.statement import perform
 
 revision = "0002"
 down_revision = "0001"

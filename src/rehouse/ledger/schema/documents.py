@@ -11,8 +11,8 @@ from rehouse.ledger import facts
 from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
 from rehouse.ledger.facts import record_items
 from rehouse.ledger.queries import raw
-from rehouse.ledger.revisions.statement import Manner, Statement
-from rehouse.ledger.revisions.tables import rendered
+from rehouse.ledger.schema.statement import Manner, Statement
+from rehouse.ledger.schema.tables import rendered
 
 BY_TENANT = "rehouse_documents_by_tenant"
 """For reading a tenant's documents page by page."""

@@ -12,7 +12,7 @@ from rehouse.core.errors import Halt
 from rehouse.core.model import Fault, Migration, ObjectRef
 from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
-from rehouse.ledger.refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
 
 TAKEN_OVER = "this migration belongs to another run now"
 TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
