@@ -17,7 +17,7 @@ from itertools import islice
 
 from bench.stub.storage import SHARED, TARGET, shared_key, shared_object
 from rehouse import config
-from rehouse.cli.memory import collect_seldom
+from rehouse.cli.process import collect_seldom
 from rehouse.core.copies import Places, Seen, decide
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
 from rehouse.engine.local import LocalEngine

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from tests.s3.stub import Scripted, Seen, serving
 
-from rehouse.cli import progress, show
+from rehouse.cli import output, progress
 from rehouse.cli.main import COMMANDS, main
 from rehouse.config import Settings
 from rehouse.sandbox.s3_server import S3Server
@@ -194,9 +194,9 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
 def test_on_a_narrow_terminal_no_name_is_broken_and_what_does_not_fit_stands_below(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(show, "console", lambda: Console(width=60, color_system=None))
+    monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
     home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
-    show.table(
+    output.table(
         ("tenant", "phase", "migrated", "bytes", "bucket", "why"),
         [("acme", "cut_over", 1320, "5 B", home, why), ("globex", "cut_over", 7, "544.4 KiB", "short", None)],
     )
@@ -209,7 +209,7 @@ def test_on_a_narrow_terminal_no_name_is_broken_and_what_does_not_fit_stands_bel
     ]
     assert lines[-1] == "globex  cut_over         7  544.4 KiB  short"
     assert max(map(len, lines)) <= 60
-    show.table(("slug",), [("x" * 70,)])
+    output.table(("slug",), [("x" * 70,)])
     assert "x" * 70 in capsys.readouterr().out
 
 

@@ -293,7 +293,7 @@ def empty(room: Room, bucket: str) -> None:
 
 def test_a_finding_is_json(moved: Room) -> None:
     spoil(moved, moved.home())
-    from rehouse.cli.show import plain
+    from rehouse.cli.output import plain
 
     findings: list[AuditFinding] = look(moved).findings
     assert json.loads(json.dumps(plain(findings)))[0]["expected"]

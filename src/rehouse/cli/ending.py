@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.confirming import KeepEmptyOption, YesOption, confirm, warn_of_name
+from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.durations import duration, spelled
 
@@ -69,7 +69,7 @@ def finish(
 
     Examples: `rehouse finish acme --dry-run`, `rehouse finish acme`, `rehouse finish --all --yes`.
     """
-    from rehouse.cli.opening import services, settings_only
+    from rehouse.cli.services import services, settings_only
     from rehouse.operations import finish as finishing
     from rehouse.operations.pointers import Look
     from rehouse.operations.selection import chosen
@@ -104,8 +104,8 @@ def cleanup(
     Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
     """
     from rehouse.cli import ending_reports
-    from rehouse.cli.opening import services
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import services
     from rehouse.operations import cleanup as cleaning
 
     if keep_empty and not drop_bucket:
@@ -143,8 +143,8 @@ def uninstall(
     Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
     """
     from rehouse.cli import ending_reports
-    from rehouse.cli.opening import settings_only
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import settings_only
     from rehouse.operations import uninstall as removing
 
     settings = settings_only()
@@ -172,8 +172,8 @@ def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> 
 
 def _show_finish(made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool) -> None:
     from rehouse.cli import ending_reports
-    from rehouse.cli.opening import finish as end
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import finish as end
 
     if output == "json":
         as_json(ending_reports.finish_object(made, dry_run=dry_run))

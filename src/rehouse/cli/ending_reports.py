@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rehouse.cli.output import plain, say, table
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import SHOWN, of_tenant
-from rehouse.cli.show import plain, say, table
 from rehouse.core.escaping import counted
 from rehouse.ledger.leftovers import Leftover
 from rehouse.ledger.pointers import Unchecked

@@ -71,7 +71,7 @@ def doctor(
     Examples: `rehouse doctor`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """
     from rehouse.cli import reports
-    from rehouse.cli.opening import finish, settings_only
+    from rehouse.cli.services import finish, settings_only
     from rehouse.operations import doctor as examining
 
     if find_pointers:
@@ -87,8 +87,8 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> Non
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
     """
-    from rehouse.cli.opening import settings_only
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import settings_only
     from rehouse.operations import iam_policy as policies
 
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
@@ -114,7 +114,7 @@ def planned(
 ) -> None:
     """Show the plan of a selection of tenants."""
     from rehouse.cli import reports
-    from rehouse.cli.opening import finish, services
+    from rehouse.cli.services import finish, services
     from rehouse.operations import plan as planning
     from rehouse.operations.selection import chosen
 
@@ -131,7 +131,7 @@ def verify(slug: SlugArgument, *, deep: DeepOption = False, output: OutputOption
     Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
     """
     from rehouse.cli import reports
-    from rehouse.cli.opening import finish, services
+    from rehouse.cli.services import finish, services
     from rehouse.operations import verify as verifying
 
     with services(writes=False) as opened:
@@ -153,7 +153,7 @@ def verify_all(
     Examples: `rehouse verify-all`, `rehouse verify-all --deep --only acme`.
     """
     from rehouse.cli import reports
-    from rehouse.cli.opening import finish, services
+    from rehouse.cli.services import finish, services
     from rehouse.operations import verify as verifying
     from rehouse.operations.selection import chosen
 
@@ -170,7 +170,7 @@ def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: S
     Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`.
     """
     from rehouse.cli import reports
-    from rehouse.cli.opening import ledger
+    from rehouse.cli.services import ledger
     from rehouse.operations import status as standing
 
     if output == "csv" and not errors:
@@ -189,7 +189,7 @@ def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: S
 
 def _print(output: str, value: object, show: Callable[[], None]) -> None:
     if output == "json":
-        from rehouse.cli.show import as_json
+        from rehouse.cli.output import as_json
 
         as_json(value if not isinstance(value, list) else {"checks": value})
     else:

@@ -19,11 +19,12 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import auditing, ending, looking, moving, settings_command, undoing
-from rehouse.cli.demo import demo
-from rehouse.cli.memory import collect_no_more, collect_seldom
+from rehouse.cli import ending, looking, moving
+from rehouse.cli.commands import audit, config, rollback
+from rehouse.cli.commands.demo import demo
+from rehouse.cli.commands.sandbox import sandbox
 from rehouse.cli.outlets import outlive_readers
-from rehouse.cli.sandbox import sandbox
+from rehouse.cli.process import collect_no_more, collect_seldom
 from rehouse.core.errors import Interrupted, Refused, RehouseError
 
 OPEN_FILES = 4096
@@ -49,12 +50,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify-all": looking.verify_all,
     "status": looking.status,
     "accept": moving.accept,
-    "rollback": undoing.rollback,
+    "rollback": rollback.rollback,
     "finish": ending.finish,
     "cleanup": ending.cleanup,
     "uninstall": ending.uninstall,
-    "audit": auditing.audit,
-    "config": settings_command.config,
+    "audit": audit.audit,
+    "config": config.config,
     "sandbox": sandbox,
     "demo": demo,
 }
@@ -116,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _fail(error: RehouseError) -> int:
-    from rehouse.cli.show import failure
+    from rehouse.cli.output import failure
 
     failure(error)
     return error.exit_status

@@ -45,8 +45,8 @@ def init(
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """
     from rehouse.cli.logs import logging_to
-    from rehouse.cli.opening import settings_only
-    from rehouse.cli.show import as_json, say
+    from rehouse.cli.output import as_json, say
+    from rehouse.cli.services import settings_only
     from rehouse.operations import init as initialising
 
     if sql:
@@ -77,7 +77,7 @@ def migrate(
     """
     if dry_run:
         return looking.plan(slug, output=output)
-    from rehouse.cli.opening import services
+    from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
 
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
@@ -105,7 +105,7 @@ def migrate_all(
     """
     if dry_run:
         return looking.planned(include_inactive, only, exclude, orphans=False, output=output)
-    from rehouse.cli.opening import services
+    from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
     from rehouse.operations.selection import chosen
 
@@ -128,7 +128,7 @@ def cutover(
 
     Examples: `rehouse cutover acme`, `rehouse cutover acme --canary 20`.
     """
-    from rehouse.cli.opening import services
+    from rehouse.cli.services import services
     from rehouse.operations import cutover as cutting_over
 
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
@@ -149,8 +149,8 @@ def accept(
 
     Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
     """
-    from rehouse.cli.opening import services
-    from rehouse.cli.show import say
+    from rehouse.cli.output import say
+    from rehouse.cli.services import services
     from rehouse.operations import accept as accepting
 
     with services(writes=True, slugs=[slug]) as opened:
@@ -161,7 +161,7 @@ def accept(
 
 
 def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
-    from rehouse.cli.undoing import finish_returned
+    from rehouse.cli.commands.rollback import finish_returned
     from rehouse.operations.return_report import ReturnReport
 
     if isinstance(report, ReturnReport):
@@ -180,8 +180,8 @@ def _order(until: str, only_failed: bool, code: str | None) -> Order:
 
 def _finish(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:
     from rehouse.cli import reports
-    from rehouse.cli.opening import finish
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import finish
 
     if output == "json":
         as_json(reports.migration_object(made))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from rehouse.cli.output import plain, say, table
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.show import plain, say, table
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.confirming import KeepEmptyOption, YesOption, confirm, warn_of_name
+from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.escaping import counted
 
@@ -47,7 +47,7 @@ def rollback(
         raise typer.BadParameter("--keep-empty goes with one tenant and --drop-bucket")
     if drop_bucket:
         raise typer.BadParameter("--drop-bucket takes one tenant at a time")
-    from rehouse.cli.opening import services
+    from rehouse.cli.services import services
     from rehouse.operations import rollback as returning
 
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
@@ -66,8 +66,8 @@ def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: b
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
-    from rehouse.cli.opening import services
-    from rehouse.cli.show import plain, say
+    from rehouse.cli.output import plain, say
+    from rehouse.cli.services import services
     from rehouse.operations import drop_bucket as dropping
 
     with services(writes=False) as opened:
@@ -87,8 +87,8 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
 
 
 def _show(value: object, show: Callable[[], None], output: str, *, well: bool, interrupted: bool) -> None:
-    from rehouse.cli.opening import finish
-    from rehouse.cli.show import as_json
+    from rehouse.cli.output import as_json
+    from rehouse.cli.services import finish
 
     if output == "json":
         as_json(value)
@@ -99,9 +99,9 @@ def _show(value: object, show: Callable[[], None], output: str, *, well: bool, i
 
 def show_returned(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
+    from rehouse.cli.output import say, table
     from rehouse.cli.progress import human_bytes
     from rehouse.cli.reports import of_tenant, show_left_at_home
-    from rehouse.cli.show import say, table
 
     table(
         ("tenant", "status", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
@@ -127,7 +127,7 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
 
 def returned_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
     """Return what `rollback --output json` prints."""
-    from rehouse.cli.show import plain
+    from rehouse.cli.output import plain
 
     returned, this_run, errors = _sums(reports)
     tenants = [plain(each) | {"errors": each.errors} for each in reports]

@@ -27,8 +27,8 @@ def audit(
 
     Examples: `rehouse audit`, `rehouse audit acme`, `rehouse audit --fix --dry-run`, `rehouse audit --fix`.
     """
-    from rehouse.cli.opening import finish, services
-    from rehouse.cli.show import as_json, plain
+    from rehouse.cli.output import as_json, plain
+    from rehouse.cli.services import finish, services
     from rehouse.operations import audit as auditing
 
     with services(writes=False) as opened:
@@ -43,7 +43,7 @@ def audit(
 
 def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
     """Print what was found, what was put right, and the closing line."""
-    from rehouse.cli.show import say
+    from rehouse.cli.output import say
 
     for (tenant, bucket), findings in groupby(report.findings, key=lambda each: (each.tenant, each.bucket)):
         say(": ".join(name for name in (tenant, bucket) if name) or "all buckets")

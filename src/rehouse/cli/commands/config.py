@@ -11,7 +11,7 @@ def config(*, output: OutputOption = "text") -> None:
     Examples: `rehouse config`, `rehouse config --output json`.
     """
     from rehouse import config as settings
-    from rehouse.cli.show import as_json, table
+    from rehouse.cli.output import as_json, table
 
     rows = list(settings.effective(settings.load()))
     if output == "json":

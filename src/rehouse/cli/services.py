@@ -14,7 +14,7 @@ import typer
 
 from rehouse import config
 from rehouse.cli.logs import logging_to
-from rehouse.cli.memory import collect_seldom
+from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
 from rehouse.ledger.ledger import Ledger

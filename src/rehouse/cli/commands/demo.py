@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
+from rehouse.cli.commands.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
 from rehouse.core.copies import HINTS, Reason
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def demo(
 
     Examples: `rehouse demo`, `rehouse demo --tenant-id uuid`, `rehouse demo --keep` (leaves the servers up at the end).
     """
-    from rehouse.cli.opening import finish
+    from rehouse.cli.services import finish
 
     with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool) as servers:
         _introduce(servers.sample)
