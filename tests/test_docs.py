@@ -33,16 +33,16 @@ from rehouse.ledger.schema.tables import OWN
 from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising
 from rehouse.operations.audit import AuditReport
-from rehouse.operations.bucket_findings import AuditFinding
+from rehouse.operations.buckets.drop import Dropped
+from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
-from rehouse.operations.closing import TenantReport
-from rehouse.operations.drop_bucket import Dropped
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Orphan, Plan, Quarantined, TenantPlan
-from rehouse.operations.removing import Left
+from rehouse.operations.report import TenantReport
 from rehouse.operations.return_report import ReturnReport
 from rehouse.operations.status import DocumentError, TenantStatus
+from rehouse.operations.steps.removals import Left
 from rehouse.operations.uninstall import Uninstalled
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.s3.faults import HINTS as STORAGE_HINTS

@@ -26,8 +26,8 @@ from rehouse.operations.accept import accept
 from rehouse.operations.finish import finish_one
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.rollback import roll_back_one
-from rehouse.operations.rounds import Order
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Order
 
 TENANTS = ("acme", "zenith")
 UNTIL = (Phase.COPIED, Phase.VERIFIED, Phase.CUT_OVER, Phase.CUT_OVER)

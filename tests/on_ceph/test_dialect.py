@@ -12,7 +12,7 @@ from tests.acceptance.world import World
 from rehouse import config
 from rehouse.core.errors import StorageRefused
 from rehouse.core.model import Tenant
-from rehouse.operations.provision import provision_bucket
+from rehouse.operations.steps.provision import provision_bucket
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 

@@ -17,9 +17,9 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Tenant
 from rehouse.operations import migrate as migrating
 from rehouse.operations import verify as verifying
-from rehouse.operations.closing import TenantReport
-from rehouse.operations.rounds import Order
+from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Order
 from rehouse.sandbox.s3_server import S3Server
 
 _numbers = itertools.count(1)

@@ -15,7 +15,7 @@ from tests.strict import StrictRelay
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 from rehouse.operations.audit import AuditReport, audit
-from rehouse.operations.bucket_findings import AuditFinding, FindingKind
+from rehouse.operations.buckets.findings import AuditFinding, FindingKind
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 

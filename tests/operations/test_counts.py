@@ -23,7 +23,7 @@ from rehouse.core.copies import Standing, decide
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
 from rehouse.operations.migrate import migrate_all, migrate_one
-from rehouse.operations.rounds import Order
+from rehouse.operations.steps.run import Order
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.s3_server import S3Server
 

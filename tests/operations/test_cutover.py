@@ -10,10 +10,10 @@ from tests.operations.room import Room
 from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations import flipping
-from rehouse.operations.flipping import flip_copies, switch_home
 from rehouse.operations.migrate import migrate_one
-from rehouse.operations.rounds import Order
+from rehouse.operations.steps import flips
+from rehouse.operations.steps.flips import flip_copies, switch_home
+from rehouse.operations.steps.run import Order
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def test_an_undisturbed_cutover_flips_everything(verified: Room) -> None:
     with verified.services() as services:
         tenant, migration = verified.begun(services)
         migration = switch_home(services, migration, tenant)
-        flips = flip_copies(services, migration, "acme")
-    assert (flips.flipped, flips.changed, flips.left) == (4, 0, 0)
+        found = flip_copies(services, migration, "acme")
+    assert (found.flipped, found.changed, found.left) == (4, 0, 0)
     assert set(verified.states().values()) == {"flipped"}
     assert verified.sql("SELECT aws_bucket_name FROM tenants") == [(verified.home(),)]
 
@@ -39,8 +39,8 @@ def test_a_source_that_was_overwritten_is_copied_again(verified: Room) -> None:
         tenant, migration = verified.begun(services)
         migration = switch_home(services, migration, tenant)
         verified.put("k/b", b"b, overwritten")
-        flips = flip_copies(services, migration, "acme")
-        assert (flips.flipped, flips.changed) == (3, 1)
+        found = flip_copies(services, migration, "acme")
+        assert (found.flipped, found.changed) == (3, 1)
     assert verified.pointer("b") == (verified.shared, "k/b")
     assert verified.states()["b"] == "planned"
     assert verified.migrate().status is Status.COMPLETED
@@ -52,8 +52,8 @@ def test_a_source_that_went_after_its_copy_is_not_flipped(verified: Room) -> Non
         tenant, migration = verified.begun(services)
         migration = switch_home(services, migration, tenant)
         verified.root.delete_object(Bucket=verified.shared, Key="k/b")
-        flips = flip_copies(services, migration, "acme")
-        assert (flips.flipped, flips.changed) == (3, 1)
+        found = flip_copies(services, migration, "acme")
+        assert (found.flipped, found.changed) == (3, 1)
     report = verified.migrate()
     assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "missing_object")]
 
@@ -104,8 +104,8 @@ def test_a_row_without_a_bucket_that_another_transaction_holds_is_flipped_once_i
 
 
 def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flipping, "PASSES", 2)
-    monkeypatch.setattr(flipping, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(flips, "PASSES", 2)
+    monkeypatch.setattr(flips, "PAUSE_SECONDS", 0.05)
     with psycopg.connect(verified.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         report = verified.migrate()

@@ -23,13 +23,13 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.naming import target_key
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
+from rehouse.operations.checks.account import skew_seconds
+from rehouse.operations.checks.column_widths import SHORTEST_KEY
 from rehouse.operations.checks.database import check_database
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
-from rehouse.operations.checks.room_for_names import SHORTEST_KEY
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
-from rehouse.operations.checks.storage import skew_seconds
 from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
 from rehouse.operations.init import initialise
 from rehouse.s3.buckets.control import Control

@@ -17,10 +17,10 @@ from rehouse.engine.local import LocalEngine
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.removals import Removals
 from rehouse.operations import finish as finishing
-from rehouse.operations import late_writes
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.removing import Removing, remove_sources
+from rehouse.operations.steps import late_writes
+from rehouse.operations.steps.removals import Removing, remove_sources
 
 WEEK = timedelta(days=7)
 NOW = timedelta(0)

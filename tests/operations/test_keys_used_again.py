@@ -12,11 +12,12 @@ import pytest
 from tests.operations.room import Room
 
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations import rollback, survey
+from rehouse.operations import rollback
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import finish_one
 from rehouse.operations.migrate import migrate_all
 from rehouse.operations.rollback import ReturnReport, roll_back_one
+from rehouse.operations.steps import survey
 
 
 @pytest.fixture

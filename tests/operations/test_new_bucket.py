@@ -19,7 +19,7 @@ REFUSALS = 5
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many attempts as ever, with nearly nothing between them."""
     monkeypatch.setattr("rehouse.s3.new_buckets.DELAYS_SECONDS", (0.01,) * (REFUSALS + 1))
-    monkeypatch.setattr("rehouse.operations.provision.READ_BACK_DELAYS_SECONDS", (0.01,) * (REFUSALS + 1))
+    monkeypatch.setattr("rehouse.operations.steps.provision.READ_BACK_DELAYS_SECONDS", (0.01,) * (REFUSALS + 1))
 
 
 def of_the_home(operation: str) -> Callable[[Request], bool]:

@@ -13,10 +13,10 @@ from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
 from rehouse.core.progress import Progress
 from rehouse.operations import migrate as migrating
-from rehouse.operations import survey
-from rehouse.operations.closing import TenantReport
-from rehouse.operations.copy import copy_documents
 from rehouse.operations.migrate import run_inventory
+from rehouse.operations.report import TenantReport
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.copies import copy_documents
 from rehouse.operations.verify import verify_all
 
 
@@ -156,7 +156,7 @@ def test_a_copy_that_never_holds_does_not_keep_the_others_back(room: Room, monke
         room.put("documents/a/a.txt", b"damage %d" % next(numbers), bucket=room.home())
         return tally
 
-    monkeypatch.setattr("rehouse.operations.rounds.copy_documents", copy_then_damage)
+    monkeypatch.setattr("rehouse.operations.steps.run.copy_documents", copy_then_damage)
     report = room.migrate()
     assert room.pointer("b")[0] == room.home()
     assert room.pointer("a")[0] == room.shared

@@ -11,10 +11,10 @@ from tests.operations.room import Room
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
-from rehouse.operations.closing import TenantReport
 from rehouse.operations.migrate import migrate_all, migrate_one
-from rehouse.operations.rounds import Order
+from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Order
 
 
 @pytest.fixture

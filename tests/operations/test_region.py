@@ -13,7 +13,7 @@ from tests.strict import StrictRelay
 
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
-from rehouse.operations.bucket_findings import FindingKind, presence_of
+from rehouse.operations.buckets.findings import FindingKind, presence_of
 from rehouse.operations.doctor import Outcome, examine
 
 ELSEWHERE = "eu-central-1"

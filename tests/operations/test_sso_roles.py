@@ -11,9 +11,9 @@ from tests.s3.stub import Scripted, Seen, serving
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import partition
 from rehouse.core.permissions.policies import Scope, permissions_of
+from rehouse.operations.checks.account import QUOTA_REGIONS
 from rehouse.operations.checks.check import Outcome
 from rehouse.operations.checks.rights import simulated
-from rehouse.operations.checks.storage import QUOTA_REGIONS
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from tests.operations.buckets.test_drop import drop
 from tests.operations.room import Room
-from tests.operations.test_drop_bucket import drop
 from tests.reliability.faulty import refusal
 from tests.reliability.http_relay import Before, Reply, Request
 from tests.strict import OWNER, StrictRelay
@@ -14,13 +14,13 @@ from tests.strict import OWNER, StrictRelay
 from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.audit import audit
-from rehouse.operations.closing import NOT_GUARDED
-from rehouse.operations.copy import SMALL_BYTES
 from rehouse.operations.doctor import examine, exit_status
 from rehouse.operations.finish import finish_one
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.plan import plan
+from rehouse.operations.report import NOT_GUARDED
 from rehouse.operations.rollback import roll_back_one
+from rehouse.operations.steps.copies import SMALL_BYTES
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 
 TARGET = "documents/a/a.txt"

@@ -16,7 +16,7 @@ from rehouse.cli import reports as shown
 from rehouse.operations import finish as finishing
 from rehouse.operations import plan as planning
 from rehouse.operations import verify as verifying
-from rehouse.operations.shared_versioning import UNKNOWN, VERSIONED
+from rehouse.operations.buckets.shared_versioning import UNKNOWN, VERSIONED
 
 
 def test_deep_counts_all_its_requests_and_bytes(room: Room, capsys: pytest.CaptureFixture[str]) -> None:

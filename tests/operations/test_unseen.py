@@ -12,10 +12,10 @@ from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations import proving
 from rehouse.operations.audit import audit
-from rehouse.operations.bucket_findings import FindingKind
+from rehouse.operations.buckets.findings import FindingKind
 from rehouse.operations.cleanup import cleanup
+from rehouse.operations.steps import proofs
 from rehouse.s3.buckets.upload_probe import takes_uploads
 
 SILENT = "HTTP405"
@@ -61,7 +61,7 @@ def in_parts(room: Room, key: str, body: bytes, bucket: str | None = None) -> No
 def test_a_copy_that_cannot_be_looked_at_is_not_flipped(
     room: Room, relay: HttpRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proving, "LISTED_PER_REQUEST", 0)  # by HEADs
+    monkeypatch.setattr(proofs, "LISTED_PER_REQUEST", 0)  # by HEADs
     room.documents("a", "b")
     relay.before = no_head(at_home(room, "a"))
     report = room.migrate(endpoint_url=relay.url)

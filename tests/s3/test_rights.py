@@ -12,8 +12,8 @@ from rehouse.config import Settings
 from rehouse.core.model import CopyTask, ObjectRef, Tenant
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
-from rehouse.operations.home_bucket import drift
-from rehouse.operations.provision import provision_bucket
+from rehouse.operations.buckets.home_spec import drift
+from rehouse.operations.steps.provision import provision_bucket
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.multipart import copy_multipart

@@ -26,9 +26,9 @@ from rehouse.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rehouse.operations.closing import TenantReport
+    from rehouse.operations.report import TenantReport
     from rehouse.operations.return_report import ReturnReport
-    from rehouse.operations.rounds import Order
+    from rehouse.operations.steps.run import Order
 
 
 def init(
@@ -171,7 +171,7 @@ def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
 
 def _order(until: str, only_failed: bool, code: str | None) -> Order:
     from rehouse.core.errors import ConfigurationError
-    from rehouse.operations.rounds import Order
+    from rehouse.operations.steps.run import Order
 
     if code is not None and not only_failed:
         raise ConfigurationError("--code says which failures are meant", hint="use it together with --only-failed")

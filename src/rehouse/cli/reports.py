@@ -23,9 +23,9 @@ from rehouse.core.removals import SUSPENDED
 if TYPE_CHECKING:
     from rehouse.ledger.documents import Outstanding
     from rehouse.ledger.ledger import Overview
-    from rehouse.operations.closing import TenantReport
     from rehouse.operations.doctor import Check
     from rehouse.operations.plan import Plan, Quarantined
+    from rehouse.operations.report import TenantReport
     from rehouse.operations.status import DocumentError, TenantStatus
     from rehouse.operations.verify import VerifyReport
 

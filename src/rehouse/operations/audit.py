@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.bucket.documents import METRICS_ID
 from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.model import Tenant
-from rehouse.operations.bucket_findings import (
+from rehouse.operations.buckets.findings import (
     FIX_HINT,
     AuditFinding,
     FindingKind,
@@ -28,10 +28,10 @@ from rehouse.operations.bucket_findings import (
     unseen_origins,
     unwanted_metrics,
 )
-from rehouse.operations.home_bucket import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
-from rehouse.operations.ownership import Holding, holdings, unowned
-from rehouse.operations.provision import provision_bucket, provision_log_bucket
+from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
+from rehouse.operations.buckets.ownership import Holding, holdings, unowned
 from rehouse.operations.services import Services
+from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translated
 

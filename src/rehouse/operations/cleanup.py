@@ -18,7 +18,7 @@ from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
-from rehouse.operations.survey import pages_of
+from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
 from rehouse.s3.faults import refused

@@ -8,10 +8,10 @@ from __future__ import annotations
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, is_at_least, was_verified
 from rehouse.core.model import Migration, Tenant
-from rehouse.operations.closing import TenantReport
 from rehouse.operations.migrate import migrate_one
-from rehouse.operations.rounds import Order
+from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Order
 
 
 def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantReport:

@@ -22,16 +22,16 @@ from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
-from rehouse.operations import survey
-from rehouse.operations.closing import TenantReport, close_after, close_run
-from rehouse.operations.late_writes import sweep_again
+from rehouse.operations.buckets.shared_versioning import destroying, kept_versions, refuse_destroying
 from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.pointers import CAREFUL, Look, Mention, look_through
-from rehouse.operations.removing import Left, Removing, is_any_needed_again, put_back, remove_sources
-from rehouse.operations.rounds import Order
+from rehouse.operations.report import TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.shared_versioning import destroying, kept_versions, refuse_destroying
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.late_writes import sweep_again
+from rehouse.operations.steps.removals import Left, Removing, is_any_needed_again, put_back, remove_sources
+from rehouse.operations.steps.run import Order
 from rehouse.s3.buckets.delete_objects import honours_conditions
 
 log = logging.getLogger(__name__)

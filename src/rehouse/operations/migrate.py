@@ -20,14 +20,14 @@ from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
-from rehouse.operations import survey
-from rehouse.operations.closing import TenantReport, close_after, close_run, tell_of_guard
-from rehouse.operations.homes import home_of, new_home
-from rehouse.operations.late_writes import Looked, are_there, look_at_sources
-from rehouse.operations.rounds import Order, Run, run_rounds
+from rehouse.operations.buckets.homes import home_of, new_home
+from rehouse.operations.report import TenantReport, close_after, close_run, tell_of_guard
 from rehouse.operations.services import Services
-from rehouse.operations.stages import Stages
-from rehouse.operations.written_after import catch_up
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.late_writes import Looked, are_there, look_at_sources
+from rehouse.operations.steps.run import Order, Run, run_rounds
+from rehouse.operations.steps.stages import Stages
+from rehouse.operations.steps.written_after import catch_up
 
 log = logging.getLogger(__name__)
 

@@ -23,12 +23,12 @@ from rehouse.core.pricing import (
     requests_for,
 )
 from rehouse.core.progress import Progress
-from rehouse.operations import survey
-from rehouse.operations.homes import home_of, namespace, unreserved
-from rehouse.operations.near_keys import name_near_objects
+from rehouse.operations.buckets.homes import home_of, namespace, unreserved
+from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
 from rehouse.operations.services import Services
-from rehouse.operations.settling import settle_seconds
-from rehouse.operations.shared_versioning import Versioning, kept_versions, versioning_of
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.near_keys import name_near_objects
+from rehouse.operations.steps.settling import settle_seconds
 
 COPIES_A_SECOND = 3500
 """What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""

@@ -18,15 +18,16 @@ from rehouse.core.returns import Returning
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
-from rehouse.operations import flipping, survey
-from rehouse.operations.homes import home_of
-from rehouse.operations.late_writes import look_at_sources, sweep_late_writes
+from rehouse.operations.buckets.homes import home_of
 from rehouse.operations.migrate import run_inventory
 from rehouse.operations.return_report import ReturnReport, close_return, close_return_after, is_home_adopted
-from rehouse.operations.returning import Decided, ReturnPass, decided_pages, return_documents
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.written_after import send_after
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.flips import flip_copies
+from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
+from rehouse.operations.steps.returns import Decided, ReturnPass, decided_pages, return_documents
+from rehouse.operations.steps.written_after import send_after
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _rounds(services: Services, run: ReturnPass, tenant: Tenant, report: ReturnR
         survey.list_home(services, run.migration.home_bucket)
         sent = send_after(services, run.migration, run.slug)
         tally = return_documents(run)
-        flips = flipping.flip_copies(services, run.migration, run.slug)
+        flips = flip_copies(services, run.migration, run.slug)
         report.late_writes += sent.recopied
         report.this_run += flips.flipped
         report.copied += tally.copied

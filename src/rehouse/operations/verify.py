@@ -21,15 +21,15 @@ from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
-from rehouse.operations import survey
-from rehouse.operations.checksums import Ends, compare_by_checksum, ends_of
-from rehouse.operations.deep import NO_TAGS, DeepReader
-from rehouse.operations.home_bucket import drift
-from rehouse.operations.homes import home_of, unreserved
-from rehouse.operations.near_keys import name_near_objects
+from rehouse.operations.buckets.home_spec import drift
+from rehouse.operations.buckets.homes import home_of, unreserved
 from rehouse.operations.plan import prices
 from rehouse.operations.services import Services
-from rehouse.operations.survey import listing
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.checksums import Ends, compare_by_checksum, ends_of
+from rehouse.operations.steps.deep import NO_TAGS, DeepReader
+from rehouse.operations.steps.near_keys import name_near_objects
+from rehouse.operations.steps.survey import listing
 
 
 @dataclass(frozen=True, slots=True)

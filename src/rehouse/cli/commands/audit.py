@@ -12,7 +12,7 @@ from rehouse.cli.options import OptionalSlug, OutputOption
 
 if TYPE_CHECKING:
     from rehouse.operations.audit import AuditReport
-    from rehouse.operations.bucket_findings import AuditFinding
+    from rehouse.operations.buckets.findings import AuditFinding
 
 FixOption = Annotated[bool, typer.Option("--fix", help="Put settings right, the locks first; never remove a bucket.")]
 DryRunOption = Annotated[

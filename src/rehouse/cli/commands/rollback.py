@@ -68,7 +68,7 @@ def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: b
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
     from rehouse.cli.output import plain, say
     from rehouse.cli.services import services
-    from rehouse.operations import drop_bucket as dropping
+    from rehouse.operations.buckets import drop as dropping
 
     with services(writes=False) as opened:
         tenant = opened.ledger.tenant(slug)

@@ -17,7 +17,7 @@ from rehouse.ledger.connection import connect_with, where
 from rehouse.ledger.encoding import UNCHECKED, server_encoding
 from rehouse.ledger.identity import find_ambiguities
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
-from rehouse.operations.checks.room_for_names import ROOM, check_room
+from rehouse.operations.checks.column_widths import ROOM, check_room
 from rehouse.operations.checks.usage import USAGE, check_usage
 
 CONNECTION = "database: connection"

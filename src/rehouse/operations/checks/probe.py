@@ -18,6 +18,8 @@ from rehouse.core.errors import RehouseError, StorageUnavailable
 from rehouse.core.model import Tenant
 from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS
 from rehouse.core.permissions.policies import PROBE_NAME
+from rehouse.operations.buckets.home_spec import has_access_logs, home_spec, log_bucket_name
+from rehouse.operations.buckets.homes import namespace
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
@@ -30,8 +32,6 @@ from rehouse.operations.checks.check import (
     ok,
 )
 from rehouse.operations.checks.shared_bucket import first_object
-from rehouse.operations.home_bucket import has_access_logs, home_spec, log_bucket_name
-from rehouse.operations.homes import namespace
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 

@@ -16,8 +16,8 @@ from rehouse.config import Settings
 from rehouse.core.kms_keys import via_services
 from rehouse.core.permissions.policies import KEYS, PROBE_NAME, Scope, permissions_of
 from rehouse.core.permissions.table import Permission, Resource, Role
+from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.checks.check import Check, could_not_check, failed, ok
-from rehouse.operations.home_bucket import log_bucket_name
 from rehouse.s3.buckets.control import Control
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
 from rehouse.core.removals import SUSPENDED
+from rehouse.operations.checks.account import presence_check
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
-from rehouse.operations.checks.storage import presence_check
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import NOT_OFFERED
 

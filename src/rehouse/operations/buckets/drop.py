@@ -1,0 +1,179 @@
+"""Remove or empty the bucket that a tenant had before it was rolled back: closed to writers first, then compared with the ledger.
+
+Only what the ledger knows is deleted, version by version; anything unknown is listed, and then nothing is deleted at all.
+Killed at any point, the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rehouse.core.bucket.closing import closed_policy
+from rehouse.core.errors import Refused, RehouseError
+from rehouse.core.lifecycle import Phase
+from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.ledger.drops import Drops, Held
+from rehouse.ledger.ledger import translating
+from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
+from rehouse.operations.return_report import ReturnReport, close_return_after
+from rehouse.operations.services import Services
+from rehouse.s3.buckets import empty
+from rehouse.s3.buckets.empty import Upload, Version
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
+
+    `kept`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
+    """
+
+    slug: str
+    tenant_id: TenantId
+    bucket: str
+    versions: int
+    uploads: int
+    dry_run: bool
+    kept: bool = False
+
+
+def bucket_to_drop(services: Services, tenant: Tenant) -> str:
+    """Return the name of the bucket that may be removed. Raises Refused, with the reason, where none may; changes nothing."""
+    with translating():
+        return _checked(services, tenant).home_bucket
+
+
+def drop_bucket(
+    services: Services, tenant: Tenant, bucket: str, *, dry_run: bool = False, keep_empty: bool = False
+) -> Dropped:
+    """Close, look, empty and delete the bucket, whose name was confirmed; return what went.
+
+    With `keep_empty` the empty bucket stays, closed to writers, and a later migration of the tenant uses it again.
+    Raises Refused where it may not be removed or holds something unknown: then nothing was deleted. Raises TryAgain if
+    another operator works on the tenant.
+    """
+    with translating(), services.locks.holding(tenant.id, tenant.slug):
+        migration = _checked(services, services.ledger.reread(tenant))
+        if migration.home_bucket != bucket:
+            raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
+        drops = services.ledger.of(migration, Drops)
+        is_there = services.control.head(bucket).whose != "absent"
+        if is_there and not dry_run:
+            _close(services, bucket)
+        drops.hold(_held(services, bucket) if is_there else ())
+        _refuse_unknown(drops, bucket)
+        if dry_run:
+            versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
+            return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty)
+        _checked(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
+        services.ledger.begin_run(tenant, bucket)
+        try:
+            with translating():
+                versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
+                services.keep_locks()
+                _give_up(services, drops, bucket, is_there=is_there, keep_empty=keep_empty)
+        except RehouseError as error:
+            close_return_after(services, tenant, ReturnReport(tenant.slug, tenant.id), error)
+            raise
+        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there)
+
+
+def _checked(services: Services, tenant: Tenant) -> Migration:
+    migration = services.ledger.migration(tenant)
+    if migration is None or migration.phase is not Phase.ROLLED_BACK:
+        standing = f"is {migration.phase}" if migration else "has no bucket of its own in the ledger"
+        raise Refused(
+            f"{tenant.slug} {standing}: there is no bucket to remove",
+            hint=f"only a tenant that was rolled back leaves one: `rehouse rollback {tenant.slug}`",
+        )
+    reason = _obstacle(services, tenant, migration)
+    if reason:
+        raise Refused(f"{migration.home_bucket} is not removed: {reason[0]}", hint=reason[1])
+    return migration
+
+
+def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple[str, str] | None:
+    """Return why the bucket must stay, and the way out; None if nothing speaks for it."""
+    home, settings = migration.home_bucket, services.settings
+    if home in {migration.previous_home, tenant.home}:
+        return "it was the tenant's own before the migration", "it stays; whoever made it may remove it"
+    if home in {*settings.require_shared_buckets(), log_bucket_name(settings, services.control)}:
+        return "it is a shared bucket, or the one of the access logs", "correct the ledger's home_bucket"
+    others = services.ledger.others_at(home, tenant)
+    if others:
+        return f"it is also the home of {', '.join(others)}", "a bucket is one tenant's: correct that tenant's row"
+    drops = services.ledger.of(migration, Drops)
+    if drops.is_anybody_there():
+        return "rows point into it", f"`rehouse rollback {tenant.slug}` sends them back"
+    last = drops.last_return()
+    if last and datetime.now(UTC) - last < settings.grace:
+        until = f"{last + settings.grace:%Y-%m-%d %H:%M} UTC"
+        return f"pointers read before the rollback may be in use until {until}", "wait, or change REHOUSE_GRACE_DAYS"
+    return None
+
+
+def _close(services: Services, bucket: str) -> None:
+    """Deny every upload, and read that back: nothing is written between the look and the deletion."""
+    control, region = services.control, services.settings.region
+    before = control.read_setting(bucket, "policy")
+    if before.state in {"set", "absent"}:
+        policy = before.value if before.state == "set" else None
+        control.apply(bucket, "policy", closed_policy(policy, bucket, region))
+        if is_closed_to_writers(services.settings, control, bucket):
+            return
+    raise Refused(
+        f"{bucket} could not be closed to writers ({before.code or 'its policy reads back otherwise'})",
+        hint="the role `finish` of `rehouse iam-policy` may read and write the bucket's policy",
+    )
+
+
+def _held(services: Services, bucket: str) -> Iterator[Held]:
+    for version in empty.versions(services.control, bucket):
+        services.stop_here()
+        yield Held(version.key, version.version_id, version.etag, version.is_current, False)
+    for upload in empty.uploads(services.control, bucket):
+        yield Held(upload.key, upload.upload_id, None, False, True)
+
+
+def _refuse_unknown(drops: Drops, bucket: str) -> None:
+    unknown = drops.unknown()
+    if unknown:
+        named = [f"{each.key!r} ({'upload' if each.is_upload else 'version'} {each.version_id})" for each in unknown]
+        more = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
+        raise Refused(
+            f"{bucket} holds what the ledger does not know, so nothing was deleted: {', '.join(named[:SHOWN])}{more}",
+            hint="run `rehouse rollback` again for what was written since; look at the rest and remove it yourself",
+        )
+
+
+def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
+    """Delete everything in the bucket; the current versions last: else an older one, unknown to a later run, took its place."""
+    control = services.control
+    services.keep_locks()
+    versions = 0
+    for is_current in (False, True):
+        versions += empty.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
+    uploads = empty.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
+    return versions, uploads
+
+
+def _give_up(services: Services, drops: Drops, bucket: str, *, is_there: bool, keep_empty: bool) -> None:
+    if is_there and keep_empty:
+        drops.keep_home()
+        return
+    if is_there:
+        empty.delete_bucket(services.control, bucket)
+    drops.forget_home()
+
+
+def _doomed(services: Services, drops: Drops, *, is_current: bool) -> Iterator[Version]:
+    """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
+    doomed = (each for each in drops.versions() if each.is_current is is_current)
+    for number, each in enumerate(doomed, 1):
+        if number % empty.DELETED_PER_REQUEST == 0:
+            services.keep_locks()
+        yield Version(each.key, each.version_id, each.etag, 0, is_current)

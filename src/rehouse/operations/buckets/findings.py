@@ -1,0 +1,180 @@
+"""What can be wrong with a bucket, as findings: it is not there or not ours, a setting is not as it must be, nobody has it.
+
+Only looked at here: what becomes of a finding is audit's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rehouse.core.bucket.documents import LOG_TAGS, METRICS_ID, Document
+from rehouse.core.bucket.drift_text import WHY, explained
+from rehouse.core.bucket.spec import BucketSpec, Drift, differences
+from rehouse.core.errors import RehouseError
+from rehouse.core.model import TenantId
+from rehouse.core.permissions.policies import PROBE_NAME
+from rehouse.operations.buckets.log_bucket import UNFIT_HINT, unfit_settings
+from rehouse.operations.region import way_out
+from rehouse.operations.services import Services
+from rehouse.s3.buckets.control import Control
+
+FIX_HINT = "`rehouse audit --fix` puts it right"
+RIGHTS_HINT = "`rehouse iam-policy --role provision` prints the rights"
+
+
+class FindingKind(StrEnum):
+    """What is wrong."""
+
+    SETTING = "setting"
+    NO_BUCKET = "no bucket"
+    MISSING_BUCKET = "missing bucket"
+    FOREIGN_BUCKET = "foreign bucket"
+    OTHER_REGION = "other region"
+    SHARED_HOME = "shared home"
+    CONTRADICTION = "contradiction"
+    UNOWNED_BUCKET = "unowned bucket"
+    COULD_NOT_CHECK = "could not check"
+    COULD_NOT_FIX = "could not fix"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFinding:
+    """One thing that is wrong. `differences` say it line by line; `expected` and `found` are S3's documents of a setting."""
+
+    kind: FindingKind
+    detail: str
+    hint: str
+    tenant: str | None = None
+    bucket: str | None = None
+    setting: str | None = None
+    differences: tuple[str, ...] = ()
+    why: str | None = None
+    expected: Document | None = None
+    found: Document | None = None
+    can_be_fixed: bool = False
+    is_fixed: bool = False
+    tenant_id: TenantId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One bucket as it was seen: what is wrong, the settings that the endpoint does not offer, whether it is there and ours."""
+
+    findings: tuple[AuditFinding, ...] = ()
+    not_offered: tuple[str, ...] = ()
+    is_there: bool = False
+
+
+def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFinding | None:
+    """Return what is wrong with a bucket before its settings are looked at: absent, somebody else's, elsewhere; else None."""
+    presence, region = services.control.head(bucket), services.settings.region
+    kind, detail, hint = {
+        "absent": (
+            FindingKind.MISSING_BUCKET,
+            f"{bucket} does not exist",
+            "find out who removed it; nothing is made here",
+        ),
+        "somebody_else": (FindingKind.FOREIGN_BUCKET, f"{bucket} belongs to another account", "do not write to it"),
+        "unknown": (
+            FindingKind.COULD_NOT_CHECK,
+            f"nobody would say whose {bucket} is ({presence.code})",
+            "s3:ListAllMyBuckets and s3:ListBucket tell",
+        ),
+        "ours": (
+            FindingKind.OTHER_REGION,
+            f"{bucket} is in {presence.region}, not in {region}",
+            way_out(bucket, str(presence.region), region),
+        ),
+    }[presence.whose]
+    if presence.whose == "ours" and presence.region in {None, region}:
+        return None
+    return AuditFinding(kind, detail, hint, slug, bucket)
+
+
+def settings_of(services: Services, spec: BucketSpec, slug: str | None) -> Seen:
+    """Return the drift of a bucket that is there; raise StorageRefused where it cannot be read."""
+    drifts = differences(spec, services.control.read(spec.bucket, spec.wanted()))
+    findings = tuple(_of_drift(each, spec.bucket, slug) for each in drifts if each.kind != "not_offered")
+    return Seen(findings, tuple(each.setting for each in drifts if each.kind == "not_offered"), is_there=True)
+
+
+def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
+    is_readable = drift.kind != "unreadable"
+    return AuditFinding(
+        FindingKind.SETTING if is_readable else FindingKind.COULD_NOT_CHECK,
+        f"{drift.setting} {'is missing' if drift.kind == 'missing' else drift.kind}",
+        FIX_HINT if is_readable else RIGHTS_HINT,
+        slug,
+        bucket,
+        drift.setting,
+        explained(drift),
+        WHY[drift.setting],
+        drift.expected,
+        drift.found,
+        can_be_fixed=is_readable,
+    )
+
+
+def unfit_logs(services: Services, spec: BucketSpec) -> list[AuditFinding]:
+    """Return a finding for each setting of the log bucket that keeps S3 from delivering logs and that nothing here corrects."""
+    return [
+        AuditFinding(FindingKind.SETTING, each.reason, UNFIT_HINT, bucket=spec.bucket, setting=each.setting)
+        for each in unfit_settings(services.control, spec)
+    ]
+
+
+def unwanted_metrics(services: Services, spec: BucketSpec, slug: str | None) -> list[AuditFinding]:
+    """Return a finding where the bucket's request metrics are on, under the id that rehouse uses, and the setting is off."""
+    if spec.metrics or services.settings.s3_dialect != "aws":
+        return []
+    found = services.control.read_setting(spec.bucket, "metrics")
+    if found.state == "unreadable":
+        detail = f"the metrics of {spec.bucket} may not be read ({found.code})"
+        return [AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, slug, spec.bucket, "metrics")]
+    if found.state != "set":
+        return []
+    detail = f"request metrics ({METRICS_ID}) are on and billed, and request_metrics is off"
+    hint = f"{FIX_HINT}; REHOUSE_REQUEST_METRICS=true keeps them"
+    return [AuditFinding(FindingKind.SETTING, detail, hint, slug, spec.bucket, "metrics", can_be_fixed=True)]
+
+
+def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
+    """Return a finding for each shared bucket whose CORS rules, which the tenants' buckets take over, could not be read."""
+    hint = f"{RIGHTS_HINT}; or name the origins in REHOUSE_CORS_ORIGINS"
+    return [
+        AuditFinding(
+            FindingKind.COULD_NOT_CHECK,
+            f"the CORS rules of {each} may not be read: which ones the tenants' buckets must have is not known",
+            hint,
+            bucket=each,
+            setting="cors",
+        )
+        for each in shared_buckets
+    ]
+
+
+def unseen(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
+    """Return an error as a finding: what was not seen is not fine."""
+    return AuditFinding(FindingKind.COULD_NOT_CHECK, error.message, error.hint, slug, bucket)
+
+
+def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding | str:
+    """Return what is to be said of a bucket with our prefix that no tenant has; of one without our tags only a note."""
+    found = control.read_setting(bucket, "tags")
+    if found.state == "unreadable":
+        detail = f"the tags of {bucket}, which has our prefix and no tenant, may not be read ({found.code})"
+        return AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, bucket=bucket, setting="tags")
+    tags = found.value or {}
+    hint = "see what is in it; `rehouse` never removes it"
+    if bucket.startswith(f"{prefix}-{PROBE_NAME}-"):
+        detail, hint = f"{bucket} is a scratch bucket of `rehouse doctor --probe`", "empty and remove it"
+    elif "tenant-id" in tags:
+        whose = f"{tags.get('tenant-slug', '?')} (id {tags['tenant-id']})"
+        detail = f"{bucket} was made for the tenant {whose}, and no tenant has it"
+    elif all(tags.get(key) == value for key, value in LOG_TAGS.items()):
+        detail = f"{bucket} was made for access logs, and no tenant's bucket logs to it by these settings"
+    else:
+        return f"{bucket} has our prefix, but not our tags: is it anybody's?"
+    return AuditFinding(FindingKind.UNOWNED_BUCKET, detail, hint, bucket=bucket)

@@ -1,0 +1,194 @@
+"""S3 itself: credentials, who we are, the clock, the shared buckets, the log bucket, room for more buckets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.config import Settings
+from rehouse.core.bucket.documents import partition
+from rehouse.core.bucket.spec import differences
+from rehouse.core.errors import RehouseError
+from rehouse.core.escaping import counted
+from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, log_bucket_name, log_spec
+from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
+from rehouse.operations.checks.check import (
+    Check,
+    Outcome,
+    could_not_check,
+    depending,
+    failed,
+    looked_at,
+    notice,
+    of_error,
+    ok,
+)
+from rehouse.operations.region import way_out
+from rehouse.s3.buckets.control import BucketPresence, Control
+
+CREDENTIALS = "S3: credentials"
+IDENTITY = "S3: identity"
+CLOCK = "S3: clock"
+TRANSPORT = "S3: transport"
+QUOTA = "S3: room for more buckets"
+LOG_BUCKET = "S3: log bucket"
+ORIGINS = "S3: CORS origins"
+
+REFUSED_SKEW_SECONDS = 900
+"""S3 refuses a request whose clock is further off ("RequestTimeTooSkewed", S3 API Reference)."""
+
+WORRYING_SKEW_SECONDS = 60
+UNREACHABLE = frozenset({"Unreachable", "CertificateError", "ConnectionLost"})
+QUOTA_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""Where a partition keeps the quota of buckets, whatever region they are in (S3 User Guide, "Quotas, restrictions")."""
+QUOTA_CODE = "L-DC2B2D3D"
+"""Service Quotas' code of "General purpose buckets"."""
+
+
+def check_account(settings: Settings, control: Control) -> Iterator[Check]:
+    """Yield the checks of credentials, identity, clock and transport."""
+    credentials = looked_at(CREDENTIALS, lambda: _credentials(control))
+    yield credentials
+    if credentials.outcome is not Outcome.OK:
+        yield from depending((IDENTITY, CLOCK), "no credentials")
+        return
+    try:
+        yield _identity(control)
+    except RehouseError as error:
+        yield of_error(IDENTITY, error)
+        if getattr(error, "code", "") in UNREACHABLE:
+            yield from depending((CLOCK,), "the endpoint cannot be reached")
+            return
+    yield looked_at(CLOCK, lambda: _clock(settings, control))
+    yield _transport(control)
+
+
+def check_surroundings(settings: Settings, control: Control, *, new_buckets: int | None) -> Iterator[Check]:
+    """Yield the checks of what the new buckets need: room, a log bucket, CORS origins."""
+    yield looked_at(QUOTA, lambda: _quota(control, new_buckets), denied=Outcome.COULD_NOT_CHECK)
+    yield looked_at(LOG_BUCKET, lambda: _log_bucket(settings, control))
+    yield looked_at(ORIGINS, lambda: _origins(settings, control))
+
+
+def skew_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Return how many seconds the server's clock is ahead of ours, by the Date of its answer; None if it tells none."""
+    try:
+        told: datetime = parsedate_to_datetime(headers.get("date", ""))
+    except ValueError:
+        return None
+    return told.timestamp() - now
+
+
+def _credentials(control: Control) -> Check:
+    found = control.session.credentials()
+    kind = "temporary" if found.token else "long-lived"
+    return ok(CREDENTIALS, f"found, {kind}, access key {found.access_key[:4]}…")
+
+
+def _identity(control: Control) -> Check:
+    identity = control.identity()
+    if identity.account is None:
+        return notice(IDENTITY, "this endpoint has no STS: whose a bucket is, is told by ListBuckets")
+    if (identity.arn or "").endswith(":root"):
+        return notice(
+            IDENTITY, f"{identity.arn}", "use a role or user with `rehouse iam-policy`'s rights, not the root"
+        )
+    return ok(IDENTITY, f"{identity.arn} in the account {identity.account}")
+
+
+def _clock(settings: Settings, control: Control) -> Check:
+    try:
+        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=settings.require_shared_buckets()[0]))
+    except ClientError as error:
+        answer = cast("dict[str, Any]", error.response)
+    skew = skew_seconds(answer["ResponseMetadata"]["HTTPHeaders"], time.time())
+    if skew is None:
+        return could_not_check(CLOCK, "the endpoint tells no time")
+    told = f"{abs(skew):.0f} seconds {'behind' if skew > 0 else 'ahead of'} S3's"
+    if abs(skew) > REFUSED_SKEW_SECONDS:
+        return failed(CLOCK, told, "set this machine's clock: S3 accepts 15 minutes of difference")
+    if abs(skew) > WORRYING_SKEW_SECONDS:
+        return notice(CLOCK, told, "set this machine's clock; beyond 15 minutes S3 refuses every request")
+    return ok(CLOCK, "agrees with S3's")
+
+
+def _transport(control: Control) -> Check:
+    session = control.session
+    if session.uses_tls:
+        return ok(TRANSPORT, f"TLS to {session.url}, region {session.region}")
+    return notice(TRANSPORT, f"plain http to {session.url}: the buckets get no TLS-only policy", "for tests only")
+
+
+def _quota(control: Control, new_buckets: int | None) -> Check:
+    count = sum(1 for _ in control.buckets())
+    wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
+    if not control.session.is_aws:
+        return could_not_check(
+            QUOTA, f"{counted(count, 'bucket')}{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
+        )
+    place = partition(control.session.region)
+    region = QUOTA_REGIONS.get(place)
+    if region is None:
+        told = f"{counted(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
+        return could_not_check(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
+    try:
+        client = control.session.client("service-quotas", region)
+        quota = int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])
+    except (ClientError, BotoCoreError, KeyError):
+        hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
+        return could_not_check(QUOTA, f"{counted(count, 'bucket')}{wanted}; the quota could not be read", hint)
+    if count + (new_buckets or 1) > quota:
+        return failed(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
+    return ok(QUOTA, f"{count} of {quota} buckets{wanted}")
+
+
+def _log_bucket(settings: Settings, control: Control) -> Check:
+    if not has_access_logs(settings):
+        return ok(LOG_BUCKET, "none: this kind of server has no access logs")
+    name = log_bucket_name(settings, control)
+    presence = control.head(name)
+    if presence.whose == "absent" and name.startswith(f"{settings.bucket_prefix}-"):
+        told = f"{name} is not there, and begins with the tenants' prefix: no role may make it"
+        return failed(LOG_BUCKET, told, "make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix")
+    if wrong := presence_check(LOG_BUCKET, settings, name, presence):
+        return wrong
+    spec = log_spec(settings, control, present=True)
+    if unfit := unfit_settings(control, spec):
+        return failed(LOG_BUCKET, f"{name}: {'; '.join(each.reason for each in unfit)}", UNFIT_HINT)
+    drifts = differences(spec, control.read(name, spec.wanted()))
+    if differing := [each.setting for each in drifts if each.kind != "not_offered"]:
+        return notice(LOG_BUCKET, f"{name} differs from its specification: {', '.join(differing)}", LOG_RIGHTS_HINT)
+    return ok(LOG_BUCKET, f"{name} exists, is ours and accepts logs")
+
+
+def presence_check(subject: str, settings: Settings, name: str, presence: BucketPresence) -> Check | None:
+    """Return what is wrong with a bucket's presence; None if it is there, ours and in our region."""
+    if presence.whose == "absent":
+        if subject == LOG_BUCKET:
+            told = f"{name} is not there yet: the first migration makes it, with `rehouse iam-policy --role log-bucket`"
+            return ok(subject, told)
+        return failed(subject, f"{name} does not exist", "check REHOUSE_SHARED_BUCKET and AWS_ENDPOINT_URL_S3")
+    if presence.whose == "somebody_else":
+        return failed(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
+    if presence.whose == "unknown":
+        return could_not_check(
+            subject, f"whose {name} is ({presence.code})", "s3:ListAllMyBuckets and s3:ListBucket tell"
+        )
+    if presence.region not in {None, settings.region}:
+        hint = way_out(name, str(presence.region), settings.region)
+        return failed(subject, f"{name} is in {presence.region}, the shared bucket in {settings.region}", hint)
+    return None
+
+
+def _origins(settings: Settings, control: Control) -> Check:
+    found = cors_origins(settings, control)
+    where = "of the settings" if settings.cors_origins else "of the shared bucket"
+    told = f"{', '.join(found.origins)} ({where})" if found.origins else "none"
+    if not found.notes:
+        return ok(ORIGINS, told)
+    return notice(ORIGINS, "; ".join((told, *found.notes)), "REHOUSE_CORS_ORIGINS names them all exactly")

@@ -1,0 +1,218 @@
+"""Switch a tenant's home, then flip the pointers of the copies that were verified; whichever way they lead.
+
+New uploads go to the new bucket from the switch on. Each pointer is flipped under its row's lock, compared on the row as
+it was copied, with the source's ETag and other tenants' claims on it looked at once more while the lock is held.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from rehouse.core import lock_budget
+from rehouse.core.copies import Reason
+from rehouse.core.lifecycle import Phase
+from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
+from rehouse.core.progress import Progress
+from rehouse.ledger.documents import Documents, LockedCopy
+from rehouse.ledger.row_refusals import RowsRefused
+from rehouse.operations.services import Services
+from rehouse.operations.steps.looks import GivenBack, Looks
+from rehouse.operations.steps.survey import head_all
+
+NAMING, FLIPPING = "naming", "flipping"
+"""The works that lock rows in batches: each learns for itself how many."""
+GIVEN_BACK = 6
+"""How often a batch is given back before its documents are left for the next pass, with the reason."""
+PASSES = 40
+PAUSE_SECONDS = 0.25
+"""A row that another transaction holds is left for the next pass: about ten seconds in all, then for the next run."""
+
+CHANGED = Fault("SourceChanged", "the source changed after its copy")
+CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
+TOO_SLOW = Fault(
+    "LockBudget", "S3 did not answer about its source within the time for which a row may be locked (lock_budget_ms)"
+)
+GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
+
+
+@dataclass
+class Flips:
+    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, rows that refused to be flipped,
+    sources that S3 would not tell about, and copies left: these, and the ones whose rows stayed locked.
+    """
+
+    flipped: int = 0
+    changed: int = 0
+    refused: int = 0
+    unseen: int = 0
+    left: int = 0
+
+    def add(self, batch: Flips) -> int:
+        """Add the counts of a batch; return how many copies it had."""
+        self.flipped += batch.flipped
+        self.changed += batch.changed
+        self.refused += batch.refused
+        self.unseen += batch.unseen
+        return batch.flipped + batch.changed + batch.refused + batch.unseen
+
+
+def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:
+    """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`, as it is if it was."""
+    services.keep_locks()
+    if migration.phase is not Phase.VERIFIED:
+        return migration
+    name_null_buckets(services, migration)
+    return services.ledger.switch_home(migration, tenant)
+
+
+def name_null_buckets(services: Services, migration: Migration) -> None:
+    """Write the shared bucket's name into the tenant's rows that have a key and no bucket."""
+    documents = services.ledger.documents(migration)
+    after: str | None = None
+    while True:
+        budget, began = services.lock_budget(NAMING), time.monotonic()
+        after = services.ledger.patiently(partial(documents.name_null_buckets, after, budget.rows))
+        if after is None:
+            return
+        services.lock_budgets[NAMING] = lock_budget.held(budget, budget.rows, time.monotonic() - began)
+        services.stop_here()
+
+
+def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
+    """Flip every verified copy whose row and source are as they were copied; return the counts.
+
+    A source that changed, or that another tenant claims by now, sends its document back to copying; a row that moved or went
+    makes its copy superseded.
+    """
+    documents = services.ledger.documents(migration)
+    flips = Flips()
+    total, _ = documents.count_copies()
+    for _ in range(PASSES):
+        if total:
+            name_null_buckets(services, migration)  # each time: a row that was locked before still has none
+            _one_pass(services, documents, flips, subject, total)
+        services.ledger.patiently(documents.supersede)
+        flips.left = documents.count_copies()[0] if flips.flipped < total else 0
+        if flips.left <= flips.unseen:  # S3 was asked again and again already
+            break
+        time.sleep(PAUSE_SECONDS)
+    return flips
+
+
+def flip_first(services: Services, migration: Migration, count: int) -> Flips:
+    """Flip the first `count` copies that can be flipped, in order of id, and no others; return the counts."""
+    documents = services.ledger.documents(migration)
+    name_null_buckets(services, migration)
+    flips, after, looked_at = Flips(), None, 0
+    while looked_at < count:
+        services.stop_here()
+        services.keep_locks()
+        after, some = _flip_batch(services, documents, after, count - looked_at)
+        looked_at += flips.add(some)
+        if after is None:
+            break
+    return replace(flips, left=documents.count_copies()[0])
+
+
+def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
+    after: str | None = None
+    is_over = False
+    flips.unseen = 0
+    while not is_over:
+        services.stop_here()
+        services.keep_locks()
+        after, some = _flip_batch(services, documents, after, lock_budget.MOST_ROWS)
+        is_over = after is None
+        flips.add(some)
+        services.report(Progress(subject, "flip", flips.flipped, total))
+
+
+@dataclass
+class _Batch:
+    """The next rows to flip: those after an id, so many at the most. `faults`: what was found out of sources without locks."""
+
+    services: Services
+    documents: Documents
+    after: str | None
+    most: int
+    faults: dict[ObjectRef, Fault] = field(default_factory=dict)
+
+
+def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
+    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts.
+
+    A batch whose sources cannot be looked at within the lock budget is given back: nobody holds a lock while S3 is asked again,
+    or waited for. Then a smaller one is tried.
+    """
+    batch = _Batch(services, documents, after, most)
+    for given_back in itertools.count(1):
+        services.stop_here()
+        services.bulk.await_room()
+        try:
+            return _flip_allowed(batch)
+        except GivenBack as back:
+            budget = services.lock_budget(FLIPPING)
+            services.lock_budgets[FLIPPING] = lock_budget.given_back(budget, is_slow=back.is_slow)
+            if given_back >= GIVEN_BACK:
+                batch.faults |= dict.fromkeys(back.refs, TOO_SLOW)
+            elif back.is_refused:
+                batch.faults |= head_all(services, back.refs)[1]
+    raise AssertionError  # the count has no end
+
+
+def _flip_allowed(batch: _Batch) -> tuple[str | None, Flips]:
+    """Flip the batch; if a row refuses, take it once more: now such rows are found, and the others flipped."""
+    patiently = batch.services.ledger.patiently
+    try:
+        return patiently(partial(_flip_locked, batch, batch.documents.flip))
+    except RowsRefused:
+        return patiently(partial(_flip_locked, batch, batch.documents.flip_allowed))
+
+
+def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[str | None, Flips]:
+    services, documents = batch.services, batch.documents
+    budget = services.lock_budget(FLIPPING)
+    most = min(batch.most, budget.rows)
+    with documents.locked_copies(batch.after, most) as locked:
+        if not locked:
+            return None, Flips()
+        began = time.monotonic()
+        looks = Looks(services, documents, budget, began + budget.patience, batch.faults)
+        seen = looks.at(locked)
+        claimed = documents.claimed_by_others(copy.source for copy in seen)  # last: a claim may be as new as can be
+        some = _settle(documents, looks, seen, claimed, flip)
+    services.lock_budgets[FLIPPING] = lock_budget.held(looks.budget, len(seen), time.monotonic() - began)
+    is_last = len(locked) < most and len(seen) == len(locked)
+    return None if is_last else seen[-1].document_id, some
+
+
+def _settle(
+    documents: Documents,
+    looks: Looks,
+    seen: Sequence[LockedCopy],
+    claimed: Collection[ObjectRef],
+    flip: Callable[[Sequence[str]], int],
+) -> Flips:
+    """Flip what is as it was copied, under its locks; say of the others why not."""
+    same, some = [], Flips()
+    for copy in seen:
+        etag, there = looks.etags[copy.source], looks.others.get(copy.target, copy.target_etag)
+        fault = next((each for each in (etag, there) if isinstance(each, Fault)), None)
+        if copy.source in claimed:
+            documents.drop_copy(copy.document_id, CLAIMED)
+            some.changed += 1
+        elif fault:
+            documents.blame(copy.document_id, fault)
+            some.unseen += 1
+        elif etag == copy.source_etag and there == copy.target_etag:
+            same.append(copy.document_id)
+        else:
+            documents.drop_copy(copy.document_id, CHANGED if etag != copy.source_etag else GIVEN_AWAY)
+            some.changed += 1
+    some.refused = flip(same) if same else 0
+    some.flipped = len(same) - some.refused
+    return some

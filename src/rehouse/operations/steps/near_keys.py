@@ -1,0 +1,107 @@
+"""Where an object is missing, find one that no row points to and whose key is the row's key in another spelling.
+
+The run's listing is looked up by keys. Where nothing was listed, a few HEADs a document and a bounded number a tenant are sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from rehouse.core.copies import Places, Seen
+from rehouse.core.model import Fault, ObjectRef
+from rehouse.core.near_keys import common_prefixes, other_spellings
+from rehouse.operations.services import Services
+from rehouse.operations.steps.survey import head_all
+
+LOOKED_UP_AT_ONCE = 10_000
+SAMPLE = 20
+"""How many missing keys tell whether the application puts a prefix in front of them."""
+SCANS = 3
+"""How often a run looks for such a prefix in a bucket: each time reads the bucket's inventory once."""
+HEADS_A_DOCUMENT = 5
+HEADS_A_TENANT = 50
+
+
+def name_near_objects(
+    services: Services, page: Sequence[Seen], places: Places, faults: Mapping[str, Fault]
+) -> list[Seen]:
+    """Return the page with `near` set where an object is missing and one of another spelling was found.
+
+    `faults`: the documents whose objects S3 did not tell about, so they are not known to be missing.
+    """
+    near: dict[str, str] = {}
+    missing = [each for each in page if each.source is None and _can_be_misspelled(each, places)]
+    missing = [each for each in missing if each.document.id not in faults]
+    for bucket in {places.source_of(each.document).bucket for each in missing}:
+        keys = {
+            each.document.id: ref.key for each in missing if (ref := places.source_of(each.document)).bucket == bucket
+        }
+        is_listed = bucket in services.spellings.listed
+        near |= _among_listed(services, bucket, keys) if is_listed else _among_asked(services, bucket, keys, places)
+    return [replace(each, near=near[each.document.id]) if each.document.id in near else each for each in page]
+
+
+def _can_be_misspelled(each: Seen, places: Places) -> bool:
+    return places.source_of(each.document).bucket in places.shared and each.document.key_fault is None
+
+
+def _among_listed(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
+    found = _looked_up(services, bucket, keys)
+    unexplained = {document_id: key for document_id, key in keys.items() if document_id not in found}
+    if unexplained and services.spellings.scans[bucket] < SCANS:
+        services.spellings.scans[bucket] += 1
+        sample = list(islice(unexplained.values(), SAMPLE))
+        pairs = services.ledger.inventory().ending_in(bucket, sample, SAMPLE * SAMPLE)
+        prefixes = common_prefixes(pairs)
+        if prefixes:
+            services.spellings.prefixes[bucket] = prefixes
+            found |= _looked_up(services, bucket, unexplained)
+    return found
+
+
+def _looked_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
+    spellings = _spellings(services, bucket, keys)
+    inventory = services.ledger.inventory()
+    there = {
+        key
+        for batch in _batches({key for each in spellings.values() for key in each})
+        for key in inventory.among(bucket, batch)
+    }
+    return _nobodys(services, bucket, spellings, there)
+
+
+def _among_asked(services: Services, bucket: str, keys: Mapping[str, str], places: Places) -> dict[str, str]:
+    told = services.spellings.asked.setdefault(places.home, {})
+    few = {document_id: known[:HEADS_A_DOCUMENT] for document_id, known in _spellings(services, bucket, keys).items()}
+    wanted = [ref for known in few.values() for key in known if (ref := ObjectRef(bucket, key)) not in told]
+    found, faults = head_all(services, set(wanted[: max(HEADS_A_TENANT - len(told), 0)]))
+    told |= {ref: there is not None for ref, there in found.items()} | dict.fromkeys(faults, False)
+    return _nobodys(
+        services, bucket, few, {ref.key for ref, is_there in told.items() if is_there and ref.bucket == bucket}
+    )
+
+
+def _spellings(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, Sequence[str]]:
+    shared, prefixes = services.settings.require_shared_buckets(), services.spellings.prefixes.get(bucket, ())
+    return {document_id: other_spellings(key, shared, prefixes) for document_id, key in keys.items()}
+
+
+def _nobodys(
+    services: Services, bucket: str, spellings: Mapping[str, Sequence[str]], there: set[str]
+) -> dict[str, str]:
+    """Return for each document the nearest key that holds an object and that is no other document's."""
+    if not there:
+        return {}
+    free = there - services.ledger.inventory().claimed_among(bucket, sorted(there))
+    first = (
+        (document_id, next((key for key in known if key in free), None)) for document_id, known in spellings.items()
+    )
+    return {document_id: key for document_id, key in first if key is not None}
+
+
+def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    waiting = iter(keys)
+    while batch := list(islice(waiting, LOOKED_UP_AT_ONCE)):
+        yield batch

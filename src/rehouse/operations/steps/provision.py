@@ -1,0 +1,304 @@
+"""Provision: make a tenant's bucket match its BucketSpec, whatever it was before, and read it back.
+
+Idempotent: a bucket that is right already costs reads only, one that a crash left half made is finished. The locks come
+first (public access, ownership, policy), so nothing ever lies in an open bucket. A bucket of somebody else is never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rehouse.config import Settings
+from rehouse.core.bucket.documents import Document, public_access_block
+from rehouse.core.bucket.spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
+from rehouse.core.errors import Halt, StorageRefused
+from rehouse.core.model import Tenant
+from rehouse.operations.buckets.home_spec import (
+    cors_origins,
+    has_access_logs,
+    home_spec,
+    key_notes,
+    log_bucket_name,
+    log_spec,
+)
+from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
+from rehouse.operations.region import misplaced
+from rehouse.s3.buckets.control import Control, foreign
+from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
+from rehouse.s3.faults import refused
+
+if TYPE_CHECKING:
+    from rehouse.operations.services import Services
+
+READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
+
+NOT_KEPT_HINT = (
+    "is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again"
+)
+
+GIVEN = ("public_access_block", "ownership", "encryption")
+"""What S3 gives every new bucket ("Default settings for new S3 buckets", since April 2023)."""
+
+PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
+"""What could shut everybody out of a bucket."""
+
+
+def unnoticed(setting: str) -> None:
+    """Do nothing before a setting is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionReport:
+    """What was done to a bucket: settings changed, settings that the endpoint does not offer, and what else is to be said."""
+
+    bucket: str
+    created: bool
+    changed: tuple[str, ...] = ()
+    not_offered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def provision(
+    services: Services, tenant: Tenant, bucket: str, *, before: Callable[[str], object] = unnoticed
+) -> ProvisionReport:
+    """Make `bucket` the tenant's home as its BucketSpec says, creating what is absent, and the log bucket with it.
+
+    `before` is called with the name of each setting of the home that is about to be written.
+    Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
+    """
+    return provision_bucket(services.settings, services.control, tenant, bucket, before=before)
+
+
+def provision_bucket(
+    settings: Settings,
+    control: Control,
+    tenant: Tenant,
+    bucket: str,
+    *,
+    may_be_closed: bool = False,
+    before: Callable[[str], object] = unnoticed,
+) -> ProvisionReport:
+    """Do what `provision` does, with nothing but the settings and the control plane."""
+    if bucket in settings.shared_bucket:
+        raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
+    spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
+    present = _is_present(settings, control, bucket)
+    log_notes = _provide_logs(settings, control) if has_access_logs(settings) else ()
+    # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
+    tried = not control.session.is_aws and not may_be_closed
+    report = _conform(control, spec, present=present, tried=tried, before=before)
+    notes = (*log_notes, *key_notes(settings, control), *cors_origins(settings, control).notes)
+    return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
+
+
+def _provide_logs(settings: Settings, control: Control) -> tuple[str, ...]:
+    """See to the bucket of the access logs, once a run; return what is to be said of it."""
+    return control.once("the log bucket's notes", lambda: _logs_provided(settings, control))
+
+
+def _logs_provided(settings: Settings, control: Control) -> tuple[str, ...]:
+    """A log bucket that is there and that these rights may not change stays as it is: the tenants' buckets can log to it."""
+    try:
+        provision_log_bucket(settings, control)
+    except StorageRefused as error:
+        name = log_bucket_name(settings, control)
+        if error.code != "AccessDenied" or not _is_present(settings, control, name):
+            raise
+        return (f"the log bucket differs from its specification and was not changed: {error.message}. {error.hint}",)
+    return ()
+
+
+def provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
+    """Make the bucket of the access logs match its BucketSpec, creating it where it is absent; once a run.
+
+    Raises StorageRefused where S3 could deliver no logs into it, or where it must be made or changed and the rights are missing.
+    """
+    return control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
+
+
+def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
+    name = log_bucket_name(settings, control)
+    present = _is_present(settings, control, name)
+    try:
+        spec = log_spec(settings, control, present=present)
+        if present:
+            _refuse_unfit_logs(control, spec)
+        return _conform(control, spec, present=present)
+    except StorageRefused as error:
+        if error.code == "AccessDenied":
+            error.hint = LOG_RIGHTS_HINT
+        elif not control.session.is_aws:
+            error.hint = f"if this endpoint is Ceph, set REHOUSE_S3_DIALECT=ceph; else {error.hint}"
+        raise
+
+
+def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
+    if unfit := unfit_settings(control, spec):
+        reasons = "; ".join(each.reason for each in unfit)
+        raise StorageRefused(
+            f"the log bucket {spec.bucket} takes no logs: {reasons}", hint=UNFIT_HINT, code="LogBucket"
+        )
+
+
+def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
+    presence = control.head(bucket)
+    if presence.whose == "somebody_else":
+        raise foreign(bucket)
+    if presence.whose == "unknown":
+        raise refused(presence.code or "AccessDenied", "nobody would say whose it is", f"the bucket {bucket}")
+    if presence.whose == "ours" and presence.region and presence.region != control.session.region:
+        raise misplaced(bucket, presence.region, control.session.region)
+    return presence.whose == "ours"
+
+
+def _conform(
+    control: Control,
+    spec: BucketSpec,
+    *,
+    present: bool,
+    tried: bool = False,
+    before: Callable[[str], object] = unnoticed,
+) -> ProvisionReport:
+    """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
+    wanted = spec.wanted()
+    reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
+    if present:
+        found = control.read(spec.bucket, wanted)
+        drifts = differences(spec, found)
+        _refuse_unreadable(spec.bucket, drifts)
+        to_write = [drift.setting for drift in drifts if drift.kind != "not_offered"]
+        to_read = to_write
+    else:
+        found = {}
+        tagged = control.create(spec.bucket, tags=spec.tags)
+        drifts = ()
+        right = _right_from_the_start(control, spec)
+        to_write = [setting for setting in wanted if setting not in right and not (tagged and setting == "tags")]
+        to_read = [setting for setting in wanted if setting not in right]
+    not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
+    # The locks first; what is left unwritten brings whoever was stopped right here to the trial once more.
+    protections = [setting for setting in to_write if setting in PROTECTIONS]
+    write = _protect if tried and (to_write or reopened) else _write
+    not_offered |= write(control, spec, protections, found)
+    others = [setting for setting in to_write if setting not in protections]
+    not_offered |= _write(control, spec, others, found, before)
+    not_offered |= _read_back(control, spec, [setting for setting in to_read if setting not in not_offered])
+    changed = tuple(setting for setting in to_write if setting not in not_offered) + ("policy",) * reopened
+    return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
+
+
+def _right_from_the_start(control: Control, spec: BucketSpec) -> set[str]:
+    """Return the settings that S3 gave the new bucket as they must be: these are not written."""
+    given = [setting for setting in GIVEN if setting in spec.wanted()]
+    found = control.read(spec.bucket, given)
+    return set(given) - {drift.setting for drift in differences(spec, found)}
+
+
+def _write(
+    control: Control,
+    spec: BucketSpec,
+    settings: Iterable[str],
+    found: Mapping[str, Found],
+    before: Callable[[str], object] = unnoticed,
+) -> set[str]:
+    """Return the settings that the endpoint does not offer."""
+    refused_settings = set()
+    for setting in settings:
+        before(setting)
+        present = found.get(setting, Found("absent")).value
+        if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], present)):
+            refused_settings.add(setting)
+    return refused_settings
+
+
+def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, Found]) -> set[str]:
+    """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
+
+    A bucket that took uploads before takes them again then.
+    """
+    took_uploads = bool(found) and takes_uploads(control, spec.bucket)
+    not_offered = _write(control, spec, settings, found)
+    try:
+        control.once("an upload was taken", lambda: _try_upload(control, spec.bucket))
+    except StorageRefused:
+        if took_uploads:
+            _take_back(control, spec.bucket)
+        raise
+    return not_offered
+
+
+def _try_upload(control: Control, bucket: str) -> None:
+    if not takes_uploads(control, bucket):
+        refusal = f"the bucket {bucket} takes no upload once it is protected"
+        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code="AccessDenied")
+
+
+def _take_back(control: Control, bucket: str) -> None:
+    control.apply(bucket, "public_access_block", {**public_access_block(), "BlockPublicAcls": False})
+    _keep_foreign(control, bucket, control.read_setting(bucket, "policy").value)
+
+
+def _reopen(control: Control, bucket: str) -> bool:
+    """Take our statements out of the policy of a bucket that has none by its spec; say if there were any.
+
+    A removal that was refused left the bucket closed, and no other setting shows it.
+    """
+    if not has_ours(policy := _read_policy(control, bucket)):
+        return False
+    _keep_foreign(control, bucket, policy)
+    for delay_seconds in READ_BACK_DELAYS_SECONDS:
+        control.wait(bucket, delay_seconds, "waiting for S3 to show its policy as it was written")
+        if not has_ours(_read_policy(control, bucket)):
+            return True
+    raise Halt(
+        f"the bucket {bucket} is not as it must be: its policy stays after it was taken away", hint=NOT_KEPT_HINT
+    )
+
+
+def _read_policy(control: Control, bucket: str) -> Document | None:
+    found = control.read_setting(bucket, "policy")
+    if found.state == "unreadable":
+        raise refused("AccessDenied", "its policy may not be read", f"the bucket {bucket}")
+    return found.value
+
+
+def _keep_foreign(control: Control, bucket: str, policy: Document | None) -> None:
+    if not policy:
+        return
+    if foreign_ones := foreign_statements(policy):
+        control.apply(bucket, "policy", {**policy, "Statement": foreign_ones})
+    else:
+        control.remove_policy(bucket)
+
+
+def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[str]:
+    """Return the settings that the endpoint turns out not to keep; raise Halt for those that stay different."""
+    not_offered: set[str] = set()
+    left: tuple[Drift, ...] = ()
+    for delay_seconds in READ_BACK_DELAYS_SECONDS:
+        control.wait(spec.bucket, delay_seconds, f"waiting for S3 to show as written: {', '.join(settings)}")
+        found = control.read(spec.bucket, settings)
+        drifts = [drift for drift in differences(spec, found) if drift.setting in found]
+        _refuse_unreadable(spec.bucket, drifts)
+        not_offered |= {drift.setting for drift in drifts if drift.kind == "not_offered"}
+        left = tuple(drift for drift in drifts if drift.kind != "not_offered")
+        settings = [drift.setting for drift in left]
+        if not left:
+            return not_offered
+    raise Halt(
+        f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_told(left[0])} after it was written",
+        hint=NOT_KEPT_HINT,
+    )
+
+
+def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
+    for drift in drifts:
+        if drift.kind == "unreadable":
+            raise refused("AccessDenied", f"its {drift.setting} may not be read", f"the bucket {bucket}")
+
+
+def _told(drift: Drift) -> str:
+    return "is still missing" if drift.kind == "missing" else "still differs"

@@ -1,0 +1,282 @@
+"""Remove the sources of a tenant's documents, in batches, and put one back where a row still points to it.
+
+Each batch: rows and homes looked at, `removing` committed, the sources looked at, removed on the condition of their ETag,
+`removed` committed. A run that is killed in between leaves `removing`; the next one looks whether the source is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from rehouse.core.errors import StorageRefused
+from rehouse.core.lifecycle import DocumentState, Event, Phase
+from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
+from rehouse.core.pricing import LISTED_PER_REQUEST
+from rehouse.core.progress import Progress
+from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
+from rehouse.ledger.removals import Candidate, Removals
+from rehouse.operations.services import Services
+from rehouse.operations.steps.survey import head_all, list_home
+from rehouse.s3.buckets.delete_objects import remove
+from rehouse.s3.faults import way_out
+
+BATCH = 500
+"""Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""
+NOT_PUT_BACK = "not_put_back"
+AGAIN = "run the same command again"
+
+
+class Left(NamedTuple):
+    """A source that somebody has to look at: why it stays (or could not be put back), and the way out."""
+
+    document_id: str
+    source: ObjectRef
+    reason: str
+    message: str
+    hint: str
+
+
+@dataclass
+class Removing:
+    """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
+
+    `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
+    the history says of the release. `final`: sources go although their only version is destroyed.
+    """
+
+    services: Services
+    migration: Migration
+    subject: str
+    grace: timedelta
+    waited_for: frozenset[str]
+    reason: str | None = None
+    final: bool = False
+    total: int = 0
+    is_home_listed: bool = False
+    removed: int = 0
+    removed_bytes: int = 0
+    changed: dict[str, ObjectRef] = field(default_factory=dict)
+    put_back: int = 0
+    left: list[Left] = field(default_factory=list)
+
+    @property
+    def room(self) -> Removals:
+        """The ledger's side of it."""
+        return self.services.ledger.of(self.migration, Removals)
+
+
+def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
+    """Remove every source that may go; with `dry_run` only count them. What stays against the rule is in `left`."""
+    _look_at_home(run)
+    for page in run.room.candidates(run.grace, BATCH):
+        run.services.stop_here()
+        going, staying = _judged(run, page)
+        if dry_run:
+            run.removed += len(going)
+            run.removed_bytes += sum(each.flipped.source_size for each in going)
+        else:
+            _settle_unfinished(run, [each for each in staying if each.state is DocumentState.REMOVING])
+            if going:
+                _remove(run, going)
+        run.services.report(Progress(run.subject, "remove", run.removed, run.total))
+
+
+def put_back(run: Removing) -> None:
+    """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
+    for page in run.room.removed(BATCH):
+        run.services.stop_here()
+        pointed = run.room.pointed_at({each.flipped.source for each in page})
+        wanted = [each.flipped for each in page if each.flipped.source in pointed]
+        if wanted:
+            _put_back(run, wanted)
+
+
+def is_any_needed_again(run: Removing) -> bool:
+    """Return whether a row points to a source that was removed."""
+    return any(run.room.pointed_at({each.flipped.source for each in page}) for page in run.room.removed(BATCH))
+
+
+def _look_at_home(run: Removing) -> None:
+    """List the home where that takes fewer requests than a HEAD for each document; a page asks for its own else."""
+    counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
+    run.total = counts.old_enough
+    run.is_home_listed = counts.old_enough * LISTED_PER_REQUEST >= documents.at_home and counts.old_enough > 0
+    if run.is_home_listed:
+        list_home(run.services, run.migration.home_bucket)
+
+
+def _judged(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """Return the documents whose sources may go, and the others; what stays against the rule is noted."""
+    going, staying = [], []
+    for each in _looked_at(run, page):
+        verdict = judge(each.flipped, run.services.settings.require_shared_buckets())
+        if verdict is Verdict.MAY_GO:
+            going.append(each)
+            continue
+        staying.append(each)
+        if verdict is not Verdict.WAITING:
+            detail = detail_of(each.flipped, verdict)
+            run.left.append(Left(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
+    return going, staying
+
+
+def _looked_at(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
+    due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
+    pointed = run.room.pointed_at({each.source for each in due})
+    rowless = {each.flipped.document_id for each in page if each.is_row_gone}
+    homes, faults = _at_home(run, {each.target for each in due if each.points_to_target or each.document_id in rowless})
+    lost = [
+        each for each in due if each.document_id in rowless and not (homes.get(each.target) or each.target in faults)
+    ]
+    deleted, gone, more = _look_at_lost(run, lost)
+    faults |= more
+    for each in page:
+        flipped = each.flipped
+        yield each._replace(
+            flipped=replace(
+                flipped,
+                is_pointed_at=flipped.source in pointed or flipped.document_id in run.waited_for,
+                home=homes.get(flipped.target),
+                home_fault=faults.get(flipped.target),
+                is_row_gone=each.is_row_gone,
+                home_was_deleted=flipped.target in deleted,
+                is_source_gone=flipped.source in gone,
+            )
+        )
+
+
+def _look_at_lost(
+    run: Removing, lost: Sequence[Flipped]
+) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
+    """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
+    gone as well, and the homes that could not be looked at.
+    """
+    if not lost:
+        return set(), set(), {}
+    heads = list(run.services.bulk.head({each.target for each in lost}))
+    run.services.stop_here()
+    deleted = {head.ref for head in heads if head.was_deleted or head.object}
+    faults = {head.ref: head.fault for head in heads if head.fault}
+    found, _ = head_all(run.services, {each.source for each in lost if each.target not in deleted | faults.keys()})
+    return deleted, {ref for ref, there in found.items() if there is None}, faults
+
+
+def _at_home(
+    run: Removing, refs: set[ObjectRef]
+) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
+    if not run.is_home_listed:
+        return head_all(run.services, refs)
+    known = run.services.ledger.inventory().among(run.migration.home_bucket, [ref.key for ref in refs])
+    return {ref: known[ref.key].object for ref in refs if ref.key in known}, {}
+
+
+def _settle_unfinished(run: Removing, killed: Sequence[Candidate]) -> None:
+    """A run was killed while these went, and now they may not: those still there (or perhaps) stay, with the fault they have."""
+    if not killed:
+        return
+    found, faults = head_all(run.services, {each.flipped.source for each in killed})
+    gone = {ref for ref, there in found.items() if there is None}
+    run.services.keep_locks()
+    run.room.mark_removed([each.flipped.document_id for each in killed if each.flipped.source in gone])
+    staying = [each.flipped for each in killed if each.flipped.source not in gone]
+    unseen = [each for each in staying if each.source in faults and each.fault is None]
+    run.room.keep((each.document_id, faults[each.source]) for each in unseen)
+    run.room.keep_unfinished([each.document_id for each in staying])
+
+
+def _remove(run: Removing, going: Sequence[Candidate]) -> None:
+    run.services.keep_locks()
+    if run.migration.phase is Phase.CUT_OVER:
+        run.migration = run.services.ledger.advance(run.migration, Event.SOURCES_RELEASED, run.reason)
+    run.room.removing([each.flipped.document_id for each in going])
+    found, faults = head_all(run.services, {each.flipped.source for each in going})
+    etags = {
+        each.flipped.source: each.flipped.source_etag
+        for each in going
+        if (there := found.get(each.flipped.source)) and there.etag == each.flipped.source_etag
+    }
+    gone = {ref for ref, there in found.items() if there is None}
+    run.services.keep_locks()  # once more: a process that was paused removes nothing late
+    for bucket in sorted({ref.bucket for ref in etags}):
+        wanted = {ref.key: str(etag) for ref, etag in etags.items() if ref.bucket == bucket}
+        for key, fault in remove(run.services.control, bucket, wanted):
+            if fault is None:
+                gone.add(ObjectRef(bucket, key))
+            elif fault.code != "PreconditionFailed":
+                faults[ObjectRef(bucket, key)] = fault
+    _record(run, going, gone, faults)
+
+
+def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], faults: dict[ObjectRef, Fault]) -> None:
+    """Write what became of a batch: gone, failed, or written since (then it is for the sweep, or nobody's)."""
+    removed = [each.flipped for each in going if each.flipped.source in gone]
+    failed = [(each.flipped, faults[each.flipped.source]) for each in going if each.flipped.source in faults]
+    changed = [each for each in going if each.flipped.source not in gone | faults.keys()]
+    run.services.keep_locks()
+    run.room.mark_removed([each.document_id for each in removed])
+    run.room.keep((each.document_id, fault) for each, fault in failed)
+    run.room.keep((each.flipped.document_id, None) for each in changed if not each.is_row_gone)
+    run.room.supersede(each.flipped.document_id for each in changed if each.is_row_gone)
+    run.removed += len(removed)
+    run.removed_bytes += sum(each.source_size for each in removed)
+    run.changed |= {each.flipped.document_id: each.flipped.source for each in changed if not each.is_row_gone}
+    refused = [fault for _, fault in failed if fault.code == "AccessDenied"]
+    if refused and len(refused) == len(going) and not run.removed:
+        raise StorageRefused(
+            f"{run.subject}: every removal was refused: {refused[0].message}",
+            hint="`rehouse iam-policy --role finish` prints the rights that are needed",
+            code="AccessDenied",
+        )
+    run.left += [
+        Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed
+    ]
+
+
+def _way_out(code: str) -> str:
+    return AGAIN if code in {"PreconditionFailed", "InvalidKey"} else way_out(code, AGAIN)
+
+
+def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
+    sources, source_faults = head_all(run.services, {each.source for each in wanted})
+    homes, home_faults = head_all(run.services, {each.target for each in wanted})
+    tasks = {}
+    for each in wanted:
+        home = homes.get(each.target)
+        if sources.get(each.source):
+            continue  # something was uploaded there: the row has its object
+        if home and may_be_put_back(replace(each, home=home)) and each.source not in source_faults:
+            tasks[each.source] = CopyTask(
+                each.document_id, each.target, home.etag, home.size, home.storage_class, each.source
+            )
+        else:
+            fault = source_faults.get(each.source) or home_faults.get(each.target)
+            _note_missing(run, each.document_id, each.source, fault)
+    refused = []
+    for outcome in run.services.engine.copy(tasks.values()):
+        task = outcome.task
+        if outcome.fault is None and outcome.etag:
+            run.services.keep_locks()
+            run.room.put_back(task.document_id, outcome.etag, task.size)
+            run.put_back += 1
+        elif outcome.fault and outcome.fault.code == "PreconditionFailed":
+            refused.append(task)
+        elif outcome.fault:
+            _note_missing(run, task.document_id, task.target, outcome.fault)
+    run.services.stop_here()
+    there, faults = head_all(run.services, {task.target for task in refused})
+    for task in refused:
+        if not there.get(task.target):  # else it was uploaded meanwhile; here the tenant's own object was written
+            _note_missing(run, task.document_id, task.target, faults.get(task.target))
+
+
+def _note_missing(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
+    why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
+    message = f"a row points to it, it was removed, and it could not be put back: {why}"
+    run.left.append(
+        Left(
+            document_id, source, NOT_PUT_BACK, message, "run it again, or copy the right object to where the row points"
+        )
+    )

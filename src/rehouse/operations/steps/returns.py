@@ -1,0 +1,291 @@
+"""Make a tenant's documents at home ready to return: look, decide, copy what has no place of its own, prove it, record it.
+
+Rows are not touched here; what is recorded as copied is flipped afterwards, as every copy is. In a shared bucket only keys
+that hold nothing are ever written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from rehouse.core.comparing import Finding
+from rehouse.core.copies import Places, is_checksum_needed
+from rehouse.core.late_writes import CONFLICT
+from rehouse.core.lifecycle import DocumentState
+from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
+from rehouse.core.progress import Progress
+from rehouse.core.returns import (
+    ReturnDecision,
+    Returning,
+    SeenAtHome,
+    decide_return,
+    place_of,
+    returned_places,
+    way_back,
+)
+from rehouse.ledger.documents import Line, line_of
+from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.returns import Returns
+from rehouse.operations.services import Services
+from rehouse.operations.steps import survey
+from rehouse.operations.steps.checksums import Ends, compare_by_checksum
+
+
+@dataclass
+class ReturnTally:
+    """What a pass over the documents at home found, and what it made ready to return; sizes in bytes."""
+
+    standings: Counter[Returning] = field(default_factory=Counter)
+    old_pointers: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    adopted: int = 0
+
+
+class Decided(NamedTuple):
+    """A document at home, and what is to be done; or the fault of S3, where it could not be found out."""
+
+    seen: SeenAtHome
+    decision: ReturnDecision
+    fault: Fault | None
+
+
+@dataclass
+class ReturnPass:
+    """One pass over a tenant's documents at home. `is_adopted`: the home was the application's own."""
+
+    services: Services
+    migration: Migration
+    slug: str
+    is_adopted: bool
+    places: Places
+    total: int
+    tally: ReturnTally = field(default_factory=ReturnTally)
+
+    @property
+    def returns(self) -> Returns:
+        """The ledger's side."""
+        return self.services.ledger.of(self.migration, Returns)
+
+
+def decided_pages(run: ReturnPass) -> Iterator[list[Decided]]:
+    """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
+    for page in run.returns.pages(run.services.settings.batch_size):
+        run.services.stop_here()
+        looked, faults = _with_old_objects(run, page)
+        looked, more = _with_returned_objects(run, looked)
+        made = [Decided(seen, _decide(run, seen), (faults | more).get(seen.document.id)) for seen in looked]
+        run.tally.standings.update(each.decision.standing for each in made if not each.fault)
+        yield made
+
+
+def return_documents(run: ReturnPass) -> ReturnTally:
+    """Record where every document at home is to return to, once its object is there; return what was found and done.
+
+    Raises Interrupted when the run was stopped: everything finished is saved.
+    """
+    done = 0
+    for page in decided_pages(run):
+        lines = [line for each in page for line in _lines(run, each)]
+        outcomes = run.services.engine.copy(
+            each.decision.task
+            for each in page
+            if each.decision.task and each.decision.standing is Returning.TO_COPY and not each.fault
+        )
+        lines += _proven(run, list(outcomes))
+        run.services.keep_locks()
+        run.services.ledger.documents(run.migration).record(lines)
+        _record_conflicts(run, page)
+        done += len(page)
+        run.services.report(Progress(run.slug, "return", done, run.total, copied_bytes=run.tally.copied_bytes))
+    run.services.stop_here()
+    return run.tally
+
+
+def _decide(run: ReturnPass, seen: SeenAtHome) -> ReturnDecision:
+    return decide_return(seen, run.places, run.slug, is_adopted=run.is_adopted)
+
+
+def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+    """Ask for the old objects that no listing showed, and once more where both may have been written since it.
+
+    Also where another row points there: of those that changed, whether they are another document's by now.
+    """
+    undecided = [seen for seen in page if seen.error_code != CONFLICT]
+    backs = {seen.document.id: back for seen in undecided if (back := way_back(seen, run.places))}
+    others = run.returns.pointed_at({back.pointer for back in backs.values()})
+    wanted = {
+        seen.document.id: back.pointer
+        for seen in undecided
+        if (back := backs.get(seen.document.id))
+        and (seen.there is None or back.pointer in others or (seen.found and seen.found.etag != back.home_etag))
+    }
+    found, faults = survey.head_all(run.services, set(wanted.values()))
+    looked = [replace(seen, there=found.get(wanted[seen.document.id])) if seen.document.id in wanted else seen
+              for seen in page]  # fmt: skip
+    changed = {
+        backs[seen.document.id].pointer
+        for seen in looked
+        if seen.document.id in backs and seen.there and seen.there.etag != backs[seen.document.id].etag
+    }
+    others |= run.returns.known_differently(changed) | run.returns.pointed_at(changed)
+    return (
+        [
+            replace(seen, contested=seen.document.id in backs and backs[seen.document.id].pointer in others)
+            for seen in looked
+        ],
+        {document_id: faults[ref] for document_id, ref in wanted.items() if ref in faults},
+    )
+
+
+def _with_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+    """Ask what lies at the keys that documents would be copied to: first at the first, where that is taken at the second."""
+    looked = list(page)
+    faults: dict[str, Fault] = {}
+    for which in (0, 1):
+        wanted = {
+            seen.document.id: place
+            for seen in looked
+            if seen.document.id not in faults
+            and (task := (decision := _decide(run, seen)).task)
+            and decision.standing is Returning.TO_COPY
+            and (place := returned_places(seen, run.places, run.slug)[which]) == task.target
+        }
+        found, failed = survey.head_all(run.services, set(wanted.values()))
+        faults |= {document_id: failed[ref] for document_id, ref in wanted.items() if ref in failed}
+        looked = [_with_returned(seen, which, found.get(wanted.get(seen.document.id, NOWHERE))) for seen in looked]
+        looked, unproven = _with_proofs(run, looked, wanted, which)
+        faults |= unproven
+    return looked, faults
+
+
+NOWHERE = ObjectRef("", "")
+
+
+def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> SeenAtHome:
+    if there is None:
+        return seen
+    first, second = seen.returned
+    return replace(seen, returned=(there, second) if which == 0 else (first, there))
+
+
+def _with_proofs(
+    run: ReturnPass, page: Sequence[SeenAtHome], places: Mapping[str, ObjectRef], which: int
+) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+    """Mark the objects that a checksum shows to be finished copies, of those just looked at; tell the HEADs that failed."""
+    doubtful = [
+        Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
+        for seen in page
+        if seen.document.id in places and seen.found and (there := seen.returned[which])
+        if is_checksum_needed(seen.found, there, seen.recorded)
+    ]
+    compared = compare_by_checksum(run.services.bulk, doubtful)
+    same = {document_id for document_id, each in compared.items() if each.finding is Finding.SAME}
+    marked = [
+        replace(seen, proven=(True, False) if which == 0 else (seen.proven[0], True))
+        if seen.document.id in same
+        else seen
+        for seen in page
+    ]
+    return marked, {document_id: each.fault for document_id, each in compared.items() if each.fault}
+
+
+def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:
+    """Return the ledger's line of a document for which no copy is made; none where nothing new is to be said."""
+    standing, task = each.decision.standing, each.decision.task
+    if each.fault:
+        yield _left(run, each.seen, DocumentState.PLANNED, each.fault)
+    elif standing in {Returning.OLD_POINTER, Returning.ADOPT} and task:
+        if not _is_recorded(each.seen, task):
+            run.tally.old_pointers += standing is Returning.OLD_POINTER
+            run.tally.adopted += standing is Returning.ADOPT
+        yield Line(
+            replace(task, replaces_etag=None),
+            DocumentState.COPIED,
+            target_etag=task.replaces_etag,
+            attempts=int(standing is Returning.ADOPT),
+        )
+    elif standing is Returning.QUARANTINED and each.decision.reason:
+        fault = Fault(each.decision.reason.value, each.decision.detail)
+        yield _left(run, each.seen, DocumentState.QUARANTINED, fault)
+    elif standing is Returning.CONFLICT and each.seen.error_code != CONFLICT:
+        yield _forward_again(run, each.seen)
+
+
+def _is_recorded(seen: SeenAtHome, task: CopyTask) -> bool:
+    """Whether an earlier pass made it ready already: its row was busy."""
+    line = seen.recorded
+    return line is not None and (line.state, line.source, line.target) == (
+        DocumentState.COPIED,
+        task.source,
+        task.target,
+    )
+
+
+def _left(run: ReturnPass, seen: SeenAtHome, state: DocumentState, fault: Fault) -> Line:
+    """Return the line of a document that stays at home for now: it remembers where the document came from."""
+    back = way_back(seen, run.places)
+    found = seen.found
+    task = CopyTask(
+        seen.document.id,
+        place_of(seen, run.places),
+        back.home_etag if back else found.etag if found else "",
+        found.size if found else 0,
+        found.storage_class if found else "",
+        back.pointer if back else returned_places(seen, run.places, run.slug)[0],
+    )
+    return Line(
+        task, state, back.etag if back else None, code=fault.code, message=fault.message, request_id=fault.request_id
+    )
+
+
+def _forward_again(run: ReturnPass, seen: SeenAtHome) -> Line:
+    """Return the line that a conflict is recorded on: the one that once led home."""
+    back = way_back(seen, run.places)
+    assert back
+    found = seen.found
+    task = CopyTask(
+        seen.document.id, back.pointer, back.etag, found.size if found else 0, "STANDARD", place_of(seen, run.places)
+    )
+    return Line(task, DocumentState.FLIPPED, target_etag=back.home_etag)
+
+
+def _record_conflicts(run: ReturnPass, page: Sequence[Decided]) -> None:
+    lines = run.services.ledger.of(run.migration, LateLines)
+    for each in page:
+        is_new = each.decision.standing is Returning.CONFLICT and each.seen.error_code != CONFLICT
+        if is_new and not each.fault and each.seen.there:
+            with lines.fenced():
+                lines.fail(each.seen.document.id, Fault(CONFLICT, each.decision.detail), each.seen.there.etag)
+
+
+def _proven(run: ReturnPass, outcomes: Sequence[CopyOutcome]) -> list[Line]:
+    """Return the lines of the copies, each looked at once more where it lies: one that does not hold is to be made again."""
+    made = {outcome.task.target for outcome in outcomes if not outcome.fault}
+    found, faults = survey.head_all(run.services, made) if made else ({}, {})
+    return [line_of(_held(run, outcome, found, faults)) for outcome in outcomes]
+
+
+def _held(
+    run: ReturnPass,
+    outcome: CopyOutcome,
+    found: Mapping[ObjectRef, ListedObject | None],
+    faults: Mapping[ObjectRef, Fault],
+) -> CopyOutcome:
+    task = outcome.task
+    fault = outcome.fault or faults.get(task.target) or copy_problem(outcome, found.get(task.target))
+    if fault:
+        return CopyOutcome(task, fault=fault, attempts=outcome.attempts)
+    run.tally.copied += 1
+    run.tally.copied_bytes += task.size
+    return outcome
+
+
+def copy_problem(outcome: CopyOutcome, there: ListedObject | None) -> Fault | None:
+    """Return what is wrong with a copy, given what a HEAD shows at its target; None if it holds."""
+    if there is not None and (there.etag, there.size) == (outcome.etag, outcome.task.size):
+        return None
+    return Fault("Mismatch", f"the copy at {outcome.task.target.key!r} is not what S3 answered to it")

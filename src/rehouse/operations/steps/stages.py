@@ -1,0 +1,82 @@
+"""The stages of `migrate-all` where new homes need time to settle: provision all tenants, copy all, then finish each.
+
+So the time passes while documents are copied, once for all tenants and not once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from rehouse.core.lifecycle import Phase
+from rehouse.core.model import Tenant, TenantId
+from rehouse.operations.report import TenantReport
+from rehouse.operations.selection import for_each
+from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Order
+from rehouse.operations.steps.settling import seconds_left, settle_seconds
+
+MigrateOne = Callable[[Services, Tenant, TenantReport, Order], TenantReport]
+
+
+@dataclass
+class Stages:
+    """One run of `migrate-all`. A tenant's report goes from stage to stage; one that ended with an error stops there."""
+
+    services: Services
+    order: Order
+    migrate_one: MigrateOne
+    parallel: int
+    fail_fast: bool
+    reports: dict[TenantId, TenantReport] = field(default_factory=dict)
+
+    def provision(self, tenants: Sequence[Tenant]) -> list[Tenant]:
+        """Provision the tenants that lack a home, if homes must settle; return the tenants that go on."""
+        if not self._must_settle:
+            return list(tenants)
+        lacking = [tenant for tenant in tenants if self._lacks_home(tenant)]
+        ready = self._run(lacking, lambda mine, tenant: Phase.PROVISIONED)
+        return [tenant for tenant in tenants if tenant in ready or tenant not in lacking]
+
+    def copy(self, tenants: Sequence[Tenant]) -> list[Tenant]:
+        """Migrate the tenants whose homes have settled and copy the others; return these others."""
+        if not self._must_settle:
+            return list(tenants)
+        return self._run(tenants, lambda mine, tenant: Phase.COPIED if _is_settling(mine, tenant) else None)
+
+    def migrate(self, tenants: Sequence[Tenant]) -> None:
+        """Migrate the tenants as the order says."""
+        self._run(tenants, lambda mine, tenant: None)
+
+    def _run(self, tenants: Sequence[Tenant], until: Callable[[Services, Tenant], Phase | None]) -> list[Tenant]:
+        """Return the tenants that went as far as `until` and have more to do."""
+        unfinished: set[TenantId] = set()
+
+        def work(mine: Services, tenant: Tenant) -> TenantReport:
+            phase = until(mine, tenant)
+            report = self.reports.setdefault(tenant.id, TenantReport(tenant.slug, tenant.id))
+            self.migrate_one(mine, tenant, report, replace(self.order, until=phase) if phase else self.order)
+            if phase and not report.error:
+                unfinished.add(tenant.id)
+            return report
+
+        if not any(map(self._is_enough, self.reports.values())):
+            list(for_each(self.services, tenants, work, parallel=self.parallel, enough=self._is_enough))
+        return [tenant for tenant in tenants if tenant.id in unfinished]
+
+    def _is_enough(self, report: TenantReport) -> bool:
+        return self.fail_fast and report.errors > 0
+
+    @property
+    def _must_settle(self) -> bool:
+        wants_all = self.order.until is Phase.CUT_OVER and not self.order.only_failed
+        return wants_all and settle_seconds(self.services) > 0
+
+    def _lacks_home(self, tenant: Tenant) -> bool:
+        migration = self.services.ledger.migration(tenant)
+        return migration is None or migration.phase in {Phase.PLANNED, Phase.ROLLED_BACK}
+
+
+def _is_settling(services: Services, tenant: Tenant) -> bool:
+    migration = services.ledger.migration(tenant)
+    return migration is not None and seconds_left(services, migration) > 0
