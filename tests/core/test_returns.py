@@ -15,7 +15,15 @@ from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, returned_key
-from rehouse.core.returns import ReturnDecision, Returning, SeenAtHome, decide_return, returned_places, way_back
+from rehouse.core.returns import (
+    ReturnDecision,
+    Returning,
+    SeenAtHome,
+    decide_return,
+    probable_return,
+    returned_places,
+    way_back,
+)
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -169,6 +177,21 @@ def test_an_old_pointer_is_taken_only_where_home_is_as_it_was_moved(seen: SeenAt
         assert seen.found.etag == back.home_etag
         assert decision.task and decision.task.target == back.pointer
         assert seen.there.etag == back.etag or not seen.contested
+
+
+@given(anything, st.booleans())
+def test_a_row_is_tried_with_the_place_that_it_returns_to(seen: SeenAtHome, is_adopted: bool) -> None:
+    decision = decide_return(seen, PLACES, "acme", is_adopted=is_adopted)
+    back = probable_return(seen, PLACES, "acme", is_adopted=is_adopted)
+    assert (back is None) is (decision.standing is Returning.STAYS or seen.error_code == CONFLICT)
+    assert back is None or back.pointer.bucket in PLACES.shared
+    if decision.standing is Returning.OLD_POINTER:
+        assert back and decision.task and back.pointer == decision.task.target
+
+
+def test_a_row_whose_source_nobody_knows_is_tried_with_its_returned_key() -> None:
+    back = probable_return(replace(BORN, found=None), PLACES, "acme", is_adopted=False)
+    assert back and back.pointer == FIRST
 
 
 @given(st.text(), st.text(), st.text(), st.none() | st.text(), st.integers(255, 1000))

@@ -22,6 +22,7 @@ from tests.operations.room import Room
 from rehouse.core.copies import Standing, decide
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
+from rehouse.operations import rollback
 from rehouse.operations.migrate import migrate_all, migrate_one
 from rehouse.operations.steps.run import Order
 from rehouse.sandbox.postgres import PostgresServer
@@ -36,6 +37,8 @@ STATEMENTS_A_FLIP = 12
 """A batch of flips: the look at the lock, the fence, rows locked, claims asked for, pointers and lines, rounded up."""
 STATEMENTS_A_TENANT = 105
 """About 20 of them try the switch and a flip before the cutover, in transactions that are rolled back."""
+STATEMENTS_TO_TRY_A_RETURN = 20
+"""The rows to try (4 with their transaction), the home (6), a row of each kind (8); psycopg may DEALLOCATE after the last two."""
 
 
 class StatementLog:
@@ -166,6 +169,26 @@ def test_every_further_tenant_costs_the_same_statements(room: Room, statements: 
     # A run settles pending usage in one statement more, if there is any when it begins or ends.
     assert abs((asked[2] - asked[1]) - (asked[1] - asked[0])) <= 2
     assert (asked[1] - asked[0]) / 2 <= STATEMENTS_A_TENANT
+
+
+def test_the_trial_of_a_rollback_costs_a_few_statements_whatever_is_at_home(
+    room: Room, statements: StatementLog, monkeypatch: pytest.MonkeyPatch
+):
+    tenants_with_documents(room, ["three", "untried"], 3)
+    tenants_with_documents(room, ["thirty"], 30)
+    slugs = ["three", "untried", "thirty"]
+    migrate_each(room, slugs)
+    asked = {}
+    for slug in slugs:
+        if slug == "untried":
+            monkeypatch.setattr(rollback, "try_return", lambda *_, **__: None)
+        statements.count()
+        with room.services() as services:
+            assert rollback.roll_back_one(services, services.ledger.tenant(slug)).errors == 0
+        asked[slug] = statements.count()
+        monkeypatch.undo()
+    assert 0 < asked["three"] - asked["untried"] <= STATEMENTS_TO_TRY_A_RETURN
+    assert abs(asked["thirty"] - asked["three"]) <= 2  # as above
 
 
 def test_paging_reads_each_row_about_once(room: Room):

@@ -179,20 +179,6 @@ def test_tenants_that_only_rows_name_are_counted_and_told(room: Room) -> None:
     assert (made.documents_of_missing_tenants, made.missing_tenants, made.documents_without_tenant) == (2, 1, 0)
 
 
-@pytest.fixture
-def partitioned(room: Room) -> Room:
-    """A room whose documents are in partitions of two levels."""
-    room.sql("ALTER TABLE documents RENAME TO old")
-    room.sql(
-        "CREATE TABLE documents (LIKE old INCLUDING DEFAULTS, PRIMARY KEY (tenant_id, id)) PARTITION BY LIST (tenant_id)"
-    )
-    room.sql("CREATE TABLE first PARTITION OF documents FOR VALUES IN (1) PARTITION BY HASH (id)")
-    room.sql("CREATE TABLE first_a PARTITION OF first FOR VALUES WITH (MODULUS 2, REMAINDER 0)")
-    room.sql("CREATE TABLE first_b PARTITION OF first FOR VALUES WITH (MODULUS 2, REMAINDER 1)")
-    room.sql("CREATE TABLE rest PARTITION OF documents DEFAULT")
-    return room
-
-
 def test_a_partitioned_table_goes_there_and_back(partitioned: Room) -> None:
     partitioned.documents("a", "b", "c", "d", "e")
     there_and_back(partitioned)

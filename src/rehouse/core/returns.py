@@ -16,6 +16,9 @@ from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
 
+ANY_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
+"""What a row is tried with whose object nothing is known of: the ETag of an empty one."""
+
 
 class Returning(StrEnum):
     """What a rollback has to do for one document at home."""
@@ -99,6 +102,17 @@ def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[Object
     return ObjectRef(places.shared[0], first), ObjectRef(places.shared[0], second)
 
 
+def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> WayBack | None:
+    """Return where a rollback will point the row if no object was written since; None if it leaves the row alone.
+
+    Nothing needs to be known of objects: it is for trying the row.
+    """
+    back = way_back(seen, places)
+    if seen.error_code == CONFLICT or (is_adopted and _was_never_moved(seen, back, place_of(seen, places))):
+        return None
+    return back or WayBack(returned_places(seen, places, slug)[0], ANY_ETAG, ANY_ETAG)
+
+
 def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
     """Return what a rollback does for one document at home. The first line that fits holds:
 
@@ -124,7 +138,7 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     if seen.error_code == CONFLICT:
         return ReturnDecision(Returning.CONFLICT, detail="it was written at both ends")
     back = way_back(seen, places)
-    if is_adopted and back is None and not (seen.recorded and seen.recorded.source == here):
+    if is_adopted and _was_never_moved(seen, back, here):
         return ReturnDecision(Returning.STAYS)
     if seen.found is None:
         detail = f"there is no object {here.key!r} in {here.bucket}"
@@ -142,6 +156,10 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
         detail = archived_detail(seen.found.storage_class, here.bucket, here.key)
         return ReturnDecision(Returning.QUARANTINED, Reason.ARCHIVED, detail)
     return _copying(seen, seen.found, places, slug)
+
+
+def _was_never_moved(seen: SeenAtHome, back: WayBack | None, here: ObjectRef) -> bool:
+    return back is None and not (seen.recorded and seen.recorded.source == here)
 
 
 def _copying(seen: SeenAtHome, found: ListedObject, places: Places, slug: str) -> ReturnDecision:

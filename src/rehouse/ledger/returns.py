@@ -53,7 +53,7 @@ class Returns(Fenced):
                 self.connection.execute(self.queries["prepare_page"])
                 rows = self.rows("page_at_home", after=after, limit=limit)
             if rows:
-                yield [_seen(row) for row in rows]
+                yield [seen_at_home(row) for row in rows]
             if len(rows) < limit:
                 return
             after = rows[-1][0]
@@ -120,7 +120,7 @@ class Returns(Fenced):
         return self.change_both(task.document_id, "point_to_sent_after", "record_sent_after", values)
 
 
-def _seen(row: tuple[Any, ...]) -> SeenAtHome:
+def seen_at_home(row: Sequence[Any]) -> SeenAtHome:
     """Read a row of `page_at_home`: the document (7 columns), the object at home (4), at the other end (4), the line (9)."""
     document_id, tenant_id, *fields = row[:7]
     document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)

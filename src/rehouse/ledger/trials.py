@@ -1,4 +1,4 @@
-"""Trials: the home switched and a row flipped as the cutover will do it, in transactions that are rolled back.
+"""Trials: the home and a row changed as the cutover, or a rollback, will do it, in transactions that are rolled back.
 
 What cannot be rolled back stays: a sequence that a trigger advances, what a trigger does outside the database.
 """
@@ -8,25 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Any
 
 import psycopg
 
 from rehouse.core.model import Fault
+from rehouse.core.returns import SeenAtHome, WayBack
 from rehouse.core.row_refusals import KEPT, fault_of, is_passing
 from rehouse.ledger.documents import Documents
 from rehouse.ledger.late_writes import RowIsBusy
+from rehouse.ledger.returns import seen_at_home
 from rehouse.ledger.row_refusals import RowsRefused, refusal_of
 
 
 class Trials(Documents):
-    """What may be tried of one tenant's cutover under one run."""
+    """What may be tried of one tenant's cutover, or of its rollback, under one run."""
 
     def candidates(self, limit: int) -> dict[str, list[str]]:
         """Return, for each table or partition with copies of the tenant, the ids of at most `limit` of their documents."""
+        rows = self._of_whole_tenant("trial_candidates", limit)
+        return {kind: [str(row[1]) for row in group] for kind, group in groupby(rows, key=lambda row: str(row[0]))}
+
+    def candidates_at_home(self, limit: int) -> list[tuple[str, SeenAtHome]]:
+        """Return (table or partition, document) of at most `limit` rows at home of each; no object is looked up."""
+        return [(str(row[0]), seen_at_home(row[1:])) for row in self._of_whole_tenant("return_candidates", limit)]
+
+    def _of_whole_tenant(self, name: str, limit: int) -> list[tuple[Any, ...]]:
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
-            rows = self.rows("trial_candidates", limit=limit)
-        return {kind: [str(row[1]) for row in group] for kind, group in groupby(rows, key=lambda row: str(row[0]))}
+            return self.rows(name, limit=limit)
 
     def switch(self, previous_home: str | None) -> Fault | None:
         """Switch the tenant's home and take it back; return why it cannot be switched.
@@ -56,6 +66,37 @@ class Trials(Documents):
                 if not self.rows("lock_for_trial", document_id=document_id):
                     raise RowIsBusy
                 self.connection.execute(self.queries["name_null_bucket_of"], values)
+                self.flip([document_id])
+        except RowsRefused as refused:
+            return refused.fault
+        return None
+
+    def give_back(self) -> Fault | None:
+        """Return the tenant's home and take that back; return why it cannot be returned.
+
+        A row that names another bucket than the home is no refusal: the return itself tells of that.
+        """
+        try:
+            with self._in_vain():
+                self.connection.execute(self.queries["return_home"], self.values)
+                [(is_home, is_as_before)] = self.rows("home_now") or [(False, False)]
+                return KEPT if is_home and not is_as_before else None
+        except RowsRefused as refused:
+            return refused.fault
+
+    def return_in_vain(self, document_id: str, back: WayBack, *, is_switched: bool) -> Fault | None:
+        """Flip a row at home back, after the home if that `is_switched`, and undo it; return why it cannot be flipped.
+
+        Raises RowIsBusy, also where it is not at home any more.
+        """
+        line = {"target_bucket": back.pointer.bucket, "target_key": back.pointer.key}
+        line |= {"target_etag": back.etag, "source_etag": back.home_etag}
+        try:
+            with self._in_vain():
+                if is_switched:
+                    self.connection.execute(self.queries["return_home"], self.values)
+                if not self.rows("line_to_try", document_id=document_id, **line):
+                    raise RowIsBusy
                 self.flip([document_id])
         except RowsRefused as refused:
             return refused.fault

@@ -1,7 +1,8 @@
 """Roll a tenant back: its home is given back, then its rows return to the shared bucket, round by round, with the newest bytes.
 
-The protocol of the way there with the buckets exchanged. Nothing is deleted and nothing that exists is overwritten. Run
-again it sweeps what came later; from `released` on it is refused, because sources are being removed.
+The protocol of the way there with the buckets exchanged. Nothing is deleted and nothing that exists is overwritten. Nothing
+is given back unless rows can be flipped back. Run again it sweeps what came later; from `released` on it is refused, because
+sources are being removed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rehouse.operations.steps import survey
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
 from rehouse.operations.steps.returns import Decided, ReturnPass, decided_pages, return_documents
+from rehouse.operations.steps.trials import try_return
 from rehouse.operations.steps.written_after import send_after
 
 log = logging.getLogger(__name__)
@@ -114,6 +116,7 @@ def _advance(
 ) -> None:
     is_adopted = is_home_adopted(tenant, migration)
     if migration.phase is not Phase.ROLLED_BACK:
+        try_return(services, migration, tenant, is_adopted=is_adopted)
         migration = _give_home_back(services, tenant, migration, report, listed=bool(listed))
     run = _pass(services, migration, tenant, is_adopted=is_adopted)
     if run.total or run.returns.counts().returned:

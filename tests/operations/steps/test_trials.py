@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from tests.operations.refusing import share_keys, trigger
 from tests.operations.room import Room
 
 from rehouse.core.errors import Refused, TryAgain
@@ -15,21 +16,9 @@ from rehouse.operations.steps import trials
 from rehouse.operations.steps.run import Order
 
 
-def trigger(room: Room, table: str, body: str, timing: str = "BEFORE UPDATE", kind: str = "TRIGGER") -> None:
-    room.sql(f"CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} END$$")
-    deferred = "DEFERRABLE INITIALLY DEFERRED" if kind == "CONSTRAINT TRIGGER" else ""
-    room.sql(f"CREATE {kind} guard {timing} ON {table} {deferred} FOR EACH ROW EXECUTE FUNCTION guard()")
-
-
 def generated(room: Room) -> None:
     room.sql("ALTER TABLE documents RENAME s3_key TO path")
     room.sql("ALTER TABLE documents ADD s3_key varchar(1000) GENERATED ALWAYS AS (path) STORED")
-
-
-def shared_out(room: Room) -> None:
-    room.sql("ALTER TABLE documents ADD UNIQUE (s3_key)")
-    room.sql("CREATE TABLE shares (s3_key text REFERENCES documents (s3_key) DEFERRABLE INITIALLY DEFERRED)")
-    room.sql("INSERT INTO shares SELECT s3_key FROM documents")
 
 
 def another_type(room: Room) -> None:
@@ -37,7 +26,7 @@ def another_type(room: Room) -> None:
 
 
 REFUSALS: dict[str, tuple[Callable[[Room], object], str]] = {
-    "a foreign key on the key": (shared_out, "23503"),
+    "a foreign key on the key": (share_keys, "23503"),
     "a rule": (lambda room: room.sql("CREATE RULE kept AS ON UPDATE TO documents DO INSTEAD NOTHING"), "documents"),
     "a protecting trigger": (
         lambda room: trigger(room, "documents", "RAISE EXCEPTION 'documents are kept';"),

@@ -21,3 +21,36 @@ FOR {row_lock} OF d SKIP LOCKED;
 -- Whether the tenant's row names the home, and whether it names what it named before: triggers and rules may have had their say.
 SELECT {tenants.aws_bucket_name} = %(home_bucket)s, {tenants.aws_bucket_name} IS NOT DISTINCT FROM %(previous_home)s
 FROM {tenants} WHERE {tenants.id} = %(tenant_id)s;
+
+-- name: return_candidates
+-- Rows at home to try a flip back with, of each table or partition that holds some: first those that the ledger knows a source
+-- of, and no fault. In the form of `page_at_home`, with no objects.
+SELECT c.kind, c.id, c.tenant_id, c.name, c.bucket, c.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
+FROM (
+  SELECT d.tableoid::regclass::text AS kind, d.{documents.id} AS id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
+    d.{documents.s3_bucket} AS bucket, {key_told.d} AS key,
+    m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag, m.attempts, m.error_code,
+    row_number() OVER (PARTITION BY d.tableoid
+      ORDER BY (m.state = 'flipped' AND m.error_code IS NULL) IS TRUE DESC, d.{documents.id}) AS place
+  FROM {documents} d LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
+  WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> ''
+    AND {id_is_readable.d} AND {key_fault.d} IS NULL
+) c
+WHERE c.place <= %(limit)s ORDER BY c.kind, c.place;
+
+-- name: line_to_try
+-- The line of one row's way back, and the lock on the row, if it is at home and nobody holds it.
+INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
+  target_bucket, target_key, target_etag, state, attempts, run_id, updated_at)
+SELECT d.{documents.tenant_id}, d.{documents.id}, d.{documents.s3_bucket}, d.{documents.s3_key}, %(source_etag)s, {bytes.d}::bigint,
+  'STANDARD', %(target_bucket)s, %(target_key)s, %(target_etag)s, 'copied', 0, %(run_id)s, now()
+FROM {documents} d
+WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
+  AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> ''
+FOR {row_lock} OF d SKIP LOCKED
+ON CONFLICT (tenant_id, document_id) DO UPDATE SET source_bucket = excluded.source_bucket, source_key = excluded.source_key,
+  source_etag = excluded.source_etag, source_size = coalesce(m.source_size, excluded.source_size),
+  target_bucket = excluded.target_bucket, target_key = excluded.target_key, target_etag = excluded.target_etag,
+  target_version = NULL, target_checksum = NULL, state = 'copied', run_id = excluded.run_id
+RETURNING 1;

@@ -1,4 +1,4 @@
-"""The trial before the cutover: the home is not switched unless a row of each kind was flipped, in a transaction rolled back.
+"""Trials: no home is switched or given back unless a row of each kind can be flipped; tried in transactions that are rolled back.
 
 Kinds are the documents table, or each of its partitions. Generated columns, foreign keys on the key, rules, triggers that protect
 rows, missing rights and types that do not fit are found here, while nothing has happened yet.
@@ -7,11 +7,14 @@ rows, missing rights and types that do not fit are found here, while nothing has
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from rehouse.core.errors import Refused, TryAgain
+from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, Tenant
+from rehouse.core.returns import probable_return
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.trials import Trials
 from rehouse.operations.services import Services
@@ -22,6 +25,23 @@ PASSES = 40
 PAUSE_SECONDS = 0.25
 """Where others hold every row of a kind: about ten seconds in all, then it is for the next run."""
 
+Attempt = Callable[[], Fault | None]
+"""Tries a change in vain; returns why it is refused. Raises RowIsBusy where another transaction holds the row."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """The change of the home if there is one, and flips by kind and document. A refusal says `nothing` and `hint`."""
+
+    tenant: Tenant
+    nothing: str
+    hint: str
+    home: Attempt | None
+    flips: Callable[[], Mapping[str, Mapping[str, Attempt]]]
+
+    def refused(self, what: str, fault: Fault) -> Refused:
+        return Refused(f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint)
+
 
 def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> bool:
     """Try the switch of the home, and a flip of each kind of row; nothing of it stays. Return whether a row was flipped.
@@ -30,50 +50,77 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
     PostgreSQL's own reason, for a kind of which no row can be flipped; TryAgain where all are locked.
     """
     trials = services.ledger.of(migration, Trials)
-    fault = services.ledger.patiently(partial(trials.switch, tenant.home))
-    if fault:
-        raise _refused(tenant, f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
+
+    def flips() -> Mapping[str, Mapping[str, Attempt]]:
+        kinds = trials.candidates(CANDIDATES).items()
+        return {kind: {each: partial(trials.flip_in_vain, each) for each in ids} for kind, ids in kinds}
+
+    hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
+    switch = partial(trials.switch, tenant.home)
+    if _is_tried(services, _Trial(tenant, "nothing was switched", hint, switch, flips)):
+        return True
+    services.ledger.patiently(trials.supersede)
+    return False
+
+
+def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_adopted: bool) -> None:
+    """Try the return of the home, and of a row of each kind that is at home; nothing of it stays.
+
+    `is_adopted`: the home was the application's own. Raises as `try_cutover` does.
+    """
+    trials, places = services.ledger.of(migration, Trials), services.places(migration.home_bucket)
+    is_switched = migration.phase is Phase.CUT_OVER
+
+    def flips() -> Mapping[str, Mapping[str, Attempt]]:
+        kinds: dict[str, dict[str, Attempt]] = {}
+        for kind, seen in trials.candidates_at_home(CANDIDATES):
+            document_id = seen.document.id
+            if back := probable_return(seen, places, tenant.slug, is_adopted=is_adopted):
+                attempt = partial(trials.return_in_vain, document_id, back, is_switched=is_switched)
+                kinds.setdefault(kind, {})[document_id] = attempt
+        return kinds
+
+    hint = "change what refuses it, then run the same command again"
+    give_back = trials.give_back if is_switched else None
+    _is_tried(services, _Trial(tenant, "nothing was given back", hint, give_back, flips))
+
+
+def _is_tried(services: Services, trial: _Trial) -> bool:
+    """Return whether a row of each kind could be flipped; False if there is none. Raises what `try_cutover` raises."""
+    kinds = trial.flips()
+    if kinds and trial.home and (fault := services.ledger.patiently(trial.home)):
+        raise trial.refused(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
     for _ in range(PASSES):
-        kinds = trials.candidates(CANDIDATES)  # anew each time: rows move
-        if not kinds:
-            services.ledger.patiently(trials.supersede)
-            return False
-        problems = [_problem(services, trials, tenant, *kind) for kind in kinds.items()]
+        problems = [_problem(services, trial, *kind) for kind in kinds.items()]
         busy = [each for each in problems if isinstance(each, TryAgain)]
         for each in problems:
             if isinstance(each, Refused):
                 raise each
         if not busy:
-            return True
+            return bool(kinds)
         services.stop_here()
         time.sleep(PAUSE_SECONDS)
+        kinds = trial.flips()  # anew each time: rows move
     raise busy[0]
 
 
 def _problem(
-    services: Services, trials: Trials, tenant: Tenant, kind: str, document_ids: Sequence[str]
+    services: Services, trial: _Trial, kind: str, attempts: Mapping[str, Attempt]
 ) -> Refused | TryAgain | None:
     """Return why no row of a kind can be flipped; None as soon as one was."""
     refused: list[tuple[str, Fault]] = []
-    for document_id in document_ids:
+    for document_id, attempt in attempts.items():
         try:
-            fault = services.ledger.patiently(partial(trials.flip_in_vain, document_id))
+            fault = services.ledger.patiently(attempt)
         except RowIsBusy:
             continue
         if fault is None:
             return None
         refused.append((document_id, fault))
-    if len(refused) < len(document_ids):
+    if len(refused) < len(attempts):
         return TryAgain(
-            f"{tenant.slug}: nothing was switched: other transactions hold the rows in {kind} that a flip was to be tried with",
+            f"{trial.tenant.slug}: {trial.nothing}: other transactions hold the rows in {kind} that a flip was to be tried with",
             hint="run the same command again, at a quieter time",
         )
     document_id, fault = refused[0]
-    return _refused(tenant, f"no row in {kind} can be flipped, such as that of the document {document_id}", fault)
-
-
-def _refused(tenant: Tenant, what: str, fault: Fault) -> Refused:
-    return Refused(
-        f"{tenant.slug}: nothing was switched: {what}: {fault.message}",
-        hint="change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again",
-    )
+    return trial.refused(f"no row in {kind} can be flipped, such as that of the document {document_id}", fault)
