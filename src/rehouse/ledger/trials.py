@@ -55,17 +55,18 @@ class Trials(Documents):
         [(is_home, is_as_before)] = self.rows("home_now", previous_home=previous_home) or [(False, False)]
         return not is_home and bool(switched or is_as_before)
 
-    def flip_in_vain(self, document_id: str) -> Fault | None:
-        """Flip a document's row and take it back; return why it cannot be flipped.
+    def flip_in_vain(self, document_id: str, previous_home: str | None) -> Fault | None:
+        """Flip a document's row after its tenant's home, and undo it; return why it cannot be flipped.
 
         Raises RowIsBusy, also where it is not as it was copied any more.
         """
-        values = {**self.values, "document_id": document_id, "document_ids": [document_id]}
+        values = {**self.values, "document_id": document_id, "previous_home": previous_home}
         try:
             with self._in_vain():
                 if not self.rows("lock_for_trial", document_id=document_id):
                     raise RowIsBusy
                 self.connection.execute(self.queries["name_null_bucket_of"], values)
+                self.connection.execute(self.queries["switch_home"], values)
                 self.flip([document_id])
         except RowsRefused as refused:
             return refused.fault

@@ -124,6 +124,19 @@ def test_of_rows_that_differ_one_that_goes_through_is_enough(room: Room) -> None
     assert (report.phase, report.this_run, report.errors) == (Phase.CUT_OVER, 1, 1)
 
 
+def test_a_row_is_tried_after_its_tenant_s_home(room: Room) -> None:
+    """As for a trigger that lets rows point to no bucket but the tenant's."""
+    room.sql("UPDATE tenants SET aws_bucket_name = %s", room.shared)
+    room.documents("a")
+    trigger(
+        room,
+        "documents",
+        "IF NEW.s3_bucket <> (SELECT aws_bucket_name FROM tenants WHERE id = NEW.tenant_id)"
+        " THEN RAISE EXCEPTION 'not the bucket of the tenant'; END IF; RETURN NEW;",
+    )
+    assert room.migrate().status is Status.COMPLETED
+
+
 def test_nothing_of_the_trial_stays(room: Room) -> None:
     room.documents("a", "b")
     room.migrate(until=Phase.VERIFIED)

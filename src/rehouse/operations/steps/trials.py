@@ -53,7 +53,7 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
 
     def flips() -> Mapping[str, Mapping[str, Attempt]]:
         kinds = trials.candidates(CANDIDATES).items()
-        return {kind: {each: partial(trials.flip_in_vain, each) for each in ids} for kind, ids in kinds}
+        return {kind: {each: partial(trials.flip_in_vain, each, tenant.home) for each in ids} for kind, ids in kinds}
 
     hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
     switch = partial(trials.switch, tenant.home)
