@@ -7,12 +7,15 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
+from tests.ledger.rows import add_tenants
 
 from rehouse.config.sections import TableMapping
-from rehouse.ledger import catalog, connection
+from rehouse.ledger import catalog, schema
 from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.connection import connect
 
 Opener = Callable[[str], psycopg.Connection]
+Look = Callable[[psycopg.Connection], Catalog]
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def opened() -> Iterator[Opener]:
     with ExitStack() as stack:
 
         def make(url: str) -> psycopg.Connection:
-            made = connection.connect(url)
+            made = connect(url)
             stack.callback(made.close)
             return made
 
@@ -29,6 +32,15 @@ def opened() -> Iterator[Opener]:
 
 
 @pytest.fixture
-def look() -> Callable[[psycopg.Connection], Catalog]:
+def look() -> Look:
     """Return a function that reads the catalog under the default mapping."""
     return lambda made: catalog.read(made, TableMapping())
+
+
+@pytest.fixture
+def connection(application_database: str, opened: Opener, look: Look) -> psycopg.Connection:
+    """A connection to a database that counts the usage of three tenants: a, b and c."""
+    made = opened(application_database)
+    add_tenants(made, "a", "b", "c")
+    schema.upgrade(made, look(made))
+    return made

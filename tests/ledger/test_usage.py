@@ -58,14 +58,6 @@ def rendered(change: tuple[object, ...]) -> str:
     return str(text).format(*("NULL" if value is None else value for value in values))
 
 
-@pytest.fixture
-def connection(application_database: str, opened: Opener, look: Look) -> psycopg.Connection:
-    made = opened(application_database)
-    add_tenants(made, "a", "b", "c")
-    schema.upgrade(made, look(made))
-    return made
-
-
 def test_the_triggers_count_what_a_recount_counts(connection: psycopg.Connection) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(_changes, max_size=8))

@@ -19,14 +19,6 @@ LEVELS = ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 @pytest.fixture
-def connection(application_database: str, opened: Opener, look: Look) -> psycopg.Connection:
-    made = opened(application_database)
-    add_tenants(made, "a", "b", "c")
-    schema.upgrade(made, look(made))
-    return made
-
-
-@pytest.fixture
 def session(application_database: str, opened: Opener) -> Callable[[], psycopg.Connection]:
     """Return a function that opens a session of the application, which may wait for no lock."""
 
