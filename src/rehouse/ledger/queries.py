@@ -17,6 +17,7 @@ The fields:
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
     {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
     {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
+    {row_of_line}                    the text of the statement of that name, for what several statements share
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _plain(catalog: Catalog, field: str) -> sql.Composable:
         return raw("TRUE" if catalog.ids_are_unique else "FALSE")
     if field in {"tenant_id_type", "document_id_type", "row_lock"}:
         return raw(getattr(catalog, field))
-    raise KeyError(field)
+    return fill(sources()[field], catalog)
 
 
 def _column(catalog: Catalog, table: str, column: str) -> sql.Identifier:

@@ -79,20 +79,23 @@ FROM {documents.rows} d
 LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> '';
 
+-- name: row_of_line
+-- The row of the document of the ledger's line `m`, to be joined: the tenant's own. Without one, that of another tenant, if no
+-- other document can have its id, or else if the row still points to where the document went.
+SELECT o.* FROM {documents.rows} o WHERE o.{documents.tenant_id} = m.tenant_id AND o.{documents.id} = m.document_id
+UNION ALL
+SELECT o.* FROM {documents.rows} o WHERE {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
+  AND o.{documents.id} = m.document_id
+UNION ALL
+SELECT o.* FROM {documents.rows} o WHERE NOT {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
+  AND o.{documents.id} = m.document_id AND o.{documents.s3_bucket} = m.target_bucket AND o.{documents.s3_key} = m.target_key
+LIMIT 1;
+
 -- name: outstanding_returns
 -- The documents that could not be returned, with the reason, and those that were written at both ends, or at home after they
--- had gone back and were given to another tenant. Such a row of another tenant is the document if no other can have its id, or
--- else if it still points to where the document went; the tenant's own row comes first.
+-- had gone back and were given to another tenant.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
-FROM s3_migration_documents m JOIN LATERAL (
-  SELECT o.* FROM {documents.rows} o WHERE o.{documents.tenant_id} = m.tenant_id AND o.{documents.id} = m.document_id
-  UNION ALL
-  SELECT o.* FROM {documents.rows} o WHERE {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
-    AND o.{documents.id} = m.document_id
-  UNION ALL
-  SELECT o.* FROM {documents.rows} o WHERE NOT {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
-    AND o.{documents.id} = m.document_id AND o.{documents.s3_bucket} = m.target_bucket AND o.{documents.s3_key} = m.target_key
-  LIMIT 1) d ON true
+FROM s3_migration_documents m JOIN LATERAL ({row_of_line}) d ON true
 WHERE m.tenant_id = %(tenant_id)s AND (
   m.source_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
   OR d.{documents.tenant_id} = m.tenant_id AND (
@@ -105,21 +108,13 @@ ORDER BY m.document_id;
 -- name: written_after_return
 -- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
 -- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
--- The document may have been given to another tenant since, as in `outstanding_returns`.
+-- The document may have been given to another tenant since.
 SELECT m.document_id, {name.d}, m.source_bucket, m.source_key, m.source_etag,
   m.target_bucket, m.target_key, m.target_etag, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
     GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))),
   d.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
-FROM s3_migration_documents m JOIN LATERAL (
-  SELECT o.* FROM {documents.rows} o WHERE o.{documents.tenant_id} = m.tenant_id AND o.{documents.id} = m.document_id
-  UNION ALL
-  SELECT o.* FROM {documents.rows} o WHERE {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
-    AND o.{documents.id} = m.document_id
-  UNION ALL
-  SELECT o.* FROM {documents.rows} o WHERE NOT {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
-    AND o.{documents.id} = m.document_id AND o.{documents.s3_bucket} = m.target_bucket AND o.{documents.s3_key} = m.target_key
-  LIMIT 1) d ON true
+FROM s3_migration_documents m JOIN LATERAL ({row_of_line}) d ON true
 JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
 WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'flipped'
   AND (i.etag <> m.source_etag OR m.error_code IS NOT NULL) AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
