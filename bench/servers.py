@@ -12,10 +12,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.measuring import SERVER_CORE
 from bench.stub.storage import SHARED
@@ -85,12 +85,23 @@ class CountingPostgres(PostgresServer):
             configuration.write("shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.max = 1000\n")
 
 
+class DurablePostgres(CountingPostgres):
+    """One whose commits wait for the disk."""
+
+    settings: ClassVar[Mapping[str, str]] = {
+        **CountingPostgres.settings,
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+    }
+
+
 @contextmanager
-def postgres() -> Iterator[CountingPostgres]:
+def postgres(kind: type[CountingPostgres] = CountingPostgres) -> Iterator[CountingPostgres]:
     """Run a PostgreSQL in a temporary folder."""
     folder = private_folder(Path(tempfile.gettempdir()) / f"rehouse-bench-{secrets.token_hex(4)}")
     try:
-        with CountingPostgres(folder / "postgres") as server:
+        with kind(folder / "postgres") as server:
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)

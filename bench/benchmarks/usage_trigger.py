@@ -41,8 +41,7 @@ def run(options: Options) -> list[Result]:
             name: partial(_loaded, server, names, prepare, rows, bearable_seconds) for name, prepare in prepared.items()
         }
         made = in_rounds(options.rounds, runs)
-        row_by_row = usage_rows.run(server, names, options)
-    return [_table(made, rows), row_by_row]
+    return [_table(made, rows), usage_rows.run(options)]
 
 
 def _table(made: dict[str, list[Growth]], rows: int) -> Result:

@@ -9,7 +9,9 @@ import re
 import secrets
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 import psycopg
@@ -20,17 +22,6 @@ from rehouse.sandbox.account import Account, account_for, hand_over, installatio
 from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
 
 SUPERUSER = "postgres"
-_SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "64MB",
-    "max_connections": "200",
-    "timezone": "UTC",
-    "log_min_messages": "warning",
-}
 
 
 class PostgresServer:
@@ -38,6 +29,18 @@ class PostgresServer:
 
     `binaries` is the `bin` folder of an installed server, 13 or newer; None is the embedded one.
     """
+
+    settings: ClassVar[Mapping[str, str]] = {
+        "listen_addresses": LOOPBACK,
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "shared_buffers": "64MB",
+        "max_connections": "200",
+        "timezone": "UTC",
+        "log_min_messages": "warning",
+    }
 
     def __init__(self, folder: Path, port: int | None = None, binaries: Path | None = None) -> None:
         self.folder = folder
@@ -105,7 +108,7 @@ class PostgresServer:
 
     def _start_on(self, port: int, command: list[str], account: Account) -> None:
         self.port = port
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        settings = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
         self._process.start(
             [*command, "-p", str(port), *settings],
             environment=bare_environment(),
