@@ -120,6 +120,45 @@ def test_a_new_month_begins_at_the_last_level(connection: psycopg.Connection, lo
     assert connection.execute(past).fetchone() == (1,), "the past stays as it was"
 
 
+def test_deltas_of_two_months_count_from_their_own_month_on(connection: psycopg.Connection) -> None:
+    last_month = "date_trunc('month', now() AT TIME ZONE 'UTC' - interval '1 month')"
+    add = f"INSERT INTO tenant_usage (tenant_id, month, documents_count, storage_used_bytes) VALUES (1, {last_month}, 0, 0)"
+    connection.execute(add.encode())
+    connection.execute("SET default_transaction_isolation = 'repeatable read'")
+    add_document(connection, "one", 1, 5)
+    add_document(connection, "two", 1, 7)
+    connection.execute("SET default_transaction_isolation = 'read committed'")
+    connection.execute(
+        "UPDATE rehouse_usage_deltas SET at = at - interval '1 month' WHERE id = (SELECT min(id) FROM rehouse_usage_deltas)"
+    )
+    assert recorded(connection, month=-1)[0] == ("a", 1, 5)
+    assert shown(connection)[0] == shown(connection, month=1)[0] == ("a", 2, 12)
+
+
+def test_a_fold_takes_a_thousand_deltas_at_most(connection: psycopg.Connection) -> None:
+    connection.execute("SET default_transaction_isolation = 'repeatable read'")
+    pending = (
+        "INSERT INTO rehouse_usage_deltas (tenant_id, documents, bytes) SELECT 1, 1, 2 FROM generate_series(1, 1500)"
+    )
+    connection.execute(pending.encode())
+    connection.execute("SET default_transaction_isolation = 'read committed'")
+    folds = [connection.execute("SELECT rehouse_fold_usage(1)").fetchone() for _ in range(3)]
+    assert folds == [(1000,), (500,), (0,)]
+    assert shown(connection)[0] == ("a", 1500, 3000)
+
+
+def test_init_replaces_a_function_that_has_another_text(connection: psycopg.Connection, look: Look) -> None:
+    connection.execute(
+        "CREATE OR REPLACE FUNCTION rehouse_fold_usage(folded_tenant integer) RETURNS bigint LANGUAGE plpgsql"
+        " AS $$ BEGIN RETURN 0; END $$"
+    )
+    add_document(connection, "one", 1, 5)
+    assert shown(connection)[0] == ("a", 0, 0)
+    assert schema.upgrade(connection, look(connection)) == ["the functions that keep tenant_usage"]
+    add_document(connection, "two", 1, 5)
+    assert shown(connection)[0] == ("a", 2, 10)
+
+
 def test_rows_after_the_next_month_move_along(connection: psycopg.Connection) -> None:
     later = "INSERT INTO tenant_usage (tenant_id, month, documents_count, storage_used_bytes) VALUES (1, %s, 0, 0)"
     connection.execute(later, ("2999-01-01",))

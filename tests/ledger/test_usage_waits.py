@@ -107,6 +107,30 @@ def test_a_lone_session_sees_its_own_writes_in_the_usage(connection: psycopg.Con
     assert shown(connection) == shown(connection, month=1) == recounted(connection)
 
 
+def test_a_fold_does_not_read_what_was_folded_before(connection: psycopg.Connection) -> None:
+    """Dead rows that vacuum has not collected must not make every further commit dearer."""
+    if connection.info.server_version < 150000:
+        pytest.skip("this server does not publish its statistics on request")
+    connection.execute("ALTER TABLE rehouse_usage_deltas SET (autovacuum_enabled = off)")
+
+    def blocks_read_by(first: int, count: int) -> int:
+        query = (
+            "SELECT heap_blks_hit + heap_blks_read FROM pg_statio_user_tables WHERE relname = 'rehouse_usage_deltas'"
+        )
+        (before,) = connection.execute(query).fetchone()  # type: ignore[misc]
+        for number in range(first, first + count):
+            connection.execute("SELECT set_config('rehouse.fold_credit', '0', false)")
+            add_document(connection, str(number), 1, 1)
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        (after,) = connection.execute(query).fetchone()  # type: ignore[misc]
+        assert shown(connection) == recounted(connection)
+        return after - before
+
+    few = blocks_read_by(0, 50)
+    blocks_read_by(50, 2000)
+    assert blocks_read_by(2050, 50) <= 2 * few
+
+
 def test_what_was_left_is_folded_by_the_next_write(
     connection: psycopg.Connection, session: Callable[[], psycopg.Connection]
 ) -> None:
