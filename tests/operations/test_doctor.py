@@ -141,9 +141,9 @@ def test_the_probe_leaves_nothing_even_where_it_may_not_do_everything(
 
 def test_missing_rights_are_named(settings: Settings, become: Become) -> None:
     become("migrate")
-    checks = check_rights(settings, Control(Session(settings)), probe=False)
+    checks = list(check_rights(settings, Control(Session(settings)), probe=False))
     failures = [check for check in checks if check.outcome is Outcome.FAILED]
-    assert any("s3:CreateBucket" in check.detail for check in failures)
+    assert any("s3:CreateBucket" in check.detail for check in failures), checks
     assert all("iam-policy" in check.hint for check in failures)
 
 
