@@ -14,7 +14,7 @@ from tests.strict import StrictRelay
 from rehouse.core.errors import StorageUnavailable
 from rehouse.operations import migrate as migrating
 from rehouse.operations.report import GUARD_UNKNOWN
-from rehouse.operations.target_guard import ASKS, TargetGuard
+from rehouse.s3.bulk.target_guard import ASKS, TargetGuard
 
 SECONDS = 60
 

@@ -23,10 +23,10 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import settle_usage
 from rehouse.operations.init import initialise
-from rehouse.operations.region import located
-from rehouse.operations.target_guard import TargetGuard
 from rehouse.s3.buckets.control import BucketPresence, Control, foreign
+from rehouse.s3.buckets.region import located
 from rehouse.s3.bulk import BulkPlane
+from rehouse.s3.bulk.target_guard import TargetGuard
 from rehouse.s3.faults import refused
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session

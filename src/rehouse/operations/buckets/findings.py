@@ -16,9 +16,9 @@ from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
 from rehouse.core.permissions.policies import PROBE_NAME
 from rehouse.operations.buckets.log_bucket import UNFIT_HINT, unfit_settings
-from rehouse.operations.region import way_out
 from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.region import way_out
 
 FIX_HINT = "`rehouse audit --fix` puts it right"
 RIGHTS_HINT = "`rehouse iam-policy --role provision` prints the rights"

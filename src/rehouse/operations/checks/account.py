@@ -28,8 +28,8 @@ from rehouse.operations.checks.check import (
     of_error,
     ok,
 )
-from rehouse.operations.region import way_out
 from rehouse.s3.buckets.control import BucketPresence, Control
+from rehouse.s3.buckets.region import way_out
 
 CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"

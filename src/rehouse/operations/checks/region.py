@@ -5,8 +5,8 @@ from __future__ import annotations
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.check import Check, of_error, ok
-from rehouse.operations.region import located
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.region import located
 
 REGION = "S3: region"
 

@@ -24,8 +24,8 @@ from rehouse.operations.buckets.home_spec import (
     log_spec,
 )
 from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
-from rehouse.operations.region import misplaced
 from rehouse.s3.buckets.control import Control, foreign
+from rehouse.s3.buckets.region import misplaced
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 from rehouse.s3.faults import refused
 
