@@ -39,8 +39,7 @@ from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import APPLICATION_RULES, Orphan, Plan, Quarantined, TenantPlan
-from rehouse.operations.report import TenantReport
-from rehouse.operations.return_report import ReturnReport
+from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.steps.removals import Left
 from rehouse.operations.uninstall import Uninstalled

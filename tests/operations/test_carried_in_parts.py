@@ -14,7 +14,7 @@ from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.steps.copies import SMALL_BYTES
-from rehouse.operations.steps.deep import NO_TAGS
+from rehouse.operations.steps.proofs import NO_TAGS
 
 BODY = bytes(range(250)) * 4200
 assert len(BODY) > SMALL_BYTES

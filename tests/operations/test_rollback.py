@@ -19,7 +19,7 @@ from rehouse.core.progress import Progress
 from rehouse.ledger.returns import Returns
 from rehouse.operations.accept import accept
 from rehouse.operations.migrate import migrate_one, run_inventory
-from rehouse.operations.return_report import ReturnReport
+from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors

@@ -71,7 +71,7 @@ def finish(
     """
     from rehouse.cli.services import services, settings_only
     from rehouse.operations import finish as finishing
-    from rehouse.operations.pointers import Look
+    from rehouse.operations.checks.pointers import Look
     from rehouse.operations.selection import chosen
 
     if (slug is None) is not everyone:

@@ -11,9 +11,9 @@ from rehouse.cli.reports import SHOWN, of_tenant
 from rehouse.core.escaping import counted
 from rehouse.ledger.leftovers import Leftover
 from rehouse.ledger.pointers import Unchecked
+from rehouse.operations.checks.pointers import POINTERS_HINT, UNCHECKED_HINT, Mention
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.pointers import POINTERS_HINT, UNCHECKED_HINT, Mention
 from rehouse.operations.uninstall import Uninstalled
 
 

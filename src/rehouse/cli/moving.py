@@ -26,8 +26,7 @@ from rehouse.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rehouse.operations.report import TenantReport
-    from rehouse.operations.return_report import ReturnReport
+    from rehouse.operations.report import ReturnReport, TenantReport
     from rehouse.operations.steps.run import Order
 
 
@@ -162,7 +161,7 @@ def accept(
 
 def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
     from rehouse.cli.commands.rollback import finish_returned
-    from rehouse.operations.return_report import ReturnReport
+    from rehouse.operations.report import ReturnReport
 
     if isinstance(report, ReturnReport):
         return finish_returned([report], output)

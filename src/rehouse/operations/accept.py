@@ -12,8 +12,7 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
-from rehouse.operations.report import TenantReport, close_run
-from rehouse.operations.return_report import ReturnReport, close_return, is_home_adopted
+from rehouse.operations.report import ReturnReport, TenantReport, close_return, close_run, is_home_adopted
 from rehouse.operations.services import Services
 
 

@@ -29,7 +29,7 @@ from rehouse.operations.buckets.findings import (
     unwanted_metrics,
 )
 from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
-from rehouse.operations.buckets.ownership import Holding, holdings, unowned
+from rehouse.operations.buckets.homes import Holding, holdings, unowned
 from rehouse.operations.services import Services
 from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
 from rehouse.s3.buckets.control import Control

@@ -16,7 +16,7 @@ from rehouse.core.errors import Refused
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.ledger.pointers import Pointers, Unchecked
-from rehouse.operations.pointers import KEYS_AT_ONCE, Look, Mention, look_for
+from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS

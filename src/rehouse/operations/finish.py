@@ -23,8 +23,8 @@ from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import destroying, kept_versions, refuse_destroying
+from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.migrate import migrate, run_inventory
-from rehouse.operations.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.report import TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services

@@ -21,7 +21,7 @@ from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of
 from rehouse.operations.migrate import run_inventory
-from rehouse.operations.return_report import ReturnReport, close_return, close_return_after, is_home_adopted
+from rehouse.operations.report import ReturnReport, close_return, close_return_after, is_home_adopted
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey

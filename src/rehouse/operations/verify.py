@@ -26,9 +26,8 @@ from rehouse.operations.buckets.homes import home_of, unreserved
 from rehouse.operations.plan import prices
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.checksums import Ends, compare_by_checksum, ends_of
-from rehouse.operations.steps.deep import NO_TAGS, DeepReader
 from rehouse.operations.steps.near_keys import name_near_objects
+from rehouse.operations.steps.proofs import NO_TAGS, DeepReader, Ends, compare_by_checksum, ends_of
 from rehouse.operations.steps.survey import listing
 
 

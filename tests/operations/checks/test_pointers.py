@@ -16,8 +16,8 @@ from rehouse.core.lifecycle import Phase
 from rehouse.operations import cleanup as cleaning
 from rehouse.operations import doctor as examining
 from rehouse.operations import finish as finishing
+from rehouse.operations.checks.pointers import CAREFUL, Look, Mention
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.pointers import CAREFUL, Look, Mention
 
 NOW = timedelta(0)
 CARELESS = Look(accept_unchecked=True)

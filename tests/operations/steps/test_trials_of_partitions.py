@@ -10,7 +10,7 @@ from tests.operations.room import Room
 
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.return_report import ReturnReport
+from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_one
 from rehouse.operations.steps import trials
 

@@ -13,7 +13,7 @@ from tests.operations.room import Room
 from rehouse.core.errors import Refused, RehouseError, TryAgain
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.row_refusals import ROW_REFUSED
-from rehouse.operations.return_report import ReturnReport, is_home_adopted
+from rehouse.operations.report import ReturnReport, is_home_adopted
 from rehouse.operations.rollback import roll_back_one
 from rehouse.operations.steps import trials
 

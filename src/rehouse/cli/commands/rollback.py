@@ -15,7 +15,7 @@ from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
-    from rehouse.operations.return_report import ReturnReport
+    from rehouse.operations.report import ReturnReport
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration was begun.")]
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen and change nothing.")]

@@ -17,7 +17,7 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.drops import Drops, Held
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
-from rehouse.operations.return_report import ReturnReport, close_return_after
+from rehouse.operations.report import ReturnReport, close_return_after
 from rehouse.operations.services import Services
 from rehouse.s3.buckets import empty
 from rehouse.s3.buckets.empty import Upload, Version

@@ -1,16 +1,152 @@
-"""Columns outside the mapping: do they hold keys of documents, which rehouse would leave as they are?"""
+"""Columns outside the mapping: do they hold keys of documents, which lead to no object after `finish`?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
 
 from rehouse.config import Settings
+from rehouse.core.errors import Refused
 from rehouse.core.escaping import counted
+from rehouse.core.model import Migration
+from rehouse.core.progress import Progress
 from rehouse.ledger.ledger import Ledger, translating
-from rehouse.ledger.pointers import Pointers
+from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
 from rehouse.operations.checks.check import Check, could_not_check, failed, notice, ok
-from rehouse.operations.pointers import KEYS_A_LOOK, POINTERS_HINT, UNCHECKED_HINT, Look, look_for
+from rehouse.operations.services import Services
+
+KEYS_A_LOOK = 10_000
+"""How many keys of a tenant are looked for. A table costs the same to read for one key as for all of them."""
+FEWEST_KEYS = 200
+"""How many of each tenant at least, where there are many."""
+KEYS_AT_ONCE = 100_000
+"""Keys held in memory; for more of them every table is read again."""
+
+POINTERS_HINT = (
+    "once the source is removed, a key in this column leads to no object: correct the application or the rows. If no download "
+    "uses the column (an audit table), name the column in finish.ignore_columns (REHOUSE_FINISH_IGNORE_COLUMNS=schema.table.column)"
+)
+UNCHECKED_HINT = (
+    "grant SELECT on it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
+    "command with --accept-unchecked"
+)
+
+
+class Mention(NamedTuple):
+    """A column outside the mapping, and how many of its rows hold a key that was looked for."""
+
+    column: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to look for and, once it was looked for, what was found. `owners`: the tenants (ids) whose keys were looked for.
+
+    `check_all`: every key and every row instead of samples. `accept_unchecked`: columns that could not be looked at hold
+    nothing back.
+    """
+
+    check_all: bool = False
+    accept_unchecked: bool = False
+    owners: frozenset[str] = frozenset()
+    found: Found | None = None
+
+    def mentions(self, owner: str) -> list[Mention]:
+        """Return the columns that hold keys of this owner, the fullest first."""
+        rows = self.found.rows if self.found else {}
+        held = [Mention(column, counts[owner]) for column, counts in rows.items() if counts[owner]]
+        return sorted(held, key=lambda each: (-each.rows, each.column))
+
+    @property
+    def unchecked(self) -> list[Unchecked]:
+        """The columns that could not be looked at, or not enough of them."""
+        return sorted(set(self.found.unchecked)) if self.found else []
+
+    @property
+    def in_part(self) -> list[str]:
+        """The columns of large tables of which a sample was read, with the share that it was."""
+        return [f"{column} ({share:.2%})" for column, share in sorted(self.found.in_part.items())] if self.found else []
+
+
+CAREFUL = Look()
+
+
+def look_through(services: Services, migrations: Sequence[Migration], look: Look, subject: str) -> Look:
+    """Look for keys of the sources of these tenants in every column outside the mapping; return what was found."""
+    pointers = Pointers(services.ledger)
+    limit = None if look.check_all else max(FEWEST_KEYS, min(KEYS_A_LOOK, KEYS_AT_ONCE // len(migrations)))
+    owners: defaultdict[str, list[str]] = defaultdict(list)
+    for migration in migrations:
+        for key in pointers.sources(migration, limit):
+            owners[key].append(str(migration.tenant_id))
+    found = look_for(services.ledger, services.settings, owners, _watch(services, subject), check_all=look.check_all)
+    return replace(look, owners=frozenset(str(each.tenant_id) for each in migrations), found=found)
+
+
+def look_for(
+    ledger: Ledger,
+    settings: Settings,
+    owners: Mapping[str, Sequence[str]],
+    after_table: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    check_all: bool = False,
+) -> Found:
+    """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
+
+    After each table `after_table` is called with how many columns are done, and of how many.
+    """
+    pointers, chosen = Pointers(ledger), settings.finish
+    columns = _without_ignored(pointers.columns(), chosen.ignore_columns)
+    limits = Limits(chosen.table_seconds, None if check_all else chosen.table_mb * 1024**2)
+    total = Found()
+    for part in _parts(owners):
+        found = Found()
+        for found in pointers.look(columns, part, limits):
+            after_table(found.columns + len(found.unchecked), len(columns))
+        _add(total, found)
+    return total
+
+
+def _watch(services: Services, subject: str) -> Callable[[int, int], None]:
+    def after_table(done: int, total: int) -> None:
+        services.stop_here()
+        services.report(Progress(subject, "look for keys", done, total))
+
+    return after_table
+
+
+def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]:
+    names = {str(column) for column in columns}
+    for name in ignored:
+        if name not in names:
+            close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+            near = f"did you mean {close[0]}?" if close else "take it out"
+            raise Refused(
+                f"finish.ignore_columns names {name}, but there is no column of that name that can hold text", hint=near
+            )
+    return [column for column in columns if str(column) not in ignored]
+
+
+def _parts(owners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:
+    waiting = iter(owners.items())
+    while part := dict(islice(waiting, KEYS_AT_ONCE)):
+        yield part
+
+
+def _add(total: Found, found: Found) -> None:
+    for column, counts in found.rows.items():
+        total.rows[column].update(counts)
+    total.keys |= found.keys
+    total.in_part |= found.in_part
+    total.unchecked += found.unchecked
+    total.columns = max(total.columns, found.columns)
+
 
 SUBJECT = "pointers"
 _ANY = "document"

@@ -21,7 +21,7 @@ from rehouse.core.progress import Progress
 from rehouse.ledger.late_writes import LateLines, RowIsBusy
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.checksums import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 
 PASSES = 40
 PAUSE_SECONDS = 0.25

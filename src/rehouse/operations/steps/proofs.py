@@ -1,21 +1,31 @@
-"""Prove the copies that wait for the flip: each is compared with what the home bucket holds now.
+"""Prove that two objects are the same: by S3's ETags, by whole-object checksums, or by the bytes of both sides.
 
-A copy that does not hold, or that could not be looked at, goes back to copying: nothing unproven is ever flipped.
+A copy that does not hold, or that could not be looked at, goes back to copying: nothing unproven is ever flipped. Checksums take
+two HEADs a document, so they are read only where a listing leaves a doubt. The storage class and what belongs to the bucket
+(encryption, owner, ACL, Object Lock) are never compared.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
-from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge, unseen
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.operations.services import Services
-from rehouse.operations.steps.checksums import Ends, compare_by_checksum, ends_of
 from rehouse.operations.steps.survey import head_all, listing
+from rehouse.s3.buckets.control import Control
+from rehouse.s3.bulk import BulkPlane, Head
+from rehouse.s3.faults import NOT_OFFERED, translated
+from rehouse.s3.object_headers import carried_headers, hidden_metadata
 
 
 def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:
@@ -67,3 +77,119 @@ def _heads(services: Services, migration: Migration) -> Iterator[tuple[AtHome, O
     found, faults = head_all(services, {target for _, target in copies})
     for row, target in copies:
         yield row, target, faults.get(target) or found.get(target)
+
+
+class Ends(NamedTuple):
+    """A document's object at both ends, each with the ETag that it must still have."""
+
+    document_id: str
+    source: ObjectRef
+    source_etag: str | None
+    target: ObjectRef
+    target_etag: str
+
+
+def ends_of(row: AtHome, target: ObjectRef, found: ListedObject) -> Ends:
+    """Return both ends of a document that has a source."""
+    assert row.source is not None
+    return Ends(row.document_id, row.source, row.expected.source_etag, target, found.etag)
+
+
+def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, Comparison]:
+    """Return the comparison of each document; without a checksum of one kind on both sides it stays `could not check`.
+
+    So does one of which S3 would not tell about a side: then the comparison has the fault.
+    """
+    refs = {ref for ends in doubtful for ref in (ends.source, ends.target)}
+    heads = {head.ref: head for head in bulk.head(sorted(refs, key=str), with_checksums=True)} if refs else {}
+    return {ends.document_id: _compared(ends, heads) for ends in doubtful}
+
+
+def _compared(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
+    source, target = heads.get(ends.source), heads.get(ends.target)
+    fault = next((head.fault for head in (source, target) if head and head.fault), None)
+    if fault:
+        return unseen(fault)
+    if not (_is_still(source, ends.source_etag) and _is_still(target, ends.target_etag)):
+        return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or went")
+    assert source
+    assert target
+    agree = compare_checksums(dict(source.checksums), dict(target.checksums))
+    if agree is None:
+        return Comparison(
+            Finding.COULD_NOT_CHECK, detail="no checksum of one kind on both sides; --deep compares the bytes"
+        )
+    if agree:
+        return Comparison(Finding.SAME, Proof.CHECKSUM)
+    return Comparison(Finding.DIFFERENT, detail="the checksums differ")
+
+
+def _is_still(head: Head | None, etag: str | None) -> bool:
+    return head is not None and head.object is not None and head.object.etag == etag
+
+
+NO_TAGS = "object tags (there are none to compare)"
+HIDDEN = "metadata that S3 does not show"
+READERS = 8
+CHUNK_BYTES = 1024 * 1024
+
+
+class DeepReader:
+    """Reads and compares; afterwards `read_bytes` says how much was read, `are_tags_offered` whether there are tags here."""
+
+    def __init__(self, services: Services) -> None:
+        self.read_bytes = 0
+        self.are_tags_offered = True
+        self._services = services
+        self._control: Control = services.control
+
+    def compare(self, ends: Iterable[Ends]) -> Iterator[tuple[str, Comparison]]:
+        """Yield (document id, comparison); a side that cannot be read gives `could not check`."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for document_id, comparison, size in pool.map(self._compare, ends):
+                self._services.stop_here()
+                self.read_bytes += size
+                yield document_id, comparison
+
+    def _compare(self, ends: Ends) -> tuple[str, Comparison, int]:
+        try:
+            (source, source_bytes), (target, target_bytes) = self._read(ends.source), self._read(ends.target)
+        except (ClientError, BotoCoreError) as error:
+            detail = translated(error, ends.target.key).message
+            return ends.document_id, Comparison(Finding.COULD_NOT_CHECK, detail=detail), 0
+        return ends.document_id, compare_sides(source, target), source_bytes + target_bytes
+
+    def _read(self, ref: ObjectRef) -> tuple[dict[str, object], int]:
+        place: Any = {"Bucket": ref.bucket, "Key": ref.key, **self._control.owner()}
+        answer: Any = self._control.client.get_object(**place)
+        digest, size = hashlib.sha256(), 0
+        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+        headers = dict(answer["ResponseMetadata"]["HTTPHeaders"])
+        if "ExpiresString" in answer:  # botocore takes a date that is none out of the headers
+            headers["expires"] = answer["ExpiresString"]
+        read: dict[str, object] = {**carried_headers(headers), HIDDEN: hidden_metadata(headers)}
+        return read | {"bytes": digest.hexdigest(), "tags": self._tags(place)}, size
+
+    def _tags(self, place: Any) -> list[tuple[str, str]]:
+        if not self.are_tags_offered:
+            return []
+        try:
+            tags = self._control.client.get_object_tagging(**place).get("TagSet", [])
+        except ClientError as error:
+            if error.response["Error"].get("Code") not in NOT_OFFERED:
+                raise
+            self.are_tags_offered = False
+            return []
+        return sorted((tag["Key"], tag["Value"]) for tag in tags)
+
+
+def compare_sides(source: dict[str, object], target: dict[str, object]) -> Comparison:
+    """Compare what was read of both sides; metadata that S3 does not show leaves a doubt."""
+    different = sorted(name for name in source.keys() | target.keys() if source.get(name) != target.get(name))
+    if different:
+        return Comparison(Finding.DIFFERENT, detail=f"other {', '.join(different)}")
+    if source.get(HIDDEN):
+        return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 does not show {source[HIDDEN]} of its metadata entries")
+    return Comparison(Finding.SAME, Proof.BYTES)

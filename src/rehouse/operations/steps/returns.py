@@ -31,7 +31,7 @@ from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.checksums import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 
 
 @dataclass

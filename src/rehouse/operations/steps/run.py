@@ -20,10 +20,9 @@ from rehouse.operations.buckets.homes import new_home
 from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
 from rehouse.operations.steps import canary, survey
-from rehouse.operations.steps.copies import copy_documents
+from rehouse.operations.steps.copies import Tally, copy_documents
 from rehouse.operations.steps.flips import Flips, flip_copies, flip_first, switch_home
 from rehouse.operations.steps.late_writes import Looked, sweep_late_writes
-from rehouse.operations.steps.pages import Tally
 from rehouse.operations.steps.proofs import check_copies
 from rehouse.operations.steps.provision import provision
 from rehouse.operations.steps.settling import await_settled

@@ -10,7 +10,7 @@ from tests.s3.stub import Scripted, Seen, serving
 from rehouse.config import Settings
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.model import ObjectRef
-from rehouse.operations.steps.checksums import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
 
