@@ -16,7 +16,6 @@ from rehouse.core.naming import bucket_name
 from rehouse.core.pricing import (
     LISTED_PER_REQUEST,
     CostEstimate,
-    PriceList,
     Requests,
     estimate,
     metrics_dollars,
@@ -139,15 +138,10 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
         ]
     listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in made.shared.values())
     requests = sum((tenant.requests for tenant in made.tenants), Requests(lists=listings))
-    made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), prices(services))
+    made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), services.prices)
     if services.settings.request_metrics:
-        made.request_metrics_dollars = metrics_dollars(len(made.tenants), prices(services))
+        made.request_metrics_dollars = metrics_dollars(len(made.tenants), services.prices)
     return made
-
-
-def prices(services: Services) -> PriceList:
-    """Return the price list of the settings."""
-    return PriceList(**services.settings.prices.model_dump())
 
 
 def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
@@ -168,7 +162,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
             _note(planned, each, decision, places, faults.get(each.document.id))
         services.report(Progress(tenant.slug, "plan", sum(planned.standings.values()), counts.total))
     planned.requests = requests_for(planned.to_copy)
-    planned.cost = estimate(planned.requests, planned.to_copy_bytes, prices(services))
+    planned.cost = estimate(planned.requests, planned.to_copy_bytes, services.prices)
     planned.seconds = planned.to_copy / min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND)
     return planned
 

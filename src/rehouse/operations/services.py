@@ -16,13 +16,14 @@ from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
+from rehouse.core.pricing import PriceList
 from rehouse.core.progress import Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
+from rehouse.ledger.installation import Installation
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import settle_usage
-from rehouse.operations.init import initialise
 from rehouse.s3.buckets.control import BucketPresence, Control, foreign
 from rehouse.s3.buckets.region import located
 from rehouse.s3.bulk import BulkPlane
@@ -99,7 +100,8 @@ class Services:
             account = control.identity().account
             if writes:
                 _look_before_changing(settings, presences, slugs, account)
-                initialise(settings)
+                with Installation.open(settings) as installation:
+                    installation.upgrade()
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
@@ -139,6 +141,11 @@ class Services:
     def lock_budget(self, work: str) -> LockBudget:
         """Return how many rows a batch of this work may lock, as it was learnt in this run; all threads learn together."""
         return self.lock_budgets.get(work) or lock_budget.started(self.settings.lock_budget_ms / 1000)
+
+    @property
+    def prices(self) -> PriceList:
+        """The price list of the settings."""
+        return PriceList(**self.settings.prices.model_dump())
 
     def places(self, home: str, *, is_live: bool = False) -> Places:
         """Return the places of a tenant whose home bucket is `home`; `is_live`: the application writes there already."""

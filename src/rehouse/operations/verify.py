@@ -23,7 +23,6 @@ from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import drift
 from rehouse.operations.buckets.homes import home_of, unreserved
-from rehouse.operations.plan import prices
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.near_keys import name_near_objects
@@ -102,7 +101,7 @@ def _sent(services: Services) -> Counter[str]:
 
 def _count(services: Services, report: VerifyReport, requests: Counter[str]) -> None:
     report.requests += requests
-    report.cost = reading_cost(report.requests, report.read_bytes, prices(services))
+    report.cost = reading_cost(report.requests, report.read_bytes, services.prices)
 
 
 def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, is_there: bool, deep: bool) -> None:
