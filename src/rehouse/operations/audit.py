@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rehouse.core.bucket.documents import METRICS_ID
-from rehouse.core.errors import RehouseError, TryAgain
+from rehouse.core.errors import RehouseError, StorageRefused, StorageUnavailable, TryAgain
 from rehouse.core.model import Tenant
 from rehouse.operations.buckets.findings import (
     FIX_HINT,
@@ -33,7 +31,7 @@ from rehouse.operations.buckets.homes import Holding, holdings, unowned
 from rehouse.operations.services import Services
 from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import translated
+from rehouse.s3.faults import translating
 
 AT_ONCE = 8
 """Buckets looked at side by side; each is asked about a dozen settings, one after the other."""
@@ -178,10 +176,8 @@ def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
 
 def _remove_metrics(control: Control, bucket: str) -> None:
     """Remove the metrics configuration with rehouse's id, and no other."""
-    try:
+    with translating(f"{bucket}, metrics"):
         control.client.delete_bucket_metrics_configuration(Bucket=bucket, Id=METRICS_ID, **control.owner())
-    except (ClientError, BotoCoreError) as error:
-        raise translated(error, f"{bucket}, metrics") from None
 
 
 def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:
@@ -201,8 +197,8 @@ def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> li
 def _look_for_unowned(services: Services, held: Sequence[Holding], report: AuditReport) -> None:
     try:
         names = unowned(services, held)
-    except (ClientError, BotoCoreError) as error:
-        report.findings.append(unseen(translated(error, "the buckets that no tenant has"), None, None))
+    except (StorageRefused, StorageUnavailable) as error:
+        report.findings.append(unseen(error, None, None))
         return
     for name in names:
         services.stop_here()

@@ -7,6 +7,8 @@ An object that fails is data (`Fault`); a run that cannot go on is a `StorageRef
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import botocore.exceptions
@@ -201,6 +203,15 @@ def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError
         return refused("InvalidRequest", message, subject)
     hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
     return StorageRefused(f"{shown(subject)}: {shown(message)}", hint=hint, code=type(error).__name__)
+
+
+@contextmanager
+def translating(subject: str) -> Iterator[None]:
+    """Raise boto3's errors as errors of rehouse about `subject`."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translated(error, subject) from error
 
 
 def shown(text: str) -> str:

@@ -18,6 +18,7 @@ from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
 from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.faults import translating
 
 NO_RUN = "00000000-0000-0000-0000-000000000000"
 NO_HOME = ""
@@ -107,7 +108,7 @@ def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
 def unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     """Return the buckets with our prefix that no tenant has, in order of name; `held` is what all tenants have.
 
-    Raises boto3's errors where the buckets cannot be listed.
+    Raises StorageRefused or StorageUnavailable where the buckets cannot be listed.
     """
     settings, control = services.settings, services.control
     kept = {name for each in held for name in each.names}
@@ -135,4 +136,5 @@ def _with_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
 
 
 def _with_our_prefix(control: Control, settings: Settings) -> list[str]:
-    return list(control.buckets(f"{settings.bucket_prefix}-"))
+    with translating("the buckets that no tenant has"):
+        return list(control.buckets(f"{settings.bucket_prefix}-"))

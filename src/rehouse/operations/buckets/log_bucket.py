@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rehouse.core.bucket.spec import BucketSpec
+from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import NOT_OFFERED, refused, translated
+from rehouse.s3.faults import NOT_OFFERED, refused, translating
 
 LOG_RIGHTS_HINT = (
     "`rehouse iam-policy --role log-bucket` prints the rights to make and configure it: attach them for one run of "
@@ -48,12 +47,11 @@ def _other_encryption(control: Control, bucket: str) -> Iterator[Unfit]:
 
 def _default_retention(control: Control, bucket: str) -> Iterator[Unfit]:
     try:
-        reply = control.client.get_object_lock_configuration(Bucket=bucket, **control.owner())
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in _NO_LOCK:
+        with translating(f"the bucket {bucket}, Object Lock"):
+            reply = control.client.get_object_lock_configuration(Bucket=bucket, **control.owner())
+    except (StorageRefused, StorageUnavailable) as error:
+        if error.code in _NO_LOCK:
             return
-        raise translated(error, f"the bucket {bucket}, Object Lock") from None
-    except BotoCoreError as error:
-        raise translated(error, f"the bucket {bucket}, Object Lock") from None
+        raise
     if reply.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention"):
         yield Unfit("object_lock", "it has a default retention of Object Lock: S3 delivers no logs there")

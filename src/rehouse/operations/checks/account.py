@@ -6,9 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import partition
@@ -28,6 +25,7 @@ from rehouse.operations.checks.check import (
     of_error,
     ok,
 )
+from rehouse.s3.account import answer_headers, bucket_quota
 from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.buckets.region import way_out
 
@@ -46,8 +44,6 @@ WORRYING_SKEW_SECONDS = 60
 UNREACHABLE = frozenset({"Unreachable", "CertificateError", "ConnectionLost"})
 QUOTA_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 """Where a partition keeps the quota of buckets, whatever region they are in (S3 User Guide, "Quotas, restrictions")."""
-QUOTA_CODE = "L-DC2B2D3D"
-"""Service Quotas' code of "General purpose buckets"."""
 
 
 def check_account(settings: Settings, control: Control) -> Iterator[Check]:
@@ -102,11 +98,7 @@ def _identity(control: Control) -> Check:
 
 
 def _clock(settings: Settings, control: Control) -> Check:
-    try:
-        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=settings.require_shared_buckets()[0]))
-    except ClientError as error:
-        answer = cast("dict[str, Any]", error.response)
-    skew = skew_seconds(answer["ResponseMetadata"]["HTTPHeaders"], time.time())
+    skew = skew_seconds(answer_headers(control, settings.require_shared_buckets()[0]), time.time())
     if skew is None:
         return could_not_check(CLOCK, "the endpoint tells no time")
     told = f"{abs(skew):.0f} seconds {'behind' if skew > 0 else 'ahead of'} S3's"
@@ -136,10 +128,8 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
     if region is None:
         told = f"{counted(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
         return could_not_check(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
-    try:
-        client = control.session.client("service-quotas", region)
-        quota = int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])
-    except (ClientError, BotoCoreError, KeyError):
+    quota = bucket_quota(control.session, region)
+    if quota is None:
         hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
         return could_not_check(QUOTA, f"{counted(count, 'bucket')}{wanted}; the quota could not be read", hint)
     if count + (new_buckets or 1) > quota:

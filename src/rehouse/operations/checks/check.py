@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import psycopg
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.ledger.faults import translated as translated_database
-from rehouse.s3.faults import translated
+from rehouse.ledger.ledger import translating
+from rehouse.s3.faults import translating as translating_s3
 
 
 class Outcome(StrEnum):
@@ -62,11 +59,8 @@ def looked_at(subject: str, look: Callable[[], Check], *, denied: Outcome = Outc
     `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
     """
     try:
-        return look()
-    except (ClientError, BotoCoreError) as error:
-        return of_error(subject, translated(error, subject), denied=denied)
-    except psycopg.Error as error:
-        return of_error(subject, translated_database(error))
+        with translating_s3(subject), translating():
+            return look()
     except RehouseError as error:
         return of_error(subject, error, denied=denied)
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from rehouse.config import Settings
+from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.removals import SUSPENDED
 from rehouse.operations.checks.account import presence_check
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import NOT_OFFERED
+from rehouse.s3.faults import NOT_OFFERED, translating
 
 Reply = Mapping[str, Any]
 
@@ -181,12 +180,12 @@ def _habit(control: Control, bucket: str, habit: Habit) -> Check:
 
     def look() -> Check:
         try:
-            reply = getattr(control.client, habit.get)(Bucket=bucket, **habit.arguments, **control.owner())
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in NOT_OFFERED:
-                return could_not_check(subject, f"the endpoint does not offer it ({code})")
-            if not habit.absent_code or code != habit.absent_code:
+            with translating(subject):
+                reply = getattr(control.client, habit.get)(Bucket=bucket, **habit.arguments, **control.owner())
+        except (StorageRefused, StorageUnavailable) as error:
+            if error.code in NOT_OFFERED:
+                return could_not_check(subject, f"the endpoint does not offer it ({error.code})")
+            if not habit.absent_code or error.code != habit.absent_code:
                 raise
             return ok(subject, "none")
         seen = habit.seen(reply)
