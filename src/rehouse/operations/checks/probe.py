@@ -8,13 +8,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, cast
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import Any
 
 from rehouse.config import Settings
 from rehouse.core.bucket.spec import BucketSpec, differences
-from rehouse.core.errors import RehouseError, StorageUnavailable
+from rehouse.core.errors import RehouseError, StorageRefused, StorageUnavailable
 from rehouse.core.model import Tenant
 from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS
 from rehouse.core.permissions.policies import PROBE_NAME
@@ -33,7 +31,9 @@ from rehouse.operations.checks.check import (
 )
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.scratch import is_refused_by_condition, remove_scratch
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
+from rehouse.s3.faults import translating
 
 SCRATCH = "probe: scratch bucket"
 WRITE = "probe: objects"
@@ -136,8 +136,9 @@ def _multipart(control: Control, bucket: str) -> Check:
 def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
     shared = settings.require_shared_buckets()[0]
     try:
-        key = first_object(control, shared)
-    except (ClientError, BotoCoreError):
+        with translating(shared):
+            key = first_object(control, shared)
+    except (StorageRefused, StorageUnavailable):
         yield from depending((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} could not be listed")
         return
     if key is None:
@@ -172,28 +173,17 @@ def _copied(copy: Callable[..., object]) -> Check:
 
 
 def _source_condition(copy: Callable[..., object]) -> Check:
-    if _refuses(lambda: copy(CopySourceIfMatch='"00000000000000000000000000000000"')):
+    if is_refused_by_condition(lambda: copy(CopySourceIfMatch='"00000000000000000000000000000000"')):
         return ok(SOURCE_CONDITION, "honoured: a source that changed is not copied")
     return failed(SOURCE_CONDITION, "ignored by this endpoint", "a source overwritten meanwhile would be copied unseen")
 
 
 def _target_condition(copy: Callable[..., object]) -> Check:
-    if _refuses(lambda: copy(IfNoneMatch="*")):
+    if is_refused_by_condition(lambda: copy(IfNoneMatch="*")):
         return ok(TARGET_CONDITION, "honoured: nothing newer is ever covered")
     return notice(
         TARGET_CONDITION, "ignored by this endpoint: not guarded here", "let only one operator work at a time"
     )
-
-
-def _refuses(request: Callable[[], object]) -> bool:
-    try:
-        request()
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if status in {412, 501}:
-            return status == 412
-        raise
-    return False
 
 
 def _application(application: Control, bucket: str) -> Check:
@@ -206,21 +196,6 @@ def _application(application: Control, bucket: str) -> Check:
 
 def _removed(control: Control, bucket: str) -> Check:
     hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
-    try:
-        _empty(control, bucket)
-        control.new_buckets.forget(bucket)
-        control.client.delete_bucket(Bucket=bucket, **control.owner())
-    except (ClientError, BotoCoreError) as error:
-        return failed(REMOVAL, f"{bucket} could not be removed: {type(error).__name__}", hint)
+    if error := remove_scratch(control, bucket):
+        return failed(REMOVAL, f"{bucket} could not be removed: {error}", hint)
     return ok(REMOVAL, "the scratch bucket is gone again")
-
-
-def _empty(control: Control, bucket: str) -> None:
-    client, owner = control.client, control.owner()
-    uploads = client.list_multipart_uploads(Bucket=bucket, **owner).get("Uploads", [])
-    for upload in uploads:
-        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], **owner)
-    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, **owner):
-        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        for entry in cast("list[dict[str, Any]]", entries):
-            client.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"], **owner)

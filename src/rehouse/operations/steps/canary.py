@@ -5,24 +5,20 @@ With the application's own credentials (REHOUSE_APPLICATION_PROFILE); where nobo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from rehouse.core.copies import is_md5
-from rehouse.core.errors import Halt, Refused
+from rehouse.core.errors import Halt, Refused, StorageRefused, StorageUnavailable
 from rehouse.core.escaping import counted
 from rehouse.core.model import Migration
 from rehouse.ledger.canary import Canaries, Sample
 from rehouse.operations.services import Services
-from rehouse.s3.faults import translated
+from rehouse.s3.faults import translating
+from rehouse.s3.reading import read_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-CHUNK_BYTES = 1024 * 1024
 
 
 def try_copies(services: Services, migration: Migration, subject: str, count: int) -> str:
@@ -70,23 +66,18 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
 
     `is_live`: the application writes there, so another object is what it says of itself.
     """
-    digest, size = hashlib.md5(usedforsecurity=False), 0
     try:
-        answer = client.get_object(Bucket=sample.place.bucket, Key=sample.place.key)
-        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    except (ClientError, BotoCoreError) as error:
-        return translated(error, sample.place.key).message
-    etag = answer.get("ETag", "").strip('"')
-    wanted = answer["ContentLength"] if is_live and etag != sample.etag else sample.size
-    if etag != sample.etag and not is_live:
-        return f"its ETag is {etag} instead of {sample.etag}"
-    if size != wanted:
-        return f"{size} bytes came instead of {wanted}"
-    is_encrypted_by_key = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
-    if is_md5(etag) and not is_encrypted_by_key and digest.hexdigest() != etag:
-        return f"the MD5 of what came is {digest.hexdigest()} instead of {etag}"
+        with translating(sample.place.key):
+            found = read_object(client, sample.place, "md5")
+    except (StorageRefused, StorageUnavailable) as error:
+        return error.message
+    wanted = found.announced_size if is_live and found.etag != sample.etag else sample.size
+    if found.etag != sample.etag and not is_live:
+        return f"its ETag is {found.etag} instead of {sample.etag}"
+    if found.size != wanted:
+        return f"{found.size} bytes came instead of {wanted}"
+    if is_md5(found.etag) and not found.encryption.startswith("aws:") and found.digest != found.etag:
+        return f"the MD5 of what came is {found.digest} instead of {found.etag}"
     return None
 
 

@@ -7,15 +7,13 @@ two HEADs a document, so they are read only where a listing leaves a doubt. The 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import NamedTuple
 
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen
+from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
@@ -24,8 +22,9 @@ from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, listing
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane, Head
-from rehouse.s3.faults import NOT_OFFERED, translated
+from rehouse.s3.faults import translating
 from rehouse.s3.object_headers import carried_headers, hidden_metadata
+from rehouse.s3.reading import read_object, read_tags
 
 
 def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:
@@ -131,7 +130,6 @@ def _is_still(head: Head | None, etag: str | None) -> bool:
 NO_TAGS = "object tags (there are none to compare)"
 HIDDEN = "metadata that S3 does not show"
 READERS = 8
-CHUNK_BYTES = 1024 * 1024
 
 
 class DeepReader:
@@ -153,36 +151,22 @@ class DeepReader:
 
     def _compare(self, ends: Ends) -> tuple[str, Comparison, int]:
         try:
-            (source, source_bytes), (target, target_bytes) = self._read(ends.source), self._read(ends.target)
-        except (ClientError, BotoCoreError) as error:
-            detail = translated(error, ends.target.key).message
-            return ends.document_id, Comparison(Finding.COULD_NOT_CHECK, detail=detail), 0
+            with translating(ends.target.key):
+                (source, source_bytes), (target, target_bytes) = self._read(ends.source), self._read(ends.target)
+        except (StorageRefused, StorageUnavailable) as error:
+            return ends.document_id, Comparison(Finding.COULD_NOT_CHECK, detail=error.message), 0
         return ends.document_id, compare_sides(source, target), source_bytes + target_bytes
 
     def _read(self, ref: ObjectRef) -> tuple[dict[str, object], int]:
-        place: Any = {"Bucket": ref.bucket, "Key": ref.key, **self._control.owner()}
-        answer: Any = self._control.client.get_object(**place)
-        digest, size = hashlib.sha256(), 0
-        for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-        headers = dict(answer["ResponseMetadata"]["HTTPHeaders"])
-        if "ExpiresString" in answer:  # botocore takes a date that is none out of the headers
-            headers["expires"] = answer["ExpiresString"]
-        read: dict[str, object] = {**carried_headers(headers), HIDDEN: hidden_metadata(headers)}
-        return read | {"bytes": digest.hexdigest(), "tags": self._tags(place)}, size
+        found = read_object(self._control.client, ref, "sha256", **self._control.owner())
+        read: dict[str, object] = {**carried_headers(found.headers), HIDDEN: hidden_metadata(found.headers)}
+        return read | {"bytes": found.digest, "tags": self._tags(ref)}, found.size
 
-    def _tags(self, place: Any) -> list[tuple[str, str]]:
-        if not self.are_tags_offered:
-            return []
-        try:
-            tags = self._control.client.get_object_tagging(**place).get("TagSet", [])
-        except ClientError as error:
-            if error.response["Error"].get("Code") not in NOT_OFFERED:
-                raise
+    def _tags(self, ref: ObjectRef) -> list[tuple[str, str]]:
+        tags = read_tags(self._control.client, ref, **self._control.owner()) if self.are_tags_offered else None
+        if tags is None:
             self.are_tags_offered = False
-            return []
-        return sorted((tag["Key"], tag["Value"]) for tag in tags)
+        return tags or []
 
 
 def compare_sides(source: dict[str, object], target: dict[str, object]) -> Comparison:
