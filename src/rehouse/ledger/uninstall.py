@@ -9,6 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from rehouse.core.addressing import addresses
+from rehouse.core.errors import DatabaseRefused
 from rehouse.core.escaping import counted
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
@@ -91,7 +92,7 @@ def find_removal(
 def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: Patience) -> list[Dependant]:
     """Take everything away in one transaction, unless something depends on it: return what does.
 
-    Raises TryAgain if a table is never free.
+    Raises TryAgain if a table is never free, DatabaseRefused if something else depends on the ledger.
     """
     found: list[Dependant] = []
 
@@ -102,7 +103,13 @@ def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, p
             _remove(connection, catalog, removal)
 
     table = catalog.documents.identifier.as_string(connection)
-    run_politely(connection, work, "the removal of the ledger", patience, table=table)
+    try:
+        run_politely(connection, work, "the removal of the ledger", patience, table=table)
+    except errors.DependentObjectsStillExist as error:
+        raise DatabaseRefused(
+            f"something else in the database depends on the ledger: {error.diag.message_detail}",
+            hint="drop it first, then run the same command again; nothing was changed",
+        ) from error
     return found
 
 

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import psycopg
-
 from rehouse.core.durations import spelled
 from rehouse.core.errors import Halt, Refused, RehouseError, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
@@ -199,9 +197,10 @@ def run_inventory(services: Services) -> Iterator[None]:
 
 def _clear_away(services: Services) -> None:
     try:
-        services.ledger.inventory().clear()
-    except psycopg.Error as error:
-        log.warning("the inventory stays until the next run clears it away: %s", type(error).__name__)
+        with translating():
+            services.ledger.inventory().clear()
+    except RehouseError as error:
+        log.warning("the inventory stays until the next run clears it away: %s", error.message)
 
 
 def _reported(services: Services, tenant: Tenant, report: TenantReport, order: Order, *, listed: bool) -> TenantReport:

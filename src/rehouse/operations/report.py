@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import psycopg
-
 from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.late_writes import LateLines
-from rehouse.ledger.ledger import Closing
+from rehouse.ledger.ledger import Closing, translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 
@@ -75,10 +73,11 @@ class TenantReport:
 def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> None:
     """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
     try:
-        as_it_stands = services.ledger.migration(tenant)
-        if as_it_stands:
-            close_run(services, as_it_stands, report, error)
-    except (RehouseError, psycopg.Error) as second:
+        with translating():
+            as_it_stands = services.ledger.migration(tenant)
+            if as_it_stands:
+                close_run(services, as_it_stands, report, error)
+    except RehouseError as second:
         error.add_note(f"and the tenant's row could not be written: {second}")
 
 
@@ -218,11 +217,12 @@ def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
 def close_return_after(services: Services, tenant: Tenant, report: ReturnReport, error: RehouseError) -> None:
     """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
     try:
-        as_it_stands = services.ledger.migration(tenant)
-        if as_it_stands:
-            is_adopted = is_home_adopted(services.ledger.reread(tenant), as_it_stands)
-            close_return(services, as_it_stands, report, error, is_adopted=is_adopted)
-    except (RehouseError, psycopg.Error) as second:
+        with translating():
+            as_it_stands = services.ledger.migration(tenant)
+            if as_it_stands:
+                is_adopted = is_home_adopted(services.ledger.reread(tenant), as_it_stands)
+                close_return(services, as_it_stands, report, error, is_adopted=is_adopted)
+    except RehouseError as second:
         error.add_note(f"and the tenant's row could not be written: {second}")
 
 

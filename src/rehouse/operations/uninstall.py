@@ -5,10 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import psycopg
-
 from rehouse.config import Settings
-from rehouse.core.errors import DatabaseRefused, Refused
+from rehouse.core.errors import Refused
 from rehouse.ledger import uninstall as removing
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
@@ -62,18 +60,8 @@ def uninstall(
             default_bucket=settings.shared_bucket[0] if settings.shared_bucket else "",
         )
         if not dry_run and (found.tables or found.triggers):
-            _remove(connection, catalog, found, Patience(POLITE_MS, patience_seconds))
+            _refuse(removing.remove(connection, catalog, found, Patience(POLITE_MS, patience_seconds)))
     return Uninstalled(dry_run, list(_names(catalog, found)), found.kept)
-
-
-def _remove(connection: psycopg.Connection, catalog: Catalog, found: Removal, patience: Patience) -> None:
-    try:
-        _refuse(removing.remove(connection, catalog, found, patience))
-    except psycopg.errors.DependentObjectsStillExist as error:
-        raise DatabaseRefused(
-            f"something else in the database depends on the ledger: {error.diag.message_detail}",
-            hint="drop it first, then run the same command again; nothing was changed",
-        ) from error
 
 
 def _refuse(dependants: list[Dependant]) -> None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import psycopg
-
 from rehouse.config import Settings
 from rehouse.core.mapping import LONGEST_ETAG, SHORTEST_ETAG
 from rehouse.core.naming import MAX_BUCKET_NAME, MAX_NAME_BYTES, SUFFIX_DIGITS, bucket_name
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.queries import fill
+from rehouse.ledger.inspection import Inspection
 from rehouse.operations.checks.check import Check, failed, notice, ok
 
 ROOM = "database: room for names and keys"
@@ -23,7 +21,7 @@ LONGEST_KEY = len("documents//") + 71 + MAX_NAME_BYTES
 """Beyond this no key of ours ever grows: a longer name is cut anyway."""
 
 
-def check_room(connection: psycopg.Connection, found: Catalog, settings: Settings) -> Check:
+def check_room(inspection: Inspection, found: Catalog, settings: Settings) -> Check:
     """Return whether the three columns that a migration writes are long enough."""
     columns = (
         found.column("tenants", "aws_bucket_name"),
@@ -34,7 +32,7 @@ def check_room(connection: psycopg.Connection, found: Catalog, settings: Setting
         f"{table.name}.{column}"
         for table, column in zip((found.tenants, found.documents, found.documents), columns, strict=True)
     )
-    needed = _longest_name(connection, found, settings)
+    needed = _longest_name(inspection, found, settings)
     shared = max(map(len, settings.require_shared_buckets()))
     short = [
         *_short(home, found.home_max_length, needed, MAX_BUCKET_NAME),
@@ -63,12 +61,10 @@ def _short(column: str, length: int | None, needed: int, wanted: int) -> Iterabl
         yield column, length, wanted, length < needed
 
 
-def _longest_name(connection: psycopg.Connection, found: Catalog, settings: Settings) -> int:
+def _longest_name(inspection: Inspection, found: Catalog, settings: Settings) -> int:
     if settings.bucket_namespace != "global":
         return MAX_BUCKET_NAME
-    query = fill(
-        "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t", found
-    )
-    slugs = connection.execute(query).fetchall()
     suffix = "0" * SUFFIX_DIGITS
-    return max((len(bucket_name(settings.bucket_prefix, str(slug), suffix)) for (slug,) in slugs), default=0)
+    return max(
+        (len(bucket_name(settings.bucket_prefix, label, suffix)) for label in inspection.labels(found)), default=0
+    )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from contextlib import ExitStack
 
-import psycopg
-from psycopg import sql
-
-from rehouse.config import Settings, name_setting
+from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.connection import connect_with, where
-from rehouse.ledger.encoding import UNCHECKED, server_encoding
-from rehouse.ledger.identity import find_ambiguities
+from rehouse.ledger.encoding import UNCHECKED
+from rehouse.ledger.inspection import Inspection
+from rehouse.ledger.ledger import translating
 from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
 from rehouse.operations.checks.column_widths import ROOM, check_room
 from rehouse.operations.checks.usage import USAGE, check_usage
@@ -36,9 +33,9 @@ OLDEST_SERVER = 130000
 
 def check_database(settings: Settings) -> Iterator[Check]:
     """Yield the checks of the database."""
+    opened = ExitStack()
     try:
-        connection = connect_with(settings, application_name="rehouse doctor")
-        place = where(settings.require_database_url())
+        inspection = opened.enter_context(Inspection.open(settings))
     except RehouseError as error:
         yield of_error(CONNECTION, error)
         yield from depending(
@@ -46,24 +43,24 @@ def check_database(settings: Settings) -> Iterator[Check]:
             "no connection to the database",
         )
         return
-    with connection:
-        yield ok(CONNECTION, f"{place}, no connection pooler in between")
-        yield looked_at(VERSION, lambda: _version(connection))
-        yield looked_at(ENCODING, lambda: _encoding(connection))
-        yield looked_at(WRITABLE, lambda: _writable(connection))
-        yield from _mapped(connection, settings)
+    with opened:
+        yield ok(CONNECTION, f"{inspection.place}, no connection pooler in between")
+        yield looked_at(VERSION, lambda: _version(inspection))
+        yield looked_at(ENCODING, lambda: _encoding(inspection))
+        yield looked_at(WRITABLE, lambda: _writable(inspection))
+        yield from _mapped(inspection, settings)
 
 
-def _version(connection: psycopg.Connection) -> Check:
-    number = connection.info.server_version
+def _version(inspection: Inspection) -> Check:
+    number = inspection.version
     told = f"PostgreSQL {number // 10000}.{number % 10000}"
     return (
         ok(VERSION, told) if number >= OLDEST_SERVER else failed(VERSION, told, "rehouse needs PostgreSQL 13 or newer")
     )
 
 
-def _encoding(connection: psycopg.Connection) -> Check:
-    encoding = server_encoding(connection)
+def _encoding(inspection: Inspection) -> Check:
+    encoding = inspection.encoding
     if encoding == "UTF8":
         return ok(ENCODING, encoding)
     if encoding == UNCHECKED:
@@ -75,18 +72,17 @@ def _encoding(connection: psycopg.Connection) -> Check:
     )
 
 
-def _writable(connection: psycopg.Connection) -> Check:
-    row = connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
-    in_recovery, read_only = row or (False, "off")
-    if in_recovery or read_only == "on":
-        what = "it is a standby server" if in_recovery else "transactions are read-only"
+def _writable(inspection: Inspection) -> Check:
+    is_standby, is_read_only = inspection.writability()
+    if is_standby or is_read_only:
+        what = "it is a standby server" if is_standby else "transactions are read-only"
         return failed(WRITABLE, what, "connect to the primary server, as a role that may write")
     return ok(WRITABLE, "it is a primary server and takes writes")
 
 
-def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Check]:
+def _mapped(inspection: Inspection, settings: Settings) -> Iterator[Check]:
     try:
-        found = catalogs.read(connection, settings.mapping, partial(name_setting, settings))
+        found = inspection.catalog(settings)
     except RehouseError as error:
         subject = ROW_SECURITY if "row security" in error.message else MAPPING
         yield of_error(subject, error)
@@ -95,67 +91,36 @@ def _mapped(connection: psycopg.Connection, settings: Settings) -> Iterator[Chec
         return
     tables = f"{found.tenants.name} and {found.documents.name}, tenant ids are {found.tenant_id_type}"
     yield ok(MAPPING, tables)
-    yield looked_at(ROW_SECURITY, lambda: _row_security(connection, found))
-    yield looked_at(RIGHTS, lambda: _rights(connection, found))
-    yield looked_at(IDS, lambda: _ids(connection, found))
+    yield looked_at(ROW_SECURITY, lambda: _row_security(inspection, found))
+    yield looked_at(RIGHTS, lambda: _rights(inspection, found))
+    yield looked_at(IDS, lambda: _ids(inspection, found))
     yield looked_at(SCHEMA, lambda: _schema(found, settings))
     if found.version:
-        yield looked_at(USAGE, lambda: check_usage(connection, found))
-    yield looked_at(ROOM, lambda: check_room(connection, found, settings))
+        yield looked_at(USAGE, lambda: check_usage(inspection, found))
+    yield looked_at(ROOM, lambda: check_room(inspection, found, settings))
 
 
-def _row_security(connection: psycopg.Connection, found: Catalog) -> Check:
+def _row_security(inspection: Inspection, found: Catalog) -> Check:
     # Every connection has row_security off: a role that policies would blind gets an error here, not an empty answer.
     counts = []
     for table in (found.tenants, found.documents):
-        query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
-        row = connection.execute(query).fetchone()
-        counts.append(f"{table.name} {'has rows' if row and row[0] else 'is empty'}")
+        counts.append(f"{table.name} {'has rows' if inspection.has_rows(table) else 'is empty'}")
     return ok(ROW_SECURITY, f"no policy hides rows from this role; {', '.join(counts)}")
 
 
-def _rights(connection: psycopg.Connection, found: Catalog) -> Check:
-    missing = [told for told, has in _needed(connection, found) if not has]
+def _rights(inspection: Inspection, found: Catalog) -> Check:
+    missing = [right.name for right in inspection.rights(found) if not right.is_granted]
     if missing:
-        role = connection.info.user
         return failed(
             RIGHTS,
-            f"{role} lacks: {', '.join(missing)}",
+            f"{inspection.role} lacks: {', '.join(missing)}",
             f"grant them, or connect as the owner of {found.documents.name}",
         )
     return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
 
 
-def _needed(connection: psycopg.Connection, found: Catalog) -> Iterator[tuple[str, bool]]:
-    for role, table, columns in (
-        ("tenants", found.tenants, ("aws_bucket_name",)),
-        ("documents", found.documents, ("s3_bucket", "s3_key", "etag", "file_size")),
-    ):
-        name = table.identifier.as_string(connection)
-        yield f"SELECT on {table.name}", _has(connection, "has_table_privilege(%s, 'SELECT')", name)
-        for column in (found.column(role, each) for each in columns):
-            if column and column in table.columns:
-                check = "has_column_privilege(%s, %s, 'UPDATE')"
-                yield f"UPDATE of {table.name}.{column}", _has(connection, check, name, column)
-    if found.version is None:
-        name = found.documents.identifier.as_string(connection)
-        may_create = _has(connection, "has_schema_privilege(%s, 'CREATE')", found.schema)
-        yield f"CREATE in the schema {found.schema}", may_create
-        owned = "(SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass)"
-        yield f"ownership of {found.documents.name} (for ALTER TABLE)", _has(connection, owned, name)
-    for own in found.own.values() if found.version else ():
-        rights = "has_table_privilege(%s, 'SELECT') AND has_table_privilege(%s, 'INSERT')"
-        name = own.identifier.as_string(connection)
-        yield f"SELECT and INSERT on {own.name}", _has(connection, rights, name, name)
-
-
-def _has(connection: psycopg.Connection, expression: str, *names: str) -> bool:
-    row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
-    return bool(row and row[0])
-
-
-def _ids(connection: psycopg.Connection, found: Catalog) -> Check:
-    ambiguities = find_ambiguities(connection, found)
+def _ids(inspection: Inspection, found: Catalog) -> Check:
+    ambiguities = inspection.ambiguities(found)
     if ambiguities:
         message = "; ".join(each.message for each in ambiguities)
         return failed(IDS, message, "; ".join(each.hint for each in ambiguities))
@@ -179,9 +144,7 @@ def _schema(found: Catalog, settings: Settings) -> Check:
 def count_tenants(settings: Settings) -> int | None:
     """Return how many tenants may want a bucket, None where the database does not tell."""
     try:
-        with connect_with(settings, application_name="rehouse doctor") as connection:
-            table = catalogs.read(connection, settings.mapping, partial(name_setting, settings)).tenants
-            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table.identifier)).fetchone()
-    except (RehouseError, psycopg.Error):
+        with translating(), Inspection.open(settings) as inspection:
+            return inspection.count_tenants(inspection.catalog(settings))
+    except RehouseError:
         return None
-    return int(row[0]) if row else None

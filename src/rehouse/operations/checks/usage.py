@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import psycopg
-
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.usage import usage_state
+from rehouse.ledger.inspection import Inspection
 from rehouse.operations.checks.check import Check, notice, ok
 
 USAGE = "database: usage"
 _MANY = 10_000
 
 
-def check_usage(connection: psycopg.Connection, found: Catalog) -> Check:
+def check_usage(inspection: Inspection, found: Catalog) -> Check:
     """Return the check of tenant_usage; what is wrong there hinders no migration."""
-    state = usage_state(connection, found)
+    state = inspection.usage(found)
     if state is None:
         return notice(USAGE, "tables that hold usage are missing", "`rehouse init` makes them and counts again")
     if state.faults:

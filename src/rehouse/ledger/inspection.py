@@ -1,0 +1,132 @@
+"""What doctor asks the database: questions that change nothing, answered by plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Self
+
+import psycopg
+from psycopg import sql
+
+from rehouse.config import Settings, name_setting
+from rehouse.ledger import catalog as catalogs
+from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.connection import connect_with, where
+from rehouse.ledger.encoding import server_encoding
+from rehouse.ledger.identity import Ambiguity, find_ambiguities
+from rehouse.ledger.queries import fill
+from rehouse.ledger.relations import Table
+from rehouse.ledger.usage import UsageState, usage_state
+
+
+class Writability(NamedTuple):
+    """Whether the server is a standby, and whether transactions are read-only."""
+
+    is_standby: bool
+    is_read_only: bool
+
+
+class Right(NamedTuple):
+    """A right that rehouse needs, in words, and whether this role has it."""
+
+    name: str
+    is_granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A database under examination. Every question may raise PostgreSQL's errors."""
+
+    place: str
+    connection: psycopg.Connection
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator[Self]:
+        """Connect. Raises DatabaseRefused or TryAgain where that cannot be done."""
+        with connect_with(settings, application_name="rehouse doctor") as connection:
+            yield cls(where(settings.require_database_url()), connection)
+
+    @property
+    def role(self) -> str:
+        """The role of the connection."""
+        return self.connection.info.user
+
+    @property
+    def version(self) -> int:
+        """The server's version as a number, such as 160004."""
+        return self.connection.info.server_version
+
+    @property
+    def encoding(self) -> str:
+        """The database's encoding, as PostgreSQL names it."""
+        return server_encoding(self.connection)
+
+    def writability(self) -> Writability:
+        """Return what keeps the role from writing."""
+        row = self.connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
+        is_standby, read_only = row or (False, "off")
+        return Writability(is_standby, read_only == "on")
+
+    def catalog(self, settings: Settings) -> Catalog:
+        """Return the application's tables. Raises DatabaseRefused where the mapping does not fit them."""
+        return catalogs.read(self.connection, settings.mapping, partial(name_setting, settings))
+
+    def has_rows(self, table: Table) -> bool:
+        """Return whether the table has a row. A role that row security would hide rows from gets an error."""
+        query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
+        row = self.connection.execute(query).fetchone()
+        return bool(row and row[0])
+
+    def count_tenants(self, catalog: Catalog) -> int | None:
+        """Return how many tenants there are."""
+        query = sql.SQL("SELECT count(*) FROM {}").format(catalog.tenants.identifier)
+        row = self.connection.execute(query).fetchone()
+        return int(row[0]) if row else None
+
+    def labels(self, catalog: Catalog) -> list[str]:
+        """Return what each tenant's bucket is named after: its slug, else its id."""
+        query = "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t"
+        return [str(slug) for (slug,) in self.connection.execute(fill(query, catalog)).fetchall()]
+
+    def ambiguities(self, catalog: Catalog) -> list[Ambiguity]:
+        """Return why rows of the application's tables cannot be told apart, empty if they can."""
+        return find_ambiguities(self.connection, catalog)
+
+    def usage(self, catalog: Catalog) -> UsageState | None:
+        """Return what tenant_usage still lacks; None before `init`."""
+        return usage_state(self.connection, catalog)
+
+    def rights(self, catalog: Catalog) -> Iterator[Right]:
+        """Yield the rights on the database that rehouse needs."""
+        for role, table, columns in (
+            ("tenants", catalog.tenants, ("aws_bucket_name",)),
+            ("documents", catalog.documents, ("s3_bucket", "s3_key", "etag", "file_size")),
+        ):
+            name = table.identifier.as_string(self.connection)
+            yield Right(f"SELECT on {table.name}", self._has("has_table_privilege(%s, 'SELECT')", name))
+            for column in (catalog.column(role, each) for each in columns):
+                if column and column in table.columns:
+                    is_granted = self._has("has_column_privilege(%s, %s, 'UPDATE')", name, column)
+                    yield Right(f"UPDATE of {table.name}.{column}", is_granted)
+        yield from self._rights_to_init(catalog) if catalog.version is None else self._rights_on_own(catalog)
+
+    def _rights_to_init(self, catalog: Catalog) -> Iterator[Right]:
+        name = catalog.documents.identifier.as_string(self.connection)
+        may_create = self._has("has_schema_privilege(%s, 'CREATE')", catalog.schema)
+        yield Right(f"CREATE in the schema {catalog.schema}", may_create)
+        owned = "(SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass)"
+        yield Right(f"ownership of {catalog.documents.name} (for ALTER TABLE)", self._has(owned, name))
+
+    def _rights_on_own(self, catalog: Catalog) -> Iterator[Right]:
+        for own in catalog.own.values():
+            rights = "has_table_privilege(%s, 'SELECT') AND has_table_privilege(%s, 'INSERT')"
+            name = own.identifier.as_string(self.connection)
+            yield Right(f"SELECT and INSERT on {own.name}", self._has(rights, name, name))
+
+    def _has(self, expression: str, *names: str) -> bool:
+        row = self.connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
+        return bool(row and row[0])
