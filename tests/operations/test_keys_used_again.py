@@ -75,7 +75,7 @@ def test_one_that_came_after_the_listing_and_was_moved_counts_in_the_next_run(
         used_again(moved)
 
     with monkeypatch.context() as patched, moved.services() as services:
-        patched.setattr(survey, "list_shared_buckets", list_then_write)
+        patched.setattr("rehouse.operations.migrate.list_shared_buckets", list_then_write)
         migrate_all(services, services.ledger.tenants())
     assert moved.pointer("e")[0] == moved.home()
     assert [each.document_id for each in moved.migrate().outstanding] == ["d"]

@@ -14,9 +14,9 @@ from tests.operations.room import Room
 from rehouse.core.errors import TryAgain
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import ListedObject
-from rehouse.operations.migrate import run_inventory
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
+from rehouse.operations.steps.run import run_inventory
 
 
 def page(first: int) -> list[ListedObject]:

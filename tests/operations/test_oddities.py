@@ -12,11 +12,11 @@ from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ListedObject
 from rehouse.core.progress import Progress
-from rehouse.operations import migrate as migrating
-from rehouse.operations.migrate import run_inventory
-from rehouse.operations.report import TenantReport
+from rehouse.operations.migrate import migrate
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.copies import copy_documents
+from rehouse.operations.steps.run import Order, run_inventory
+from rehouse.operations.steps.walk import walk
 from rehouse.operations.verify import verify_all
 
 
@@ -69,8 +69,7 @@ def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: R
         watched = replace(services, report=claimed)
         claimed(Progress("", "list"))
         reports = [
-            migrating.migrate(watched, services.ledger.tenant(slug), TenantReport(slug, 0), listed=True)
-            for slug in ("acme", "globex")
+            walk(watched, services.ledger.tenant(slug), Order(), migrate, is_listed=True) for slug in ("acme", "globex")
         ]
     assert [[each.code for each in report.outstanding] for report in reports] == [["other_tenants_object"]] * 2
     assert [room.pointer(each)[1] for each in ("a", "late")] == ["k/a", "k/a"]
@@ -84,9 +83,9 @@ def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_si
     room.tenant("globex")
     with room.services() as services, run_inventory(services):
         survey.list_shared_buckets(services)
-        migrating.migrate(services, services.ledger.tenant("acme"), TenantReport("acme", 1), listed=True)
+        walk(services, services.ledger.tenant("acme"), Order(), migrate, is_listed=True)
         room.row("late", "k/a", slug="globex", bucket=room.shared)
-        report = migrating.migrate(services, services.ledger.tenant("globex"), TenantReport("globex", 2), listed=True)
+        report = walk(services, services.ledger.tenant("globex"), Order(), migrate, is_listed=True)
     assert [each.code for each in report.outstanding] == ["other_tenants_object"]
     assert room.keys(room.home("globex")) == []
 
@@ -156,7 +155,7 @@ def test_a_copy_that_never_holds_does_not_keep_the_others_back(room: Room, monke
         room.put("documents/a/a.txt", b"damage %d" % next(numbers), bucket=room.home())
         return tally
 
-    monkeypatch.setattr("rehouse.operations.steps.run.copy_documents", copy_then_damage)
+    monkeypatch.setattr("rehouse.operations.steps.copies.copy_documents", copy_then_damage)
     report = room.migrate()
     assert room.pointer("b")[0] == room.home()
     assert room.pointer("a")[0] == room.shared

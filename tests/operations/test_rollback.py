@@ -18,13 +18,14 @@ from rehouse.core.naming import returned_key, target_key
 from rehouse.core.progress import Progress
 from rehouse.ledger.returns import Returns
 from rehouse.operations.accept import accept
-from rehouse.operations.migrate import migrate_one, run_inventory
+from rehouse.operations.migrate import migrate_one
 from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors
 from rehouse.operations.steps import flips, survey, written_after
 from rehouse.operations.steps.returns import ReturnPass, return_documents
+from rehouse.operations.steps.run import run_inventory
 
 
 def roll_back(room: Room, slug: str = "acme", *, dry_run: bool = False, **more: object) -> ReturnReport:

@@ -36,15 +36,13 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
             for document_id in document_ids:
                 if not late.accept(document_id, reason):
                     services.ledger.accept(migration, document_id, reason)
-            return _closed(services, migration, tenant)
+            return _close(services, migration, tenant)
 
 
-def _closed(services: Services, migration: Migration, tenant: Tenant) -> TenantReport | ReturnReport:
+def _close(services: Services, migration: Migration, tenant: Tenant) -> TenantReport | ReturnReport:
     if migration.phase is not Phase.ROLLED_BACK:
         report = TenantReport(tenant.slug, tenant.id, home_bucket=migration.home_bucket)
-        close_run(services, migration, report, None)
-        return report
+        return close_run(services, migration, report)
     back = ReturnReport(tenant.slug, tenant.id, home_bucket=migration.home_bucket)
     is_adopted = is_home_adopted(services.ledger.reread(tenant), migration)
-    close_return(services, migration, back, None, is_adopted=is_adopted)
-    return back
+    return close_return(services, migration, back, is_adopted=is_adopted)

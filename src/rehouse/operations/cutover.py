@@ -1,17 +1,28 @@
 """Cut a tenant over that was verified: switch its home and flip its pointers, a few documents first if a canary is wanted.
 
-The rounds are those of `migrate`; what changed since is copied and verified again first.
+What changed since it was verified is copied and verified again first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, is_at_least, was_verified
 from rehouse.core.model import Migration, Tenant
-from rehouse.operations.migrate import migrate_one
-from rehouse.operations.report import TenantReport
+from rehouse.operations.report import TenantReport, note_guard
 from rehouse.operations.services import Services
-from rehouse.operations.steps.run import Order
+from rehouse.operations.steps.canary import read_canary_copies, read_canary_rows
+from rehouse.operations.steps.copies import copy
+from rehouse.operations.steps.flips import flip, flip_canary, switch
+from rehouse.operations.steps.proofs import verify_copies
+from rehouse.operations.steps.provision import provision_home
+from rehouse.operations.steps.run import Order, Run, run_inventory
+from rehouse.operations.steps.settling import await_settled
+from rehouse.operations.steps.survey import survey_documents
+from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
+from rehouse.operations.steps.trials import try_switch
+from rehouse.operations.steps.walk import plan_again, walk
 
 
 def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantReport:
@@ -27,7 +38,30 @@ def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantRep
             f"{tenant.slug} {stands}: only a tenant that was verified can be cut over",
             hint=f"run `rehouse migrate {tenant.slug} --until verified` first",
         )
-    return migrate_one(services, tenant, Order(canary=canary))
+    with run_inventory(services):
+        report = walk(services, tenant, Order(canary=canary), cut_over).require_report()
+        return note_guard(services, [report])[0]
+
+
+def cut_over(run: Run) -> Iterator[Run]:
+    """Take a tenant through the steps of a migration with its canary; yield the run after each step."""
+    yield (run := plan_again(run))
+    yield (run := provision_home(run))
+    yield (run := bring_late_writes_home(run))
+    survey_documents(run)
+    while not run.is_proven:
+        yield (run := copy(run))
+        await_settled(run)
+        yield (run := verify_copies(run))
+    yield (run := try_switch(run))
+    if run.stays:
+        return
+    yield (run := read_canary_copies(run))
+    yield (run := switch(run))
+    yield (run := flip_canary(run))
+    yield (run := read_canary_rows(run))
+    yield (run := flip(run))
+    yield from sweep(run)
 
 
 def _was_verified(services: Services, tenant: Tenant, before: Migration) -> bool:

@@ -24,14 +24,15 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import destroying, kept_versions, refuse_destroying
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
-from rehouse.operations.migrate import migrate, run_inventory
 from rehouse.operations.report import TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.steps import survey
 from rehouse.operations.steps.late_writes import sweep_again
 from rehouse.operations.steps.removals import Left, Removing, is_any_needed_again, put_back, remove_sources
-from rehouse.operations.steps.run import Order
+from rehouse.operations.steps.run import Order, Run, run_inventory
+from rehouse.operations.steps.survey import list_shared_buckets, survey_documents
+from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
+from rehouse.operations.steps.walk import walk
 from rehouse.s3.buckets.delete_objects import honours_conditions
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ def finish_all(
     if dry_run:
         return [_foreseen(services, tenant, migration, grace, look) for tenant, migration in there]
     with run_inventory(services):
-        survey.list_shared_buckets(services)
+        list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
         one = partial(_reported, grace=grace, look=look, final=final)
         return list(for_each(services, work, one, parallel=AT_ONCE))
@@ -189,11 +190,9 @@ def _finish(
 ) -> FinishReport:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
-        sweep = migrate(
-            services, tenant, TenantReport(tenant.slug, tenant.id), Order(is_for_removal=True), listed=listed
-        )
+        swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=listed).require_report()
         migration = _require_cut_over(services, tenant)
-        report.status, report.outstanding, report.this_run = sweep.status, sweep.outstanding, sweep.this_run
+        report.status, report.outstanding, report.this_run = swept.status, swept.outstanding, swept.this_run
         run = _begun(services, migration, tenant, grace)
         run.final = final
         if _has_nothing_to_do(run):
@@ -201,13 +200,20 @@ def _finish(
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translating():
-                _remove(run, report, _still_enough(run, sweep, look))
+                _remove(run, report, _still_enough(run, swept, look))
         except RehouseError as error:
-            close_after(services, tenant, sweep, error)
+            close_after(services, tenant, swept, error)
             raise
-        close_run(services, run.migration, sweep, None)
-        report.status, report.outstanding = sweep.status, sweep.outstanding
+        swept = close_run(services, run.migration, swept)
+        report.status, report.outstanding = swept.status, swept.outstanding
         return _filled(run, report)
+
+
+def _sweep(run: Run) -> Iterator[Run]:
+    """Bring home what is written elsewhere by now, in a bucket that is as it is; yield the run after each step."""
+    yield (run := bring_late_writes_home(run))
+    survey_documents(run)
+    yield from sweep(run)
 
 
 @contextmanager
@@ -261,13 +267,13 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> None:
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
-def _still_enough(run: Removing, sweep: TenantReport, look: Look) -> Look:
+def _still_enough(run: Removing, swept: TenantReport, look: Look) -> Look:
     """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
 
     That is so where fewer documents wait for their grace than were moved a moment ago.
     """
     counts = run.room.counts(run.grace)
-    is_older = counts.left - counts.old_enough < sweep.this_run + sweep.late_writes
+    is_older = counts.left - counts.old_enough < swept.this_run + swept.late_writes
     return replace(look, owners=frozenset(), found=None) if is_older else look
 
 

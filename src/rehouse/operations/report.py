@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
@@ -26,7 +27,24 @@ GUARD_UNKNOWN = (
 )
 
 
-@dataclass
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Made]):
+    """How a tenant's run ended: the report, and the error that ended it early if one did."""
+
+    report: Made
+    failure: RehouseError | None = None
+
+    def require_report(self) -> Made:
+        """Return the report of a run that came to its end. Raises the error that ended it early."""
+        if self.failure:
+            raise self.failure
+        return self.report
+
+
+@dataclass(frozen=True)
 class TenantReport:
     """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
     those whose sources were written after they had moved, and that were brought home.
@@ -59,9 +77,13 @@ class TenantReport:
         """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
 
-    def ended_by(self, error: RehouseError) -> None:
-        """Say what ended the run before it was done."""
-        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
+    def plus(self, **made: Any) -> TenantReport:
+        """Return the report with these counts, proofs or texts added to what it has."""
+        return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
+
+    def ended_by(self, error: RehouseError) -> TenantReport:
+        """Return the report with what ended the run before it was done."""
+        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
 
     @property
     def had_nothing_to_do(self) -> bool:
@@ -70,62 +92,72 @@ class TenantReport:
         return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted or self.late_writes)
 
 
-def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> None:
-    """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
+def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> TenantReport:
+    """Write into the tenant's row what ended its run, and return the report with it.
+
+    Where the database itself is what fails, the error has a note of that.
+    """
+    report = report.ended_by(error)
     try:
         with translating():
-            as_it_stands = services.ledger.migration(tenant)
-            if as_it_stands:
-                close_run(services, as_it_stands, report, error)
+            migration = services.ledger.migration(tenant)  # as the failed step left it
+            return close_run(services, migration, report) if migration else report
     except RehouseError as second:
         error.add_note(f"and the tenant's row could not be written: {second}")
+        return report
 
 
-def close_run(services: Services, migration: Migration, report: TenantReport, error: RehouseError | None) -> None:
-    """Write where the tenant stands into its row, and into the report."""
+def close_run(services: Services, migration: Migration, report: TenantReport) -> TenantReport:
+    """Write how far the tenant has come into its row, and return the report with it."""
     documents = services.ledger.documents(migration)
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    if error:
-        report.ended_by(error)
     # After an interruption copies wait for the flip, and nothing is wrong with them.
     left = documents.outstanding(is_cut_over=is_cut_over and not report.interrupted)
-    report.outstanding = left + services.ledger.of(migration, LateLines).outstanding()
-    report.without_key, report.accepted = counts.without_key, counts.accepted
-    if is_cut_over:
-        report.waiting = max(0, counts.outside - counts.accepted - len(left))
-    report.documents_migrated, copied_bytes = documents.migrated()
-    report.phase = migration.phase
-    report.status = closing_status(
+    late = services.ledger.of(migration, LateLines).outstanding()
+    migrated, copied_bytes = documents.migrated()
+    report = replace(
+        report,
+        phase=migration.phase,
+        outstanding=left + late,
+        without_key=counts.without_key,
+        accepted=counts.accepted,
+        waiting=max(0, counts.outside - counts.accepted - len(left)) if is_cut_over else report.waiting,
+        documents_migrated=migrated,
+    )
+    status = closing_status(
         migration.phase, errors=report.errors, waiting=report.waiting, interrupted=report.interrupted
     )
+    report = replace(report, status=status)
     _log(report)
     services.ledger.close_run(
         migration,
         Closing(
-            status=report.status,
+            status=status,
             error_message=report.error or _summarise(report.outstanding),
-            migrated=report.documents_migrated,
+            migrated=migrated,
             total=counts.total,
             skipped=counts.without_key,
             failed=len(report.outstanding),
             bytes_copied=copied_bytes,
         ),
     )
+    return report
 
 
-def tell_of_guard(services: Services, reports: Iterable[TenantReport]) -> None:
-    """Say at a run's end, in the reports with copies, if these were not guarded, or if that is not known.
+def note_guard(services: Services, reports: Iterable[TenantReport]) -> list[TenantReport]:
+    """Return the reports of a run; those with copies say if these were not guarded, or if that is not known.
 
     One tenant's copy tells for all; no copy that could be repeated is never taken for a guard.
     """
     is_lacking = services.bulk.target_condition_offered is False
     is_honoured = False if is_lacking else services.guard.is_honoured
-    for report in reports:
-        if report.copied and is_honoured is False:
-            report.not_offered = (*report.not_offered, NOT_GUARDED)
-        elif report.copied and is_honoured is None:
-            report.notes = (*report.notes, GUARD_UNKNOWN)
+    added: dict[str, tuple[str, ...]] = {}
+    if is_honoured is False:
+        added = {"not_offered": (NOT_GUARDED,)}
+    elif is_honoured is None:
+        added = {"notes": (GUARD_UNKNOWN,)}
+    return [report.plus(**added) if report.copied else report for report in reports]
 
 
 def _log(report: TenantReport) -> None:
@@ -157,7 +189,7 @@ def _summarise(outstanding: list[Outstanding]) -> str | None:
     return ", ".join(f"{count} × {code}" for code, count in sorted(codes.items())) or None
 
 
-@dataclass
+@dataclass(frozen=True)
 class ReturnReport:
     """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run sent back.
 
@@ -202,9 +234,13 @@ class ReturnReport:
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
 
-    def ended_by(self, error: RehouseError) -> None:
-        """Say what ended the run before it was done."""
-        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
+    def plus(self, **made: Any) -> ReturnReport:
+        """Return the report with these counts added to what it has."""
+        return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
+
+    def ended_by(self, error: RehouseError) -> ReturnReport:
+        """Return the report with what ended the run before it was done."""
+        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
 
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
@@ -214,38 +250,47 @@ def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
     return tenant.home == migration.home_bucket
 
 
-def close_return_after(services: Services, tenant: Tenant, report: ReturnReport, error: RehouseError) -> None:
-    """Say in the tenant's row what went wrong; where the database itself is what fails, the error alone has to tell."""
+def close_return_after(services: Services, tenant: Tenant, report: ReturnReport, error: RehouseError) -> ReturnReport:
+    """Write into the tenant's row what ended its run, and return the report with it.
+
+    Where the database itself is what fails, the error has a note of that.
+    """
+    report = report.ended_by(error)
     try:
         with translating():
-            as_it_stands = services.ledger.migration(tenant)
-            if as_it_stands:
-                is_adopted = is_home_adopted(services.ledger.reread(tenant), as_it_stands)
-                close_return(services, as_it_stands, report, error, is_adopted=is_adopted)
+            migration = services.ledger.migration(tenant)  # as the failed step left it
+            if migration is None:
+                return report
+            is_adopted = is_home_adopted(services.ledger.reread(tenant), migration)
+            return close_return(services, migration, report, is_adopted=is_adopted)
     except RehouseError as second:
         error.add_note(f"and the tenant's row could not be written: {second}")
+        return report
 
 
-def close_return(
-    services: Services, migration: Migration, report: ReturnReport, error: RehouseError | None, *, is_adopted: bool
-) -> None:
-    """Write where the tenant stands into its row, and into the report."""
+def close_return(services: Services, migration: Migration, report: ReturnReport, *, is_adopted: bool) -> ReturnReport:
+    """Write how far the tenant has come back into its row, and return the report with it."""
     returns, documents = services.ledger.of(migration, Returns), services.ledger.documents(migration)
     back, counts = returns.counts(), documents.counts()
-    report.phase, report.previous_home = migration.phase, migration.previous_home
-    report.documents_returned, report.outstanding = back.returned, returns.outstanding()
-    report.stays = back.never_moved if is_adopted else 0
-    report.still_at_home = back.at_home - report.stays if migration.phase is Phase.ROLLED_BACK else 0
-    if error:
-        report.ended_by(error)
-    report.status = closing_status(migration.phase, errors=report.errors, waiting=0, interrupted=report.interrupted)
+    stays = back.never_moved if is_adopted else 0
+    report = replace(
+        report,
+        phase=migration.phase,
+        previous_home=migration.previous_home,
+        documents_returned=back.returned,
+        outstanding=returns.outstanding(),
+        stays=stays,
+        still_at_home=back.at_home - stays if migration.phase is Phase.ROLLED_BACK else 0,
+    )
+    status = closing_status(migration.phase, errors=report.errors, waiting=0, interrupted=report.interrupted)
+    report = replace(report, status=status)
     log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.status, back.returned,
              report.this_run, report.errors)  # fmt: skip
     migrated, copied_bytes = documents.migrated()
     services.ledger.close_run(
         migration,
         Closing(
-            status=report.status,
+            status=status,
             error_message=report.error or _summarise_return(report),
             migrated=migrated,
             total=counts.total,
@@ -254,6 +299,7 @@ def close_return(
             bytes_copied=copied_bytes,
         ),
     )
+    return report
 
 
 def _summarise_return(report: ReturnReport) -> str | None:

@@ -8,7 +8,8 @@ sources are being removed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.late_writes import CONFLICT
@@ -20,14 +21,14 @@ from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of
-from rehouse.operations.migrate import run_inventory
-from rehouse.operations.report import ReturnReport, close_return, close_return_after, is_home_adopted
+from rehouse.operations.report import Outcome, ReturnReport, close_return, close_return_after, is_home_adopted
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
-from rehouse.operations.steps import survey
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
 from rehouse.operations.steps.returns import Decided, ReturnPass, decided_pages, return_documents
+from rehouse.operations.steps.run import run_inventory
+from rehouse.operations.steps.survey import list_home, list_shared_buckets
 from rehouse.operations.steps.trials import try_return
 from rehouse.operations.steps.written_after import send_after
 
@@ -37,10 +38,61 @@ ROUNDS = 10
 PARALLEL = 4
 
 
+@dataclass(frozen=True, slots=True)
+class ReturnRun:
+    """One tenant's way back as far as it has come.
+
+    `is_adopted`: the home was the application's own. `is_listed`: whether the shared buckets are in the run's inventory, as
+    decided for all tenants; None: this run decides. `changes`: what the last round has changed.
+    """
+
+    services: Services
+    tenant: Tenant
+    migration: Migration
+    report: ReturnReport
+    is_adopted: bool
+    is_listed: bool | None
+    changes: int = 0
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the migration."""
+        return self.migration.phase
+
+    def new_pass(self) -> ReturnPass:
+        """Return a new pass over the documents that are at home now."""
+        at_home = self.services.ledger.of(self.migration, Returns).counts().at_home
+        places = self.services.places(self.migration.home_bucket)
+        return ReturnPass(self.services, self.migration, self.tenant.slug, self.is_adopted, places, at_home)
+
+
+def take_back(run: ReturnRun) -> Iterator[ReturnRun]:
+    """Take a tenant back to the shared bucket; yield the run after the home is given back and after each round.
+
+    A tenant whose home was given back before is swept: what came later returns as well.
+    """
+    if run.phase is not Phase.ROLLED_BACK:
+        try_return(run.services, run.migration, run.tenant, is_adopted=run.is_adopted)
+        yield (run := _bring_late_writes_home(run))
+        yield (run := _give_home_back(run))
+    if not _has_documents(run):
+        return
+    if run.is_listed is None:
+        _survey_sources(run)
+    for _ in range(ROUNDS):
+        list_home(run.services, run.migration.home_bucket)
+        yield (run := _return_round(run))
+        if not run.changes:
+            return
+
+
 def roll_back_one(services: Services, tenant: Tenant, *, dry_run: bool = False) -> ReturnReport:
-    """Roll one tenant back, or with `dry_run` say what would happen. Raises Refused where there is nothing to roll back."""
+    """Roll one tenant back, or with `dry_run` say what would happen.
+
+    Raises Refused where there is nothing to roll back, and the error that ended the run, if one did.
+    """
     with run_inventory(services):
-        return roll_back(services, tenant, ReturnReport(tenant.slug, tenant.id, dry_run=dry_run))
+        return roll_back(services, tenant, dry_run=dry_run).require_report()
 
 
 def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: bool = False) -> list[ReturnReport]:
@@ -50,52 +102,56 @@ def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: boo
         is_listed = any(migration.phase is Phase.CUT_OVER for migration in begun.values())
         is_listed = is_listed or _is_listing_cheaper(services, begun.values())
         if is_listed:
-            survey.list_shared_buckets(services)
+            list_shared_buckets(services)
         return list(
             for_each(
                 services,
                 list(begun),
-                lambda mine, tenant: _reported(mine, tenant, dry_run=dry_run, listed=is_listed),
+                lambda mine, tenant: _try_roll_back(mine, tenant, dry_run=dry_run, is_listed=is_listed),
                 parallel=1 if dry_run else PARALLEL,
             )
         )
 
 
-def _reported(services: Services, tenant: Tenant, *, dry_run: bool, listed: bool) -> ReturnReport:
-    report = ReturnReport(tenant.slug, tenant.id, dry_run=dry_run)
+def _try_roll_back(services: Services, tenant: Tenant, *, dry_run: bool, is_listed: bool) -> ReturnReport:
     try:
-        return roll_back(services, tenant, report, listed=listed)
+        return roll_back(services, tenant, dry_run=dry_run, is_listed=is_listed).report
     except RehouseError as error:
-        report.ended_by(error)
-        return report
+        return ReturnReport(tenant.slug, tenant.id, dry_run=dry_run).ended_by(error)
 
 
-def roll_back(services: Services, tenant: Tenant, report: ReturnReport, *, listed: bool | None = None) -> ReturnReport:
-    """Bring the tenant back and fill in the report, which is returned; with its `dry_run` nothing is changed.
+def roll_back(
+    services: Services, tenant: Tenant, *, dry_run: bool = False, is_listed: bool | None = None
+) -> Outcome[ReturnReport]:
+    """Take one tenant back; return its report, and the error that ended the run if one did. `dry_run` changes nothing.
 
-    `listed`: whether the shared buckets are in the run's inventory, as decided for all tenants; None: this run decides.
+    `is_listed`: whether the shared buckets are in the run's inventory, as decided for all tenants; None: this run decides.
 
     Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
-    where the ledger and the tenant's row disagree; whatever was done until then is saved.
+    where the ledger and the tenant's row disagree. What was done until an error is saved.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
-        migration = _allowed(services, tenant)
-        report.phase, report.home_bucket = migration.phase, migration.home_bucket
-        if report.dry_run:
-            return _foresee(services, tenant, migration, report)
+        migration = _require_way_back(services, tenant)
+        report = ReturnReport(
+            tenant.slug, tenant.id, migration.phase, home_bucket=migration.home_bucket, dry_run=dry_run
+        )
+        run = ReturnRun(services, tenant, migration, report, is_home_adopted(tenant, migration), is_listed)
+        if dry_run:
+            return Outcome(_foresee(run))
         migration = services.ledger.begin_run(tenant, migration.home_bucket)
         log.info("%s: run %s rolls back from %s", tenant.slug, migration.run_id, migration.phase)
+        run = replace(run, migration=migration)
         try:
             with translating():
-                _advance(services, tenant, migration, report, listed=listed)
+                for reached in take_back(run):
+                    run = reached
+                return Outcome(close_return(services, run.migration, run.report, is_adopted=run.is_adopted))
         except RehouseError as error:
-            close_return_after(services, tenant, report, error)
-            raise
-        return report
+            return Outcome(close_return_after(services, tenant, run.report, error), error)
 
 
-def _allowed(services: Services, tenant: Tenant) -> Migration:
+def _require_way_back(services: Services, tenant: Tenant) -> Migration:
     migration = services.ledger.migration(tenant)
     if migration is None:
         raise Refused(
@@ -111,28 +167,17 @@ def _allowed(services: Services, tenant: Tenant) -> Migration:
     return migration
 
 
-def _advance(
-    services: Services, tenant: Tenant, migration: Migration, report: ReturnReport, *, listed: bool | None
-) -> None:
-    is_adopted = is_home_adopted(tenant, migration)
-    if migration.phase is not Phase.ROLLED_BACK:
-        try_return(services, migration, tenant, is_adopted=is_adopted)
-        migration = _give_home_back(services, tenant, migration, report, listed=bool(listed))
-    run = _pass(services, migration, tenant, is_adopted=is_adopted)
-    if run.total or run.returns.counts().returned:
-        if listed is None:
-            _list_sources(services, run)
-        _rounds(services, run, tenant, report)
-    close_return(services, migration, report, None, is_adopted=is_adopted)
+def _bring_late_writes_home(run: ReturnRun) -> ReturnRun:
+    if run.phase is not Phase.CUT_OVER:
+        return run
+    looked = look_at_sources(run.services, run.migration, listed=bool(run.is_listed))
+    late = sweep_late_writes(run.services, run.migration, run.tenant.slug, looked.faults)
+    return replace(run, report=run.report.plus(late_writes=late.recopied))
 
 
-def _give_home_back(
-    services: Services, tenant: Tenant, migration: Migration, report: ReturnReport, *, listed: bool
-) -> Migration:
-    """Bring home what was written late, then send uploads where they went before: from here on the phase is rolled back."""
-    if migration.phase is Phase.CUT_OVER:
-        looked = look_at_sources(services, migration, listed=listed)
-        report.late_writes += sweep_late_writes(services, migration, tenant.slug, looked.faults).recopied
+def _give_home_back(run: ReturnRun) -> ReturnRun:
+    """Send uploads where they went before the migration: from here on the phase is rolled back."""
+    services, migration = run.services, run.migration
     services.keep_locks()
 
     def give_back() -> Migration:
@@ -143,19 +188,20 @@ def _give_home_back(
                 returns.return_home()
             return services.ledger.advance(migration, Event.HOME_RETURNED)
 
-    return services.ledger.patiently(give_back)
+    return replace(run, migration=services.ledger.patiently(give_back))
 
 
-def _pass(services: Services, migration: Migration, tenant: Tenant, *, is_adopted: bool) -> ReturnPass:
-    at_home = services.ledger.of(migration, Returns).counts().at_home
-    places = services.places(migration.home_bucket)
-    return ReturnPass(services, migration, tenant.slug, is_adopted, places, at_home)
+def _has_documents(run: ReturnRun) -> bool:
+    """Return whether documents are at home, or were returned before: one of them may have been written since."""
+    counts = run.services.ledger.of(run.migration, Returns).counts()
+    return counts.at_home > 0 or counts.returned > 0
 
 
-def _list_sources(services: Services, run: ReturnPass) -> None:
-    known, _ = services.ledger.inventory().totals(services.settings.require_shared_buckets()[0])
-    if not known and _is_listing_cheaper(services, [run.migration]):
-        survey.list_shared_buckets(services)
+def _survey_sources(run: ReturnRun) -> None:
+    """List the shared buckets where that takes fewer requests than HEADs, unless they are in the inventory already."""
+    known, _ = run.services.ledger.inventory().totals(run.services.settings.require_shared_buckets()[0])
+    if not known and _is_listing_cheaper(run.services, [run.migration]):
+        list_shared_buckets(run.services)
 
 
 def _is_listing_cheaper(services: Services, migrations: Collection[Migration]) -> bool:
@@ -165,51 +211,61 @@ def _is_listing_cheaper(services: Services, migrations: Collection[Migration]) -
     return one is not None and at_home * LISTED_PER_REQUEST >= services.ledger.documents(one).rows_with_key()
 
 
-def _rounds(services: Services, run: ReturnPass, tenant: Tenant, report: ReturnReport) -> None:
-    for _ in range(ROUNDS):
-        run = _pass(services, run.migration, tenant, is_adopted=run.is_adopted)
-        survey.list_home(services, run.migration.home_bucket)
-        sent = send_after(services, run.migration, run.slug)
-        tally = return_documents(run)
-        flips = flip_copies(services, run.migration, run.slug)
-        report.late_writes += sent.recopied
-        report.this_run += flips.flipped
-        report.copied += tally.copied
-        report.copied_bytes += tally.copied_bytes
-        report.adopted += tally.adopted
-        report.old_pointers += tally.old_pointers
-        if not (sent.recopied or flips.flipped or flips.changed or tally.copied):
-            return
+def _return_round(run: ReturnRun) -> ReturnRun:
+    """Send what was written at home after its document, return the documents at home, and flip their rows back."""
+    services, slug = run.services, run.tenant.slug
+    this_pass = run.new_pass()
+    sent = send_after(services, run.migration, slug)
+    tally = return_documents(this_pass)
+    flips = flip_copies(services, run.migration, slug)
+    report = run.report.plus(
+        late_writes=sent.recopied,
+        this_run=flips.flipped,
+        copied=tally.copied,
+        copied_bytes=tally.copied_bytes,
+        adopted=tally.adopted,
+        old_pointers=tally.old_pointers,
+    )
+    return replace(run, report=report, changes=sent.recopied + flips.flipped + flips.changed + tally.copied)
 
 
-def _foresee(services: Services, tenant: Tenant, migration: Migration, report: ReturnReport) -> ReturnReport:
-    """Fill in what would happen."""
-    is_adopted = is_home_adopted(tenant, migration)
-    run = _pass(services, migration, tenant, is_adopted=is_adopted)
-    report.status, report.previous_home = migration.status, migration.previous_home
-    if run.total:
-        _list_sources(services, run)
-        survey.list_home(services, migration.home_bucket)
-        for page in decided_pages(run):
-            _foresee_page(page, report)
-    standings = run.tally.standings
-    report.old_pointers, report.copied = standings[Returning.OLD_POINTER], standings[Returning.TO_COPY]
-    report.adopted = standings[Returning.ADOPT] + standings[Returning.COPIED]
-    report.stays = standings[Returning.STAYS]
-    return report
+def _foresee(run: ReturnRun) -> ReturnReport:
+    """Return the report of what would happen."""
+    outstanding: list[Outstanding] = []
+    copied_bytes = 0
+    this_pass = run.new_pass()
+    if this_pass.total:
+        _survey_sources(run)
+        list_home(run.services, run.migration.home_bucket)
+        for page in decided_pages(this_pass):
+            copied_bytes += sum(map(_bytes_to_copy, page))
+            outstanding += [problem for each in page if (problem := _foresee_problem(run, each))]
+    standings = this_pass.tally.standings
+    return replace(
+        run.report,
+        status=run.migration.status,
+        previous_home=run.migration.previous_home,
+        old_pointers=standings[Returning.OLD_POINTER],
+        copied=standings[Returning.TO_COPY],
+        copied_bytes=copied_bytes,
+        adopted=standings[Returning.ADOPT] + standings[Returning.COPIED],
+        stays=standings[Returning.STAYS],
+        outstanding=outstanding,
+        still_at_home=len(outstanding),
+    )
 
 
-def _foresee_page(page: Sequence[Decided], report: ReturnReport) -> None:
-    for seen, decision, fault in page:
-        if decision.standing is Returning.TO_COPY and decision.task:
-            report.copied_bytes += decision.task.size
-        code = (
-            fault.code if fault else decision.reason or (CONFLICT if decision.standing is Returning.CONFLICT else None)
-        )
-        if code:
-            source = ObjectRef(report.home_bucket or "", seen.document.key or "")
-            message = fault.message if fault else decision.detail
-            report.outstanding.append(
-                Outstanding(seen.document.id, source, DocumentState.QUARANTINED, code, message, None, 0)
-            )
-            report.still_at_home += 1
+def _bytes_to_copy(decided: Decided) -> int:
+    decision = decided.decision
+    return decision.task.size if decision.standing is Returning.TO_COPY and decision.task else 0
+
+
+def _foresee_problem(run: ReturnRun, decided: Decided) -> Outstanding | None:
+    """Return what would keep a document at home, None if it would return."""
+    seen, decision, fault = decided
+    code = fault.code if fault else decision.reason or (CONFLICT if decision.standing is Returning.CONFLICT else None)
+    if not code:
+        return None
+    source = ObjectRef(run.migration.home_bucket, seen.document.key or "")
+    message = fault.message if fault else decision.detail
+    return Outstanding(seen.document.id, source, DocumentState.QUARANTINED, code, message, None, 0)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from rehouse.core.copies import is_md5
 from rehouse.core.errors import Halt, Refused, StorageRefused, StorageUnavailable
 from rehouse.core.escaping import counted
-from rehouse.core.model import Migration
+from rehouse.core.lifecycle import Phase
 from rehouse.ledger.canary import Canaries, Sample
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Run
 from rehouse.s3.faults import translating
 from rehouse.s3.reading import read_object
 
@@ -21,32 +22,36 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def try_copies(services: Services, migration: Migration, subject: str, count: int) -> str:
-    """Read `count` copies in the home before it is switched; return a note. Raises Refused for the first that cannot be read."""
-    samples = services.ledger.of(migration, Canaries).copies(count)
-    problem = _first_problem(services, samples)
+def read_canary_copies(run: Run) -> Run:
+    """Read a few copies in the home before it is switched, if a canary was asked for. Raises Refused for the first that fails."""
+    if not run.order.canary or run.phase is not Phase.VERIFIED:
+        return run
+    samples = run.services.ledger.of(run.migration, Canaries).copies(run.order.canary)
+    problem = _first_problem(run.services, samples)
     if problem:
         raise Refused(
-            f"{subject}: the canary failed, nothing was switched: {problem}",
+            f"{run.slug}: the canary failed, nothing was switched: {problem}",
             hint="`rehouse iam-policy --role application` prints what the application needs; then run the same command again",
         )
-    return f"canary: {_told(services, samples)} before the home was switched"
+    return run.note(f"canary: {_describe(run.services, samples)} before the home was switched")
 
 
-def try_rows(services: Services, migration: Migration, subject: str, count: int) -> str:
-    """Read the documents just flipped through their rows; return a note. Raises Halt for the first that cannot be read.
+def read_canary_rows(run: Run) -> Run:
+    """Read the documents just flipped through their rows, if a canary was asked for. Raises Halt for the first that fails.
 
     A row that the application moved meanwhile is no canary any more; what it wrote in place meanwhile is read as it is.
     """
-    canaries = services.ledger.of(migration, Canaries)
-    samples = canaries.rows_flipped(count)
-    problem = _first_problem(services, samples, is_live=True)
-    if problem and canaries.rows_flipped(count) == samples:
+    if not run.order.canary:
+        return run
+    canaries = run.services.ledger.of(run.migration, Canaries)
+    samples = canaries.rows_flipped(run.order.canary)
+    problem = _first_problem(run.services, samples, is_live=True)
+    if problem and canaries.rows_flipped(run.order.canary) == samples:
         raise Halt(
-            f"{subject}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
-            hint=f"`rehouse rollback {subject}` brings the tenant back; nothing else was flipped",
+            f"{run.slug}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
+            hint=f"`rehouse rollback {run.slug}` brings the tenant back; nothing else was flipped",
         )
-    return f"canary: {_told(services, samples)} through their rows"
+    return run.note(f"canary: {_describe(run.services, samples)} through their rows")
 
 
 def _first_problem(services: Services, samples: Sequence[Sample], *, is_live: bool = False) -> str | None:
@@ -81,7 +86,7 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
     return None
 
 
-def _told(services: Services, samples: Sequence[Sample]) -> str:
+def _describe(services: Services, samples: Sequence[Sample]) -> str:
     profile = services.settings.application_profile
     whose = "the application's credentials" if profile else "our credentials (REHOUSE_APPLICATION_PROFILE is not set)"
     return f"{counted(len(samples), 'document')} {'was' if len(samples) == 1 else 'were'} read in full with {whose}"

@@ -17,20 +17,43 @@ from typing import NamedTuple, Self
 from rehouse.core.comparing import Finding
 from rehouse.core.copies import Decision, Places, Seen, Standing, decide, is_checksum_needed
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
+from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents, Line, line_of
+from rehouse.ledger.failures import Failures
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.near_keys import name_near_objects
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.run import Run
 
 LOOKS = 2
 """How often a failed condition is looked into before the document is left for the next sweep."""
 SMALL_BYTES = 1024 * 1024
 AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
+
+
+def copy(run: Run) -> Run:
+    """Begin a round: copy what is neither at home nor copied yet."""
+    if run.phase in (Phase.COPIED, Phase.VERIFIED):
+        run = run.advance(Event.CHANGES_FOUND, "a run looks for changes again")
+    only: frozenset[str] | None = None
+    if run.order.only_failed:
+        only = run.failed | run.services.ledger.of(run.migration, Failures).ids(run.order.code)
+        run = replace(run, failed=only)
+    tally = copy_documents(run.services, run.migration, run.slug, is_adopted=run.is_home_adopted, only=only)
+    report = run.report.plus(copied=tally.copied, adopted=tally.adopted, copied_bytes=tally.copied_bytes)
+    run = replace(
+        run,
+        report=report,
+        rounds=run.rounds + 1,
+        changes=tally.changed,
+        is_proven=False,
+        uploading=tally.standings[Standing.NOT_UPLOADED],
+    )
+    return run.advance(Event.ALL_COPIED) if run.phase is Phase.PROVISIONED else run
 
 
 def copy_documents(

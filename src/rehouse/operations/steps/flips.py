@@ -21,6 +21,7 @@ from rehouse.ledger.documents import Documents, LockedCopy
 from rehouse.ledger.row_refusals import RowsRefused
 from rehouse.operations.services import Services
 from rehouse.operations.steps.looks import GivenBack, Looks
+from rehouse.operations.steps.run import Run
 from rehouse.operations.steps.survey import head_all
 
 NAMING, FLIPPING = "naming", "flipping"
@@ -58,6 +59,29 @@ class Flips:
         self.refused += batch.refused
         self.unseen += batch.unseen
         return batch.flipped + batch.changed + batch.refused + batch.unseen
+
+
+def switch(run: Run) -> Run:
+    """Send new uploads to the tenant's own bucket; done before, it is left as it is."""
+    migration = switch_home(run.services, run.migration, run.tenant)
+    return replace(run.at(migration), changes=run.changes + (migration.phase is not run.phase))
+
+
+def flip(run: Run) -> Run:
+    """Flip the pointers of the copies that were verified."""
+    return _with_flips(run, flip_copies(run.services, run.migration, run.slug))
+
+
+def flip_canary(run: Run) -> Run:
+    """Flip the pointers of the first few documents, if a canary was asked for."""
+    if not run.order.canary:
+        return run
+    return _with_flips(run, flip_first(run.services, run.migration, run.order.canary))
+
+
+def _with_flips(run: Run, flips: Flips) -> Run:
+    report = run.report.plus(this_run=flips.flipped)
+    return replace(run, report=report, changes=run.changes + flips.flipped + flips.changed)
 
 
 def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:

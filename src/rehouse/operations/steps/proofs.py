@@ -10,21 +10,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen
 from rehouse.core.errors import StorageRefused, StorageUnavailable
+from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Run
 from rehouse.operations.steps.survey import head_all, listing
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane, Head
 from rehouse.s3.faults import translating
 from rehouse.s3.object_headers import carried_headers, hidden_metadata
 from rehouse.s3.reading import read_object, read_tags
+
+
+def verify_copies(run: Run) -> Run:
+    """Prove the copies that wait for the flip; those that do not hold are made again, as long as the run insists."""
+    proofs, dropped = check_copies(run.services, run.migration, run.slug)
+    is_again = dropped > 0 and run.insists
+    run = replace(run, report=run.report.plus(proofs=proofs), is_proven=not is_again)
+    if run.phase is not Phase.COPIED:
+        return run
+    event = Event.MISMATCH_FOUND if is_again else Event.ALL_MATCHED
+    return run.advance(event, f"{dropped} copies do not hold" if dropped else None)
 
 
 def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:

@@ -7,14 +7,16 @@ first (public access, ownership, policy), so nothing ever lies in an open bucket
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
 
 from rehouse.config import Settings
-from rehouse.core.bucket.documents import Document, public_access_block
+from rehouse.core.bucket.documents import TEMPORARY_PREFIX, Document, public_access_block
 from rehouse.core.bucket.spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
-from rehouse.core.errors import Halt, StorageRefused
+from rehouse.core.errors import Halt, Refused, StorageRefused, TryAgain
+from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Tenant
+from rehouse.ledger.settling import Versioning
 from rehouse.operations.buckets.home_spec import (
     cors_origins,
     has_access_logs,
@@ -23,14 +25,14 @@ from rehouse.operations.buckets.home_spec import (
     log_bucket_name,
     log_spec,
 )
+from rehouse.operations.buckets.homes import new_home
 from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
+from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Run
 from rehouse.s3.buckets.control import Control, foreign
 from rehouse.s3.buckets.region import misplaced
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 from rehouse.s3.faults import refused
-
-if TYPE_CHECKING:
-    from rehouse.operations.services import Services
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
@@ -41,6 +43,9 @@ NOT_KEPT_HINT = (
 
 GIVEN = ("public_access_block", "ownership", "encryption")
 """What S3 gives every new bucket ("Default settings for new S3 buckets", since April 2023)."""
+
+NAMES = 3
+"""How many bucket names are tried where others have them already."""
 
 PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
 """What could shut everybody out of a bucket."""
@@ -59,6 +64,58 @@ class ProvisionReport:
     changed: tuple[str, ...] = ()
     not_offered: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def provision_home(run: Run) -> Run:
+    """Make the tenant's home as its specification says, under another name where somebody else has the one that was reserved.
+
+    Raises Refused where the bucket that the tenant came with has documents that its lifecycle rules would remove.
+    """
+    services = run.services
+    if not run.is_live and run.is_home_adopted:
+        _refuse_what_would_expire(run)
+    if run.phase is not Phase.PLANNED and run.migration.home_bucket in services.provisioned:
+        return run  # by an earlier stage of this run
+    if run.phase is Phase.PLANNED:  # a run that was killed may have made it a moment ago
+        services.control.new_buckets.expect(run.migration.home_bucket)
+    run, made = _provision_under_a_free_name(run)
+    if run.phase is Phase.PLANNED or "versioning" in made.changed:
+        services.ledger.of(run.migration, Versioning).record()
+    services.provisioned.add(run.migration.home_bucket)
+    report = replace(run.report, not_offered=made.not_offered, home_bucket=run.migration.home_bucket)
+    run = replace(run, report=report).note(*made.notes)
+    return run.advance(Event.BUCKET_READY) if run.phase is Phase.PLANNED else run
+
+
+def _refuse_what_would_expire(run: Run) -> None:
+    home = run.migration.home_bucket
+    count = run.services.ledger.documents(run.migration).below(TEMPORARY_PREFIX)
+    if count:
+        days = run.services.settings.lifecycle.temporary_days
+        raise Refused(
+            f"{run.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
+            hint="give them other keys (copy the object, then update the row), then run the same command again",
+        )
+
+
+def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
+    services, tenant = run.services, run.tenant
+    for _ in range(NAMES):
+        try:
+            before = partial(_expect_versioning, run)
+            return run, provision(services, tenant, run.migration.home_bucket, before=before)
+        except StorageRefused as error:
+            is_named_by_us = not run.is_home_adopted and run.phase is Phase.PLANNED
+            if error.code != "BucketAlreadyExists" or not is_named_by_us:
+                raise
+            name = new_home(tenant, services.settings, services.control.identity().account)
+            run = run.at(services.ledger.rename_home(run.migration, name))
+    raise TryAgain(f"{run.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
+
+
+def _expect_versioning(run: Run, setting: str) -> None:
+    if setting == "versioning":
+        run.services.ledger.of(run.migration, Versioning).expect()
 
 
 def provision(

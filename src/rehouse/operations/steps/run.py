@@ -1,37 +1,28 @@
-"""The rounds of a run: provision, look, then copy, verify and flip until nothing is left that another round could do.
+"""A tenant's run: what it is to do, how far it has come, and the inventory that it works with.
 
-The phases follow core.lifecycle; from `cut_over` on a round is a sweep. What a run is to do is its Order.
+A step takes the run and returns the run after it: with the migration as the ledger has it now, and with the report of what was
+made so far.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from rehouse.core.bucket.documents import TEMPORARY_PREFIX
-from rehouse.core.copies import Standing
-from rehouse.core.errors import Refused, StorageRefused, TryAgain
+from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
-from rehouse.core.model import Migration, Tenant
-from rehouse.core.pricing import LISTED_PER_REQUEST
-from rehouse.ledger.failures import Failures
-from rehouse.ledger.settling import Versioning
-from rehouse.operations.buckets.homes import new_home
+from rehouse.core.model import Fault, Migration, Tenant
+from rehouse.ledger.ledger import translating
 from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
-from rehouse.operations.steps import canary, survey
-from rehouse.operations.steps.copies import Tally, copy_documents
-from rehouse.operations.steps.flips import Flips, flip_copies, flip_first, switch_home
-from rehouse.operations.steps.late_writes import Looked, sweep_late_writes
-from rehouse.operations.steps.proofs import check_copies
-from rehouse.operations.steps.provision import provision
-from rehouse.operations.steps.settling import await_settled
-from rehouse.operations.steps.trials import try_cutover
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 10
 INSISTENCE = 3
 """How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
-NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,194 +41,105 @@ class Order:
     is_for_removal: bool = False
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One tenant's run under way. `looked`: what is known of the sources of documents that were moved before."""
+    """One tenant's run as far as it has come.
+
+    `is_listed`: the shared buckets are in the inventory. `source_faults`: the sources of documents moved before that S3 would not
+    tell about. `failed`: the documents that an order for failed ones is about. A round copies, verifies and flips: `changes` is
+    what the last one has changed so far, `is_proven` whether its copies hold, or are not made again any more, `uploading` how many
+    documents are not uploaded yet. `stays`: no document can be moved, so the home is not switched.
+    """
 
     services: Services
     tenant: Tenant
     migration: Migration
     order: Order
     report: TenantReport
-    looked: Looked
-    failed: set[str] = field(default_factory=set)
-    is_canary_done: bool = False
+    is_listed: bool
+    source_faults: Mapping[str, Fault]
+    failed: frozenset[str] = field(default=frozenset())
+    rounds: int = 0
+    changes: int = 0
+    is_proven: bool = False
+    uploading: int = 0
+    stays: bool = False
 
-    def advance(self, event: Event, reason: str | None = None) -> None:
+    @property
+    def slug(self) -> str:
+        """The tenant's slug."""
+        return self.tenant.slug
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the migration."""
+        return self.migration.phase
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the tenant's home is its own bucket."""
+        return is_at_least(self.phase, Phase.CUT_OVER)
+
+    @property
+    def is_home_adopted(self) -> bool:
+        """Whether the tenant's row names the bucket that the migration has as its home."""
+        return self.tenant.home == self.migration.home_bucket
+
+    @property
+    def is_at_goal(self) -> bool:
+        """Whether the run is to go no further than the phase that it has reached."""
+        return self.phase is self.order.until and not self.is_live
+
+    @property
+    def insists(self) -> bool:
+        """Whether copies that do not hold are made again; later the others are cut over without them."""
+        return self.rounds <= INSISTENCE
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another round may have something to do."""
+        return self.rounds < ROUNDS and (self.changes > 0 or not self.is_proven)
+
+    def advance(self, event: Event, reason: str | None = None) -> Run:
         """Move the migration on."""
-        self.migration = self.services.ledger.advance(self.migration, event, reason)
-        self.report.phase = self.migration.phase
+        return self.at(self.services.ledger.advance(self.migration, event, reason))
 
-    def note(self, text: str) -> None:
-        """Add a note to the report."""
-        self.report.notes = (*self.report.notes, text)
+    def at(self, migration: Migration) -> Run:
+        """Return the run with the migration as it is now."""
+        return replace(self, migration=migration, report=replace(self.report, phase=migration.phase))
 
-
-def run_rounds(run: Run) -> Migration:
-    """Bring the migration as far as the order says, and fill in the run's report; return the migration as it stands."""
-    run.report.phase, until = run.migration.phase, run.order.until
-    was_live = is_at_least(run.migration.phase, Phase.CUT_OVER)
-    if until is Phase.PLANNED:
-        return run.migration
-    if not was_live and run.tenant.home == run.migration.home_bucket:
-        _refuse_what_would_expire(run)
-    if not run.order.is_for_removal:
-        _provision(run)
-    if until is Phase.PROVISIONED:
-        return run.migration
-    if was_live:
-        late = sweep_late_writes(run.services, run.migration, run.tenant.slug, run.looked.faults)
-        run.report.late_writes += late.recopied
-    _survey(run)
-    for number in range(ROUNDS):
-        if _round(run, insist=number < INSISTENCE):
-            break
-    return run.migration
+    def note(self, *texts: str) -> Run:
+        """Return the run with notes added to its report."""
+        return replace(self, report=self.report.plus(notes=texts))
 
 
-def _refuse_what_would_expire(run: Run) -> None:
-    """A bucket that the tenant came with may hold documents where the lifecycle rules would remove them."""
-    home = run.migration.home_bucket
-    count = run.services.ledger.documents(run.migration).below(TEMPORARY_PREFIX)
-    if count:
-        days = run.services.settings.lifecycle.temporary_days
-        raise Refused(
-            f"{run.tenant.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
-            hint="give them other keys (copy the object, then update the row), then run the same command again",
-        )
+@contextmanager
+def run_inventory(services: Services) -> Iterator[None]:
+    """Hold the run's inventory for a while; inventories of runs that died are cleared away first.
 
-
-def _provision(run: Run) -> None:
-    services, tenant = run.services, run.tenant
-    if run.migration.phase is not Phase.PLANNED and run.migration.home_bucket in services.provisioned:
-        return  # by an earlier stage of this run
-    if run.migration.phase is Phase.PLANNED:  # a run that was killed may have made it a moment ago
-        services.control.new_buckets.expect(run.migration.home_bucket)
-    for _ in range(NAMES):
-        try:
-            made = provision(services, tenant, run.migration.home_bucket, before=partial(_before_versioning, run))
-            break
-        except StorageRefused as error:
-            is_named_by_us = tenant.home != run.migration.home_bucket and run.migration.phase is Phase.PLANNED
-            if error.code != "BucketAlreadyExists" or not is_named_by_us:
-                raise
-            name = new_home(tenant, services.settings, services.control.identity().account)
-            run.migration = services.ledger.rename_home(run.migration, name)
-    else:
-        raise TryAgain(f"{tenant.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
-    if run.migration.phase is Phase.PLANNED or "versioning" in made.changed:
-        services.ledger.of(run.migration, Versioning).record()
-    services.provisioned.add(run.migration.home_bucket)
-    report = run.report
-    report.not_offered, report.notes, report.home_bucket = (
-        made.not_offered,
-        (*report.notes, *made.notes),
-        run.migration.home_bucket,
-    )
-    if run.migration.phase is Phase.PLANNED:
-        run.advance(Event.BUCKET_READY)
-
-
-def _before_versioning(run: Run, setting: str) -> None:
-    if setting == "versioning":
-        run.services.ledger.of(run.migration, Versioning).expect()
-
-
-def _survey(run: Run) -> None:
-    """List what the rounds need, where that is cheaper; what only failed before is looked at by HEAD."""
-    documents = run.services.ledger.documents(run.migration)
-    counts = documents.counts()
-    if counts.outside == 0 or run.order.only_failed:
-        return
-    if not run.looked.listed:
-        survey.list_for_one_tenant(run.services, documents, counts.outside)
-    if counts.outside * LISTED_PER_REQUEST >= counts.at_home:
-        survey.list_home(run.services, run.migration.home_bucket)
-
-
-def _round(run: Run, *, insist: bool) -> bool:
-    """One round of copy, verify, flip; return whether nothing is left that another round could do.
-
-    `insist`: copies that do not hold are made again first; later the others are cut over without them.
+    Raises TryAgain at the end if another run took this one for dead (the session with its lock was lost for a moment): what was
+    listed before that is gone, so a late write may not have been seen.
     """
-    services, slug, until = run.services, run.tenant.slug, run.order.until
-    was_live = is_at_least(run.migration.phase, Phase.CUT_OVER)
-    if run.migration.phase in (Phase.COPIED, Phase.VERIFIED):
-        run.advance(Event.CHANGES_FOUND, "a run looks for changes again")
-    tally = _copy(run)
-    if run.migration.phase is Phase.PROVISIONED:
-        run.advance(Event.ALL_COPIED)
-    if until is Phase.COPIED and run.migration.phase is Phase.COPIED:
-        return True
-    if not was_live and until is not Phase.VERIFIED:
-        await_settled(
-            services, run.migration, slug
-        )  # before the copies are proven: S3 may lose sight of them until then
-    proofs, dropped = check_copies(services, run.migration, slug)
-    run.report.proofs += proofs
-    if run.migration.phase is Phase.COPIED:
-        event = Event.MISMATCH_FOUND if dropped and insist else Event.ALL_MATCHED
-        run.advance(event, f"{dropped} copies do not hold" if dropped else None)
-    if (dropped and insist) or (until is Phase.VERIFIED and run.migration.phase is Phase.VERIFIED):
-        return not (dropped and insist)
-    if run.migration.phase is Phase.VERIFIED and not _may_be_switched(run, tally):
-        return True
-    flips = _cut_over(run)
-    return was_live and not (tally.changed or flips.flipped or flips.changed)
+    inventory = services.ledger.inventory()
+    with services.locks.holding_run(services.ledger.run_id), translating():
+        for run_id in inventory.runs():
+            if not services.locks.is_run_alive(run_id):
+                inventory.forget(run_id)
+        inventory.begin()
+        try:
+            yield
+            if not inventory.is_kept():
+                raise TryAgain(
+                    "another run took this one for dead and cleared away what it had listed; what was done is saved",
+                    hint="run the same command again: it looks at everything once more",
+                )
+        finally:
+            _clear_away(services)
 
 
-def _copy(run: Run) -> Tally:
-    only: frozenset[str] | None = None
-    if run.order.only_failed:
-        run.failed |= run.services.ledger.of(run.migration, Failures).ids(run.order.code)
-        only = frozenset(run.failed)
-    is_adopted = run.tenant.home == run.migration.home_bucket
-    tally = copy_documents(run.services, run.migration, run.tenant.slug, is_adopted=is_adopted, only=only)
-    run.report.copied += tally.copied
-    run.report.adopted += tally.adopted
-    run.report.copied_bytes += tally.copied_bytes
-    return tally
-
-
-def _may_be_switched(run: Run, tally: Tally) -> bool:
-    """Return whether a document can move, or is at home or on its way, or there is none; raise if rows cannot be flipped."""
-    documents = run.services.ledger.documents(run.migration)
-    copies, _ = documents.count_copies()
-    if copies and try_cutover(run.services, run.migration, run.tenant):
-        return True
-    counts, stuck = documents.counts(), len(documents.outstanding(is_cut_over=False))
-    on_their_way = tally.standings[Standing.NOT_UPLOADED]
-    if copies and counts.outside > counts.accepted + stuck + on_their_way:
-        raise _without_rows(run, copies, counts.outside)
-    if stuck and not counts.at_home and counts.outside <= counts.accepted + stuck:
-        run.note("none of its documents can be moved, so its home was not switched")
-        return False
-    return True
-
-
-def _without_rows(run: Run, copies: int, outside: int) -> Refused:
-    """Copies that no row belongs to: the application changed all rows meanwhile, or the ledger's ids are not the rows'."""
-    return Refused(
-        f"{run.tenant.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
-        hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
-        "compare document_id in s3_migration_documents with the ids of the rows",
-    )
-
-
-def _cut_over(run: Run) -> Flips:
-    """Switch the home if it is not switched yet, then flip; the canary's documents first, if a canary was asked for."""
-    services, slug = run.services, run.tenant.slug
-    count = 0 if run.is_canary_done else run.order.canary
-    if count and run.migration.phase is Phase.VERIFIED:
-        run.note(canary.try_copies(services, run.migration, slug, count))
-    run.migration = switch_home(services, run.migration, run.tenant)
-    run.report.phase = run.migration.phase
-    first = Flips()
-    if count:
-        first = flip_first(services, run.migration, count)
-        run.report.this_run += first.flipped
-        run.note(canary.try_rows(services, run.migration, slug, count))
-        run.is_canary_done = True
-    flips = flip_copies(services, run.migration, slug)
-    run.report.this_run += flips.flipped
-    return replace(flips, flipped=first.flipped + flips.flipped, changed=first.changed + flips.changed)
+def _clear_away(services: Services) -> None:
+    try:
+        with translating():
+            services.ledger.inventory().clear()
+    except RehouseError as error:
+        log.warning("the inventory stays until the next run clears it away: %s", error.message)

@@ -9,10 +9,12 @@ from datetime import timedelta
 
 from rehouse.core import settling
 from rehouse.core.durations import spelled
+from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration
 from rehouse.core.progress import Progress
 from rehouse.ledger.settling import Versioning
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Run
 
 LOOK_AGAIN_SECONDS = 2.0
 
@@ -31,11 +33,17 @@ def seconds_left(services: Services, migration: Migration) -> float:
     return settling.seconds_left(settle, services.ledger.of(migration, Versioning).versioned_for())
 
 
-def await_settled(services: Services, migration: Migration, subject: str) -> None:
-    """Wait until the tenant's home has settled, and show how long. Raises Interrupted if the run is to stop."""
-    while left := seconds_left(services, migration):
+def await_settled(run: Run) -> None:
+    """Wait until the tenant's home has settled, and show how long; before the copies are proven, since S3 may lose sight of them.
+
+    A home that is in use already, or not to be used in this run, is not waited for. Raises Interrupted if the run is to stop.
+    """
+    if run.is_live or run.order.until is Phase.VERIFIED:
+        return
+    services = run.services
+    while left := seconds_left(services, run.migration):
         length = spelled(timedelta(seconds=-(-left // 1)))
-        text = f"waiting {length} for S3 to settle the versioning of {migration.home_bucket}"
-        services.report(Progress(subject, "settle", text=text))
+        text = f"waiting {length} for S3 to settle the versioning of {run.migration.home_bucket}"
+        services.report(Progress(run.slug, "settle", text=text))
         services.control.sleep(min(left, LOOK_AGAIN_SECONDS))
         services.keep_locks()

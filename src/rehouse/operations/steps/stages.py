@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from rehouse.core.errors import RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Tenant, TenantId
-from rehouse.operations.report import TenantReport
+from rehouse.operations.report import Outcome, TenantReport
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Order
 from rehouse.operations.steps.settling import seconds_left, settle_seconds
 
-MigrateOne = Callable[[Services, Tenant, TenantReport, Order], TenantReport]
+
+class MigrateOne(Protocol):
+    """How one tenant is migrated, going on from the report of the stage before."""
+
+    def __call__(
+        self, services: Services, tenant: Tenant, order: Order, *, report: TenantReport | None
+    ) -> Outcome[TenantReport]: ...
 
 
 @dataclass
@@ -54,8 +62,8 @@ class Stages:
 
         def work(mine: Services, tenant: Tenant) -> TenantReport:
             phase = until(mine, tenant)
-            report = self.reports.setdefault(tenant.id, TenantReport(tenant.slug, tenant.id))
-            self.migrate_one(mine, tenant, report, replace(self.order, until=phase) if phase else self.order)
+            report = self._migrate(mine, tenant, replace(self.order, until=phase) if phase else self.order)
+            self.reports[tenant.id] = report
             if phase and not report.error:
                 unfinished.add(tenant.id)
             return report
@@ -63,6 +71,13 @@ class Stages:
         if not any(map(self._is_enough, self.reports.values())):
             list(for_each(self.services, tenants, work, parallel=self.parallel, enough=self._is_enough))
         return [tenant for tenant in tenants if tenant.id in unfinished]
+
+    def _migrate(self, services: Services, tenant: Tenant, order: Order) -> TenantReport:
+        so_far = self.reports.get(tenant.id)
+        try:
+            return self.migrate_one(services, tenant, order, report=so_far).report
+        except RehouseError as error:
+            return (so_far or TenantReport(tenant.slug, tenant.id)).ended_by(error)
 
     def _is_enough(self, report: TenantReport) -> bool:
         return self.fail_fast and report.errors > 0

@@ -18,10 +18,23 @@ from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.documents import Documents
 from rehouse.operations.services import LeftOut, Services
+from rehouse.operations.steps.run import Run
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = 3
+
+
+def survey_documents(run: Run) -> None:
+    """List what the rounds need, where that takes fewer requests than HEADs; what only failed before is looked at by HEAD."""
+    documents = run.services.ledger.documents(run.migration)
+    counts = documents.counts()
+    if counts.outside == 0 or run.order.only_failed:
+        return
+    if not run.is_listed:
+        list_for_one_tenant(run.services, documents, counts.outside)
+    if counts.outside * LISTED_PER_REQUEST >= counts.at_home:
+        list_home(run.services, run.migration.home_bucket)
 
 
 def list_shared_buckets(services: Services) -> None:

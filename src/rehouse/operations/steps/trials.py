@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rehouse.core.errors import Refused, TryAgain
@@ -18,6 +18,7 @@ from rehouse.core.returns import probable_return
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.trials import Trials
 from rehouse.operations.services import Services
+from rehouse.operations.steps.run import Run
 
 CANDIDATES = 100
 """Rows of a kind that are tried before it is taken for one that cannot be flipped."""
@@ -41,6 +42,35 @@ class _Trial:
 
     def refused(self, what: str, fault: Fault) -> Refused:
         return Refused(f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint)
+
+
+def try_switch(run: Run) -> Run:
+    """Find out whether the home may be switched: a document can move, or is at home or on its way, or there is none.
+
+    Where none of its documents can be moved the tenant stays where it is. Raises what `try_cutover` raises, and Refused where no
+    row is as it was copied.
+    """
+    if run.phase is not Phase.VERIFIED:
+        return run
+    documents = run.services.ledger.documents(run.migration)
+    copies, _ = documents.count_copies()
+    if copies and try_cutover(run.services, run.migration, run.tenant):
+        return run
+    counts, stuck = documents.counts(), len(documents.outstanding(is_cut_over=False))
+    if copies and counts.outside > counts.accepted + stuck + run.uploading:
+        raise _without_rows(run, copies, counts.outside)
+    if stuck and not counts.at_home and counts.outside <= counts.accepted + stuck:
+        return replace(run.note("none of its documents can be moved, so its home was not switched"), stays=True)
+    return run
+
+
+def _without_rows(run: Run, copies: int, outside: int) -> Refused:
+    """Return the refusal where copies have no row: the application changed all rows, or the ledger's ids are not the rows'."""
+    return Refused(
+        f"{run.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
+        hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
+        "compare document_id in s3_migration_documents with the ids of the rows",
+    )
 
 
 def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> bool:
