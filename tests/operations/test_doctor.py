@@ -24,8 +24,7 @@ from rehouse.core.naming import target_key
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
 from rehouse.operations.checks.account import skew_seconds
-from rehouse.operations.checks.column_widths import SHORTEST_KEY
-from rehouse.operations.checks.database import check_database
+from rehouse.operations.checks.database import SHORTEST_KEY, check_database
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights

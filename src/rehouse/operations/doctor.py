@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
-from rehouse.operations.checks.account import check_account, check_surroundings
+from rehouse.operations.checks.account import check_account, check_region, check_surroundings
 from rehouse.operations.checks.application import application_control, check_application
 from rehouse.operations.checks.check import Check, Outcome, could_not_check, of_error
 from rehouse.operations.checks.database import check_database, count_tenants
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
-from rehouse.operations.checks.region import check_region
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
 from rehouse.s3.buckets.control import Control

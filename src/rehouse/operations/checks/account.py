@@ -1,4 +1,4 @@
-"""S3 itself: credentials, who we are, the clock, the shared buckets, the log bucket, room for more buckets."""
+"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, room for more buckets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rehouse.operations.checks.check import (
 )
 from rehouse.s3.account import answer_headers, bucket_quota
 from rehouse.s3.buckets.control import BucketPresence, Control
-from rehouse.s3.buckets.region import way_out
+from rehouse.s3.buckets.region import located, way_out
 
 CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"
@@ -182,3 +182,16 @@ def _origins(settings: Settings, control: Control) -> Check:
     if not found.notes:
         return ok(ORIGINS, told)
     return notice(ORIGINS, "; ".join((told, *found.notes)), "REHOUSE_CORS_ORIGINS names them all exactly")
+
+
+REGION = "S3: region"
+
+
+def check_region(settings: Settings, control: Control) -> tuple[Check, Settings | None]:
+    """Return the check, and the settings with the region; None if there is no region to go on with."""
+    try:
+        found, presences = located(settings, control)
+    except RehouseError as error:
+        return of_error(REGION, error), None
+    is_told = any(each.region for each in presences.values())
+    return ok(REGION, f"{found.region}, {'the shared bucket' if is_told else 'the settings'}'s own"), found
