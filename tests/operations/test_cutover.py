@@ -11,7 +11,7 @@ from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.migrate import migrate_one
-from rehouse.operations.steps import flips
+from rehouse.operations.steps import busy_rows
 from rehouse.operations.steps.flips import flip_copies, switch_home
 from rehouse.operations.steps.run import Order
 
@@ -104,8 +104,8 @@ def test_a_row_without_a_bucket_that_another_transaction_holds_is_flipped_once_i
 
 
 def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flips, "PASSES", 2)
-    monkeypatch.setattr(flips, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     with psycopg.connect(verified.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         report = verified.migrate()

@@ -23,7 +23,7 @@ from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors
-from rehouse.operations.steps import flips, survey, written_after
+from rehouse.operations.steps import busy_rows, survey, written_after
 from rehouse.operations.steps.returns import ReturnPass, return_documents
 from rehouse.operations.steps.run import run_inventory
 
@@ -355,8 +355,8 @@ def test_a_row_that_another_transaction_holds_returns_once_it_is_free(moved: Roo
 
 
 def test_a_row_that_stays_locked_is_left_for_the_next_run(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flips, "PASSES", 2)
-    monkeypatch.setattr(flips, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     with psycopg.connect(moved.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         report = roll_back(moved)
@@ -484,7 +484,7 @@ def test_no_migration_covers_one_of_two_versions(moved: Room) -> None:
 
 
 def test_the_status_tells_what_could_not_be_returned(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flips, "PASSES", 1)
+    monkeypatch.setattr(busy_rows, "PASSES", 1)
     moved.root.delete_object(Bucket=moved.home(), Key=at_home(moved, "a"))
     with psycopg.connect(moved.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")

@@ -15,8 +15,7 @@ from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ObjectRef
 from rehouse.ledger.documents import LockedCopy
 from rehouse.operations.status import hint_of
-from rehouse.operations.steps import flips
-from rehouse.operations.steps import looks as looking
+from rehouse.operations.steps import busy_rows, flips
 
 BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
 
@@ -127,9 +126,9 @@ def test_what_is_left_for_its_source_is_not_asked_about_its_target(verified: Roo
         _, migration = verified.begun(services)
         documents, budget = services.ledger.documents(migration), services.lock_budget(flips.FLIPPING)
         over = time.monotonic()
-        with pytest.raises(looking.GivenBack):
-            looking.Looks(services, documents, budget, over, {}).at([copy])
-        looks = looking.Looks(services, documents, budget, over, {source: flips.TOO_SLOW})
+        with pytest.raises(flips.GivenBack):
+            flips.Looks(services, documents, budget, over, {}).at([copy])
+        looks = flips.Looks(services, documents, budget, over, {source: flips.TOO_SLOW})
         assert looks.at([copy]) == [copy]
         assert (looks.etags, looks.others) == ({source: flips.TOO_SLOW}, {})
 
@@ -177,8 +176,8 @@ def test_a_foreign_keys_lock_on_what_is_written_leaves_the_row_for_later(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key belongs to a unique index: PostgreSQL would let the update wait for whoever inserts a reference."""
-    monkeypatch.setattr(flips, "PASSES", 2)
-    monkeypatch.setattr(flips, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     room.documents("a", "b")
     room.migrate(until=Phase.VERIFIED)
     room.sql("ALTER TABLE documents ADD UNIQUE (s3_key)")

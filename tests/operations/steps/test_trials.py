@@ -12,7 +12,7 @@ from tests.operations.room import Room
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.steps import trials
+from rehouse.operations.steps import busy_rows, trials
 from rehouse.operations.steps.run import Order
 
 
@@ -159,8 +159,8 @@ def test_nothing_of_the_trial_stays(room: Room) -> None:
 
 
 def test_rows_that_others_hold_are_no_proof(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "PASSES", 2)
-    monkeypatch.setattr(trials, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     room.documents("a")
     room.migrate(until=Phase.VERIFIED)
     with psycopg.connect(room.url) as busy:

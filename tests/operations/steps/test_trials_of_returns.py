@@ -15,7 +15,7 @@ from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.row_refusals import ROW_REFUSED
 from rehouse.operations.report import ReturnReport, is_home_adopted
 from rehouse.operations.rollback import roll_back_one
-from rehouse.operations.steps import trials
+from rehouse.operations.steps import busy_rows, trials
 
 EVERYTHING = (
     "SELECT * FROM documents ORDER BY id",
@@ -186,8 +186,8 @@ def test_a_session_that_ends_within_the_trial_leaves_nothing(moved: Room) -> Non
 
 
 def test_rows_that_others_hold_are_no_proof(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "PASSES", 2)
-    monkeypatch.setattr(trials, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     before = everything(moved)
     with psycopg.connect(moved.url) as busy:
         busy.execute("SELECT 1 FROM documents FOR UPDATE")

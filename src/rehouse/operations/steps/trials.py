@@ -6,7 +6,6 @@ rows, missing rights and types that do not fit are found here, while nothing has
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,13 +17,11 @@ from rehouse.core.returns import probable_return
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.trials import Trials
 from rehouse.operations.services import Services
+from rehouse.operations.steps.busy_rows import passes
 from rehouse.operations.steps.run import Run
 
 CANDIDATES = 100
 """Rows of a kind that are tried before it is taken for one that cannot be flipped."""
-PASSES = 40
-PAUSE_SECONDS = 0.25
-"""Where others hold every row of a kind: about ten seconds in all, then it is for the next run."""
 
 Attempt = Callable[[], Fault | None]
 """Tries a change in vain; returns why it is refused. Raises RowIsBusy where another transaction holds the row."""
@@ -120,7 +117,8 @@ def _is_tried(services: Services, trial: _Trial) -> bool:
     kinds = trial.flips()
     if kinds and trial.home and (fault := services.ledger.patiently(trial.home)):
         raise trial.refused(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
-    for _ in range(PASSES):
+    for number in passes():
+        kinds = trial.flips() if number else kinds  # anew each time: rows move
         problems = [_problem(services, trial, *kind) for kind in kinds.items()]
         busy = [each for each in problems if isinstance(each, TryAgain)]
         for each in problems:
@@ -129,8 +127,6 @@ def _is_tried(services: Services, trial: _Trial) -> bool:
         if not busy:
             return bool(kinds)
         services.stop_here()
-        time.sleep(PAUSE_SECONDS)
-        kinds = trial.flips()  # anew each time: rows move
     raise busy[0]
 
 
