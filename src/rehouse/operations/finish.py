@@ -24,7 +24,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import destroying, kept_versions, refuse_destroying
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
-from rehouse.operations.report import TenantReport, close_after, close_run
+from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import sweep_again
@@ -44,7 +44,7 @@ NOT_GUARDED = (
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class FinishReport:
     """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
@@ -86,9 +86,9 @@ class FinishReport:
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
 
-    def ended_by(self, error: RehouseError) -> None:
-        """Say what ended the run before it was done."""
-        self.error, self.hint, self.interrupted = error.message, error.hint, isinstance(error, Interrupted)
+    def ended_by(self, error: RehouseError) -> FinishReport:
+        """Return the report with what ended the run before it was done."""
+        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
 
 
 def finish_one(
@@ -107,9 +107,9 @@ def finish_one(
     with translating():
         migration = _require_cut_over(services, tenant)
     if dry_run:
-        return _foreseen(services, tenant, migration, grace, look)
+        return _foresee(services, tenant, migration, grace, look)
     with run_inventory(services):
-        return _finish(services, tenant, FinishReport(tenant.slug, tenant.id), grace, look, final=final)
+        return _finish(services, tenant, grace, look, final=final).require_report()
 
 
 def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> int:
@@ -150,21 +150,19 @@ def finish_all(
     if not there:
         return []
     if dry_run:
-        return [_foreseen(services, tenant, migration, grace, look) for tenant, migration in there]
+        return [_foresee(services, tenant, migration, grace, look) for tenant, migration in there]
     with run_inventory(services):
         list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
-        one = partial(_reported, grace=grace, look=look, final=final)
+        one = partial(_try_finish, grace=grace, look=look, final=final)
         return list(for_each(services, work, one, parallel=AT_ONCE))
 
 
-def _reported(services: Services, tenant: Tenant, *, grace: timedelta, look: Look, final: bool) -> FinishReport:
-    report = FinishReport(tenant.slug, tenant.id)
+def _try_finish(services: Services, tenant: Tenant, *, grace: timedelta, look: Look, final: bool) -> FinishReport:
     try:
-        return _finish(services, tenant, report, grace, look, final=final, listed=True)
+        return _finish(services, tenant, grace, look, final=final, is_listed=True).report
     except RehouseError as error:
-        report.ended_by(error)
-        return report
+        return FinishReport(tenant.slug, tenant.id).ended_by(error)
 
 
 def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
@@ -179,34 +177,30 @@ def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
 
 
 def _finish(
-    services: Services,
-    tenant: Tenant,
-    report: FinishReport,
-    grace: timedelta,
-    look: Look,
-    *,
-    final: bool,
-    listed: bool = False,
-) -> FinishReport:
+    services: Services, tenant: Tenant, grace: timedelta, look: Look, *, final: bool, is_listed: bool = False
+) -> Outcome[FinishReport]:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
         _require_cut_over(services, tenant)
-        swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=listed).require_report()
+        swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=is_listed).require_report()
         migration = _require_cut_over(services, tenant)
-        report.status, report.outstanding, report.this_run = swept.status, swept.outstanding, swept.this_run
-        run = _begun(services, migration, tenant, grace)
-        run.final = final
+        report = FinishReport(
+            tenant.slug, tenant.id, status=swept.status, outstanding=swept.outstanding, this_run=swept.this_run
+        )
+        run = _new_pass(services, migration, tenant, grace, final=final)
         if _has_nothing_to_do(run):
-            return _filled(run, report)
+            return Outcome(_with_counts(report, run))
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translating():
-                _remove(run, report, _still_enough(run, swept, look))
+                for reached in _remove(run, report, _without_older_look(run, swept, look)):
+                    report = reached
         except RehouseError as error:
             close_after(services, tenant, swept, error)
-            raise
+            _name_its_role(error)
+            return Outcome(report.ended_by(error), error)
         swept = close_run(services, run.migration, swept)
-        report.status, report.outstanding = swept.status, swept.outstanding
-        return _filled(run, report)
+        report = replace(report, status=swept.status, outstanding=swept.outstanding)
+        return Outcome(_with_counts(report, run))
 
 
 def _sweep(run: Run) -> Iterator[Run]:
@@ -218,21 +212,25 @@ def _sweep(run: Run) -> Iterator[Run]:
 
 @contextmanager
 def _naming_its_role() -> Iterator[None]:
-    """Let a right that is missing be told with the role that has it."""
+    """Let the error of a missing right name the role that has it."""
     try:
         yield
     except StorageRefused as error:
-        if error.code == "AccessDenied":
-            error.hint = (
-                "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
-            )
+        _name_its_role(error)
         raise
 
 
-def _begun(services: Services, migration: Migration, tenant: Tenant, grace: timedelta) -> Removing:
-    """Return the pass over the sources; after the sweep, for what that has just moved waits for its grace."""
+def _name_its_role(error: RehouseError) -> None:
+    if isinstance(error, StorageRefused) and error.code == "AccessDenied":
+        error.hint = "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
+
+
+def _new_pass(
+    services: Services, migration: Migration, tenant: Tenant, grace: timedelta, *, final: bool = False
+) -> Removing:
+    """Return the pass over the sources; after the sweep, since what that has just moved waits for its grace."""
     waited_for = services.ledger.of(migration, Removals).waited_for(grace)
-    return Removing(services, migration, tenant.slug, grace, waited_for)
+    return Removing(services, migration, tenant.slug, grace, waited_for, final=final)
 
 
 def _has_nothing_to_do(run: Removing) -> bool:
@@ -249,14 +247,21 @@ def _ends(run: Removing) -> bool:
     return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED
 
 
-def _remove(run: Removing, report: FinishReport, look: Look) -> None:
+def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishReport]:
+    """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
+    shared = services.settings.require_shared_buckets()
     if before.old_enough and not run.final:
-        refuse_destroying(services.control, services.settings.require_shared_buckets())
-    if before.old_enough and not _is_held_back(run, report, look):
-        report.not_offered = () if _is_guarded(services) else (NOT_GUARDED,)
-        report.gives_up = given_up(run.grace, services.settings.grace)
-        report.kept_versions = kept_versions(services.control, services.settings.require_shared_buckets())
+        refuse_destroying(services.control, shared)
+    if before.old_enough:
+        yield (report := _look_for_pointers(run, report, look))
+    if before.old_enough and not report.held_back:
+        yield replace(
+            report,
+            not_offered=() if _is_guarded(services) else (NOT_GUARDED,),
+            gives_up=given_up(run.grace, services.settings.grace),
+            kept_versions=kept_versions(services.control, shared),
+        )
         remove_sources(run)
         if run.changed:  # no sweep of this run has seen what was written there
             sweep_again(services, run.migration, run.subject, run.changed)
@@ -267,7 +272,7 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> None:
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
-def _still_enough(run: Removing, swept: TenantReport, look: Look) -> Look:
+def _without_older_look(run: Removing, swept: TenantReport, look: Look) -> Look:
     """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
 
     That is so where fewer documents wait for their grace than were moved a moment ago.
@@ -277,16 +282,21 @@ def _still_enough(run: Removing, swept: TenantReport, look: Look) -> Look:
     return replace(look, owners=frozenset(), found=None) if is_older else look
 
 
-def _is_held_back(run: Removing, report: FinishReport, look: Look) -> bool:
-    """Look for keys of the tenant's sources outside the mapping, unless that was done for it already; fill in the report."""
+def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> FinishReport:
+    """Look for keys of the tenant's sources outside the mapping, unless that was done for it already; return the report with it."""
     owner = str(run.migration.tenant_id)
     if owner not in look.owners:
         look = look_through(run.services, [run.migration], look, run.subject)
-    report.pointers, report.unchecked, report.in_part = look.mentions(owner), look.unchecked, look.in_part
-    report.held_back = bool(report.pointers) or bool(report.unchecked and not look.accept_unchecked)
-    if report.unchecked:
-        run.reason = f"not looked at for keys: {', '.join(each.column for each in report.unchecked)}"
-    return report.held_back
+    pointers, unchecked = look.mentions(owner), look.unchecked
+    if unchecked:
+        run.reason = f"not looked at for keys: {', '.join(each.column for each in unchecked)}"
+    return replace(
+        report,
+        pointers=pointers,
+        unchecked=unchecked,
+        in_part=look.in_part,
+        held_back=bool(pointers) or bool(unchecked and not look.accept_unchecked),
+    )
 
 
 def _is_guarded(services: Services) -> bool:
@@ -294,38 +304,44 @@ def _is_guarded(services: Services) -> bool:
     return services.control.once("conditions on a removal", lambda: honours_conditions(services.control, bucket))
 
 
-def _foreseen(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
+def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
+    """Return the report of what would happen."""
     report = FinishReport(tenant.slug, tenant.id, status=migration.status)
-    run = _begun(services, migration, tenant, grace)
+    run = _new_pass(services, migration, tenant, grace)
     with translating():
         remove_sources(run, dry_run=True)
         if run.removed:
-            _is_held_back(run, report, look)
-        report.outstanding = services.ledger.documents(migration).outstanding(is_cut_over=True)
-        report.gives_up = _foreseen_loss(services, grace) if run.removed else None
+            report = _look_for_pointers(run, report, look)
+        report = replace(report, outstanding=services.ledger.documents(migration).outstanding(is_cut_over=True))
         if run.removed:
-            shared = services.settings.require_shared_buckets()
-            report.kept_versions = kept_versions(services.control, shared)
+            kept = kept_versions(services.control, services.settings.require_shared_buckets())
+            report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)
         if report.held_back:
             run.removed = run.removed_bytes = 0
-        return _filled(run, report)
+        return _with_counts(report, run)
 
 
-def _foreseen_loss(services: Services, grace: timedelta) -> str | None:
+def _foresee_loss(services: Services, grace: timedelta) -> str | None:
     destroyed = destroying(services.control, services.settings.require_shared_buckets())
     told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
     return "; ".join(each for each in told if each) or None
 
 
-def _filled(run: Removing, report: FinishReport) -> FinishReport:
+def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
+    """Return the report with what the pass over the sources has done."""
     counts = run.room.counts(run.grace)
-    report.phase, report.home_bucket = run.migration.phase, run.migration.home_bucket
-    report.removed, report.removed_bytes = run.removed, run.removed_bytes
-    report.changed, report.put_back, report.left = len(run.changed), run.put_back, run.left
-    report.removed_in_all, report.waiting, report.next_at = (
-        counts.removed,
-        counts.left - counts.old_enough,
-        counts.next_at,
+    report = replace(
+        report,
+        phase=run.migration.phase,
+        home_bucket=run.migration.home_bucket,
+        removed=run.removed,
+        removed_bytes=run.removed_bytes,
+        changed=len(run.changed),
+        put_back=run.put_back,
+        left=run.left,
+        removed_in_all=counts.removed,
+        waiting=counts.left - counts.old_enough,
+        next_at=counts.next_at,
     )
     log.info(
         "%s: %s: sources removed: %d, waiting: %d, left: %d",
