@@ -13,7 +13,7 @@ from rehouse.core.bucket.documents import partition
 from rehouse.core.permissions.policies import Scope, permissions_of
 from rehouse.operations.checks.account import QUOTA_REGIONS
 from rehouse.operations.checks.check import Outcome
-from rehouse.operations.checks.rights import simulated
+from rehouse.operations.checks.rights import simulate_rights
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
@@ -65,7 +65,7 @@ def control(iam: Iam, storage_settings: Settings, monkeypatch: pytest.MonkeyPatc
 
 def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam: Iam) -> None:
     rows = permissions_of(["migrate"])
-    checks = list(simulated(control, rows, SCOPE, CALLER, "rights"))
+    checks = list(simulate_rights(control, rows, SCOPE, CALLER, "rights"))
     sources = {source for form in iam.asked for source in form.get("PolicySourceArn", [])}
     if iam.tells_role:
         assert {check.outcome for check in checks} == {Outcome.OK}
@@ -79,8 +79,8 @@ def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam
 
 def test_a_simulation_is_told_the_account_that_the_policies_ask_for(control: Control, iam: Iam) -> None:
     user = "arn:aws:iam::123456789012:user/somebody"
-    list(simulated(control, permissions_of(["migrate"])[-1:], SCOPE, user, "rights"))
-    list(simulated(control, permissions_of(["rollback"]), SCOPE, user, "rights"))
+    list(simulate_rights(control, permissions_of(["migrate"])[-1:], SCOPE, user, "rights"))
+    list(simulate_rights(control, permissions_of(["rollback"]), SCOPE, user, "rights"))
     told = [value for form in iam.asked for key, values in form.items() if "ContextKeyName" in key for value in values]
     assert {"aws:ResourceAccount", "aws:PrincipalAccount"} <= set(told)
 

@@ -18,16 +18,16 @@ from rehouse.operations.buckets.findings import (
     AuditFinding,
     FindingKind,
     Seen,
+    could_not_look,
     presence_of,
     settings_of,
     unfit_logs,
     unowned_bucket,
-    unseen,
     unseen_origins,
     unwanted_metrics,
 )
 from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
-from rehouse.operations.buckets.homes import Holding, holdings, unowned
+from rehouse.operations.buckets.homes import Holding, holdings, list_unowned
 from rehouse.operations.services import Services
 from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
 from rehouse.s3.buckets.control import Control
@@ -67,7 +67,7 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     logs = _look_at_logs(services, is_wanted=report.buckets > 0)
     report.buckets += logs.is_there
     report.not_offered = sorted({name for each in (*looks, logs) for name in each.not_offered})
-    report.findings += _after_fixing(services, held, looks, logs) if fix else _all(looks, logs)
+    report.findings += _fix_all(services, held, looks, logs) if fix else _findings_of(looks, logs)
     report.findings += unseen_origins(cors_origins(services.settings, services.control).unread)
     report.notes += [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
     if tenant is None:
@@ -75,7 +75,7 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     return report
 
 
-def _all(looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+def _findings_of(looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
     return [finding for each in (logs, *looks) for finding in each.findings]
 
 
@@ -104,7 +104,7 @@ def _look_at_tenant(services: Services, holding: Holding) -> Seen:
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((unseen(error, slug, holding.bucket),), is_there=True)
+        return Seen((could_not_look(error, slug, holding.bucket),), is_there=True)
     return replace(seen, findings=(*_shared_home(holding), *seen.findings))
 
 
@@ -148,19 +148,19 @@ def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((unseen(error, None, name),))
+        return Seen((could_not_look(error, None, name),))
     if wrong.kind is not FindingKind.MISSING_BUCKET:
         return Seen((wrong,))
     return Seen((replace(wrong, hint=FIX_HINT, can_be_fixed=True),) if is_wanted else ())
 
 
-def _after_fixing(services: Services, held: Sequence[Holding], looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+def _fix_all(services: Services, held: Sequence[Holding], looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
     """The findings, those marked that were put right; the logs' bucket first, for the others' logging needs it."""
-    findings = _fixed(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
+    findings = _fix(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
     for holding, seen in zip(held, looks, strict=True):
         services.stop_here()
         metrics = any(each.setting == "metrics" and each.can_be_fixed for each in seen.findings)
-        findings += _fixed(seen.findings, lambda one=holding, m=metrics: _repair(services, one, metrics=m))  # type: ignore[misc]
+        findings += _fix(seen.findings, lambda one=holding, m=metrics: _repair(services, one, metrics=m))  # type: ignore[misc]
     return findings
 
 
@@ -180,7 +180,7 @@ def _remove_metrics(control: Control, bucket: str) -> None:
         control.client.delete_bucket_metrics_configuration(Bucket=bucket, Id=METRICS_ID, **control.owner())
 
 
-def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:
+def _fix(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:
     """The findings after the repair; one that could not be made is a finding more, and the others are gone on with."""
     if not any(each.can_be_fixed for each in findings):
         return list(findings)
@@ -196,9 +196,9 @@ def _fixed(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> li
 
 def _look_for_unowned(services: Services, held: Sequence[Holding], report: AuditReport) -> None:
     try:
-        names = unowned(services, held)
+        names = list_unowned(services, held)
     except (StorageRefused, StorageUnavailable) as error:
-        report.findings.append(unseen(error, None, None))
+        report.findings.append(could_not_look(error, None, None))
         return
     for name in names:
         services.stop_here()

@@ -78,7 +78,7 @@ class BucketLeft:
 def cleanup(services: Services) -> list[BucketLeft]:
     """Return what is left in each shared bucket; changes nothing."""
     with translating():
-        return [_left_in(services, bucket) for bucket in services.settings.require_shared_buckets()]
+        return [_survey_bucket(services, bucket) for bucket in services.settings.require_shared_buckets()]
 
 
 def refuse_what_may_not_go(services: Services, bucket: str) -> None:
@@ -117,7 +117,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
     return BucketLeft(bucket, removed=True)
 
 
-def _left_in(services: Services, bucket: str) -> BucketLeft:
+def _survey_bucket(services: Services, bucket: str) -> BucketLeft:
     services.ledger.inventory().load(bucket, pages_of(services, bucket))
     services.stop_here()
     objects, size = services.ledger.inventory().totals(bucket)
@@ -125,7 +125,7 @@ def _left_in(services: Services, bucket: str) -> BucketLeft:
     left = Leftovers(services.ledger, bucket, default).sorted()
     open_ones = list(uploads(services.control, bucket))
     begun = [each.begun_at for each in open_ones if each.begun_at]
-    older = _older(services, bucket)
+    older = _count_older(services, bucket)
     made = BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
     if any(each.category == "orphan" for each in left):
         _look_for_orphans(services, made, default)
@@ -165,7 +165,7 @@ def _look_for_orphans(services: Services, made: BucketLeft, default_bucket: str)
     made.left = left
 
 
-def _older(services: Services, bucket: str) -> OlderVersions | None:
+def _count_older(services: Services, bucket: str) -> OlderVersions | None:
     found = services.control.read_setting(bucket, "versioning")
     if found.state == "unreadable":
         raise refused(found.code or "AccessDenied", "whether it keeps versions may not be read", f"the bucket {bucket}")
@@ -185,7 +185,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
     waiting = known.not_finished()
     if waiting:
         raise Refused(
-            f"{bucket} is still needed: not finished: {_named(waiting)}",
+            f"{bucket} is still needed: not finished: {_name_some(waiting)}",
             hint="`rehouse status` tells how far they are; `rehouse finish --all` finishes those that were cut over",
         )
     rows, homes = known.rows_and_homes()
@@ -197,7 +197,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
     there = next((page for page in services.bulk.list(bucket) if page), [])
     if there:
         raise Refused(
-            f"{bucket} still holds objects: {_named([each.key for each in there])}",
+            f"{bucket} still holds objects: {_name_some([each.key for each in there])}",
             hint="`rehouse cleanup` tells why each is there; what nobody needs is removed by hand",
         )
 
@@ -206,7 +206,7 @@ def _refuse_unknown(bucket: str, batch: list[Version], known: Leftovers) -> None
     current = [version.key for version in batch if version.is_current and version.etag is not None]
     if current:
         raise Refused(
-            f"{bucket}: objects were written meanwhile: {_named(current)}",
+            f"{bucket}: objects were written meanwhile: {_name_some(current)}",
             hint="find out who still writes there, then `rehouse cleanup`",
         )
     removed = known.removed_among(version.key for version in batch)
@@ -214,7 +214,7 @@ def _refuse_unknown(bucket: str, batch: list[Version], known: Leftovers) -> None
     unknown = sorted({version.key for version in batch} - removed - asked)
     if unknown:
         raise Refused(
-            f"{bucket} keeps older versions of what rehouse did not remove: {_named(unknown)}",
+            f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown)}",
             hint="whoever removed these has to remove their versions too, if nobody needs them",
         )
 
@@ -231,14 +231,14 @@ def _refuse_open_uploads(services: Services, bucket: str) -> None:
     open_ones = list(uploads(services.control, bucket))
     if open_ones:
         raise Refused(
-            f"{bucket}: multipart uploads into it are open: {_named([_told(each) for each in open_ones])}",
+            f"{bucket}: multipart uploads into it are open: {_name_some([_describe_upload(each) for each in open_ones])}",
             hint="find out who uploads there, and wait until they end; one that nobody goes on with is ended by "
             f"`aws s3api abort-multipart-upload --bucket {bucket} --key KEY --upload-id ID`, "
             f"and `aws s3api list-multipart-uploads --bucket {bucket}` tells them all",
         )
 
 
-def _told(upload: Upload) -> str:
+def _describe_upload(upload: Upload) -> str:
     begun = f", begun {upload.begun_at:%Y-%m-%d %H:%M} UTC" if upload.begun_at else ""
     return f"{upload.key!r} (upload {upload.upload_id}{begun})"
 
@@ -249,6 +249,6 @@ def _batches(found: Iterable[Version]) -> Iterator[list[Version]]:
         yield batch
 
 
-def _named(names: list[str]) -> str:
+def _name_some(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

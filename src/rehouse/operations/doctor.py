@@ -32,7 +32,7 @@ def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
     settings.require_places()
-    return _examined(settings, probe=probe)
+    return _run_checks(settings, probe=probe)
 
 
 def find_pointers(settings: Settings) -> Iterator[Check]:
@@ -41,7 +41,7 @@ def find_pointers(settings: Settings) -> Iterator[Check]:
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
     settings.require_places()
-    return _guarded("pointers", check_pointers(settings))
+    return _end_with_error("pointers", check_pointers(settings))
 
 
 def summary(checks: Iterable[Check]) -> str:
@@ -55,7 +55,7 @@ def exit_status(checks: Iterable[Check]) -> int:
     return int(any(check.outcome is Outcome.FAILED for check in checks))
 
 
-def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
+def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
     yield from check_machine(settings)
     yield from check_database(settings)
     control = Control(Session(settings))
@@ -77,14 +77,14 @@ def _examined(settings: Settings, *, probe: bool) -> Iterator[Check]:
     for bucket in settings.require_shared_buckets():
         yield from check_shared_bucket(settings, control, bucket)
     yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))
-    yield from _guarded("rights", check_rights(settings, control, probe=probe))
+    yield from _end_with_error("rights", check_rights(settings, control, probe=probe))
     application = application_control(control.session, control.new_buckets)
-    yield from _guarded("application", check_application(settings, control, application))
+    yield from _end_with_error("application", check_application(settings, control, application))
     if probe:
-        yield from _guarded("probe", check_by_probe(settings, control, application))
+        yield from _end_with_error("probe", check_by_probe(settings, control, application))
 
 
-def _guarded(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
+def _end_with_error(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
     """The checks as they come; an error that ends them early is the last of them."""
     try:
         yield from checks

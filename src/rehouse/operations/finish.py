@@ -22,7 +22,7 @@ from rehouse.ledger.documents import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
-from rehouse.operations.buckets.shared_versioning import destroying, kept_versions, refuse_destroying
+from rehouse.operations.buckets.shared_versioning import describe_destroying, kept_versions, refuse_destroying
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
@@ -322,7 +322,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
 
 
 def _foresee_loss(services: Services, grace: timedelta) -> str | None:
-    destroyed = destroying(services.control, services.settings.require_shared_buckets())
+    destroyed = describe_destroying(services.control, services.settings.require_shared_buckets())
     told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
     return "; ".join(each for each in told if each) or None
 

@@ -22,7 +22,7 @@ from rehouse.core.pricing import (
     requests_for,
 )
 from rehouse.core.progress import Progress
-from rehouse.operations.buckets.homes import home_of, namespace, unreserved
+from rehouse.operations.buckets.homes import home_of, namespace, stand_in_migration
 from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -145,21 +145,21 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
 
 
 def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
-    migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
+    migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
     documents = services.ledger.documents(migration)
     counts, places = documents.counts(), services.places(migration.home_bucket)
-    planned = TenantPlan(tenant.slug, tenant.id, tenant.is_active, _shown_home(services, tenant), counts.total)
+    planned = TenantPlan(tenant.slug, tenant.id, tenant.is_active, _home_to_show(services, tenant), counts.total)
     planned.standings[Standing.NO_KEY], planned.standings[Standing.AT_HOME] = counts.without_key, counts.at_home
     window = timedelta(seconds=services.settings.upload_window_seconds)
     for page in documents.pages(services.settings.batch_size):
         services.stop_here()
-        looked, faults = survey.confirmed(services, page, places)
+        looked, faults = survey.head_missing_sources(services, page, places)
         for each in name_near_objects(services, looked, places, faults):
             trusted = replace(
                 each, recorded_now=each.recorded is not None
             )  # no look at the homes: the ledger's word counts
             decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
-            _note(planned, each, decision, places, faults.get(each.document.id))
+            _count_decision(planned, each, decision, places, faults.get(each.document.id))
         services.report(Progress(tenant.slug, "plan", sum(planned.standings.values()), counts.total))
     planned.requests = requests_for(planned.to_copy)
     planned.cost = estimate(planned.requests, planned.to_copy_bytes, services.prices)
@@ -167,7 +167,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     return planned
 
 
-def _note(planned: TenantPlan, each: Seen, decision: Decision, places: Places, fault: Fault | None) -> None:
+def _count_decision(planned: TenantPlan, each: Seen, decision: Decision, places: Places, fault: Fault | None) -> None:
     source = places.source_of(each.document)
     if fault:
         planned.quarantined.append(
@@ -193,7 +193,7 @@ def _note(planned: TenantPlan, each: Seen, decision: Decision, places: Places, f
         )
 
 
-def _shown_home(services: Services, tenant: Tenant) -> str:
+def _home_to_show(services: Services, tenant: Tenant) -> str:
     home = home_of(tenant, services.settings, services.ledger.migration(tenant))
     if home:
         return home

@@ -26,7 +26,7 @@ from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
-from rehouse.operations.steps.returns import Decided, ReturnPass, decided_pages, return_documents
+from rehouse.operations.steps.returns import Decided, ReturnPass, decide_pages, return_documents
 from rehouse.operations.steps.run import run_inventory
 from rehouse.operations.steps.survey import list_home, list_shared_buckets
 from rehouse.operations.steps.trials import try_return
@@ -237,7 +237,7 @@ def _foresee(run: ReturnRun) -> ReturnReport:
     if this_pass.total:
         _survey_sources(run)
         list_home(run.services, run.migration.home_bucket)
-        for page in decided_pages(this_pass):
+        for page in decide_pages(this_pass):
             copied_bytes += sum(map(_bytes_to_copy, page))
             outstanding += [problem for each in page if (problem := _foresee_problem(run, each))]
     standings = this_pass.tally.standings

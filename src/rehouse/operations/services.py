@@ -99,7 +99,7 @@ class Services:
                 control = Control(Session(settings), sleep=pause, new_buckets=new_buckets)
             account = control.identity().account
             if writes:
-                _look_before_changing(settings, presences, slugs, account)
+                _refuse_missing(settings, presences, slugs, account)
                 with Installation.open(settings) as installation:
                     installation.upgrade()
             ledger = Ledger.open(settings, writes=writes)
@@ -174,7 +174,7 @@ def _pause(stopping: threading.Event, seconds: float) -> None:
         raise Interrupted("stopped while waiting for S3", hint="run the same command again to go on")
 
 
-def _look_before_changing(
+def _refuse_missing(
     settings: Settings, presences: Mapping[str, BucketPresence], slugs: Sequence[str], account: str | None
 ) -> None:
     """Refuse what would otherwise come out only after the schema was changed and buckets were made."""

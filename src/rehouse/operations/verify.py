@@ -22,7 +22,7 @@ from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.documents import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import drift
-from rehouse.operations.buckets.homes import home_of, unreserved
+from rehouse.operations.buckets.homes import home_of, stand_in_migration
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.near_keys import name_near_objects
@@ -82,19 +82,19 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
 
     `listed`: the shared buckets are in the inventory already (verify-all lists them once).
     """
-    migration = services.ledger.migration(tenant) or unreserved(tenant, services.settings)
+    migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
     home = home_of(tenant, services.settings, migration)
-    report, before = VerifyReport(tenant.slug, tenant.id, home), _sent(services)
+    report, before = VerifyReport(tenant.slug, tenant.id, home), _requests_so_far(services)
     _verify_outside(services, migration, report, listed=listed)
     if home:
         is_there = services.control.head(home).whose != "absent"
         _verify_home(services, migration, report, is_there=is_there, deep=deep)
         report.drift = list(drift(services.settings, services.control, tenant, home)) if is_there else []
-    _count(services, report, _sent(services) - before)
+    _count(services, report, _requests_so_far(services) - before)
     return report
 
 
-def _sent(services: Services) -> Counter[str]:
+def _requests_so_far(services: Services) -> Counter[str]:
     """The requests that both planes have sent so far, attempts included."""
     return services.bulk.requests + services.control.requests
 
@@ -119,13 +119,13 @@ def _verify_home(services: Services, migration: Migration, report: VerifyReport,
                 known[row.document_id] = key, row
                 doubtful.append(ends_of(row, ObjectRef(migration.home_bucket, key), found))
             else:
-                _note(report, migration.home_bucket, key, row, comparison)
+                _count_comparison(report, migration.home_bucket, key, row, comparison)
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(report.slug, "verify", looked_at))
     reader = DeepReader(services)
     compared = reader.compare(doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
     for document_id, comparison in compared:
-        _note(report, migration.home_bucket, *known[document_id], comparison)
+        _count_comparison(report, migration.home_bucket, *known[document_id], comparison)
     report.not_offered = () if reader.are_tags_offered else (NO_TAGS,)
     report.read_bytes = reader.read_bytes
     ours = documents.known_targets(unexpected) if unexpected else set()
@@ -141,7 +141,7 @@ def _verify_outside(services: Services, migration: Migration, report: VerifyRepo
     places = services.places(migration.home_bucket)
     window = timedelta(seconds=services.settings.upload_window_seconds)
     for page in documents.pages(services.settings.batch_size):
-        looked, faults = survey.confirmed(services, page, places)
+        looked, faults = survey.head_missing_sources(services, page, places)
         for each in name_near_objects(services, looked, places, faults):
             source = places.source_of(each.document)
             if each.document.id in faults:
@@ -162,7 +162,7 @@ def _verify_outside(services: Services, migration: Migration, report: VerifyRepo
                 report.not_yet_migrated += 1
 
 
-def _note(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: Comparison) -> None:
+def _count_comparison(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: Comparison) -> None:
     if comparison.finding is Finding.SAME and comparison.proof:
         report.same[comparison.proof] += 1
     else:
@@ -171,16 +171,16 @@ def _note(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: 
 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:
     """Verify every tenant; the shared buckets are listed once."""
-    before = _sent(services)
+    before = _requests_so_far(services)
     survey.list_shared_buckets(services)
-    listings = _sent(services) - before
-    reports = [_verified(services, tenant, deep=deep) for tenant in tenants]
+    listings = _requests_so_far(services) - before
+    reports = [_try_verify(services, tenant, deep=deep) for tenant in tenants]
     if reports:  # sent for all of them, counted once
         _count(services, reports[0], listings)
     return reports
 
 
-def _verified(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
+def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
     try:
         with translating():
             return verify(services, tenant, deep=deep, listed=True)

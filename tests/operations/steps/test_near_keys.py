@@ -10,7 +10,7 @@ from tests.operations.room import Room
 from rehouse.core.copies import decide
 from rehouse.ledger.inventory import Inventory
 from rehouse.operations import status as standing
-from rehouse.operations.buckets.homes import unreserved
+from rehouse.operations.buckets.homes import stand_in_migration
 from rehouse.operations.plan import Plan, plan
 from rehouse.operations.services import Services
 from rehouse.operations.steps import near_keys, survey
@@ -103,10 +103,10 @@ def test_without_a_listing_a_few_heads_find_it(room: Room, monkeypatch: pytest.M
 
 def reasons_by_heads(services: Services) -> dict[str, str]:
     """Decide on the documents of `acme` where nothing was listed; return the reasons."""
-    migration = unreserved(services.ledger.tenant("acme"), services.settings)
+    migration = stand_in_migration(services.ledger.tenant("acme"), services.settings)
     places = services.places(migration.home_bucket)
     (page,) = services.ledger.documents(migration).pages(100)
-    looked, faults = survey.confirmed(services, page, places)
+    looked, faults = survey.head_missing_sources(services, page, places)
     named = near_keys.name_near_objects(services, looked, places, faults)
     now, window = datetime.now(UTC), timedelta(0)
     decisions = {each.document.id: decide(each, places, now=now, upload_window=window) for each in named}

@@ -44,7 +44,7 @@ class Dropped:
 def bucket_to_drop(services: Services, tenant: Tenant) -> str:
     """Return the name of the bucket that may be removed. Raises Refused, with the reason, where none may; changes nothing."""
     with translating():
-        return _checked(services, tenant).home_bucket
+        return _require_droppable(services, tenant).home_bucket
 
 
 def drop_bucket(
@@ -57,7 +57,7 @@ def drop_bucket(
     another operator works on the tenant.
     """
     with translating(), services.locks.holding(tenant.id, tenant.slug):
-        migration = _checked(services, services.ledger.reread(tenant))
+        migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
             raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
         drops = services.ledger.of(migration, Drops)
@@ -69,7 +69,7 @@ def drop_bucket(
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
             return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty)
-        _checked(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
+        _require_droppable(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
             with translating():
@@ -82,7 +82,7 @@ def drop_bucket(
         return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there)
 
 
-def _checked(services: Services, tenant: Tenant) -> Migration:
+def _require_droppable(services: Services, tenant: Tenant) -> Migration:
     migration = services.ledger.migration(tenant)
     if migration is None or migration.phase is not Phase.ROLLED_BACK:
         standing = f"is {migration.phase}" if migration else "has no bucket of its own in the ledger"

@@ -155,7 +155,7 @@ def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
     ]
 
 
-def unseen(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
+def could_not_look(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
     """Return an error as a finding: what was not seen is not fine."""
     return AuditFinding(FindingKind.COULD_NOT_CHECK, error.message, error.hint, slug, bucket)
 

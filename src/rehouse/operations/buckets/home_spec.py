@@ -82,7 +82,7 @@ def cors_origins(settings: Settings, control: Control) -> Origins:
     """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
     if settings.cors_origins:
         return Origins(settings.cors_origins, ())
-    return control.once("the shared buckets' origins", lambda: _inherited(control, settings.shared_bucket))
+    return control.once("the shared buckets' origins", lambda: _inherit_origins(control, settings.shared_bucket))
 
 
 def log_bucket_name(settings: Settings, control: Control) -> str:
@@ -126,7 +126,7 @@ def _is_our_log_bucket(control: Control, name: str) -> bool:
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 
 
-def _inherited(control: Control, shared_buckets: Iterable[str]) -> Origins:
+def _inherit_origins(control: Control, shared_buckets: Iterable[str]) -> Origins:
     exact: set[str] = set()
     notes = []
     unread = []

@@ -70,7 +70,7 @@ def namespace(settings: Settings, account: str | None) -> str:
     return ending
 
 
-def unreserved(tenant: Tenant, settings: Settings) -> Migration:
+def stand_in_migration(tenant: Tenant, settings: Settings) -> Migration:
     """Return what stands in for the migration of a tenant that has none: no home, or the one it came with."""
     home = home_of(tenant, settings, None)
     return Migration(tenant.id, NO_RUN, Phase.PLANNED, home or NO_HOME, None, Status.PENDING)
@@ -95,7 +95,7 @@ class Holding:
 def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
     """Return what each of the tenants has."""
     settings = services.settings
-    everybody = [_holding(settings, each, services.ledger.migration(each)) for each in services.ledger.tenants()]
+    everybody = [_holding_of(settings, each, services.ledger.migration(each)) for each in services.ledger.tenants()]
     owners = {
         name: [each.tenant.slug for each in everybody if each.bucket == name]
         for name, count in Counter(each.bucket for each in everybody if each.bucket).items()
@@ -105,7 +105,7 @@ def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
     return [_with_others(each, owners) for each in everybody if each.tenant.id in wanted]
 
 
-def unowned(services: Services, held: Sequence[Holding]) -> list[str]:
+def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     """Return the buckets with our prefix that no tenant has, in order of name; `held` is what all tenants have.
 
     Raises StorageRefused or StorageUnavailable where the buckets cannot be listed.
@@ -116,7 +116,7 @@ def unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     return sorted(name for name in _with_our_prefix(control, settings) if name not in kept)
 
 
-def _holding(settings: Settings, tenant: Tenant, migration: Migration | None) -> Holding:
+def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None) -> Holding:
     known = {tenant.home, migration.home_bucket, migration.previous_home} if migration else {tenant.home}
     names = frozenset(name for name in known if name) - {*settings.require_shared_buckets()}
     is_rolled_back = migration is not None and migration.phase is Phase.ROLLED_BACK

@@ -37,7 +37,7 @@ def kept_versions(control: Control, buckets: Iterable[str]) -> tuple[str, ...]:
     return tuple(sentence.format(bucket=bucket) for bucket, sentence in told if sentence)
 
 
-def destroying(control: Control, buckets: Iterable[str]) -> list[str]:
+def describe_destroying(control: Control, buckets: Iterable[str]) -> list[str]:
     """Return a sentence for each bucket whose versioning is suspended or could not be read."""
     told = []
     for bucket in buckets:
@@ -52,7 +52,7 @@ def destroying(control: Control, buckets: Iterable[str]) -> list[str]:
 def refuse_destroying(control: Control, buckets: Iterable[str]) -> None:
     """Raise Refused if a removal from one of the buckets may destroy what looks versioned."""
     buckets = tuple(buckets)
-    told = destroying(control, buckets)
+    told = describe_destroying(control, buckets)
     if told:
         bucket = next(each for each in buckets if versioning_of(control, each) in {"suspended", "not readable"})
         raise Refused(

@@ -18,12 +18,12 @@ from rehouse.operations.checks.check import (
     Check,
     Outcome,
     could_not_check,
-    depending,
     failed,
-    looked_at,
     notice,
     of_error,
     ok,
+    skip_dependents,
+    try_check,
 )
 from rehouse.s3.account import answer_headers, bucket_quota
 from rehouse.s3.buckets.control import BucketPresence, Control
@@ -48,27 +48,27 @@ QUOTA_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-g
 
 def check_account(settings: Settings, control: Control) -> Iterator[Check]:
     """Yield the checks of credentials, identity, clock and transport."""
-    credentials = looked_at(CREDENTIALS, lambda: _credentials(control))
+    credentials = try_check(CREDENTIALS, lambda: _credentials(control))
     yield credentials
     if credentials.outcome is not Outcome.OK:
-        yield from depending((IDENTITY, CLOCK), "no credentials")
+        yield from skip_dependents((IDENTITY, CLOCK), "no credentials")
         return
     try:
         yield _identity(control)
     except RehouseError as error:
         yield of_error(IDENTITY, error)
         if getattr(error, "code", "") in UNREACHABLE:
-            yield from depending((CLOCK,), "the endpoint cannot be reached")
+            yield from skip_dependents((CLOCK,), "the endpoint cannot be reached")
             return
-    yield looked_at(CLOCK, lambda: _clock(settings, control))
+    yield try_check(CLOCK, lambda: _clock(settings, control))
     yield _transport(control)
 
 
 def check_surroundings(settings: Settings, control: Control, *, new_buckets: int | None) -> Iterator[Check]:
     """Yield the checks of what the new buckets need: room, a log bucket, CORS origins."""
-    yield looked_at(QUOTA, lambda: _quota(control, new_buckets), denied=Outcome.COULD_NOT_CHECK)
-    yield looked_at(LOG_BUCKET, lambda: _log_bucket(settings, control))
-    yield looked_at(ORIGINS, lambda: _origins(settings, control))
+    yield try_check(QUOTA, lambda: _quota(control, new_buckets), denied=Outcome.COULD_NOT_CHECK)
+    yield try_check(LOG_BUCKET, lambda: _log_bucket(settings, control))
+    yield try_check(ORIGINS, lambda: _origins(settings, control))
 
 
 def skew_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -13,13 +13,13 @@ from rehouse.operations.checks.check import (
     Check,
     Outcome,
     could_not_check,
-    depending,
     failed,
-    looked_at,
     notice,
     ok,
+    skip_dependents,
+    try_check,
 )
-from rehouse.operations.checks.rights import scope_of, simulated
+from rehouse.operations.checks.rights import scope_of, simulate_rights
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.new_buckets import NewBuckets
@@ -42,14 +42,14 @@ def check_application(settings: Settings, control: Control, application: Control
         hint = "set REHOUSE_APPLICATION_PROFILE to the AWS profile with the application's credentials"
         yield notice(SUBJECT, "its own rights are not checked", hint)
         return
-    identity = looked_at(IDENTITY, lambda: _identity(control, application))
+    identity = try_check(IDENTITY, lambda: _identity(control, application))
     yield identity
     if identity.outcome is Outcome.FAILED:
-        yield from depending((READING, f"{SUBJECT}: rights"), "its credentials cannot be used")
+        yield from skip_dependents((READING, f"{SUBJECT}: rights"), "its credentials cannot be used")
         return
-    yield looked_at(READING, lambda: _reading(settings, control, application))
+    yield try_check(READING, lambda: _reading(settings, control, application))
     rows = permissions_of(["application"])
-    yield from simulated(control, rows, scope_of(settings, control), application.identity().arn, SUBJECT)
+    yield from simulate_rights(control, rows, scope_of(settings, control), application.identity().arn, SUBJECT)
 
 
 def _identity(control: Control, application: Control) -> Check:

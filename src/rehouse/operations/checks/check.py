@@ -53,7 +53,7 @@ def could_not_check(subject: str, detail: str, hint: str = "") -> Check:
     return Check(subject, Outcome.COULD_NOT_CHECK, detail, hint)
 
 
-def looked_at(subject: str, look: Callable[[], Check], *, denied: Outcome = Outcome.FAILED) -> Check:
+def try_check(subject: str, look: Callable[[], Check], *, denied: Outcome = Outcome.FAILED) -> Check:
     """Return what `look` finds; an error of S3, of PostgreSQL or of ours becomes the outcome.
 
     `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
@@ -71,6 +71,6 @@ def of_error(subject: str, error: RehouseError, *, denied: Outcome = Outcome.FAI
     return Check(subject, denied if is_denied else Outcome.FAILED, error.message, error.hint)
 
 
-def depending(subjects: Iterable[str], because: str) -> Iterable[Check]:
+def skip_dependents(subjects: Iterable[str], because: str) -> Iterable[Check]:
     """Return "could not check" for everything that depends on something that failed."""
     return (could_not_check(subject, because) for subject in subjects)

@@ -19,7 +19,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.inspection import Inspection
 from rehouse.ledger.ledger import translating
-from rehouse.operations.checks.check import Check, depending, failed, looked_at, notice, of_error, ok
+from rehouse.operations.checks.check import Check, failed, notice, of_error, ok, skip_dependents, try_check
 
 CONNECTION = "database: connection"
 VERSION = "database: version"
@@ -42,16 +42,16 @@ def check_database(settings: Settings) -> Iterator[Check]:
         inspection = opened.enter_context(Inspection.open(settings))
     except RehouseError as error:
         yield of_error(CONNECTION, error)
-        yield from depending(
+        yield from skip_dependents(
             (VERSION, ENCODING, WRITABLE, MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM),
             "no connection to the database",
         )
         return
     with opened:
         yield ok(CONNECTION, f"{inspection.place}, no connection pooler in between")
-        yield looked_at(VERSION, lambda: _version(inspection))
-        yield looked_at(ENCODING, lambda: _encoding(inspection))
-        yield looked_at(WRITABLE, lambda: _writable(inspection))
+        yield try_check(VERSION, lambda: _version(inspection))
+        yield try_check(ENCODING, lambda: _encoding(inspection))
+        yield try_check(WRITABLE, lambda: _writable(inspection))
         yield from _mapped(inspection, settings)
 
 
@@ -91,17 +91,17 @@ def _mapped(inspection: Inspection, settings: Settings) -> Iterator[Check]:
         subject = ROW_SECURITY if "row security" in error.message else MAPPING
         yield of_error(subject, error)
         rest = [each for each in (MAPPING, ROW_SECURITY, RIGHTS, IDS, SCHEMA, ROOM) if each != subject]
-        yield from depending(rest, "the application's tables could not be read")
+        yield from skip_dependents(rest, "the application's tables could not be read")
         return
     tables = f"{found.tenants.name} and {found.documents.name}, tenant ids are {found.tenant_id_type}"
     yield ok(MAPPING, tables)
-    yield looked_at(ROW_SECURITY, lambda: _row_security(inspection, found))
-    yield looked_at(RIGHTS, lambda: _rights(inspection, found))
-    yield looked_at(IDS, lambda: _ids(inspection, found))
-    yield looked_at(SCHEMA, lambda: _schema(found, settings))
+    yield try_check(ROW_SECURITY, lambda: _row_security(inspection, found))
+    yield try_check(RIGHTS, lambda: _rights(inspection, found))
+    yield try_check(IDS, lambda: _ids(inspection, found))
+    yield try_check(SCHEMA, lambda: _schema(found, settings))
     if found.version:
-        yield looked_at(USAGE, lambda: check_usage(inspection, found))
-    yield looked_at(ROOM, lambda: check_room(inspection, found, settings))
+        yield try_check(USAGE, lambda: check_usage(inspection, found))
+    yield try_check(ROOM, lambda: check_room(inspection, found, settings))
 
 
 def _row_security(inspection: Inspection, found: Catalog) -> Check:

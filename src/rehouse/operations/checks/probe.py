@@ -22,12 +22,12 @@ from rehouse.operations.checks.check import (
     Check,
     Outcome,
     could_not_check,
-    depending,
     failed,
-    looked_at,
     notice,
     of_error,
     ok,
+    skip_dependents,
+    try_check,
 )
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.buckets.control import Control
@@ -58,16 +58,16 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
         yield of_error(SCRATCH, error)
         if bucket and isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
             yield _removed(control, bucket)
-        yield from depending((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
+        yield from skip_dependents((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
         return
     try:
         yield ok(SCRATCH, f"{bucket} created")
         yield from _settings(settings, control, bucket)
-        yield looked_at(WRITE, lambda: _objects(settings, control, bucket))
-        yield looked_at(MULTIPART, lambda: _multipart(control, bucket))
+        yield try_check(WRITE, lambda: _objects(settings, control, bucket))
+        yield try_check(MULTIPART, lambda: _multipart(control, bucket))
         yield from _copies(settings, control, bucket)
         if application is not None:
-            yield looked_at(APPLICATION, lambda: _application(application, bucket))
+            yield try_check(APPLICATION, lambda: _application(application, bucket))
     finally:
         removal = _removed(control, bucket)
     yield removal
@@ -88,7 +88,7 @@ def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Che
         return
     for setting, document in spec.wanted().items():
         subject = f"probe: setting {setting}"
-        yield looked_at(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
+        yield try_check(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
     if spec.logging is None and has_access_logs(settings):
         yield could_not_check("probe: setting logging", "there is no log bucket yet, and the probe makes none")
 
@@ -139,19 +139,19 @@ def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check
         with translating(shared):
             key = first_object(control, shared)
     except (StorageRefused, StorageUnavailable):
-        yield from depending((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} could not be listed")
+        yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} could not be listed")
         return
     if key is None:
-        yield from depending((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} is empty")
+        yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} is empty")
         return
     copy = _copier(control, shared, key, bucket)
-    first = looked_at(COPY, lambda: _copied(copy))
+    first = try_check(COPY, lambda: _copied(copy))
     yield first
     if first.outcome is not Outcome.OK:
-        yield from depending((SOURCE_CONDITION, TARGET_CONDITION), "no copy")
+        yield from skip_dependents((SOURCE_CONDITION, TARGET_CONDITION), "no copy")
         return
-    yield looked_at(SOURCE_CONDITION, lambda: _source_condition(copy))
-    yield looked_at(TARGET_CONDITION, lambda: _target_condition(copy))
+    yield try_check(SOURCE_CONDITION, lambda: _source_condition(copy))
+    yield try_check(TARGET_CONDITION, lambda: _target_condition(copy))
 
 
 def _copier(control: Control, source: str, key: str, bucket: str) -> Callable[..., object]:

@@ -34,10 +34,10 @@ def check_rights(settings: Settings, control: Control, *, probe: bool) -> Iterat
     """Yield a check for each row of the table that a migration needs; rows that the probe will prove are left to it."""
     rows = [row for row in permissions_of(NEEDED) if not (probe and row.resource in PROBED)]
     scope = scope_of(settings, control)
-    yield from simulated(control, rows, scope, control.identity().arn, "rights")
+    yield from simulate_rights(control, rows, scope, control.identity().arn, "rights")
 
 
-def simulated(
+def simulate_rights(
     control: Control, rows: Iterable[Permission], scope: Scope, arn: str | None, subject: str
 ) -> Iterator[Check]:
     """Yield a check for each row as IAM simulates it for the principal `arn`."""

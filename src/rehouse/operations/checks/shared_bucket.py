@@ -14,7 +14,16 @@ from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.removals import SUSPENDED
 from rehouse.operations.checks.account import presence_check
-from rehouse.operations.checks.check import Check, Outcome, could_not_check, depending, failed, looked_at, notice, ok
+from rehouse.operations.checks.check import (
+    Check,
+    Outcome,
+    could_not_check,
+    failed,
+    notice,
+    ok,
+    skip_dependents,
+    try_check,
+)
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import NOT_OFFERED, translating
 
@@ -133,14 +142,14 @@ HABITS = (
 def check_shared_bucket(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
     """Yield the checks of one shared bucket."""
     subject = f"{bucket}: presence"
-    presence = looked_at(subject, lambda: _presence(subject, settings, control, bucket))
+    presence = try_check(subject, lambda: _presence(subject, settings, control, bucket))
     yield presence
     titles = [f"{bucket}: name", f"{bucket}: listing", *(f"{bucket}: {habit.title}" for habit in HABITS)]
     if presence.outcome is Outcome.FAILED:
-        yield from depending(titles, "the bucket cannot be used")
+        yield from skip_dependents(titles, "the bucket cannot be used")
         return
     yield _name(f"{bucket}: name", settings, bucket)
-    yield looked_at(f"{bucket}: listing", lambda: _listing(f"{bucket}: listing", control, bucket))
+    yield try_check(f"{bucket}: listing", lambda: _listing(f"{bucket}: listing", control, bucket))
     for habit in HABITS:
         yield _habit(control, bucket, habit)
 
@@ -191,4 +200,4 @@ def _habit(control: Control, bucket: str, habit: Habit) -> Check:
         seen = habit.seen(reply)
         return notice(subject, seen, habit.becomes) if seen else ok(subject, "none")
 
-    return looked_at(subject, look, denied=Outcome.COULD_NOT_CHECK)
+    return try_check(subject, look, denied=Outcome.COULD_NOT_CHECK)

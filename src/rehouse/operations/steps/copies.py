@@ -103,7 +103,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
         if _is_condition_failed(outcome):
             again.append(seen)
         else:
-            writer.add([_counted(run, _with_guard_known(run.services, outcome))])
+            writer.add([_count(run, _find_out_guard(run.services, outcome))])
     if failures:
         raise failures[0]
     return again
@@ -117,7 +117,7 @@ def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]
         with translating():
             run.services.stop_here()
             page = next(pages, None)
-            return None if page is None else prepared(run, page)
+            return None if page is None else prepare_page(run, page)
 
     following = ledger_thread.submit(prepare)
     while (page := following.result()) is not None:
@@ -131,8 +131,8 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         run.services.stop_here()
         looked, source_faults = survey.look_at_sources(run.services, batch, batch, run.places)
         looked, target_faults = survey.look_at_targets(run.services, looked, run.places)
-        looked, unproven = with_proofs(run, looked)  # our own copy perhaps, whose answer was lost
-        page = sorted_out(run, looked, unproven | source_faults | target_faults)
+        looked, unproven = mark_proven(run, looked)  # our own copy perhaps, whose answer was lost
+        page = decide_page(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
         with translating(), run.documents.fenced():
@@ -141,7 +141,7 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
             if _is_condition_failed(outcome) and look < LOOKS - 1:
                 batch.append(page.seen[outcome.task.document_id])
             else:
-                writer.add([_counted(run, outcome)])
+                writer.add([_count(run, outcome)])
         if not batch:
             return
 
@@ -192,7 +192,7 @@ def _save(run: Pass, lines: list[Line]) -> None:
     run.services.report(Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes))
 
 
-def _counted(run: Pass, outcome: CopyOutcome) -> Line:
+def _count(run: Pass, outcome: CopyOutcome) -> Line:
     if not outcome.is_guarded:
         run.services.guard.note_unguarded()
     if outcome.fault:
@@ -207,7 +207,7 @@ def _is_condition_failed(outcome: CopyOutcome) -> bool:
     return outcome.fault is not None and outcome.fault.code in AGAIN
 
 
-def _with_guard_known(services: Services, outcome: CopyOutcome) -> CopyOutcome:
+def _find_out_guard(services: Services, outcome: CopyOutcome) -> CopyOutcome:
     """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
     task, repeated = outcome.task, outcome
     if outcome.fault or task.replaces_etag or task.size > SMALL_BYTES:
@@ -291,15 +291,15 @@ class Page(NamedTuple):
     lines: list[Line]
 
 
-def prepared(run: Pass, rows: Sequence[Seen]) -> Page:
+def prepare_page(run: Pass, rows: Sequence[Seen]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
-    page, faults = survey.confirmed(run.services, _with_claims(run, wanted), run.places)
+    page, faults = survey.head_missing_sources(run.services, _with_claims(run, wanted), run.places)
     page = name_near_objects(run.services, page, run.places, faults)
     if run.is_home_listed:
-        page, unproven = with_proofs(run, survey.with_known_targets(run.services, page, run.places))
+        page, unproven = mark_proven(run, survey.with_known_targets(run.services, page, run.places))
         faults = {**faults, **unproven}
-    return sorted_out(run, page, faults)
+    return decide_page(run, page, faults)
 
 
 def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
@@ -309,7 +309,7 @@ def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
     return [replace(each, contested=True) if sources[each.document.id] in claimed else each for each in page]
 
 
-def with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
+def mark_proven(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
     """Return the page with the targets marked that a checksum proves to be finished copies, and the HEADs that failed."""
     doubtful = [
         Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
@@ -324,7 +324,7 @@ def with_proofs(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, 
     return [replace(each, is_proven=True) if each.document.id in proven else each for each in page], faults
 
 
-def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
+def decide_page(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
     """Decide on every document; one that S3 would not tell about gets a line with the fault."""
     tasks: list[CopyTask] = []
     seen: dict[str, Seen] = {}
@@ -333,7 +333,7 @@ def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> 
     now = datetime.now(UTC)
     for each in page:
         if each.document.id in faults:
-            lines.append(_unreachable(run, each, faults[each.document.id]))
+            lines.append(_fault_line(run, each, faults[each.document.id]))
             continue
         decision = decide(each, run.places, now=now, upload_window=window)
         run.tally.standings[decision.standing] += 1
@@ -344,20 +344,20 @@ def sorted_out(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> 
             run.tally.adopted += 1
             lines.append(Line(decision.task, DocumentState.COPIED, target_etag=each.target.etag))
         elif decision.standing is Standing.QUARANTINED:
-            lines.append(_quarantined(run.places, each, decision))
+            lines.append(_quarantine_line(run.places, each, decision))
     return Page(tasks, seen, lines)
 
 
-def _quarantined(places: Places, each: Seen, decision: Decision) -> Line:
+def _quarantine_line(places: Places, each: Seen, decision: Decision) -> Line:
     assert decision.reason is not None
-    task = _as_task(places, each)
+    task = _task_of(places, each)
     return Line(task, DocumentState.QUARANTINED, code=decision.reason.value, message=decision.detail)
 
 
-def _unreachable(run: Pass, each: Seen, fault: Fault) -> Line:
+def _fault_line(run: Pass, each: Seen, fault: Fault) -> Line:
     run.tally.failed += 1
     return Line(
-        _as_task(run.places, each),
+        _task_of(run.places, each),
         DocumentState.PLANNED,
         attempts=1,
         code=fault.code,
@@ -366,7 +366,7 @@ def _unreachable(run: Pass, each: Seen, fault: Fault) -> Line:
     )
 
 
-def _as_task(places: Places, each: Seen) -> CopyTask:
+def _task_of(places: Places, each: Seen) -> CopyTask:
     found = each.source or NOTHING
     source, target = places.source_of(each.document), places.target_of(each.document, each.recorded)
     return CopyTask(each.document.id, source, found.etag, found.size, found.storage_class, target)

@@ -281,7 +281,7 @@ class Looks:
             if not self._list(sources):
                 locked = locked[: max(1, self.services.bulk.room(self.budget.limit / 2))]
                 sources &= {copy.source for copy in locked}
-                self.etags |= self._asked(sources)
+                self.etags |= self._head(sources)
             self.others |= self._others([copy for copy in locked if copy.source not in self.faults])
         except NotInTime as error:
             raise GivenBack(sources, error) from error
@@ -303,7 +303,7 @@ class Looks:
             found.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in sources})
         self.services.stop_here()
         self.budget = lock_budget.listed(self.budget, pages, time.monotonic() - began)
-        self.etags |= found | self._asked({first})  # the listing begins after it
+        self.etags |= found | self._head({first})  # the listing begins after it
         return True
 
     def _between(self, bucket: str, refs: set[ObjectRef]) -> int:
@@ -318,9 +318,9 @@ class Looks:
     def _others(self, locked: Sequence[LockedCopy]) -> Etags:
         shared = self.services.settings.require_shared_buckets()
         back = {copy.target for copy in locked if copy.target.bucket in shared}
-        return self._asked(self.documents.pointed_at(back))
+        return self._head(self.documents.pointed_at(back))
 
-    def _asked(self, refs: set[ObjectRef]) -> Etags:
+    def _head(self, refs: set[ObjectRef]) -> Etags:
         if not refs:
             return {}
         found, faults = head_all(self.services, refs, until=self.until)

@@ -39,7 +39,9 @@ def name_near_objects(
             each.document.id: ref.key for each in missing if (ref := places.source_of(each.document)).bucket == bucket
         }
         is_listed = bucket in services.spellings.listed
-        near |= _among_listed(services, bucket, keys) if is_listed else _among_asked(services, bucket, keys, places)
+        near |= (
+            _find_in_listing(services, bucket, keys) if is_listed else _find_by_heads(services, bucket, keys, places)
+        )
     return [replace(each, near=near[each.document.id]) if each.document.id in near else each for each in page]
 
 
@@ -47,8 +49,8 @@ def _can_be_misspelled(each: Seen, places: Places) -> bool:
     return places.source_of(each.document).bucket in places.shared and each.document.key_fault is None
 
 
-def _among_listed(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
-    found = _looked_up(services, bucket, keys)
+def _find_in_listing(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
+    found = _look_up(services, bucket, keys)
     unexplained = {document_id: key for document_id, key in keys.items() if document_id not in found}
     if unexplained and services.spellings.scans[bucket] < SCANS:
         services.spellings.scans[bucket] += 1
@@ -57,11 +59,11 @@ def _among_listed(services: Services, bucket: str, keys: Mapping[str, str]) -> d
         prefixes = common_prefixes(pairs)
         if prefixes:
             services.spellings.prefixes[bucket] = prefixes
-            found |= _looked_up(services, bucket, unexplained)
+            found |= _look_up(services, bucket, unexplained)
     return found
 
 
-def _looked_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
+def _look_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[str, str]:
     spellings = _spellings(services, bucket, keys)
     inventory = services.ledger.inventory()
     there = {
@@ -69,16 +71,16 @@ def _looked_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict
         for batch in _batches({key for each in spellings.values() for key in each})
         for key in inventory.among(bucket, batch)
     }
-    return _nobodys(services, bucket, spellings, there)
+    return _pick_unclaimed(services, bucket, spellings, there)
 
 
-def _among_asked(services: Services, bucket: str, keys: Mapping[str, str], places: Places) -> dict[str, str]:
+def _find_by_heads(services: Services, bucket: str, keys: Mapping[str, str], places: Places) -> dict[str, str]:
     told = services.spellings.asked.setdefault(places.home, {})
     few = {document_id: known[:HEADS_A_DOCUMENT] for document_id, known in _spellings(services, bucket, keys).items()}
     wanted = [ref for known in few.values() for key in known if (ref := ObjectRef(bucket, key)) not in told]
     found, faults = head_all(services, set(wanted[: max(HEADS_A_TENANT - len(told), 0)]))
     told |= {ref: there is not None for ref, there in found.items()} | dict.fromkeys(faults, False)
-    return _nobodys(
+    return _pick_unclaimed(
         services, bucket, few, {ref.key for ref, is_there in told.items() if is_there and ref.bucket == bucket}
     )
 
@@ -88,7 +90,7 @@ def _spellings(services: Services, bucket: str, keys: Mapping[str, str]) -> dict
     return {document_id: other_spellings(key, shared, prefixes) for document_id, key in keys.items()}
 
 
-def _nobodys(
+def _pick_unclaimed(
     services: Services, bucket: str, spellings: Mapping[str, Sequence[str]], there: set[str]
 ) -> dict[str, str]:
     """Return for each document the nearest key that holds an object and that is no other document's."""

@@ -47,7 +47,7 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     waiting, at_home = documents.count_copies()
     if not waiting:
         return Counter(), 0
-    looked = _heads if waiting * LISTED_PER_REQUEST < at_home else _listed
+    looked = _find_by_heads if waiting * LISTED_PER_REQUEST < at_home else _find_in_listing
     proofs: Counter[Proof] = Counter()
     doubtful: dict[str, Ends] = {}
     dropped: dict[str, Fault] = {}
@@ -56,32 +56,38 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
         if comparison.finding is Finding.COULD_NOT_CHECK and isinstance(found, ListedObject):
             doubtful[row.document_id] = ends_of(row, target, found)
         else:
-            _sort(row.document_id, comparison, proofs, dropped)
+            _sort_comparison(row.document_id, comparison, proofs, dropped)
         if looked_at % REPORTED_EVERY == 0:
             services.report(Progress(subject, "verify", looked_at, waiting))
     services.stop_here()
     for document_id, comparison in compare_by_checksum(services.bulk, list(doubtful.values())).items():
-        _sort(document_id, comparison, proofs, dropped)
+        _sort_comparison(document_id, comparison, proofs, dropped)
     for document_id, fault in dropped.items():
         documents.drop_copy(document_id, fault)
     return proofs, len(dropped)
 
 
-def _sort(document_id: str, comparison: Comparison, proofs: Counter[Proof], dropped: dict[str, Fault]) -> None:
+def _sort_comparison(
+    document_id: str, comparison: Comparison, proofs: Counter[Proof], dropped: dict[str, Fault]
+) -> None:
     if comparison.finding is Finding.SAME and comparison.proof:
         proofs[comparison.proof] += 1
     else:
         dropped[document_id] = comparison.fault or Fault("Mismatch", comparison.detail)
 
 
-def _listed(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:
+def _find_in_listing(
+    services: Services, migration: Migration
+) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:
     copies = services.ledger.documents(migration).waiting_copies()
     for key, rows, found in merge(copies, listing(services, migration.home_bucket)):
         for row in rows:
             yield row, ObjectRef(migration.home_bucket, key), found
 
 
-def _heads(services: Services, migration: Migration) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | Fault | None]]:
+def _find_by_heads(
+    services: Services, migration: Migration
+) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | Fault | None]]:
     """Few copies in a large bucket: a HEAD each. One that fails proves nothing, so its copy goes back to copying."""
     copies = [
         (row, ObjectRef(migration.home_bucket, key))
@@ -115,10 +121,10 @@ def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, 
     """
     refs = {ref for ends in doubtful for ref in (ends.source, ends.target)}
     heads = {head.ref: head for head in bulk.head(sorted(refs, key=str), with_checksums=True)} if refs else {}
-    return {ends.document_id: _compared(ends, heads) for ends in doubtful}
+    return {ends.document_id: _compare_heads(ends, heads) for ends in doubtful}
 
 
-def _compared(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
+def _compare_heads(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
     source, target = heads.get(ends.source), heads.get(ends.target)
     fault = next((head.fault for head in (source, target) if head and head.fault), None)
     if fault:

@@ -51,7 +51,7 @@ PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
 """What could shut everybody out of a bucket."""
 
 
-def unnoticed(setting: str) -> None:
+def do_nothing(setting: str) -> None:
     """Do nothing before a setting is written."""
 
 
@@ -119,7 +119,7 @@ def _expect_versioning(run: Run, setting: str) -> None:
 
 
 def provision(
-    services: Services, tenant: Tenant, bucket: str, *, before: Callable[[str], object] = unnoticed
+    services: Services, tenant: Tenant, bucket: str, *, before: Callable[[str], object] = do_nothing
 ) -> ProvisionReport:
     """Make `bucket` the tenant's home as its BucketSpec says, creating what is absent, and the log bucket with it.
 
@@ -136,14 +136,14 @@ def provision_bucket(
     bucket: str,
     *,
     may_be_closed: bool = False,
-    before: Callable[[str], object] = unnoticed,
+    before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
         raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
-    log_notes = _provide_logs(settings, control) if has_access_logs(settings) else ()
+    log_notes = _see_to_logs(settings, control) if has_access_logs(settings) else ()
     # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
@@ -151,12 +151,12 @@ def provision_bucket(
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 
-def _provide_logs(settings: Settings, control: Control) -> tuple[str, ...]:
+def _see_to_logs(settings: Settings, control: Control) -> tuple[str, ...]:
     """See to the bucket of the access logs, once a run; return what is to be said of it."""
-    return control.once("the log bucket's notes", lambda: _logs_provided(settings, control))
+    return control.once("the log bucket's notes", lambda: _provision_logs_or_note(settings, control))
 
 
-def _logs_provided(settings: Settings, control: Control) -> tuple[str, ...]:
+def _provision_logs_or_note(settings: Settings, control: Control) -> tuple[str, ...]:
     """A log bucket that is there and that these rights may not change stays as it is: the tenants' buckets can log to it."""
     try:
         provision_log_bucket(settings, control)
@@ -217,7 +217,7 @@ def _conform(
     *,
     present: bool,
     tried: bool = False,
-    before: Callable[[str], object] = unnoticed,
+    before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
     """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
     wanted = spec.wanted()
@@ -259,7 +259,7 @@ def _write(
     spec: BucketSpec,
     settings: Iterable[str],
     found: Mapping[str, Found],
-    before: Callable[[str], object] = unnoticed,
+    before: Callable[[str], object] = do_nothing,
 ) -> set[str]:
     """Return the settings that the endpoint does not offer."""
     refused_settings = set()
@@ -346,7 +346,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
         if not left:
             return not_offered
     raise Halt(
-        f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_told(left[0])} after it was written",
+        f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_describe(left[0])} after it was written",
         hint=NOT_KEPT_HINT,
     )
 
@@ -357,5 +357,5 @@ def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
             raise refused("AccessDenied", f"its {drift.setting} may not be read", f"the bucket {bucket}")
 
 
-def _told(drift: Drift) -> str:
+def _describe(drift: Drift) -> str:
     return "is still missing" if drift.kind == "missing" else "still differs"

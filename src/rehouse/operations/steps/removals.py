@@ -73,7 +73,7 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
     _look_at_home(run)
     for page in run.room.candidates(run.grace, BATCH):
         run.services.stop_here()
-        going, staying = _judged(run, page)
+        going, staying = _judge_page(run, page)
         if dry_run:
             run.removed += len(going)
             run.removed_bytes += sum(each.flipped.source_size for each in going)
@@ -108,10 +108,10 @@ def _look_at_home(run: Removing) -> None:
         list_home(run.services, run.migration.home_bucket)
 
 
-def _judged(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
     """Return the documents whose sources may go, and the others; what stays against the rule is noted."""
     going, staying = [], []
-    for each in _looked_at(run, page):
+    for each in _look_at_page(run, page):
         verdict = judge(each.flipped, run.services.settings.require_shared_buckets())
         if verdict is Verdict.MAY_GO:
             going.append(each)
@@ -123,11 +123,13 @@ def _judged(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], 
     return going, staying
 
 
-def _looked_at(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
+def _look_at_page(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
     pointed = run.room.pointed_at({each.source for each in due})
     rowless = {each.flipped.document_id for each in page if each.is_row_gone}
-    homes, faults = _at_home(run, {each.target for each in due if each.points_to_target or each.document_id in rowless})
+    homes, faults = _look_at_homes(
+        run, {each.target for each in due if each.points_to_target or each.document_id in rowless}
+    )
     lost = [
         each for each in due if each.document_id in rowless and not (homes.get(each.target) or each.target in faults)
     ]
@@ -164,7 +166,7 @@ def _look_at_lost(
     return deleted, {ref for ref, there in found.items() if there is None}, faults
 
 
-def _at_home(
+def _look_at_homes(
     run: Removing, refs: set[ObjectRef]
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
     if not run.is_home_listed:
@@ -253,7 +255,7 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
             )
         else:
             fault = source_faults.get(each.source) or home_faults.get(each.target)
-            _note_missing(run, each.document_id, each.source, fault)
+            _note_not_put_back(run, each.document_id, each.source, fault)
     refused = []
     for outcome in run.services.engine.copy(tasks.values()):
         task = outcome.task
@@ -264,15 +266,15 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
         elif outcome.fault and outcome.fault.code == "PreconditionFailed":
             refused.append(task)
         elif outcome.fault:
-            _note_missing(run, task.document_id, task.target, outcome.fault)
+            _note_not_put_back(run, task.document_id, task.target, outcome.fault)
     run.services.stop_here()
     there, faults = head_all(run.services, {task.target for task in refused})
     for task in refused:
         if not there.get(task.target):  # else it was uploaded meanwhile; here the tenant's own object was written
-            _note_missing(run, task.document_id, task.target, faults.get(task.target))
+            _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
-def _note_missing(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
+def _note_not_put_back(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
     run.left.append(

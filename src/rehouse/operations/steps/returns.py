@@ -71,12 +71,12 @@ class ReturnPass:
         return self.services.ledger.of(self.migration, Returns)
 
 
-def decided_pages(run: ReturnPass) -> Iterator[list[Decided]]:
+def decide_pages(run: ReturnPass) -> Iterator[list[Decided]]:
     """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
     for page in run.returns.pages(run.services.settings.batch_size):
         run.services.stop_here()
-        looked, faults = _with_old_objects(run, page)
-        looked, more = _with_returned_objects(run, looked)
+        looked, faults = _look_at_old_objects(run, page)
+        looked, more = _look_at_returned_objects(run, looked)
         made = [Decided(seen, _decide(run, seen), (faults | more).get(seen.document.id)) for seen in looked]
         run.tally.standings.update(each.decision.standing for each in made if not each.fault)
         yield made
@@ -88,14 +88,14 @@ def return_documents(run: ReturnPass) -> ReturnTally:
     Raises Interrupted when the run was stopped: everything finished is saved.
     """
     done = 0
-    for page in decided_pages(run):
+    for page in decide_pages(run):
         lines = [line for each in page for line in _lines(run, each)]
         outcomes = run.services.engine.copy(
             each.decision.task
             for each in page
             if each.decision.task and each.decision.standing is Returning.TO_COPY and not each.fault
         )
-        lines += _proven(run, list(outcomes))
+        lines += _verify_outcomes(run, list(outcomes))
         run.services.keep_locks()
         run.services.ledger.documents(run.migration).record(lines)
         _record_conflicts(run, page)
@@ -109,7 +109,7 @@ def _decide(run: ReturnPass, seen: SeenAtHome) -> ReturnDecision:
     return decide_return(seen, run.places, run.slug, is_adopted=run.is_adopted)
 
 
-def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+def _look_at_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
     """Ask for the old objects that no listing showed, and once more where both may have been written since it.
 
     Also where another row points there: of those that changed, whether they are another document's by now.
@@ -141,7 +141,7 @@ def _with_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list
     )
 
 
-def _with_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+def _look_at_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
     """Ask what lies at the keys that documents would be copied to: first at the first, where that is taken at the second."""
     looked = list(page)
     faults: dict[str, Fault] = {}
@@ -157,7 +157,7 @@ def _with_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple
         found, failed = survey.head_all(run.services, set(wanted.values()))
         faults |= {document_id: failed[ref] for document_id, ref in wanted.items() if ref in failed}
         looked = [_with_returned(seen, which, found.get(wanted.get(seen.document.id, NOWHERE))) for seen in looked]
-        looked, unproven = _with_proofs(run, looked, wanted, which)
+        looked, unproven = _mark_proven(run, looked, wanted, which)
         faults |= unproven
     return looked, faults
 
@@ -172,7 +172,7 @@ def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> 
     return replace(seen, returned=(there, second) if which == 0 else (first, there))
 
 
-def _with_proofs(
+def _mark_proven(
     run: ReturnPass, page: Sequence[SeenAtHome], places: Mapping[str, ObjectRef], which: int
 ) -> tuple[list[SeenAtHome], dict[str, Fault]]:
     """Mark the objects that a checksum shows to be finished copies, of those just looked at; tell the HEADs that failed."""
@@ -197,7 +197,7 @@ def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:
     """Return the ledger's line of a document for which no copy is made; none where nothing new is to be said."""
     standing, task = each.decision.standing, each.decision.task
     if each.fault:
-        yield _left(run, each.seen, DocumentState.PLANNED, each.fault)
+        yield _line_left_at_home(run, each.seen, DocumentState.PLANNED, each.fault)
     elif standing in {Returning.OLD_POINTER, Returning.ADOPT} and task:
         if not _is_recorded(each.seen, task):
             run.tally.old_pointers += standing is Returning.OLD_POINTER
@@ -210,9 +210,9 @@ def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:
         )
     elif standing is Returning.QUARANTINED and each.decision.reason:
         fault = Fault(each.decision.reason.value, each.decision.detail)
-        yield _left(run, each.seen, DocumentState.QUARANTINED, fault)
+        yield _line_left_at_home(run, each.seen, DocumentState.QUARANTINED, fault)
     elif standing is Returning.CONFLICT and each.seen.error_code != CONFLICT:
-        yield _forward_again(run, each.seen)
+        yield _conflict_line(run, each.seen)
 
 
 def _is_recorded(seen: SeenAtHome, task: CopyTask) -> bool:
@@ -225,7 +225,7 @@ def _is_recorded(seen: SeenAtHome, task: CopyTask) -> bool:
     )
 
 
-def _left(run: ReturnPass, seen: SeenAtHome, state: DocumentState, fault: Fault) -> Line:
+def _line_left_at_home(run: ReturnPass, seen: SeenAtHome, state: DocumentState, fault: Fault) -> Line:
     """Return the line of a document that stays at home for now: it remembers where the document came from."""
     back = way_back(seen, run.places)
     found = seen.found
@@ -242,7 +242,7 @@ def _left(run: ReturnPass, seen: SeenAtHome, state: DocumentState, fault: Fault)
     )
 
 
-def _forward_again(run: ReturnPass, seen: SeenAtHome) -> Line:
+def _conflict_line(run: ReturnPass, seen: SeenAtHome) -> Line:
     """Return the line that a conflict is recorded on: the one that once led home."""
     back = way_back(seen, run.places)
     assert back
@@ -262,14 +262,14 @@ def _record_conflicts(run: ReturnPass, page: Sequence[Decided]) -> None:
                 lines.fail(each.seen.document.id, Fault(CONFLICT, each.decision.detail), each.seen.there.etag)
 
 
-def _proven(run: ReturnPass, outcomes: Sequence[CopyOutcome]) -> list[Line]:
+def _verify_outcomes(run: ReturnPass, outcomes: Sequence[CopyOutcome]) -> list[Line]:
     """Return the lines of the copies, each looked at once more where it lies: one that does not hold is to be made again."""
     made = {outcome.task.target for outcome in outcomes if not outcome.fault}
     found, faults = survey.head_all(run.services, made) if made else ({}, {})
-    return [line_of(_held(run, outcome, found, faults)) for outcome in outcomes]
+    return [line_of(_verify_outcome(run, outcome, found, faults)) for outcome in outcomes]
 
 
-def _held(
+def _verify_outcome(
     run: ReturnPass,
     outcome: CopyOutcome,
     found: Mapping[ObjectRef, ListedObject | None],

@@ -59,12 +59,14 @@ def list_home(services: Services, home: str) -> None:
     services.stop_here()
 
 
-def confirmed(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+def head_missing_sources(
+    services: Services, page: Sequence[Seen], places: Places
+) -> tuple[list[Seen], dict[str, Fault]]:
     """Return the page with every source asked for by HEAD that no listing told enough of, and the HEADs that failed by document.
 
     That is a source that no listing showed, and an archived one where listings do not tell what is restored.
     """
-    untold = [each for each in page if _is_untold(services, each) and _can_be_asked_for(each, places)]
+    untold = [each for each in page if _needs_head(services, each) and _may_be_headed(each, places)]
     return look_at_sources(services, page, untold, places) if untold else (list(page), {})
 
 
@@ -142,11 +144,11 @@ def listing(services: Services, bucket: str) -> Iterator[ListedObject]:
     services.stop_here()
 
 
-def _is_untold(services: Services, each: Seen) -> bool:
+def _needs_head(services: Services, each: Seen) -> bool:
     return each.source is None or (is_archived(each.source.storage_class) and not services.bulk.lists_restores)
 
 
-def _can_be_asked_for(each: Seen, places: Places) -> bool:
+def _may_be_headed(each: Seen, places: Places) -> bool:
     source = places.source_of(each.document)
     return source.bucket in places.shared and each.document.key_fault is None and key_problem(source.key) is None
 
@@ -179,7 +181,7 @@ def pages_of(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]
     for page in services.bulk.list(bucket):
         kept = [found for found in page if services.ledger.holds(found.key)]
         if len(kept) < len(page):
-            _leave_out(left_out, [found for found in page if not services.ledger.holds(found.key)])
+            _count_left_out(left_out, [found for found in page if not services.ledger.holds(found.key)])
         yield kept
         count += len(page)
         services.report(Progress(subject=bucket, step="list", documents=count))
@@ -188,7 +190,7 @@ def pages_of(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]
         log.warning("%s: the database cannot hold the keys of %d objects", bucket, left_out.objects)
 
 
-def _leave_out(left_out: LeftOut, found: Sequence[ListedObject]) -> None:
+def _count_left_out(left_out: LeftOut, found: Sequence[ListedObject]) -> None:
     left_out.objects += len(found)
     left_out.size += sum(each.size for each in found)
     left_out.examples += [each.key for each in found][: EXAMPLES - len(left_out.examples)]

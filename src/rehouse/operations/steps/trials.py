@@ -84,7 +84,7 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
 
     hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
     switch = partial(trials.switch, tenant.home)
-    if _is_tried(services, _Trial(tenant, "nothing was switched", hint, switch, flips)):
+    if _try_kinds(services, _Trial(tenant, "nothing was switched", hint, switch, flips)):
         return True
     services.ledger.patiently(trials.supersede)
     return False
@@ -109,10 +109,10 @@ def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_a
 
     hint = "change what refuses it, then run the same command again"
     give_back = trials.give_back if is_switched else None
-    _is_tried(services, _Trial(tenant, "nothing was given back", hint, give_back, flips))
+    _try_kinds(services, _Trial(tenant, "nothing was given back", hint, give_back, flips))
 
 
-def _is_tried(services: Services, trial: _Trial) -> bool:
+def _try_kinds(services: Services, trial: _Trial) -> bool:
     """Return whether a row of each kind could be flipped; False if there is none. Raises what `try_cutover` raises."""
     kinds = trial.flips()
     if kinds and trial.home and (fault := services.ledger.patiently(trial.home)):
