@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.tables import truth_table
 
-from rehouse.core.late_writes import Moved, Verdict, conflict_message, decide_late
+from rehouse.core.late_writes import Moved, Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
 
@@ -32,43 +32,60 @@ lines = st.builds(
     st.booleans(),
 )
 
+copies = st.none() | etags
+
 LINES = {
-    "its row is gone": lambda m, r, s, t, p: r is None,
-    "its row points outside the home: it is moved from there": lambda m, r, s, t, p: r.bucket != "home",
-    "its source is gone": lambda m, r, s, t, p: s is None,
-    "its source is as it was copied, and was not removed": lambda m, r, s, t, p: (
+    "its row is gone": lambda m, r, s, t, p, c: r is None,
+    "its row points outside the home: it is moved from there": lambda m, r, s, t, p, c: r.bucket != "home",
+    "its row points to this run's copy, and it is uncontested": lambda m, r, s, t, p, c: (
+        r == HOME and t is not None and t.etag == c and not m.contested
+    ),
+    "its source is gone": lambda m, r, s, t, p, c: s is None,
+    "its source is as it was copied, and was not removed": lambda m, r, s, t, p, c: (
         s.etag == m.source_etag and m.state is not DocumentState.REMOVED
     ),
-    "its source may be another document's by now": lambda m, r, s, t, p: m.contested,
-    "its row points to another object of the home": lambda m, r, s, t, p: r != HOME,
-    "its home object is gone": lambda m, r, s, t, p: t is None,
-    "its home object is as it was copied": lambda m, r, s, t, p: t.etag == m.target_etag,
-    "its home object has the source's MD5 and size": lambda m, r, s, t, p: (
+    "its source may be another document's by now": lambda m, r, s, t, p, c: m.contested,
+    "its row points to another object of the home": lambda m, r, s, t, p, c: r != HOME,
+    "its home object is gone": lambda m, r, s, t, p, c: t is None,
+    "its home object is as it was copied": lambda m, r, s, t, p, c: t.etag == m.target_etag,
+    "its home object has the source's MD5 and size": lambda m, r, s, t, p, c: (
         (s.etag, s.size) == (t.etag, t.size) and s.etag != PARTS
     ),
-    "its home object has the source's checksum and size": lambda m, r, s, t, p: p and s.size == t.size,
-    "anything else": lambda m, r, s, t, p: True,
+    "its home object has the source's checksum and size": lambda m, r, s, t, p, c: p and s.size == t.size,
+    "anything else": lambda m, r, s, t, p, c: True,
 }
 
 
-@given(lines, rows, objects, objects, st.booleans())
-def test_the_decision_is_its_table(moved, row, source, target, is_proven) -> None:
-    expected = next(
-        verdict for line, verdict in truth_table(decide_late) if LINES[line](moved, row, source, target, is_proven)
-    )
-    assert decide_late(moved, row, source, target, is_proven=is_proven) == expected
+@given(lines, rows, objects, objects, st.booleans(), copies)
+def test_the_decision_is_its_table(moved, row, source, target, is_proven, copied) -> None:
+    seen = (moved, row, source, target, is_proven, copied)
+    expected = next(verdict for line, verdict in truth_table(decide_late) if LINES[line](*seen))
+    assert decide_late(moved, row, source, target, is_proven=is_proven, copied_etag=copied) == expected
 
 
 def test_the_table_has_every_line_once() -> None:
     assert [line for line, _ in truth_table(decide_late)] == list(LINES)
 
 
-@given(lines, rows, objects, objects, st.booleans())
-def test_nothing_is_copied_over_what_is_not_ours(moved, row, source, target, is_proven) -> None:
-    if decide_late(moved, row, source, target, is_proven=is_proven) is Verdict.COPY:
+@given(lines, rows, objects, objects, st.booleans(), copies)
+def test_nothing_is_copied_over_what_is_not_ours(moved, row, source, target, is_proven, copied) -> None:
+    if decide_late(moved, row, source, target, is_proven=is_proven, copied_etag=copied) is Verdict.COPY:
         assert row == moved.target
         assert target.etag == moved.target_etag
         assert not moved.contested
+
+
+@given(lines, rows, objects, objects, st.booleans(), copies)
+def test_only_the_runs_own_copy_is_recorded_without_its_source(moved, row, source, target, is_proven, copied) -> None:
+    if decide_late(moved, row, source, target, is_proven=is_proven, copied_etag=copied) is Verdict.RECORD:
+        assert (row, target.etag) == (moved.target, copied)
+        assert not moved.contested
+
+
+@given(lines, rows, objects, objects, copies)
+def test_a_proof_is_asked_for_wherever_it_decides(moved, row, source, target, copied) -> None:
+    decided = {decide_late(moved, row, source, target, is_proven=each, copied_etag=copied) for each in (False, True)}
+    assert len(decided) == 1 or needs_proof(moved, source, target, copied_etag=copied)
 
 
 @given(lines, rows, objects, objects)

@@ -30,6 +30,7 @@ class Scenario:
     """What is played: commands in this order, writers, and how often the operator dies, loses its lock, or time passes.
 
     `gives_up`: what was interrupted is not run again, the next command is.
+    `is_guarded`: S3 honours the condition on the target of a copy.
     """
 
     commands: tuple[Command, ...]
@@ -39,6 +40,7 @@ class Scenario:
     ticks: int = 0
     after_zero: bool = False
     gives_up: bool = False
+    is_guarded: bool = True
     off: frozenset[Clause] = frozenset()
     is_calm_first: bool = True
 
@@ -102,7 +104,9 @@ class Play:
     def key(self) -> object:
         """The state, hashable: two plays with the same key have the same future."""
         ranks = {stamp: rank for rank, stamp in enumerate(sorted(each.stamp for each in self.world.objects.values()))}
-        objects = frozenset((ref, each.content, ranks[each.stamp]) for ref, each in self.world.objects.items())
+        objects = frozenset(
+            (ref, each.content, ranks[each.stamp], each.is_copy) for ref, each in self.world.objects.items()
+        )
         known = {name: value for name, value in vars(self.world).items() if name not in ("objects", "off", "stamp")}
         actors = tuple((name, _place(actor)) for name, actor in self.actors.items())
         return objects, _frozen(known), actors, self.crashes, self.losses, self.has_begun
@@ -247,7 +251,7 @@ def _check_ends(play: Play, last: Command) -> None:
 
 
 def _beginning(scenario: Scenario) -> World:
-    world = World(scenario.off, scenario.after_zero)
+    world = World(scenario.off, scenario.after_zero, scenario.is_guarded)
     world.objects[ObjectRef(SHARED, "old")] = Object(1, 0)
     world.rows[DOCUMENT] = Row(TENANT, SHARED, "old", etag_of(1), 1)
     world.heads[DOCUMENT] = frozenset({1})

@@ -14,6 +14,8 @@ from rehouse.core.model import CopyTask, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
 
 SLUG = "acme"
+ROUNDS = 2
+"""The command looks and copies once more; here that is a round which changes nothing else."""
 LISTED = Mapping[ObjectRef, ListedObject]
 Steps = Generator[str, None, None]
 FLIPPED = (DocumentState.FLIPPED, DocumentState.REMOVING, DocumentState.REMOVED)
@@ -52,36 +54,76 @@ def late_writes(world: World, run: int, shared: LISTED) -> Steps:
 
 
 def _late_write(world: World, run: int, document: str) -> Steps:
-    owner, line = f"run {run}", world.lines[document]
-    yield f"late write: lock the row of {document}"
-    world.fence(run)
-    if document not in world.rows or (world.on(Clause.LATE_WRITE_UNDER_LOCK) and not world.lock(document, owner)):
+    """Copy without a lock where the copy is guarded, then lock the row, look once more and commit."""
+    owner, number, copied = f"run {run}", 0, None
+    while number < ROUNDS:
+        number += 1
+        yield f"late write: look at both objects of {document}"
+        world.fence(run)
+        task, _ = _decided(world, document, copied)
+        if task and _may_copy_unlocked(world):
+            yield f"late write: copy {document}"
+            copied = task if world.copy(task) else copied
+        yield f"late write: lock the row of {document}"
+        world.fence(run)
+        is_looked = world.on(Clause.LATE_WRITE_UNDER_LOCK) or copied is None
+        if document not in world.rows or (is_looked and not world.lock(document, owner)):
+            return
+        if is_looked:
+            yield f"late write: look at both objects of {document} once more"
+            task, new = _decided(world, document, copied)
+        elif copied:
+            new = _brought_home(world, copied)
+        if task and is_looked and _may_copy_unlocked(world):
+            world.unlock(document, owner)
+            continue
+        if task and is_looked:
+            yield f"late write: copy {document} under the lock"
+            new = _brought_home(world, task) if world.copy(task) else world.lines[document]
+        yield f"late write: commit {document}"
+        world.unlock(document, owner)
+        _commit(world, run, document, new)
         return
-    row = world.rows[document].at
-    yield f"late write: look at both objects of {document}"
+
+
+def _may_copy_unlocked(world: World) -> bool:
+    return world.is_guarded or not world.on(Clause.UNGUARDED_COPY_UNDER_LOCK)
+
+
+def _decided(world: World, document: str, copied: CopyTask | None) -> tuple[CopyTask | None, Line]:
+    """What to copy; without that, the line as it is to be."""
+    line, row = world.lines[document], world.rows.get(document)
     found, there = (world.head(ref) if ref in world.objects else None for ref in (line.source, line.target))
     is_anothers = may_be_anothers(world, document, line.source) and world.on(Clause.LATE_WRITE_OF_ANOTHER)
     ends = line.source, line.source_etag, line.target, line.target_etag
     moved = Moved(document, line.state, *ends, contested=is_anothers)
-    verdict = decide_late(moved, row, found, there)
+    copied_etag = copied.source_etag if copied else None
+    at = row.at if row and row.tenant == TENANT else None
+    verdict = decide_late(moved, at, found, there, copied_etag=copied_etag)
     if verdict is Verdict.CONFLICT and not world.on(Clause.LATE_WRITE_ON_OUR_COPY) and there:
         verdict, moved = Verdict.COPY, replace(moved, target_etag=there.etag)
-    new = line._replace(error=None)
+    if verdict is Verdict.RECORD and copied:
+        return None, _brought_home(world, copied)
     if verdict is Verdict.CONFLICT and found:
-        new = line._replace(error="Conflict", reported=found.etag)
-    elif verdict in (Verdict.COPY, Verdict.ADOPT) and found:
+        return None, line._replace(error="Conflict", reported=found.etag)
+    if verdict in (Verdict.COPY, Verdict.ADOPT) and found:
         task = CopyTask(document, line.source, found.etag, found.size, "STANDARD", line.target, moved.target_etag)
-        etag: str | None = found.etag
-        if verdict is Verdict.COPY:
-            yield f"late write: copy {document}"
-            etag = world.copy(task)
-        new = line_of(task, DocumentState.FLIPPED, etag)._replace(flipped_on=_again(world, line)) if etag else line
-    yield f"late write: commit {document}"
-    world.unlock(document, owner)
+        return (task, line) if verdict is Verdict.COPY else (None, _brought_home(world, task))
+    return None, line._replace(error=None)
+
+
+def _brought_home(world: World, task: CopyTask) -> Line:
+    """The line of a late write that is home, under the ETag that both ends have."""
+    line = world.lines[task.document_id]
+    return line_of(task, DocumentState.FLIPPED, task.source_etag)._replace(flipped_on=_again(world, line))
+
+
+def _commit(world: World, run: int, document: str, new: Line) -> None:
     world.fence(run)
+    old = world.lines[document]
+    if new.target_etag != old.target_etag and is_pointed(world, document, old.target):
+        world.point(document, old.target, new.target_etag)
     world.record(run, document, new)
-    if new.target_etag != line.target_etag and is_pointed(world, document, line.target):
-        world.point(document, line.target, new.target_etag)
 
 
 def _again(world: World, line: Line) -> int | None:
@@ -111,35 +153,75 @@ def _is_written_after(world: World, document: str, home: LISTED) -> bool:
 
 
 def _late_return(world: World, run: int, document: str) -> Generator[str, None, bool]:
-    """Settle one; return whether it is left for another run."""
-    owner, line = f"run {run}", world.lines[document]
-    yield f"late write at home: lock the row of {document}"
-    world.fence(run)
-    if document not in world.rows:
-        return False
-    if not world.lock(document, owner):
-        return True
-    yield f"late write at home: look at both objects of {document}"
-    found = world.head(line.source) if line.source in world.objects else None
-    new = line._replace(error="Conflict", reported=found.etag if found else None)
-    if found is None or found.etag == line.source_etag:
-        new = line._replace(error=None)
-    elif is_pointed(world, document, line.target) and world.etag(line.target) == line.target_etag:
-        free = _free_places(world, document, found)
-        new = line._replace(error="target_taken")
-        if free:
-            task = CopyTask(document, line.source, found.etag, found.size, "STANDARD", free[0])
+    """Settle one, in the same steps; return whether it is left for another run."""
+    owner, number, copied = f"run {run}", 0, None
+    while number < ROUNDS:
+        number += 1
+        yield f"late write at home: look at both objects of {document}"
+        world.fence(run)
+        task, _ = _to_send(world, document, copied)
+        if task and _may_copy_unlocked(world):
             yield f"late write at home: copy {document}"
-            etag = world.etag(task.target) or world.copy(task)
-            new = line_of(task, DocumentState.FLIPPED, etag)._replace(flipped_on=world.day) if etag else line
-    yield f"late write at home: commit {document}"
-    world.unlock(document, owner)
-    world.fence(run)
+            copied = _sent(world, task) or copied
+        yield f"late write at home: lock the row of {document}"
+        world.fence(run)
+        if document not in world.rows:
+            return False
+        is_looked = world.on(Clause.LATE_RETURN_UNDER_LOCK) or copied is None
+        if is_looked and not world.lock(document, owner):
+            return True
+        if is_looked:
+            yield f"late write at home: look at both objects of {document} once more"
+            task, new = _to_send(world, document, copied)
+        elif copied:
+            new = _sent_line(world, copied)
+        if task and is_looked and _may_copy_unlocked(world):
+            world.unlock(document, owner)
+            continue
+        if task and is_looked:
+            yield f"late write at home: copy {document} under the lock"
+            new = _sent_line(world, task) if _sent(world, task) else world.lines[document]
+        yield f"late write at home: commit {document}"
+        world.unlock(document, owner)
+        world.fence(run)
+        return _point_after(world, run, document, new)
+    return True
+
+
+def _to_send(world: World, document: str, copied: CopyTask | None) -> tuple[CopyTask | None, Line]:
+    """What to copy; without that, the line as it is to be."""
+    line = world.lines[document]
+    found = world.head(line.source) if line.source in world.objects else None
+    if found is None or found.etag == line.source_etag:
+        return None, line._replace(error=None)
+    if not is_pointed(world, document, line.target) or world.etag(line.target) != line.target_etag:
+        return None, line._replace(error="Conflict", reported=found.etag)
+    if copied and copied.source_etag == found.etag and world.etag(copied.target) == found.etag:
+        return None, _sent_line(world, copied)
+    free = _free_places(world, document, found)
+    if not free:
+        return None, line._replace(error="target_taken")
+    return CopyTask(document, line.source, found.etag, found.size, "STANDARD", free[0]), line
+
+
+def _sent(world: World, task: CopyTask) -> CopyTask | None:
+    """The task if it is done now, or was done by a run that could not write it down."""
+    etag = world.etag(task.target) or world.copy(task)
+    return task if etag == task.source_etag else None
+
+
+def _sent_line(world: World, task: CopyTask) -> Line:
+    return line_of(task, DocumentState.FLIPPED, task.source_etag)._replace(flipped_on=world.day)
+
+
+def _point_after(world: World, run: int, document: str, new: Line) -> bool:
+    """Commit what became of it; return whether it is left for another run."""
+    old = world.lines[document]
     if document in world.rows:
-        world.record(run, document, new)
-        if new.target != line.target:
+        if new.target != old.target:
             world.point(document, new.target, new.target_etag)
-    return new.error == "target_taken" or new is line
+        world.record(run, document, new)
+    return new.error == "target_taken" or new is old
 
 
 def _free_places(world: World, document: str, found: ListedObject) -> list[ObjectRef]:

@@ -37,6 +37,8 @@ NEEDED = {
     Clause.FENCED_LOOK: Scenario(FORWARD, (replaces,), losses=1, is_calm_first=False),
     Clause.LATE_WRITES: Scenario(FORWARD, (writes_late,)),
     Clause.LATE_WRITE_ON_OUR_COPY: Scenario((migrate, migrate), (overwrites, writes_late)),
+    Clause.LATE_WRITE_UNDER_LOCK: Scenario((migrate, migrate), (overwrites, writes_late)),
+    Clause.UNGUARDED_COPY_UNDER_LOCK: Scenario((migrate, migrate), (overwrites, writes_late), is_guarded=False),
     Clause.LATE_WRITE_OF_ANOTHER: Scenario((migrate, migrate), (reuses,)),
     Clause.RETURN_NOT_TO_ANOTHER: Scenario(BACK, (reuses,)),
     Clause.GRACE: Scenario(ENDING),
@@ -51,6 +53,7 @@ NEEDED = {
     Clause.RETURNED_KEY_FREE: Scenario(BACK, (replaces,), crashes=1),
     Clause.LINE_BACK_STANDS: Scenario(BACK, (writes_late,), crashes=1),
     Clause.LATE_WRITES_AT_HOME: Scenario(BACK, (writes_late,)),
+    Clause.LATE_RETURN_UNDER_LOCK: Scenario((migrate, rollback, rollback), (overwrites, writes_late)),
     Clause.STAYS_LIVE: Scenario(AGAIN, (writes_late,), ticks=1),
     Clause.DOUBTED_WHEN_GIVEN_UP: Scenario(STOPPED, (writes_late,), crashes=2, gives_up=True),
 }
@@ -78,10 +81,6 @@ SPARE = {
     Clause.HOME_RETURNED_FIRST: (
         "as the home before the flips, on the way back",
         Scenario(BACK, (inserts,)),
-    ),
-    Clause.LATE_WRITE_UNDER_LOCK: (
-        "the copy's condition on the home object",
-        Scenario((migrate, migrate), (overwrites, writes_late)),
     ),
     Clause.GRACE_STARTS_AGAIN: (
         "whoever wrote late had read the pointer before the first flip",

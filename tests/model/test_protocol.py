@@ -28,6 +28,7 @@ from tests.model.writers import (
 from rehouse.core.lifecycle import MOVES, Event, Phase, after
 
 FORWARD, ENDING, BACK, AGAIN = (migrate,), (migrate, finish), (migrate, rollback), (migrate, rollback, migrate)
+SWEPT, BACK_TWICE = (migrate, migrate), (migrate, rollback, rollback)
 ENDING_AGAIN, BACK_AGAIN = (*AGAIN, finish), (*AGAIN, rollback)
 CALM = [writer for writer in WRITERS if writer is not there_and_back]
 
@@ -80,11 +81,27 @@ def test_an_operator_that_dies_anywhere_and_begins_again(holds: Holds, writer: W
     holds(Scenario(FORWARD, (writer,), crashes=1))
 
 
-@pytest.mark.parametrize("commands", [FORWARD, BACK], ids=named)
+@pytest.mark.parametrize("commands", [FORWARD, BACK, SWEPT, BACK_TWICE], ids=named)
 def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(
     holds: Holds, commands: tuple[Command, ...]
 ) -> None:
     holds(Scenario(commands, (overwrites, writes_late)))
+
+
+@pytest.mark.parametrize("commands", [SWEPT, BACK], ids=named)
+def test_late_writes_where_s3_ignores_the_condition_on_a_copys_target(
+    holds: Holds, commands: tuple[Command, ...]
+) -> None:
+    holds(Scenario(commands, (overwrites, writes_late), is_guarded=False))
+
+
+@pytest.mark.parametrize(
+    ("commands", "writers"), [(SWEPT, (overwrites, writes_late)), (BACK_TWICE, (writes_late,))], ids=named
+)
+def test_an_operator_that_dies_between_a_late_writes_copy_and_its_line(
+    holds: Holds, commands: tuple[Command, ...], writers: tuple[Writer, ...]
+) -> None:
+    holds(Scenario(commands, writers, crashes=1))
 
 
 @pytest.mark.parametrize("writer", CALM, ids=named)

@@ -38,6 +38,7 @@ class Clause(Enum):
     LATE_WRITE_ON_OUR_COPY = auto()
     LATE_WRITE_UNDER_LOCK = auto()
     LATE_WRITE_OF_ANOTHER = auto()
+    UNGUARDED_COPY_UNDER_LOCK = auto()
     RETURN_NOT_TO_ANOTHER = auto()
     GRACE = auto()
     GRACE_STARTS_AGAIN = auto()
@@ -56,6 +57,7 @@ class Clause(Enum):
     RETURN_LOOK_UNDER_LOCK = auto()
     HOME_RETURNED_FIRST = auto()
     LATE_WRITES_AT_HOME = auto()
+    LATE_RETURN_UNDER_LOCK = auto()
     FENCED_LOOK = auto()
     DROPPED_IS_NOT_OURS = auto()
     STAYS_LIVE = auto()
@@ -88,10 +90,11 @@ class Row(NamedTuple):
 
 
 class Object(NamedTuple):
-    """An object; its content is a number, `stamp` tells what was written later."""
+    """An object; its content is a number, `stamp` tells what was written later, `is_copy` whether the operator wrote it."""
 
     content: int
     stamp: int
+    is_copy: bool = False
 
 
 class Line(NamedTuple):
@@ -116,10 +119,14 @@ def etag_of(content: int) -> str:
 
 @dataclass
 class World:
-    """Everything that is remembered anywhere. `off`: the clauses that this world's operator forgets."""
+    """Everything that is remembered anywhere. `off`: the clauses that this world's operator forgets.
+
+    `is_guarded`: whether this S3 honours the condition on a copy's target.
+    """
 
     off: frozenset[Clause] = frozenset()
     after_zero: bool = False
+    is_guarded: bool = True
     rows: dict[str, Row] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
     objects: dict[ObjectRef, Object] = field(default_factory=dict)
@@ -161,11 +168,12 @@ class World:
         source, there = self.objects.get(task.source), self.etag(task.target)
         if source is None or (self.on(Clause.SOURCE_CONDITION) and etag_of(source.content) != task.source_etag):
             return None
-        if is_guarded and self.on(Clause.TARGET_CONDITION) and there != task.replaces_etag:
+        is_asked = is_guarded and self.is_guarded and self.on(Clause.TARGET_CONDITION)
+        if is_asked and there != task.replaces_etag:
             return None
         if task.target.bucket == SHARED and there is not None:
             raise Violation(f"the operator overwrites {task.target.key} in the shared bucket")
-        self._write(task.target, source.content)
+        self._write(task.target, source.content, is_copy=True)
         return etag_of(source.content)
 
     def delete(self, ref: ObjectRef, etag: str | None) -> bool:
@@ -182,10 +190,16 @@ class World:
         del self.objects[ref]
         return True
 
-    def put(self, document: str, ref: ObjectRef, content: int, knew: Iterable[int] = ()) -> None:
-        """PUT by the application, which knew some contents: what it overwrites and what it knew is not wanted any more."""
+    def put(
+        self, document: str, ref: ObjectRef, content: int, knew: Iterable[int] = (), read: int | None = None
+    ) -> None:
+        """PUT by the application, which knew some contents: what it overwrites and what it knew is not wanted any more.
+
+        `read`: what it read there once it had locked the row. It knows of nothing that the operator copied there since.
+        """
         there = self.objects.get(ref)
-        gone = {*knew, *([there.content] if there else [])}
+        is_unknown = there is not None and there.is_copy and read is not None
+        gone = {*knew, *([read] if is_unknown else [there.content] if there else [])}
         self._write(ref, content)
         self.heads[document] = (self.heads.get(document, frozenset()) - gone) | {content}
 
@@ -193,9 +207,9 @@ class World:
         """PUT by the application under a new key; no row says so yet."""
         self._write(ref, content)
 
-    def _write(self, ref: ObjectRef, content: int) -> None:
+    def _write(self, ref: ObjectRef, content: int, *, is_copy: bool = False) -> None:
         self.stamp += 1
-        self.objects[ref] = Object(content, self.stamp)
+        self.objects[ref] = Object(content, self.stamp, is_copy)
 
     # PostgreSQL -------------------------------------------------------------------------------------------------------
 
@@ -224,6 +238,10 @@ class World:
         row = self.rows[document]
         if row.tenant != TENANT:
             raise Violation(f"the row of another tenant is pointed to {ref.bucket}")
+        line = self.lines[document]
+        known = {line.source: line.source_etag, line.target: line.target_etag}.get(row.at)
+        if row.etag == self.etag(row.at) and row.etag not in (known, etag):
+            raise Violation(f"{document} is pointed away from what was committed under its lock")
         self.rows[document] = row._replace(bucket=ref.bucket, key=ref.key, etag=etag)
 
     def lock(self, document: str, owner: str) -> bool:

@@ -13,12 +13,13 @@ DOCUMENT = "d1"
 
 
 def overwrites(world: World, me: str) -> Generator[str, None, None]:
-    """Kind 4: in place, under the row's lock from reading the pointer to the commit."""
+    """Kind 4: in place, under the row's lock from reading the object to the commit."""
     yield f"lock:{DOCUMENT}"
     world.lock(DOCUMENT, me)
     ref = world.rows[DOCUMENT].at
+    read = world.objects[ref].content if ref in world.objects else None
     yield "overwrite in place"
-    world.put(DOCUMENT, ref, 2)
+    world.put(DOCUMENT, ref, 2, read=read)
     yield "commit the overwrite"
     world.rows[DOCUMENT] = world.rows[DOCUMENT]._replace(etag=etag_of(2), version=2)
     world.unlock(DOCUMENT, me)

@@ -13,7 +13,7 @@ from tests.reliability.faulty import refusal
 from tests.reliability.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
-from rehouse.operations.steps.copies import SMALL_BYTES
+from rehouse.operations.steps.guarded_copies import SMALL_BYTES
 from rehouse.operations.steps.proofs import NO_TAGS
 
 BODY = bytes(range(250)) * 4200

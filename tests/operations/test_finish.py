@@ -19,7 +19,7 @@ from rehouse.ledger.removals import Removals
 from rehouse.operations import finish as finishing
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.steps import late_writes
+from rehouse.operations.steps import busy_rows
 from rehouse.operations.steps.removals import Removing, remove_sources
 
 WEEK = timedelta(days=7)
@@ -213,7 +213,7 @@ def test_a_source_that_was_written_since_stays_and_comes_home(room: Room) -> Non
 
 
 def test_a_fault_that_stays_is_told_by_every_run(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(late_writes, "PASSES", 1)
+    monkeypatch.setattr(busy_rows, "PASSES", 1)
     moved(room, "a", "b")
     room.put("k/b", b"late")
     with psycopg.connect(room.url) as busy:

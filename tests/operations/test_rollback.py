@@ -23,7 +23,7 @@ from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors
-from rehouse.operations.steps import busy_rows, survey, written_after
+from rehouse.operations.steps import busy_rows, survey
 from rehouse.operations.steps.returns import ReturnPass, return_documents
 from rehouse.operations.steps.run import run_inventory
 
@@ -444,8 +444,8 @@ def test_what_was_written_at_home_after_the_return_survives_another_migration(mo
 
 
 def test_no_migration_covers_what_could_not_be_sent_on_yet(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(written_after, "PASSES", 2)
-    monkeypatch.setattr(written_after, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(busy_rows, "PASSES", 2)
+    monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     roll_back(moved)
     moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
     with psycopg.connect(moved.url) as busy:

@@ -20,7 +20,7 @@ from rehouse.operations.migrate import migrate_one
 from rehouse.operations.plan import plan
 from rehouse.operations.report import NOT_GUARDED
 from rehouse.operations.rollback import roll_back_one
-from rehouse.operations.steps.copies import SMALL_BYTES
+from rehouse.operations.steps.guarded_copies import SMALL_BYTES
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 
 TARGET = "documents/a/a.txt"

@@ -13,7 +13,7 @@ from tests.whole_checksums import HEADER, WholeChecksums, crc64nvme
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.report import NOT_GUARDED
-from rehouse.operations.steps.copies import SMALL_BYTES
+from rehouse.operations.steps.guarded_copies import SMALL_BYTES
 
 PART_BYTES = SMALL_BYTES // 2
 BODY = bytes(range(250)) * 4200

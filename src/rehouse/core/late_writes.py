@@ -26,6 +26,7 @@ class Verdict(StrEnum):
 
     NOTHING = "nothing"
     COPY = "copy"
+    RECORD = "record"
     ADOPT = "adopt"
     CONFLICT = "conflict"
 
@@ -52,6 +53,7 @@ def decide_late(
     target: ListedObject | None,
     *,
     is_proven: bool = False,
+    copied_etag: str | None = None,
 ) -> Verdict:
     """Return what to do, from the row and the two objects as they are now. The first line that fits holds:
 
@@ -59,6 +61,7 @@ def decide_late(
     |----------------------------------------------------------|----------|
     | its row is gone                                          | nothing  |
     | its row points outside the home: it is moved from there  | nothing  |
+    | its row points to this run's copy, and it is uncontested | record   |
     | its source is gone                                       | nothing  |
     | its source is as it was copied, and was not removed      | nothing  |
     | its source may be another document's by now              | conflict |
@@ -69,9 +72,15 @@ def decide_late(
     | its home object has the source's checksum and size       | adopt    |
     | anything else                                            | conflict |
 
-    `is_proven`: HEADs showed the same checksum at both ends.
+    `is_proven`: HEADs showed the same checksum at both ends. `copied_etag`: the ETag of the copy that this run made, before the row
+    was locked. It counts even if its source has changed again or is gone.
     """
-    if row is None or row.bucket != moved.target.bucket or source is None:
+    if row is None or row.bucket != moved.target.bucket:
+        return Verdict.NOTHING
+    is_our_copy = target is not None and target.etag == copied_etag
+    if is_our_copy and row == moved.target and not moved.contested:
+        return Verdict.RECORD
+    if source is None:
         return Verdict.NOTHING
     if source.etag == moved.source_etag and moved.state is not DocumentState.REMOVED:
         return Verdict.NOTHING
@@ -81,6 +90,15 @@ def decide_late(
         return Verdict.COPY
     is_same = target.size == source.size and (is_proven or (is_md5(source.etag) and source.etag == target.etag))
     return Verdict.ADOPT if is_same else Verdict.CONFLICT
+
+
+def needs_proof(
+    moved: Moved, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
+) -> bool:
+    """Return whether only checksums can tell if the home object is a copy of the source, made by a run that was killed."""
+    if source is None or target is None or target.etag in (moved.target_etag, copied_etag):
+        return False
+    return source.size == target.size and not (is_md5(source.etag) and source.etag == target.etag)
 
 
 def conflict_message(moved: Moved, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:

@@ -84,7 +84,8 @@ class CopyTask:
     """One object to copy on the server's side. Strings and integers only: it crosses processes.
 
     `source_etag` is the condition on the source. `replaces_etag` is the condition on the target: None means that the
-    target must not exist (`If-None-Match: *`), else the ETag that it must still have (`If-Match`).
+    target must not exist (`If-None-Match: *`), else the ETag that it must still have (`If-Match`). `only_guarded`: an endpoint that
+    would not take this condition is not to copy at all.
     """
 
     document_id: str
@@ -94,6 +95,7 @@ class CopyTask:
     storage_class: str
     target: ObjectRef
     replaces_etag: str | None = None
+    only_guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Late writes in the ledger: which documents may have one, what became of it, and which are still outstanding.
 
-Only lines of the way forward (their target is in the home) can have one. Each is settled under the lock of its row.
+Only lines of the way forward (their target is in the home) can have one. Each is written down under the lock of its row.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ class LateLines(Fenced):
             )
             for row in self.stream("late_suspects")
         ]  # fmt: skip
+
+    def row(self, document_id: str) -> ObjectRef | None:
+        """Return where the document's row points, None if it is gone; raise Halt if the migration is another run's."""
+        with self.fenced():
+            found = self.rows("late_row", document_id=document_id)
+        return ObjectRef(*found[0]) if found else None
 
     @contextmanager
     def locked(self, document_id: str) -> Iterator[ObjectRef | None]:

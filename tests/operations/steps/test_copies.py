@@ -10,7 +10,8 @@ from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.migrate import migrate_all
 from rehouse.operations.report import GUARD_UNKNOWN, NOT_GUARDED
-from rehouse.operations.steps.copies import SMALL_BYTES, copy_documents
+from rehouse.operations.steps.copies import copy_documents
+from rehouse.operations.steps.guarded_copies import SMALL_BYTES
 
 
 def home_of(room: Room) -> str:

@@ -28,6 +28,11 @@ WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.st
   AND (m.error_code IS NOT NULL OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
 ORDER BY m.document_id;
 
+-- name: late_row
+-- Where the row of a document points, not locked: by the time that it is it may point elsewhere.
+SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}
+WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
+
 -- name: lock_late_row
 -- The row of a document, locked: no writer that keeps to the rules is at work on its object meanwhile.
 SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}

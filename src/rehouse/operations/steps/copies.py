@@ -25,13 +25,13 @@ from rehouse.ledger.failures import Failures
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
+from rehouse.operations.steps.guarded_copies import find_out_guard
 from rehouse.operations.steps.near_keys import name_near_objects
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 from rehouse.operations.steps.run import Run
 
 LOOKS = 2
 """How often a failed condition is looked into before the document is left for the next sweep."""
-SMALL_BYTES = 1024 * 1024
 AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
 
 
@@ -103,7 +103,8 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
         if _is_condition_failed(outcome):
             again.append(seen)
         else:
-            writer.add([_count(run, _find_out_guard(run.services, outcome))])
+            known = outcome if outcome.task.replaces_etag else find_out_guard(run.services, outcome)
+            writer.add([_count(run, known)])
     if failures:
         raise failures[0]
     return again
@@ -205,24 +206,6 @@ def _count(run: Pass, outcome: CopyOutcome) -> Line:
 
 def _is_condition_failed(outcome: CopyOutcome) -> bool:
     return outcome.fault is not None and outcome.fault.code in AGAIN
-
-
-def _find_out_guard(services: Services, outcome: CopyOutcome) -> CopyOutcome:
-    """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
-    task, repeated = outcome.task, outcome
-    if outcome.fault or task.replaces_etag or task.size > SMALL_BYTES:
-        return outcome
-
-    def ask() -> bool | None:
-        nonlocal repeated
-        again = next(iter(services.engine.copy([task])), None)
-        if again and again.etag:
-            repeated = again
-            return False
-        return True if again and again.fault and again.fault.code == "PreconditionFailed" else None
-
-    services.guard.find_out(ask)
-    return repeated
 
 
 NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))

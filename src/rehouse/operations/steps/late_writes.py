@@ -1,42 +1,36 @@
 """Late writes: what was written at a document's source after the document was moved is brought home, or told as a conflict.
 
-Each is settled in a transaction of its own that holds the document's row, from the looks at both objects to the ledger's
-line. Nothing that was written at home is ever covered.
+Where the copy is guarded by the condition on its target, it is made while nobody waits: the document's row is locked afterwards,
+for one more look at both objects and the ledger's line. Elsewhere the row is locked meanwhile. Nothing that was written at
+home is ever covered.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import is_md5
-from rehouse.core.late_writes import CONFLICT, ROW_LOCKED, Moved, Verdict, conflict_message, decide_late
+from rehouse.core.late_writes import CONFLICT, Moved, Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.ledger.late_writes import LateLines, RowIsBusy
+from rehouse.ledger.late_writes import LateLines
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
+from rehouse.operations.steps.guarded_copies import NOT_OFFERED, copy_one, find_out_guard, is_guarded
+from rehouse.operations.steps.late_rounds import (
+    CHANGED_AGAIN,
+    Late,
+    LateWrites,
+    added,
+    in_passes,
+    in_rounds,
+    look_in_time,
+)
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
-
-PASSES = 40
-PAUSE_SECONDS = 0.25
-"""A row that another transaction holds is left for the next pass: about ten seconds in all, then for the next run."""
-CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
-"""One of the objects changed under the copy: the document is decided on once more."""
-BUSY = Fault(ROW_LOCKED, "its source may have been written late, and another transaction kept its row locked")
-
-
-class LateWrites(NamedTuple):
-    """Late writes: brought home, found to be (new) conflicts, and left for the next run with a fault."""
-
-    recopied: int = 0
-    conflicts: int = 0
-    left: int = 0
 
 
 class Looked(NamedTuple):
@@ -102,26 +96,16 @@ def sweep_late_writes(
     lines = services.ledger.of(migration, LateLines)
     not_seen = dict(faults or {})
     suspects = [moved for moved in lines.suspects() if only is None or moved.document_id in only]
-    waiting = [moved for moved in suspects if moved.document_id not in not_seen]
-    settled: list[LateWrites] = []
-    for _ in range(PASSES):
-        total, busy = len(settled) + len(waiting), []
-        for moved in waiting:
-            services.stop_here()
-            services.keep_locks()
-            try:
-                settled.append(services.ledger.patiently(partial(_settle, services, lines, moved)))
-            except RowIsBusy:
-                busy.append(moved)
-            services.report(Progress(subject, "late", len(settled), total))
-        waiting = busy
-        if not waiting:
-            break
-        time.sleep(PAUSE_SECONDS)
-    not_seen |= {moved.document_id: BUSY for moved in waiting}
+    items = [_Suspect(moved.document_id, moved=moved) for moved in suspects if moved.document_id not in not_seen]
+
+    def report(done: int, total: int) -> None:
+        services.report(Progress(subject, "late", done, total))
+
+    settled, waiting = in_passes(services, items, partial(_settle, services, lines), report)
+    not_seen |= {item.document_id: item.delay for item in waiting}
     _fail(services, lines, not_seen)
-    recopied, conflicts, left = (sum(column) for column in zip(*settled, LateWrites(), strict=True))
-    return LateWrites(recopied, conflicts, left + len(not_seen))
+    total = added(settled)
+    return total._replace(left=total.left + len(not_seen))
 
 
 def _fail(services: Services, lines: LateLines, faults: Mapping[str, Fault]) -> None:
@@ -131,37 +115,112 @@ def _fail(services: Services, lines: LateLines, faults: Mapping[str, Fault]) -> 
             lines.fail(document_id, fault)
 
 
-def _settle(services: Services, lines: LateLines, moved: Moved) -> LateWrites:
-    with lines.locked(moved.document_id) as row:
-        settled = _decided(services, lines, moved, row)
-        if isinstance(settled, Fault) and settled.code in CHANGED:
-            settled = _decided(services, lines, moved, row)
-        if isinstance(settled, Fault):
-            lines.fail(moved.document_id, settled)
-            return LateWrites(left=1)
+@dataclass(kw_only=True)
+class _Suspect(Late):
+    """A document that may have been written late. `proofs`: what checksums told of the ETags of its source and its home object."""
+
+    moved: Moved
+    proofs: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    @property
+    def copied_etag(self) -> str | None:
+        """The ETag of the copy that this run made."""
+        return self.copied.etag if self.copied else None
+
+
+class _Seen(NamedTuple):
+    """The document's row and both objects; `moved` as it is contested after the look."""
+
+    moved: Moved
+    row: ObjectRef | None
+    source: ListedObject | None
+    target: ListedObject | None
+
+
+def _settle(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites:
+    locked = partial(_settle_locked, services, lines, suspect)
+    settled = in_rounds(partial(_prepare, services, lines, suspect), lambda: services.ledger.patiently(locked))
+    if isinstance(settled, LateWrites):
         return settled
+    with lines.fenced():
+        lines.fail(suspect.document_id, settled)
+    return LateWrites(left=1)
 
 
-def _decided(services: Services, lines: LateLines, moved: Moved, row: ObjectRef | None) -> LateWrites | Fault:
-    """Look at both objects, decide, and do it; return what became of it, or the fault."""
-    found, faults = survey.head_all(services, {moved.source, moved.target})
+def _prepare(services: Services, lines: LateLines, suspect: _Suspect) -> Fault | None:
+    """Ask for the proof and make the copy that the decision will need, without any lock; return what is in the way."""
+    row = lines.row(suspect.document_id)
+    found, faults = survey.head_all(services, {suspect.moved.source, suspect.moved.target})
     if faults:
         return next(iter(faults.values()))
-    source, target = found[moved.source], found[moved.target]
+    seen = _seen(lines, suspect, row, found)
+    fault = _prove(services, suspect, seen)
+    if fault or seen.source is None or _verdict(suspect, seen) is not Verdict.COPY:
+        return fault
+    task = replace(_task(suspect.moved, seen.source), only_guarded=True)
+    return _copy(services, suspect, task) if is_guarded(services, task) else None
+
+
+def _copy(services: Services, suspect: _Suspect, task: CopyTask) -> Fault | None:
+    outcome = copy_one(services, task)
+    if outcome.fault is None:
+        suspect.copied = outcome
+        return None
+    return None if outcome.fault.code == NOT_OFFERED else outcome.fault  # not offered: it is copied under the lock
+
+
+def _settle_locked(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites | Fault:
+    """Lock the row, look once more and write down what is so, or return why that takes another round."""
+    services.bulk.await_room()
+    with lines.locked(suspect.document_id) as row:
+        found = look_in_time(services, {suspect.moved.source, suspect.moved.target})
+        if isinstance(found, Fault):
+            return found
+        seen = _seen(lines, suspect, row, found)
+        verdict = _verdict(suspect, seen)
+        return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
+
+
+def _seen(
+    lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Mapping[ObjectRef, ListedObject | None]
+) -> _Seen:
+    moved = suspect.moved
     if lines.pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
         moved = replace(moved, contested=True)
-    is_proven = _have_same_checksum(services, moved, source, target)
-    if isinstance(is_proven, Fault):
-        return is_proven
-    verdict = decide_late(moved, row, source, target, is_proven=is_proven)
-    if row is None or source is None or verdict is Verdict.NOTHING:
-        lines.clear(moved.document_id)
+    return _Seen(moved, row, found[moved.source], found[moved.target])
+
+
+def _verdict(suspect: _Suspect, seen: _Seen) -> Verdict | None:
+    """Return what is to be done; None if it takes a proof that was not asked for."""
+    copied = suspect.copied_etag
+    pair = (seen.source.etag, seen.target.etag) if seen.source and seen.target else None
+    is_needed = needs_proof(seen.moved, seen.source, seen.target, copied_etag=copied)
+    if is_needed and pair not in suspect.proofs:
+        return None
+    is_proven = is_needed and pair is not None and suspect.proofs[pair]
+    return decide_late(seen.moved, seen.row, seen.source, seen.target, is_proven=is_proven, copied_etag=copied)
+
+
+def _write(
+    services: Services, lines: LateLines, suspect: _Suspect, seen: _Seen, verdict: Verdict
+) -> LateWrites | Fault:
+    """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
+    if verdict is Verdict.RECORD and suspect.copied:
+        return lines.brought_home(suspect.copied) or LateWrites(recopied=1)
+    if seen.row is None or seen.source is None or verdict is Verdict.NOTHING:
+        lines.clear(suspect.document_id)
         return LateWrites()
-    if target is None or verdict is Verdict.CONFLICT:
-        fault = Fault(CONFLICT, conflict_message(moved, row, source, target))
-        return LateWrites(conflicts=int(lines.fail(moved.document_id, fault, source.etag)))
-    failed = _bring_home(services, lines, _task(moved, source), target if verdict is Verdict.ADOPT else None)
-    return failed or LateWrites(recopied=1)
+    if seen.target is None or verdict is Verdict.CONFLICT:
+        fault = Fault(CONFLICT, conflict_message(seen.moved, seen.row, seen.source, seen.target))
+        return LateWrites(conflicts=int(lines.fail(suspect.document_id, fault, seen.source.etag)))
+    task = _task(seen.moved, seen.source)
+    if verdict is Verdict.ADOPT:
+        outcome = CopyOutcome(task, etag=seen.target.etag, attempts=0)
+    elif is_guarded(services, task):
+        return CHANGED_AGAIN
+    else:
+        outcome = find_out_guard(services, copy_one(services, task))
+    return outcome.fault or lines.brought_home(outcome) or LateWrites(recopied=1)
 
 
 def _task(moved: Moved, source: ListedObject) -> CopyTask:
@@ -170,24 +229,14 @@ def _task(moved: Moved, source: ListedObject) -> CopyTask:
     )
 
 
-def _bring_home(services: Services, lines: LateLines, task: CopyTask, adopted: ListedObject | None) -> Fault | None:
-    """Copy the late write home, or adopt the copy that a run made before it died; return the fault if that failed."""
-    if adopted:
-        return lines.brought_home(CopyOutcome(task, etag=adopted.etag, attempts=0))
-    outcome = next(iter(services.engine.copy([task])), None)
-    if outcome is None:
-        services.stop_here()
-        return Fault("IncompleteReply", "S3 gave no answer to the copy")
-    return outcome.fault or lines.brought_home(outcome)
-
-
-def _have_same_checksum(
-    services: Services, moved: Moved, source: ListedObject | None, target: ListedObject | None
-) -> bool | Fault:
-    if source is None or target is None or target.etag == moved.target_etag or source.size != target.size:
-        return False
-    if is_md5(source.etag) and source.etag == target.etag:
-        return False
+def _prove(services: Services, suspect: _Suspect, seen: _Seen) -> Fault | None:
+    """Compare the checksums at both ends where only they can tell; return the fault if S3 would not say."""
+    source, target, moved = seen.source, seen.target, suspect.moved
+    is_needed = needs_proof(moved, source, target, copied_etag=suspect.copied_etag)
+    if source is None or target is None or not is_needed:
+        return None
     ends = Ends(moved.document_id, moved.source, source.etag, moved.target, target.etag)
     comparison = compare_by_checksum(services.bulk, [ends])[moved.document_id]
-    return comparison.fault or comparison.finding is Finding.SAME
+    if comparison.fault is None:
+        suspect.proofs[source.etag, target.etag] = comparison.finding is Finding.SAME
+    return comparison.fault

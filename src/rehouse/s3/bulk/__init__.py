@@ -201,7 +201,8 @@ class BulkPlane:
     def _copy_requests(self, tasks: Iterable[CopyTask], unsendable: deque[CopyOutcome]) -> Iterator[Request[Copied]]:
         for task in tasks:
             try:
-                yield self._copy_request(task, guarded=self.target_condition_offered is not False)
+                is_offered = self.target_condition_offered is not False
+                yield self._copy_request(task, guarded=is_offered or task.only_guarded)
             except ValueError as error:
                 unsendable.append(CopyOutcome(task, fault=Fault("InvalidRequest", str(error)), attempts=0))
 
@@ -216,6 +217,8 @@ class BulkPlane:
         if fault.code != "NotImplemented" or not _has_condition(request):
             return None
         assert isinstance(request.context, CopyTask)
+        if request.context.only_guarded:
+            return None
         replacement = self._copy_request(request.context, guarded=False)
         replacement.attempts = request.attempts
         return replacement

@@ -205,7 +205,7 @@ class _Upload:
         try:
             return self._client.complete_multipart_upload(**arguments, **guard)
         except ClientError as error:
-            if error.response["Error"].get("Code") != "NotImplemented":
+            if error.response["Error"].get("Code") != "NotImplemented" or task.only_guarded:
                 raise
         self.is_guarded = False
         return self._client.complete_multipart_upload(**arguments)

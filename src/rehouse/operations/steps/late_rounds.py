@@ -1,0 +1,109 @@
+"""How late writes are settled, in both directions: passes over the documents, and a few rounds for each of them.
+
+A round prepares without any lock whatever takes time (it looks, asks for checksums, copies). Then it locks the row, looks once
+more within the lock budget, and writes down what it finds, or nothing if that takes another round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from rehouse.core import lock_budget
+from rehouse.core.late_writes import ROW_LOCKED
+from rehouse.core.model import CopyOutcome, Fault, ListedObject, ObjectRef
+from rehouse.ledger.late_writes import RowIsBusy
+from rehouse.operations.services import Services
+from rehouse.operations.steps.busy_rows import passes
+from rehouse.operations.steps.survey import head_all
+from rehouse.s3.bulk.sender import NotInTime
+
+ROUNDS = 3
+"""How often a document is decided on before it is left: its objects, and so what is to be copied, may change each time."""
+LATE = "late"
+"""The work that locks one row at a time: it learns for itself how long a look takes."""
+
+CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
+"""One of the objects changed under the copy: the document is decided on once more."""
+CHANGED_AGAIN = Fault("PreconditionFailed", "its objects changed each time that they were looked at")
+BUSY = Fault(ROW_LOCKED, "its source may have been written late, and another transaction kept its row locked")
+TOO_SLOW = Fault(
+    "LockBudget", "S3 did not answer about its objects within the time for which a row may be locked (lock_budget_ms)"
+)
+
+Seen = dict[ObjectRef, ListedObject | None]
+
+
+class LateWrites(NamedTuple):
+    """Late writes: brought home, found to be (new) conflicts, and left for the next run with a fault."""
+
+    recopied: int = 0
+    conflicts: int = 0
+    left: int = 0
+
+
+@dataclass
+class Late:
+    """A document with what this run did about it outside any lock. `delay`: why it waits for another pass."""
+
+    document_id: str
+    copied: CopyOutcome | None = None
+    delay: Fault = BUSY
+
+
+Item = TypeVar("Item", bound=Late)
+
+
+def in_passes(
+    services: Services,
+    items: Sequence[Item],
+    settle: Callable[[Item], LateWrites],
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[LateWrites], Sequence[Item]]:
+    """Settle each; return what became of them, and those whose rows were busy, or S3 too slow, to the end."""
+    settled: list[LateWrites] = []
+    for _ in passes():
+        total, waiting = len(settled) + len(items), []
+        for item in items:
+            services.stop_here()
+            services.keep_locks()
+            try:
+                settled.append(settle(item))
+            except RowIsBusy:
+                item.delay = BUSY
+                waiting.append(item)
+            except NotInTime as error:
+                budget = services.lock_budget(LATE)
+                services.lock_budgets[LATE] = lock_budget.given_back(budget, is_slow=error.is_slow)
+                item.delay = TOO_SLOW
+                waiting.append(item)
+            report(len(settled), total)
+        items = waiting
+        if not items:
+            break
+    return settled, items
+
+
+def in_rounds(prepare: Callable[[], Fault | None], settle: Callable[[], LateWrites | Fault]) -> LateWrites | Fault:
+    """Prepare without a lock, settle with it, until that is done; return the fault where it is not."""
+    found: LateWrites | Fault = CHANGED_AGAIN
+    for _ in range(ROUNDS):
+        found = prepare() or settle()
+        if isinstance(found, LateWrites) or found.code not in CHANGED:
+            break
+    return found
+
+
+def look_in_time(services: Services, refs: set[ObjectRef]) -> Seen | Fault:
+    """Look at these objects once, while a row is locked; return the fault if S3 has one. Raises NotInTime."""
+    budget, began = services.lock_budget(LATE), time.monotonic()
+    found, faults = head_all(services, refs, until=began + budget.patience)
+    services.lock_budgets[LATE] = lock_budget.held(budget, 1, time.monotonic() - began)
+    return next(iter(faults.values())) if faults else found
+
+
+def added(settled: Sequence[LateWrites]) -> LateWrites:
+    """Return the sums."""
+    return LateWrites(*(sum(column) for column in zip(*settled, LateWrites(), strict=True)))
