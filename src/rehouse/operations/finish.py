@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from rehouse.core.errors import Interrupted, Refused, RehouseError, StorageRefused
+from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import given_up
@@ -24,7 +24,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import describe_destroying, kept_versions, refuse_destroying
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
-from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
+from rehouse.operations.report import Outcome, RunReport, TenantReport, close_after, close_run
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import sweep_again
@@ -45,7 +45,7 @@ NOT_GUARDED = (
 
 
 @dataclass(frozen=True)
-class FinishReport:
+class FinishReport(RunReport):
     """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
     `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
@@ -85,10 +85,6 @@ class FinishReport:
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
-
-    def ended_by(self, error: RehouseError) -> FinishReport:
-        """Return the report with what ended the run before it was done."""
-        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
 
 
 def finish_one(
@@ -195,7 +191,7 @@ def _finish(
                 for reached in _remove(run, report, _without_older_look(run, swept, look)):
                     report = reached
         except RehouseError as error:
-            close_after(services, tenant, swept, error)
+            close_after(services, tenant, swept, error, close_run)
             _name_its_role(error)
             return Outcome(report.ended_by(error), error)
         swept = close_run(services, run.migration, swept)

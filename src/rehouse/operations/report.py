@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
@@ -27,17 +27,35 @@ GUARD_UNKNOWN = (
 )
 
 
-Made = TypeVar("Made")
+@dataclass(frozen=True)
+class RunReport:
+    """What the reports of all runs can do; the fields, in the order in which they are told, are theirs."""
+
+    def plus(self, **made: Any) -> Self:
+        """Return the report with these counts, proofs or texts added to what it has."""
+        return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
+
+    def ended_by(self, error: RehouseError) -> Self:
+        """Return the report with what ended the run before it was done."""
+        ending: dict[str, Any] = {
+            "error": error.message,
+            "hint": error.hint,
+            "interrupted": isinstance(error, Interrupted),
+        }
+        return replace(self, **ending)
+
+
+Ended = TypeVar("Ended", bound=RunReport)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Made]):
+class Outcome(Generic[Ended]):
     """How a tenant's run ended: the report, and the error that ended it early if one did."""
 
-    report: Made
+    report: Ended
     failure: RehouseError | None = None
 
-    def require_report(self) -> Made:
+    def require_report(self) -> Ended:
         """Return the report of a run that came to its end. Raises the error that ended it early."""
         if self.failure:
             raise self.failure
@@ -45,7 +63,7 @@ class Outcome(Generic[Made]):
 
 
 @dataclass(frozen=True)
-class TenantReport:
+class TenantReport(RunReport):
     """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
     those whose sources were written after they had moved, and that were brought home.
     """
@@ -77,14 +95,6 @@ class TenantReport:
         """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
 
-    def plus(self, **made: Any) -> TenantReport:
-        """Return the report with these counts, proofs or texts added to what it has."""
-        return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
-
-    def ended_by(self, error: RehouseError) -> TenantReport:
-        """Return the report with what ended the run before it was done."""
-        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
-
     @property
     def had_nothing_to_do(self) -> bool:
         """Whether the run found everything done."""
@@ -92,8 +102,14 @@ class TenantReport:
         return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted or self.late_writes)
 
 
-def close_after(services: Services, tenant: Tenant, report: TenantReport, error: RehouseError) -> TenantReport:
-    """Write into the tenant's row what ended its run, and return the report with it.
+def close_after(
+    services: Services,
+    tenant: Tenant,
+    report: Ended,
+    error: RehouseError,
+    close: Callable[[Services, Migration, Ended], Ended],
+) -> Ended:
+    """Write into the tenant's row what ended its run, by the function that closes such a run; return the report with it.
 
     Where the database itself is what fails, the error has a note of that.
     """
@@ -101,7 +117,7 @@ def close_after(services: Services, tenant: Tenant, report: TenantReport, error:
     try:
         with translating():
             migration = services.ledger.migration(tenant)  # as the failed step left it
-            return close_run(services, migration, report) if migration else report
+            return close(services, migration, report) if migration else report
     except RehouseError as second:
         error.add_note(f"and the tenant's row could not be written: {second}")
         return report
@@ -190,7 +206,7 @@ def _summarise(outstanding: list[Outstanding]) -> str | None:
 
 
 @dataclass(frozen=True)
-class ReturnReport:
+class ReturnReport(RunReport):
     """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run sent back.
 
     `old_pointers` of them went back to where they came from, `copied` and `adopted` to a key of their own; with `dry_run`
@@ -234,14 +250,6 @@ class ReturnReport:
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
 
-    def plus(self, **made: Any) -> ReturnReport:
-        """Return the report with these counts added to what it has."""
-        return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
-
-    def ended_by(self, error: RehouseError) -> ReturnReport:
-        """Return the report with what ended the run before it was done."""
-        return replace(self, error=error.message, hint=error.hint, interrupted=isinstance(error, Interrupted))
-
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
     """Return whether the home was the application's own. A home that was switched tells by what it was before."""
@@ -251,21 +259,13 @@ def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
 
 
 def close_return_after(services: Services, tenant: Tenant, report: ReturnReport, error: RehouseError) -> ReturnReport:
-    """Write into the tenant's row what ended its run, and return the report with it.
+    """Do what `close_after` does for a run that returns documents."""
 
-    Where the database itself is what fails, the error has a note of that.
-    """
-    report = report.ended_by(error)
-    try:
-        with translating():
-            migration = services.ledger.migration(tenant)  # as the failed step left it
-            if migration is None:
-                return report
-            is_adopted = is_home_adopted(services.ledger.reread(tenant), migration)
-            return close_return(services, migration, report, is_adopted=is_adopted)
-    except RehouseError as second:
-        error.add_note(f"and the tenant's row could not be written: {second}")
-        return report
+    def close(services: Services, migration: Migration, report: ReturnReport) -> ReturnReport:
+        is_adopted = is_home_adopted(services.ledger.reread(tenant), migration)
+        return close_return(services, migration, report, is_adopted=is_adopted)
+
+    return close_after(services, tenant, report, error, close)
 
 
 def close_return(services: Services, migration: Migration, report: ReturnReport, *, is_adopted: bool) -> ReturnReport:

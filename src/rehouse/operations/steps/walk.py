@@ -61,7 +61,7 @@ def walk(
                 for reached in steps(run):
                     run = reached
         except RehouseError as error:
-            return Outcome(close_after(services, tenant, run.report, error), error)
+            return Outcome(close_after(services, tenant, run.report, error, close_run), error)
         return Outcome(close_run(services, run.migration, run.report))
 
 
