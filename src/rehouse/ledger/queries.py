@@ -48,7 +48,8 @@ _TOLD = {
     " THEN 'it has ' || length(@{documents.s3_key}) || ' characters, S3 takes 1,024 bytes' END",
     "id_is_readable": "true",
     "bucket_told": "left(@{documents.s3_bucket}, 255)",
-    "name_told": "left({name.#}, 500) || right(substr({name.#}, 501), 500)",
+    "name_told": "CASE WHEN octet_length({name.#}) <= 1000 THEN {name.#}"
+    " ELSE left({name.#}, 500) || right(substr({name.#}, 501), 500) END",
     "uploaded_at_told": "CASE WHEN @{documents.uploaded_at}::timestamptz > '0001-01-02 00:00Z'"
     " AND @{documents.uploaded_at}::timestamptz < '9999-12-30 00:00Z' THEN @{documents.uploaded_at}::timestamptz END",
 }

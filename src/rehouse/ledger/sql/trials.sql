@@ -1,7 +1,7 @@
 -- name: trial_candidates
 -- Copies to try a flip with, of each table or partition that holds some: those with the longest keys first.
-SELECT c.kind, c.document_id FROM (
-  SELECT d.tableoid::regclass::text AS kind, m.document_id,
+SELECT c.kind::regclass::text, c.document_id FROM (
+  SELECT d.tableoid AS kind, m.document_id,
     row_number() OVER (PARTITION BY d.tableoid ORDER BY length(m.target_key) DESC, m.document_id) AS place
   FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
   WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' AND d.{documents.tenant_id} = %(tenant_id)s
@@ -25,10 +25,10 @@ FROM {tenants} WHERE {tenants.id} = %(tenant_id)s;
 -- name: return_candidates
 -- Rows at home to try a flip back with, of each table or partition that holds some: first those that the ledger knows a source
 -- of, and no fault. In the form of `page_at_home`, with no objects.
-SELECT c.kind, c.id, c.tenant_id, c.name, c.bucket, c.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+SELECT c.kind::regclass::text, c.id, c.tenant_id, c.name, c.bucket, c.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
 FROM (
-  SELECT d.tableoid::regclass::text AS kind, d.{documents.id} AS id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
+  SELECT d.tableoid AS kind, d.{documents.id} AS id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
     d.{documents.s3_bucket} AS bucket, {key_told.d} AS key,
     m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag, m.attempts, m.error_code,
     row_number() OVER (PARTITION BY d.tableoid
