@@ -17,7 +17,7 @@ from rehouse.operations.services import Services
 
 
 def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reason: str) -> TenantReport | ReturnReport:
-    """Accept the documents, all or none; return where the tenant stands afterwards, after a rollback as that reports it.
+    """Accept the documents, all or none; return the report of the tenant afterwards.
 
     Raises Refused for a document that is not there, has no key or is at home, and for an empty reason.
     """

@@ -1,6 +1,6 @@
-"""Cleanup: what is left in the shared buckets and why; and the removal of a shared bucket that nobody needs any more.
+"""Cleanup: what is left in the shared buckets and why; and the removal of a shared bucket that is not needed any more.
 
-Looking changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, no upload into
+The overview changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, no upload into
 it is open, and whatever older versions it keeps are of sources that the ledger removed.
 """
 
@@ -82,7 +82,7 @@ def cleanup(services: Services) -> list[BucketLeft]:
 
 
 def refuse_what_may_not_go(services: Services, bucket: str) -> None:
-    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so nobody need confirm it."""
+    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed."""
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
         raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")

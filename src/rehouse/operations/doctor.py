@@ -1,6 +1,6 @@
-"""Doctor: everything that a migration needs, looked at one by one before anything changes.
+"""Doctor: check everything that a migration needs, one by one, before anything changes.
 
-Each check stands alone: one that fails stops no other, and what depends on it says "could not check". Only `probe` writes,
+The checks are independent: one that fails stops no other, and what depends on it says "could not check". Only `probe` writes,
 and only into a scratch bucket of its own.
 """
 
@@ -51,7 +51,7 @@ def summary(checks: Iterable[Check]) -> str:
 
 
 def exit_status(checks: Iterable[Check]) -> int:
-    """Return 1 if any check failed, else 0; what could not be checked is told by the summary."""
+    """Return 1 if any check failed, else 0; the summary counts what could not be checked."""
     return int(any(check.outcome is Outcome.FAILED for check in checks))
 
 

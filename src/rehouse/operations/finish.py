@@ -1,6 +1,6 @@
 """Finish a tenant: after the grace, remove the sources of its documents from the shared bucket.
 
-It sweeps first, as `migrate` does, so that nothing is removed that did not come home. Only documents flipped at least the
+It sweeps first, as `migrate` does, so that nothing is removed that was not copied. Only documents flipped at least the
 grace ago go, each proven at home, never an object that a row points to, and none while another column of the database holds
 keys of the tenant's sources. Run again it goes on.
 """
@@ -46,7 +46,7 @@ NOT_GUARDED = (
 
 @dataclass(frozen=True)
 class FinishReport(RunReport):
-    """What became of a tenant. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
+    """What finishing a tenant did. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
     `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
     once more; `left` are for somebody to look at; `outstanding` could not be moved. `pointers`: columns outside the mapping that
@@ -81,7 +81,7 @@ class FinishReport(RunReport):
 
     @property
     def errors(self) -> int:
-        """How many documents somebody has to look at; at least 1 if the run itself failed (an interruption is no failure)."""
+        """How many documents need attention; at least 1 if the run itself failed (an interruption is no failure)."""
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
@@ -279,7 +279,7 @@ def _without_older_look(run: Removing, swept: TenantReport, look: Look) -> Look:
 
 
 def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> FinishReport:
-    """Look for keys of the tenant's sources outside the mapping, unless that was done for it already; return the report with it."""
+    """Search the columns outside the mapping for keys of the tenant's sources, unless that was done; return the report with it."""
     owner = str(run.migration.tenant_id)
     if owner not in look.owners:
         look = look_through(run.services, [run.migration], look, run.subject)

@@ -13,7 +13,7 @@ from rehouse.s3.session import Session
 def documents(settings: Settings, roles: Iterable[Role], account: str | None = None) -> dict[str, Policy]:
     """Return policy name → document for the roles, for the AWS account `account`. No request is sent.
 
-    Without `account` IAM's variable stands in its place; on another server than AWS, which may know none, no condition does.
+    Without `account` IAM's variable is used; on another server than AWS, which may have none, there is no condition.
     Raises ConfigurationError if no shared bucket is set.
     """
     session = Session(settings)

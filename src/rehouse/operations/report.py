@@ -29,7 +29,7 @@ GUARD_UNKNOWN = (
 
 @dataclass(frozen=True)
 class RunReport:
-    """What the reports of all runs can do; the fields, in the order in which they are told, are theirs."""
+    """What the reports of all runs can do; each has its own fields, in the order of its JSON."""
 
     def plus(self, **made: Any) -> Self:
         """Return the report with these counts, proofs or texts added to what it has."""
@@ -64,8 +64,8 @@ class Outcome(Generic[Ended]):
 
 @dataclass(frozen=True)
 class TenantReport(RunReport):
-    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
-    those whose sources were written after they had moved, and that were brought home.
+    """What a run did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
+    those whose sources were written after they had moved, and that were copied again.
     """
 
     slug: str
@@ -164,7 +164,7 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
 def note_guard(services: Services, reports: Iterable[TenantReport]) -> list[TenantReport]:
     """Return the reports of a run; those with copies say if these were not guarded, or if that is not known.
 
-    One tenant's copy tells for all; no copy that could be repeated is never taken for a guard.
+    One tenant's copy answers for all; without a copy that could be repeated the answer is never yes.
     """
     is_lacking = services.bulk.target_condition_offered is False
     is_honoured = False if is_lacking else services.guard.is_honoured
@@ -207,7 +207,7 @@ def _summarise(outstanding: list[Outstanding]) -> str | None:
 
 @dataclass(frozen=True)
 class ReturnReport(RunReport):
-    """What became of a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run sent back.
+    """What a rollback did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run sent back.
 
     `old_pointers` of them went back to where they came from, `copied` and `adopted` to a key of their own; with `dry_run`
     these say what would happen. `late_writes`: written at the other end meanwhile, and taken along. `stays`: documents that
@@ -252,7 +252,7 @@ class ReturnReport(RunReport):
 
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
-    """Return whether the home was the application's own. A home that was switched tells by what it was before."""
+    """Return whether the home was the application's own. After a switch the home of before decides."""
     if migration.phase is Phase.CUT_OVER:
         return migration.previous_home == migration.home_bucket
     return tenant.home == migration.home_bucket

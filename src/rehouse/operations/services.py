@@ -44,7 +44,7 @@ class LeftOut:
 
 @dataclass
 class Spellings:
-    """What a run knows of keys that are spelled otherwise than in their rows: shared by all of its threads.
+    """What a run knows of keys that are spelled differently in their rows: shared by all of its threads.
 
     `listed`: the buckets whose listing is in the run's inventory. `prefixes`: what the application puts in front of its keys, by
     bucket, and how often they were looked for. `asked`: by home bucket what HEADs told, where nothing was listed.

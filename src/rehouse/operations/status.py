@@ -63,7 +63,7 @@ def overview(ledger: Ledger) -> list[Overview]:
 
 
 def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
-    """Return where one tenant stands."""
+    """Return the state of one tenant."""
     line = next(each for each in ledger.overview() if each.tenant_id == tenant.id)
     return TenantStatus(line, _outstanding(ledger, tenant), ledger.history(tenant))
 

@@ -1,7 +1,7 @@
 """Verify: is every document of the tenant where its row says, and is it the same object?
 
-It reads and changes nothing, and works before anything was migrated and before `init`. The step of the same kind inside
-`migrate` is in proving.py.
+It reads and changes nothing, and works before anything was migrated and before `init`. `migrate` proves its own copies in
+steps/proofs.py.
 """
 
 from __future__ import annotations

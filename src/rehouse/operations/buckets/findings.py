@@ -1,6 +1,6 @@
-"""What can be wrong with a bucket, as findings: it is not there or not ours, a setting is not as it must be, nobody has it.
+"""What can be wrong with a bucket, as findings: it is missing or not ours, a setting differs, no tenant has it.
 
-Only looked at here: what becomes of a finding is audit's.
+Nothing is changed here: `audit` decides what to do about a finding.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Seen:
 
 
 def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFinding | None:
-    """Return what is wrong with a bucket before its settings are looked at: absent, somebody else's, elsewhere; else None."""
+    """Return what is wrong with a bucket before its settings are read: missing, another account's, in another region; else None."""
     presence, region = services.control.head(bucket), services.settings.region
     kind, detail, hint = {
         "absent": (

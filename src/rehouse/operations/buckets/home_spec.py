@@ -23,7 +23,7 @@ from rehouse.s3.kms_keys import key_arn
 
 
 class Origins(NamedTuple):
-    """The origins that browsers may upload from, what is to be said about them, the buckets whose rules may not be read."""
+    """The origins that browsers may upload from, notes on them, and the buckets whose CORS rules may not be read."""
 
     origins: tuple[str, ...]
     notes: tuple[str, ...]
@@ -102,13 +102,13 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
 
 
 def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSpec:
-    """Return what the bucket of the access logs must look like; of one that is somebody's own only the policy is ours."""
+    """Return what the bucket of the access logs must look like; of a bucket that also serves others only the policy is ours."""
     name, account = log_bucket_name(settings, control), control.identity().account
     sources = "" if account else f"{settings.bucket_prefix}-"
     days, tls = settings.lifecycle.log_days, control.session.uses_tls
     spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=tls, days=days)
     if present and settings.log_bucket and not _is_our_log_bucket(control, name):
-        # Somebody made it for more than our logs: only let the logs in.
+        # The bucket serves more than our logs: only let the logs in.
         return BucketSpec(name, policy=spec.policy)
     return spec
 

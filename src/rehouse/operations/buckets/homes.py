@@ -71,7 +71,7 @@ def namespace(settings: Settings, account: str | None) -> str:
 
 
 def stand_in_migration(tenant: Tenant, settings: Settings) -> Migration:
-    """Return what stands in for the migration of a tenant that has none: no home, or the one it came with."""
+    """Return a migration for a tenant that has none: without a home, or with the one that it came with."""
     home = home_of(tenant, settings, None)
     return Migration(tenant.id, NO_RUN, Phase.PLANNED, home or NO_HOME, None, Status.PENDING)
 

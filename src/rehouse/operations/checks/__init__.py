@@ -1,4 +1,4 @@
-"""What doctor looks at, a file for each part of the installation; each check stands alone and none changes anything.
+"""The checks of doctor, a file for each part of the installation; each is independent and none changes anything.
 
 A check that fails never stops the next one; what depends on it becomes "could not check". Only `probe` writes, into a scratch
 bucket of its own, when it is asked to.

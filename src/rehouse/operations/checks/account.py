@@ -72,7 +72,7 @@ def check_surroundings(settings: Settings, control: Control, *, new_buckets: int
 
 
 def skew_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return how many seconds the server's clock is ahead of ours, by the Date of its answer; None if it tells none."""
+    """Return how many seconds the server's clock is ahead of ours, by the Date of its answer; None if it has none."""
     try:
         told: datetime = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:

@@ -31,7 +31,7 @@ READING = f"{SUBJECT}: reading the shared bucket"
 
 
 def application_control(session: Session, new_buckets: NewBuckets | None = None) -> Control | None:
-    """Return a control plane with the application's credentials, None if nobody told them."""
+    """Return a control plane with the application's credentials, None if they are not set."""
     profile = session.settings.application_profile
     return None if profile is None else Control(session.with_profile(profile), new_buckets=new_buckets)
 

@@ -146,7 +146,7 @@ def _schema(found: Catalog, settings: Settings) -> Check:
 
 
 def count_tenants(settings: Settings) -> int | None:
-    """Return how many tenants may want a bucket, None where the database does not tell."""
+    """Return how many tenants may want a bucket, None where the database cannot be asked."""
     try:
         with translating(), Inspection.open(settings) as inspection:
             return inspection.count_tenants(inspection.catalog(settings))

@@ -1,6 +1,7 @@
 """The canary: a few documents are read in full, as the application would read them, before everything follows.
 
-With the application's own credentials (REHOUSE_APPLICATION_PROFILE); where nobody told them, with ours, and the note says so.
+They are read with the application's own credentials (REHOUSE_APPLICATION_PROFILE); where these are not set, with ours, and a note
+says which.
 """
 
 from __future__ import annotations

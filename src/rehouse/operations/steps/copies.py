@@ -95,7 +95,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
                 writer.add(page.lines)
                 under_way.update(page.seen)
                 yield from page.tasks
-        except RehouseError as error:  # what is in flight comes home first
+        except RehouseError as error:  # what is in flight is finished first
             failures.append(error)
 
     for outcome in run.services.engine.copy(tasks()):
@@ -132,7 +132,7 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         run.services.stop_here()
         looked, source_faults = survey.look_at_sources(run.services, batch, batch, run.places)
         looked, target_faults = survey.look_at_targets(run.services, looked, run.places)
-        looked, unproven = mark_proven(run, looked)  # our own copy perhaps, whose answer was lost
+        looked, unproven = mark_proven(run, looked)  # it may be our own copy, whose answer was lost
         page = decide_page(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
@@ -308,7 +308,7 @@ def mark_proven(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, 
 
 
 def decide_page(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
-    """Decide on every document; one that S3 would not tell about gets a line with the fault."""
+    """Decide on every document; one that S3 gave no answer about gets a line with the fault."""
     tasks: list[CopyTask] = []
     seen: dict[str, Seen] = {}
     lines: list[Line] = []

@@ -44,7 +44,7 @@ GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that 
 @dataclass
 class Flips:
     """Pointers flipped, sources that changed or were claimed by another tenant since their copy, rows that refused to be flipped,
-    sources that S3 would not tell about, and copies left: these, and the ones whose rows stayed locked.
+    sources that S3 gave no answer about, and copies left: these, and the ones whose rows stayed locked.
     """
 
     flipped: int = 0
@@ -169,7 +169,7 @@ class _Batch:
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
     """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts.
 
-    A batch whose sources cannot be looked at within the lock budget is given back: nobody holds a lock while S3 is asked again,
+    A batch whose sources cannot be looked at within the lock budget is given back: no lock is held while S3 is asked again,
     or waited for. Then a smaller one is tried.
     """
     batch = _Batch(services, documents, after, most)
@@ -295,7 +295,7 @@ class Looks:
         pages = -(-between // LISTED_PER_REQUEST)
         if not bucket or not pages or not self.budget.may_list(pages):
             return False
-        most = min(between, LISTED_PER_REQUEST)  # what a page holds beyond the range is read for nothing
+        most = min(between, LISTED_PER_REQUEST)  # objects beyond the range are of no use
         first, *_, last = sorted(sources, key=lambda ref: ref.key)
         began = time.monotonic()
         found: Etags = dict.fromkeys(sources)

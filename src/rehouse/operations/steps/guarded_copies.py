@@ -1,4 +1,4 @@
-"""Whether a copy is guarded by the condition on its target, so that nobody needs to be kept away while it is made.
+"""Whether a copy is guarded by the condition on its target, so that no lock is needed while it is made.
 
 Amazon S3 documents both conditions (CopyObject and CompleteMultipartUpload, `If-Match` and `If-None-Match`). Of every other
 endpoint a run learns it from a small copy that is sent twice; that tells nothing about copies in parts.
@@ -25,7 +25,7 @@ def is_guarded(services: Services, task: CopyTask) -> bool:
 
 
 def copy_one(services: Services, task: CopyTask) -> CopyOutcome:
-    """Copy one object and return what became of it. Raises Interrupted if the run was stopped before."""
+    """Copy one object and return the outcome. Raises Interrupted if the run was stopped before."""
     outcome = next(iter(services.engine.copy([task])), None)
     if outcome is None:
         services.stop_here()

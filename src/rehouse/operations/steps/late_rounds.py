@@ -56,13 +56,13 @@ class Late:
 Item = TypeVar("Item", bound=Late)
 
 
-def in_passes(
+def settle_in_passes(
     services: Services,
     items: Sequence[Item],
     settle: Callable[[Item], LateWrites],
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[LateWrites], Sequence[Item]]:
-    """Settle each; return what became of them, and those whose rows were busy, or S3 too slow, to the end."""
+    """Settle each; return the results, and the items whose rows stayed busy, or for which S3 stayed too slow."""
     settled: list[LateWrites] = []
     for _ in passes():
         total, waiting = len(settled) + len(items), []
@@ -86,7 +86,9 @@ def in_passes(
     return settled, items
 
 
-def in_rounds(prepare: Callable[[], Fault | None], settle: Callable[[], LateWrites | Fault]) -> LateWrites | Fault:
+def settle_in_rounds(
+    prepare: Callable[[], Fault | None], settle: Callable[[], LateWrites | Fault]
+) -> LateWrites | Fault:
     """Prepare without a lock, settle with it, until that is done; return the fault where it is not."""
     found: LateWrites | Fault = CHANGED_AGAIN
     for _ in range(ROUNDS):
@@ -104,6 +106,6 @@ def look_in_time(services: Services, refs: set[ObjectRef]) -> Seen | Fault:
     return next(iter(faults.values())) if faults else found
 
 
-def added(settled: Sequence[LateWrites]) -> LateWrites:
+def sum_up(settled: Sequence[LateWrites]) -> LateWrites:
     """Return the sums."""
     return LateWrites(*(sum(column) for column in zip(*settled, LateWrites(), strict=True)))

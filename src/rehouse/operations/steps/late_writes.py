@@ -1,6 +1,6 @@
-"""Late writes: what was written at a document's source after the document was moved is brought home, or told as a conflict.
+"""Late writes: what was written at a document's source after the document was moved is copied home, or reported as a conflict.
 
-Where the copy is guarded by the condition on its target, it is made while nobody waits: the document's row is locked afterwards,
+Where the copy is guarded by the condition on its target, it is made without a lock: the document's row is locked afterwards,
 for one more look at both objects and the ledger's line. Elsewhere the row is locked meanwhile. Nothing that was written at
 home is ever covered.
 """
@@ -25,16 +25,16 @@ from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Late,
     LateWrites,
-    added,
-    in_passes,
-    in_rounds,
     look_in_time,
+    settle_in_passes,
+    settle_in_rounds,
+    sum_up,
 )
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 
 
 class Looked(NamedTuple):
-    """Whether the shared buckets were listed, and the sources that S3 would not tell about, by document."""
+    """Whether the shared buckets were listed, and the sources that S3 gave no answer about, by document."""
 
     listed: bool
     faults: Mapping[str, Fault]
@@ -63,11 +63,11 @@ def look_at_sources(
             return Looked(True, {})
     sources = lines.sources(only_failed=only_failed, code=code)
     found, faults = survey.head_all(services, set(sources.values()))
-    survey.remember(services, found)
+    survey.record_heads(services, found)
     return Looked(False, {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults})
 
 
-def are_there(services: Services, migration: Migration) -> bool:
+def has_late_writes(services: Services, migration: Migration) -> bool:
     """Return whether the run's inventory shows a late write, or the ledger holds one that is outstanding."""
     return bool(services.ledger.of(migration, LateLines).suspects())
 
@@ -75,7 +75,7 @@ def are_there(services: Services, migration: Migration) -> bool:
 def sweep_again(services: Services, migration: Migration, subject: str, sources: Mapping[str, ObjectRef]) -> LateWrites:
     """Look at the sources of these documents once more and settle what was written there; the others' lines stay as they are."""
     found, faults = survey.head_all(services, set(sources.values()))
-    survey.remember(services, found)
+    survey.record_heads(services, found)
     not_seen = {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults}
     return sweep_late_writes(services, migration, subject, not_seen, only=sources.keys())
 
@@ -101,10 +101,10 @@ def sweep_late_writes(
     def report(done: int, total: int) -> None:
         services.report(Progress(subject, "late", done, total))
 
-    settled, waiting = in_passes(services, items, partial(_settle, services, lines), report)
+    settled, waiting = settle_in_passes(services, items, partial(_settle, services, lines), report)
     not_seen |= {item.document_id: item.delay for item in waiting}
     _fail(services, lines, not_seen)
-    total = added(settled)
+    total = sum_up(settled)
     return total._replace(left=total.left + len(not_seen))
 
 
@@ -117,7 +117,7 @@ def _fail(services: Services, lines: LateLines, faults: Mapping[str, Fault]) -> 
 
 @dataclass(kw_only=True)
 class _Suspect(Late):
-    """A document that may have been written late. `proofs`: what checksums told of the ETags of its source and its home object."""
+    """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
 
     moved: Moved
     proofs: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class _Seen(NamedTuple):
 
 def _settle(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites:
     locked = partial(_settle_locked, services, lines, suspect)
-    settled = in_rounds(partial(_prepare, services, lines, suspect), lambda: services.ledger.patiently(locked))
+    settled = settle_in_rounds(partial(_prepare, services, lines, suspect), lambda: services.ledger.patiently(locked))
     if isinstance(settled, LateWrites):
         return settled
     with lines.fenced():
@@ -230,7 +230,7 @@ def _task(moved: Moved, source: ListedObject) -> CopyTask:
 
 
 def _prove(services: Services, suspect: _Suspect, seen: _Seen) -> Fault | None:
-    """Compare the checksums at both ends where only they can tell; return the fault if S3 would not say."""
+    """Compare the checksums at both ends where only they can decide; return the fault if S3 gave no answer."""
     source, target, moved = seen.source, seen.target, suspect.moved
     is_needed = needs_proof(moved, source, target, copied_etag=suspect.copied_etag)
     if source is None or target is None or not is_needed:

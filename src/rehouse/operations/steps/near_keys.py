@@ -1,4 +1,4 @@
-"""Where an object is missing, find one that no row points to and whose key is the row's key in another spelling.
+"""Where an object is missing, find one that no row points to and whose key is the row's key spelled differently.
 
 The run's listing is looked up by keys. Where nothing was listed, a few HEADs a document and a bounded number a tenant are sent.
 """
@@ -29,7 +29,7 @@ def name_near_objects(
 ) -> list[Seen]:
     """Return the page with `near` set where an object is missing and one of another spelling was found.
 
-    `faults`: the documents whose objects S3 did not tell about, so they are not known to be missing.
+    `faults`: the documents whose objects S3 gave no answer about, so they are not known to be missing.
     """
     near: dict[str, str] = {}
     missing = [each for each in page if each.source is None and _can_be_misspelled(each, places)]

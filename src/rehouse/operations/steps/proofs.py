@@ -117,7 +117,7 @@ def ends_of(row: AtHome, target: ObjectRef, found: ListedObject) -> Ends:
 def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, Comparison]:
     """Return the comparison of each document; without a checksum of one kind on both sides it stays `could not check`.
 
-    So does one of which S3 would not tell about a side: then the comparison has the fault.
+    So does one where S3 gave no answer about a side: then the comparison has the fault.
     """
     refs = {ref for ends in doubtful for ref in (ends.source, ends.target)}
     heads = {head.ref: head for head in bulk.head(sorted(refs, key=str), with_checksums=True)} if refs else {}

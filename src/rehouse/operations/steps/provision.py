@@ -1,7 +1,7 @@
 """Provision: make a tenant's bucket match its BucketSpec, whatever it was before, and read it back.
 
 Idempotent: a bucket that is right already costs reads only, one that a crash left half made is finished. The locks come
-first (public access, ownership, policy), so nothing ever lies in an open bucket. A bucket of somebody else is never used.
+first (public access, ownership, policy), so nothing ever lies in an open bucket. A bucket of another account is never used.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ProvisionReport:
 
 
 def provision_home(run: Run) -> Run:
-    """Make the tenant's home as its specification says, under another name where somebody else has the one that was reserved.
+    """Make the tenant's home as its specification says, under another name where the reserved one is taken.
 
     Raises Refused where the bucket that the tenant came with has documents that its lifecycle rules would remove.
     """
@@ -144,7 +144,7 @@ def provision_bucket(
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
     log_notes = _see_to_logs(settings, control) if has_access_logs(settings) else ()
-    # AWS's protections shut nobody out; those of another server are tried, unless the bucket is to shut everybody out.
+    # AWS's protections work as documented; another server's are tried, unless the bucket is to be closed to everybody.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
     notes = (*log_notes, *key_notes(settings, control), *cors_origins(settings, control).notes)

@@ -30,7 +30,7 @@ AGAIN = "run the same command again"
 
 
 class Left(NamedTuple):
-    """A source that somebody has to look at: why it stays (or could not be put back), and the way out."""
+    """A source that needs attention: why it stays (or could not be put back), and the way out."""
 
     document_id: str
     source: ObjectRef
@@ -213,7 +213,7 @@ def _remove(run: Removing, going: Sequence[Candidate]) -> None:
 
 
 def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], faults: dict[ObjectRef, Fault]) -> None:
-    """Write what became of a batch: gone, failed, or written since (then it is for the sweep, or nobody's)."""
+    """Record a batch: removed, failed, or written since (then it is left to the sweep, or superseded)."""
     removed = [each.flipped for each in going if each.flipped.source in gone]
     failed = [(each.flipped, faults[each.flipped.source]) for each in going if each.flipped.source in faults]
     changed = [each for each in going if each.flipped.source not in gone | faults.keys()]

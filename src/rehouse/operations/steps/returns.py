@@ -175,7 +175,7 @@ def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> 
 def _mark_proven(
     run: ReturnPass, page: Sequence[SeenAtHome], places: Mapping[str, ObjectRef], which: int
 ) -> tuple[list[SeenAtHome], dict[str, Fault]]:
-    """Mark the objects that a checksum shows to be finished copies, of those just looked at; tell the HEADs that failed."""
+    """Mark those of the objects that a checksum shows to be finished copies; return the HEADs that failed as well."""
     doubtful = [
         Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
         for seen in page

@@ -45,8 +45,8 @@ class Order:
 class Run:
     """One tenant's run as far as it has come.
 
-    `is_listed`: the shared buckets are in the inventory. `source_faults`: the sources of documents moved before that S3 would not
-    tell about. `failed`: the documents that an order for failed ones is about. A round copies, verifies and flips: `changes` is
+    `is_listed`: the shared buckets are in the inventory. `source_faults`: the sources of documents moved before that S3 gave no
+    answer about. `failed`: the documents that an order for failed ones is about. A round copies, verifies and flips: `changes` is
     what the last one has changed so far, `is_proven` whether its copies hold, or are not made again any more, `uploading` how many
     documents are not uploaded yet. `stays`: no document can be moved, so the home is not switched.
     """

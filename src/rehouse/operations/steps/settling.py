@@ -34,9 +34,10 @@ def seconds_left(services: Services, migration: Migration) -> float:
 
 
 def await_settled(run: Run) -> None:
-    """Wait until the tenant's home has settled, and show how long; before the copies are proven, since S3 may lose sight of them.
+    """Wait until the tenant's home has settled, and show how long.
 
-    A home that is in use already, or not to be used in this run, is not waited for. Raises Interrupted if the run is to stop.
+    Copies are proven only then, since S3 may lose sight of them until it has. A home that is in use already, or not to be used in
+    this run, is not waited for. Raises Interrupted if the run is to stop.
     """
     if run.is_live or run.order.until is Phase.VERIFIED:
         return

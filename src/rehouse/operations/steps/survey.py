@@ -62,9 +62,9 @@ def list_home(services: Services, home: str) -> None:
 def head_missing_sources(
     services: Services, page: Sequence[Seen], places: Places
 ) -> tuple[list[Seen], dict[str, Fault]]:
-    """Return the page with every source asked for by HEAD that no listing told enough of, and the HEADs that failed by document.
+    """Send a HEAD for every source of which no listing showed enough; return the page with them, and the faults by document.
 
-    That is a source that no listing showed, and an archived one where listings do not tell what is restored.
+    That is a source that no listing showed, and an archived one where listings do not show what is restored.
     """
     untold = [each for each in page if _needs_head(services, each) and _may_be_headed(each, places)]
     return look_at_sources(services, page, untold, places) if untold else (list(page), {})
@@ -73,10 +73,10 @@ def head_missing_sources(
 def look_at_sources(
     services: Services, page: Sequence[Seen], wanted: Sequence[Seen], places: Places
 ) -> tuple[list[Seen], dict[str, Fault]]:
-    """Return the page with the sources of `wanted` as they are now; what HEAD told goes into the inventory as well."""
+    """Return the page with the sources of `wanted` as they are now; what HEADs showed goes into the inventory as well."""
     refs = {each.document.id: places.source_of(each.document) for each in wanted}
     found, faults = head_all(services, set(refs.values()))
-    contested = remember(services, found)
+    contested = record_heads(services, found)
     looked = []
     for each in page:
         ref = refs.get(each.document.id)
@@ -101,7 +101,7 @@ def look_at_targets(services: Services, page: Sequence[Seen], places: Places) ->
 def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:
     """Return the page with its targets as the listing of the home bucket showed them.
 
-    A line of this run that knows of nothing at its target (S3 would not tell, so nothing was copied) is no newer than that.
+    A line of this run that knows of nothing at its target (S3 gave no answer, so nothing was copied) is no newer than that.
     """
     keys = {each.document.id: places.target_of(each.document, each.recorded).key for each in page}
     known = services.ledger.inventory().among(places.home, list(keys.values()))
@@ -153,8 +153,8 @@ def _may_be_headed(each: Seen, places: Places) -> bool:
     return source.bucket in places.shared and each.document.key_fault is None and key_problem(source.key) is None
 
 
-def remember(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
-    """Take what HEADs told into the run's inventory; return the objects that rows of two tenants point to."""
+def record_heads(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
+    """Put what HEADs showed into the run's inventory; return the objects that rows of two tenants point to."""
     inventory = services.ledger.inventory()
     contested = set()
     for bucket in {ref.bucket for ref in found}:

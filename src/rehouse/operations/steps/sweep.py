@@ -1,4 +1,4 @@
-"""Sweep a tenant whose home is its own bucket: whatever is written elsewhere since is brought home, round by round."""
+"""Sweep a tenant whose home is its own bucket: copy home what was written elsewhere, round by round."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of, new_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
-from rehouse.operations.steps.late_writes import Looked, are_there, look_at_sources
+from rehouse.operations.steps.late_writes import Looked, has_late_writes, look_at_sources
 from rehouse.operations.steps.run import Order, Run
 from rehouse.operations.steps.written_after import catch_up
 
@@ -49,7 +49,7 @@ def walk(
         if before and is_at_least(before.phase, Phase.CUT_OVER):
             looked = look_at_sources(services, before, listed=is_listed, only_failed=order.only_failed, code=order.code)
             done = _report_done(services, tenant, before, order, report)
-            if done and not (looked.faults or are_there(services, before)):
+            if done and not (looked.faults or has_late_writes(services, before)):
                 return Outcome(done)
         _refuse_too_early(tenant, before, order)
         migration = _begin(services, tenant, before)

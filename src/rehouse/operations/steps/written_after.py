@@ -26,10 +26,10 @@ from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Late,
     LateWrites,
-    added,
-    in_passes,
-    in_rounds,
     look_in_time,
+    settle_in_passes,
+    settle_in_rounds,
+    sum_up,
 )
 from rehouse.operations.steps.returns import copy_problem
 
@@ -64,8 +64,8 @@ def send_after(services: Services, migration: Migration, slug: str) -> LateWrite
     """Settle every write that this run's listing of the home shows; return how many were sent, conflicts, and left."""
     after = _After(services, services.ledger.of(migration, Returns), services.ledger.of(migration, LateLines), slug)
     items = [_Sending(written.document_id, written=written) for written in after.returns.written_after()]
-    settled, waiting = in_passes(services, items, partial(_settle, after))
-    return added([*settled, *(_failed(after.lines, item, item.delay) for item in waiting)])
+    settled, waiting = settle_in_passes(services, items, partial(_settle, after))
+    return sum_up([*settled, *(_record_fault(after.lines, item, item.delay) for item in waiting)])
 
 
 @dataclass(kw_only=True)
@@ -95,7 +95,7 @@ class _After:
     slug: str
 
 
-def _failed(lines: LateLines, item: _Sending, fault: Fault) -> LateWrites:
+def _record_fault(lines: LateLines, item: _Sending, fault: Fault) -> LateWrites:
     with lines.fenced():
         lines.fail(item.document_id, fault)
     return LateWrites(left=1)
@@ -103,14 +103,14 @@ def _failed(lines: LateLines, item: _Sending, fault: Fault) -> LateWrites:
 
 def _settle(after: _After, item: _Sending) -> LateWrites:
     locked = partial(_settle_locked, after, item)
-    settled = in_rounds(partial(_prepare, after, item), lambda: after.services.ledger.patiently(locked))
-    return settled if isinstance(settled, LateWrites) else _failed(after.lines, item, settled)
+    settled = settle_in_rounds(partial(_prepare, after, item), lambda: after.services.ledger.patiently(locked))
+    return settled if isinstance(settled, LateWrites) else _record_fault(after.lines, item, settled)
 
 
 def _prepare(after: _After, item: _Sending) -> Fault | None:
     """Copy the object to a free place, without any lock, if it is to be sent after; return what is in the way."""
     row = after.lines.row(item.document_id)
-    found, faults = survey.head_all(after.services, _looked_at(item))
+    found, faults = survey.head_all(after.services, _objects_of(item))
     if faults:
         return next(iter(faults.values()))
     seen = _seen(after, item, row, found)
@@ -129,11 +129,11 @@ def _settle_locked(after: _After, item: _Sending) -> LateWrites | Fault:
     """Lock the row, look once more and write down what is so, or return why that takes another round."""
     after.services.bulk.await_room()
     with after.lines.locked(item.document_id) as row:
-        found = look_in_time(after.services, _looked_at(item))
+        found = look_in_time(after.services, _objects_of(item))
         return found if isinstance(found, Fault) else _write(after, item, _seen(after, item, row, found))
 
 
-def _looked_at(item: _Sending) -> set[ObjectRef]:
+def _objects_of(item: _Sending) -> set[ObjectRef]:
     copies = {item.copied.task.target} if item.copied else set()
     return {item.written.source, item.written.target} | copies
 
