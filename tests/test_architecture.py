@@ -110,8 +110,9 @@ def test_nothing_is_called_after_a_vague_role() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_verb_is_a_file_a_command_and_a_page(command: str) -> None:
     assert (ROOT / "docs" / "commands" / f"{command}.md").is_file()
-    operation = OPERATION_OF.get(command, command).replace("-", "_")
-    is_there = (ROOT / "src" / "rehouse" / "operations" / f"{operation}.py").is_file()
+    verb = OPERATION_OF.get(command, command).replace("-", "_")
+    assert (ROOT / "src" / "rehouse" / "cli" / "commands" / f"{verb}.py").is_file()
+    is_there = (ROOT / "src" / "rehouse" / "operations" / f"{verb}.py").is_file()
     assert is_there is (command not in CLI_ALONE)
 
 

@@ -8,7 +8,8 @@ import sys
 
 WITHOUT_AN_OBJECT = """
 import sys
-from rehouse.cli import demo, main
+from rehouse.cli import main
+from rehouse.cli.commands import demo
 from rehouse.sandbox.servers import Sandbox
 
 class Broken(Sandbox):

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.operations.room import Room
 
-from rehouse.cli.ending_reports import show_cleanup
+from rehouse.cli.commands.cleanup import show_cleanup
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.ledger.lock import Locks
 from rehouse.operations import cleanup as cleaning

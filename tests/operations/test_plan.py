@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from tests.operations.room import Room
 
-from rehouse.cli.reports import show_plan
+from rehouse.cli.commands.plan import show_plan
 from rehouse.config.sections import Prices
 from rehouse.core.copies import Standing
 from rehouse.core.lifecycle import Phase

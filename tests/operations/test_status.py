@@ -9,7 +9,7 @@ import json
 import pytest
 from tests.operations.room import Room
 
-from rehouse.cli.reports import show_errors
+from rehouse.cli.commands.status import show_errors
 from rehouse.core.lifecycle import Status
 from rehouse.operations import status
 from rehouse.operations.status import DocumentError

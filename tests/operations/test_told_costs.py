@@ -12,7 +12,7 @@ from tests.operations.room import Room
 from tests.reliability.faulty import refusal
 from tests.reliability.http_relay import HttpRelay
 
-from rehouse.cli import reports as shown
+from rehouse.cli.commands import verify as shown
 from rehouse.operations import finish as finishing
 from rehouse.operations import plan as planning
 from rehouse.operations import verify as verifying

@@ -19,12 +19,26 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import ending, looking, moving
-from rehouse.cli.commands import audit, config, rollback
-from rehouse.cli.commands.demo import demo
-from rehouse.cli.commands.sandbox import sandbox
-from rehouse.cli.outlets import outlive_readers
-from rehouse.cli.process import collect_no_more, collect_seldom
+from rehouse.cli.commands import (
+    accept,
+    audit,
+    cleanup,
+    config,
+    cutover,
+    demo,
+    doctor,
+    finish,
+    iam_policy,
+    init,
+    migrate,
+    plan,
+    rollback,
+    sandbox,
+    status,
+    uninstall,
+    verify,
+)
+from rehouse.cli.process import collect_no_more, collect_seldom, outlive_readers
 from rehouse.core.errors import Interrupted, Refused, RehouseError
 
 OPEN_FILES = 4096
@@ -39,25 +53,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
-    "init": moving.init,
-    "doctor": looking.doctor,
-    "iam-policy": looking.iam_policy,
-    "plan": looking.plan,
-    "migrate": moving.migrate,
-    "migrate-all": moving.migrate_all,
-    "cutover": moving.cutover,
-    "verify": looking.verify,
-    "verify-all": looking.verify_all,
-    "status": looking.status,
-    "accept": moving.accept,
+    "init": init.init,
+    "doctor": doctor.doctor,
+    "iam-policy": iam_policy.iam_policy,
+    "plan": plan.plan,
+    "migrate": migrate.migrate,
+    "migrate-all": migrate.migrate_all,
+    "cutover": cutover.cutover,
+    "verify": verify.verify,
+    "verify-all": verify.verify_all,
+    "status": status.status,
+    "accept": accept.accept,
     "rollback": rollback.rollback,
-    "finish": ending.finish,
-    "cleanup": ending.cleanup,
-    "uninstall": ending.uninstall,
+    "finish": finish.finish,
+    "cleanup": cleanup.cleanup,
+    "uninstall": uninstall.uninstall,
     "audit": audit.audit,
     "config": config.config,
-    "sandbox": sandbox,
-    "demo": demo,
+    "sandbox": sandbox.sandbox,
+    "demo": demo.demo,
 }
 
 

@@ -6,18 +6,19 @@ import dataclasses
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.escaping import legible, legible_json, on_one_line
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN = 20
+"""How many lines of one kind are printed; --output json has them all."""
 WIDTH_OF_A_PIPE = 400
 _INDENT = "  "
 _GLUE = "\0"
@@ -27,6 +28,8 @@ _NUMBERS = (int, float, Decimal, type(None))
 
 def console() -> Console:
     """Return the console for stdout; NO_COLOR and a pipe turn colours off."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
 
 
@@ -36,12 +39,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: 
     The first `always` columns are shown in any case. No cell is broken: what does not fit into the width of the terminal
     stands below its row, with its heading.
     """
+    from rich.text import Text
+
     lines = [list(row) for row in rows]
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
     numeric = [bool(lines) and all(isinstance(line[index], _NUMBERS) for line in lines) for index in columns]
     cells = [[shown(line[index]) for index in columns] for line in lines]
     titles = [headings[index] for index in columns]
-    widths = [max(map(cell_len, column)) for column in zip(titles, *cells, strict=True)]
+    widths = [max(map(_cells, column)) for column in zip(titles, *cells, strict=True)]
     out = console()
     with out.capture() as captured:
         first, _ = _split(titles, widths, numeric, out.width)
@@ -55,13 +60,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: 
             print("\n".join(_folded(below, out.width)))
 
 
+def _cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], width: int) -> tuple[str, int]:
     """Return as many cells, the first at least, as fit into one line, and how many these are."""
     line = ""
     for number, (cell, room, is_number) in enumerate(zip(cells, widths, numeric, strict=True)):
-        padding = " " * (room - cell_len(cell))
+        padding = " " * (room - _cells(cell))
         longer = (f"{line}  " if number else "") + (padding + cell if is_number else cell + padding)
-        if number and cell_len(longer.rstrip()) > width:
+        if number and _cells(longer.rstrip()) > width:
             return line.rstrip(), number
         line = longer
     return line.rstrip(), len(cells)
@@ -69,7 +81,7 @@ def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool],
 
 def _folded(told: Sequence[str], width: int) -> list[str]:
     """Return what is told in indented lines, folded between the parts, and between words where a part is longer than a line."""
-    whole = [part.replace(" ", _GLUE) if cell_len(part) <= width // 2 else part for part in told]
+    whole = [part.replace(" ", _GLUE) if _cells(part) <= width // 2 else part for part in told]
     lines = textwrap.wrap(
         ", ".join(whole),
         max(width, 4 * len(_INDENT)),
@@ -86,6 +98,25 @@ def say(*lines: str) -> None:
     print(legible("\n".join(lines)))
 
 
+def say_more(count: int) -> None:
+    """Print how many lines of one kind are not shown."""
+    if count > SHOWN:
+        say(f"  … and {count - SHOWN:,} more (--output json lists them all)")
+
+
+def print_report(output: str, value: object, show: Callable[[], None]) -> None:
+    """Print a report as one JSON object, or for people by `show`."""
+    if output == "json":
+        as_json(value)
+    else:
+        show()
+
+
+def add_up(reports: Sequence[object], *names: str) -> list[int]:
+    """Return for each field its sum over the reports."""
+    return [sum(getattr(each, name) for each in reports) for name in names]
+
+
 def as_json(value: object) -> None:
     """Print one JSON object."""
     print(legible_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
@@ -93,6 +124,9 @@ def as_json(value: object) -> None:
 
 def failure(error: RehouseError) -> None:
     """Print an error and its way out on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     out.print(Text.assemble(("Error: ", "bold red"), legible(error.message)))
     out.print(Text.assemble(("Hint:  ", "bold"), legible(error.hint)))

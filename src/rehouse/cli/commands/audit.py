@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
+from rehouse.cli.output import plain, print_report, say
 
 if TYPE_CHECKING:
     from rehouse.operations.audit import AuditReport
@@ -27,24 +28,19 @@ def audit(
 
     Examples: `rehouse audit`, `rehouse audit acme`, `rehouse audit --fix --dry-run`, `rehouse audit --fix`.
     """
-    from rehouse.cli.output import as_json, plain
     from rehouse.cli.services import finish, services
     from rehouse.operations import audit as auditing
 
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)
-    if output == "json":
-        as_json(plain(report) | {"is_well": report.is_well})
-    else:
-        show_audit(report, dry_run=dry_run)
+    made = plain(report) | {"is_well": report.is_well}
+    print_report(output, made, lambda: show_audit(report, dry_run=dry_run))
     finish(well=report.is_well)
 
 
 def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
     """Print what was found, what was put right, and the closing line."""
-    from rehouse.cli.output import say
-
     for (tenant, bucket), findings in groupby(report.findings, key=lambda each: (each.tenant, each.bucket)):
         say(": ".join(name for name in (tenant, bucket) if name) or "all buckets")
         for each in findings:

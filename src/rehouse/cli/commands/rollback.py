@@ -12,6 +12,9 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.cli.output import add_up, plain, print_report, say, table
+from rehouse.cli.progress import human_bytes
+from rehouse.cli.reports import of_tenant, show_left_at_home
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
@@ -66,7 +69,6 @@ def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: b
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
-    from rehouse.cli.output import plain, say
     from rehouse.cli.services import services
     from rehouse.operations.buckets import drop as dropping
 
@@ -87,22 +89,14 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
 
 
 def _show(value: object, show: Callable[[], None], output: str, *, well: bool, interrupted: bool) -> None:
-    from rehouse.cli.output import as_json
     from rehouse.cli.services import finish
 
-    if output == "json":
-        as_json(value)
-    else:
-        show()
+    print_report(output, value, show)
     finish(well=well, interrupted=interrupted)
 
 
 def show_returned(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
-    from rehouse.cli.output import say, table
-    from rehouse.cli.progress import human_bytes
-    from rehouse.cli.reports import of_tenant, show_left_at_home
-
     table(
         ("tenant", "status", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
          "late writes", "still at home", "stays", "bucket"),
@@ -127,24 +121,14 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
 
 def returned_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
     """Return what `rollback --output json` prints."""
-    from rehouse.cli.output import plain
-
-    returned, this_run, errors = _sums(reports)
+    returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     tenants = [plain(each) | {"errors": each.errors} for each in reports]
     return {"documents_returned": returned, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 
 def _closing_line(reports: Sequence[ReturnReport]) -> str:
-    returned, this_run, errors = _sums(reports)
+    returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     if any(each.dry_run for each in reports):
         would = sum(each.old_pointers + each.copied + each.adopted for each in reports)
         return f"Documents to return: {would}, Errors: {errors}. Nothing was changed."
     return f"Documents returned: {returned} (this run: {this_run}), Errors: {errors}"
-
-
-def _sums(reports: Sequence[ReturnReport]) -> tuple[int, int, int]:
-    return (
-        sum(each.documents_returned for each in reports),
-        sum(each.this_run for each in reports),
-        sum(each.errors for each in reports),
-    )

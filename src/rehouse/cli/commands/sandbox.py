@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from rehouse.cli.looking import RoleName
+from rehouse.cli.commands.iam_policy import RoleName
 from rehouse.core.errors import Interrupted
 from rehouse.core.permissions.policies import policy_documents
 from rehouse.core.permissions.table import Role

@@ -1,0 +1,117 @@
+"""The command `cleanup`: what is left in the shared buckets and why, and the removal of a bucket that nobody needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
+from rehouse.cli.options import OutputOption
+from rehouse.cli.output import print_report, say, table
+from rehouse.cli.progress import human_bytes
+from rehouse.cli.reports import show_mentions, show_unchecked
+from rehouse.core.escaping import counted
+
+if TYPE_CHECKING:
+    from rehouse.ledger.leftovers import Leftover
+    from rehouse.operations.cleanup import BucketLeft
+
+
+DropOption = Annotated[
+    str | None,
+    typer.Option("--drop-bucket", metavar="BUCKET", help="Remove this shared bucket.", show_default=False),
+]
+
+
+def cleanup(
+    *,
+    drop_bucket: DropOption = None,
+    keep_empty: KeepEmptyOption = False,
+    yes: YesOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Show what is left in the shared buckets and why; remove a shared bucket that nobody needs any more.
+
+    Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
+    """
+    from rehouse.cli.services import services
+    from rehouse.operations import cleanup as cleaning
+
+    if keep_empty and not drop_bucket:
+        raise typer.BadParameter("--keep-empty goes with --drop-bucket")
+    if drop_bucket:
+        warn_of_name(drop_bucket, keep_empty=keep_empty)
+    if drop_bucket and not yes:
+        with services(writes=False) as opened:
+            cleaning.refuse_what_may_not_go(opened, drop_bucket)
+        what = "every version in the bucket" if keep_empty else "the bucket"
+        kept = "" if keep_empty else " with every version that it keeps"
+        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=yes)
+    with services(writes=drop_bucket is not None) as opened:
+        made = (
+            [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
+            if drop_bucket
+            else cleaning.cleanup(opened)
+        )
+    print_report(output, {"buckets": made}, lambda: show_cleanup(made))
+
+
+def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
+    """Print for each shared bucket what is left in it, and why."""
+    for number, each in enumerate(buckets):
+        if number:
+            say("")
+        if each.kept_empty:
+            say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
+            continue
+        if each.removed:
+            say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
+            continue
+        say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
+        if each.left:
+            _leftovers(each.left)
+        _look_for_orphans(each)
+        if each.older:
+            kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
+            say(f"{kept}, {each.older.delete_markers:,} delete markers")
+        if each.uploads:
+            oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
+            say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
+        elif not each.objects:
+            say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
+
+
+def _look_for_orphans(bucket: BucketLeft) -> None:
+    if bucket.pointers:
+        say("Columns outside the mapping hold keys of objects that no row points to:")
+        show_mentions(bucket.pointers)
+    if bucket.unchecked:
+        say("An orphan may still be in use: these columns could not be searched for its key:")
+        show_unchecked(bucket.unchecked)
+    if bucket.not_looked_for:
+        say(f"{bucket.not_looked_for:,} more orphans were not searched for: there are too many.")
+
+
+def _leftovers(left: Sequence[Leftover]) -> None:
+    from rehouse.operations.cleanup import CATEGORIES
+
+    table(
+        ("why", "tenant", "phase", "reason", "objects", "bytes", "such as"),
+        (
+            (
+                each.category, each.slug, each.phase, each.reason, each.objects, human_bytes(each.size),
+                ", ".join(map(shown_key, each.examples)),
+            )
+            for each in left
+        ),
+        always=3,
+    )  # fmt: skip
+    for category in sorted({each.category for each in left}):
+        say(f"  {category}: {CATEGORIES[category]}")
+
+
+def shown_key(key: str) -> str:
+    """Return a key for one line: what no terminal should get is escaped."""
+    return key if key.isprintable() else repr(key)

@@ -1,0 +1,32 @@
+"""The command `cutover`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.options import MaxRateOption, OutputOption, SlugArgument
+from rehouse.cli.reports import end_migration
+
+if TYPE_CHECKING:
+    pass
+
+
+def cutover(
+    slug: SlugArgument,
+    *,
+    canary: Annotated[int, typer.Option(min=0, help="Read so many documents in full first.")] = 0,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Switch a verified tenant to its own bucket and flip its documents; with a canary a few of them first.
+
+    Examples: `rehouse cutover acme`, `rehouse cutover acme --canary 20`.
+    """
+    from rehouse.cli.services import services
+    from rehouse.operations import cutover as cutting_over
+
+    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
+        report = cutting_over.cutover(opened, opened.ledger.tenant(slug), canary=canary)
+    return end_migration([report], output)

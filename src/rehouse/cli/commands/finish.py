@@ -1,0 +1,191 @@
+"""The command `finish`: it asks before it removes sources, and prints what was removed and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rehouse.cli.confirm import YesOption, confirm
+from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
+from rehouse.cli.progress import human_bytes
+from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked
+from rehouse.core.durations import duration, spelled
+from rehouse.core.escaping import counted
+
+if TYPE_CHECKING:
+    from rehouse.operations.finish import FinishReport
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+AllOption = Annotated[bool, typer.Option("--all", help="Every tenant that was cut over.")]
+
+
+AfterOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        parser=_age, metavar="AGE", help="How long ago a document was flipped: 7d, 12h, 30m, 0.", show_default=False
+    ),
+]
+
+
+ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
+
+
+CheckAllOption = Annotated[
+    bool, typer.Option("--check-all", help="Look for every key in every row of the other columns, not for samples.")
+]
+
+
+AcceptUncheckedOption = Annotated[
+    bool, typer.Option("--accept-unchecked", help="Go on although other columns could not be searched for keys.")
+]
+
+
+FinalOption = Annotated[
+    bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
+]
+
+
+def finish(
+    slug: OneOrAllSlug = None,
+    *,
+    everyone: AllOption = False,
+    after: AfterOption = None,
+    dry_run: ForeseeOption = False,
+    check_all: CheckAllOption = False,
+    accept_unchecked: AcceptUncheckedOption = False,
+    final: FinalOption = False,
+    yes: YesOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Remove the sources of the documents that were moved long enough ago. It sweeps first; safe to repeat.
+
+    Examples: `rehouse finish acme --dry-run`, `rehouse finish acme`, `rehouse finish --all --yes`.
+    """
+    from rehouse.cli.services import services, settings_only
+    from rehouse.operations import finish as finishing
+    from rehouse.operations.checks.pointers import Look
+    from rehouse.operations.selection import chosen
+
+    if (slug is None) is not everyone:
+        raise typer.BadParameter("name one tenant, or --all")
+    grace = settings_only().grace if after is None else after
+    if not (dry_run or yes):
+        with services(writes=False) as opened:  # what is refused anyway is refused before anybody is asked
+            due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
+        confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
+    look = Look(check_all, accept_unchecked)
+    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
+        if slug:
+            tenant = opened.ledger.tenant(slug)
+            made = [finishing.finish_one(opened, tenant, grace=grace, dry_run=dry_run, look=look, final=final)]
+        else:
+            tenants = chosen(opened, include_inactive=True)
+            made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look, final=final)
+    _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
+
+
+def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:
+    from rehouse.core.removals import given_up
+
+    age = f" at least {spelled(grace)} ago" if grace else ", however recently"
+    whose = f"documents of {slug or 'every tenant'} that were moved{age}"
+    what = (
+        f"This removes from the shared bucket the sources of {whose} ({due:,} by now); there is no rollback afterwards"
+    )
+    gives_up = given_up(grace, usual)
+    return f"{what}; {gives_up}" if gives_up else what
+
+
+def _show_finish(made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool) -> None:
+    from rehouse.cli.services import finish as end
+
+    print_report(output, finish_object(made, dry_run=dry_run), lambda: show_finish(made, dry_run=dry_run))
+    end(well=not any(each.errors for each in made), interrupted=interrupted)
+
+
+def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
+    """Print what became of each tenant's sources, what stays and why, and the closing line."""
+    table(
+        ("tenant", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
+         "put back", "moved", "outstanding", "bucket"),
+        (
+            (
+                each.slug, each.phase, each.removed, human_bytes(each.removed_bytes), each.waiting, each.next_at, len(each.left),
+                each.changed, each.put_back, each.this_run, len(each.outstanding), each.home_bucket,
+            )
+            for each in reports
+        ),
+        always=7,
+    )  # fmt: skip
+    for each in reports:
+        if each.error:
+            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+        _look(each, dry_run=dry_run)
+        if each.left:
+            say("", f"{each.slug}: sources that stay")
+            say(
+                *(
+                    f"  {left.document_id}  {left.reason}  {left.source.bucket}/{left.source.key}: {left.message}"
+                    for left in each.left[:SHOWN]
+                )
+            )
+            say_more(len(each.left))
+            say(*(f"  {reason}: {hint}" for reason, hint in sorted({(left.reason, left.hint) for left in each.left})))
+        if each.outstanding:
+            say(
+                "",
+                f"{each.slug}: {counted(len(each.outstanding), 'document')} could not be moved: rehouse status {each.slug}",
+            )
+    for setting in sorted({setting for each in reports for setting in each.not_offered}):
+        say(f"not offered by this endpoint: {setting}")
+    for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
+        say(f"note: {sentence}")
+    for sentence in sorted({sentence for each in reports for sentence in each.kept_versions}):
+        say(f"note: {sentence}")
+    say("", closing_line(reports, dry_run=dry_run))
+
+
+def _look(report: FinishReport, *, dry_run: bool) -> None:
+    """Print which columns outside the mapping hold keys or were not looked at, and whether sources are removed."""
+    from rehouse.operations.checks.pointers import POINTERS_HINT, UNCHECKED_HINT
+
+    nothing = "nothing would be removed" if dry_run else "nothing is removed"
+    if report.pointers:
+        say("", f"{report.slug}: {nothing}: columns outside the mapping hold keys of its sources")
+        show_mentions(report.pointers)
+        say(f"  hint: {POINTERS_HINT}")
+    if report.unchecked:
+        outcome = f"{nothing}: columns" if report.held_back else "columns"
+        say("", f"{report.slug}: {outcome} could not be searched for keys of its sources")
+        show_unchecked(report.unchecked)
+        if report.held_back:
+            say(f"  hint: {UNCHECKED_HINT}")
+    if report.in_part:
+        say("", f"{report.slug}: only a sample was read of {', '.join(report.in_part)}: `--check-all` reads every row")
+
+
+def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
+    """Return the closing line."""
+    removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
+    if dry_run:
+        return f"Sources to remove: {removed}, Waiting: {waiting}, Errors: {errors}. Nothing was changed."
+    return f"Sources removed: {removed}, Waiting: {waiting}, Errors: {errors}"
+
+
+def finish_object(reports: Sequence[FinishReport], *, dry_run: bool) -> dict[str, Any]:
+    """Return what `finish --output json` prints."""
+    removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
+    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    return {"dry_run": dry_run, "removed": removed, "waiting": waiting, "errors": errors, "tenants": tenants}

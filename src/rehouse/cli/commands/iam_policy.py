@@ -1,0 +1,60 @@
+"""The command `iam-policy`: the policy documents, as JSON."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from rehouse.cli.output import as_json
+from rehouse.core.permissions.policies import ROLES
+from rehouse.core.permissions.table import Role
+
+if TYPE_CHECKING:
+    pass
+
+
+class RoleName(StrEnum):
+    """What `--role` takes."""
+
+    PROVISION = "provision"
+    MIGRATE = "migrate"
+    ROLLBACK = "rollback"
+    FINISH = "finish"
+    APPLICATION = "application"
+    LOG_BUCKET = "log-bucket"
+
+
+def _account(text: str) -> str:
+    if not re.fullmatch(r"\d{12}", text):
+        raise typer.BadParameter("an AWS account ID has 12 digits")
+    return text
+
+
+AccountOption = Annotated[
+    str | None,
+    typer.Option(parser=_account, metavar="ACCOUNT", help="The AWS account of the buckets.", show_default=False),
+]
+
+
+RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
+
+
+def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> None:
+    """Print the minimal IAM policy documents, by role, as JSON.
+
+    Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
+    """
+    from rehouse.cli.services import settings_only
+    from rehouse.operations import iam_policy as policies
+
+    roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
+    settings = settings_only()
+    made = policies.documents(settings, roles, account)
+    as_json(made)
+    for sentence in policies.sizes(made):
+        typer.echo(sentence, err=True)
+    for sentence in policies.warnings(settings):
+        typer.echo(f"Warning: {sentence}", err=True)

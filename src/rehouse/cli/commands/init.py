@@ -1,0 +1,40 @@
+"""The command `init`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.options import OutputOption
+from rehouse.cli.output import print_report, say
+
+if TYPE_CHECKING:
+    pass
+
+
+def init(
+    *,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and run nothing.")] = False,
+    accept_mapping: Annotated[
+        bool,
+        typer.Option("--accept-mapping", help="Accept a mapping other than the one that the ledger was made under."),
+    ] = False,
+    output: OutputOption = "text",
+) -> None:
+    """Create or adopt the ledger's tables in the application's database; run twice it changes nothing.
+
+    Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
+    """
+    from rehouse.cli.logs import logging_to
+    from rehouse.cli.services import settings_only
+    from rehouse.operations import init as initialising
+
+    if sql:
+        print(initialising.statements(settings_only(), accept_mapping=accept_mapping), end="")
+        return
+    settings = settings_only()
+    with logging_to(settings.log_file):
+        changed = initialising.initialise(settings, accept_mapping=accept_mapping)
+    told = changed or ["nothing to do: the schema is up to date"]
+    print_report(output, {"changed": changed}, lambda: say(*told))

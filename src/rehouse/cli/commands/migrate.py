@@ -1,0 +1,91 @@
+"""The commands `migrate` and `migrate-all`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.commands.plan import plan, show_plan_of
+from rehouse.cli.options import (
+    CodeOption,
+    DryRunOption,
+    ExcludeOption,
+    InactiveOption,
+    MaxRateOption,
+    OnlyFailedOption,
+    OnlyOption,
+    OutputOption,
+    SlugArgument,
+    UntilOption,
+    phase,
+)
+from rehouse.cli.reports import end_migration
+from rehouse.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rehouse.operations.steps.run import Order
+
+
+def migrate(
+    slug: SlugArgument,
+    *,
+    until: UntilOption = "cut_over",
+    only_failed: OnlyFailedOption = False,
+    code: CodeOption = None,
+    dry_run: DryRunOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Move one tenant into a bucket of its own: plan, provision, copy, verify, cut over. Safe to repeat.
+
+    Examples: `rehouse migrate acme`, `rehouse migrate acme --until verified`, `rehouse migrate acme --dry-run`.
+    """
+    if dry_run:
+        return plan(slug, output=output)
+    from rehouse.cli.services import services
+    from rehouse.operations import migrate as migrating
+
+    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
+        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), _order(until, only_failed, code))
+    return end_migration([report], output)
+
+
+def migrate_all(
+    *,
+    include_inactive: InactiveOption = False,
+    only: OnlyOption = None,
+    exclude: ExcludeOption = None,
+    until: UntilOption = "cut_over",
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="How many tenants at a time.")] = 4,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no tenant after one has failed.")] = False,
+    only_failed: OnlyFailedOption = False,
+    code: CodeOption = None,
+    dry_run: DryRunOption = False,
+    max_rate: MaxRateOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Move every active tenant; a failed one does not stop the others. Safe to repeat: only what is left is done.
+
+    Examples: `rehouse migrate-all`, `rehouse migrate-all --only acme --only globex`, `rehouse migrate-all --parallel 8`.
+    """
+    if dry_run:
+        return show_plan_of(include_inactive, only, exclude, orphans=False, output=output)
+    from rehouse.cli.services import services
+    from rehouse.operations import migrate as migrating
+    from rehouse.operations.selection import chosen
+
+    with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())]) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        reports_made = migrating.migrate_all(
+            opened, tenants, _order(until, only_failed, code), parallel=parallel, fail_fast=fail_fast
+        )
+    return end_migration(reports_made, output, interrupted=opened.stopping.is_set())
+
+
+def _order(until: str, only_failed: bool, code: str | None) -> Order:
+    from rehouse.operations.steps.run import Order
+
+    if code is not None and not only_failed:
+        raise ConfigurationError("--code says which failures are meant", hint="use it together with --only-failed")
+    return Order(phase(until), only_failed=only_failed, code=code)

@@ -1,0 +1,124 @@
+"""The command `status`: all tenants, one tenant with its history, or every error as text, JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rehouse.cli.options import OptionalSlug
+from rehouse.cli.output import print_report, say, table
+from rehouse.cli.reports import of_tenant, show_left_at_home, show_outstanding
+from rehouse.core.errors import ConfigurationError
+from rehouse.core.lifecycle import Phase
+
+if TYPE_CHECKING:
+    from rehouse.ledger.ledger import Overview
+    from rehouse.operations.status import DocumentError, TenantStatus
+
+
+REASON_SHOWN = 120
+
+
+FORMULA_SIGNS = "=+-@\t\r"
+"""What a cell begins with that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
+
+
+ErrorsOption = Annotated[
+    bool, typer.Option("--errors", help="Every document that could not be moved, with the reason and the way out.")
+]
+
+
+StatusOutputOption = Annotated[
+    Literal["text", "json", "csv"], typer.Option("--output", "-o", help="text, one JSON object, or CSV of the errors.")
+]
+
+
+def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: StatusOutputOption = "text") -> None:
+    """Show how far every tenant is, or one tenant with its outstanding documents and its history.
+
+    Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`.
+    """
+    from rehouse.cli.services import ledger
+    from rehouse.operations import status as standing
+
+    if output == "csv" and not errors:
+        raise ConfigurationError("there is no CSV of the overview", hint="--output csv goes with --errors")
+    with ledger() as opened:
+        if errors:
+            found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])
+            print_report(output, {"errors": found}, lambda: show_errors(found, as_csv=output == "csv"))
+        elif slug is None:
+            lines = standing.overview(opened)
+            print_report(output, {"tenants": lines}, lambda: show_overview(lines))
+        else:
+            one = standing.tenant_status(opened, opened.tenant(slug))
+            print_report(output, one, lambda: show_status(one))
+
+
+def show_overview(lines: Sequence[Overview]) -> None:
+    """Print the overview."""
+    table(
+        ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "bucket"),
+        (
+            (
+                line.name, line.slug if line.is_active else f"{line.slug} (inactive)", line.status, line.phase,
+                line.documents_migrated, line.documents_total, line.documents_failed, line.completed_at, line.home_bucket,
+            )
+            for line in lines
+        ),
+        always=6,
+    )  # fmt: skip
+    messages = [of_tenant(line.slug, line.error_message) for line in lines if line.error_message]
+    if messages:
+        say("", *messages)
+
+
+def show_status(status: TenantStatus) -> None:
+    """Print one tenant: its line, what is outstanding, what happened."""
+    show_overview([status.overview])
+    if status.outstanding and status.overview.phase == Phase.ROLLED_BACK:
+        say("", "could not be returned:")
+        show_left_at_home(status.overview.slug, status.outstanding)
+    elif status.outstanding:
+        say("", "could not be moved:")
+        show_outstanding(status.overview.slug, status.outstanding)
+    if status.history:
+        say("")
+        table(
+            ("when (UTC)", "who", "event", "from", "to", "reason"),
+            (
+                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shortened(each.reason))
+                for each in status.history
+            ),
+        )
+
+
+def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
+    """Print every document that could not be moved: as CSV, or for people."""
+    if as_csv:
+        from rehouse.operations.status import DocumentError
+
+        names = [field.name for field in dataclasses.fields(DocumentError)]
+        writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a lone \r ends a row
+        writer.writerow(names)
+        writer.writerows([_no_formula(getattr(each, name)) for name in names] for each in errors)
+        return
+    for each in errors:
+        say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
+        say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
+    say(f"Errors: {len(errors)}")
+
+
+def _shortened(reason: str | None) -> str | None:
+    """Return as much of a reason as a table takes: that of an adopted row is the whole row. JSON has all of it."""
+    return f"{reason[: REASON_SHOWN - 1]}…" if reason and len(reason) > REASON_SHOWN else reason
+
+
+def _no_formula(cell: str | int | None) -> str | int | None:
+    """Return a cell that no spreadsheet takes for a formula: keys are whatever somebody uploaded."""
+    return f"'{cell}" if isinstance(cell, str) and cell and cell[0] in FORMULA_SIGNS else cell

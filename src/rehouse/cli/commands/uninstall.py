@@ -1,0 +1,58 @@
+"""The command `uninstall`: what is removed from the database, and what stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rehouse.cli.confirm import YesOption, confirm
+from rehouse.cli.options import OutputOption
+from rehouse.cli.output import print_report, say
+
+if TYPE_CHECKING:
+    from rehouse.operations.uninstall import Uninstalled
+
+
+ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
+
+
+ColumnsOption = Annotated[
+    bool, typer.Option("--columns", help="Also remove the columns that init added, unless rows need them.")
+]
+
+
+UsageOption = Annotated[bool, typer.Option("--usage", help="Also remove the table tenant_usage.")]
+
+
+def uninstall(
+    *,
+    dry_run: ForeseeOption = False,
+    columns: ColumnsOption = False,
+    usage: UsageOption = False,
+    yes: YesOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Remove what init made in the database: triggers, functions, the ledger. Refused while a tenant needs it.
+
+    Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
+    """
+    from rehouse.cli.services import settings_only
+    from rehouse.operations import uninstall as removing
+
+    settings = settings_only()
+    if not dry_run:
+        removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
+        confirm("This removes the ledger with the history of every migration, for good", "uninstall", yes=yes)
+    made = removing.uninstall(settings, dry_run=dry_run, columns=columns, usage=usage)
+    print_report(output, made, lambda: show_uninstalled(made))
+
+
+def show_uninstalled(made: Uninstalled) -> None:
+    """Print what was removed, or would be, and what stays."""
+    if not made.removed:
+        say("Nothing to do: rehouse has nothing in this database.")
+        return
+    say("Would be removed:" if made.dry_run else "Removed:", *(f"  {name}" for name in made.removed))
+    if made.kept:
+        say("", "Kept:", *(f"  {name}: {reason}" for name, reason in made.kept.items()))

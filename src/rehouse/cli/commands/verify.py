@@ -1,0 +1,121 @@
+"""The commands `verify` and `verify-all`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rehouse.cli.options import ExcludeOption, InactiveOption, OnlyOption, OutputOption, SlugArgument
+from rehouse.cli.output import SHOWN, plain, print_report, say, say_more, table
+from rehouse.cli.progress import human_bytes
+from rehouse.core.comparing import Finding, Proof
+
+if TYPE_CHECKING:
+    from rehouse.operations.verify import VerifyReport
+
+
+DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
+
+
+def verify(slug: SlugArgument, *, deep: DeepOption = False, output: OutputOption = "text") -> None:
+    """Compare every document of a tenant with its object. Changes nothing; exit status 1 unless all is well.
+
+    Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
+    """
+    from rehouse.cli.services import finish, services
+    from rehouse.operations import verify as verifying
+
+    with services(writes=False) as opened:
+        made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
+    print_report(output, verification_object(made), lambda: show_verification(made))
+    finish(well=all(report.is_well for report in made))
+
+
+def verify_all(
+    *,
+    include_inactive: InactiveOption = False,
+    only: OnlyOption = None,
+    exclude: ExcludeOption = None,
+    deep: DeepOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Compare every document of every active tenant with its object; the shared buckets are listed once.
+
+    Examples: `rehouse verify-all`, `rehouse verify-all --deep --only acme`.
+    """
+    from rehouse.cli.services import finish, services
+    from rehouse.operations import verify as verifying
+    from rehouse.operations.selection import chosen
+
+    with services(writes=False) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        made = verifying.verify_all(opened, tenants, deep=deep)
+    print_report(output, verification_object(made), lambda: show_verification(made))
+    finish(well=all(report.is_well for report in made))
+
+
+def show_verification(reports: Sequence[VerifyReport]) -> None:
+    """Print what was found of each tenant."""
+    table(
+        (
+            "tenant", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
+            "other problems", "accepted", "no key", "extra", "drift", "bucket",
+        ),
+        (_verification_row(each) for each in reports),
+        always=4,
+    )  # fmt: skip
+    for each in reports:
+        shown = each.problems[:SHOWN]
+        if each.error:
+            say("", f"{each.slug}: could not be checked: {each.error}")
+        if shown:
+            say("", f"{each.slug}:")
+        for problem in shown:
+            say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.detail}")
+        say_more(len(each.problems))
+        for drift in each.drift:
+            if drift.kind != "not_offered":
+                say(f"  {each.bucket}: {drift.setting} {drift.kind}")
+    proofs = sum((each.same for each in reports), Counter[Proof]())
+    say(
+        "",
+        "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
+    )
+    _reading(reports)
+    for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
+        say(f"not offered by this endpoint: {lacking}")
+    say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
+
+
+def _reading(reports: Sequence[VerifyReport]) -> None:
+    """Print what was sent and read, and what it costs, where objects were read."""
+    read, costs = sum(each.read_bytes for each in reports), [each.cost for each in reports if each.cost]
+    requests = sum((each.requests for each in reports), Counter[str]())
+    if not requests["GetObject"]:
+        return
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(requests.items()))
+    say(f"Requests: {requests.total():,} ({kinds}), about ${sum(cost.requests_dollars for cost in costs)}")
+    egress = sum(cost.egress_dollars for cost in costs)
+    say(f"Read: {human_bytes(read)}, free within the bucket's region, about ${egress} outside of it")
+
+
+def _verification_row(report: VerifyReport) -> tuple[object, ...]:
+    different, missing, unsure = (
+        report.count(finding) for finding in (Finding.DIFFERENT, Finding.MISSING, Finding.COULD_NOT_CHECK)
+    )
+    others = len(report.problems) - different - missing - unsure
+    drift = sum(1 for each in report.drift if each.kind != "not_offered")
+    return (
+        report.slug, report.same.total(), different, missing, report.not_yet_migrated, report.not_uploaded,
+        unsure, others, report.accepted, report.without_key, len(report.extra), drift,
+        report.bucket,
+    )  # fmt: skip
+
+
+def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
+    """Return what `verify --output json` prints."""
+    tenants = [plain(each) | {"is_well": each.is_well} for each in reports]
+    return {"is_well": all(each.is_well for each in reports), "tenants": tenants}
