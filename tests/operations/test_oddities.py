@@ -69,7 +69,8 @@ def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: R
         watched = replace(services, report=claimed)
         claimed(Progress("", "list"))
         reports = [
-            walk(watched, services.ledger.tenant(slug), Order(), migrate, is_listed=True) for slug in ("acme", "globex")
+            walk(watched, services.ledger.tenant(slug), Order(), migrate, is_listed=True).require_report()
+            for slug in ("acme", "globex")
         ]
     assert [[each.code for each in report.outstanding] for report in reports] == [["other_tenants_object"]] * 2
     assert [room.pointer(each)[1] for each in ("a", "late")] == ["k/a", "k/a"]
@@ -83,9 +84,9 @@ def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_si
     room.tenant("globex")
     with room.services() as services, run_inventory(services):
         survey.list_shared_buckets(services)
-        walk(services, services.ledger.tenant("acme"), Order(), migrate, is_listed=True)
+        walk(services, services.ledger.tenant("acme"), Order(), migrate, is_listed=True).require_report()
         room.row("late", "k/a", slug="globex", bucket=room.shared)
-        report = walk(services, services.ledger.tenant("globex"), Order(), migrate, is_listed=True)
+        report = walk(services, services.ledger.tenant("globex"), Order(), migrate, is_listed=True).require_report()
     assert [each.code for each in report.outstanding] == ["other_tenants_object"]
     assert room.keys(room.home("globex")) == []
 
