@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from tests.strict import OWNER, SOMEBODY_ELSE, StrictRelay
-from tests.whole_checksums import WholeChecksums, crc64nvme
+from tests.support.strict_relay import OWNER, SOMEBODY_ELSE, StrictRelay
+from tests.support.whole_checksums import WholeChecksums, crc64nvme
 
 BODY = b"0123456789"
 

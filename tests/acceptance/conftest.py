@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 from typing import Literal
 
 import pytest
-from tests.acceptance.independent import Outcome, Snapshot, outcome, snapshot
-from tests.acceptance.world import World
+from tests.support.command import World
+from tests.support.independent_check import Outcome, Snapshot, outcome, snapshot
 
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.s3_server import S3Server

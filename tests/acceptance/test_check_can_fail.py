@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from tests.acceptance import independent
 from tests.acceptance.conftest import Migrated
-from tests.acceptance.independent import Outcome, Row
+from tests.support import independent_check
+from tests.support.independent_check import Outcome, Row
 
 
 def an_object(after: Outcome) -> Row:
@@ -77,7 +77,7 @@ def a_name_changed(after: Outcome) -> None:
 )  # fmt: skip
 def test_damage_is_found(migrated: Migrated, damage) -> None:
     after = deepcopy(migrated.after)
-    independent.check(migrated.before, after)
+    independent_check.check(migrated.before, after)
     damage(after)
     with pytest.raises(AssertionError):
-        independent.check(migrated.before, after)
+        independent_check.check(migrated.before, after)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.acceptance import independent
+from tests.support import independent_check
 
 DOCUMENTS = 120
 CUT = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -15,7 +15,7 @@ def test_connections_that_are_cut_off(new_world):
     world = new_world("integer")
     root = world.server.root()
     world.lay_out(DOCUMENTS)
-    before = independent.snapshot(world.url, root, world.shared)
+    before = independent_check.snapshot(world.url, root, world.shared)
     process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="80")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
     while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
@@ -28,4 +28,4 @@ def test_connections_that_are_cut_off(new_world):
     assert "run the same command again" in out + errors
     done = world.run("migrate-all")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert independent.check(before, independent.outcome(world.url, root, world.shared)) == {"a": DOCUMENTS}
+    assert independent_check.check(before, independent_check.outcome(world.url, root, world.shared)) == {"a": DOCUMENTS}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.acceptance.world import World
+from tests.support.command import World
 
 DOCUMENTS = 30
 _numbers = itertools.count(1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from tests.acceptance import independent
 from tests.acceptance.conftest import Migrated
-from tests.acceptance.world import CORS_ORIGIN
+from tests.support import independent_check
+from tests.support.command import CORS_ORIGIN
 
 USAGE = """
 SELECT
@@ -31,12 +31,12 @@ ORDER BY t.name;
 
 
 def test_every_document_is_at_home_and_the_same_and_nothing_else_changed(migrated: Migrated) -> None:
-    moved = independent.check(migrated.before, migrated.after)
-    assert sum(moved.values()) == len(independent.movable(migrated.before)) > 400
+    moved = independent_check.check(migrated.before, migrated.after)
+    assert sum(moved.values()) == len(independent_check.movable(migrated.before)) > 400
 
 
 def test_the_command_said_what_happened(migrated: Migrated) -> None:
-    moved = len(independent.movable(migrated.before))
+    moved = len(independent_check.movable(migrated.before))
     stuck = stuck_documents(migrated)
     assert stuck
     assert migrated.run.returncode == 1, migrated.run.stderr
@@ -49,13 +49,15 @@ def test_every_bucket_is_the_guides(migrated: Migrated) -> None:
     client = migrated.world.server.root()
     for tenant_id, home in migrated.after.homes.items():
         tenant = migrated.after.now.tenants[tenant_id]
-        check_configuration(independent.configuration(client, home), tenant, home, migrated)
-    logs = independent.configuration(client, migrated.world.log_bucket)
+        check_configuration(independent_check.configuration(client, home), tenant, home, migrated)
+    logs = independent_check.configuration(client, migrated.world.log_bucket)
     assert all(logs["public"].values())
     assert logs["logging"] is None
 
 
-def check_configuration(found: independent.Row, tenant: independent.Row, home: str, migrated: Migrated) -> None:
+def check_configuration(
+    found: independent_check.Row, tenant: independent_check.Row, home: str, migrated: Migrated
+) -> None:
     assert home.startswith("dataroom-saas-")
     assert found["public"] == dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
@@ -74,7 +76,7 @@ def check_configuration(found: independent.Row, tenant: independent.Row, home: s
     assert not any(each["Effect"] == "Allow" for each in statements)
 
 
-def check_lifecycle(rules: list[independent.Row]) -> None:
+def check_lifecycle(rules: list[independent_check.Row]) -> None:
     assert all(rule["Status"] == "Enabled" for rule in rules)
     whole = [rule for rule in rules if not rule.get("Filter", {}).get("Prefix")]
     temporary = [rule for rule in rules if rule.get("Filter", {}).get("Prefix") == "temp/"]
@@ -91,13 +93,13 @@ def check_lifecycle(rules: list[independent.Row]) -> None:
     assert all("Days" not in rule.get("Expiration", {}) for rule in whole), "documents must never expire"
 
 
-def check_cors(rules: list[independent.Row]) -> None:
+def check_cors(rules: list[independent_check.Row]) -> None:
     assert [origin for rule in rules for origin in rule["AllowedOrigins"]] == [CORS_ORIGIN]
     assert {"PUT", "POST", "GET"} <= {method for rule in rules for method in rule["AllowedMethods"]}
 
 
 def test_the_guides_overview_is_true(migrated: Migrated) -> None:
-    moved = independent.check(migrated.before, migrated.after)
+    moved = independent_check.check(migrated.before, migrated.after)
     stuck = set(stuck_documents(migrated).values())
     told = migrated.world.rows(OVERVIEW)
     assert sorted(row[0] for row in told) == sorted(tenant["name"] for tenant in migrated.before.tenants.values())
@@ -138,7 +140,7 @@ def test_what_an_older_tool_wrote_is_kept_as_history(migrated: Migrated) -> None
 
 def stuck_documents(migrated: Migrated) -> dict[str, object]:
     """Document id → tenant of what an active tenant has in the shared bucket (or says it has) and cannot be moved."""
-    before, movable = migrated.before, independent.movable(migrated.before)
+    before, movable = migrated.before, independent_check.movable(migrated.before)
     return {
         row["id"]: row["tenant_id"]
         for row in before.documents.values()

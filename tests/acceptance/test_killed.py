@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.acceptance import independent
-from tests.acceptance.proxy import Proxy
-from tests.acceptance.world import World
+from tests.support import independent_check
+from tests.support.command import World
+from tests.support.proxy import Proxy
 
 SLUGS = ("north", "east", "south", "west")
 DOCUMENTS = 2000
@@ -92,7 +92,7 @@ def end_of(world: World) -> dict[str, Any]:
     return {
         "rows": {row[0]: (slugs[row[1]], *row[2:]) for row in rows},
         "objects": {(slug, key): each for home, slug in slugs.items() for key, each in contents(world, home).items()},
-        "shared": independent.versions_of(world.server.root(), world.shared),
+        "shared": independent_check.versions_of(world.server.root(), world.shared),
         "ledger": {row[0]: (slugs[row[1]], *row[2:]) for row in world.rows(ledger)},
         "tenants": world.rows(tenants),
     }
@@ -101,7 +101,7 @@ def end_of(world: World) -> dict[str, Any]:
 def contents(world: World, bucket: str) -> dict[str, tuple[Any, ...]]:
     """Return key → what a GET says that belongs to the document."""
     client = world.server.root()
-    keys = [key for key, *_ in independent.versions_of(client, bucket)]
+    keys = [key for key, *_ in independent_check.versions_of(client, bucket)]
 
     def get(key: str) -> tuple[Any, ...]:
         found = client.get_object(Bucket=bucket, Key=key)

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.acceptance.application import body
-from tests.acceptance.world import World
+from tests.support.application import body
+from tests.support.command import World
 
 SLUGS = ("blue", "green", "red")
 EACH = 60

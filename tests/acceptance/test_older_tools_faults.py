@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 import pytest
-from tests.acceptance import independent
-from tests.acceptance.world import World
+from tests.support import independent_check
+from tests.support.command import World
 
 KEYS = ("plus+plus", "plus plus", "100% sure", "100%25 sure", "what?versionId=null", "hash#tag", "ünï/文件.pdf", "a  b")
 LARGE = os.urandom(1024) * 6 * 1024
@@ -44,11 +44,11 @@ class Faults:
         for slug in ("adopted", "promised", "stuck"):
             self.document(slug, slug, f"of {slug}", slug.encode())
         self.document("stuck", "lost", "lost", None)
-        self.before = independent.snapshot(world.url, self.root, world.shared)
+        self.before = independent_check.snapshot(world.url, self.root, world.shared)
         self.run = world.run(
             "migrate-all", REHOUSE_MULTIPART_THRESHOLD_BYTES=FIVE_MIB, REHOUSE_MULTIPART_PART_BYTES=FIVE_MIB
         )
-        self.after = independent.outcome(world.url, self.root, world.shared)
+        self.after = independent_check.outcome(world.url, self.root, world.shared)
 
     def document(
         self, slug: str, document_id: str, key: str, body: bytes | None, *, name: str = "a.pdf", **dress: Any
@@ -80,7 +80,7 @@ def faults(new_world) -> Faults:
 
 
 def test_everything_else_is_well_too(faults: Faults) -> None:
-    moved = independent.check(faults.before, faults.after)
+    moved = independent_check.check(faults.before, faults.after)
     assert moved == {"default-org": len(KEYS) + 2, "adopted": 1, "promised": 1, "stuck": 1}
 
 
@@ -113,7 +113,7 @@ def test_4_default_org_leaves_the_shared_bucket(faults: Faults) -> None:
 def test_5_a_bucket_named_before_it_was_made_or_configured_is_finished(faults: Faults, which: str) -> None:
     home = getattr(faults, which)
     assert home in faults.after.homes.values()
-    found = independent.configuration(faults.root, home)
+    found = independent_check.configuration(faults.root, home)
     assert all(found["public"].values())
     assert found["versioning"] == "Enabled"
     assert found["lifecycle"]
@@ -151,7 +151,7 @@ def test_8_verification_looks_at_the_objects(faults: Faults) -> None:
 
 def test_9_no_origin_is_a_star(faults: Faults) -> None:
     for home in faults.after.homes.values():
-        rules = independent.configuration(faults.root, home)["cors"]
+        rules = independent_check.configuration(faults.root, home)["cors"]
         assert all("*" not in origin for rule in rules for origin in rule["AllowedOrigins"])
         preflight = faults.root.get_bucket_cors(Bucket=home)["CORSRules"]
         assert preflight

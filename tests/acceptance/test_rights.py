@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.acceptance import independent
+from tests.support import independent_check
 
 DENIED = {
     "Version": "2012-10-17",
@@ -47,11 +47,11 @@ def test_documents_in_the_homes_may_not_be_deleted_either(world):
 
 def test_a_migration_under_an_explicit_deny_of_every_deletion_succeeds(world):
     world.with_user(denied=DENIED)
-    before = independent.snapshot(world.url, world.server.root(), world.shared)
+    before = independent_check.snapshot(world.url, world.server.root(), world.shared)
     done = world.run("migrate-all")
     assert done.returncode == 0, done.stdout + done.stderr
-    after = independent.outcome(world.url, world.server.root(), world.shared)
-    assert independent.check(before, after) == {"a": 1}
+    after = independent_check.outcome(world.url, world.server.root(), world.shared)
+    assert independent_check.check(before, after) == {"a": 1}
 
 
 def test_without_the_right_to_copy_nothing_moves_and_the_hint_names_the_way_out(new_world):

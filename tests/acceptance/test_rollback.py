@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.acceptance.independent import versions_of
-from tests.acceptance.proxy import Proxy
-from tests.acceptance.world import World
+from tests.support.command import World
+from tests.support.independent_check import versions_of
+from tests.support.proxy import Proxy
 
 DOCUMENTS = 60
 KILLS = 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from tests.acceptance.independent import movable, snapshot
-from tests.acceptance.proxy import Proxy
+from tests.support.independent_check import movable, snapshot
+from tests.support.proxy import Proxy
 
 TABLES = {
     "documents": "SELECT * FROM documents ORDER BY id",

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.cli.main import main
 

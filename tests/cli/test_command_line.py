@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from rich.console import Console
-from tests.s3.stub import Scripted, Seen, serving
+from tests.support.s3_stub import Scripted, Seen, serving
 
 from rehouse.cli import output, progress
 from rehouse.cli.main import COMMANDS, main

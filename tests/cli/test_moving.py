@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.cli.main import main
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from tests.sandbox.running import COMMAND, RunningSandbox
+from tests.support.running_sandbox import COMMAND, RunningSandbox
 
 from rehouse.sandbox.account import private_folder
 

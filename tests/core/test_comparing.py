@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.comparing import Expected, compare, compare_checksums, merge
 from rehouse.core.model import ListedObject

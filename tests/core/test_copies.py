@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.copies import (
     HINTS,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.late_writes import Moved, Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.lifecycle import DocumentState

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import (

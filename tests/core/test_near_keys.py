@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.naming import key_problem
 from rehouse.core.near_keys import MOST, common_prefixes, other_spellings

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.tables import truth_table
+from tests.support.truth_tables import truth_table
 
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, is_proven, judge, may_be_put_back

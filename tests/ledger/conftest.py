@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import psycopg
 import pytest
-from tests.ledger.rows import add_tenants
+from tests.support.rows import add_tenants
 
 from rehouse.config.sections import TableMapping
 from rehouse.ledger import catalog, schema

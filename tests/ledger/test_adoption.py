@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from tests.ledger.rows import GUIDES_OVERVIEW, GUIDES_USAGE, add_document, add_tenants, recorded, recounted
+from tests.support.rows import GUIDES_OVERVIEW, GUIDES_USAGE, add_document, add_tenants, recorded, recounted
 
 from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused

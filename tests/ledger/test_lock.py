@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.ledger.sessions import cut_off
+from tests.support.sessions import cut_off
 
 from rehouse.core.errors import TryAgain
 from rehouse.ledger.lock import Locks, lock_key

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.ledger.rotating import Rotating, python
-from tests.ledger.sessions import cut_off
+from tests.support.rotating_passwords import Rotating, python
+from tests.support.sessions import cut_off
 
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.ledger import password

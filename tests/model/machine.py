@@ -14,10 +14,10 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from tests.ledger.rows import recorded, recounted
-from tests.model.killing import in_a_child
 from tests.model.places import Grant, Places
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.killing import in_a_child
+from tests.support.rows import recorded, recounted
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Phase, is_at_least

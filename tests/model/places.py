@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hypothesis.stateful import RuleBasedStateMachine
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.lifecycle import Phase, is_at_least
 

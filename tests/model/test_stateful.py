@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.model.machine import DataRoom
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.config import Settings
 from rehouse.sandbox.s3_server import S3Server

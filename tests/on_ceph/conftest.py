@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.ceph import CephServer, missing
 from tests.acceptance.conftest import Kind, Migrated, migrate, sample_on, worlds_on
-from tests.acceptance.world import World
+from tests.support.ceph import CephServer, missing
+from tests.support.command import World
 
 from rehouse.sandbox.postgres import PostgresServer
 

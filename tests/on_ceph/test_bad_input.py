@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 from tests.acceptance.bad_input.conftest import small_world, world  # noqa: F401
-from tests.acceptance.bad_input.refusals import assert_refused
 from tests.acceptance.bad_input.test_commands import CASES
 from tests.acceptance.bad_input.test_slugs import (  # noqa: F401
     test_an_unknown_slug_is_refused_by_the_real_command,
     test_whatever_a_tenants_slug_is_its_migration_works,
 )
-from tests.acceptance.world import World
+from tests.support.bad_input import assert_refused
+from tests.support.command import World
 
 
 @pytest.mark.parametrize("case", ["no keys", "no such profile", "endpoint down", "missing shared bucket"])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.acceptance.world import World
 from tests.conftest import EVERYTHING
 from tests.on_ceph.conftest import SETTINGS
-from tests.reliability.compatibility.whole import DOCUMENTS, migrate_there_and_back
 from tests.reliability.conftest import figure
+from tests.support.command import World
+from tests.support.compatibility import DOCUMENTS, migrate_there_and_back
 
 __all__ = ["figure"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.acceptance.world import World
+from tests.support.command import World
 
 from rehouse import config
 from rehouse.core.errors import StorageRefused

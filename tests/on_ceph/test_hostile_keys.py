@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.acceptance import independent
-from tests.acceptance.world import World
+from tests.support import independent_check
+from tests.support.command import World
 
 KEYS = (
     "plain.txt",
@@ -65,23 +65,23 @@ def world(new_world: Callable[..., World]) -> World:
     return made
 
 
-def documents(world: World) -> dict[str, tuple[str, independent.Row]]:
+def documents(world: World) -> dict[str, tuple[str, independent_check.Row]]:
     """Return id → the bucket and everything that the object is."""
     root = world.server.root()
     rows = world.rows("SELECT id, s3_bucket, s3_key FROM documents")
-    return {row[0]: (row[1], independent.read(root, row[1], row[2])["content"]) for row in rows}
+    return {row[0]: (row[1], independent_check.read(root, row[1], row[2])["content"]) for row in rows}
 
 
 def test_every_key_goes_home_and_back(world: World) -> None:
     before = {name: content for name, (_, content) in documents(world).items()}
-    objects = independent.objects_of(world.server.root(), world.shared)
+    objects = independent_check.objects_of(world.server.root(), world.shared)
     done = world.run("migrate", "a")
     assert done.returncode == 0, done.stdout + done.stderr
     home = world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
     moved = documents(world)
     assert {bucket for bucket, _ in moved.values()} == {home}
     assert {name: content for name, (_, content) in moved.items()} == before
-    assert independent.objects_of(world.server.root(), world.shared) == objects, "the source is only read"
+    assert independent_check.objects_of(world.server.root(), world.shared) == objects, "the source is only read"
     assert world.run("verify", "a", "--deep").returncode == 0
     returned = world.run("rollback", "a")
     assert returned.returncode == 0, returned.stdout + returned.stderr

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.ceph import CephServer, missing
-from tests.acceptance.world import World
 from tests.on_ceph.conftest import worlds_on_ceph
+from tests.support.ceph import CephServer, missing
+from tests.support.command import World
 
 from rehouse.sandbox.postgres import PostgresServer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.acceptance import independent
+from tests.support import independent_check
 
 DOCUMENTS = 150
 
@@ -12,7 +12,7 @@ DOCUMENTS = 150
 def test_the_gateway_is_restarted(new_world, s3_server) -> None:
     world = new_world("integer")
     world.lay_out(DOCUMENTS)
-    before = independent.snapshot(world.url, world.server.root(), world.shared)
+    before = independent_check.snapshot(world.url, world.server.root(), world.shared)
     process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="60")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
     while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
@@ -25,5 +25,5 @@ def test_the_gateway_is_restarted(new_world, s3_server) -> None:
     if process.returncode:
         assert "Hint: " in out + errors
         assert world.run("migrate-all").returncode == 0
-    after = independent.outcome(world.url, world.server.root(), world.shared)
-    assert independent.check(before, after) == {"a": DOCUMENTS}
+    after = independent_check.outcome(world.url, world.server.root(), world.shared)
+    assert independent_check.check(before, after) == {"a": DOCUMENTS}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.operations.room import Room
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.config import Settings
 from rehouse.sandbox.s3_server import S3Server

@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.operations.applications import GONE_TEAM, LANGFUSE, OTHER_TEAM, OUTLINE, PLANE, TEAM, Application
-from tests.operations.room import Room
+from tests.support.applications import GONE_TEAM, LANGFUSE, OTHER_TEAM, OUTLINE, PLANE, TEAM, Application
+from tests.support.data_room import Room
 
 from rehouse.config import Settings
 from rehouse.config.sections import TableMapping

@@ -8,9 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.operations.room import Room
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.cli.commands.cleanup import show_cleanup
 from rehouse.core.errors import Refused, TryAgain

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.proxy import Proxy, Seen
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.proxy import Proxy, Seen
 
 from rehouse.core.copies import Standing, decide
 from rehouse.core.lifecycle import Phase, Status

@@ -6,8 +6,8 @@ import threading
 
 import psycopg
 import pytest
-from tests.operations.room import Room
-from tests.reliability.http_relay import HttpRelay, Reply, Request
+from tests.support.data_room import Room
+from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.migrate import migrate_one

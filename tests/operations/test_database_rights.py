@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from pydantic import SecretStr
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.lifecycle import Phase

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError

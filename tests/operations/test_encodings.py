@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from psycopg import sql
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.config import Settings
 from rehouse.ledger.connection import connect

@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.operations.room import Room, md5
-from tests.reliability.http_relay import Before, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room, md5
+from tests.support.http_relay import Before, Request
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Phase, Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.lifecycle import Phase, Status

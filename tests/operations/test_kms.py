@@ -7,11 +7,11 @@ import time
 
 import psycopg
 import pytest
-from tests.kms_etags import KmsEtags
-from tests.operations.room import Room, md5
-from tests.reliability.http_relay import Before, Reply, Request
-from tests.strict import StrictRelay
-from tests.whole_checksums import WholeChecksums
+from tests.support.data_room import Room, md5
+from tests.support.http_relay import Before, Reply, Request
+from tests.support.kms_etags import KmsEtags
+from tests.support.strict_relay import StrictRelay
+from tests.support.whole_checksums import WholeChecksums
 
 from rehouse.core.comparing import Proof
 from rehouse.core.lifecycle import Status

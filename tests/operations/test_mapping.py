@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.config import load
 from rehouse.config.sections import TableMapping

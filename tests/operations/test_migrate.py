@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import Halt, Refused, TryAgain
 from rehouse.core.lifecycle import Phase, Status

@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import TryAgain
 from rehouse.core.lifecycle import Phase

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import Phase, Status

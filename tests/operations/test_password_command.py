@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import SecretStr
-from tests.ledger.rotating import Rotating
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.rotating_passwords import Rotating
 
 from rehouse.core.lifecycle import Phase
 from rehouse.operations.doctor import examine

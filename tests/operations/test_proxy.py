@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.http_relay import HttpRelay, Reply, Request
+from tests.support.data_room import Room
+from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from tests.operations.room import Room, md5
+from tests.support.data_room import Room, md5
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status

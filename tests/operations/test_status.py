@@ -7,7 +7,7 @@ import io
 import json
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.cli.commands.status import show_errors
 from rehouse.core.lifecycle import Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.lifecycle import Status
 from rehouse.operations import finish as finishing

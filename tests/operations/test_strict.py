@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 from tests.operations.buckets.test_drop import drop
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import Before, Reply, Request
-from tests.strict import OWNER, StrictRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import Before, Reply, Request
+from tests.support.strict_relay import OWNER, StrictRelay
 
 from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import Phase, Status

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.operations.room import Room, md5
 from tests.operations.test_strict import TARGET, adopted, appearing, unconditional
-from tests.reliability.http_relay import Before, Reply, Request
-from tests.strict import StrictRelay
-from tests.whole_checksums import HEADER, WholeChecksums, crc64nvme
+from tests.support.data_room import Room, md5
+from tests.support.http_relay import Before, Reply, Request
+from tests.support.strict_relay import StrictRelay
+from tests.support.whole_checksums import HEADER, WholeChecksums, crc64nvme
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.report import NOT_GUARDED

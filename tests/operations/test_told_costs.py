@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import HttpRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import HttpRelay
 
 from rehouse.cli.commands import verify as shown
 from rehouse.operations import finish as finishing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from pydantic import SecretStr
-from tests.operations.room import Room
+from tests.support.data_room import Room
 from tests.test_docs import objects
 
 from rehouse.config import Settings

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.ledger.rows import recorded, recounted
 from tests.ledger.test_schema import BINARIES
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.rows import recorded, recounted
 
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.lifecycle import Phase, Status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.lifecycle import Phase

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.world import World
 from tests.conftest import EVERYTHING
-from tests.reliability.http_relay import HttpRelay
-from tests.reliability.place import Place
-from tests.reliability.postgres_relay import PostgresRelay
-from tests.reliability.warm import Warm, warm_command
+from tests.support.command import World
+from tests.support.http_relay import HttpRelay
+from tests.support.place import Place
+from tests.support.postgres_relay import PostgresRelay
+from tests.support.warm_process import Warm, warm_command
 
 _numbers = itertools.count(1)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.reliability.place import LARGE_BYTES, LIKE, Place
+from tests.support.place import LARGE_BYTES, LIKE, Place
 
 BODIES = {"small": b"the bytes of a small document", "large": b"0123456789" * (LARGE_BYTES // 10 + 7)}
 OLDER = {name: body[::-1] for name, body in BODIES.items()}

@@ -6,8 +6,8 @@ import random
 from collections import Counter
 
 import pytest
-from tests.reliability.crash import crash_once, first_change, moments_of
-from tests.reliability.scenes import SCENES, Scene
+from tests.support.crash import crash_once, first_change, moments_of
+from tests.support.scenes import SCENES, Scene
 
 SEED = 20261123
 SAMPLE = 3

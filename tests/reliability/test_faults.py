@@ -11,10 +11,10 @@ import re
 from collections import Counter
 
 import pytest
-from tests.reliability.faulty import KINDS, LATE, Kind, Strike
-from tests.reliability.place import Place
-from tests.reliability.scenes import SCENES, Scene
-from tests.reliability.warm import Ended
+from tests.support.faults import KINDS, LATE, Kind, Strike
+from tests.support.place import Place
+from tests.support.scenes import SCENES, Scene
+from tests.support.warm_process import Ended
 
 SEED = 20261123
 SHARES = (0.01, 0.1, 0.5)

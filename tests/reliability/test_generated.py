@@ -18,8 +18,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from tests.acceptance import independent
-from tests.reliability.place import Place
+from tests.support import independent_check
+from tests.support.place import Place
 
 from rehouse.core.model import ListedObject
 from rehouse.core.naming import MAX_BUCKET_NAME, bucket_name
@@ -112,7 +112,7 @@ def read(place: Place) -> dict[str, tuple[str, Any]]:
     """Return each document as it is where its row points: the bucket, and everything that the object is."""
     root, pointers = place.world.server.root(), place.pointers()
     with ThreadPoolExecutor(8) as threads:
-        found = threads.map(lambda each: independent.read(root, *pointers[each])["content"], pointers)
+        found = threads.map(lambda each: independent_check.read(root, *pointers[each])["content"], pointers)
         return {each: (pointers[each][0], content) for each, content in zip(pointers, found, strict=True)}
 
 

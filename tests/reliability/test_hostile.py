@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from urllib.parse import unquote
 
 import pytest
-from tests.acceptance import independent
-from tests.reliability.hostile import BY_HAND, QUARANTINED, SLUGS, Hostile, lay_out
-from tests.reliability.http_relay import Reply, Request
-from tests.reliability.place import Place
-from tests.s3.stub import error
+from tests.support import independent_check
+from tests.support.hostile import BY_HAND, QUARANTINED, SLUGS, Hostile, lay_out
+from tests.support.http_relay import Reply, Request
+from tests.support.place import Place
+from tests.support.s3_stub import error
 
 WAYS = ("sent home", "sent back", "sent home again", "finished")
 
@@ -38,13 +38,13 @@ def test_all_that_bites_goes_home_and_back_and_home_again(made: Hostile, figure)
     made.contents = made.read()
     sources = made.pointers()
     stayed = {each: sources[each] for each in (*QUARANTINED, "own", "nobody", "no-key", "empty-key")}
-    before = independent.objects_of(made.root, made.world.shared)
+    before = independent_check.objects_of(made.root, made.world.shared)
 
     ended = made.run("migrate-all")
     assert ended.status == 1, ended
     assert made.errors() == QUARANTINED | {"own": "other_tenants_object"}
     made.held("sent home", homes=True)
-    assert independent.objects_of(made.root, made.world.shared) == before, "the shared bucket is only read"
+    assert independent_check.objects_of(made.root, made.world.shared) == before, "the shared bucket is only read"
     made.only_what_rows_lead_to_is_at_home()
     homes = [home for (home,) in made.world.rows("SELECT aws_bucket_name FROM tenants")]
     assert len(set(homes)) == len(SLUGS) + 4

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from tests.reliability.judging import Fate, Write, fates, worst_staleness
-from tests.reliability.live import LATE_WRITERS, READERS, WRITERS, Life
+from tests.support.closing_questions import Fate, Write, fates, worst_staleness
+from tests.support.live import LATE_WRITERS, READERS, WRITERS, Life
 
 ENOUGH_READS = 10_000
 AT_MOST = 4

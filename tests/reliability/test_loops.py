@@ -12,9 +12,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.reliability.killer import Killer
-from tests.reliability.place import Place
-from tests.reliability.scenes import counted_once
+from tests.support.killer import Killer
+from tests.support.place import Place
+from tests.support.scenes import counted_once
 
 SEED = 20261123
 DOCUMENTS = 60

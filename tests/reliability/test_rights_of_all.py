@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from psycopg import sql
-from tests.reliability.place import SHARED, Place
-from tests.reliability.scenes import finished, lay_out, opened
+from tests.support.place import SHARED, Place
+from tests.support.scenes import finished, lay_out, opened
 
 import rehouse
 

@@ -21,9 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.conftest import EVERYTHING
-from tests.reliability.faulty import KINDS, Strike
-from tests.reliability.place import SERIAL, Place
-from tests.reliability.scenes import lay_out
+from tests.support.faults import KINDS, Strike
+from tests.support.place import SERIAL, Place
+from tests.support.scenes import lay_out
 
 PASSWORD = "MARKED-pass'w\"o%r/d@:?#"
 TOKEN = "MARKEDtoken/+=="

@@ -16,10 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
 import pytest
-from tests.reliability.http_relay import Reply, Request
-from tests.reliability.place import Place
-from tests.reliability.scenes import lay_out, source_is_untouched
-from tests.reliability.warm import Ended, warm_command
+from tests.support.http_relay import Reply, Request
+from tests.support.place import Place
+from tests.support.scenes import lay_out, source_is_untouched
+from tests.support.warm_process import Ended, warm_command
 
 SEED = 20261123
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

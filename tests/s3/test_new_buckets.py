@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.s3.stub import COPIED, Scripted, Seen, error, serving
+from tests.support.s3_stub import COPIED, Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import Interrupted, StorageRefused

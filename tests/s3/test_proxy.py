@@ -9,7 +9,7 @@ from base64 import b64encode
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.s3.stub import Scripted, script, serving
+from tests.support.s3_stub import Scripted, script, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused

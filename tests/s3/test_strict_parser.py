@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.s3.stub import Scripted, serving
+from tests.support.s3_stub import Scripted, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageUnavailable

@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-from tests.s3.stub import Scripted, script
+from tests.support.s3_stub import Scripted, script
 
 from rehouse.core.errors import StorageRefused
 

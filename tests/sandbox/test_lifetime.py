@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.sandbox.running import COMMAND, RunningSandbox, listens
+from tests.support.running_sandbox import COMMAND, RunningSandbox, listens
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.sandbox.account import NOBODY, Account, installation_for, reachable

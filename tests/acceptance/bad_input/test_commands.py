@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.acceptance.bad_input.refusals import EVERY, WRONG, assert_refused, run_here, secrets_of
-from tests.acceptance.world import World
+from tests.support.bad_input import EVERY, WRONG, assert_refused, run_here, secrets_of
+from tests.support.command import World
 
 NOWHERE = "http://127.0.0.1:1"
 

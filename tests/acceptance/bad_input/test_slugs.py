@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.acceptance.bad_input.refusals import assert_refused, run_here
-from tests.acceptance.world import World
+from tests.support.bad_input import assert_refused, run_here
+from tests.support.command import World
 
 UNKNOWN = {
     "acme-crop": "acme-corp",

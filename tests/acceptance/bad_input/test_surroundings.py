@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.acceptance.bad_input.refusals import EVERY, WRONG, assert_refused, run_here, secrets_of
-from tests.acceptance.world import World
-from tests.s3.stub import Scripted, Seen, error, serving
+from tests.support.bad_input import EVERY, WRONG, assert_refused, run_here, secrets_of
+from tests.support.command import World
+from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.process import free_port

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.operations.room import Room
 from tests.operations.test_rollback import at_home, roll_back
+from tests.support.data_room import Room
 
 from rehouse.core.bucket.closing import CLOSED, closed_policy, is_closed
 from rehouse.core.errors import Refused, StorageRefused

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.errors import Refused
 from rehouse.operations import finish as finishing

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from pydantic import SecretStr
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.config.sections import FinishLook
 from rehouse.core.errors import Refused

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import pytest
-from tests.s3.stub import Scripted, Seen, serving
+from tests.support.s3_stub import Scripted, Seen, serving
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import partition

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import HttpRelay, Reply, Request
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Status
 from rehouse.operations import plan as planning

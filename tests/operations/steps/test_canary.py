@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.errors import Halt, Refused
 from rehouse.core.lifecycle import Phase, Status

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.operations.room import Room, md5
-from tests.reliability.http_relay import HttpRelay, Reply, Request
+from tests.support.data_room import Room, md5
+from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import Phase, Status

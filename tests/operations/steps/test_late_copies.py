@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.model.killing import in_a_child
-from tests.operations.room import Room, md5
 from tests.operations.steps.test_lock_budget import BUSY, Looks, is_locked
 from tests.operations.test_strict import unconditional
-from tests.reliability.http_relay import HttpRelay, Reply, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room, md5
+from tests.support.http_relay import HttpRelay, Reply, Request
+from tests.support.killing import in_a_child
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.lifecycle import Status
 from rehouse.core.model import CopyTask, ObjectRef

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.operations.room import Room, md5
+from tests.support.data_room import Room, md5
 
 from rehouse.core.lifecycle import Status
 from rehouse.core.model import CopyOutcome, Fault

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from tests.operations.room import Room
-from tests.reliability.http_relay import HttpRelay, Reply, Request
+from tests.support.data_room import Room
+from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ObjectRef

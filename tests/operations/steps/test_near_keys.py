@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.copies import decide
 from rehouse.ledger.inventory import Inventory

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.lifecycle import Phase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.s3.stub import Scripted, Seen, serving
+from tests.support.s3_stub import Scripted, Seen, serving
 
 from rehouse.config import Settings
 from rehouse.core.comparing import Finding, Proof

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.row_refusals import ROW_REFUSED

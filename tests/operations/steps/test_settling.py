@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from tests.operations.room import Room
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.errors import Interrupted
 from rehouse.core.lifecycle import Phase

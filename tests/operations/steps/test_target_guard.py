@@ -6,10 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.operations.room import Room
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import StrictRelay
+from tests.support.data_room import Room
+from tests.support.faults import refusal
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.errors import StorageUnavailable
 from rehouse.operations import migrate as migrating

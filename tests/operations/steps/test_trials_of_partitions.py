@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.operations.refusing import trigger
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.refusing_rows import trigger
 
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, Status

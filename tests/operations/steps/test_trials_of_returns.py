@@ -7,8 +7,8 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from pydantic import SecretStr
-from tests.operations.refusing import share_keys, trigger
-from tests.operations.room import Room
+from tests.support.data_room import Room
+from tests.support.refusing_rows import share_keys, trigger
 
 from rehouse.core.errors import Refused, RehouseError, TryAgain
 from rehouse.core.lifecycle import Phase, Status

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.reliability.compatibility.page import PAGE, endpoints, put
 from tests.reliability.compatibility.test_column_types import TYPES
+from tests.support.compatibility_page import PAGE, endpoints, put
 
 
 def test_the_endpoints_are_those_of_the_resolver():

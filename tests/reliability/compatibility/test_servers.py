@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import psycopg
-from tests.acceptance.world import World
-from tests.reliability.compatibility.whole import DOCUMENTS, migrate_there_and_back
+from tests.support.command import World
+from tests.support.compatibility import DOCUMENTS, migrate_there_and_back
 
 S3 = "ministack"
 

@@ -6,7 +6,7 @@ import itertools
 
 import boto3
 import pytest
-from tests.s3.stub import Scripted, Seen, error, serving
+from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError, StorageRefused

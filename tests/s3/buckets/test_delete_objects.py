@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from tests.s3.stub import Scripted, Seen, error, serving
+from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable

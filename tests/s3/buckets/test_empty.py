@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import HttpRelay
-from tests.s3.stub import Scripted, Seen, error, serving
+from tests.support.faults import refusal
+from tests.support.http_relay import HttpRelay
+from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable

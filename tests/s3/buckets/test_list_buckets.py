@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.s3.stub import Scripted, Seen, error, serving
+from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.config import Settings
 from rehouse.s3.buckets.control import BUCKETS_A_PAGE, Control

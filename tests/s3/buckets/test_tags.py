@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import botocore.session
 import pytest
 from lxml import etree
-from tests.s3.stub import Scripted, Seen, Stub, error, serving
+from tests.support.s3_stub import Scripted, Seen, Stub, error, serving
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused

@@ -4,8 +4,8 @@ import os
 import pickle
 
 import pytest
-from tests.s3.keys import KEYS
-from tests.s3.stub import Scripted, script
+from tests.support.s3_keys import KEYS
+from tests.support.s3_stub import Scripted, script
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused

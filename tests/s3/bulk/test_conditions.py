@@ -1,6 +1,6 @@
 """What is in every copy request: the conditions, the owners, the keys as they are; against a scripted server."""
 
-from tests.s3.stub import Scripted, error, script, serving
+from tests.support.s3_stub import Scripted, error, script, serving
 
 from rehouse.core.model import ObjectRef
 

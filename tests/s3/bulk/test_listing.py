@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.s3.stub import Scripted, error, script, serving
+from tests.support.s3_stub import Scripted, error, script, serving
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.model import ListedObject, ObjectRef

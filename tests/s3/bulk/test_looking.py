@@ -1,8 +1,8 @@
 """HEADs and listings: nothing that failed ever looks empty or missing."""
 
 import pytest
-from tests.s3.keys import KEYS
-from tests.s3.stub import Scripted, error, script
+from tests.support.s3_keys import KEYS
+from tests.support.s3_stub import Scripted, error, script
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.model import CopyTask, ObjectRef

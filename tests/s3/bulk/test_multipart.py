@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.reliability.http_relay import HttpRelay
+from tests.support.http_relay import HttpRelay
 
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.s3.stub import COPIED, error
+from tests.support.s3_stub import COPIED, error
 
 from rehouse.s3.bulk.replies import Copied, Reply, read_copy, read_head
 

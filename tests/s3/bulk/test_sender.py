@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.s3.stub import COPIED, Scripted, error, script, serving
+from tests.support.s3_stub import COPIED, Scripted, error, script, serving
 
 from rehouse.core.errors import Interrupted, StorageRefused, StorageUnavailable
 from rehouse.core.model import ObjectRef

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from tests.s3.stub import COPIED
+from tests.support.s3_stub import COPIED
 
 from rehouse.s3.bulk.replies import Copied, read_copy
 from rehouse.s3.bulk.requests import Request

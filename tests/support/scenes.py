@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.reliability.place import LARGE_BYTES, SHARED, Place
+from tests.support.place import LARGE_BYTES, SHARED, Place
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.reliability.judging import Write
-from tests.reliability.live_writers import UPLOADS, Told, body
-from tests.reliability.place import Place
-from tests.reliability.warm import Ended
+from tests.support.closing_questions import Write
+from tests.support.live_writers import UPLOADS, Told, body
+from tests.support.place import Place
+from tests.support.warm_process import Ended
 
 SLUGS = ("blue", "green", "red")
 GRACE_SECONDS = 1.5
@@ -86,7 +86,7 @@ class Life:
         environment = world.environment() | {"PYTHONPATH": str(ROOT)}
         for number, roles in enumerate(crews):
             told = Told(world.shared, list(SLUGS), roles, number * 100, self.documents, GRACE_SECONDS, LIMIT_SECONDS)
-            words = [sys.executable, "-m", "tests.reliability.live_application", json.dumps(asdict(told))]
+            words = [sys.executable, "-m", "tests.support.live_application", json.dumps(asdict(told))]
             pipe = subprocess.PIPE
             self.processes.append(
                 subprocess.Popen(words, env=environment, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
 from botocore.exceptions import ClientError
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import After, Before, HttpRelay, Reply, Request
+from tests.support.faults import refusal
+from tests.support.http_relay import After, Before, HttpRelay, Reply, Request
 
 from rehouse.sandbox.s3_server import S3Server
 

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reliability.md from the figures of a run: `python -m tests.reliability.page FOLDER`.
+"""Writes the tables of docs/reliability.md from the figures of a run: `python -m tests.support.reliability_page FOLDER`.
 
 Only a run in which every test passed gets here: so what a test asserts (nothing lost) is a 0 in its table.
 A table stands between `<!-- reliability:NAME -->` and `<!-- end -->`. If only a part of the tests ran the page stays as it is.

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import psycopg
 import pytest
-from tests.acceptance.world import World
+from tests.support.command import World
 
 from rehouse.cli.main import main
 

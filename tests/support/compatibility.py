@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.acceptance.world import World
+from tests.support.command import World
 
 DOCUMENTS = 12
 GUARD = "not guarded"

@@ -13,9 +13,9 @@ from dataclasses import replace
 from functools import cache
 from hashlib import md5
 
-from tests.reliability.faulty import refusal
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import Source, StrictRelay, source_of
+from tests.support.faults import refusal
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import Source, StrictRelay, source_of
 
 HEADER = "x-amz-checksum-crc64nvme"
 ALL_BITS = 0xFFFFFFFFFFFFFFFF

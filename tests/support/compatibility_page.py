@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from tests.reliability.compatibility.test_column_types import REFUSED, TRIED, WORKS
-from tests.reliability.page import Figure, read, table
-from tests.reliability.page import put as reliability_put
 from tests.s3.test_endpoint import CASES
+from tests.support.reliability_page import Figure, read, table
+from tests.support.reliability_page import put as reliability_put
 
-PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 def databases(figures: list[Figure]) -> str:

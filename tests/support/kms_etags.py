@@ -10,8 +10,8 @@ import re
 from dataclasses import replace
 from hashlib import md5
 
-from tests.reliability.http_relay import Reply, Request
-from tests.strict import StrictRelay
+from tests.support.http_relay import Reply, Request
+from tests.support.strict_relay import StrictRelay
 
 ETAG = re.compile(r"[0-9a-f]{32}")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.acceptance.world import World
-from tests.reliability.http_relay import HttpRelay
-from tests.reliability.killer import Killer
-from tests.reliability.postgres_relay import PostgresRelay
-from tests.reliability.warm import Ended, Warm
+from tests.support.command import World
+from tests.support.http_relay import HttpRelay
+from tests.support.killer import Killer
+from tests.support.postgres_relay import PostgresRelay
+from tests.support.warm_process import Ended, Warm
 
 LARGE_BYTES = 5 * 1024 * 1024
 SERIAL = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import signal
 
-from tests.reliability.killer import Killer
-from tests.reliability.place import Place
-from tests.reliability.scenes import Scene
+from tests.support.killer import Killer
+from tests.support.place import Place
+from tests.support.scenes import Scene
 
 CHANGES = ("PUT", "POST", "DELETE", "Copy", "INSERT", "UPDATE", "CREATE", "TRUNCATE")
 

@@ -7,8 +7,8 @@ import signal
 import threading
 from dataclasses import dataclass, field
 
-from tests.reliability.http_relay import HttpRelay, HungUp, Reply, Request
-from tests.reliability.postgres_relay import PostgresRelay
+from tests.support.http_relay import HttpRelay, HungUp, Reply, Request
+from tests.support.postgres_relay import PostgresRelay
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.operations.room import Room
+from tests.support.data_room import Room
 
 
 def trigger(room: Room, table: str, body: str, timing: str = "BEFORE UPDATE", kind: str = "TRIGGER") -> None:

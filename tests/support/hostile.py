@@ -10,10 +10,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from tests.acceptance import independent
-from tests.reliability.place import Place
-from tests.reliability.warm import Ended
-from tests.s3.keys import KEYS as BITING
+from tests.support import independent_check
+from tests.support.place import Place
+from tests.support.s3_keys import KEYS as BITING
+from tests.support.warm_process import Ended
 
 from rehouse.sandbox.awkward_names import IDS
 from rehouse.sandbox.awkward_names import KEYS as ODD_KEYS
@@ -151,7 +151,7 @@ class Hostile:
     def read(self) -> Contents:
         """Return everything that each document is, where its row points."""
         pointers = self.pointers()
-        return {each: independent.read(self.root, *pointers[each])["content"] for each in self.kinds}
+        return {each: independent_check.read(self.root, *pointers[each])["content"] for each in self.kinds}
 
     def overwrite(self, every: int) -> list[str]:
         """Overwrite some documents at home, as the application may, and say so in their rows; return which."""
@@ -184,7 +184,7 @@ class Hostile:
         for bucket, key in self.pointers().values():
             if bucket in wanted:
                 wanted[bucket].add(key)
-        assert {home: set(independent.objects_of(self.root, home)) for home in wanted} == wanted
+        assert {home: set(independent_check.objects_of(self.root, home)) for home in wanted} == wanted
 
     def errors(self) -> dict[str, str]:
         found = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.acceptance.proxy import body_length, heads
+from tests.support.proxy import body_length, heads
 
 SUBRESOURCES = (
     "policy", "lifecycle", "versioning", "encryption", "publicAccessBlock", "ownershipControls", "cors", "logging",

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import Any
 
-from tests.reliability.live_writers import Notes, Person, Row, Told
+from tests.support.live_writers import Notes, Person, Row, Told
 
 PAUSES = {
     "read": 0.0,

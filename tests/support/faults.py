@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.reliability.http_relay import HttpRelay, HungUp, Reply, Request
-from tests.s3.stub import error
+from tests.support.http_relay import HttpRelay, HungUp, Reply, Request
+from tests.support.s3_stub import error
 
 LONGER_THAN_ANY_TIMEOUT_SECONDS = 75
 

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import psycopg
 from botocore.config import Config
-from tests.reliability.judging import Write
+from tests.support.closing_questions import Write
 
 ROW = (
     "SELECT d.id, coalesce(nullif(d.s3_bucket, ''), %(shared)s), d.s3_key, (d.analysis->>'version')::int, t.slug, t.id, "
