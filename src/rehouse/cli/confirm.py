@@ -21,9 +21,9 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
     if keep_empty or not is_global(bucket):
         return
-    shown = legible(bucket)
+    name = legible(bucket)
     typer.echo(
-        f"Warning: once {shown} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+        f"Warning: once {name} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
         " there. --keep-empty empties the bucket and keeps it.",
         err=True,
     )

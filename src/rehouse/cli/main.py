@@ -38,7 +38,7 @@ from rehouse.cli.commands import (
     uninstall,
     verify,
 )
-from rehouse.cli.process import collect_no_more, collect_seldom, outlive_readers
+from rehouse.cli.process import collect_seldom, ignore_closed_pipes, skip_last_collection
 from rehouse.core.errors import Interrupted, Refused, RehouseError
 
 OPEN_FILES = 4096
@@ -53,23 +53,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
+    # prepare
     "init": init.init,
     "doctor": doctor.doctor,
     "iam-policy": iam_policy.iam_policy,
     "plan": plan.plan,
+    # move
     "migrate": migrate.migrate,
     "migrate-all": migrate.migrate_all,
     "cutover": cutover.cutover,
+    # check
     "verify": verify.verify,
     "verify-all": verify.verify_all,
     "status": status.status,
+    # resolve or go back
     "accept": accept.accept,
     "rollback": rollback.rollback,
+    # finish
     "finish": finish.finish,
     "cleanup": cleanup.cleanup,
     "uninstall": uninstall.uninstall,
+    # operate
     "audit": audit.audit,
     "config": config.config,
+    # try out
     "sandbox": sandbox.sandbox,
     "demo": demo.demo,
 }
@@ -81,21 +88,21 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _telling(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command, which says so if Ctrl-C ends it: Typer would end without a word."""
+def _report_interrupts(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that Ctrl-C raises Interrupted: Typer alone would end it without a message."""
 
     @functools.wraps(command)
-    def told(*arguments: object, **options: object) -> None:
+    def run_command(*arguments: object, **options: object) -> None:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
             raise Interrupted("interrupted before its end", hint="run the same command again") from None
 
-    return told
+    return run_command
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(_telling(command))
+    app.command(name)(_report_interrupts(command))
 
 
 @app.callback()
@@ -118,12 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except ClickException as error:
-        _fail(_wrong_usage(error, sys.argv[1:] if arguments is None else arguments))
+        _fail(_explain_usage_error(error, sys.argv[1:] if arguments is None else arguments))
         return error.exit_code
     except RehouseError as error:
         return _fail(error)
     except Exception as error:
-        known = _of_the_database(error)
+        known = _translate_database_error(error)
         if known is None:
             raise
         return _fail(known)
@@ -137,8 +144,8 @@ def _fail(error: RehouseError) -> int:
     return error.exit_status
 
 
-def _of_the_database(error: Exception) -> RehouseError | None:
-    """Return what to say of an error that no other clause knew, if it is one of PostgreSQL's."""
+def _translate_database_error(error: Exception) -> RehouseError | None:
+    """Translate an error of PostgreSQL's into one with a hint; return None for any other error."""
     import psycopg
 
     from rehouse.ledger.connection import translated
@@ -146,7 +153,7 @@ def _of_the_database(error: Exception) -> RehouseError | None:
     return translated(error) if isinstance(error, psycopg.Error) else None
 
 
-def _wrong_usage(error: ClickException, arguments: list[str]) -> Refused:
+def _explain_usage_error(error: ClickException, arguments: list[str]) -> Refused:
     context = getattr(error, "ctx", None)
     named = next((f"rehouse {word}" for word in arguments[:1] if word in COMMANDS), "rehouse")
     command = context.command_path if context else named
@@ -154,10 +161,10 @@ def _wrong_usage(error: ClickException, arguments: list[str]) -> Refused:
 
 
 def run() -> None:
-    """Be the console script."""
+    """Run the console script `rehouse` and exit with the status of its command."""
     collect_seldom()
     _allow_open_files()
-    outlive_readers()
+    ignore_closed_pipes()
     try:
         status = main()
         sys.stdout.flush()
@@ -166,8 +173,8 @@ def run() -> None:
             raise
         status = 1
         _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
-        _without_output()
-    collect_no_more()
+        _discard_output()
+    skip_last_collection()
     sys.exit(status)
 
 
@@ -178,5 +185,5 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _without_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds back goes nowhere
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still buffers is dropped

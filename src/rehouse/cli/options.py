@@ -38,7 +38,7 @@ MaxRateOption = Annotated[
 ]
 
 
-def _said(reason: str) -> str:
+def _require_reason(reason: str) -> str:
     if not reason.strip():
         raise typer.BadParameter("a reason has words")
     return reason
@@ -46,7 +46,9 @@ def _said(reason: str) -> str:
 
 ReasonOption = Annotated[
     str,
-    typer.Option(callback=_said, help="Why they may stay where they are; goes into the history.", show_default=False),
+    typer.Option(
+        callback=_require_reason, help="Why they may stay where they are; goes into the history.", show_default=False
+    ),
 ]
 
 

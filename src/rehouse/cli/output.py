@@ -22,7 +22,7 @@ SHOWN = 20
 WIDTH_OF_A_PIPE = 400
 _INDENT = "  "
 _GLUE = "\0"
-"""Stands for a blank that is not to end a line; no cell holds it, control characters are escaped in them."""
+"""Stands for a space that must not break a line. No cell contains it: control characters are escaped there."""
 _NUMBERS = (int, float, Decimal, type(None))
 
 
@@ -34,17 +34,17 @@ def console() -> Console:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1) -> None:
-    """Print a table; numbers stand to the right. A column that says nothing (only empty or 0) is left out.
+    """Print a table; numbers stand to the right. A column with only empty cells or 0 is left out.
 
-    The first `always` columns are shown in any case. No cell is broken: what does not fit into the width of the terminal
-    stands below its row, with its heading.
+    The first `always` columns are shown in any case. Cells are not broken: those that do not fit into the width of the
+    terminal are printed below their row, with their headings.
     """
     from rich.text import Text
 
     lines = [list(row) for row in rows]
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
     numeric = [bool(lines) and all(isinstance(line[index], _NUMBERS) for line in lines) for index in columns]
-    cells = [[shown(line[index]) for index in columns] for line in lines]
+    cells = [[format_cell(line[index]) for index in columns] for line in lines]
     titles = [headings[index] for index in columns]
     widths = [max(map(_cells, column)) for column in zip(titles, *cells, strict=True)]
     out = console()
@@ -57,11 +57,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: 
         print(line)
         below = [f"{title}: {cell}" for title, cell in zip(titles[fitting:], row[fitting:], strict=True) if cell]
         if below:
-            print("\n".join(_folded(below, out.width)))
+            print("\n".join(_fold(below, out.width)))
 
 
 def _cells(text: str) -> int:
-    """Return how many cells of a terminal a text takes."""
+    """Return the width of a text in cells of a terminal."""
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -79,9 +79,9 @@ def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool],
     return line.rstrip(), len(cells)
 
 
-def _folded(told: Sequence[str], width: int) -> list[str]:
-    """Return what is told in indented lines, folded between the parts, and between words where a part is longer than a line."""
-    whole = [part.replace(" ", _GLUE) if _cells(part) <= width // 2 else part for part in told]
+def _fold(parts: Sequence[str], width: int) -> list[str]:
+    """Wrap parts into indented lines, between the parts, or between words where a part is longer than a line."""
+    whole = [part.replace(" ", _GLUE) if _cells(part) <= width // 2 else part for part in parts]
     lines = textwrap.wrap(
         ", ".join(whole),
         max(width, 4 * len(_INDENT)),
@@ -99,7 +99,7 @@ def say(*lines: str) -> None:
 
 
 def say_more(count: int) -> None:
-    """Print how many lines of one kind are not shown."""
+    """Print how many lines were left out, if any."""
     if count > SHOWN:
         say(f"  … and {count - SHOWN:,} more (--output json lists them all)")
 
@@ -123,7 +123,7 @@ def as_json(value: object) -> None:
 
 
 def failure(error: RehouseError) -> None:
-    """Print an error and its way out on stderr."""
+    """Print an error and its hint on stderr."""
     from rich.console import Console
     from rich.text import Text
 
@@ -132,8 +132,8 @@ def failure(error: RehouseError) -> None:
     out.print(Text.assemble(("Hint:  ", "bold"), legible(error.hint)))
 
 
-def shown(value: object) -> str:
-    """Return a value for a cell."""
+def format_cell(value: object) -> str:
+    """Format a value as the text of a cell."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -146,7 +146,7 @@ def shown(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """Return a report as what JSON knows: dataclasses and named tuples as objects, decimals and times as text."""
+    """Convert a report to JSON types: dataclasses and named tuples as objects, decimals and times as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -1,6 +1,6 @@
-"""The process of a command: its garbage collector, and output streams that survive a reader who leaves (`| head`).
+"""The process of a command: its garbage collector, and output streams that ignore a closed pipe (`| head`).
 
-A command runs to its end, and its exit status is its own: 0 stays 0, and findings stay 1.
+A closed pipe does not end a command and does not change its exit status.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NEW_OBJECTS = 10_000
 
 
 def collect_seldom() -> None:
-    """Leave what was imported out of every collection, and collect after 10,000 new objects instead of 700.
+    """Exclude imported objects from collections, and collect after 10,000 new objects instead of 700.
 
     A run makes a dozen small objects for each document and no cycles among them: counting references frees them all.
     """
@@ -22,36 +22,36 @@ def collect_seldom() -> None:
     gc.set_threshold(NEW_OBJECTS)
 
 
-def collect_no_more() -> None:
-    """Let the process end without a last look: the system takes back at once what is left, and looking takes 0.06 s."""
+def skip_last_collection() -> None:
+    """Skip the collection at exit, which takes 0.06 s: the system frees the memory of the process anyway."""
     gc.freeze()
 
 
-class Outlet(io.FileIO):
-    """A file descriptor whose reader may have seen enough."""
+class PipeOutput(io.FileIO):
+    """A file descriptor that ignores a pipe whose reader is gone."""
 
     def write(self, data: Any, /) -> int | None:  # type: ignore[override]
-        """Write what the reader takes; say that all of it was taken once nobody reads any more."""
+        """Write to the reader; report all bytes as written once the pipe is closed."""
         try:
             return super().write(data)
         except BrokenPipeError:
             return len(memoryview(data))
 
 
-def outlive_readers() -> None:
-    """Let both streams outlive whoever reads them."""
-    sys.stdout, sys.stderr = _patient(sys.stdout), _patient(sys.stderr)
+def ignore_closed_pipes() -> None:
+    """Replace stdout and stderr with streams that ignore a closed pipe."""
+    sys.stdout, sys.stderr = _wrap_stream(sys.stdout), _wrap_stream(sys.stderr)
 
 
-def _patient(stream: TextIO) -> TextIO:
+def _wrap_stream(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     stream.flush()
-    raw = io.BufferedWriter(Outlet(stream.fileno(), "w", closefd=False))
+    raw = io.BufferedWriter(PipeOutput(stream.fileno(), "w", closefd=False))
     return io.TextIOWrapper(
         raw,
         encoding=stream.encoding,
-        errors="backslashreplace",  # a key that this terminal cannot show ends nothing
+        errors="backslashreplace",  # print a key that this terminal cannot encode with escapes
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )

@@ -125,8 +125,8 @@ class Drawing:
         if bar is None or step != event.step:  # a new bar: no update makes a total unknown again
             if bar is not None:
                 self._bars.remove_task(bar)
-            told = on_one_line(f"{event.subject[:20]} {event.step}")
-            bar = self._bars.add_task(told, total=event.documents_total, rate="", size="")
+            description = on_one_line(f"{event.subject[:20]} {event.step}")
+            bar = self._bars.add_task(description, total=event.documents_total, rate="", size="")
             self._tasks[event.subject] = (event.step, bar)
         return bar
 

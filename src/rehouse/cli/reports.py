@@ -1,4 +1,4 @@
-"""Reports that several commands print: a migration's, and the documents that stay where they are."""
+"""Reports that several commands print: migrations, documents that were not moved, columns that hold keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
-    """Print what became of each tenant, what could not be moved, and the closing line."""
+    """Print each tenant's result, the documents that could not be moved, and the closing line."""
     table(
         ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "late", "no key", "waiting", "accepted",
          "bucket"),
@@ -59,7 +59,7 @@ def of_tenant(slug: str, error: str) -> str:
 
 
 def closing_line(reports: Sequence[TenantReport]) -> str:
-    """Return the closing line."""
+    """Return the line that closes a migration's report."""
     migrated, this_run, errors = add_up(reports, "documents_migrated", "this_run", "errors")
     return f"Documents migrated: {migrated} (this run: {this_run}), Errors: {errors}"
 
@@ -72,7 +72,7 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
 
 
 def end_migration(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:
-    """Print what became of each tenant and end the command. `ran`: documents could move."""
+    """Print each tenant's result and end the command. `ran`: this command could move documents."""
     from rehouse.cli.services import finish
 
     print_report(output, migration_object(made), lambda: show_migration(made, ran=ran))
@@ -80,21 +80,21 @@ def end_migration(made: list[TenantReport], output: str, *, ran: bool = True, in
 
 
 def show_left_at_home(slug: str, documents: Sequence[Outstanding]) -> None:
-    """Print the documents that a rollback left at home, and the way out of each code."""
+    """Print the documents that a rollback left at home, and a hint for each code."""
     from rehouse.operations.status import RETURN_AGAIN
 
-    _listed(slug, documents, RETURN_AGAIN)
+    _show_documents(slug, documents, RETURN_AGAIN)
 
 
 def show_outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
-    """Print the documents that could not be moved, and the way out of each code."""
+    """Print the documents that could not be moved, and a hint for each code."""
     from rehouse.operations.status import AGAIN
 
-    _listed(slug, documents, AGAIN)
+    _show_documents(slug, documents, AGAIN)
     say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
 
 
-def _listed(slug: str, documents: Sequence[Outstanding], again: str) -> None:
+def _show_documents(slug: str, documents: Sequence[Outstanding], again: str) -> None:
     from rehouse.operations.status import hint_of
 
     for each in documents[:SHOWN]:

@@ -38,9 +38,9 @@ def accept(
 
 
 def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
-    from rehouse.cli.commands.rollback import finish_returned
+    from rehouse.cli.commands.rollback import end_rollback
     from rehouse.operations.report import ReturnReport
 
     if isinstance(report, ReturnReport):
-        return finish_returned([report], output)
+        return end_rollback([report], output)
     return end_migration([report], output, ran=False)

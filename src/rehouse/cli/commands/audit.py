@@ -57,10 +57,10 @@ def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
 
 
 def closing_line(report: AuditReport) -> str:
-    """Return the closing line."""
+    """Return the line that closes an audit's report."""
     fixed = sum(each.is_fixed for each in report.findings)
-    told = f"Tenants: {report.tenants:,}, buckets: {report.buckets:,}, findings: {len(report.findings):,}, fixed: {fixed:,}"
-    return f"{told}. {'All is well.' if report.is_well else 'Not all is well.'}"
+    counts = f"Tenants: {report.tenants:,}, buckets: {report.buckets:,}, findings: {len(report.findings):,}, fixed: {fixed:,}"
+    return f"{counts}. {'All is well.' if report.is_well else 'Not all is well.'}"
 
 
 def _lines(finding: AuditFinding) -> Iterator[str]:

@@ -82,7 +82,7 @@ def finish(
         raise typer.BadParameter("name one tenant, or --all")
     grace = settings_only().grace if after is None else after
     if not (dry_run or yes):
-        with services(writes=False) as opened:  # what is refused anyway is refused before anybody is asked
+        with services(writes=False) as opened:  # refuse what would be refused anyway before asking
             due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
         confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
     look = Look(check_all, accept_unchecked)
@@ -116,7 +116,7 @@ def _show_finish(made: list[FinishReport], output: str, *, dry_run: bool, interr
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
-    """Print what became of each tenant's sources, what stays and why, and the closing line."""
+    """Print what was removed for each tenant, what was kept and why, and the closing line."""
     table(
         ("tenant", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
          "put back", "moved", "outstanding", "bucket"),
@@ -132,7 +132,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     for each in reports:
         if each.error:
             say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
-        _look(each, dry_run=dry_run)
+        _show_pointers(each, dry_run=dry_run)
         if each.left:
             say("", f"{each.slug}: sources that stay")
             say(
@@ -157,7 +157,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     say("", closing_line(reports, dry_run=dry_run))
 
 
-def _look(report: FinishReport, *, dry_run: bool) -> None:
+def _show_pointers(report: FinishReport, *, dry_run: bool) -> None:
     """Print which columns outside the mapping hold keys or were not looked at, and whether sources are removed."""
     from rehouse.operations.checks.pointers import POINTERS_HINT, UNCHECKED_HINT
 
@@ -177,7 +177,7 @@ def _look(report: FinishReport, *, dry_run: bool) -> None:
 
 
 def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
-    """Return the closing line."""
+    """Return the line that closes a finish report."""
     removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
     if dry_run:
         return f"Sources to remove: {removed}, Waiting: {waiting}, Errors: {errors}. Nothing was changed."

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say
-
-if TYPE_CHECKING:
-    pass
 
 
 def init(
@@ -36,5 +33,5 @@ def init(
     settings = settings_only()
     with logging_to(settings.log_file):
         changed = initialising.initialise(settings, accept_mapping=accept_mapping)
-    told = changed or ["nothing to do: the schema is up to date"]
-    print_report(output, {"changed": changed}, lambda: say(*told))
+    lines = changed or ["nothing to do: the schema is up to date"]
+    print_report(output, {"changed": changed}, lambda: say(*lines))

@@ -58,14 +58,14 @@ def rollback(
             made = [returning.roll_back_one(opened, opened.ledger.tenant(slug), dry_run=dry_run)]
         else:
             made = returning.roll_back_all(opened, opened.ledger.tenants(), dry_run=dry_run)
-    finish_returned(made, output, interrupted=opened.stopping.is_set())
+    end_rollback(made, output, interrupted=opened.stopping.is_set())
     return None
 
 
-def finish_returned(made: Sequence[ReturnReport], output: str, *, interrupted: bool = False) -> None:
-    """Print where rolled back tenants stand and end the command."""
+def end_rollback(made: Sequence[ReturnReport], output: str, *, interrupted: bool = False) -> None:
+    """Print the result of a rollback for each tenant and end the command."""
     well = not any(each.errors for each in made)
-    _show(returned_object(made), lambda: show_returned(made), output, well=well, interrupted=interrupted)
+    _show(rollback_object(made), lambda: show_rollback(made), output, well=well, interrupted=interrupted)
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
@@ -95,7 +95,7 @@ def _show(value: object, show: Callable[[], None], output: str, *, well: bool, i
     finish(well=well, interrupted=interrupted)
 
 
-def show_returned(reports: Sequence[ReturnReport]) -> None:
+def show_rollback(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
     table(
         ("tenant", "status", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
@@ -119,7 +119,7 @@ def show_returned(reports: Sequence[ReturnReport]) -> None:
     say("", _closing_line(reports))
 
 
-def returned_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
+def rollback_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
     """Return what `rollback --output json` prints."""
     returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     tenants = [plain(each) | {"errors": each.errors} for each in reports]

@@ -25,7 +25,7 @@ REASON_SHOWN = 120
 
 
 FORMULA_SIGNS = "=+-@\t\r"
-"""What a cell begins with that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
+"""The first characters of cells that a spreadsheet reads as a formula (OWASP, CSV Injection)."""
 
 
 ErrorsOption = Annotated[
@@ -92,7 +92,7 @@ def show_status(status: TenantStatus) -> None:
         table(
             ("when (UTC)", "who", "event", "from", "to", "reason"),
             (
-                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shortened(each.reason))
+                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shorten(each.reason))
                 for each in status.history
             ),
         )
@@ -106,7 +106,7 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
         names = [field.name for field in dataclasses.fields(DocumentError)]
         writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a lone \r ends a row
         writer.writerow(names)
-        writer.writerows([_no_formula(getattr(each, name)) for name in names] for each in errors)
+        writer.writerows([_escape_formula(getattr(each, name)) for name in names] for each in errors)
         return
     for each in errors:
         say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
@@ -114,11 +114,11 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
     say(f"Errors: {len(errors)}")
 
 
-def _shortened(reason: str | None) -> str | None:
-    """Return as much of a reason as a table takes: that of an adopted row is the whole row. JSON has all of it."""
+def _shorten(reason: str | None) -> str | None:
+    """Shorten a reason for the table: that of an adopted row is the whole row. JSON has all of it."""
     return f"{reason[: REASON_SHOWN - 1]}…" if reason and len(reason) > REASON_SHOWN else reason
 
 
-def _no_formula(cell: str | int | None) -> str | int | None:
-    """Return a cell that no spreadsheet takes for a formula: keys are whatever somebody uploaded."""
+def _escape_formula(cell: str | int | None) -> str | int | None:
+    """Prefix a cell that a spreadsheet would read as a formula: users choose the keys."""
     return f"'{cell}" if isinstance(cell, str) and cell and cell[0] in FORMULA_SIGNS else cell

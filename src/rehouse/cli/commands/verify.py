@@ -68,12 +68,12 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         always=4,
     )  # fmt: skip
     for each in reports:
-        shown = each.problems[:SHOWN]
+        problems = each.problems[:SHOWN]
         if each.error:
             say("", f"{each.slug}: could not be checked: {each.error}")
-        if shown:
+        if problems:
             say("", f"{each.slug}:")
-        for problem in shown:
+        for problem in problems:
             say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.detail}")
         say_more(len(each.problems))
         for drift in each.drift:
@@ -84,13 +84,13 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         "",
         "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
     )
-    _reading(reports)
+    _show_reads(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
         say(f"not offered by this endpoint: {lacking}")
     say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
 
 
-def _reading(reports: Sequence[VerifyReport]) -> None:
+def _show_reads(reports: Sequence[VerifyReport]) -> None:
     """Print what was sent and read, and what it costs, where objects were read."""
     read, costs = sum(each.read_bytes for each in reports), [each.cost for each in reports if each.cost]
     requests = sum((each.requests for each in reports), Counter[str]())
