@@ -23,23 +23,23 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_what_is_refused_anyway_is_refused_before_anybody_is_asked(
-    told: Room, capsys: pytest.CaptureFixture[str]
+    room: Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told.sql("INSERT INTO tenants (id, name, slug, is_active) VALUES (9, 'Hooli', 'hooli', false)")
+    room.sql("INSERT INTO tenants (id, name, slug, is_active) VALUES (9, 'Hooli', 'hooli', false)")
     for arguments, words in (
         (("finish", "nosuch"), "there is no tenant"),
         (("finish", "hooli"), "hooli was not begun"),
         (("cleanup", "--drop-bucket", "foo"), "foo is none of the shared buckets"),
-        (("cleanup", "--drop-bucket", told.shared), "not finished"),
+        (("cleanup", "--drop-bucket", room.shared), "not finished"),
         (("rollback", "acme", "--drop-bucket"), "there is no bucket to remove"),
     ):
         said = refused(capsys, *arguments)
         assert words in said
         assert "confirmed" not in said
-    assert told.sql("SELECT to_regclass('s3_migrations')") == [(None,)], "to be refused it made tables"
+    assert room.sql("SELECT to_regclass('s3_migrations')") == [(None,)], "to be refused it made tables"
 
 
-def test_the_question_says_how_much_goes(told: Room, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_question_says_how_much_goes(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate", "acme"]) == 0
     assert "(0 by now)" in refused(capsys, "finish", "acme")
     for arguments in (("finish", "acme", "--after", "0"), ("finish", "--all", "--after", "0")):
@@ -48,7 +48,7 @@ def test_the_question_says_how_much_goes(told: Room, capsys: pytest.CaptureFixtu
         assert "not confirmed, nothing was changed" in said
 
 
-def test_ctrl_c_at_the_question_changes_nothing_and_says_so(told: Room) -> None:
+def test_ctrl_c_at_the_question_changes_nothing_and_says_so(room: Room) -> None:
     assert main(["migrate", "acme"]) == 0
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -68,7 +68,7 @@ def test_ctrl_c_at_the_question_changes_nothing_and_says_so(told: Room) -> None:
     os.close(ours)
     os.close(theirs)
     assert (process.returncode, b"interrupted: nothing was changed" in errors) == (130, True)
-    assert len(told.keys(told.shared)) == 2
+    assert len(room.keys(room.shared)) == 2
 
 
 def test_a_missing_value_is_hinted_at_by_the_commands_own_help(capsys: pytest.CaptureFixture[str]) -> None:

