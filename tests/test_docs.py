@@ -26,9 +26,9 @@ from rehouse.core.copies import HINTS, Reason
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
 from rehouse.core.removals import Verdict
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.bucket_contents import Leftover
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
-from rehouse.ledger.leftovers import Leftover
 from rehouse.ledger.schema.tables import OWN
 from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising

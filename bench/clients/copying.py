@@ -21,7 +21,7 @@ from rehouse.cli.process import collect_seldom
 from rehouse.core.copies import Places, Seen, decide
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
 from rehouse.engine.local import LocalEngine
-from rehouse.ledger.documents import Line, line_of
+from rehouse.ledger.copies import Line, line_of
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
 

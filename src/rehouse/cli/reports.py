@@ -11,7 +11,7 @@ from rehouse.core.escaping import counted
 from rehouse.core.lifecycle import Phase
 
 if TYPE_CHECKING:
-    from rehouse.ledger.documents import Outstanding
+    from rehouse.ledger.copies import Outstanding
     from rehouse.ledger.pointers import Unchecked
     from rehouse.operations.checks.pointers import Mention
     from rehouse.operations.report import TenantReport

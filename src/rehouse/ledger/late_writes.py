@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from rehouse.core.late_writes import Moved
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.run_scope import Fenced
 
 

@@ -28,7 +28,7 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
-from rehouse.ledger.documents import Documents
+from rehouse.ledger.copies import Documents
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load

@@ -13,7 +13,7 @@ from rehouse.core.errors import Halt
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, Document, Fault, ListedObject, ObjectRef
 from rehouse.core.returns import SeenAtHome
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.run_scope import Fenced
 
 

@@ -15,7 +15,7 @@ import psycopg
 from rehouse.core.model import Fault
 from rehouse.core.returns import SeenAtHome, WayBack
 from rehouse.core.row_refusals import KEPT, fault_of, is_passing
-from rehouse.ledger.documents import Documents
+from rehouse.ledger.copies import Documents
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.returns import seen_at_home
 from rehouse.ledger.row_refusals import RowsRefused, refusal_of

@@ -13,8 +13,8 @@ from datetime import datetime
 from itertools import islice
 
 from rehouse.core.errors import Refused
+from rehouse.ledger.bucket_contents import Leftover, Leftovers
 from rehouse.ledger.ledger import translating
-from rehouse.ledger.leftovers import Leftover, Leftovers
 from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services

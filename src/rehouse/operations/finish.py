@@ -18,7 +18,7 @@ from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import given_up
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals

@@ -12,7 +12,7 @@ from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Closing, translating
 from rehouse.ledger.returns import Returns

@@ -17,7 +17,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.returns import Returning
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rehouse.core import copies, late_writes, row_refusals
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
-from rehouse.ledger.documents import Outstanding
+from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
 from rehouse.ledger.returns import Returns

@@ -19,7 +19,7 @@ from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import REPORTED_EVERY, Progress
-from rehouse.ledger.documents import AtHome
+from rehouse.ledger.copies import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import drift
 from rehouse.operations.buckets.homes import home_of, stand_in_migration

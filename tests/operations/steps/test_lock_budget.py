@@ -13,7 +13,7 @@ from tests.support.http_relay import HttpRelay, Reply, Request
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.model import ObjectRef
-from rehouse.ledger.documents import LockedCopy
+from rehouse.ledger.copies import LockedCopy
 from rehouse.operations.status import hint_of
 from rehouse.operations.steps import busy_rows, flips
 

@@ -15,7 +15,7 @@ from rehouse.cli.reports import show_mentions, show_unchecked
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
-    from rehouse.ledger.leftovers import Leftover
+    from rehouse.ledger.bucket_contents import Leftover
     from rehouse.operations.cleanup import BucketLeft
 
 

@@ -14,7 +14,7 @@ from rehouse.core.bucket.closing import closed_policy
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.ledger.drops import Drops, Held
+from rehouse.ledger.bucket_contents import Drops, Held
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
 from rehouse.operations.report import ReturnReport, close_return_after

@@ -13,7 +13,7 @@ from rehouse.core.copies import is_md5
 from rehouse.core.errors import Halt, Refused, StorageRefused, StorageUnavailable
 from rehouse.core.escaping import counted
 from rehouse.core.lifecycle import Phase
-from rehouse.ledger.canary import Canaries, Sample
+from rehouse.ledger.copies import Canaries, Sample
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
 from rehouse.s3.faults import translating

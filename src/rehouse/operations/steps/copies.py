@@ -20,8 +20,7 @@ from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
-from rehouse.ledger.documents import Documents, Line, line_of
-from rehouse.ledger.failures import Failures
+from rehouse.ledger.copies import Documents, Failures, Line, line_of
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey

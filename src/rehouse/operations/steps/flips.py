@@ -20,7 +20,7 @@ from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.ledger.documents import Documents, LockedCopy
+from rehouse.ledger.copies import Documents, LockedCopy
 from rehouse.ledger.row_refusals import RowsRefused
 from rehouse.operations.services import Services
 from rehouse.operations.steps.busy_rows import passes

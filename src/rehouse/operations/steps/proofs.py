@@ -19,7 +19,7 @@ from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
-from rehouse.ledger.documents import AtHome
+from rehouse.ledger.copies import AtHome
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
 from rehouse.operations.steps.survey import head_all, listing

@@ -26,7 +26,7 @@ from rehouse.core.returns import (
     returned_places,
     way_back,
 )
-from rehouse.ledger.documents import Line, line_of
+from rehouse.ledger.copies import Line, line_of
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services

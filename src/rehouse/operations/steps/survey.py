@@ -16,7 +16,7 @@ from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.ledger.documents import Documents
+from rehouse.ledger.copies import Documents
 from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.steps.run import Run
 

@@ -1,4 +1,4 @@
-"""The tenant's documents: pages of what is to be done, outcomes written in batches, pointers flipped under row locks."""
+"""A tenant's documents on their way: pages to copy, outcomes in batches, pointers flipped under row locks, samples, failures."""
 
 from __future__ import annotations
 
@@ -311,3 +311,37 @@ def _outcome_columns(line: Line) -> tuple[object, ...]:
 
 def _bare(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
+
+
+class Failures(Fenced):
+    """The failed documents of one tenant's migration."""
+
+    def ids(self, code: str | None = None) -> set[str]:
+        """Return the ids of the documents that failed or are in quarantine (with this code), as far as they are not at home."""
+        return {str(row[0]) for row in self.rows("failed_documents", code=code)}
+
+
+class Sample(NamedTuple):
+    """A document to be read in full: where, and what it must be (bytes)."""
+
+    document_id: str
+    place: ObjectRef
+    etag: str
+    size: int
+
+
+class Canaries(Fenced):
+    """What there is to try of one tenant's migration."""
+
+    def copies(self, count: int) -> list[Sample]:
+        """Return at most `count` copies that wait for the flip, in order of id."""
+        return [_sample(row) for row in self.rows("canary_copies", count=count)]
+
+    def rows_flipped(self, count: int) -> list[Sample]:
+        """Return at most `count` documents that this run flipped and whose rows still point there, the last ones first."""
+        return [_sample(row) for row in self.rows("canary_rows", count=count)]
+
+
+def _sample(row: tuple[object, ...]) -> Sample:
+    document_id, bucket, key, etag, size = row
+    return Sample(str(document_id), ObjectRef(str(bucket), str(key)), str(etag), int(str(size)))
