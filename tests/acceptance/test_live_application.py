@@ -58,7 +58,7 @@ def application(world: World) -> Iterator[dict[str, object]]:
         "AWS_SECRET_ACCESS_KEY": keys[1],
         "APPLICATION_SHARED_BUCKET": world.shared,
     }
-    program = Path(__file__).with_name("application.py")
+    program = Path(__file__).parents[1] / "support" / "application.py"
     process = subprocess.Popen(
         [sys.executable, str(program), *SLUGS],
         env=environment,
