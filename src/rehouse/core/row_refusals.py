@@ -26,13 +26,17 @@ ABOUT_THE_STATEMENT = frozenset({"42", "0A"})
 
 
 class Refusal(NamedTuple):
-    """What PostgreSQL answered: SQLSTATE, primary message, the names it gave, whether a trigger's function was at work."""
+    """What PostgreSQL answered: SQLSTATE, primary message, the names it gave, whether a trigger's function was at work.
+
+    `table`: the schema and the name of the constraint's table, which may be a partition.
+    """
 
     sqlstate: str | None
     message: str | None
     column: str | None = None
     constraint: str | None = None
     is_within_function: bool = False
+    table: tuple[str, str] | None = None
 
 
 def is_about_rows(refusal: Refusal) -> bool:
@@ -60,16 +64,19 @@ def is_passing(refusal: Refusal) -> bool:
     return state is None or state[:2] in ABOUT_THE_SESSION or state in ABOUT_THE_SERVER
 
 
-def fault_of(refusal: Refusal) -> Fault:
-    """Return what the ledger says of the row.
+def fault_of(refusal: Refusal, holder: str | None = None) -> Fault:
+    """Return what the ledger says of the row. `holder`: the document that has the value of which there may be one alone.
 
     >>> fault_of(Refusal("23514", "the row violates a check", constraint="named")).message
     'PostgreSQL refused the update of its row: the row violates a check (SQLSTATE 23514, constraint named)'
+    >>> fault_of(Refusal("23505", "duplicate key value"), "d1").message
+    'PostgreSQL refused the update of its row: duplicate key value (SQLSTATE 23505), which the row of document d1 has already'
     """
     names = [("SQLSTATE", refusal.sqlstate), ("column", refusal.column), ("constraint", refusal.constraint)]
     told = ", ".join(f"{what} {name}" for what, name in names if name)
     message = (refusal.message or "no reason was given")[:LONGEST_MESSAGE]
-    return Fault(ROW_REFUSED, f"PostgreSQL refused the update of its row: {message} ({told})")
+    has = f", which the row of document {holder} has already" if holder else ""
+    return Fault(ROW_REFUSED, f"PostgreSQL refused the update of its row: {message} ({told}){has}")
 
 
 KEPT = Fault(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 from rehouse.core.archiving import ARCHIVED_CODES, archived_detail
 from rehouse.core.comparing import Expected
 from rehouse.core.copies import Reason, Recorded, Seen
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
-from rehouse.core.row_refusals import KEPT
+from rehouse.core.row_refusals import KEPT, fault_of
 from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
 from rehouse.ledger.run_scope import Fenced
 
@@ -219,9 +221,33 @@ class Documents(Fenced):
     def flip_allowed(self, document_ids: Sequence[str]) -> int:
         """Flip the rows that can be updated and record the fault of the others; return how many these are."""
         refused = change_allowed(self.connection, document_ids, self.flip)
-        for document_id, fault in refused.items():
-            self.blame(document_id, fault)
+        for document_id, each in refused.items():
+            self.blame(document_id, self._with_holder(document_id, each))
         return len(refused)
+
+    def _with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
+        """Return why a row refuses; where another row has what a unique index allows once, with that row's document."""
+        refusal = refused.refusal
+        if refusal is None or refusal.sqlstate != UniqueViolation.sqlstate or refusal.table is None:
+            return refused.fault
+        schema, table = refusal.table
+        index = {"schema": schema, "table": table, "index": refusal.constraint}
+        try:
+            with self.connection.transaction():
+                holder = self._holder(document_id, index)
+        except psycopg.Error:  # such as no right to read another column: the reason stands without the holder
+            holder = None
+        return fault_of(refusal, holder)
+
+    def _holder(self, document_id: str, index: Mapping[str, str | None]) -> str | None:
+        """Return the document whose row has what this one's would get in the columns of the index."""
+        names = [name for row in self.rows("columns_of_index", **index) for name in row[0]]
+        if not names:
+            return None
+        equal = sql.SQL(" AND ").join(sql.SQL("d.{0} = f.{0}").format(sql.Identifier(name)) for name in names)
+        query = self.queries["rows_beside_flipped"] + sql.SQL(" AND {} LIMIT 1").format(equal)
+        found = self.connection.execute(query, {**self.values, "document_id": document_id}).fetchone()
+        return str(found[0]) if found else None
 
     def supersede(self) -> int:
         """Mark the copies whose rows moved or went; return how many."""
@@ -268,8 +294,8 @@ class Documents(Fenced):
             raise RowsRefused(KEPT)
 
     def _name_allowed(self, document_ids: Sequence[str]) -> None:
-        for document_id, fault in change_allowed(self.connection, document_ids, self._name_all).items():
-            self.blame(document_id, fault)
+        for document_id, refused in change_allowed(self.connection, document_ids, self._name_all).items():
+            self.blame(document_id, refused.fault)
 
     def _say(self, name: str, document_id: str, fault: Fault) -> None:
         what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}

@@ -62,7 +62,8 @@ class Fenced:
             if not (changed and told):
                 raise RowsRefused(KEPT)
 
-        return change_allowed(self.connection, [document_id], change).get(document_id)
+        refused = change_allowed(self.connection, [document_id], change).get(document_id)
+        return refused.fault if refused else None
 
     def rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
         """Return the rows of a named query."""

@@ -49,7 +49,9 @@ def checked(room: Room) -> None:
 
 
 def unique(room: Room) -> None:
-    room.root.put_object(Bucket=room.shared, Key="k/odd", Body=b"x")  # of two that exclude each other, one is flipped
+    room.root.put_object(
+        Bucket=room.shared, Key="k/odd", Body=b"a"
+    )  # of two that exclude each other the first is flipped
     room.sql("CREATE UNIQUE INDEX one_etag ON documents (tenant_id, etag)")
 
 
@@ -63,7 +65,7 @@ REASONS: dict[str, tuple[Callable[[Room], None], str]] = {
     "out of range": (too_large, "22003"),
     "too long": (too_long, "22001"),
     "check": (checked, "constraint no_odd_ones"),
-    "unique": (unique, "constraint one_etag"),
+    "unique": (unique, "constraint one_etag), which the row of document a has already"),
     "foreign key": (referenced, "23503"),
     "trigger": (lambda room: guard(room, "RAISE EXCEPTION 'on hold';"), "on hold (SQLSTATE P0001)"),
     "fault of a trigger": (lambda room: guard(room, "PERFORM 1 FROM nowhere;"), "SQLSTATE 42P01"),
@@ -94,6 +96,25 @@ def test_one_row_that_refuses_does_not_hold_up_the_others(room: Room, name: str)
     assert (report.phase, report.status, report.errors) == (Phase.CUT_OVER, Status.FAILED, 1)
     assert {room.pointer(each)[0] for each in OTHERS} == {room.home()}
     assert room.pointer("odd") == (room.shared, "k/odd")
+
+
+def test_of_two_rows_that_exclude_each_other_both_are_named(room: Room) -> None:
+    room.documents("first", "second", "third")
+    for each in ("first", "second"):
+        room.root.put_object(Bucket=room.shared, Key=f"k/{each}", Body=b"the same")
+    room.sql("CREATE UNIQUE INDEX one_etag ON documents (tenant_id, etag)")
+    [refused] = room.migrate().outstanding
+    assert refused.document_id == "second"
+    assert refused.message and refused.message.endswith(", which the row of document first has already")
+
+
+def test_a_unique_index_over_an_expression_names_no_other_row(room: Room) -> None:
+    room.documents("first", "second")
+    for each in ("first", "second"):
+        room.root.put_object(Bucket=room.shared, Key=f"k/{each}", Body=b"the same")
+    room.sql("CREATE UNIQUE INDEX one_etag ON documents (tenant_id, lower(etag))")
+    [refused] = room.migrate().outstanding
+    assert refused.message and refused.message.endswith("constraint one_etag)")
 
 
 @pytest.fixture

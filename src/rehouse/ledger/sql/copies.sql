@@ -198,6 +198,27 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
   AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
   AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key;
 
+-- name: columns_of_index
+-- The columns of a unique index over columns alone, in the index's order.
+SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE n.nspname = %(schema)s AND t.relname = %(table)s AND x.relname = %(index)s AND i.indisunique AND i.indexprs IS NULL;
+
+-- name: rows_beside_flipped
+-- The other rows `d`, beside the row `f` as a document's row would be once it is flipped. The caller adds what has to be equal.
+SELECT d.{documents.id}
+FROM (SELECT to_jsonb(o) || to_jsonb(new) AS row, o.{documents.tenant_id} AS tenant_id, o.{documents.id} AS document_id
+  FROM {documents} o JOIN s3_migration_documents m ON m.document_id = o.{documents.id} AND m.tenant_id = o.{documents.tenant_id}
+  CROSS JOIN LATERAL (SELECT
+    m.source_size AS {documents.file_size}, -- if documents.file_size
+    CASE WHEN o.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END AS {documents.etag}, -- if documents.etag
+    m.target_bucket AS {documents.s3_bucket}, m.target_key AS {documents.s3_key}) new
+  WHERE m.tenant_id = %(tenant_id)s AND m.document_id = %(document_id)s::{document_id_type} AND m.state = 'copied') become
+CROSS JOIN LATERAL jsonb_populate_record(NULL::{documents}, become.row) f
+JOIN {documents} d ON NOT (d.{documents.id} = become.document_id AND d.{documents.tenant_id} = become.tenant_id);
+
 -- name: supersede_copies
 -- Copies whose rows moved or went: nobody will point to them.
 UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
