@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
-from rehouse.core.late_writes import Moved, Verdict, conflict_message, decide_late, needs_proof
+from rehouse.core.copies import Copied
+from rehouse.core.late_writes import Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
 
@@ -23,7 +24,7 @@ objects = st.none() | st.builds(
 rows = st.sampled_from([None, HOME, ObjectRef("home", "elsewhere"), ObjectRef("shared", "k"), ObjectRef("shared", "x")])
 states = st.sampled_from([DocumentState.FLIPPED, DocumentState.REMOVING, DocumentState.REMOVED])
 lines = st.builds(
-    lambda state, source_etag, target_etag, contested: Moved(
+    lambda state, source_etag, target_etag, contested: Copied(
         "a", state, SOURCE, source_etag, HOME, target_etag, contested
     ),
     states,

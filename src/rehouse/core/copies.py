@@ -98,6 +98,23 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """What the ledger holds of a document that was copied.
+
+    `contested`: what is at its source may be another document's by now, which was put onto that key: its row points there, or it
+    was moved from there.
+    """
+
+    document_id: str
+    state: DocumentState
+    source: ObjectRef
+    source_etag: str | None
+    target: ObjectRef
+    target_etag: str | None
+    contested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """Everything known of one document: its row, the objects at both ends as last seen, the ledger's line.
 

@@ -6,10 +6,9 @@ if nobody wrote at home meanwhile; if somebody did, both versions are kept and a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
-from rehouse.core.copies import is_md5
+from rehouse.core.copies import Copied, is_md5
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
 
@@ -31,23 +30,8 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What the ledger holds of a document that was moved; `contested`: what is at its source may be another document's by now,
-    which was put onto that key: its row points there, or it was moved from there.
-    """
-
-    document_id: str
-    state: DocumentState
-    source: ObjectRef
-    source_etag: str | None
-    target: ObjectRef
-    target_etag: str | None
-    contested: bool = False
-
-
 def decide_late(
-    moved: Moved,
+    moved: Copied,
     row: ObjectRef | None,
     source: ListedObject | None,
     target: ListedObject | None,
@@ -93,7 +77,7 @@ def decide_late(
 
 
 def needs_proof(
-    moved: Moved, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
+    moved: Copied, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
 ) -> bool:
     """Return whether only checksums can tell if the home object is a copy of the source, made by a run that was killed."""
     if source is None or target is None or target.etag in (moved.target_etag, copied_etag):
@@ -101,7 +85,7 @@ def needs_proof(
     return source.size == target.size and not (is_md5(source.etag) and source.etag == target.etag)
 
 
-def conflict_message(moved: Moved, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
+def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
     """Return the sentence that names both objects of a conflict."""
     if moved.contested:
         what = "was written late, or is another document, of this or another tenant, put onto that key"

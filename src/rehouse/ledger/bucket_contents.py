@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import TenantId
 from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.rows import Row, plain_id
 from rehouse.ledger.run_scope import Fenced
 
 
@@ -43,30 +44,30 @@ class Leftovers:
 
     def rows_and_homes(self) -> tuple[int, int]:
         """Return how many rows point into the bucket, and how many tenants have it as their home."""
-        rows, homes = self._rows("count_rows_in")[0]
-        return int(rows), int(homes)
+        [found] = self._rows("count_rows_in")
+        return int(found.rows), int(found.homes)
 
     def not_finished(self) -> list[str]:
         """Return what commands call the tenants that are not finished."""
-        return self._ledger.called(row[0] for row in self._rows("tenants_not_finished"))
+        return self._ledger.called(row.tenant_id for row in self._rows("tenants_not_finished"))
 
     def removed_among(self, keys: Iterable[str]) -> set[str]:
         """Return which of these keys are sources that were removed from the bucket."""
-        return {str(row[0]) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
+        return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
     def record_removal(self) -> None:
         """Write into the history that the bucket is gone."""
         self._ledger.connection.execute(self._ledger.queries["record_bucket_removed"], self._values)
 
-    def _rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
-        return self._ledger.connection.execute(self._ledger.queries[name], {**self._values, **values}).fetchall()
+    def _rows(self, name: str, **values: object) -> list[Row]:
+        return self._ledger.rows(name, **{**self._values, **values})
 
 
-def _leftover(row: tuple[Any, ...], called: Mapping[TenantId, str]) -> Leftover:
-    category, tenant_id, phase, reason, objects, size, examples = row
-    owner = tenant_id if tenant_id is None or isinstance(tenant_id, int) else str(tenant_id)
+def _leftover(row: Row, called: Mapping[TenantId, str]) -> Leftover:
+    owner = None if row.tenant_id is None else plain_id(row.tenant_id)
     slug = None if owner is None else called.get(owner)
-    return Leftover(category, slug, owner, Phase(phase) if phase else None, reason, objects, size, tuple(examples))
+    phase = Phase(row.phase) if row.phase else None
+    return Leftover(row.category, slug, owner, phase, row.reason, row.objects, row.size, tuple(row.examples))
 
 
 class Held(NamedTuple):
@@ -94,17 +95,17 @@ class Drops(Fenced):
 
     def unknown(self) -> list[Held]:
         """Return what no line of the tenant's ledger knows, in order of key."""
-        return [Held(str(row[0]), str(row[1]), None, False, bool(row[2])) for row in self.rows("unknown_versions")]
+        return [Held(row.key, row.version_id, None, False, row.is_upload) for row in self.rows("unknown_versions")]
 
     def versions(self) -> Iterator[Held]:
         """Yield the versions and delete markers."""
         for row in self.stream("versions_held"):
-            yield Held(str(row[0]), str(row[1]), row[2], bool(row[3]), False)
+            yield Held(row.key, row.version_id, row.etag, row.is_current, False)
 
     def uploads(self) -> Iterator[Held]:
         """Yield the open uploads."""
         for row in self.stream("uploads_held"):
-            yield Held(str(row[0]), str(row[1]), None, False, True)
+            yield Held(row.key, row.version_id, None, False, True)
 
     def is_anybody_there(self) -> bool:
         """Return whether a row of any tenant points into the bucket."""
@@ -112,7 +113,7 @@ class Drops(Fenced):
 
     def last_return(self) -> datetime | None:
         """Return when the last document went back, or the home itself; None if neither is recorded."""
-        moment: datetime | None = self.rows("last_return")[0][0]
+        moment: datetime | None = self.rows("last_return")[0].moment
         return moment
 
     def forget_home(self) -> None:

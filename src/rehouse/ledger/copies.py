@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 import psycopg
 from psycopg import sql
@@ -13,11 +13,21 @@ from psycopg.errors import UniqueViolation
 
 from rehouse.core.archiving import ARCHIVED_CODES, archived_detail
 from rehouse.core.comparing import Expected
-from rehouse.core.copies import Reason, Recorded, Seen
+from rehouse.core.copies import Copied, Reason, Seen
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, CopyTask, Document, Fault, ListedObject, ObjectRef
+from rehouse.core.model import CopyOutcome, CopyTask, Fault, ObjectRef
 from rehouse.core.row_refusals import KEPT, fault_of
 from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.rows import (
+    Row,
+    columns_of_copied,
+    document_of,
+    object_of,
+    recorded_of,
+    rows_of,
+    source_of,
+    target_of,
+)
 from rehouse.ledger.run_scope import Fenced
 
 _OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
@@ -81,16 +91,6 @@ def _archived_line(outcome: CopyOutcome, fault: Fault) -> Line:
     )
 
 
-class LockedCopy(NamedTuple):
-    """A copy whose row is locked for the flip: what the source must still be, and where the row is to point."""
-
-    document_id: str
-    source: ObjectRef
-    source_etag: str
-    target: ObjectRef
-    target_etag: str
-
-
 class AtHome(NamedTuple):
     """A document whose object must be in the home bucket: what it must be, as far as anything recorded it, and its source."""
 
@@ -110,6 +110,12 @@ class Outstanding(NamedTuple):
     request_id: str | None
     attempts: int
 
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of the queries of what is outstanding."""
+        why = row.error_code, row.error_message, row.request_id
+        return cls(str(row.document_id), source_of(row), DocumentState(row.state), *why, row.attempts)
+
 
 class Documents(Fenced):
     """The documents of one tenant's migration under one run."""
@@ -120,29 +126,30 @@ class Documents(Fenced):
         while True:
             with self.connection.transaction():
                 self.connection.execute(self.queries["prepare_page"])
-                rows = self._next("page_of_documents", after, limit).fetchall()
+                rows = self._next("page_of_documents", after, limit)
             if rows:
                 yield [_seen(row) for row in rows]
             if len(rows) < limit:
                 return
-            after = rows[-1][0]
+            after = rows[-1].document_id
 
     def counts(self) -> Counts:
         """Return how many rows the tenant has, by where they stand."""
-        return Counts(*(int(value) for value in self.rows("count_documents")[0]))
+        [found] = self.rows("count_documents")
+        return Counts(**found._asdict())
 
     def rows_with_key(self) -> int:
         """Return how many rows of all tenants have a key."""
-        return int(self.rows("count_rows_with_key")[0][0])
+        return int(self.rows("count_rows_with_key")[0].count)
 
     def below(self, prefix: str) -> int:
         """Return how many of the tenant's documents lie below a prefix of its home."""
-        return int(self.rows("count_below", prefix=prefix)[0][0])
+        return int(self.rows("count_below", prefix=prefix)[0].count)
 
     def migrated(self) -> tuple[int, int]:
         """Return (documents, bytes) that the migration has moved so far."""
-        count, size = self.rows("migrated")[0]
-        return int(count), int(size)
+        [found] = self.rows("migrated")
+        return int(found.documents), int(found.bytes)
 
     def record(self, lines: Sequence[Line]) -> None:
         """Merge a batch of outcomes into the ledger, in one transaction."""
@@ -156,13 +163,14 @@ class Documents(Fenced):
 
     def waiting_copies(self) -> Iterator[tuple[str, AtHome]]:
         """Yield (target key, document) of the copies not flipped yet, in order of key."""
-        for key, document_id, etag, size, answered, bucket, source_key in self.stream("waiting_copies"):
-            yield str(key), AtHome(str(document_id), Expected(etag, size, answered), ObjectRef(bucket, source_key))
+        for row in self.stream("waiting_copies"):
+            expected = Expected(row.source_etag, row.source_size, row.answered_etag)
+            yield str(row.target_key), AtHome(str(row.document_id), expected, source_of(row))
 
     def count_copies(self) -> tuple[int, int]:
         """Return how many copies wait for a flip of this run, and how many objects of ours the home bucket may hold."""
-        waiting, at_home = self.rows("count_copies")[0]
-        return int(waiting), int(at_home)
+        [found] = self.rows("count_copies")
+        return int(found.waiting), int(found.at_home)
 
     def drop_copy(self, document_id: str, fault: Fault) -> None:
         """Send a copy that does not hold, or that could not be looked at, back to copying."""
@@ -183,15 +191,11 @@ class Documents(Fenced):
             return self._name(after, limit, self._name_allowed)
 
     @contextmanager
-    def locked_copies(self, after: str | None, limit: int) -> Iterator[list[LockedCopy]]:
+    def locked_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
         """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
-            rows = self._next("lock_copies", after, limit).fetchall()
-            yield [
-                LockedCopy(str(row[0]), ObjectRef(row[1], row[2]), row[3], ObjectRef(row[4], row[5]), row[6])
-                for row in rows
-            ]
+            yield [Copied(**columns_of_copied(row)) for row in self._next("lock_copies", after, limit)]
 
     def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
         """Return which of these objects another tenant claims by now. What the tenant's own home holds is the tenant's."""
@@ -200,7 +204,7 @@ class Documents(Fenced):
             if ref.bucket != self.values["home_bucket"]:
                 keys.setdefault(ref.bucket, []).append(ref.key)
         return {
-            ObjectRef(bucket, str(row[0]))
+            ObjectRef(bucket, str(row.key))
             for bucket, wanted in keys.items()
             for row in self.rows("claimed_by_others", bucket=bucket, keys=wanted)
         }
@@ -241,7 +245,7 @@ class Documents(Fenced):
 
     def _holder(self, document_id: str, index: Mapping[str, str | None]) -> str | None:
         """Return the document whose row has what this one's would get in the columns of the index."""
-        names = [name for row in self.rows("columns_of_index", **index) for name in row[0]]
+        names = [name for row in self.rows("columns_of_index", **index) for name in row.names]
         if not names:
             return None
         equal = sql.SQL(" AND ").join(sql.SQL("d.{0} = f.{0}").format(sql.Identifier(name)) for name in names)
@@ -261,26 +265,24 @@ class Documents(Fenced):
         A size that only the row claims is never expected: rows may be wrong there, the object's own size is the truth.
         """
         for row in self.stream("documents_at_home"):
-            key, document_id, etag, size, answered, row_etag, bucket, source_key = row
-            source = ObjectRef(bucket, source_key) if bucket and source_key else None
-            expected = Expected(etag, size, answered) if source else Expected(None, None, _bare(row_etag))
-            yield str(key), AtHome(str(document_id), expected, source)
+            source = source_of(row) if row.source_bucket and row.source_key else None
+            expected = Expected(None, None, _bare(row.row_etag))
+            if source:
+                expected = Expected(row.source_etag, row.source_size, row.answered_etag)
+            yield str(row.key), AtHome(str(row.document_id), expected, source)
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:
         """Return which of these keys in the home bucket are copies of ours that no row points to."""
-        return {str(row[0]) for row in self.rows("known_targets", keys=list(keys))}
+        return {str(row.target_key) for row in self.rows("known_targets", keys=list(keys))}
 
     def outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
         """Return what the ledger says could not be moved, in order of id; `is_cut_over`: copies should be flipped by now."""
-        return [
-            Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
-            for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)
-        ]
+        return [Outstanding.from_row(row) for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)]
 
     def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
-            ids = [str(row[0]) for row in self._next("lock_null_buckets", after, limit)]
+            ids = [str(row.document_id) for row in self._next("lock_null_buckets", after, limit)]
             if ids:
                 name(ids)
         return ids[-1] if ids else None
@@ -302,28 +304,18 @@ class Documents(Fenced):
         with self.fenced() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
-    def _next(self, name: str, after: object, limit: int) -> psycopg.Cursor[tuple[Any, ...]]:
+    def _next(self, name: str, after: object, limit: int) -> list[Row]:
         """Run a query that goes on after an id. Never prepared: the plan that a prepared statement gets in the end does not
         know whether there is such an id, so it would read the tenant from its beginning for each batch.
         """
         values = {**self.values, "after": after, "limit": limit}
-        return self.connection.execute(self.queries[name], values, prepare=False)
+        return rows_of(self.connection, self.queries[name], values, prepare=False)
 
 
-def _seen(row: tuple[Any, ...]) -> Seen:
-    """Read a row of `page_of_documents`: the document (8 columns), the inventory (5), the ledger's line (8)."""
-    document_id, tenant_id, *fields = row[:8]
-    etag, size, storage_class, modified_at, contested = row[8:13]
-    state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, recorded_now = row[13:]
-    document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)
-    source = ListedObject(document.key or "", etag, size, storage_class, modified_at) if etag is not None else None
-    recorded = None
-    if state is not None:
-        target = ObjectRef(target_bucket, target_key) if target_key else None
-        recorded = Recorded(
-            DocumentState(state), ObjectRef(source_bucket, source_key), source_etag, target, target_etag
-        )
-    return Seen(document, source, None, recorded, contested, bool(recorded_now))
+def _seen(row: Row) -> Seen:
+    document = document_of(row, row.key_fault)
+    found = object_of(row, row.key)
+    return Seen(document, found, None, recorded_of(row), contested=row.contested, recorded_now=row.recorded_now)
 
 
 def _outcome_columns(line: Line) -> tuple[object, ...]:
@@ -344,7 +336,7 @@ class Failures(Fenced):
 
     def ids(self, code: str | None = None) -> set[str]:
         """Return the ids of the documents that failed or are in quarantine (with this code), as far as they are not at home."""
-        return {str(row[0]) for row in self.rows("failed_documents", code=code)}
+        return {str(row.document_id) for row in self.rows("failed_documents", code=code)}
 
 
 class Sample(NamedTuple):
@@ -368,6 +360,5 @@ class Canaries(Fenced):
         return [_sample(row) for row in self.rows("canary_rows", count=count)]
 
 
-def _sample(row: tuple[object, ...]) -> Sample:
-    document_id, bucket, key, etag, size = row
-    return Sample(str(document_id), ObjectRef(str(bucket), str(key)), str(etag), int(str(size)))
+def _sample(row: Row) -> Sample:
+    return Sample(str(row.document_id), target_of(row), row.target_etag, row.source_size)

@@ -15,6 +15,7 @@ import psycopg
 
 from rehouse.core.model import ListedObject
 from rehouse.ledger.queries import Queries
+from rehouse.ledger.rows import Row, object_of, rows_of
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
 """The types of `copy_inventory`: a listing is written in PostgreSQL's binary form, a fifth of the work of its text form."""
@@ -86,10 +87,8 @@ class Inventory:
 
     def among(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
         """Return what is known of these keys; a key that is absent here was not seen."""
-        rows = self._connection.execute(
-            self._queries["objects_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
-        ).fetchall()
-        return {row[0]: Known(ListedObject(*row[:5]), row[5]) for row in rows}
+        rows = self._rows("objects_among", bucket=bucket, keys=list(keys))
+        return {row.key: Known(found, row.contested) for row in rows if (found := object_of(row, row.key))}
 
     def mark_contested(self) -> None:
         """Mark the objects that two tenants claim."""
@@ -103,8 +102,7 @@ class Inventory:
 
     def claimed_among(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return which of a bucket's keys a row of any tenant points to, or a document was moved from."""
-        values = {**self._run, "bucket": bucket, "keys": list(keys)}
-        return {str(row[0]) for row in self._connection.execute(self._queries["claimed_among"], values).fetchall()}
+        return {row.key for row in self._rows("claimed_among", bucket=bucket, keys=list(keys))}
 
     def ending_in(self, bucket: str, keys: Sequence[str], limit: int) -> list[tuple[str, str]]:
         """Return pairs of one of these keys and an object whose key ends in it after a slash. Reads the bucket's inventory once.
@@ -112,32 +110,27 @@ class Inventory:
         A key shorter than `ENDS` characters is not looked for: too many others end like it.
         """
         long_enough = [key for key in keys if len(key) >= ENDS]
-        values = {**self._run, "bucket": bucket, "keys": long_enough, "characters": ENDS, "limit": limit}
+        values = {"bucket": bucket, "keys": long_enough, "characters": ENDS, "limit": limit}
         ends = sorted({key[-ENDS:] for key in long_enough})
-        rows = self._connection.execute(self._queries["objects_ending_in"], {**values, "ends": ends}).fetchall()
-        return [(str(key), str(there)) for key, there in rows]
+        return [(row.key, row.there) for row in self._rows("objects_ending_in", **values, ends=ends)]
 
     def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:
         """Return how many objects lie between two keys (both included), at most `limit`."""
-        row = self._connection.execute(
-            self._queries["count_range"],
-            {**self._run, "bucket": bucket, "first": first, "last": last, "limit": limit},
-        ).fetchone()
-        return int(row[0]) if row else 0
+        [found] = self._rows("count_range", bucket=bucket, first=first, last=last, limit=limit)
+        return int(found.count)
 
     def totals(self, bucket: str) -> tuple[int, int]:
         """Return (objects, bytes) of a bucket as listed."""
-        row = self._connection.execute(self._queries["inventory_totals"], {**self._run, "bucket": bucket}).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
+        [found] = self._rows("inventory_totals", bucket=bucket)
+        return int(found.objects), int(found.bytes)
 
     def orphans(self, bucket: str) -> list[tuple[str, int]]:
         """Return (key, bytes) of every object that no row points to."""
-        rows = self._connection.execute(self._queries["orphans"], {**self._run, "bucket": bucket}).fetchall()
-        return [(str(key), int(size)) for key, size in rows]
+        return [(row.key, row.size) for row in self._rows("orphans", bucket=bucket)]
 
     def runs(self) -> list[str]:
         """Return the ids of the runs whose inventories there are."""
-        return [str(row[0]) for row in self._connection.execute(self._queries["runs_in_inventory"]).fetchall()]
+        return [str(row.run_id) for row in self._rows("runs_in_inventory")]
 
     def forget(self, run_id: str) -> None:
         """Forget the inventory of another run, which died."""
@@ -152,6 +145,9 @@ class Inventory:
                 self._connection.execute(self._queries["empty_inventory"])
                 return
         self._connection.execute(self._queries["forget_run"], self._run)
+
+    def _rows(self, name: str, **values: object) -> list[Row]:
+        return rows_of(self._connection, self._queries[name], {**self._run, **values})
 
 
 def _columns(found: ListedObject) -> tuple[object, ...]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rehouse.core.late_writes import Moved
-from rehouse.core.lifecycle import DocumentState
+from rehouse.core.copies import Copied
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.ledger.copies import Outstanding
+from rehouse.ledger.rows import columns_of_copied, source_of
 from rehouse.ledger.run_scope import Fenced
 
 
@@ -24,22 +24,16 @@ class LateLines(Fenced):
 
     def count(self) -> int:
         """Return how many documents were moved, and so have a source that could be written late."""
-        return int(self.rows("count_moved")[0][0])
+        return int(self.rows("count_moved")[0].moved)
 
     def sources(self, *, only_failed: bool = False, code: str | None = None) -> dict[str, ObjectRef]:
         """Return document id → source; with `only_failed` of those that have a fault (of this code)."""
         rows = self.rows("sources_of_moved", only_failed=only_failed, code=code)
-        return {str(row[0]): ObjectRef(row[1], row[2]) for row in rows}
+        return {str(row.document_id): source_of(row) for row in rows}
 
-    def suspects(self) -> list[Moved]:
+    def suspects(self) -> list[Copied]:
         """Return the documents whose sources the run's inventory shows as another object, and those with a fault, by id."""
-        return [
-            Moved(
-                str(row[0]), DocumentState(row[1]), ObjectRef(row[2], row[3]), row[4],
-                ObjectRef(row[5], row[6]), row[7], row[8],
-            )
-            for row in self.stream("late_suspects")
-        ]  # fmt: skip
+        return [Copied(**columns_of_copied(row), contested=row.contested) for row in self.stream("late_suspects")]
 
     def row(self, document_id: str) -> ObjectRef | None:
         """Return where the document's row points, None if it is gone; raise Halt if the migration is another run's."""
@@ -85,10 +79,7 @@ class LateLines(Fenced):
 
     def outstanding(self) -> list[Outstanding]:
         """Return the documents at home that have a fault, in order of id."""
-        return [
-            Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
-            for row in self.rows("outstanding_late_writes")
-        ]
+        return [Outstanding.from_row(row) for row in self.rows("outstanding_late_writes")]
 
     def accept(self, document_id: str, reason: str) -> bool:
         """Let the version in the home stand, with the reason in the history; return False if there is no conflict."""

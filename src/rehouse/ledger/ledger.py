@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from uuid import uuid4
 
 import psycopg
@@ -32,6 +32,7 @@ from rehouse.ledger.copies import Documents
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
+from rehouse.ledger.rows import Row, plain_id, rows_of
 from rehouse.ledger.run_scope import Fenced
 from rehouse.ledger.schema import is_current
 
@@ -142,9 +143,9 @@ class Ledger:
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant in order of slug."""
-        rows = self.connection.execute(self.queries["tenants"]).fetchall()
-        called = addresses({_plain_id(row[0]): row[1] for row in rows})
-        return [_tenant(row, called[_plain_id(row[0])]) for row in rows]
+        rows = self.rows("tenants")
+        called = addresses({plain_id(row.tenant_id): row.slug for row in rows})
+        return [_tenant(row, called[plain_id(row.tenant_id)]) for row in rows]
 
     def tenant(self, named: str) -> Tenant:
         """Return the tenant that a command names; raise Refused if there is none, or if several are called so."""
@@ -152,13 +153,13 @@ class Ledger:
 
     def reread(self, tenant: Tenant) -> Tenant:
         """Return the tenant as its row is now; raise Halt if the row is gone."""
-        row = self.connection.execute(self.queries["tenant"], {"tenant_id": tenant.id}).fetchone()
+        row = self.row("tenant", tenant_id=tenant.id)
         if row is None:
             raise Halt(
                 f"the tenant {tenant.slug} (id {tenant.id}) was deleted meanwhile",
                 hint="`rehouse status` lists the tenants",
             )
-        return replace(tenant, name=str(row[0] or tenant.slug), home=row[1], is_active=bool(row[2]))
+        return replace(tenant, name=row.name or tenant.slug, home=row.home, is_active=bool(row.is_active))
 
     def called(self, tenant_ids: Iterable[object]) -> list[str]:
         """Return what commands call these tenants, in alphabetical order."""
@@ -167,13 +168,13 @@ class Ledger:
 
     def migration(self, tenant: Tenant) -> Migration | None:
         """Return the tenant's migration, or None if it was never begun."""
-        row = self.connection.execute(self.queries["migration"], {"tenant_id": tenant.id}).fetchone()
+        row = self.row("migration", tenant_id=tenant.id)
         return _migration(row) if row else None
 
     def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
         """Return what commands call the other tenants that have this bucket, or to whom it is promised."""
-        values = {"tenant_id": tenant.id, "home_bucket": home_bucket}
-        return self.called(row[0] for row in self.connection.execute(self.queries["others_at"], values).fetchall())
+        rows = self.rows("others_at", tenant_id=tenant.id, home_bucket=home_bucket)
+        return self.called(row.tenant_id for row in rows)
 
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
         """Give the tenant's row to this run; `home_bucket` is reserved in it unless a name already is."""
@@ -187,8 +188,7 @@ class Ledger:
 
     def recent_homes(self, seconds: float) -> list[tuple[str, float]]:
         """Return the homes that rehouse made less than `seconds` ago, and their ages in seconds."""
-        rows = self.connection.execute(self.queries["recent_homes"], {"seconds": seconds}).fetchall()
-        return [(str(home), float(age)) for home, age in rows]
+        return [(row.home_bucket, row.age) for row in self.rows("recent_homes", seconds=seconds)]
 
     def rename_home(self, migration: Migration, home_bucket: str) -> Migration:
         """Reserve another bucket name, before the bucket exists: somebody else has the first one."""
@@ -248,13 +248,13 @@ class Ledger:
         event = {**values, "event": "document_accepted", "reason": f"{document_id}: {reason}"}
         with self.connection.transaction():
             self._one("fence", values)
-            row = self.connection.execute(self.queries["accept_document"], values).fetchone()
+            row = self.row("accept_document", **values)
             if row is None:
                 raise Refused(
                     f"the document {document_id!r} of this tenant cannot be accepted",
                     hint="it is not there, has no key, or is at home already; `rehouse status SLUG` lists the outstanding ones",
                 )
-            if not row[0]:
+            if not row.was_accepted:
                 self.connection.execute(self.queries["record_event"], event)
 
     def documents(self, migration: Migration) -> Documents:
@@ -272,28 +272,25 @@ class Ledger:
     def overview(self) -> list[Overview]:
         """Return a line for every tenant, in order of name."""
         called = {tenant.id: tenant.slug for tenant in self.tenants()}
-        rows = self.connection.execute(self.queries["overview"]).fetchall()
-        lines = [(_plain_id(tenant_id), name, rest) for tenant_id, name, *rest in rows]
         return [
-            Overview(called[tenant_id], tenant_id, name or called[tenant_id], *rest)
-            for tenant_id, name, rest in lines
-            if tenant_id in called  # a tenant may have been added between the two looks
+            _overview(row, called[plain_id(row.tenant_id)])
+            for row in self.rows("overview")
+            if plain_id(row.tenant_id) in called  # a tenant may have been added between the two looks
         ]
 
     def history(self, tenant: Tenant) -> list[PastEvent]:
         """Return a tenant's events, oldest first."""
-        rows = self.connection.execute(self.queries["history"], {"tenant_id": tenant.id}).fetchall()
-        return [PastEvent(*row) for row in rows]
+        return [PastEvent(**row._asdict()) for row in self.rows("history", tenant_id=tenant.id)]
 
     def documents_without_tenant(self) -> int:
         """Return how many rows belong to no tenant."""
-        row = self.connection.execute(self.queries["documents_without_tenant"]).fetchone()
-        return int(row[0]) if row else 0
+        [found] = self.rows("documents_without_tenant")
+        return int(found.count)
 
     def documents_of_missing_tenants(self) -> tuple[int, int]:
         """Return how many rows name a tenant that has no row of its own, and how many such tenants there are."""
-        row = self.connection.execute(self.queries["documents_of_missing_tenants"]).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
+        [found] = self.rows("documents_of_missing_tenants")
+        return int(found.rows), int(found.tenants)
 
     def patiently(self, work: Callable[[], Result]) -> Result:
         """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause.
@@ -308,8 +305,16 @@ class Ledger:
                 time.sleep(random.uniform(0.02, 0.2))  # noqa: S311 (a pause, not a secret)
         return work()
 
-    def _one(self, name: str, values: Mapping[str, object]) -> tuple[object, ...]:
-        row = self.connection.execute(self.queries[name], values).fetchone()
+    def rows(self, name: str, **values: object) -> list[Row]:
+        """Return the rows of a named query."""
+        return rows_of(self.connection, self.queries[name], values)
+
+    def row(self, name: str, **values: object) -> Row | None:
+        """Return the first row of a named query, None if there is none."""
+        return next(iter(self.rows(name, **values)), None)
+
+    def _one(self, name: str, values: Mapping[str, object]) -> Row:
+        row = self.row(name, **values)
         if row is None:
             raise Halt(
                 f"{name.replace('_', ' ')}: what this run had read is no longer so",
@@ -334,22 +339,22 @@ def translating() -> Iterator[None]:
         raise translated(error) from error
 
 
-def _tenant(row: tuple[Any, ...], slug: str) -> Tenant:
-    return Tenant(_plain_id(row[0]), slug, str(row[2] or slug), row[3], bool(row[4]), row[1])
+def _tenant(row: Row, slug: str) -> Tenant:
+    return Tenant(plain_id(row.tenant_id), slug, row.name or slug, row.home, bool(row.is_active), row.slug)
 
 
-def _migration(row: tuple[object, ...]) -> Migration:
-    tenant_id, run_id, phase, home, previous, status, was_live = row
+def _overview(row: Row, slug: str) -> Overview:
+    columns = {**row._asdict(), "tenant_id": plain_id(row.tenant_id), "name": row.name or slug}
+    return Overview(slug=slug, **columns)
+
+
+def _migration(row: Row) -> Migration:
     return Migration(
-        _plain_id(tenant_id),
-        str(run_id),
-        Phase(str(phase or Phase.PLANNED)),
-        str(home),
-        None if previous is None else str(previous),
-        Status(str(status)),
-        bool(was_live),
+        tenant_id=plain_id(row.tenant_id),
+        run_id=str(row.run_id),
+        phase=Phase(row.phase or Phase.PLANNED),
+        home_bucket=row.home_bucket,
+        previous_home=row.previous_home,
+        status=Status(row.status),
+        was_live=row.was_live,
     )
-
-
-def _plain_id(value: object) -> TenantId:
-    return value if isinstance(value, int) else str(value)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import Fault, ObjectRef
+from rehouse.core.model import Fault
 from rehouse.core.removals import Flipped
+from rehouse.ledger.rows import Row, source_of, target_of
 from rehouse.ledger.run_scope import Fenced
 
 
@@ -42,7 +43,8 @@ class Removals(Fenced):
 
     def counts(self, grace: timedelta) -> Removal:
         """Return how far the removal is, where a source may go `grace` after the flip."""
-        return Removal(*self.rows("count_removals", grace=grace)[0])
+        [found] = self.rows("count_removals", grace=grace)
+        return Removal(**found._asdict())
 
     def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources are not known to be removed, in order of id."""
@@ -56,7 +58,7 @@ class Removals(Fenced):
         """Return the ids of the documents whose source another one has as well that still waits. It reads the whole tenant."""
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
-            return frozenset(str(row[0]) for row in self.rows("sources_waited_for", grace=grace))
+            return frozenset(str(row.document_id) for row in self.rows("sources_waited_for", grace=grace))
 
     def removing(self, document_ids: Sequence[str]) -> None:
         """Write that these sources are about to be removed."""
@@ -106,29 +108,23 @@ class Removals(Fenced):
                 yield [_candidate(row) for row in rows]
             if len(rows) < limit:
                 return
-            after = rows[-1][0]
+            after = rows[-1].document_id
 
 
-def _candidate(row: tuple[Any, ...]) -> Candidate:
-    (
-        document_id,
-        state,
-        bucket,
-        key,
-        etag,
-        size,
-        home,
-        home_key,
-        target_etag,
-        fault,
-        is_old,
-        is_there,
-        row_etag,
-        gone,
-    ) = row
-    source, target = ObjectRef(bucket, key), ObjectRef(home, home_key)
-    flipped = Flipped(str(document_id), source, etag, int(size), target, target_etag, fault, is_old, is_there, row_etag)
-    return Candidate(flipped, DocumentState(state), gone)
+def _candidate(row: Row) -> Candidate:
+    flipped = Flipped(
+        document_id=str(row.document_id),
+        source=source_of(row),
+        source_etag=row.source_etag,
+        source_size=int(row.source_size),
+        target=target_of(row),
+        target_etag=row.target_etag,
+        fault=row.fault,
+        is_old_enough=row.is_old_enough,
+        points_to_target=row.points_to_target,
+        row_etag=row.row_etag,
+    )
+    return Candidate(flipped, DocumentState(row.state), row.is_row_gone)
 
 
 def _columns(fault: Fault | None) -> dict[str, object]:

@@ -5,15 +5,16 @@ A return is a line the other way round: its source is the object at home, its ta
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
 
-from rehouse.core.copies import Recorded
+from rehouse.core.copies import Copied
 from rehouse.core.errors import Halt
-from rehouse.core.lifecycle import DocumentState
-from rehouse.core.model import CopyOutcome, Document, Fault, ListedObject, ObjectRef
+from rehouse.core.model import CopyOutcome, Fault, ListedObject, ObjectRef
 from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.copies import Outstanding
+from rehouse.ledger.rows import Row, columns_of_copied, document_of, object_of, recorded_of
 from rehouse.ledger.run_scope import Fenced
 
 
@@ -26,20 +27,20 @@ class ReturnCounts(NamedTuple):
     never_moved: int
 
 
-class WrittenAfter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class WrittenAfter(Copied):
     """A document that went back, and whose object at home may have been written since.
 
     `contested`: another line of the tenant knows another object there; `given_away`: its row is another tenant's by now.
     """
 
-    document_id: str
-    name: str
-    source: ObjectRef
-    source_etag: str
-    target: ObjectRef
-    target_etag: str | None
-    contested: bool
-    given_away: bool
+    name: str = field(kw_only=True)
+    given_away: bool = field(kw_only=True)
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of `written_after_return`."""
+        return cls(**columns_of_copied(row), contested=row.contested, name=row.name, given_away=row.given_away)
 
 
 class Returns(Fenced):
@@ -56,16 +57,17 @@ class Returns(Fenced):
                 yield [seen_at_home(row) for row in rows]
             if len(rows) < limit:
                 return
-            after = rows[-1][0]
+            after = rows[-1].document_id
 
     def counts(self) -> ReturnCounts:
         """Return how far the return is."""
-        return ReturnCounts(*(int(value) for value in self.rows("count_returns")[0]))
+        [found] = self.rows("count_returns")
+        return ReturnCounts(**found._asdict())
 
     def known_differently(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
         """Return which of these objects lines of the tenant know differently. It reads the whole tenant."""
         rows = self.rows("known_differently", keys=sorted({ref.key for ref in refs})) if refs else []
-        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
+        return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
     def supersede_forward(self) -> None:
         """Mark the copies into the home that wait for the flip; nobody will point to them."""
@@ -89,17 +91,11 @@ class Returns(Fenced):
 
     def outstanding(self) -> list[Outstanding]:
         """Return the documents that could not be returned, in order of id."""
-        return [
-            Outstanding(str(row[0]), ObjectRef(row[1], row[2]), DocumentState(row[3]), *row[4:])
-            for row in self.rows("outstanding_returns")
-        ]
+        return [Outstanding.from_row(row) for row in self.rows("outstanding_returns")]
 
     def written_after(self) -> list[WrittenAfter]:
         """Return the documents that went back and were written at home since, as far as this run's inventory tells."""
-        return [
-            WrittenAfter(str(row[0]), row[1], ObjectRef(row[2], row[3]), row[4], ObjectRef(row[5], row[6]), *row[7:])
-            for row in self.rows("written_after_return")
-        ]
+        return [WrittenAfter.from_row(row) for row in self.rows("written_after_return")]
 
     def sent_after(self, outcome: CopyOutcome) -> Fault | None:
         """Write where the newer object is, into the line and the row, which is held; return why if the row refuses."""
@@ -120,27 +116,19 @@ class Returns(Fenced):
         return self.change_both(task.document_id, "point_to_sent_after", "record_sent_after", values)
 
 
-def seen_at_home(row: Sequence[Any]) -> SeenAtHome:
-    """Read a row of `page_at_home`: the document (7 columns), the object at home (4), at the other end (4), the line (9)."""
-    document_id, tenant_id, *fields = row[:7]
-    document = Document(str(document_id), tenant_id if isinstance(tenant_id, int) else str(tenant_id), *fields)
-    state, source_bucket, source_key, source_etag, target_bucket, target_key, target_etag, attempts, error_code = row[
-        15:
-    ]
-    recorded = None
-    if state is not None:
-        target = ObjectRef(target_bucket, target_key) if target_key else None
-        source = ObjectRef(source_bucket, source_key)
-        recorded = Recorded(DocumentState(state), source, source_etag, target, target_etag)
+def seen_at_home(row: Row) -> SeenAtHome:
+    """Read a row of `page_at_home`."""
     return SeenAtHome(
-        document,
-        _object(document.key or "", row[7:11]),
-        recorded,
-        was_copied=bool(attempts),
-        error_code=error_code,
-        there=_object("", row[11:15]),
+        document_of(row),
+        object_of(row, row.key),
+        recorded_of(row),
+        was_copied=bool(row.attempts),
+        error_code=row.error_code,
+        there=_object_there(row),
     )
 
 
-def _object(key: str, columns: Sequence[Any]) -> ListedObject | None:
-    return ListedObject(key, *columns) if columns[0] is not None else None
+def _object_there(row: Row) -> ListedObject | None:
+    if row.there_etag is None:
+        return None
+    return ListedObject("", row.there_etag, row.there_size, row.there_storage_class, row.there_modified_at)

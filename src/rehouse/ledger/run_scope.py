@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg
+from psycopg.rows import namedtuple_row
 
 from rehouse.core.errors import Halt
 from rehouse.core.model import Fault, Migration, ObjectRef
 from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
 from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.rows import Row, rows_of
 
 TAKEN_OVER = "this migration belongs to another run now"
 TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
@@ -65,9 +66,9 @@ class Fenced:
         refused = change_allowed(self.connection, [document_id], change).get(document_id)
         return refused.fault if refused else None
 
-    def rows(self, name: str, **values: object) -> list[tuple[Any, ...]]:
+    def rows(self, name: str, **values: object) -> list[Row]:
         """Return the rows of a named query."""
-        return self.connection.execute(self.queries[name], {**self.values, **values}).fetchall()
+        return rows_of(self.connection, self.queries[name], {**self.values, **values})
 
     def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
         """Return which of these objects a row of any tenant points to, as committed by now."""
@@ -78,14 +79,14 @@ class Fenced:
             rows = self.rows(
                 "rows_at", buckets=sorted({ref.bucket for ref in refs}), keys=sorted({ref.key for ref in refs})
             )
-        return {ref for row in rows if (ref := ObjectRef(row[0], row[1])) in refs}
+        return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
-    def stream(self, name: str) -> Iterator[tuple[Any, ...]]:
+    def stream(self, name: str) -> Iterator[Row]:
         """Yield the rows of a named query that reads a whole tenant, without holding them, nor a transaction.
 
         The server keeps the result of the one moment (WITH HOLD) while the caller works: vacuum waits for nobody.
         """
-        with self.connection.cursor(name=f"rehouse_{name}", withhold=True) as cursor:
+        with self.connection.cursor(name=f"rehouse_{name}", withhold=True, row_factory=namedtuple_row) as cursor:
             cursor.itersize = 2000
             with self.connection.transaction():
                 self.connection.execute(self.queries["prepare_stream"])

@@ -23,5 +23,5 @@ class Versioning(Fenced):
 
         Negative: a run was killed before it knew that S3 had enabled it.
         """
-        ((seconds,),) = self.rows("versioned_for") or [(None,)]
-        return None if seconds is None else float(seconds)
+        found = self.rows("versioned_for")
+        return found[0].seconds if found else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
 
 import psycopg
 
@@ -19,6 +18,7 @@ from rehouse.ledger.copies import Documents
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.returns import seen_at_home
 from rehouse.ledger.row_refusals import RowsRefused, refusal_of
+from rehouse.ledger.rows import Row
 
 
 class Trials(Documents):
@@ -27,13 +27,16 @@ class Trials(Documents):
     def candidates(self, limit: int) -> dict[str, list[str]]:
         """Return, for each table or partition with copies of the tenant, the ids of at most `limit` of their documents."""
         rows = self._of_whole_tenant("trial_candidates", limit)
-        return {kind: [str(row[1]) for row in group] for kind, group in groupby(rows, key=lambda row: str(row[0]))}
+        return {
+            kind: [str(row.document_id) for row in group]
+            for kind, group in groupby(rows, key=lambda row: str(row.kind))
+        }
 
     def candidates_at_home(self, limit: int) -> list[tuple[str, SeenAtHome]]:
         """Return (table or partition, document) of at most `limit` rows at home of each; no object is looked up."""
-        return [(str(row[0]), seen_at_home(row[1:])) for row in self._of_whole_tenant("return_candidates", limit)]
+        return [(str(row.kind), seen_at_home(row)) for row in self._of_whole_tenant("return_candidates", limit)]
 
-    def _of_whole_tenant(self, name: str, limit: int) -> list[tuple[Any, ...]]:
+    def _of_whole_tenant(self, name: str, limit: int) -> list[Row]:
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
             return self.rows(name, limit=limit)

@@ -11,9 +11,9 @@ import pytest
 from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay, Reply, Request
 
-from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.copies import Copied
+from rehouse.core.lifecycle import DocumentState, Phase, Status
 from rehouse.core.model import ObjectRef
-from rehouse.ledger.copies import LockedCopy
 from rehouse.operations.status import hint_of
 from rehouse.operations.steps import busy_rows, flips
 
@@ -121,7 +121,7 @@ def test_a_source_that_s3_never_tells_about_in_time_is_left_with_the_reason(
 def test_what_is_left_for_its_source_is_not_asked_about_its_target(verified: Room) -> None:
     """Else a batch whose sources are all given up could be given back for ever."""
     source, target = ObjectRef("home", "k/b"), ObjectRef(verified.shared, "k/b")
-    copy = LockedCopy("b", source, "e", target, "e")
+    copy = Copied("b", DocumentState.COPIED, source, "e", target, "e")
     with verified.services() as services:
         _, migration = verified.begun(services)
         documents, budget = services.ledger.documents(migration), services.lock_budget(flips.FLIPPING)

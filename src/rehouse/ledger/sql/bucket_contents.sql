@@ -36,8 +36,8 @@ WITH pointing AS (
 ), numbered AS (
   SELECT *, row_number() OVER (PARTITION BY category, tenant_id, reason ORDER BY key) AS number FROM sorted
 )
-SELECT n.category, n.tenant_id, g.phase, n.reason, count(*), sum(n.size)::bigint,
-  array_agg(n.key ORDER BY n.key) FILTER (WHERE n.number <= 3)
+SELECT n.category, n.tenant_id, g.phase, n.reason, count(*) AS objects, sum(n.size)::bigint AS size,
+  array_agg(n.key ORDER BY n.key) FILTER (WHERE n.number <= 3) AS examples
 FROM numbered n
 LEFT JOIN s3_migrations g ON g.tenant_id = n.tenant_id
 GROUP BY n.category, n.tenant_id, g.phase, n.reason
@@ -46,12 +46,12 @@ ORDER BY n.category, n.tenant_id, n.reason;
 -- name: count_rows_in
 -- How many rows point into a bucket, objects or not, and how many tenants have it as their home.
 SELECT (SELECT count(*) FROM {documents} d
-    WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s),
-  (SELECT count(*) FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s);
+    WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s) AS rows,
+  (SELECT count(*) FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s) AS homes;
 
 -- name: tenants_not_finished
 -- Tenants that may still need a shared bucket, in order of slug.
-SELECT t.{tenants.id} FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 
 -- name: removed_keys_among
@@ -109,7 +109,7 @@ SELECT 1 FROM {documents.rows} d WHERE d.{documents.s3_bucket} = %(home_bucket)s
 SELECT greatest(
   (SELECT max(flipped_at) FROM s3_migration_documents
    WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s),
-  (SELECT max(at) FROM s3_migration_events WHERE tenant_id = %(tenant_id)s AND event = 'home_returned'));
+  (SELECT max(at) FROM s3_migration_events WHERE tenant_id = %(tenant_id)s AND event = 'home_returned')) AS moment;
 
 -- name: keep_home
 -- The bucket is empty and keeps its name for a later migration.

@@ -5,12 +5,13 @@ SET LOCAL enable_bitmapscan = off;
 -- name: page_of_documents
 -- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The
 -- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
-SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, {bucket_told.d},
-  {key_told.d}, left(d.{documents.etag}, 255), {uploaded_at_told.d},
-  {key_fault.d},
-  i.etag, i.size, i.storage_class, i.modified_at, coalesce(i.contested, false),
+SELECT d.{documents.id} AS document_id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name, {bucket_told.d} AS bucket,
+  {key_told.d} AS key, left(d.{documents.etag}, 255) AS row_etag, {uploaded_at_told.d} AS uploaded_at,
+  {key_fault.d} AS key_fault,
+  i.etag AS seen_etag, i.size AS seen_size, i.storage_class AS seen_storage_class, i.modified_at AS seen_modified_at,
+  coalesce(i.contested, false) AS contested,
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
-  m.run_id = %(run_id)s
+  coalesce(m.run_id = %(run_id)s, false) AS recorded_now
 FROM (
   SELECT * FROM {documents.rows} p
   WHERE p.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.{documents.id} > %(after)s)
@@ -28,32 +29,32 @@ ORDER BY d.{documents.id};
 -- name: count_documents
 -- How many rows the tenant has: all, without a key, at home, outside with a key, and of these accepted as they are: a few lines,
 -- which are looked for by themselves, for a join of all rows with all lines costs twice as much.
-SELECT count(*),
-  count(*) FILTER (WHERE coalesce(d.{documents.s3_key}, '') = ''),
-  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} = %(home_bucket)s),
-  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s),
+SELECT count(*) AS total,
+  count(*) FILTER (WHERE coalesce(d.{documents.s3_key}, '') = '') AS without_key,
+  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} = %(home_bucket)s) AS at_home,
+  count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s) AS outside,
   (SELECT count(*) FROM s3_migration_documents m
     JOIN {documents.rows} a ON a.{documents.id} = m.document_id AND a.{documents.tenant_id} = m.tenant_id
     WHERE m.tenant_id = %(tenant_id)s AND m.state = 'accepted' AND m.source_key = {key_told.a}
       AND a.{documents.s3_key} <> '' AND a.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
-      AND m.source_bucket = coalesce(nullif({bucket_told.a}, ''), %(default_bucket)s))
+      AND m.source_bucket = coalesce(nullif({bucket_told.a}, ''), %(default_bucket)s)) AS accepted
 FROM {documents.rows} d
 WHERE d.{documents.tenant_id} = %(tenant_id)s;
 
 -- name: count_rows_with_key
 -- How many objects all tenants' rows point to, at the most: an estimate of the shared bucket's size.
-SELECT count(*)
+SELECT count(*) AS count
 FROM {documents.rows} d WHERE d.{documents.s3_key} <> '';
 
 -- name: count_below
 -- How many of the tenant's documents lie below a prefix of its home.
-SELECT count(*) FROM {documents.rows} d
+SELECT count(*) AS count FROM {documents.rows} d
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
   AND starts_with(d.{documents.s3_key}, %(prefix)s);
 
 -- name: migrated
 -- What the migration moved so far: documents and bytes. What a rollback sent back is no longer moved.
-SELECT count(*), coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
+SELECT count(*) AS documents, coalesce(sum(source_size), 0)::bigint AS bytes FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
 
 -- name: make_outcomes
@@ -91,13 +92,14 @@ WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.ta
 
 -- name: waiting_copies
 -- The copies that are not flipped yet, in order of key as S3 lists them.
-SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END, source_bucket, source_key
+SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END AS answered_etag,
+  source_bucket, source_key
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY target_key COLLATE "C";
 
 -- name: count_copies
 -- How many copies are not flipped yet (but for rows that refused in this run), and how many objects the home holds of this migration.
-SELECT count(*) FILTER (WHERE state = 'copied' AND NOT (run_id = %(run_id)s AND coalesce(error_code, '') = %(row_refused)s)),
-  count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded'))
+SELECT count(*) FILTER (WHERE state = 'copied' AND NOT (run_id = %(run_id)s AND coalesce(error_code, '') = %(row_refused)s)) AS waiting,
+  count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded')) AS at_home
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
 
 -- name: drop_copy
@@ -115,7 +117,7 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'c
 
 -- name: lock_null_buckets
 -- Rows with a key and no bucket, a batch at a time in order of id; busy ones later.
-SELECT {documents.id} FROM {documents}
+SELECT {documents.id} AS document_id FROM {documents}
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
   AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
 ORDER BY {documents.id} LIMIT %(limit)s FOR {row_lock} SKIP LOCKED;
@@ -132,7 +134,7 @@ WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = %(document_id)s
 
 -- name: count_named
 -- How many of these rows have that bucket now: a trigger or a rule may have kept one as it was.
-SELECT count(*) FROM {documents}
+SELECT count(*) AS count FROM {documents}
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[])
   AND {documents.s3_bucket} = %(default_bucket)s;
 
@@ -143,7 +145,7 @@ SET CONSTRAINTS ALL IMMEDIATE;
 -- name: lock_copies
 -- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass, rows that
 -- refused in this run are for the next run.
-SELECT m.document_id, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
+SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
   AND NOT (m.run_id = %(run_id)s AND coalesce(m.error_code, '') = %(row_refused)s)
@@ -201,7 +203,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
 -- name: columns_of_index
 -- The columns of a unique index over columns alone, in the index's order.
 SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS names
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
 WHERE n.nspname = %(schema)s AND t.relname = %(table)s AND x.relname = %(index)s AND i.indisunique AND i.indexprs IS NULL;
@@ -252,7 +254,7 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND target_k
 -- name: outstanding_documents
 -- The documents that could not be moved, with the reason; a copy counts once the tenant is cut over: its row was left.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code,
-  coalesce(m.error_message, CASE WHEN m.state = 'copied' THEN 'not flipped yet: its row was locked, or the run was stopped' END),
+  coalesce(m.error_message, CASE WHEN m.state = 'copied' THEN 'not flipped yet: its row was locked, or the run was stopped' END) AS error_message,
   m.request_id, m.attempts
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND (m.state IN ('planned', 'quarantined') OR m.state = 'copied' AND %(is_cut_over)s)
@@ -268,17 +270,17 @@ FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{document
 ON CONFLICT (tenant_id, document_id) DO UPDATE SET state = 'accepted', source_bucket = excluded.source_bucket,
   source_key = excluded.source_key, run_id = excluded.run_id, updated_at = now()
 RETURNING EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.tenant_id AND o.document_id = m.document_id
-  AND o.state = 'accepted' AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key);
+  AND o.state = 'accepted' AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key) AS was_accepted;
 
 -- name: documents_of_missing_tenants
 -- Rows that name a tenant which is in no row of tenants, and how many such tenants there are.
-SELECT count(*), count(DISTINCT d.{documents.tenant_id}) FROM {documents.rows} d
+SELECT count(*) AS rows, count(DISTINCT d.{documents.tenant_id}) AS tenants FROM {documents.rows} d
 WHERE d.{documents.tenant_id} IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM {tenants} t WHERE t.{tenants.id} = d.{documents.tenant_id});
 
 -- name: documents_without_tenant
 -- Rows older than multi-tenancy: nobody's, so they stay.
-SELECT count(*) FROM {documents.rows} d WHERE d.{documents.tenant_id} IS NULL;
+SELECT count(*) AS count FROM {documents.rows} d WHERE d.{documents.tenant_id} IS NULL;
 
 -- name: failed_documents
 -- The documents that could not be moved, with the code why; of one code if one is given.
@@ -293,7 +295,7 @@ WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY document_id LIMIT 
 
 -- name: canary_rows
 -- Documents whose rows this run flipped, as the application finds them.
-SELECT m.document_id, d.{documents.s3_bucket}, d.{documents.s3_key}, m.target_etag, m.source_size
+SELECT m.document_id, m.target_bucket, m.target_key, m.target_etag, m.source_size
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 WHERE m.tenant_id = %(tenant_id)s AND m.run_id = %(run_id)s AND m.state = 'flipped'
   AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key

@@ -67,12 +67,13 @@ SELECT DISTINCT run_id FROM s3_inventory;
 
 -- name: objects_among
 -- Which of these keys the inventory holds.
-SELECT key, etag, size, storage_class, modified_at, contested FROM s3_inventory
+SELECT key, etag AS seen_etag, size AS seen_size, storage_class AS seen_storage_class, modified_at AS seen_modified_at, contested
+FROM s3_inventory
 WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key = ANY(%(keys)s);
 
 -- name: count_range
 -- How many objects lie in a range of keys; counting stops at the limit, where listing them would cost more than asking for each.
-SELECT count(*) FROM (
+SELECT count(*) AS count FROM (
   SELECT 1 FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s AND key >= %(first)s AND key <= %(last)s
   LIMIT %(limit)s) counted;
 
@@ -113,7 +114,7 @@ WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = shared.key COL
 
 -- name: claimed_among
 -- Which of these objects of a bucket a row of any tenant points to, or a document was moved from.
-SELECT d.{documents.s3_key} FROM {documents.rows} d
+SELECT d.{documents.s3_key} AS key FROM {documents.rows} d
 WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = ANY(%(keys)s::text[])
     AND {documents.is_indexed}
 UNION ALL
@@ -131,7 +132,7 @@ WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND 
 -- name: objects_ending_in
 -- Objects whose keys end in one of these after a slash. One scan of the bucket's inventory for all of them: the last characters
 -- are compared first, by a hash.
-SELECT k.key, i.key FROM s3_inventory i JOIN unnest(%(keys)s::text[]) k (key) ON right(i.key, length(k.key) + 1) = '/' || k.key
+SELECT k.key, i.key AS there FROM s3_inventory i JOIN unnest(%(keys)s::text[]) k (key) ON right(i.key, length(k.key) + 1) = '/' || k.key
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND right(i.key, %(characters)s) = ANY(%(ends)s::text[])
 LIMIT %(limit)s;
 
@@ -146,4 +147,4 @@ ORDER BY i.key;
 
 -- name: inventory_totals
 -- Objects and bytes of a bucket.
-SELECT count(*), coalesce(sum(size), 0)::bigint FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s;
+SELECT count(*) AS objects, coalesce(sum(size), 0)::bigint AS bytes FROM s3_inventory WHERE run_id = %(run_id)s AND bucket = %(bucket)s;

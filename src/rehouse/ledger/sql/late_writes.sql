@@ -1,6 +1,6 @@
 -- name: count_moved
 -- How many documents of this migration are at home: so many sources could be written late.
-SELECT count(*) FROM s3_migration_documents
+SELECT count(*) AS moved FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
 
 -- name: sources_of_moved
@@ -18,7 +18,7 @@ SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.t
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
     GROUP BY source_bucket, source_key
     HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))
-      OR bool_or(state = 'removed') AND bool_or(state IN ('flipped', 'removing')))
+      OR bool_or(state = 'removed') AND bool_or(state IN ('flipped', 'removing'))) AS contested
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 LEFT JOIN LATERAL (
   SELECT etag, contested FROM s3_inventory o WHERE o.run_id = %(run_id)s AND o.bucket = m.source_bucket COLLATE "C"
@@ -30,12 +30,12 @@ ORDER BY m.document_id;
 
 -- name: late_row
 -- Where the row of a document points, not locked: by the time that it is it may point elsewhere.
-SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}
+SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, coalesce({documents.s3_key}, '') AS key FROM {documents}
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: lock_late_row
 -- The row of a document, locked: no writer that keeps to the rules is at work on its object meanwhile.
-SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s), coalesce({documents.s3_key}, '') FROM {documents}
+SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, coalesce({documents.s3_key}, '') AS key FROM {documents}
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s FOR {row_lock} SKIP LOCKED;
 
 -- name: is_row_there

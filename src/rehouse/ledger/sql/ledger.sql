@@ -1,22 +1,23 @@
 -- name: tenants
 -- Every tenant, in order of slug (a slug may be mapped to a column of any type).
-SELECT t.{tenants.id}, t.{tenants.slug}::text, t.{tenants.name}::text, t.{tenants.aws_bucket_name}, {active.t}
+SELECT t.{tenants.id} AS tenant_id, t.{tenants.slug}::text AS slug, t.{tenants.name}::text AS name,
+  t.{tenants.aws_bucket_name} AS home, {active.t} AS is_active
 FROM {tenants.rows} t WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.slug}, t.{tenants.id};
 
 -- name: tenant
 -- One tenant as its row is now.
-SELECT t.{tenants.name}::text, t.{tenants.aws_bucket_name}, {active.t}
+SELECT t.{tenants.name}::text AS name, t.{tenants.aws_bucket_name} AS home, {active.t} AS is_active
 FROM {tenants.rows} t WHERE t.{tenants.id} = %(tenant_id)s;
 
 -- name: migration
 -- A tenant's migration as it stands.
 SELECT m.tenant_id, m.run_id, m.phase, m.home_bucket, m.previous_home, m.status,
-  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched')
+  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched') AS was_live
 FROM s3_migrations m WHERE m.tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
 
 -- name: others_at
 -- Other tenants that have this bucket, or to whom it is promised: one bucket is one tenant's.
-SELECT t.{tenants.id} FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
+SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE t.{tenants.id} <> %(tenant_id)s AND %(home_bucket)s IN (t.{tenants.aws_bucket_name}, m.home_bucket) ORDER BY 1;
 
 -- name: begin_run
@@ -32,7 +33,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET
   status = 'in_progress', run_id = excluded.run_id, started_at = now(), completed_at = NULL,
   error_message = NULL, updated_at = now()
 RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status,
-  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched');
+  EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched') AS was_live;
 
 -- name: rename_home
 -- Another name for a bucket that was never made; never after that.
@@ -85,8 +86,9 @@ VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
 
 -- name: overview
 -- The overview: every tenant once, whether it was begun or not.
-SELECT t.{tenants.id}, t.{tenants.name}::text, {active.t}, m.phase, coalesce(m.status, 'pending'),
-  coalesce(m.home_bucket, t.{tenants.aws_bucket_name}), coalesce(m.documents_migrated, 0), m.documents_total, m.documents_skipped,
+SELECT t.{tenants.id} AS tenant_id, t.{tenants.name}::text AS name, {active.t} AS is_active, m.phase,
+  coalesce(m.status, 'pending') AS status, coalesce(m.home_bucket, t.{tenants.aws_bucket_name}) AS home_bucket,
+  coalesce(m.documents_migrated, 0) AS documents_migrated, m.documents_total, m.documents_skipped,
   m.documents_failed, m.bytes_copied, m.started_at, m.completed_at, m.error_message
 FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.name}, t.{tenants.slug}, t.{tenants.id};

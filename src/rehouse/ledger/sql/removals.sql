@@ -1,12 +1,12 @@
 -- name: page_of_flipped
 -- A page of the documents that were moved to the home, in some states, by keyset, with where their rows point now. A conflict stays one, and so does a fault of this very run; a fault of an earlier run is tried again, and
 -- one of a document whose row is gone is nobody's any more.
-SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coalesce(m.source_size, 0), m.target_bucket,
+SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coalesce(m.source_size, 0) AS source_size, m.target_bucket,
   m.target_key, m.target_etag,
-  CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END,
-  coalesce(m.flipped_at <= now() - %(grace)s::interval, true),
-  coalesce(d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key, false),
-  btrim(d.{documents.etag}, '"'), d.{documents.id} IS NULL
+  CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END AS fault,
+  coalesce(m.flipped_at <= now() - %(grace)s::interval, true) AS is_old_enough,
+  coalesce(d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key, false) AS points_to_target,
+  btrim(d.{documents.etag}, '"') AS row_etag, d.{documents.id} IS NULL AS is_row_gone
 FROM (
   SELECT * FROM s3_migration_documents p
   WHERE p.tenant_id = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.document_id > %(after)s)
@@ -25,7 +25,7 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 
 
 -- name: rows_at
 -- Which of these objects a row of any tenant points to. A row with a key and no bucket means the first shared bucket.
-SELECT {documents.s3_bucket}, {documents.s3_key} FROM {documents}
+SELECT {documents.s3_bucket} AS bucket, {documents.s3_key} AS key FROM {documents}
 WHERE {documents.s3_bucket} = ANY(%(buckets)s) AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed}
 UNION ALL
 SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
@@ -77,11 +77,11 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'r
 -- name: count_removals
 -- How far the removal is: sources removed (and their bytes), sources left of which so many are old enough, when the first of the
 -- others is, and the documents that were not moved at all.
-SELECT count(*) FILTER (WHERE m.state = 'removed'),
-  coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint,
-  count(*) FILTER (WHERE m.state IN ('flipped', 'removing')),
-  count(*) FILTER (WHERE m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval),
-  min(m.flipped_at) FILTER (WHERE m.state = 'flipped' AND m.flipped_at > now() - %(grace)s::interval) + %(grace)s::interval,
-  count(*) FILTER (WHERE m.state IN ('planned', 'copied', 'quarantined'))
+SELECT count(*) FILTER (WHERE m.state = 'removed') AS removed,
+  coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint AS removed_bytes,
+  count(*) FILTER (WHERE m.state IN ('flipped', 'removing')) AS left,
+  count(*) FILTER (WHERE m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval) AS old_enough,
+  min(m.flipped_at) FILTER (WHERE m.state = 'flipped' AND m.flipped_at > now() - %(grace)s::interval) + %(grace)s::interval AS next_at,
+  count(*) FILTER (WHERE m.state IN ('planned', 'copied', 'quarantined')) AS not_moved
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN ('planned', 'quarantined'));

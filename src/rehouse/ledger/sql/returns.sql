@@ -1,10 +1,11 @@
 -- name: page_at_home
 -- A page of the tenant's documents that are at home, by keyset, with the object at home and the one at the other end of the
 -- ledger's line as this run saw them. Each is looked up by its key (OFFSET 0), as the page of documents does.
-SELECT d.{documents.id}, d.{documents.tenant_id}, {name_told.d}, d.{documents.s3_bucket},
-  {key_told.d}, left(d.{documents.etag}, 255), {uploaded_at_told.d},
-  h.etag, h.size, h.storage_class, h.modified_at,
-  o.etag, o.size, o.storage_class, o.modified_at,
+SELECT d.{documents.id} AS document_id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
+  d.{documents.s3_bucket} AS bucket, {key_told.d} AS key, left(d.{documents.etag}, 255) AS row_etag,
+  {uploaded_at_told.d} AS uploaded_at,
+  h.etag AS seen_etag, h.size AS seen_size, h.storage_class AS seen_storage_class, h.modified_at AS seen_modified_at,
+  o.etag AS there_etag, o.size AS there_size, o.storage_class AS there_storage_class, o.modified_at AS there_modified_at,
   m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag, m.attempts, m.error_code
 FROM (
   SELECT * FROM {documents.rows} p
@@ -68,13 +69,13 @@ WHERE {tenants.id} = %(tenant_id)s AND {tenants.aws_bucket_name} = %(home_bucket
 -- Documents and bytes that went back; rows at home, and of these the ones that the migration did not move there.
 SELECT
   (SELECT count(*) FROM s3_migration_documents
-   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s),
+   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s) AS returned,
   (SELECT coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
-   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s),
-  count(*),
+   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s) AS returned_bytes,
+  count(*) AS at_home,
   count(*) FILTER (WHERE m.document_id IS NULL
     OR NOT (m.target_bucket = %(home_bucket)s AND m.target_key = d.{documents.s3_key} AND m.state = 'flipped')
-    AND NOT (m.source_bucket = %(home_bucket)s AND m.source_key = d.{documents.s3_key}))
+    AND NOT (m.source_bucket = %(home_bucket)s AND m.source_key = d.{documents.s3_key})) AS never_moved
 FROM {documents.rows} d
 LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND m.document_id = d.{documents.id}
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> '';
@@ -109,11 +110,11 @@ ORDER BY m.document_id;
 -- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
 -- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
 -- The document may have been given to another tenant since.
-SELECT m.document_id, {name.d}, m.source_bucket, m.source_key, m.source_etag,
+SELECT m.document_id, {name.d} AS name, m.state, m.source_bucket, m.source_key, m.source_etag,
   m.target_bucket, m.target_key, m.target_etag, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
-    GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))),
-  d.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
+    GROUP BY source_bucket, source_key HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))) AS contested,
+  d.{documents.tenant_id} IS DISTINCT FROM m.tenant_id AS given_away
 FROM s3_migration_documents m JOIN LATERAL ({row_of_line}) d ON true
 JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = m.source_bucket COLLATE "C" AND i.key = m.source_key
 WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.state = 'flipped'

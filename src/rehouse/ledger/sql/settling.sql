@@ -11,9 +11,9 @@ WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND versioning_enabled_a
 
 -- name: versioned_for
 -- The seconds since then, by the database's clock at both ends; NULL if the bucket had versioning before rehouse.
-SELECT extract(epoch FROM clock_timestamp() - versioning_enabled_at)::float8 FROM s3_migrations WHERE tenant_id = %(tenant_id)s;
+SELECT extract(epoch FROM clock_timestamp() - versioning_enabled_at)::float8 AS seconds FROM s3_migrations WHERE tenant_id = %(tenant_id)s;
 
 -- name: recent_homes
 -- The homes that rehouse made (or enabled versioning of) a short while ago, with their ages in seconds.
-SELECT home_bucket, greatest(0, extract(epoch FROM clock_timestamp() - versioning_enabled_at))::float8
+SELECT home_bucket, greatest(0, extract(epoch FROM clock_timestamp() - versioning_enabled_at))::float8 AS age
 FROM s3_migrations WHERE versioning_enabled_at > clock_timestamp() - %(seconds)s * interval '1 second';

@@ -1,6 +1,6 @@
 -- name: trial_candidates
 -- Copies to try a flip with, of each table or partition that holds some: those with the longest keys first.
-SELECT c.kind::regclass::text, c.document_id FROM (
+SELECT c.kind::regclass::text AS kind, c.document_id FROM (
   SELECT d.tableoid AS kind, m.document_id,
     row_number() OVER (PARTITION BY d.tableoid ORDER BY length(m.target_key) DESC, m.document_id) AS place
   FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
@@ -19,14 +19,15 @@ FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: home_now
 -- Whether the tenant's row names the home, and whether it names what it named before: triggers and rules may have had their say.
-SELECT {tenants.aws_bucket_name} = %(home_bucket)s, {tenants.aws_bucket_name} IS NOT DISTINCT FROM %(previous_home)s
+SELECT {tenants.aws_bucket_name} = %(home_bucket)s AS is_home,
+  {tenants.aws_bucket_name} IS NOT DISTINCT FROM %(previous_home)s AS is_as_before
 FROM {tenants} WHERE {tenants.id} = %(tenant_id)s;
 
 -- name: return_candidates
 -- Rows at home to try a flip back with, of each table or partition that holds some: first those that the ledger knows a source
 -- of, and no fault. In the form of `page_at_home`, with no objects.
-SELECT c.kind::regclass::text, c.id, c.tenant_id, c.name, c.bucket, c.key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-  c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
+SELECT c.kind::regclass::text AS kind, c.id AS document_id, c.tenant_id, c.name, c.bucket, c.key, NULL AS row_etag, NULL AS uploaded_at,
+  NULL AS seen_etag, NULL AS there_etag, c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
 FROM (
   SELECT d.tableoid AS kind, d.{documents.id} AS id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
     d.{documents.s3_bucket} AS bucket, {key_told.d} AS key,

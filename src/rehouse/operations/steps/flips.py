@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rehouse.core import lock_budget
-from rehouse.core.copies import Reason
+from rehouse.core.copies import Copied, Reason
 from rehouse.core.lifecycle import Phase
 from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
-from rehouse.ledger.copies import Documents, LockedCopy
+from rehouse.ledger.copies import Documents
 from rehouse.ledger.row_refusals import RowsRefused
 from rehouse.operations.services import Services
 from rehouse.operations.steps.busy_rows import passes
@@ -217,7 +217,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
 def _settle(
     documents: Documents,
     looks: Looks,
-    seen: Sequence[LockedCopy],
+    seen: Sequence[Copied],
     claimed: Collection[ObjectRef],
     flip: Callable[[Sequence[str]], int],
 ) -> Flips:
@@ -274,7 +274,7 @@ class Looks:
     etags: Etags = field(default_factory=dict)
     others: Etags = field(default_factory=dict)
 
-    def at(self, locked: Sequence[LockedCopy]) -> Sequence[LockedCopy]:
+    def at(self, locked: Sequence[Copied]) -> Sequence[Copied]:
         """Look at the sources, of as many of the copies as can be looked at in time; return these. Raises GivenBack."""
         sources = {copy.source for copy in locked} - self.faults.keys()
         try:
@@ -315,7 +315,7 @@ class Looks:
         between = self.services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
         return between if len(refs) <= between <= worth else 0
 
-    def _others(self, locked: Sequence[LockedCopy]) -> Etags:
+    def _others(self, locked: Sequence[Copied]) -> Etags:
         shared = self.services.settings.require_shared_buckets()
         back = {copy.target for copy in locked if copy.target.bucket in shared}
         return self._head(self.documents.pointed_at(back))

@@ -13,7 +13,8 @@ from functools import partial
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.late_writes import CONFLICT, Moved, Verdict, conflict_message, decide_late, needs_proof
+from rehouse.core.copies import Copied
+from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
@@ -119,7 +120,7 @@ def _fail(services: Services, lines: LateLines, faults: Mapping[str, Fault]) -> 
 class _Suspect(Late):
     """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
 
-    moved: Moved
+    moved: Copied
     proofs: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     @property
@@ -131,7 +132,7 @@ class _Suspect(Late):
 class _Seen(NamedTuple):
     """The document's row and both objects; `moved` as it is contested after the look."""
 
-    moved: Moved
+    moved: Copied
     row: ObjectRef | None
     source: ListedObject | None
     target: ListedObject | None
@@ -223,7 +224,7 @@ def _write(
     return outcome.fault or lines.brought_home(outcome) or LateWrites(recopied=1)
 
 
-def _task(moved: Moved, source: ListedObject) -> CopyTask:
+def _task(moved: Copied, source: ListedObject) -> CopyTask:
     return CopyTask(
         moved.document_id, moved.source, source.etag, source.size, source.storage_class, moved.target, moved.target_etag
     )
