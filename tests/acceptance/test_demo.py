@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT_AN_OBJECT = """
 import sys
 from rehouse.cli import main
@@ -45,6 +47,8 @@ def test_the_demo_ends_as_it_must_and_says_why():
         assert reason in done.stdout
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_document_that_was_lost_unplanned_makes_it_fail():
     done = run("-c", WITHOUT_AN_OBJECT)
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]

@@ -159,6 +159,8 @@ def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(
     assert downloads(moved) == EVERYTHING
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
     for seconds in (0.8, 1.0, 1.2, 1.4):
         process = moved.start("finish", "a", "--yes", "--max-rate", "20")

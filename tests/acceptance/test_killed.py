@@ -11,6 +11,9 @@ import pytest
 from tests.support import independent_check
 from tests.support.command import World
 from tests.support.proxy import Proxy
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 SLUGS = ("north", "east", "south", "west")
 DOCUMENTS = 2000

@@ -148,6 +148,8 @@ def start(world: World, proxy: Proxy) -> subprocess.Popen[str]:
     return world.start("rollback", "a", "--max-rate", "30", REHOUSE_BATCH_SIZE="10", AWS_ENDPOINT_URL_S3=proxy.url)
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_killed_at_random_moments_and_run_again(moved: World, s3_server) -> None:
     has, chance = live_on(moved), random.Random(SEED)
     with_roles(moved, "provision", "migrate", "rollback")

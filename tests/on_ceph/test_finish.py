@@ -3,6 +3,9 @@
 import pytest
 from tests.acceptance.test_finish import *  # noqa: F403
 from tests.acceptance.test_finish import DOCUMENTS, downloads
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 
 @pytest.mark.skip(reason="Ceph has one user here, who may do everything")

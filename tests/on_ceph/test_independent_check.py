@@ -2,6 +2,9 @@
 
 import pytest
 from tests.acceptance.test_independent_check import *  # noqa: F403
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 
 @pytest.mark.skip(reason="Ceph has no object ownership, default encryption and access logging as AWS has them")

@@ -2,6 +2,9 @@
 
 import pytest
 from tests.acceptance.test_older_tools_faults import *  # noqa: F403
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 
 @pytest.mark.skip(

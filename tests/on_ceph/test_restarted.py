@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 
 from tests.support import independent_check
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 DOCUMENTS = 150
 

@@ -3,7 +3,7 @@
 Its one user may do everything.
 """
 
-import pytest
 from tests.acceptance.test_rollback import *  # noqa: F403
+from tests.support.sampling import LONG_SAMPLE
 
-pytestmark = pytest.mark.long
+pytestmark = LONG_SAMPLE

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 from tests.support.crash import crash_once, first_change, moments_of
+from tests.support.sampling import only
 from tests.support.scenes import SCENES, Scene
 
 SEED = 20261123
@@ -24,7 +25,7 @@ def moments(new_place, scene: Scene) -> list[str]:
     return moments_of(scene, new_place(bare=scene.is_bare))
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", only(["migrate", "rollback"], SCENES))
 def test_killed_at_a_few_moments(name, new_place):
     scene = SCENES[name]
     known = moments(new_place, scene)

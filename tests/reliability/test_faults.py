@@ -13,6 +13,7 @@ from collections import Counter
 import pytest
 from tests.support.faults import KINDS, LATE, Kind, Strike
 from tests.support.place import Place
+from tests.support.sampling import only
 from tests.support.scenes import SCENES, Scene
 from tests.support.warm_process import Ended
 
@@ -102,7 +103,7 @@ def seed_that_strikes(share: float, requests: int) -> int:
     raise AssertionError
 
 
-@pytest.mark.parametrize("name", WITH_S3)
+@pytest.mark.parametrize("name", only(["cutover", "late write"], WITH_S3))
 def test_a_few_faults(name, new_place):
     chance = random.Random(f"{SEED} {name}")
     known = sorted(operations(new_place, SCENES[name]))

@@ -34,6 +34,8 @@ def made(new_place: Callable[..., Place]) -> Iterator[Hostile]:
     hostile.remove()
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_all_that_bites_goes_home_and_back_and_home_again(made: Hostile, figure) -> None:
     made.contents = made.read()
     sources = made.pointers()

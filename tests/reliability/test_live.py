@@ -93,6 +93,8 @@ def told(life: Life, writers: str, became: Counter[Fate], worst: float) -> dict[
     }
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_short_life(new_place):
     life = new_life(new_place, 45)
     with life.application(READERS | WRITERS):

@@ -104,6 +104,7 @@ def test_a_few_loops(new_place):
     assert there_and_back(place, random.Random(SEED), kills=3).total() >= 3
 
 
+@pytest.mark.sample
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_a_hundred_loops(part, new_place, figure):
@@ -129,6 +130,7 @@ def drill(place: Place, chance: random.Random) -> Counter[str]:
     return writes
 
 
+@pytest.mark.sample
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_rollback_drills(part, new_place, figure):

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from tests.support.http_relay import Reply, Request
 from tests.support.place import Place
+from tests.support.sampling import LONG_SAMPLE
 from tests.support.scenes import lay_out, source_is_untouched
 from tests.support.warm_process import Ended, warm_command
 
@@ -92,7 +93,7 @@ def test_the_database_crashes_and_comes_back(later, new_place, figure):
     figure("surroundings", what="PostgreSQL crashed and recovered", at=later, ended=survives(place, ended))
 
 
-@pytest.mark.parametrize("seconds", [0.5, 8.0])
+@pytest.mark.parametrize("seconds", [0.5, pytest.param(8.0, marks=LONG_SAMPLE)])
 def test_s3_is_away(seconds, new_place, figure):
     place = new_place()
     lay_out(place)

@@ -1,4 +1,4 @@
-"""Named statements: `sql/*.sql` files become statements with the mapping's names filled in, rendered once for a catalog.
+"""Named statements: `sql/*.sql` files become statements with the mapping's names filled in, each rendered once for a catalog.
 
 A statement begins at `-- name: x`; the comment below the head says what it is for. Fields in braces are filled with quoted
 identifiers, `%(x)s` stays psycopg's. A line that ends in `-- if documents.etag` is left out where that column is not mapped.
@@ -77,23 +77,26 @@ _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
 class Queries(Mapping[str, sql.Composed]):
-    """Every named statement of the package, rendered for one catalog: `queries["advance"]`."""
+    """Every named statement of the package, rendered for one catalog when it is first asked for: `queries["advance"]`."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._rendered = {name: fill(text, catalog) for name, text in sources().items()}
+        self._catalog = catalog
+        self._rendered: dict[str, sql.Composed] = {}
 
     def __getitem__(self, name: str) -> sql.Composed:
+        if name not in self._rendered:
+            self._rendered[name] = fill(sources()[name], self._catalog)
         return self._rendered[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rendered)
+        return iter(sources())
 
     def __len__(self) -> int:
-        return len(self._rendered)
+        return len(sources())
 
 
 def load(catalog: Catalog) -> Queries:
-    """Return every named statement, rendered for `catalog`."""
+    """Return every named statement for `catalog`."""
     return Queries(catalog)
 
 

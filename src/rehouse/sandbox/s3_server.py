@@ -37,6 +37,7 @@ class S3Server:
         self._wanted_port = port
         self.region = REGION
         self._secret = secrets.token_urlsafe(18)
+        self._roots: dict[tuple[str, str], Any] = {}
         self._process = ServerProcess("the embedded S3 server", folder / "storage.log")
 
     @property
@@ -77,7 +78,10 @@ class S3Server:
     def root(self, service: Literal["sts"]) -> STSClient: ...
     def root(self, service: str = "s3") -> Any:
         """Return a client with root rights, for set-up and independent checks; rehouse itself never gets one."""
-        return self._client(service, "test", self._secret)
+        place = service, self.endpoint_url
+        if place not in self._roots:
+            self._roots[place] = self._client(service, "test", self._secret)
+        return self._roots[place]
 
     def client_of(self, access_key: str, secret_key: str) -> S3Client:
         """Return an S3 client with a user's own keys."""
