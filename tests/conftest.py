@@ -15,6 +15,7 @@ import botocore.loaders
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.ceph import CephServer, running_gateway
 
 from rehouse.config import Settings
 from rehouse.sandbox.account import private_folder
@@ -30,6 +31,7 @@ EVERYTHING = {
 }
 _numbers = itertools.count(1)
 STS = "AWS_ENDPOINT_URL_STS"
+MINISTACK, CEPH = "ministack", "ceph"
 _of_the_session: dict[str, str] = {}
 """What `storage_settings` set, for every test that runs after it."""
 
@@ -39,8 +41,19 @@ settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer another PostgreSQL than the embedded one."""
+    """Offer another PostgreSQL than the embedded one, and the second S3 server."""
     parser.addoption("--postgres-bin", type=Path, help="the bin folder of an installed PostgreSQL, 13 or newer")
+    parser.addoption(
+        "--s3-server", choices=[MINISTACK, CEPH], default=MINISTACK, help="what tests/acceptance runs on (ministack)"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip on Ceph what is marked so, with the reason."""
+    if config.getoption("--s3-server") == CEPH:
+        for item in items:
+            for mark in item.iter_markers("not_on_ceph"):
+                item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,10 +92,14 @@ def postgres(servers_folder: Path, pytestconfig: pytest.Config) -> Iterator[Post
 
 
 @pytest.fixture(scope="session")
-def s3_server(servers_folder: Path) -> Iterator[S3Server]:
-    """A running S3 server that checks signatures and policies."""
-    with S3Server(servers_folder / "storage") as server:
-        yield server
+def s3_server(servers_folder: Path, pytestconfig: pytest.Config) -> Iterator[S3Server | CephServer]:
+    """A running S3 server that checks signatures; ministack checks policies as well."""
+    if pytestconfig.getoption("--s3-server") == CEPH:
+        with running_gateway(servers_folder) as gateway:
+            yield gateway
+    else:
+        with S3Server(servers_folder / "storage") as server:
+            yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from tests.acceptance.conftest import Migrated
 from tests.support import independent_check
 from tests.support.independent_check import Outcome, Row
+from tests.support.worlds import Migrated
 
 
 def an_object(after: Outcome) -> Row:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.not_on_ceph("`rehouse demo` starts the servers of its sandbox itself")
 WITHOUT_AN_OBJECT = """
 import sys
 from rehouse.cli import main

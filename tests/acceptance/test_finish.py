@@ -109,6 +109,7 @@ def test_a_shorter_grace_says_what_it_gives_up(new_world: Callable[..., World]) 
     assert "Sources removed: 3, Waiting: 0, Errors: 0" in done.stdout
 
 
+@pytest.mark.not_on_ceph("Ceph has one user here, who may do everything: there are no policies of users to deny with")
 def test_the_rights_of_a_migration_remove_nothing(moved: World) -> None:
     with_roles(moved, "provision", "migrate")
     done = moved.run("finish", "a", "--yes")
@@ -133,6 +134,7 @@ def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> Non
     assert downloads(moved) == EVERYTHING | {"late": b"late", "3": b"written late"}
 
 
+@pytest.mark.not_on_ceph("one marker more is counted: tests/on_ceph/test_removal.py")
 def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(moved: World) -> None:
     root = moved.server.root()
     root.put_bucket_versioning(Bucket=moved.shared, VersioningConfiguration={"Status": "Enabled"})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.conftest import EVERYTHING
-from tests.on_ceph.conftest import SETTINGS
 from tests.reliability.conftest import figure
 from tests.support.command import World
 from tests.support.compatibility import DOCUMENTS, migrate_there_and_back
+from tests.support.worlds import SETTINGS_ON_CEPH as SETTINGS
 
 __all__ = ["figure"]
 

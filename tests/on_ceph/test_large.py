@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.on_ceph.conftest import worlds_on_ceph
 from tests.support.ceph import CephServer, missing
 from tests.support.command import World
+from tests.support.worlds import worlds_on
 
 from rehouse.sandbox.postgres import PostgresServer
 
@@ -44,7 +44,7 @@ def roomy_server(servers_folder: Path) -> Iterator[CephServer]:
 @pytest.fixture(scope="module")
 def large_world(postgres: PostgresServer, roomy_server: CephServer, templates: Callable[[str], str]) -> Iterator[World]:
     """One tenant with one document of 5.1 GiB, uploaded in parts that differ."""
-    for make in worlds_on_ceph(postgres, roomy_server, templates):
+    for make in worlds_on(postgres, roomy_server, templates):
         world = make("integer")
         upload_large_document(world)
         yield world

@@ -14,11 +14,13 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 from rehouse.core.errors import TryAgain
@@ -226,3 +228,14 @@ class CephServer:
             return True
         except OSError:
             return False
+
+
+@contextmanager
+def running_gateway(folder: Path) -> Iterator[CephServer]:
+    """Hold a gateway below a folder; skip the test, and say why, where Ceph is not installed."""
+    if absent := missing():
+        pytest.skip(
+            f"Ceph is not installed (no {', '.join(absent)}; Debian: apt-get install ceph-mon ceph-osd radosgw)"
+        )
+    with CephServer(folder / "ceph") as server:
+        yield server

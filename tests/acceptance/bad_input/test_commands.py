@@ -2,64 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
-from tests.support.bad_input import EVERY, WRONG, assert_refused, run_here, secrets_of
+from tests.support.bad_input import CASES, EVERY, WRONG, assert_refused, run_here, secrets_of
 from tests.support.command import World
 
-NOWHERE = "http://127.0.0.1:1"
-
-
-def with_password(url: str, password: str) -> str:
-    return url.replace(str(psycopg.conninfo.conninfo_to_dict(url)["password"]), password)
-
-
-CASES: dict[str, tuple[Callable[[World], dict[str, str]], tuple[str, ...]]] = {
-    "no DATABASE_URL": (lambda _: {"DATABASE_URL": ""}, ("DATABASE_URL is not set", "export DATABASE_URL=")),
-    "no shared bucket named": (lambda _: {"REHOUSE_SHARED_BUCKET": ""}, ("REHOUSE_SHARED_BUCKET is not set",)),
-    "wrong password": (lambda w: {"DATABASE_URL": with_password(w.url, WRONG)}, ("wrong user or password", "DATABASE_URL")),
-    "database down": (
-        lambda w: {"DATABASE_URL": f"{w.url.rpartition(':')[0]}:1/dataroom"},
-        ("@127.0.0.1:1/dataroom", "nothing answers"),
-    ),
-    "no such database": (lambda w: {"DATABASE_URL": w.url + "nope"}, ("nope", "does not exist")),
-    "malformed DATABASE_URL": (
-        lambda _: {"DATABASE_URL": f"postgresql://app:{WRONG}@x@127.0.0.1/d"},
-        ("DATABASE_URL is no connection string", "percent-encoded"),
-    ),
-    "wrong access key": (
-        lambda _: {"AWS_ACCESS_KEY_ID": "AKIANOTTHERE12345678", "AWS_SECRET_ACCESS_KEY": WRONG},
-        ("the AWS credentials", "AWS_ACCESS_KEY_ID"),
-    ),
-    "wrong secret key": (lambda _: {"AWS_SECRET_ACCESS_KEY": WRONG}, ("the AWS credentials", "AWS_SECRET_ACCESS_KEY")),
-    "no keys": (
-        lambda _: {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-        ("credentials", "AWS_ACCESS_KEY_ID"),
-    ),
-    "no such profile": (lambda _: {"AWS_PROFILE": "nope"}, ("nope", "AWS_PROFILE")),
-    "endpoint down": (
-        lambda _: {"AWS_ENDPOINT_URL_S3": NOWHERE, "AWS_ENDPOINT_URL": NOWHERE},
-        (NOWHERE, "AWS_ENDPOINT_URL_S3"),
-    ),
-    "missing shared bucket": (
-        lambda w: {"REHOUSE_SHARED_BUCKET": f"{w.shared},not-there-at-all"},
-        ("not-there-at-all", "check the bucket's name"),
-    ),
-    "missing table": (
-        lambda _: {"REHOUSE_MAPPING_DOCUMENTS_TABLE": "dokuments"},
-        ("the table dokuments", "documents", "REHOUSE_MAPPING_DOCUMENTS_TABLE"),
-    ),
-    "missing column": (
-        lambda _: {"REHOUSE_MAPPING_TENANTS_SLUG": "slugg"},
-        ("has no column slugg", "slug;", "REHOUSE_MAPPING_TENANTS_SLUG"),
-    ),
-    "unknown variable": (lambda _: {"REHOUSE_SHARED_BUKET": "x"}, ("REHOUSE_SHARED_BUKET", "REHOUSE_SHARED_BUCKET?")),
-    "full disk for the log": (lambda _: {"REHOUSE_LOG_FILE": "/dev/full"}, ("the log /dev/full", "No space left")),
-    "log in no folder": (lambda _: {"REHOUSE_LOG_FILE": "/nonexistent/rehouse.log"}, ("the log /nonexistent/rehouse.log",)),
-}  # fmt: skip
+pytestmark = pytest.mark.not_on_ceph("tests/on_ceph/test_bad_input.py has the cases in which the server has a say")
 
 
 @pytest.mark.parametrize("case", CASES)
