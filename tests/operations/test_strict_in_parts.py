@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.operations.test_strict import TARGET, adopted, appearing, unconditional
+from tests.support.conditions import TARGET, adopted, appearing, unconditional
 from tests.support.data_room import Room, md5
 from tests.support.http_relay import Before, Reply, Request
+from tests.support.parts import IN_PARTS, PART_BYTES
 from tests.support.strict_relay import StrictRelay
 from tests.support.whole_checksums import HEADER, WholeChecksums, crc64nvme
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.report import NOT_GUARDED
-from rehouse.operations.steps.guarded_copies import SMALL_BYTES
 
-PART_BYTES = SMALL_BYTES // 2
 BODY = bytes(range(250)) * 4200
-IN_PARTS: dict[str, Any] = {"multipart_threshold_bytes": SMALL_BYTES, "multipart_part_bytes": PART_BYTES}
-"""Three parts. S3 takes none below 5 MiB but the last; the test server does not mind."""
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 from tests.support.data_room import Room
-from tests.test_docs import objects
+from tests.support.schema_objects import objects
 
 from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused, Refused, TryAgain

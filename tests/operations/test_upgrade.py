@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.ledger.test_schema import BINARIES
 from tests.support.data_room import Room
+from tests.support.postgres_programs import BINARIES
 from tests.support.rows import recorded, recounted
 
 from rehouse.core.errors import DatabaseRefused

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.reliability.compatibility.test_column_types import REFUSED, TRIED, WORKS
-from tests.s3.test_endpoint import CASES
+from tests.support.column_types import REFUSED, TRIED, WORKS
+from tests.support.endpoints import CASES
 from tests.support.reliability_page import Figure, read, table
 from tests.support.reliability_page import put as reliability_put
 

@@ -7,24 +7,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.operations.test_rollback import at_home, roll_back
 from tests.support.data_room import Room
+from tests.support.returns import at_home, drop, roll_back
 
 from rehouse.core.bucket.closing import CLOSED, closed_policy, is_closed
 from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.audit import audit
-from rehouse.operations.buckets.drop import Dropped, bucket_to_drop, drop_bucket
+from rehouse.operations.buckets.drop import drop_bucket
 from rehouse.s3.buckets import empty
 
 EVERYTHING = "SELECT * FROM s3_migrations", "SELECT * FROM s3_migration_documents ORDER BY document_id"
-
-
-def drop(room: Room, *, dry_run: bool = False, grace_days: float = 0, keep_empty: bool = False) -> Dropped:
-    with room.services(writes=not dry_run, grace_days=grace_days) as services:
-        tenant = services.ledger.tenant("acme")
-        bucket = bucket_to_drop(services, tenant)
-        return drop_bucket(services, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
 
 
 @pytest.fixture

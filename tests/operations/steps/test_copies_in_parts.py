@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.operations.test_strict_in_parts import IN_PARTS
 from tests.support.data_room import Room
 from tests.support.faults import refusal
 from tests.support.http_relay import HttpRelay, Reply, Request
+from tests.support.parts import IN_PARTS
 
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.steps.guarded_copies import SMALL_BYTES

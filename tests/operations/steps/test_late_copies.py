@@ -10,11 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.operations.steps.test_lock_budget import BUSY, Looks, is_locked
-from tests.operations.test_strict import unconditional
+from tests.support.conditions import unconditional
 from tests.support.data_room import Room, md5
 from tests.support.http_relay import HttpRelay, Reply, Request
 from tests.support.killing import in_a_child
+from tests.support.row_locks import BUSY, Looks, is_locked
 from tests.support.strict_relay import StrictRelay
 
 from rehouse.core.lifecycle import Status

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
 import psycopg
 import pytest
 from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay, Reply, Request
+from tests.support.row_locks import BUSY, Looks
 
 from rehouse.core.copies import Copied
 from rehouse.core.lifecycle import DocumentState, Phase, Status
@@ -17,40 +16,12 @@ from rehouse.core.model import ObjectRef
 from rehouse.operations.status import hint_of
 from rehouse.operations.steps import busy_rows, flips
 
-BUSY = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
-
-
-def is_locked(room: Room, document_id: str) -> bool:
-    """Whether a writer would have to wait for a document's row."""
-    with psycopg.connect(room.url) as other:
-        try:
-            other.execute("SELECT 1 FROM documents WHERE id = %s FOR UPDATE NOWAIT", (document_id,))
-        except psycopg.errors.LockNotAvailable:
-            return True
-    return False
-
 
 @pytest.fixture
 def verified(room: Room) -> Room:
     room.documents("a", "b", "c", "d")
     room.migrate(until=Phase.VERIFIED)
     return room
-
-
-class Looks:
-    """A rule of the relay: notes for each look at `b` whether its row is locked; some looks are answered otherwise."""
-
-    def __init__(self, room: Room, answer: Callable[[int], Reply | None]) -> None:
-        self.room, self.answer = room, answer
-        self.locked: list[bool] = []
-        self._lock = threading.Lock()
-
-    def __call__(self, request: Request) -> Reply | None:
-        if request.operation != "HEAD object" or request.key != "k/b":
-            return None
-        with self._lock:
-            self.locked.append(is_locked(self.room, "b"))
-            return self.answer(len(self.locked))
 
 
 def test_a_look_under_the_lock_comes_before_every_flip(verified: Room) -> None:

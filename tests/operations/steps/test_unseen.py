@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.operations.test_rollback import at_home, returned, roll_back
 from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay, Reply, Request
+from tests.support.returns import at_home, returned, roll_back
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Phase, Status

@@ -6,24 +6,8 @@ The types that are tried stand in docs/compatibility.md, which a run of scripts/
 from __future__ import annotations
 
 import pytest
+from tests.support.column_types import REFUSED, TRIED, TYPES, WORKS
 
-NUMBERS = ("smallint", "integer", "bigint", "numeric", "numeric(12,2)", "double precision", "real", "text")
-TIMES = ("timestamptz", "timestamp", "date", "text", "bigint")
-TYPES: dict[str, tuple[str, ...]] = {
-    "documents.id": ("text", "varchar(255)", "char(36)", "uuid", "bigint", "integer", "name", "bytea"),
-    "documents.tenant_id": ("smallint", "integer", "bigint", "text", "varchar(40)", "uuid"),
-    "documents.original_name": ("text", "varchar(500)", "char(40)", "name", "jsonb", "bytea"),
-    "documents.s3_bucket": ("text", "varchar(255)", "varchar(63)", "varchar(12)", "char(63)", "name", "jsonb"),
-    "documents.s3_key": ("text", "varchar(1000)", "varchar(20)", "char(200)", "jsonb", "bytea"),
-    "documents.etag": ("text", "varchar(40)", "varchar(32)", "varchar(20)", "char(32)", "char(40)", "uuid", "bytea"),
-    "documents.size": NUMBERS,
-    "documents.file_size": NUMBERS,
-    "documents.uploaded_at": TIMES,
-    "tenants.slug": ("text", "varchar(255)", "char(20)", "name", "bigint"),
-    "tenants.name": ("text", "varchar(255)", "jsonb"),
-    "tenants.aws_bucket_name": ("text", "varchar(63)", "varchar(12)", "char(63)", "jsonb"),
-    "tenants.is_active": ("boolean", "smallint", "integer", "text"),
-}
 SAMPLE = {
     ("documents.size", "double precision"),
     ("documents.uploaded_at", "bigint"),
@@ -36,9 +20,6 @@ CASES = [
     for column, kinds in TYPES.items()
     for kind in kinds
 ]
-WORKS = "works"
-REFUSED = "refused"
-TRIED = "refused by the trial before the home is switched"
 DOCUMENTS = {"11111111-1111-4111-8111-111111111111": b"one", "22222222-2222-4222-8222-222222222222": b"two"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.reliability.compatibility.test_column_types import TYPES
+from tests.support.column_types import TYPES
 from tests.support.compatibility_page import PAGE, endpoints, put
 
 
