@@ -19,10 +19,9 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class ReturnCounts(NamedTuple):
-    """Documents that went back and their bytes; rows at home, and of these the ones that no line of the ledger is about."""
+    """Documents that went back; rows at home, and of these the ones that no line of the ledger is about."""
 
     returned: int
-    returned_bytes: int
     at_home: int
     never_moved: int
 

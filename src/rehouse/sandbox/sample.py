@@ -80,7 +80,6 @@ class Expected:
     at_home: int
     faults: int
     to_move: int
-    bytes_to_move: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,6 @@ class Sample:
     def _expected(self, tenant: SampleTenant) -> Expected:
         rows = self.rows_of(tenant.slug)
         faulty = {fault.document_id for fault in self.faults if fault.slug == tenant.slug}
-        sizes = {(each.bucket, each.key): len(each.body) for each in self.objects}
         home = None if tenant.home == self.shared_bucket else tenant.home
         at_home = [row for row in rows if row.key and home and row.bucket == home]
         moving = [row for row in rows if row.key and row not in at_home and row.id not in faulty]
@@ -121,5 +119,4 @@ class Sample:
             at_home=len(at_home),
             faults=len(faulty),
             to_move=len(moving),
-            bytes_to_move=sum(sizes[row.bucket or self.shared_bucket, row.key or ""] for row in moving),
         )

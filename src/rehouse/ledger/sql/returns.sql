@@ -66,12 +66,10 @@ UPDATE {tenants} SET {tenants.aws_bucket_name} = %(previous_home)s
 WHERE {tenants.id} = %(tenant_id)s AND {tenants.aws_bucket_name} = %(home_bucket)s RETURNING 1;
 
 -- name: count_returns
--- Documents and bytes that went back; rows at home, and of these the ones that the migration did not move there.
+-- Documents that went back; rows at home, and of these the ones that the migration did not move there.
 SELECT
   (SELECT count(*) FROM s3_migration_documents
    WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s) AS returned,
-  (SELECT coalesce(sum(source_size), 0)::bigint FROM s3_migration_documents
-   WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s) AS returned_bytes,
   count(*) AS at_home,
   count(*) FILTER (WHERE m.document_id IS NULL
     OR NOT (m.target_bucket = %(home_bucket)s AND m.target_key = d.{documents.s3_key} AND m.state = 'flipped')
