@@ -49,6 +49,17 @@ class DocumentState(StrEnum):
     ACCEPTED = "accepted"
 
 
+STATES: dict[str, tuple[DocumentState, ...]] = {
+    "moved": (DocumentState.FLIPPED, DocumentState.REMOVING, DocumentState.REMOVED),
+    "moved_with_source": (DocumentState.FLIPPED, DocumentState.REMOVING),
+    "unmoved": (DocumentState.PLANNED, DocumentState.COPIED, DocumentState.QUARANTINED),
+    "stuck": (DocumentState.PLANNED, DocumentState.QUARANTINED),
+}
+"""States that queries ask for together: `{states.moved}`. The source of a moved document may be there, or be gone for certain; an
+unmoved one is where it was, and not on purpose; a stuck one has no copy that a flip waits for.
+"""
+
+
 class Status(StrEnum):
     """`s3_migrations.status`, for people and their SQL; the phase is the truth."""
 

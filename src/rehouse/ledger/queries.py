@@ -17,6 +17,7 @@ The fields:
     {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
     {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
     {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
+    {states.moved} …                 states of documents that are asked for together: `('flipped', 'removing', 'removed')`
     {row_of_line}                    the text of the statement of that name, for what several statements share
 """
 
@@ -30,6 +31,7 @@ from string import Formatter
 
 from psycopg import sql
 
+from rehouse.core.lifecycle import STATES
 from rehouse.core.mapping import ROLES, Kind
 from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, Catalog
 from rehouse.ledger.encoding import UNCHECKED
@@ -151,6 +153,8 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
     if table in _TOLD:
         expressions = _TOLD | _TOLD_OF_BYTES if catalog.encoding == UNCHECKED else _TOLD
         return fill(expressions[table].replace("@", f"{column}.").replace("#", column), catalog)
+    if table == "states":
+        return raw("(" + ", ".join(f"'{state}'" for state in STATES[column]) + ")")
     if field == "documents.is_indexed":
         return fill(_IS_INDEXED, catalog)
     if column == "rows":

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from rehouse.core.lifecycle import DocumentState
+from rehouse.core.lifecycle import STATES, DocumentState
 from rehouse.core.model import Fault
 from rehouse.core.removals import Flipped
 from rehouse.ledger.rows import Row, source_of, target_of
@@ -48,7 +48,7 @@ class Removals(Fenced):
 
     def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources are not known to be removed, in order of id."""
-        return self._pages([DocumentState.FLIPPED, DocumentState.REMOVING], grace, limit)
+        return self._pages(STATES["moved_with_source"], grace, limit)
 
     def removed(self, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources were removed, in order of id."""

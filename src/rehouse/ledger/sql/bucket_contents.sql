@@ -19,9 +19,9 @@ WITH pointing AS (
   SELECT i.key, i.size, coalesce(p.tenant_id, m.tenant_id, r.tenant_id) AS tenant_id,
     CASE WHEN p.key IS NOT NULL AND own.state IN ('accepted', 'quarantined') THEN own.state
       WHEN p.key IS NOT NULL THEN 'pointed_at'
-      WHEN m.state IN ('flipped', 'removing', 'removed') AND m.error_code = 'Conflict' THEN 'conflict'
-      WHEN m.state IN ('flipped', 'removing') AND m.source_etag = i.etag THEN 'source'
-      WHEN m.state IN ('flipped', 'removing', 'removed') THEN 'changed'
+      WHEN m.state IN {states.moved} AND m.error_code = 'Conflict' THEN 'conflict'
+      WHEN m.state IN {states.moved_with_source} AND m.source_etag = i.etag THEN 'source'
+      WHEN m.state IN {states.moved} THEN 'changed'
       WHEN m.key IS NOT NULL THEN 'superseded'
       WHEN r.key IS NOT NULL THEN 'returned'
       ELSE 'orphan' END AS category,

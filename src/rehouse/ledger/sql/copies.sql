@@ -55,7 +55,7 @@ WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(ho
 -- name: migrated
 -- What the migration moved so far: documents and bytes. What a rollback sent back is no longer moved.
 SELECT count(*) AS documents, coalesce(sum(source_size), 0)::bigint AS bytes FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved};
 
 -- name: make_outcomes
 -- Where a batch of outcomes is copied to before it is merged into the ledger.
@@ -176,7 +176,7 @@ UNION ALL
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
 JOIN LATERAL (SELECT 1 FROM s3_migration_documents m
   WHERE m.source_bucket = %(bucket)s AND m.source_key = k.key AND m.tenant_id <> %(tenant_id)s
-    AND m.state IN ('flipped', 'removing', 'removed') OFFSET 0) r ON true;
+    AND m.state IN {states.moved} OFFSET 0) r ON true;
 
 -- name: flip_documents
 -- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).
@@ -224,7 +224,7 @@ JOIN {documents} d ON NOT (d.{documents.id} = become.document_id AND d.{document
 -- name: supersede_copies
 -- Copies whose rows moved or went: nobody will point to them.
 UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
-WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('copied', 'planned', 'quarantined') AND NOT EXISTS (
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.unmoved} AND NOT EXISTS (
   SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
     AND coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s) = m.source_bucket AND {key_told.d} = m.source_key);
 
@@ -257,7 +257,7 @@ SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code,
   coalesce(m.error_message, CASE WHEN m.state = 'copied' THEN 'not flipped yet: its row was locked, or the run was stopped' END) AS error_message,
   m.request_id, m.attempts
 FROM s3_migration_documents m
-WHERE m.tenant_id = %(tenant_id)s AND (m.state IN ('planned', 'quarantined') OR m.state = 'copied' AND %(is_cut_over)s)
+WHERE m.tenant_id = %(tenant_id)s AND (m.state IN {states.stuck} OR m.state = 'copied' AND %(is_cut_over)s)
 ORDER BY m.document_id;
 
 -- name: accept_document
@@ -285,7 +285,7 @@ SELECT count(*) AS count FROM {documents.rows} d WHERE d.{documents.tenant_id} I
 -- name: failed_documents
 -- The documents that could not be moved, with the code why; of one code if one is given.
 SELECT document_id FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND state IN ('planned', 'copied', 'quarantined') AND error_code IS NOT NULL
+WHERE tenant_id = %(tenant_id)s AND state IN {states.unmoved} AND error_code IS NOT NULL
   AND (%(code)s::text IS NULL OR error_code = %(code)s::text);
 
 -- name: canary_copies

@@ -87,7 +87,7 @@ UPDATE s3_inventory i SET contested = true FROM (
     WHERE d.{documents.s3_key} <> '' AND d.{documents.tenant_id} IS NOT NULL AND {documents.is_indexed}
     UNION ALL
     SELECT m.source_bucket, m.source_key, m.tenant_id::text
-    FROM s3_migration_documents m WHERE m.state IN ('flipped', 'removing', 'removed')) claimed
+    FROM s3_migration_documents m WHERE m.state IN {states.moved}) claimed
   GROUP BY bucket, key HAVING min(tenant) <> max(tenant)) shared
 WHERE i.run_id = %(run_id)s AND i.bucket = shared.bucket COLLATE "C" AND i.key = shared.key COLLATE "C";
 
@@ -108,7 +108,7 @@ UPDATE s3_inventory i SET contested = true FROM (
     AND {documents.is_indexed}
     UNION ALL
     SELECT m.source_key, m.tenant_id::text FROM s3_migration_documents m
-    WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed')
+    WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN {states.moved}
   ) claimed GROUP BY key HAVING min(tenant) <> max(tenant)) shared
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = shared.key COLLATE "C";
 
@@ -127,7 +127,7 @@ WHERE d.{documents.s3_bucket} = '' AND %(bucket)s = %(default_bucket)s AND d.{do
     AND {documents.is_indexed}
 UNION ALL
 SELECT m.source_key FROM s3_migration_documents m
-WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN ('flipped', 'removing', 'removed');
+WHERE m.source_bucket = %(bucket)s AND m.source_key = ANY(%(keys)s::text[]) AND m.state IN {states.moved};
 
 -- name: objects_ending_in
 -- Objects whose keys end in one of these after a slash. One scan of the bucket's inventory for all of them: the last characters

@@ -1,12 +1,12 @@
 -- name: count_moved
 -- How many documents of this migration are at home: so many sources could be written late.
 SELECT count(*) AS moved FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed');
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved};
 
 -- name: sources_of_moved
 -- Where the documents that were moved came from; with only_failed those with a fault, of one code if one is given.
 SELECT document_id, source_bucket, source_key FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing', 'removed')
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved}
   AND (NOT %(only_failed)s OR error_code IS NOT NULL AND (%(code)s::text IS NULL OR error_code = %(code)s));
 
 -- name: late_suspects
@@ -18,12 +18,12 @@ SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.t
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
     GROUP BY source_bucket, source_key
     HAVING min(coalesce(source_etag, '')) <> max(coalesce(source_etag, ''))
-      OR bool_or(state = 'removed') AND bool_or(state IN ('flipped', 'removing'))) AS contested
+      OR bool_or(state = 'removed') AND bool_or(state IN {states.moved_with_source})) AS contested
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 LEFT JOIN LATERAL (
   SELECT etag, contested FROM s3_inventory o WHERE o.run_id = %(run_id)s AND o.bucket = m.source_bucket COLLATE "C"
     AND o.key = m.source_key OFFSET 0) i ON true
-WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN ('flipped', 'removing', 'removed')
+WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN {states.moved}
   AND d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
   AND (m.error_code IS NOT NULL OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
 ORDER BY m.document_id;
@@ -77,7 +77,7 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code
 -- The documents that are at home and still have a fault: a late write that is not with them, or a source that could not be removed.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
 FROM s3_migration_documents m
-WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN ('flipped', 'removing', 'removed')
+WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN {states.moved}
   AND m.error_code IS NOT NULL AND EXISTS (SELECT 1 FROM {documents.rows} d
     WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id)
 ORDER BY m.document_id;

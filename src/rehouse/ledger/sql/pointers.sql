@@ -28,7 +28,7 @@ SELECT coalesce(sum(pg_table_size(p.relid)), 0)::bigint FROM (
 -- name: sources_to_look_for
 -- Keys of a tenant's sources that are not removed yet; a part of them that is the same in every run.
 SELECT source_key FROM s3_migration_documents
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('flipped', 'removing')
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved_with_source}
 ORDER BY md5(document_id::text) LIMIT %(limit)s;
 
 -- name: keys_to_look_for
@@ -38,7 +38,7 @@ ORDER BY md5(document_id::text) LIMIT %(limit)s;
   WHERE {documents.s3_key} <> '' AND octet_length({documents.s3_key}) <= 1024) k
 ORDER BY random() LIMIT %(limit)s)
 UNION
-(SELECT m.source_key FROM s3_migration_documents m WHERE m.state IN ('flipped', 'removing') LIMIT %(limit)s);
+(SELECT m.source_key FROM s3_migration_documents m WHERE m.state IN {states.moved_with_source} LIMIT %(limit)s);
 
 -- name: rows_expected
 -- How many rows the planner expects in the documents table.

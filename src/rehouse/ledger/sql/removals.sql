@@ -42,14 +42,14 @@ SELECT m.document_id
 FROM s3_migration_documents m
 JOIN s3_migration_documents o ON o.tenant_id = m.tenant_id AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key
   AND o.document_id <> m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state IN ('flipped', 'removing') AND (o.state IN ('planned', 'copied', 'quarantined')
-    OR o.state IN ('flipped', 'removing') AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL));
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.moved_with_source} AND (o.state IN {states.unmoved}
+    OR o.state IN {states.moved_with_source} AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL));
 
 -- name: mark_removing
 -- Committed before the first request that removes: whoever finds it later knows that the source may be gone.
 UPDATE s3_migration_documents SET state = 'removing', error_code = NULL, error_message = NULL, request_id = NULL,
   run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state IN ('flipped', 'removing');
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state IN {states.moved_with_source};
 
 -- name: mark_removed
 -- The sources are gone.
@@ -61,7 +61,7 @@ WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{documen
 -- A source that stays: with the fault, or without one where it was written since and the sweep has to look at it.
 UPDATE s3_migration_documents SET state = %(state)s, error_code = %(code)s, error_message = %(message)s,
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN ('flipped', 'removing');
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN {states.moved_with_source};
 
 -- name: keep_unfinished
 -- Sources that a killed run was removing, and that may not go any more: what the sweep found out about them stays said.
@@ -79,9 +79,9 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'r
 -- others is, and the documents that were not moved at all.
 SELECT count(*) FILTER (WHERE m.state = 'removed') AS removed,
   coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint AS removed_bytes,
-  count(*) FILTER (WHERE m.state IN ('flipped', 'removing')) AS left,
+  count(*) FILTER (WHERE m.state IN {states.moved_with_source}) AS left,
   count(*) FILTER (WHERE m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval) AS old_enough,
   min(m.flipped_at) FILTER (WHERE m.state = 'flipped' AND m.flipped_at > now() - %(grace)s::interval) + %(grace)s::interval AS next_at,
-  count(*) FILTER (WHERE m.state IN ('planned', 'copied', 'quarantined')) AS not_moved
+  count(*) FILTER (WHERE m.state IN {states.unmoved}) AS not_moved
 FROM s3_migration_documents m
-WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN ('planned', 'quarantined'));
+WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN {states.stuck});

@@ -38,7 +38,7 @@ GROUP BY bucket, key HAVING min(coalesce(etag, '')) <> max(coalesce(etag, ''));
 -- name: supersede_forward
 -- Copies into the home that no row will be pointed to any more, and what could not be copied: it stays where it is.
 UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN ('planned', 'copied', 'quarantined');
+WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.unmoved};
 
 -- name: keep_at_home
 -- A return that was not flipped, seen from the other end: the document is where the migration moved it, and what it would have
@@ -50,7 +50,7 @@ UPDATE s3_migration_documents m SET source_bucket = m.target_bucket, source_key 
   target_checksum = NULL, attempts = 0, state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
 WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s
-  AND (m.state = 'copied' OR m.state IN ('planned', 'quarantined') AND m.attempts = 0 AND m.target_etag IS NOT NULL)
+  AND (m.state = 'copied' OR m.state IN {states.stuck} AND m.attempts = 0 AND m.target_etag IS NOT NULL)
   AND EXISTS (
     SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
       AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key);
@@ -58,7 +58,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s
 -- name: supersede_returns
 -- Returns that could not be made ready: nobody waits for them any more.
 UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s AND state IN ('planned', 'copied', 'quarantined');
+WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s AND state IN {states.unmoved};
 
 -- name: return_home
 -- Compare-and-set on the application's own column: from here on uploads go where they went before.
@@ -98,7 +98,7 @@ FROM s3_migration_documents m JOIN LATERAL ({row_of_line}) d ON true
 WHERE m.tenant_id = %(tenant_id)s AND (
   m.source_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
   OR d.{documents.tenant_id} = m.tenant_id AND (
-    m.source_bucket = %(home_bucket)s AND m.state IN ('planned', 'quarantined', 'copied')
+    m.source_bucket = %(home_bucket)s AND m.state IN {states.unmoved}
       AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
     OR m.target_bucket = %(home_bucket)s AND m.state = 'flipped' AND m.error_code IS NOT NULL
       AND d.{documents.s3_bucket} = m.target_bucket))

@@ -1,10 +1,10 @@
 -- name: dependants
 -- Tenants whose documents only the ledger can bring home or back, and how many documents of theirs it moved.
 SELECT m.tenant_id::text, m.phase, (
-  SELECT count(*) FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN ('flipped', 'removing')) AS moved
+  SELECT count(*) FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN {states.moved_with_source}) AS moved
 FROM {s3_migrations} m
 WHERE m.phase IN ('cut_over', 'released') OR (m.phase NOT IN ('finished', 'rolled_back') AND EXISTS (
-  SELECT FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN ('flipped', 'removing')))
+  SELECT FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN {states.moved_with_source}))
   OR m.phase = 'rolled_back' AND EXISTS ( -- on its way back: a row is still where the ledger moved it
   SELECT FROM {s3_migration_documents} d JOIN {documents.rows} r ON r.{documents.id} = d.document_id
     AND r.{documents.tenant_id} = d.tenant_id AND r.{documents.s3_bucket} = m.home_bucket
