@@ -31,6 +31,7 @@ EVERYTHING = {
 }
 _numbers = itertools.count(1)
 STS = "AWS_ENDPOINT_URL_STS"
+ROOM_BYTES = 4 * 1024**3
 MINISTACK, CEPH = "ministack", "ceph"
 _of_the_session: dict[str, str] = {}
 """What `storage_settings` set, for every test that runs after it."""
@@ -78,8 +79,14 @@ def sts_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def servers_folder() -> Iterator[Path]:
-    """A folder below the system's temporary one: pytest's own are closed to the account that PostgreSQL runs as."""
-    folder = private_folder(Path(tempfile.gettempdir()) / f"rehouse-tests-{secrets.token_hex(4)}")
+    """A folder of this session, in memory where there is room: a database a test means thousands of files.
+
+    pytest's own folders are closed to the account that PostgreSQL runs as.
+    """
+    memory = Path("/dev/shm")
+    is_roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
+    below = memory if is_roomy else Path(tempfile.gettempdir())
+    folder = private_folder(below / f"rehouse-tests-{secrets.token_hex(4)}")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,16 +27,17 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def roomy_server(servers_folder: Path) -> Iterator[CephServer]:
+def roomy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephServer]:
     """A gateway of its own, with room (the others' is in memory, and small): what it holds is given back at its end."""
     if absent := missing():
         pytest.skip(f"Ceph is not installed (no {', '.join(absent)})")
-    free_bytes = shutil.disk_usage(servers_folder).free
+    folder = tmp_path_factory.mktemp("ceph")
+    free_bytes = shutil.disk_usage(folder).free
     if free_bytes < STORE_BYTES:
         pytest.skip(
             f"{free_bytes / GIB:.0f} GiB of disk are free, a document above 5 GiB twice needs {STORE_BYTES / GIB:.0f}"
         )
-    with CephServer(servers_folder / "ceph-large", store_bytes=STORE_BYTES, is_in_memory=False) as server:
+    with CephServer(folder / "large", store_bytes=STORE_BYTES, is_in_memory=False) as server:
         yield server
 
 

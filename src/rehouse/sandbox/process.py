@@ -84,8 +84,7 @@ class ServerProcess:
         guardian.wait()
         guardian.stdout.close()
         if guardian.returncode < 0 and self._pid:  # somebody killed the guardian itself: its work falls to us
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
+            _kill(self._pid)
 
     def _runs(self) -> bool:
         return self._guardian is not None and self._guardian.poll() is None
@@ -97,6 +96,16 @@ class ServerProcess:
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def _kill(group: int) -> None:
+    """Kill a process group, and wait until init has taken its end."""
+    deadline = time.monotonic() + _READY_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.01)
 
 
 def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:

@@ -115,12 +115,12 @@ class Sandbox:
 
     def _prepare_folder(self, starting: contextlib.ExitStack) -> None:
         made = not self.folder.exists()
-        if made:
-            private_folder(self.folder)
-        elif not self.folder.is_dir() or any(self.folder.iterdir()):
+        if not made and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise Refused(f"{self.folder} is not an empty folder", hint="name another one, or empty it first")
         if not self._keep:
-            starting.callback(self._remove, everything=made)
+            starting.callback(self._remove, everything=made)  # first: an interrupt may come right after the folder
+        if made:
+            private_folder(self.folder)
 
     def _fill(self) -> None:
         self.postgres.role(DATABASE_USER)
