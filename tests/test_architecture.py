@@ -114,6 +114,14 @@ def test_no_module_imports_a_test_module() -> None:
     assert found == [], "what two modules need belongs in tests/support"
 
 
+def test_no_test_has_a_name_of_60_characters() -> None:
+    found = [
+        f"{name_of(path)}: {each.name}" for path in TESTS for each in functions(path) if each.name.startswith("test_")
+    ]
+    assert len(found) > 1000
+    assert [each for each in found if len(each.rpartition(": ")[2]) >= 60] == []
+
+
 def test_nothing_is_called_after_a_vague_role() -> None:
     found = []
     for path in SOURCES:

@@ -87,7 +87,7 @@ def test_every_setting_can_come_from_its_variable(leaf: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_every_setting_can_come_from_the_file_and_the_environment_is_stronger(leaf: str, tmp_path: Path) -> None:
+def test_the_environment_is_stronger_than_the_file(leaf: str, tmp_path: Path) -> None:
     section, _, name = leaf.rpartition(".")
     number = another(leaf).isdigit() or leaf in {"max_rate", "grace_days"}
     quoted = another(leaf) if number else f'"{another(leaf)}"'
@@ -109,7 +109,7 @@ def test_every_setting_can_come_from_the_file_and_the_environment_is_stronger(le
         ("bucket_prefix", ["REHOUSE_BUCKET_PREFIX", "AWS_S3_BUCKET_PREFIX"]),
     ],
 )
-def test_the_usual_names_are_read_too_the_first_that_is_set_wins(leaf: str, names: list[str], tmp_path: Path) -> None:
+def test_the_usual_variables_are_read_in_order(leaf: str, names: list[str], tmp_path: Path) -> None:
     values = {name: f"{another(leaf)}{number}" for number, name in enumerate(names)}
     while values:
         settings = load(values, tmp_path)
@@ -182,7 +182,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_one(
     assert near in error.hint
 
 
-def test_an_unknown_variable_of_ours_is_refused_and_those_of_others_are_not(tmp_path: Path) -> None:
+def test_an_unknown_variable_is_refused_only_if_it_is_ours(tmp_path: Path) -> None:
     error = refusal({"REHOUSE_SHARED_BUCKETS": "a"}, tmp_path)
     assert "REHOUSE_SHARED_BUCKETS" in error.message
     assert error.hint == "did you mean REHOUSE_SHARED_BUCKET?"
@@ -222,7 +222,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("leaf", "text"), [(leaf, text) for leaf, texts in WRONG.items() for text in texts])
-def test_a_wrong_value_is_refused_by_name_with_where_it_comes_from(leaf: str, text: str, tmp_path: Path) -> None:
+def test_a_wrong_value_is_refused_by_name_and_source(leaf: str, text: str, tmp_path: Path) -> None:
     variable = variables(leaf)[0]
     error = refusal({variable: text, "DATABASE_URL": URL}, tmp_path)
     assert error.message.startswith(f"{variable}: {leaf}: ")

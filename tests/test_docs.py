@@ -115,7 +115,7 @@ def test_the_readme_has_every_command() -> None:
     assert [name for name in COMMANDS if f"docs/commands/{name}.md" not in readme] == []
 
 
-def test_the_readme_tells_the_application_what_the_plan_tells_it() -> None:
+def test_the_readme_and_the_plan_tell_the_same() -> None:
     told = section((ROOT / "README.md").read_text(encoding="utf-8"), "What the application must do")
     assert len(re.findall(r"^\d\. ", told, re.MULTILINE)) == len(APPLICATION_RULES) == 5
 
@@ -159,7 +159,7 @@ def test_every_reason_and_every_code_has_a_way_out() -> None:
     assert [code for code in (*Reason, *HINTS, *STORAGE_HINTS) if f"`{code}`" not in told] == []
 
 
-def test_every_reason_why_a_source_stays_and_an_object_is_left_is_told() -> None:
+def test_the_docs_tell_why_sources_and_objects_stay() -> None:
     told = page("finish")
     assert [reason for reason in {*Verdict} - {Verdict.MAY_GO, Verdict.WAITING} if f"`{reason}`" not in told] == []
     assert {line[0].strip("`") for line in rows(section(page("cleanup"), "What it prints"))} == {*CATEGORIES}

@@ -70,7 +70,7 @@ def test_owners(relay, client, bucket):
     assert bucket not in [each["Name"] for each in client.list_buckets()["Buckets"]]
 
 
-def test_a_checksum_at_the_end_counts_only_where_it_was_named_at_the_beginning(client, bucket):
+def test_a_trailing_checksum_counts_only_if_it_was_announced(client, bucket):
     def end(value: str, **algorithm: Any) -> Any:
         target: dict[str, Any] = {"Bucket": bucket, "Key": "t"}
         target["UploadId"] = client.create_multipart_upload(**target, **algorithm)["UploadId"]

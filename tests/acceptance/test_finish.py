@@ -54,7 +54,7 @@ def downloads(world: World) -> dict[str, bytes]:
 EVERYTHING = {str(number): b"%d" % number for number in range(DOCUMENTS)}
 
 
-def test_under_exactly_its_rights_the_sources_go_and_every_document_stays(moved: World) -> None:
+def test_with_the_role_finish_alone_the_sources_go(moved: World) -> None:
     foreseen = moved.json("finish", "a", "--dry-run")
     assert (foreseen["removed"], foreseen["dry_run"], len(sources(moved))) == (DOCUMENTS, True, DOCUMENTS)
     said = moved.json("finish", "a", "--yes")
@@ -65,7 +65,7 @@ def test_under_exactly_its_rights_the_sources_go_and_every_document_stays(moved:
     assert moved.json("finish", "--all", "--yes")["removed"] == 0
 
 
-def test_a_source_that_a_row_needs_again_is_put_back_under_the_same_rights(moved: World) -> None:
+def test_a_source_needed_again_is_put_back_under_the_same_role(moved: World) -> None:
     moved.json("finish", "a", "--yes")
     moved.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'b', 'b')")
     moved.execute(
@@ -135,7 +135,7 @@ def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> Non
 
 
 @pytest.mark.not_on_ceph("one marker more is counted: tests/on_ceph/test_removal.py")
-def test_what_is_left_is_told_and_the_emptied_bucket_goes_under_the_same_rights(moved: World) -> None:
+def test_the_emptied_bucket_goes_under_the_role_finish(moved: World) -> None:
     root = moved.server.root()
     root.put_bucket_versioning(Bucket=moved.shared, VersioningConfiguration={"Status": "Enabled"})
     root.put_object(Bucket=moved.shared, Key="nobody's", Body=b"x")

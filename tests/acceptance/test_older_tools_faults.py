@@ -113,7 +113,7 @@ def test_4_default_org_leaves_the_shared_bucket(faults: Faults) -> None:
     "Ceph blocks every upload under BlockPublicAcls, misreads our policy and has no access logging"
 )
 @pytest.mark.parametrize("which", ["unprotected", "promised"])
-def test_5_a_bucket_named_before_it_was_made_or_configured_is_finished(faults: Faults, which: str) -> None:
+def test_5_a_half_made_bucket_is_finished(faults: Faults, which: str) -> None:
     home = getattr(faults, which)
     assert home in faults.after.homes.values()
     found = independent_check.configuration(faults.root, home)

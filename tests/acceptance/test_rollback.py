@@ -95,7 +95,7 @@ def moved(new_world: Callable[..., World]) -> World:
     return world
 
 
-def test_under_the_rights_of_rollback_alone_everything_returns_with_its_newest_bytes(moved: World) -> None:
+def test_with_the_role_rollback_alone_everything_returns(moved: World) -> None:
     has, before = live_on(moved), set(versions_of(moved.server.root(), moved.shared))
     home = set(versions_of(moved.server.root(), home_of(moved)))
     with_roles(moved, "rollback")

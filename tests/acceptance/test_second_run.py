@@ -81,7 +81,7 @@ def test_a_second_run_lists_the_shared_bucket_once(counted):
     assert len(whole) == -(-len(before.objects) // 1000)
 
 
-def test_a_run_with_nothing_left_lists_the_shared_bucket_and_asks_for_nothing_else(counted, s3_server):
+def test_a_run_with_nothing_left_lists_and_asks_nothing_else(counted, s3_server):
     world, before, *_ = counted
     with Proxy(s3_server.port) as proxy:
         world.endpoint = proxy.url

@@ -13,7 +13,7 @@ from bench.processes import resident_bytes
 BARE = [sys.executable, "-I", "-S", "-c"]
 
 
-def test_peak_memory_is_that_of_the_command_and_not_of_this_process() -> None:
+def test_peak_memory_is_the_commands_own() -> None:
     ballast = b"x" * 200_000_000
     small = measuring.run([*BARE, "pass"], os.environ, core=None)
     large = measuring.run([*BARE, "held = b'x' * 100_000_000"], os.environ, core=None)

@@ -50,7 +50,7 @@ def test_an_allowance_is_a_rate_with_room_for_a_burst() -> None:
     assert allowance.history == {0: [50, 40, 100]}
 
 
-def test_an_allowance_doubles_and_seconds_without_a_request_are_written_down() -> None:
+def test_an_allowance_doubles_and_idle_seconds_are_noted() -> None:
     at = 0.0
     allowance = Allowance(100, doubling_seconds=2, highest=300, clock=lambda: at)
     allowance.allows()

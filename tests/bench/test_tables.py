@@ -44,7 +44,7 @@ def block(text: str, name: str) -> str:
     return text.partition(f"<!-- bench:{name} -->\n")[2].partition("<!-- end -->")[0]
 
 
-def test_a_table_is_put_in_its_place_and_what_was_not_measured_says_so(tmp_path: Path) -> None:
+def test_a_table_is_put_in_place_and_names_what_is_missing(tmp_path: Path) -> None:
     text = written(tmp_path, made("verify"))
     assert "an old table" not in text
     assert "| rehouse | 38 |" in block(text, "verify")
@@ -61,7 +61,7 @@ def test_goals_are_reached_missed_or_not_measured(tmp_path: Path) -> None:
     ]
 
 
-def test_a_whole_migration_is_compared_with_the_copies_of_another_benchmark(tmp_path: Path) -> None:
+def test_a_whole_migration_is_compared_with_plain_copies(tmp_path: Path) -> None:
     copies = made("copy-0ms") | {"figures": {"without_startup": {"s5cmd run": [500.0, 600.0, 700.0]}}}
     migrate = made("migrate") | {"figures": {"client_micros": {"together": [100.0], "interleaved": [200.0]}}}
     found = block(written(tmp_path, copies, migrate), "goals").splitlines()[-2:]

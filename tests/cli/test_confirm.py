@@ -22,9 +22,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().err
 
 
-def test_what_is_refused_anyway_is_refused_before_anybody_is_asked(
-    room: Room, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refusal_comes_before_the_question(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.sql("INSERT INTO tenants (id, name, slug, is_active) VALUES (9, 'Hooli', 'hooli', false)")
     for arguments, words in (
         (("finish", "nosuch"), "there is no tenant"),

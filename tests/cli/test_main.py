@@ -39,7 +39,7 @@ def one_object(capsys: pytest.CaptureFixture[str], *arguments: str, status: int 
     return found
 
 
-def test_every_answer_in_json_is_one_object_and_progress_goes_to_stderr_alone(
+def test_json_is_one_object_and_progress_goes_to_stderr(
     run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
@@ -55,7 +55,7 @@ def test_every_answer_in_json_is_one_object_and_progress_goes_to_stderr_alone(
         assert one_object(capsys, *after)
 
 
-def test_findings_and_failures_end_with_1_and_what_is_accepted_with_0(
+def test_findings_end_with_1_and_accepted_ones_with_0(
     run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_sql("UPDATE documents SET s3_key = 'nowhere', uploaded_at = now() - interval '1 day' WHERE id = 'd1'")
@@ -70,7 +70,7 @@ def test_findings_and_failures_end_with_1_and_what_is_accepted_with_0(
     assert main(["migrate-all"]) == 0
 
 
-def test_what_is_no_address_of_postgresql_is_refused_before_s3_is_asked(
+def test_a_malformed_database_url_is_refused_before_s3_is_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"mysql://u:{SECRET}@h/db")
@@ -99,7 +99,7 @@ def test_the_shell_completes_commands_and_options() -> None:
     assert complete("rehouse migrate --unt", 2) == ["--until"]
 
 
-def test_completion_is_shown_and_installed_in_the_home_of_the_user(tmp_path: Path) -> None:
+def test_completion_is_shown_and_installed(tmp_path: Path) -> None:
     program = f'"{sys.executable}" -m rehouse'
     script = f"{program} --show-completion && {program} --install-completion; exit $?"
     told = {**BARE, "HOME": str(tmp_path)}
@@ -144,7 +144,7 @@ def test_completion_imports_no_more() -> None:
     assert imported(told=BARE | asked) & (SLOW - {"rich"}) == set()
 
 
-def test_to_look_imports_neither_alembic_nor_what_boto3_adds_to_its_core(
+def test_looking_imports_neither_alembic_nor_all_of_boto3(
     run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["migrate-all"]) == 0
@@ -168,6 +168,6 @@ print(soft > 128 or hard == 128, hard_now == hard)
 """
 
 
-def test_a_low_limit_of_open_files_is_raised_and_the_hard_one_left_alone() -> None:
+def test_a_low_limit_of_open_files_is_raised() -> None:
     done = subprocess.run([sys.executable, "-c", FEW_FILES], env=BARE, check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "True True"

@@ -44,9 +44,7 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-def test_on_a_narrow_terminal_no_name_is_broken_and_what_does_not_fit_stands_below(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_narrow_terminal_breaks_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
     home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
     output.table(

@@ -23,11 +23,11 @@ def unread(arguments: list[str], told: dict[str, str] | None = None) -> tuple[in
 
 @pytest.mark.parametrize("arguments", [["config"], ["config", "--output", "json"], ["--help"]])
 @pytest.mark.parametrize("told", [BARE, {**BARE, "PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
-def test_a_reader_that_has_seen_enough_is_no_error_to_talk_about(arguments: list[str], told: dict[str, str]) -> None:
+def test_a_closed_pipe_is_no_error(arguments: list[str], told: dict[str, str]) -> None:
     assert unread(arguments, told) == (0, b"")
 
 
-def test_what_a_command_found_is_its_exit_status_also_where_nobody_reads(run_sql: Callable[[str], None]) -> None:
+def test_findings_are_the_exit_status_even_if_nobody_reads(run_sql: Callable[[str], None]) -> None:
     assert unread(["status"], dict(os.environ))[0] == 0
     assert unread(["verify", "acme"], dict(os.environ))[0] == 1
 

@@ -53,7 +53,7 @@ def test_an_ambiguous_slug_is_refused_and_both_ids_are_named() -> None:
     assert refused.value.hint == "name one of them by its id: 1 or 2"
 
 
-def test_a_slug_that_is_another_tenants_id_is_refused_and_says_so() -> None:
+def test_a_slug_that_is_anothers_id_is_refused() -> None:
     with pytest.raises(Refused, match=r"id 1 .*by its slug; .* id 2 .*by its id") as refused:
         choose("2", named({1: "2", 2: None}))
     assert refused.value.hint == "name one of them by its id: 1 or id:2"

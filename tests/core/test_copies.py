@@ -213,7 +213,7 @@ def test_every_line_wins_over_those_below_it(text: str) -> None:
 
 
 @given(circumstances())
-def test_what_is_to_be_copied_has_a_conditional_task_and_nothing_else_has_one(seen: Seen) -> None:
+def test_only_what_is_to_be_copied_has_a_task(seen: Seen) -> None:
     decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
     assert (decision.task is not None) is (decision.standing in {Standing.COPIED, Standing.ADOPT, Standing.TO_COPY})
     assert (decision.reason is not None) is (decision.standing is Standing.QUARANTINED)

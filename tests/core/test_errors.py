@@ -13,7 +13,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_has_its_exit_status_and_no_error_comes_without_a_hint(kind: type[RehouseError]) -> None:
+def test_each_kind_of_error_has_an_exit_status_and_a_hint(kind: type[RehouseError]) -> None:
     code = {"code": "Code"} if kind.__name__.startswith("Storage") else {}
     error = kind("acme: something", hint="do this", **code)
     assert (error.message, error.hint, str(error)) == ("acme: something", "do this", "acme: something")
@@ -22,7 +22,7 @@ def test_each_kind_has_its_exit_status_and_no_error_comes_without_a_hint(kind: t
         kind("acme: something", **code)
 
 
-def test_every_error_but_the_root_says_what_its_reader_does_next() -> None:
+def test_every_error_says_what_its_reader_does_next() -> None:
     for kind in KINDS:
         ways = {way for way in (errors.TryAgain, errors.Refused, errors.Halt) if issubclass(kind, way)}
         assert len(ways) == (0 if kind is RehouseError else 1)

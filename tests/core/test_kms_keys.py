@@ -28,7 +28,7 @@ def by_sid(statements: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {each["Sid"]: each for each in statements}
 
 
-def test_migrate_decrypts_the_sources_under_their_keys_by_arn_and_by_alias() -> None:
+def test_migrate_decrypts_sources_by_key_arn_and_alias() -> None:
     found = by_sid(kms_statements("migrate"))
     via = {"kms:ViaService": ["s3.eu-west-1.amazonaws.com"]}
     assert found["SourceKeys"] == {
@@ -71,7 +71,7 @@ def test_an_alias_of_the_home_s_key_may_be_looked_up_without_s3() -> None:
     assert kms_statements("provision") == []
 
 
-def test_an_alias_is_of_the_own_account_where_its_number_is_not_known() -> None:
+def test_an_alias_is_of_the_own_account_if_none_is_named() -> None:
     found = by_sid(kms_statements("migrate", account=ITS_ACCOUNT, source_keys=("alias/docs",)))
     assert found["SourceKeysAlias"]["Resource"] == ["arn:aws:kms:eu-west-1:*:key/*"]
     assert found["SourceKeysAlias"]["Condition"]["StringEquals"]["aws:ResourceAccount"] == ITS_ACCOUNT
@@ -83,7 +83,7 @@ def test_the_service_has_its_partition_s_domain() -> None:
     assert found["KeyAlias"]["Condition"]["StringEquals"] == {"kms:ViaService": ["s3.cn-north-1.amazonaws.com.cn"]}
 
 
-def test_many_keys_and_buckets_with_long_names_stay_within_iams_limit() -> None:
+def test_long_names_and_many_keys_stay_within_iams_limit() -> None:
     keys = tuple(f"arn:aws:kms:eu-west-1:123456789012:key/{number:036}" for number in range(70))
     shared = tuple(f"{number:02}-" + "s" * 60 for number in range(70))
     for role in ("migrate", "rollback", "finish", "application"):
@@ -127,7 +127,7 @@ def denied(policy: Any, **headers: str) -> list[str]:
 
 
 @pytest.mark.parametrize("key_arn", [HOME, None])
-def test_an_upload_without_headers_passes_and_one_under_another_key_or_none_does_not(key_arn: str | None) -> None:
+def test_an_upload_under_another_kms_key_is_refused(key_arn: str | None) -> None:
     policy = tenant_policy("home", region="eu-west-1", tls=False, encryption="alias/ours", key_arn=key_arn)
     sse, key = "x_amz_server_side_encryption", "x_amz_server_side_encryption_aws_kms_key_id"
     assert denied(policy) == []

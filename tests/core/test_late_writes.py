@@ -90,7 +90,7 @@ def test_a_proof_is_asked_for_wherever_it_decides(moved, row, source, target, co
 
 
 @given(lines, rows, objects, objects)
-def test_a_conflict_names_the_late_object_and_where_the_row_points(moved, row, source, target) -> None:
+def test_a_conflict_names_the_late_object_and_the_rows_pointer(moved, row, source, target) -> None:
     if decide_late(moved, row, source, target) is Verdict.CONFLICT:
         message = conflict_message(moved, row, source, target)
         assert f"s3://shared/k (ETag {source.etag})" in message

@@ -54,7 +54,7 @@ def test_after_follows_the_table_and_halts_everywhere_else(phase: Phase, event: 
 
 
 @given(st.lists(st.sampled_from(Event), max_size=30))
-def test_nothing_is_removed_before_it_was_released_and_nothing_comes_back_after(events: list[Event]) -> None:
+def test_nothing_is_removed_before_release_nor_comes_back_after(events: list[Event]) -> None:
     phase, visited = Phase.PLANNED, [Phase.PLANNED]
     for event in events:
         if event in MOVES[phase]:
@@ -94,7 +94,7 @@ def _is_phase(cell: str, phase: Phase) -> bool:
 
 
 @given(st.sampled_from(Phase), st.integers(0, 3), st.integers(0, 3), st.booleans())
-def test_the_closing_status_is_the_first_line_of_its_table_that_fits(
+def test_the_closing_status_is_its_tables_first_match(
     phase: Phase, errors: int, waiting: int, interrupted: bool
 ) -> None:
     lines = truth_table(closing_status)
@@ -111,7 +111,7 @@ def test_the_closing_status_is_the_first_line_of_its_table_that_fits(
 
 
 @given(st.sampled_from(Phase), st.integers(0, 5), st.integers(0, 5), st.booleans())
-def test_a_run_with_errors_or_an_interruption_never_says_that_it_is_done(
+def test_a_run_with_errors_never_says_that_it_is_done(
     phase: Phase, errors: int, waiting: int, interrupted: bool
 ) -> None:
     if errors or interrupted:

@@ -73,7 +73,7 @@ def test_the_budget_is_found(request: float, row: float) -> None:
 
 
 @given(st.floats(0.06, 1.0))
-def test_where_one_request_takes_longer_than_the_budget_batches_are_not_made_tiny(request: float) -> None:
+def test_slow_requests_do_not_make_batches_tiny(request: float) -> None:
     budget = started(0.05)
     for _ in range(30):
         budget = held(budget, budget.rows, request + 0.00001 * budget.rows)

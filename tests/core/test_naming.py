@@ -53,7 +53,7 @@ def test_names_in_the_accounts_own_namespace_are_valid_too(slug: str, suffix: st
 
 
 @given(st.from_regex(r"[a-z0-9]([a-z0-9]|-(?!-)){0,38}[a-z0-9]", fullmatch=True), suffixes)
-def test_a_slug_that_is_a_name_already_and_not_too_long_stays_as_it_is(slug: str, suffix: str) -> None:
+def test_a_slug_that_is_a_valid_name_stays_as_it_is(slug: str, suffix: str) -> None:
     assert bucket_name("dataroom-saas", slug, suffix) == f"dataroom-saas-{slug}-{suffix}"
 
 
@@ -147,7 +147,7 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 @example("com1")
 @example("x" * 254 + "..")
 @example("con\u0301")
-def test_every_file_name_is_safe_and_sanitising_it_again_changes_nothing(name: str) -> None:
+def test_sanitising_a_file_name_is_safe_and_idempotent(name: str) -> None:
     clean = sanitised(name)
     assert sanitised(clean) == clean
     assert 1 <= len(clean.encode()) <= 255

@@ -28,7 +28,7 @@ def test_no_more_requests_start_than_time_has_allowed(waits, max_rate):
 
 
 @given(st.lists(st.sampled_from(["good", "slow", "use"]), max_size=200), st.floats(0.5, 5000))
-def test_the_rate_stays_between_its_bounds_and_waiting_always_ends(events, max_rate):
+def test_the_rate_keeps_its_bounds_and_waiting_ends(events, max_rate):
     pace, now = pacing.started(0.0, max_rate), 0.0
     for event in events:
         now += 0.3
@@ -44,19 +44,19 @@ def test_the_rate_stays_between_its_bounds_and_waiting_always_ends(events, max_r
         assert pacing.allowed(later) >= 1
 
 
-def test_a_rate_that_is_used_doubles_each_second_until_the_first_overload():
+def test_a_used_rate_doubles_until_the_first_overload():
     pace = pacing.spent(pacing.started(0.0), 10)
     assert pacing.answered(pace, 100).rate == 200.0
 
 
-def test_an_overload_halves_the_rate_and_a_second_one_in_the_same_moment_does_not():
+def test_an_overload_halves_the_rate_once_a_moment():
     pace = pacing.slowed(pacing.started(0.0), 10.0)
     assert (pace.rate, pace.tokens) == (50.0, 0.0)
     assert pacing.slowed(pace, 10.5).rate == 50.0
     assert pacing.slowed(pace, 11.5).rate == 25.0
 
 
-def test_a_ceiling_below_one_request_a_second_holds_after_an_overload():
+def test_a_ceiling_below_one_a_second_survives_an_overload():
     assert pacing.slowed(pacing.started(0.0, 0.5), 10.0).rate == 0.5
 
 
@@ -67,7 +67,7 @@ def test_an_overload_after_good_replies_takes_off_only_a_little():
     assert pacing.slowed(served, 11.0).rate == served.rate * pacing.LATE_CUT
 
 
-def test_after_an_overload_the_rate_grows_the_faster_the_longer_none_came():
+def test_the_rate_grows_faster_the_longer_no_overload_came():
     pace = pacing.slowed(pacing.started(0.0), 10.0)
     at_once, later = (pacing.spent(pacing.filled(pace, now), 5) for now in (10.0, 14.0))
     assert pacing.answered(at_once, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE)
@@ -97,7 +97,7 @@ def simulated(allowance: Callable[[float], float], seconds: int) -> list[tuple[f
 
 
 @pytest.mark.parametrize("allowed", [200.0, 1000.0, 3500.0])
-def test_a_fixed_allowance_is_used_and_hardly_ever_exceeded_once_settled(allowed):
+def test_a_fixed_allowance_is_used_and_hardly_exceeded(allowed):
     told = simulated(lambda _: allowed, 90)
     assert all(good + refused <= 2 * allowed for _, good, refused in told)
     settled = told[30:]
@@ -106,7 +106,7 @@ def test_a_fixed_allowance_is_used_and_hardly_ever_exceeded_once_settled(allowed
     assert refused <= 0.01 * good
 
 
-def test_an_allowance_that_grows_is_followed_and_one_that_falls_away_too():
+def test_a_growing_or_shrinking_allowance_is_followed():
     told = simulated(lambda now: 200.0 * 2 ** (now // 10), 60)
     assert sum(good for _, good, _ in told) >= 0.4 * sum(allowance for allowance, _, _ in told)
     told = simulated(lambda now: 3500.0 if now < 40 else 300.0, 60)
@@ -124,7 +124,7 @@ def test_the_clock_going_back_takes_nothing_away():
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.one_of(st.none(), st.floats(0, 1e6)))
-def test_the_back_off_is_at_least_what_the_server_asks_and_never_above_its_bounds(attempt, random, retry_after):
+def test_the_back_off_is_what_the_server_asks_within_bounds(attempt, random, retry_after):
     delay = pacing.delay_seconds(attempt, random, retry_after)
     asked = min(retry_after or 0.0, pacing.LONGEST_RETRY_AFTER_SECONDS)
     assert asked <= delay <= max(asked, pacing.LONGEST_DELAY_SECONDS)

@@ -29,7 +29,7 @@ def test_each_kind_of_request_has_its_price() -> None:
 
 
 @given(counts)
-def test_a_migration_takes_a_copy_and_a_look_at_each_object_and_lists_the_target_twice(objects: int) -> None:
+def test_a_migration_takes_a_copy_and_a_look_at_each_object(objects: int) -> None:
     needed = requests_for(objects)
     assert (needed.copies, needed.heads) == (objects, objects)
     assert needed.lists % 2 == 0
@@ -48,7 +48,7 @@ def test_a_sum_costs_the_sum_and_money_has_two_places(one: Requests, other: Requ
         assert money >= 0
 
 
-def test_reading_counts_every_request_and_tells_what_leaving_the_region_costs() -> None:
+def test_reading_counts_its_requests_and_tells_egress_costs() -> None:
     requests = {"list": 2_000, "ListBuckets": 2_000, "GetObject": 250_000, "GetObjectTagging": 500_000, "head": 250_000}
     cost = reading_cost(requests, 10 * GIB, PRICES)
     assert (cost.requests_dollars, cost.egress_dollars) == (Decimal("0.42"), Decimal("0.90"))

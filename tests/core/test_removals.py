@@ -67,7 +67,7 @@ def test_without_an_etag_no_condition_could_guard_the_removal() -> None:
     assert judge(replace(FLIPPED, source_etag=None), SHARED) is Verdict.IN_DOUBT
 
 
-def test_an_etag_that_only_a_row_pointing_elsewhere_has_proves_nothing() -> None:
+def test_an_etag_of_a_row_pointing_elsewhere_proves_nothing() -> None:
     assert not is_proven(replace(FLIPPED, points_to_target=False, home=listed("row")))
     assert is_proven(replace(FLIPPED, points_to_target=False))
     assert not is_proven(replace(FLIPPED, home=None, target_etag=None, row_etag=None))

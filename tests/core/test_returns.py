@@ -112,13 +112,13 @@ def test_the_table_has_a_case_for_every_line() -> None:
     assert {line for line, _ in truth_table(decide_return)} == set(CASES)
 
 
-def test_what_was_moved_into_an_adopted_home_goes_back_all_the_same() -> None:
+def test_what_was_moved_into_an_adopted_home_goes_back() -> None:
     assert decide_return(MOVED, PLACES, "acme", is_adopted=True).standing is Returning.OLD_POINTER
     overwritten = replace(MOVED, found=listed(C))
     assert decide_return(overwritten, PLACES, "acme", is_adopted=True).standing is Returning.TO_COPY
 
 
-def test_a_row_returns_to_its_old_pointer_with_the_etag_of_what_is_there() -> None:
+def test_a_row_returns_with_the_etag_of_what_is_there() -> None:
     task = decide_return(replace(MOVED, there=listed(C, size=7)), PLACES, "acme", is_adopted=False).task
     assert task
     assert (task.source, task.source_etag, task.target, task.replaces_etag, task.size) == (HERE, B, OLD, C, 7)
@@ -169,7 +169,7 @@ def test_nothing_is_copied_over_anything_or_left_behind(seen: SeenAtHome, is_ado
 
 
 @given(anything)
-def test_an_old_pointer_is_taken_only_where_home_is_as_it_was_moved(seen: SeenAtHome) -> None:
+def test_an_old_pointer_is_taken_only_if_home_is_unchanged(seen: SeenAtHome) -> None:
     decision = decide_return(seen, PLACES, "acme", is_adopted=False)
     if decision.standing is Returning.OLD_POINTER:
         back = way_back(seen, PLACES)
@@ -189,7 +189,7 @@ def test_a_row_is_tried_with_the_place_that_it_returns_to(seen: SeenAtHome, is_a
         assert back and decision.task and back.pointer == decision.task.target
 
 
-def test_a_row_whose_source_nobody_knows_is_tried_with_its_returned_key() -> None:
+def test_a_row_without_a_known_source_is_tried_with_its_new_key() -> None:
     back = probable_return(replace(BORN, found=None), PLACES, "acme", is_adopted=False)
     assert back and back.pointer == FIRST
 
@@ -207,7 +207,7 @@ def test_a_returned_key_is_always_a_key(slug: str, document_id: str, name: str, 
     assert key.rpartition("/")[2] not in {"", ".", ".."}
 
 
-def test_documents_and_versions_of_them_never_share_a_returned_key() -> None:
+def test_documents_and_their_versions_share_no_returned_key() -> None:
     keys = {returned_key("acme", each, "a.txt") for each in ("1", "1/", "..", "%2E%2E", "a.txt")}
     assert len(keys) == 5
     assert len({returned_key("acme", "1", "a.txt", etag=etag) for etag in (None, A, B)}) == 3

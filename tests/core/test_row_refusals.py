@@ -39,7 +39,7 @@ def test_what_the_session_or_the_server_fails_with_is_not(state: str, is_within:
 
 
 @pytest.mark.parametrize("state", STATEMENT)
-def test_what_refuses_the_statement_is_about_rows_only_within_a_trigger(state: str) -> None:
+def test_a_refused_statement_is_about_rows_only_in_a_trigger(state: str) -> None:
     assert not is_about_rows(Refusal(state, "no"))
     assert is_about_rows(Refusal(state, "no", is_within_function=True))
 

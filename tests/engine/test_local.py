@@ -51,7 +51,7 @@ def test_every_task_has_one_outcome_small_or_large(engine, bulk, s3_server, buck
     assert root.head_object(Bucket=bucket, Key="t/s29")["ContentLength"] == 29
 
 
-def test_an_object_at_the_threshold_is_simple_and_one_byte_more_is_not(engine, bulk, s3_server, bucket):
+def test_parts_begin_one_byte_above_the_threshold(engine, bulk, s3_server, bucket):
     root = s3_server.root()
     tasks = []
     for size in (5 * MIB, 5 * MIB + 1):
@@ -71,7 +71,7 @@ def test_a_large_object_that_fails_is_data(engine, s3_server, bucket, tasks):
     assert [(outcome.task.document_id, outcome.fault.code) for outcome in failed] == [("l1", "PreconditionFailed")]
 
 
-def test_an_interruption_aborts_large_objects_and_leaves_no_upload(engine, bulk, s3_server, bucket, tasks):
+def test_an_interruption_leaves_no_multipart_upload(engine, bulk, s3_server, bucket, tasks):
     bulk.interrupt()
     assert list(engine.copy(tasks)) == []
     assert s3_server.root().list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []

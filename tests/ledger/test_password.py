@@ -34,7 +34,7 @@ def test_the_first_line_is_the_password(ending: str) -> None:
         ("/no/such/program --password not-shown", "/no/such/program cannot be run: No such file"),
     ],
 )
-def test_a_command_that_fails_is_named_and_nothing_of_it_is_shown(command: str, what: str) -> None:
+def test_a_failing_command_is_named_without_its_output(command: str, what: str) -> None:
     with pytest.raises(DatabaseRefused) as refusal:
         ask_password(command)
     assert what in refusal.value.message
@@ -59,7 +59,7 @@ def rotating(postgres: PostgresServer, empty_database: str, tmp_path: Path) -> R
     return Rotating(postgres, empty_database, tmp_path)
 
 
-def test_every_connection_asks_for_it_also_the_lock_that_was_lost(rotating: Rotating, empty_database: str) -> None:
+def test_every_connection_asks_for_the_password(rotating: Rotating, empty_database: str) -> None:
     connect(rotating.url, password_command=rotating.command).close()
     with Locks(rotating.url, password_command=rotating.command) as locks:
         locks.acquire(7)

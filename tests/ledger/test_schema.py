@@ -162,9 +162,7 @@ def test_asks_for_no_table_while_an_older_transaction_holds_it(
     assert all(asked[number - 1] == "SET LOCAL lock_timeout = 20" for number in asks)
 
 
-def test_a_lock_that_is_taken_meanwhile_is_asked_for_briefly_and_again(
-    application_database: str, opened: Opener, look: Look
-) -> None:
+def test_a_lock_taken_meanwhile_is_asked_for_again(application_database: str, opened: Opener, look: Look) -> None:
     connection, holder = opened(application_database), opened(application_database)
     asked = recording(connection)
     attempts: list[int] = []

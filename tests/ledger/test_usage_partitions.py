@@ -55,7 +55,7 @@ def test_statements_on_the_parent_and_on_partitions(connection: psycopg.Connecti
     assert is_counted(connection)
 
 
-def test_what_a_partition_changes_by_itself_is_put_right_by_init(connection: psycopg.Connection, look: Look) -> None:
+def test_init_puts_right_what_a_partition_changed_itself(connection: psycopg.Connection, look: Look) -> None:
     for key, tenant in (("a", 1), ("b", 2), ("z", 3)):
         add_document(connection, key, tenant, 10)
     for change in (

@@ -143,7 +143,7 @@ def test_what_was_left_is_folded_by_the_next_write(
     assert shown(connection) == recounted(connection)
 
 
-def test_statements_of_a_transaction_share_its_one_subtransaction(connection: psycopg.Connection) -> None:
+def test_statements_share_the_transactions_subtransaction(connection: psycopg.Connection) -> None:
     if connection.info.server_version < 160000:
         pytest.skip("this server does not count subtransactions")
     with connection.transaction():

@@ -120,7 +120,7 @@ def test_something_else_stands_in_for_this_clause(clause: Clause) -> None:
     assert found.violation is None, f"no longer true: {reason}\n{found}"
 
 
-def test_the_look_and_the_condition_of_a_removal_stand_in_for_each_other() -> None:
+def test_look_and_condition_of_a_removal_are_each_enough() -> None:
     """Without the look and without the condition a late write is removed."""
     both = frozenset({Clause.HEAD_FIRST, Clause.DELETE_CONDITION})
     assert explore(Scenario(ENDING, (writes_late,), after_zero=True, off=both)).violation

@@ -82,23 +82,19 @@ def test_an_operator_that_dies_anywhere_and_begins_again(holds: Holds, writer: W
 
 
 @pytest.mark.parametrize("commands", [FORWARD, BACK, SWEPT, BACK_TWICE], ids=named)
-def test_two_writers_on_both_sides_are_a_conflict_and_both_versions_stay(
-    holds: Holds, commands: tuple[Command, ...]
-) -> None:
+def test_writers_on_both_sides_are_a_conflict_and_both_stay(holds: Holds, commands: tuple[Command, ...]) -> None:
     holds(Scenario(commands, (overwrites, writes_late)))
 
 
 @pytest.mark.parametrize("commands", [SWEPT, BACK], ids=named)
-def test_late_writes_where_s3_ignores_the_condition_on_a_copys_target(
-    holds: Holds, commands: tuple[Command, ...]
-) -> None:
+def test_late_writes_where_s3_ignores_the_targets_condition(holds: Holds, commands: tuple[Command, ...]) -> None:
     holds(Scenario(commands, (overwrites, writes_late), is_guarded=False))
 
 
 @pytest.mark.parametrize(
     ("commands", "writers"), [(SWEPT, (overwrites, writes_late)), (BACK_TWICE, (writes_late,))], ids=named
 )
-def test_an_operator_that_dies_between_a_late_writes_copy_and_its_line(
+def test_an_operator_may_die_between_a_late_copy_and_its_line(
     holds: Holds, commands: tuple[Command, ...], writers: tuple[Writer, ...]
 ) -> None:
     holds(Scenario(commands, writers, crashes=1))
@@ -138,7 +134,7 @@ def test_the_whole_way_with_an_operator_that_dies(holds: Holds, commands: tuple[
 @pytest.mark.long
 @pytest.mark.parametrize("writer", [writer for writer in CALM if writer is not reuses], ids=named)
 @pytest.mark.parametrize("commands", [FORWARD, AGAIN], ids=named)
-def test_a_paused_run_that_lost_its_lock_goes_on_beside_the_next_one(
+def test_a_paused_run_without_its_lock_yields_to_the_next(
     holds: Holds, commands: tuple[Command, ...], writer: Writer
 ) -> None:
     """Not beside a key that is used again during a rollback: that limit, told in decision 24, is wider there."""
@@ -152,7 +148,7 @@ def test_pairs_of_writers(holds: Holds, commands: tuple[Command, ...], pair: tup
     holds(Scenario(commands, pair, ticks=1))
 
 
-def test_what_was_seen_before_is_not_walked_again_and_nothing_is_missed_by_that() -> None:
+def test_the_walk_skips_what_was_seen_and_misses_nothing() -> None:
     """The same small world, walked without remembering anything, has as many interleavings."""
     scenario = Scenario(FORWARD, (replaces,))
 
@@ -175,7 +171,7 @@ def test_tens_of_thousands_of_interleavings(commands: tuple[Command, ...]) -> No
     assert not [each for each in found if each.violation is not None]
 
 
-def test_every_move_of_the_lifecycle_can_be_made_and_every_phase_but_the_last_has_a_way_on() -> None:
+def test_every_move_can_be_made_and_every_phase_leads_on() -> None:
     reached, made, waiting = {Phase.PLANNED}, set[tuple[Phase, Event]](), [Phase.PLANNED]
     while waiting:
         phase = waiting.pop()

@@ -72,7 +72,7 @@ def world(empty_database: str, bucket: str, s3_server: S3Server, storage_setting
 
 
 @pytest.mark.parametrize("application", [OUTLINE, PLANE, LANGFUSE], ids=["outline", "plane", "langfuse"])
-def test_it_goes_there_and_back_and_there_again_and_through_finish(world: Open, application: Application) -> None:
+def test_it_goes_there_and_back_and_through_finish(world: Open, application: Application) -> None:
     made = world(application)
     made.put("avatars/an-object-without-a-row")
     with made.services() as services:
@@ -96,7 +96,7 @@ def test_it_goes_there_and_back_and_there_again_and_through_finish(world: Open, 
     made.connection.close()
 
 
-def test_the_page_of_the_applications_has_the_settings_that_were_tried() -> None:
+def test_the_page_of_applications_has_the_settings_tried() -> None:
     text = Path("docs/applications.md").read_text(encoding="utf-8")
     shown = [tomllib.loads(block)["mapping"] for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
     assert shown == [application.settings() for application in (OUTLINE, PLANE, LANGFUSE)]

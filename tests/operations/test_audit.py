@@ -61,9 +61,7 @@ def test_after_a_migration_all_is_well(moved: Room) -> None:
 METRICS = b'<MetricsConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Id>EntireBucket</Id></MetricsConfiguration>'
 
 
-def test_metrics_that_are_on_though_the_setting_is_off_are_told_and_removed_under_our_id_alone(
-    moved: Room, strict: StrictRelay
-) -> None:
+def test_metrics_against_the_setting_go_under_our_id_alone(moved: Room, strict: StrictRelay) -> None:
     gone: list[Request] = []
 
     def metrics(request: Request) -> Reply | None:
@@ -87,7 +85,7 @@ def test_metrics_that_are_on_though_the_setting_is_off_are_told_and_removed_unde
     assert look(moved).findings == []
 
 
-def test_before_init_a_tenant_without_a_bucket_is_told_and_nothing_is_made(room: Room) -> None:
+def test_before_init_a_tenant_without_a_bucket_is_told(room: Room) -> None:
     before = room.root.list_buckets()["Buckets"]
     [finding] = look(room, fix=True).findings
     assert (finding.kind, finding.tenant, finding.is_fixed) == (FindingKind.NO_BUCKET, "acme", False)
@@ -159,7 +157,7 @@ def test_a_home_that_is_gone_is_missing_and_is_not_made_again(moved: Room) -> No
     assert home not in {each["Name"] for each in moved.root.list_buckets()["Buckets"]}
 
 
-def test_a_name_that_is_only_promised_is_no_bucket_of_the_tenant_s(room: Room) -> None:
+def test_a_promised_name_is_no_bucket_of_the_tenant(room: Room) -> None:
     room.documents("a")
     room.migrate(until=Phase.PLANNED)
     [finding] = look(room).findings
@@ -167,7 +165,7 @@ def test_a_name_that_is_only_promised_is_no_bucket_of_the_tenant_s(room: Room) -
     assert room.home() in finding.detail
 
 
-def test_a_home_that_was_rolled_back_has_an_owner_and_may_be_gone(moved: Room) -> None:
+def test_a_rolled_back_home_has_an_owner_and_may_be_gone(moved: Room) -> None:
     home = moved.home()
     moved.sql("UPDATE s3_migrations SET phase = 'rolled_back'")
     moved.sql("UPDATE tenants SET aws_bucket_name = NULL")
@@ -190,7 +188,7 @@ def test_a_bucket_of_ours_that_no_tenant_has_is_told_and_stays(moved: Room) -> N
     assert moved.keys(home) == ["documents/a/a.txt"]
 
 
-def test_scratch_buckets_are_told_and_a_stranger_s_bucket_is_a_note(moved: Room) -> None:
+def test_scratch_buckets_are_told_strangers_are_a_note(moved: Room) -> None:
     prefix = moved.settings.bucket_prefix
     moved.root.create_bucket(Bucket=f"{prefix}--probe-0123")
     moved.root.create_bucket(Bucket=f"{prefix}-website")
@@ -208,7 +206,7 @@ def test_one_tenant_alone_is_looked_at_alone(moved: Room) -> None:
     assert kinds(look(moved)) == {FindingKind.NO_BUCKET: 1, FindingKind.UNOWNED_BUCKET: 1}
 
 
-def test_a_row_that_names_another_bucket_than_the_ledger_is_a_contradiction(moved: Room) -> None:
+def test_a_row_and_ledger_with_different_homes_contradict(moved: Room) -> None:
     moved.sql("UPDATE tenants SET aws_bucket_name = 'elsewhere'")
     report = look(moved)
     assert kinds(report) == {FindingKind.CONTRADICTION: 1}, "both buckets are the tenant's"
@@ -259,9 +257,7 @@ def test_a_tenant_another_operator_works_on_is_left_and_said(moved: Room) -> Non
     assert not any(each.is_fixed for each in report.findings)
 
 
-def test_the_rights_to_provision_are_enough_and_without_them_nothing_is_taken_for_fine(
-    moved: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_rights_to_provision_are_needed_and_enough(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     become(moved, monkeypatch, "provision")
     assert look(moved).is_well
     spoil(moved, moved.home())

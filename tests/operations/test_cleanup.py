@@ -225,7 +225,7 @@ def test_a_bucket_that_somebody_needs_stays(room: Room, need: str) -> None:
     assert is_there(room)
 
 
-def test_versions_that_the_ledger_does_not_know_stay_and_all_others_with_them(room: Room) -> None:
+def test_versions_unknown_to_the_ledger_keep_the_bucket(room: Room) -> None:
     versioned(room)
     room.put("orphan")
     finished(room, "a")

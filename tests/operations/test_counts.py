@@ -110,7 +110,7 @@ def test_statements_grow_with_batches_and_not_with_documents(room: Room, stateme
     assert 0 < asked["large"] - asked["small"] <= STATEMENTS_A_BATCH * batches + STATEMENTS_A_FLIP * more_flips
 
 
-def test_statements_grow_with_batches_also_where_sources_are_looked_at_by_head(room: Room, statements: StatementLog):
+def test_statements_grow_with_batches_of_heads_too(room: Room, statements: StatementLog):
     """A few documents among many of others: a listing of the shared bucket would take more requests."""
     tenant_with_rows(room, "other", 70_000)
     asked, heads = {}, {}
@@ -171,7 +171,7 @@ def test_every_further_tenant_costs_the_same_statements(room: Room, statements: 
     assert (asked[1] - asked[0]) / 2 <= STATEMENTS_A_TENANT
 
 
-def test_the_trial_of_a_rollback_costs_a_few_statements_whatever_is_at_home(
+def test_a_rollbacks_trial_costs_a_few_statements(
     room: Room, statements: StatementLog, monkeypatch: pytest.MonkeyPatch
 ):
     tenants_with_documents(room, ["three", "untried"], 3)
@@ -266,7 +266,7 @@ def test_a_document_takes_one_copy_and_a_run_one_more(large: Large):
     assert LARGE + 1 <= len(copies) <= LARGE + 5
 
 
-def test_the_shared_bucket_is_listed_once_and_looked_at_by_listing_before_the_flips(large: Large):
+def test_the_shared_bucket_is_listed_once_before_the_flips(large: Large):
     of_shared = [each for each in large.migration if each.bucket == large.room.shared]
     whole = [each for each in of_shared if each.is_listing and "start-after" not in each.query]
     assert len(whole) == -(-LARGE // 1000)
@@ -276,7 +276,7 @@ def test_the_shared_bucket_is_listed_once_and_looked_at_by_listing_before_the_fl
     assert len(of_shared) - len(whole) <= 2 * 2 * batches
 
 
-def test_verification_takes_at_most_two_requests_for_a_thousand_documents(large: Large):
+def test_verification_takes_two_requests_a_thousand_documents(large: Large):
     looks = [
         each for each in large.verification if each.is_listing or (each.method == "HEAD" and each.path.count("/") > 1)
     ]

@@ -82,7 +82,7 @@ def test_a_row_that_moved_to_another_tenant_goes_to_that_one(verified: Room) -> 
     assert verified.body("b") == b"b"
 
 
-def test_a_row_that_another_transaction_holds_is_flipped_once_it_is_free(verified: Room) -> None:
+def test_a_locked_row_is_flipped_once_it_is_free(verified: Room) -> None:
     with psycopg.connect(verified.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         threading.Timer(1, busy.rollback).start()
@@ -91,7 +91,7 @@ def test_a_row_that_another_transaction_holds_is_flipped_once_it_is_free(verifie
     assert verified.pointer("b")[0] == verified.home()
 
 
-def test_a_row_without_a_bucket_that_another_transaction_holds_is_flipped_once_it_is_free(room: Room) -> None:
+def test_a_locked_row_without_a_bucket_is_flipped_later(room: Room) -> None:
     room.put("k/b", b"b")
     room.row("b", "k/b")
     room.migrate(until=Phase.VERIFIED)
@@ -115,7 +115,7 @@ def test_a_row_that_stays_locked_is_left_for_the_next_run(verified: Room, monkey
     assert verified.migrate().status is Status.COMPLETED
 
 
-def test_a_source_that_cannot_be_looked_at_is_not_flipped_and_says_why(verified: Room) -> None:
+def test_a_source_without_a_look_is_not_flipped_and_says_why(verified: Room) -> None:
     def unspeakable(request: Request) -> Reply | None:
         return Reply(405, b"") if request.operation == "HEAD object" and request.key == "k/b" else None
 
@@ -133,7 +133,7 @@ def test_a_source_that_cannot_be_looked_at_is_not_flipped_and_says_why(verified:
     assert (again.status, again.this_run, again.outstanding) == (Status.COMPLETED, 1, [])
 
 
-def test_the_row_gets_the_objects_true_size_and_etag_in_its_own_quotes(room: Room) -> None:
+def test_the_row_gets_true_size_and_etag_in_its_own_quotes(room: Room) -> None:
     for document_id, etag in (("bare", "0" * 32), ("quoted", f'"{"0" * 32}"'), ("none", None)):
         room.put(f"k/{document_id}", document_id.encode())
         room.row(document_id, f"k/{document_id}", etag=etag, file_size=999)

@@ -30,7 +30,7 @@ def become(room: Room, role: str, login: str) -> None:
     room.settings = room.settings.model_copy(update={"database_url": SecretStr(url)})
 
 
-def test_the_roles_of_the_page_are_enough_and_the_reader_changes_nothing(room: Room) -> None:
+def test_the_roles_of_the_page_are_enough(room: Room) -> None:
     script = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)[0]
     own = str(psycopg.conninfo.conninfo_to_dict(room.url)["dbname"])
     initialise(room.settings)

@@ -80,9 +80,7 @@ def buckets(s3_server: S3Server) -> list[str]:
     return [each["Name"] for each in s3_server.root().list_buckets()["Buckets"]]
 
 
-def test_with_the_printed_rights_nothing_fails_and_nothing_changes(
-    settings: Settings, become: Become, s3_server: S3Server
-) -> None:
+def test_with_the_printed_rights_nothing_fails(settings: Settings, become: Become, s3_server: S3Server) -> None:
     become("provision", "migrate")
     before = buckets(s3_server)
     checks = list(examine(settings))
@@ -112,7 +110,7 @@ def test_the_probe_tries_the_writes_and_leaves_nothing(settings: Settings, becom
     assert buckets(s3_server) == before
 
 
-def test_the_probe_is_cleaned_up_even_if_nobody_takes_its_checks(
+def test_the_probe_is_cleaned_up_if_nobody_takes_its_checks(
     settings: Settings, become: Become, s3_server: S3Server
 ) -> None:
     become("provision", "migrate")
@@ -127,7 +125,7 @@ def test_the_probe_is_cleaned_up_even_if_nobody_takes_its_checks(
 
 
 @pytest.mark.parametrize("role", ["provision", "migrate"])
-def test_the_probe_leaves_nothing_even_where_it_may_not_do_everything(
+def test_the_probe_leaves_nothing_even_without_all_rights(
     settings: Settings, become: Become, s3_server: S3Server, role: Role
 ) -> None:
     become(role)
@@ -146,9 +144,7 @@ def test_missing_rights_are_named(settings: Settings, become: Become) -> None:
     assert all("iam-policy" in check.hint for check in failures)
 
 
-def test_without_the_right_to_simulate_rights_could_not_be_checked(
-    settings: Settings, storage_settings: Settings
-) -> None:
+def test_without_simulation_rights_could_not_be_checked(settings: Settings, storage_settings: Settings) -> None:
     # The tests' own user may do everything on S3 and nothing on IAM.
     checks = list(check_rights(settings, Control(Session(settings)), probe=False))
     assert {check.outcome for check in checks} == {Outcome.COULD_NOT_CHECK}
@@ -193,9 +189,7 @@ def test_a_shared_bucket_with_the_tenants_prefix_is_found_out(settings: Settings
     assert checks[f"{settings.shared_bucket[0]}: name"].outcome is Outcome.FAILED
 
 
-def test_wrong_keys_fail_once_and_the_database_is_looked_at_all_the_same(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_keys_fail_once_and_the_database_is_checked(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-this-key")
     checks = list(examine(settings))
     found = by_subject(checks)
@@ -266,7 +260,7 @@ def test_a_role_that_row_security_blinds_is_found_out(settings: Settings, applic
 
 
 @pytest.mark.parametrize("missing", ["database_url", "shared_bucket"])
-def test_a_missing_setting_is_refused_before_anything_is_looked_at(settings: Settings, missing: str) -> None:
+def test_a_missing_setting_is_refused_before_any_look(settings: Settings, missing: str) -> None:
     empty: object = None if missing == "database_url" else ()
     with pytest.raises(ConfigurationError):
         examine(settings.model_copy(update={missing: empty}))
@@ -329,7 +323,7 @@ def test_a_column_too_short_for_the_keys_is_found_out(
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_the_shortest_column_for_keys_that_passes_holds_every_key(document_id: str, name: str) -> None:
+def test_the_shortest_accepted_column_holds_every_key(document_id: str, name: str) -> None:
     key = target_key(document_id, name, max_characters=SHORTEST_KEY)
     assert len(key) <= SHORTEST_KEY
 
@@ -375,7 +369,7 @@ def test_the_scratch_bucket_is_in_the_tenants_namespace(settings: Settings, pref
     assert checks["probe: removal"].outcome is Outcome.OK
 
 
-def test_homes_with_plain_names_work_in_the_account_regional_namespace(room: Room, strict: StrictRelay) -> None:
+def test_plain_names_work_in_the_account_regional_namespace(room: Room, strict: StrictRelay) -> None:
     def namespaced(request: Request) -> Reply | None:
         """S3 refuses the header for a name without the ending, and the ending without the header."""
         if request.operation != "PUT bucket":

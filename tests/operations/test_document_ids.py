@@ -15,7 +15,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_a_tenant_is_migrated_whatever_the_type_of_its_documents_ids(room: Room, kind: str):
+def test_a_tenant_is_migrated_whatever_type_its_ids_have(room: Room, kind: str):
     room.sql(f"ALTER TABLE documents ALTER COLUMN id DROP DEFAULT, ALTER COLUMN id TYPE {kind} USING id::{kind}")
     for number, document_id in enumerate(IDS[kind]):
         room.put(f"k/{number}", document_id.encode() + b"!")

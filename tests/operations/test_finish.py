@@ -55,7 +55,7 @@ def moved(room: Room, *document_ids: str) -> Room:
     return room
 
 
-def test_what_is_old_enough_goes_and_every_document_is_still_there(room: Room) -> None:
+def test_old_sources_go_and_every_document_is_there(room: Room) -> None:
     moved(room, "a", "b", "c")
     report = finish(room)
     assert (report.removed, report.removed_bytes, report.removed_in_all, report.waiting, report.errors) == (
@@ -277,7 +277,7 @@ def test_a_run_that_was_killed_is_taken_up(room: Room, is_there: bool) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_what_a_killed_run_left_and_may_not_go_any_more_is_settled(room: Room, is_there: bool) -> None:
+def test_what_a_killed_run_left_and_may_not_go_is_settled(room: Room, is_there: bool) -> None:
     moved(room, "a")
     with room.services() as services:
         _, migration = room.begun(services)
@@ -308,7 +308,7 @@ def test_a_conflict_of_what_a_killed_run_left_stays_one(room: Room) -> None:
     assert room.keys(room.shared) == ["k/a"]
 
 
-def test_a_row_that_comes_back_to_a_removed_source_finds_it_again(room: Room) -> None:
+def test_a_row_back_at_a_removed_source_finds_it_again(room: Room) -> None:
     moved(room, "a", "b")
     assert finish(room).phase is Phase.FINISHED
     room.tenant("other")
@@ -335,7 +335,7 @@ def test_a_source_that_cannot_be_put_back_is_told(room: Room) -> None:
 
 @pytest.mark.parametrize("where", ["home", "source"])
 @pytest.mark.usefixtures("strict")
-def test_what_is_written_while_a_source_is_put_back_is_told_or_stands(
+def test_a_write_while_a_source_is_put_back_is_told_or_stands(
     room: Room, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both ends are written between the look and the copy: S3 answers either way that a condition does not hold."""
@@ -360,7 +360,7 @@ def test_what_is_written_while_a_source_is_put_back_is_told_or_stands(
     assert room.keys(room.shared) == ([] if where == "home" else ["k/a"])
 
 
-def test_what_was_written_after_the_move_is_never_put_where_another_tenant_points(room: Room) -> None:
+def test_late_writes_never_go_where_another_tenant_points(room: Room) -> None:
     moved(room, "a")
     finish(room)
     etag = room.put(room.pointer("a")[1] or "", b"secret of acme", room.home())
@@ -382,7 +382,7 @@ def test_what_was_uploaded_to_a_removed_key_is_left_alone(room: Room) -> None:
     assert room.body("theirs") == b"theirs"
 
 
-def test_a_document_that_stays_outside_keeps_the_tenant_released_until_it_is_accepted(room: Room) -> None:
+def test_a_document_outside_keeps_the_tenant_released(room: Room) -> None:
     room.documents("a")
     room.row("lost", "k/lost", bucket=room.shared)
     room.migrate()
@@ -422,7 +422,7 @@ def test_another_operator_is_not_disturbed(room: Room) -> None:
     assert room.keys(room.shared) == ["k/a"]
 
 
-def test_without_the_right_to_delete_nothing_is_lost_and_the_hint_names_the_role(room: Room, s3_server: Any) -> None:
+def test_without_the_right_to_delete_the_hint_names_the_role(room: Room, s3_server: Any) -> None:
     moved(room, "a", "b")
     denied = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
@@ -464,7 +464,7 @@ def test_many_go_in_batches(room: Room) -> None:
     assert (report.removed, room.keys(room.shared)) == (1100, [])
 
 
-def test_what_changes_between_the_sweep_and_the_removal_is_left_for_the_next_sweep(room: Room) -> None:
+def test_what_changes_after_the_sweep_is_left_for_the_next_one(room: Room) -> None:
     moved(room, "a", "b")
     with room.services() as services:
         _, migration = room.begun(services)
@@ -486,7 +486,7 @@ def writing(room: Room, key: str, body: bytes) -> Before:
     return write
 
 
-def test_what_is_written_after_the_sweep_is_home_when_the_run_ends(room: Room, strict: StrictRelay) -> None:
+def test_writes_after_the_sweep_are_home_at_the_end(room: Room, strict: StrictRelay) -> None:
     moved(room, "a", "b")
     strict.meanwhile = writing(room, "k/a", b"late")
     report = finish(room)
@@ -495,7 +495,7 @@ def test_what_is_written_after_the_sweep_is_home_when_the_run_ends(room: Room, s
     assert room.body("a") == b"late"
 
 
-def test_what_is_written_at_both_ends_after_the_sweep_is_told_by_that_run(room: Room, strict: StrictRelay) -> None:
+def test_writes_at_both_ends_after_the_sweep_are_told(room: Room, strict: StrictRelay) -> None:
     moved(room, "a", "b")
     etag = room.put(room.pointer("a")[1] or "", b"newer at home", room.home())
     room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
@@ -525,7 +525,7 @@ def test_who_waits_for_a_source(room: Room) -> None:
     assert found == {"a"}
 
 
-def test_a_document_that_was_accepted_and_deleted_keeps_no_source(room: Room) -> None:
+def test_an_accepted_and_deleted_document_keeps_no_source(room: Room) -> None:
     room.documents("a")
     room.row("b", "k/a", bucket=room.shared)
     room.migrate()
@@ -540,7 +540,7 @@ def test_a_document_that_was_accepted_and_deleted_keeps_no_source(room: Room) ->
     assert (report.removed, report.phase, report.left, room.keys(room.shared)) == (2, Phase.FINISHED, [], [])
 
 
-def test_what_the_sweep_itself_moved_from_a_source_waits_for_its_grace(room: Room) -> None:
+def test_what_the_sweep_moved_waits_for_its_grace(room: Room) -> None:
     moved(room, "a")
     room.row("b", "k/a", bucket=room.shared)
     report = finish(room)
@@ -549,7 +549,7 @@ def test_what_the_sweep_itself_moved_from_a_source_waits_for_its_grace(room: Roo
 
 
 @pytest.mark.parametrize("is_over", [False, True])
-def test_a_removal_that_was_killed_needs_no_rights_of_a_migration(room: Room, is_over: bool) -> None:
+def test_a_killed_removal_needs_no_rights_of_a_migration(room: Room, is_over: bool) -> None:
     moved(room, "a", "b")
     age(room, "a", "b")
     if is_over:

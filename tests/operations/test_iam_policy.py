@@ -31,7 +31,7 @@ def test_the_settings_are_in_the_resources() -> None:
         assert name in text
 
 
-def test_the_account_is_the_caller_s_own_on_aws_and_is_left_out_where_a_server_may_know_no_variables() -> None:
+def test_the_account_is_the_callers_own_on_aws_alone() -> None:
     assert '"aws:ResourceAccount": "${aws:PrincipalAccount}"' in json.dumps(documents(SETTINGS, ROLES))
     elsewhere = SETTINGS.model_copy(update={"endpoint_url": "http://127.0.0.1:9000"})
     assert "ResourceAccount" not in json.dumps(documents(elsewhere, ROLES))
@@ -112,7 +112,7 @@ def requests_of_the_source() -> set[str]:
     return found
 
 
-def test_every_right_on_s3_is_one_that_a_request_needs_and_the_other_way_round() -> None:
+def test_every_right_on_s3_is_needed_and_every_need_has_one() -> None:
     assert requests_of_the_source() == ACTIONS.keys() | ELSEWHERE.keys()
     needed = {action for actions in ACTIONS.values() for action in actions.split()}
     ours = [row for row in TABLE if row.roles != ("application",)]

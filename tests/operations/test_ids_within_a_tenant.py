@@ -70,7 +70,7 @@ def test_a_migration_writes_no_row_of_another_tenant(shared_ids: Room) -> None:
     assert_readable(shared_ids)
 
 
-def test_two_tenants_go_there_back_there_again_and_through_finish(shared_ids: Room) -> None:
+def test_two_tenants_go_there_and_back_and_through_finish(shared_ids: Room) -> None:
     for slug in ("acme", "globex"):
         assert shared_ids.migrate(slug, batch_size=2).status is Status.COMPLETED
     assert_readable(shared_ids)
@@ -89,7 +89,7 @@ def test_two_tenants_go_there_back_there_again_and_through_finish(shared_ids: Ro
     assert of(rows(shared_ids), None) == of(before, None)
 
 
-def test_a_late_write_to_a_document_that_was_deleted_is_not_another_tenants(shared_ids: Room) -> None:
+def test_a_deleted_documents_late_write_is_nobody_elses(shared_ids: Room) -> None:
     shared_ids.migrate("acme")
     home = shared_ids.home("acme")
     roll_back(shared_ids, "acme")
@@ -99,7 +99,7 @@ def test_a_late_write_to_a_document_that_was_deleted_is_not_another_tenants(shar
     assert_readable(shared_ids)
 
 
-def test_a_document_given_to_another_tenant_is_still_told_by_its_pointer(shared_ids: Room) -> None:
+def test_a_document_given_away_is_told_by_its_pointer(shared_ids: Room) -> None:
     shared_ids.migrate("acme")
     home = shared_ids.home("acme")
     roll_back(shared_ids, "acme")
@@ -122,7 +122,7 @@ def test_a_document_given_to_another_tenant_is_still_told_by_its_pointer(shared_
         "CREATE UNIQUE INDEX ON documents (tenant_id, id, s3_key)",
     ],
 )
-def test_ids_that_no_index_holds_unique_are_refused_before_anything_changes(room: Room, index: str | None) -> None:
+def test_ids_without_a_unique_index_are_refused_at_once(room: Room, index: str | None) -> None:
     room.sql("ALTER TABLE documents DROP CONSTRAINT documents_pkey")
     if index:
         room.sql(index)

@@ -46,7 +46,7 @@ def accepted(room: Room) -> None:
         accept(services, services.ledger.tenant("acme"), ["d"], "the other one is a document of its own")
 
 
-def test_the_moved_document_is_not_covered_and_the_other_one_is_moved(moved: Room) -> None:
+def test_the_moved_document_stays_and_the_other_is_moved(moved: Room) -> None:
     used_again(moved)
     for _ in range(2):  # while the other row points there, and once it was moved from there
         [conflict] = moved.migrate().outstanding
@@ -64,9 +64,7 @@ def test_a_row_that_names_no_bucket_counts(moved: Room, written: str | None) -> 
     assert (moved.body("d"), moved.body("e")) == (b"d", b"document e")
 
 
-def test_one_that_came_after_the_listing_and_was_moved_counts_in_the_next_run(
-    moved: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_came_after_the_listing_counts_in_the_next_run(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     moved.documents("n")
     listed = survey.list_shared_buckets
 
@@ -82,7 +80,7 @@ def test_one_that_came_after_the_listing_and_was_moved_counts_in_the_next_run(
     assert (moved.body("d"), moved.body("e")) == (b"d", b"document e")
 
 
-def test_a_late_write_to_the_other_document_is_not_taken_for_the_first_ones(moved: Room) -> None:
+def test_a_late_write_is_not_taken_for_another_documents(moved: Room) -> None:
     used_again(moved)
     moved.migrate()
     moved.put("k/d", b"document e, late")
@@ -90,9 +88,7 @@ def test_a_late_write_to_the_other_document_is_not_taken_for_the_first_ones(move
     assert moved.body("d") == b"d"
 
 
-def test_one_that_came_between_the_look_for_late_writes_and_its_settling_counts(
-    moved: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_between_the_look_and_its_settling_counts(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     moved.put("k/d", b"late")
     asked = survey.head_all
     settling: list[object] = []
@@ -109,7 +105,7 @@ def test_one_that_came_between_the_look_for_late_writes_and_its_settling_counts(
     assert (moved.body("d"), moved.body("e")) == (b"d", b"document e")
 
 
-def test_what_was_accepted_is_never_returned_to_nor_covered_later(moved: Room) -> None:
+def test_what_was_accepted_is_never_covered_later(moved: Room) -> None:
     used_again(moved)
     moved.migrate()
     accepted(moved)
@@ -160,7 +156,7 @@ def test_one_that_comes_during_the_rollback_is_not_led_to(
     assert moved.pointer("d") == (moved.shared, "returned/acme/d/d.txt")
 
 
-def test_a_key_of_the_home_that_is_used_again_after_the_way_back(moved: Room) -> None:
+def test_a_key_of_the_home_is_used_again_after_the_return(moved: Room) -> None:
     home = moved.home()
     moved.put("up/d2", b"born at home", bucket=home)
     moved.row("d2", "up/d2", bucket=home)

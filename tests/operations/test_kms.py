@@ -61,9 +61,7 @@ def test_the_ordinary_way_needs_no_checksum(room: Room, strict: StrictRelay, kms
     assert heads_with_checksums(strict) == 0
 
 
-def test_a_late_write_whose_copy_was_not_answered_is_no_conflict(
-    room: Room, strict: StrictRelay, kms: KmsEtags
-) -> None:
+def test_an_unanswered_late_copy_is_no_conflict(room: Room, strict: StrictRelay, kms: KmsEtags) -> None:
     room.documents("a", "b")
     room.migrate()
     put_and_wait(room, "k/a", b"late")
@@ -74,9 +72,7 @@ def test_a_late_write_whose_copy_was_not_answered_is_no_conflict(
     assert room.verify().is_well
 
 
-def test_a_late_write_whose_transaction_runs_twice_is_no_conflict(
-    room: Room, strict: StrictRelay, kms: KmsEtags
-) -> None:
+def test_a_late_write_retried_is_no_conflict(room: Room, strict: StrictRelay, kms: KmsEtags) -> None:
     room.documents("a", "b")
     room.migrate()
     put_and_wait(room, "k/a", b"late and longer")
@@ -106,9 +102,7 @@ def test_a_write_at_both_ends_is_a_conflict(room: Room, kms: KmsEtags) -> None:
     assert room.body("a") == b"home"
 
 
-def test_a_copy_into_a_live_home_that_was_not_answered_takes_no_place(
-    room: Room, strict: StrictRelay, kms: KmsEtags
-) -> None:
+def test_an_unanswered_copy_into_a_live_home_takes_no_place(room: Room, strict: StrictRelay, kms: KmsEtags) -> None:
     room.documents("a")
     room.migrate()
     put_and_wait(room, "k/b", b"b")

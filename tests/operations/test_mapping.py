@@ -57,9 +57,7 @@ def there_and_back(room: Room) -> None:
         ("s3_key", "bytea", "NULL"),
     ],
 )
-def test_a_column_of_another_type_is_refused_by_name_before_anything_is_made(
-    room: Room, column: str, kind: str, using: str
-) -> None:
+def test_a_column_of_a_wrong_type_is_refused_before_anything(room: Room, column: str, kind: str, using: str) -> None:
     room.sql(f"ALTER TABLE documents ALTER {column} DROP DEFAULT, ALTER {column} TYPE {kind} USING {using}")
     error = refusal(room)
     assert f"documents.{column} " in error.message
@@ -74,7 +72,7 @@ def test_a_generated_column_that_has_to_be_written_is_refused(room: Room) -> Non
     there_and_back(room)
 
 
-def test_every_error_is_told_at_once_with_the_nearest_names_as_it_was_set(room: Room) -> None:
+def test_every_error_of_a_mapping_is_told_at_once(room: Room) -> None:
     room.sql("ALTER TABLE documents ALTER uploaded_at DROP DEFAULT, ALTER uploaded_at TYPE bigint USING 1")
     remap(room, {"s3_bucket": "s3_buket", "s3_key": "s3_kee"}, {"slug": "slugg", "is_active": "!activ"})
     error = refusal(room)
@@ -94,7 +92,7 @@ def test_a_column_that_is_written_is_for_one_thing(room: Room) -> None:
     assert "size" not in error.message
 
 
-def test_a_row_that_moves_to_another_partition_meanwhile_is_tried_again(room: Room) -> None:
+def test_a_row_moved_to_another_partition_is_tried_again(room: Room) -> None:
     met = iter([psycopg.errors.SerializationFailure(), None])
 
     def work() -> str:
@@ -106,7 +104,7 @@ def test_a_row_that_moves_to_another_partition_meanwhile_is_tried_again(room: Ro
         assert services.ledger.patiently(work) == "done"
 
 
-def test_a_column_is_created_under_its_default_name_or_where_that_is_asked_for(room: Room) -> None:
+def test_a_column_is_created_under_its_default_or_wanted_name(room: Room) -> None:
     room.sql("ALTER TABLE documents DROP s3_bucket")
     remap(room, {"s3_bucket": "bucket"})
     assert "to +bucket to have `rehouse init` create it" in refusal(room).hint
@@ -165,7 +163,7 @@ def test_is_active_may_be_inverted(room: Room, change: str, mapped: str) -> None
         assert {each.slug: each.is_active for each in services.ledger.tenants()} == {"acme": True, "gone": False}
 
 
-def test_an_empty_variable_switches_off_what_may_be_off_and_nothing_else() -> None:
+def test_an_empty_variable_switches_off_only_what_may_be_off() -> None:
     settings = load({"REHOUSE_MAPPING_DOCUMENTS_SIZE": "", "REHOUSE_MAPPING_DOCUMENTS_S3_KEY": ""})
     assert (settings.documents.size, settings.documents.s3_key) == ("", "s3_key")
 

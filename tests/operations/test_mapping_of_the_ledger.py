@@ -87,7 +87,7 @@ def test_under_another_mapping_nothing_goes_on(
     assert len(moved.keys(moved.shared)) == 2
 
 
-def test_another_mapping_is_accepted_on_purpose_and_goes_into_the_history(moved: Room) -> None:
+def test_another_mapping_is_accepted_on_purpose_and_noted(moved: Room) -> None:
     moved.sql("ALTER TABLE documents ADD COLUMN other varchar(1000)")
     moved.sql("UPDATE documents SET other = s3_key")
     remap(moved, s3_key="other")
@@ -144,7 +144,7 @@ def test_a_ledger_that_recorded_nothing_is_adopted_and_records(moved: Room) -> N
     assert value["tenants"]["columns"].keys() == {"id", "aws_bucket_name"}
 
 
-def test_the_source_of_a_deleted_document_goes_if_its_copy_is_there_or_was_deleted(moved: Room) -> None:
+def test_a_deleted_documents_source_goes(moved: Room) -> None:
     bucket, key = moved.pointer("a")
     moved.root.delete_object(Bucket=bucket or "", Key=key or "")
     moved.sql("DELETE FROM documents")

@@ -59,7 +59,7 @@ def test_a_null_bucket_is_the_shared_one(room: Room) -> None:
     assert room.pointer("a") == (room.home(), "documents/a/a.txt")
 
 
-def test_a_document_that_is_not_uploaded_yet_is_no_error_and_not_complete(room: Room) -> None:
+def test_a_document_not_uploaded_yet_is_no_error_nor_complete(room: Room) -> None:
     room.documents("a")
     room.row("young", "k/young", uploaded_at="now()")
     report = room.migrate()
@@ -71,7 +71,7 @@ def test_a_document_that_is_not_uploaded_yet_is_no_error_and_not_complete(room: 
     assert room.body("young") == b"late"
 
 
-def test_an_old_row_whose_object_is_missing_stays_and_the_others_move(room: Room) -> None:
+def test_an_old_row_without_object_stays_and_the_others_move(room: Room) -> None:
     room.documents("a")
     room.row("lost", "k/lost")
     report = room.migrate()
@@ -83,7 +83,7 @@ def test_an_old_row_whose_object_is_missing_stays_and_the_others_move(room: Room
     assert (report.errors, report.status, room.body("lost")) == (0, Status.COMPLETED, b"found again")
 
 
-def test_a_new_upload_into_the_shared_bucket_after_the_cutover_is_swept(room: Room) -> None:
+def test_an_upload_to_the_shared_bucket_after_cutover_is_swept(room: Room) -> None:
     room.documents("a")
     room.migrate()
     room.documents("late")
@@ -127,7 +127,7 @@ def test_a_home_of_an_older_tool_is_adopted(room: Room) -> None:
     assert room.root.get_bucket_versioning(Bucket=f"{room.settings.bucket_prefix}-older")["Status"] == "Enabled"
 
 
-def test_documents_that_the_lifecycle_would_delete_keep_a_bucket_from_becoming_a_home(room: Room) -> None:
+def test_a_bucket_whose_lifecycle_deletes_becomes_no_home(room: Room) -> None:
     older = f"{room.settings.bucket_prefix}-older"
     room.root.create_bucket(Bucket=older)
     room.tenant("globex", older)
@@ -211,7 +211,7 @@ def test_an_interrupted_run_never_says_completed(room: Room, settled: bool, stat
     assert room.migrate().status is Status.COMPLETED
 
 
-def test_a_second_run_lists_the_shared_bucket_once_and_sends_nothing_else(room: Room) -> None:
+def test_a_second_run_only_lists_the_shared_bucket(room: Room) -> None:
     room.documents("a", "b")
     room.migrate()
     with room.services() as services:
@@ -233,7 +233,7 @@ def test_a_fault_that_was_put_right_in_the_row_is_none_any_more(room: Room, chan
     assert (report.status, report.errors, report.outstanding) == (Status.COMPLETED, 0, [])
 
 
-def test_a_document_that_went_back_to_the_shared_bucket_comes_home_again(room: Room) -> None:
+def test_a_document_back_in_the_shared_bucket_comes_home_again(room: Room) -> None:
     """A writer with the home from before the switch: a new key in the shared bucket, then the row."""
     room.documents("a", "b")
     room.migrate()
@@ -256,7 +256,7 @@ def test_a_row_with_an_id_of_a_deleted_one_gets_its_own_bytes(room: Room) -> Non
     assert room.body("a") == b"the second a"
 
 
-def test_what_the_application_wrote_at_home_is_never_covered_by_a_copy(room: Room) -> None:
+def test_what_was_written_at_home_is_never_covered(room: Room) -> None:
     """Overwritten at home after the flip; then the source changes too (a presigned upload that came late): a conflict."""
     room.documents("a")
     room.migrate()
@@ -269,7 +269,7 @@ def test_what_the_application_wrote_at_home_is_never_covered_by_a_copy(room: Roo
     assert (report.this_run, room.body("a"), room.body("b")) == (1, b"newer, at home", b"b")
 
 
-def test_the_object_of_an_inactive_tenants_row_is_not_taken_either(room: Room) -> None:
+def test_an_inactive_tenants_object_is_not_taken_either(room: Room) -> None:
     room.documents("a")
     room.tenant("gone")
     room.sql("UPDATE tenants SET is_active = false WHERE slug = 'gone'")
@@ -277,7 +277,7 @@ def test_the_object_of_an_inactive_tenants_row_is_not_taken_either(room: Room) -
     assert [each.code for each in room.migrate().outstanding] == ["other_tenants_object"]
 
 
-def test_rows_that_come_while_the_run_is_under_way_are_swept_by_the_same_run(room: Room) -> None:
+def test_rows_that_come_during_the_run_are_swept_by_it(room: Room) -> None:
     room.documents("a")
     with room.services() as services:
         engine, late = services.engine.copy, iter(["b", "c"])

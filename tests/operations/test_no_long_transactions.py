@@ -93,7 +93,7 @@ def test_an_inventory_that_is_in_use_is_not_waited_for(room: Room) -> None:
     assert room.sql("SELECT bucket FROM s3_inventory") == [("b",)]
 
 
-def test_a_run_that_was_taken_for_dead_does_not_go_by_what_is_left_of_its_inventory(room: Room) -> None:
+def test_a_run_taken_for_dead_ignores_its_old_inventory(room: Room) -> None:
     """The session with its locks is lost for a moment, and another run begins: what was written late may not have been seen."""
     room.documents("a")
     room.migrate()

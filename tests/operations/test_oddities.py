@@ -20,7 +20,7 @@ from rehouse.operations.steps.walk import walk
 from rehouse.operations.verify import verify_all
 
 
-def test_an_empty_bucket_is_the_shared_one_and_an_empty_key_is_none(room: Room) -> None:
+def test_an_empty_bucket_is_the_shared_one_an_empty_key_none(room: Room) -> None:
     room.documents("a")
     room.sql("UPDATE documents SET s3_bucket = '' WHERE id = 'a'")
     room.row("no-key", "")
@@ -40,7 +40,7 @@ def test_a_bucket_is_the_home_of_one_tenant_only(room: Room) -> None:
     assert room.pointer("g")[0] == room.shared
 
 
-def test_a_pointer_to_what_another_tenant_was_moved_from_is_contested(room: Room) -> None:
+def test_a_pointer_to_anothers_source_is_contested(room: Room) -> None:
     room.documents("a")
     room.migrate()
     room.tenant("globex")
@@ -52,7 +52,7 @@ def test_a_pointer_to_what_another_tenant_was_moved_from_is_contested(room: Room
 
 @pytest.mark.parametrize("step", ["list", "copy"])
 @pytest.mark.parametrize("named", [True, False])
-def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: Room, step: str, named: bool) -> None:
+def test_another_tenants_claim_newer_than_the_listing_counts(room: Room, step: str, named: bool) -> None:
     """It appears after the objects were marked, or after the copies were made: nobody gets the object."""
     room.documents("a", "b")
     room.tenant("globex")
@@ -79,7 +79,7 @@ def test_a_claim_of_another_tenant_that_is_newer_than_the_listing_counts(room: R
     assert ("documents/a/a.txt" in room.keys(room.home())) is (step == "copy")
 
 
-def test_a_claim_that_is_newer_than_the_listing_counts_against_what_was_moved_since(room: Room) -> None:
+def test_a_claim_newer_than_the_listing_counts_for_moved_ones(room: Room) -> None:
     room.documents("a")
     room.tenant("globex")
     with room.services() as services, run_inventory(services):
@@ -131,7 +131,7 @@ def test_a_home_that_is_only_promised_holds_nothing(room: Room) -> None:
     assert (report.not_yet_migrated, report.problems, report.is_well) == (1, [], False)
 
 
-def test_one_tenant_that_cannot_be_checked_does_not_stop_the_others(room: Room) -> None:
+def test_one_unchecked_tenant_does_not_stop_the_others(room: Room) -> None:
     room.documents("a")
     room.migrate()
     room.tenant("globex")

@@ -32,7 +32,7 @@ def test_it_tells_documents_bytes_and_the_home(room: Room) -> None:
     assert planned.shared == {room.shared: (2, 4)}
 
 
-def test_what_would_stay_is_named_with_the_reason_and_the_way_out(room: Room) -> None:
+def test_what_would_stay_is_named_with_the_way_out(room: Room) -> None:
     room.documents("a", "ours")
     room.tenant("globex")
     room.row("theirs", "k/ours", slug="globex")
@@ -73,7 +73,7 @@ def test_orphans_only_if_asked(room: Room) -> None:
     assert made(room, orphans=True)[0].orphans == [(room.shared, "stray", 3)]
 
 
-def test_the_shared_bucket_is_listed_once_and_nothing_is_written(room: Room) -> None:
+def test_a_look_lists_the_shared_bucket_once_and_writes_nothing(room: Room) -> None:
     room.documents("a")
     for slug in ("globex", "hooli"):
         room.tenant(slug)

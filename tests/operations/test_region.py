@@ -51,9 +51,7 @@ def region_of(room: Room, bucket: str) -> str:
     return room.root.head_bucket(Bucket=bucket)["BucketRegion"]
 
 
-def test_without_a_setting_everything_is_made_in_the_shared_buckets_region(
-    room: Room, redirecting: StrictRelay
-) -> None:
+def test_the_default_region_is_the_shared_buckets(room: Room, redirecting: StrictRelay) -> None:
     room.documents("a")
     assert room.migrate().phase is Phase.CUT_OVER
     assert region_of(room, room.home()) == ELSEWHERE
@@ -62,9 +60,7 @@ def test_without_a_setting_everything_is_made_in_the_shared_buckets_region(
     assert all(ELSEWHERE.encode() in each.body for each in made)
 
 
-def test_another_region_is_refused_with_the_right_one_before_anything_is_made(
-    room: Room, redirecting: StrictRelay
-) -> None:
+def test_another_region_is_refused_with_the_right_one(room: Room, redirecting: StrictRelay) -> None:
     origins = {"region": "AWS_REGION"}
     room.settings = room.settings.model_copy(update={"region": "us-east-1", "origins": origins})
     with pytest.raises(
@@ -90,7 +86,7 @@ def test_shared_buckets_in_several_regions_are_refused(room: Room, bucket: str, 
         room.migrate()
 
 
-def test_a_home_that_was_made_in_a_wrong_region_is_named_with_the_way_out(room: Room, abroad: str) -> None:
+def test_a_home_in_a_wrong_region_is_named_with_the_way_out(room: Room, abroad: str) -> None:
     room.documents("a")
     room.migrate(until=Phase.PLANNED)
     home = room.home()

@@ -68,7 +68,7 @@ def test_rows_get_the_size_and_etag_of_what_they_point_to(moved: Room) -> None:
         ]
 
 
-def test_what_was_overwritten_at_home_returns_with_its_newest_bytes(moved: Room) -> None:
+def test_an_overwrite_at_home_returns_with_its_newest_bytes(moved: Room) -> None:
     moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
     report = roll_back(moved)
     assert (report.status, report.old_pointers, report.copied, report.copied_bytes) == (Status.ROLLED_BACK, 3, 1, 6)
@@ -109,7 +109,7 @@ def test_a_late_write_at_the_source_is_the_newest(moved: Room) -> None:
     assert moved.body("a") == b"a"
 
 
-def test_written_at_both_ends_is_a_conflict_and_both_versions_stay(moved: Room) -> None:
+def test_written_at_both_ends_both_versions_stay(moved: Room) -> None:
     moved.put("k/b", b"late")
     moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_written_at_both_ends_is_a_conflict_and_both_versions_stay(moved: Room) 
     assert moved.pointer("a") == (moved.shared, "k/a")
 
 
-def test_a_conflict_that_was_accepted_returns_with_the_version_at_home(moved: Room) -> None:
+def test_an_accepted_conflict_returns_with_the_version_at_home(moved: Room) -> None:
     moved.put("k/b", b"late")
     moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
     roll_back(moved)
@@ -132,7 +132,7 @@ def test_a_conflict_that_was_accepted_returns_with_the_version_at_home(moved: Ro
     assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
 
 
-def test_a_late_write_to_what_was_replaced_since_is_a_conflict_too(moved: Room) -> None:
+def test_a_late_write_to_what_was_replaced_is_a_conflict(moved: Room) -> None:
     moved.put("k/b", b"late")
     moved.put("uploads/b2", b"b2", bucket=moved.home())
     moved.sql("UPDATE documents SET s3_key = 'uploads/b2' WHERE id = 'b'")
@@ -146,7 +146,7 @@ def test_a_late_write_to_what_was_replaced_since_is_a_conflict_too(moved: Room) 
     assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"late"
 
 
-def test_one_of_two_conflicts_accepted_leaves_the_other_outstanding(moved: Room) -> None:
+def test_one_accepted_conflict_leaves_the_other(moved: Room) -> None:
     roll_back(moved)
     for each in "ab":
         moved.put(at_home(moved, each), b"late, at home", bucket=moved.home())
@@ -161,7 +161,7 @@ def test_one_of_two_conflicts_accepted_leaves_the_other_outstanding(moved: Room)
         assert moved.sql("SELECT status, documents_failed FROM s3_migrations") == [(status.value, len(left))]
 
 
-def test_a_conflict_accepted_for_the_version_at_home_counts_until_it_has_returned(moved: Room) -> None:
+def test_an_accepted_conflict_counts_until_it_has_returned(moved: Room) -> None:
     moved.put("k/b", b"late")
     moved.put(at_home(moved, "b"), b"at home", bucket=moved.home())
     roll_back(moved)
@@ -193,7 +193,7 @@ def test_where_both_keys_are_taken_the_document_stays(moved: Room) -> None:
     assert moved.body("b") == b"newest"
 
 
-def test_a_document_without_an_object_stays_and_remembers_where_it_came_from(moved: Room) -> None:
+def test_a_document_without_an_object_remembers_where_it_was(moved: Room) -> None:
     body = moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read()
     moved.root.delete_object(Bucket=moved.home(), Key=at_home(moved, "b"))
     report = roll_back(moved)
@@ -237,7 +237,7 @@ def test_written_at_both_ends_after_the_return_is_a_conflict(moved: Room) -> Non
     assert moved.root.get_object(Bucket=moved.home(), Key=at_home(moved, "b"))["Body"].read() == b"late, at home"
 
 
-def test_written_at_home_after_it_was_given_to_another_tenant_is_told(moved: Room) -> None:
+def test_a_write_at_home_after_it_was_given_away_is_told(moved: Room) -> None:
     moved.tenant("zenith")
     roll_back(moved)
     give = "UPDATE documents SET tenant_id = (SELECT id FROM tenants WHERE slug = 'zenith') WHERE id IN ('a', 'b')"
@@ -282,7 +282,7 @@ def test_a_migration_can_be_made_again_and_undone_again(moved: Room) -> None:
     assert moved.root.get_object(Bucket=moved.shared, Key=returned("b"))["Body"].read() == b"newest"
 
 
-def test_an_adopted_home_stays_the_tenant_s_and_only_what_was_moved_goes_back(room: Room) -> None:
+def test_an_adopted_home_stays_the_tenants(room: Room) -> None:
     room.root.create_bucket(Bucket=f"own-{room.shared}")
     room.sql("UPDATE tenants SET aws_bucket_name = %s", f"own-{room.shared}")
     room.put("theirs", b"theirs", bucket=f"own-{room.shared}")
@@ -332,7 +332,7 @@ def test_a_dry_run_tells_and_changes_nothing(moved: Room) -> None:
     assert ([moved.sql(query) for query in everything], moved.keys(moved.shared)) == before
 
 
-def test_a_row_that_another_transaction_holds_returns_once_it_is_free(moved: Room) -> None:
+def test_a_locked_row_returns_once_it_is_free(moved: Room) -> None:
     with psycopg.connect(moved.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         threading.Timer(1, busy.rollback).start()
@@ -400,7 +400,7 @@ def test_all_tenants_are_swept_beside_each_other(moved: Room) -> None:
     assert [each.step for each in said if each.subject == moved.shared] == ["list"], "they share one listing"
 
 
-def test_another_tenant_s_object_at_the_old_key_is_nobody_else_s(moved: Room) -> None:
+def test_another_tenants_object_at_the_old_key_stays(moved: Room) -> None:
     """Its row left the key, another tenant's upload took it: that one's bytes are not ours."""
     moved.tenant("globex")
     moved.put("k/b", b"globex's")
@@ -422,7 +422,7 @@ def test_a_migration_under_way_elsewhere_is_not_disturbed(moved: Room) -> None:
         assert migrate_one(services, services.ledger.tenant("acme")).status is Status.COMPLETED
 
 
-def test_what_was_written_at_home_after_the_return_survives_another_migration(moved: Room) -> None:
+def test_writes_at_the_former_home_survive_another_migration(moved: Room) -> None:
     roll_back(moved)
     moved.put(at_home(moved, "b"), b"late, at home", bucket=moved.home())
     assert moved.migrate().status is Status.COMPLETED
@@ -489,7 +489,7 @@ def test_what_could_not_be_moved_is_no_error_of_the_way_back(room: Room) -> None
     assert room.migrate().errors == 1
 
 
-def test_a_lock_within_the_transaction_that_gives_the_home_back_is_waited_for(moved: Room) -> None:
+def test_a_lock_on_the_way_to_the_old_home_is_waited_for(moved: Room) -> None:
     with moved.services() as services, psycopg.connect(moved.url) as busy:
 
         def share(told: Progress) -> None:
@@ -526,7 +526,7 @@ def test_a_rollback_that_was_interrupted_can_be_given_up(moved: Room) -> None:
     assert {moved.pointer(each)[0] for each in "abcd"} == {moved.home()}
 
 
-def test_a_copy_of_a_run_that_died_before_it_was_written_down_is_adopted(moved: Room) -> None:
+def test_a_dead_runs_unrecorded_copy_is_adopted(moved: Room) -> None:
     roll_back(moved)
     late = b"written late at home"
     moved.put(at_home(moved, "a"), late, moved.home())
@@ -539,7 +539,7 @@ def test_a_copy_of_a_run_that_died_before_it_was_written_down_is_adopted(moved: 
     assert moved.body("a") == late
 
 
-def test_what_was_written_late_is_not_forgotten_when_a_rollback_is_given_up(moved: Room) -> None:
+def test_a_given_up_rollback_forgets_no_late_write(moved: Room) -> None:
     with moved.services() as services, run_inventory(services):
         _, migration = moved.begun(services)
         give_back(services, migration)
@@ -552,7 +552,7 @@ def test_what_was_written_late_is_not_forgotten_when_a_rollback_is_given_up(move
     assert [moved.body(each) for each in "abcd"] == [b"written late", b"b", b"c", b"d"]
 
 
-def test_what_was_replaced_at_home_migrates_again_to_a_place_beside_its_first_copy(moved: Room) -> None:
+def test_what_was_replaced_at_home_migrates_beside_its_copy(moved: Room) -> None:
     home, first = moved.home(), at_home(moved, "a")
     moved.put("new/a", b"a, replaced", home)
     moved.sql("UPDATE documents SET s3_key = 'new/a' WHERE id = 'a'")
@@ -573,7 +573,7 @@ def give_back(services: Services, migration: Migration) -> None:
         services.ledger.advance(migration, Event.HOME_RETURNED)
 
 
-def test_what_lands_at_home_while_the_tenant_migrates_again_is_not_covered(moved: Room) -> None:
+def test_writes_at_home_during_a_second_migration_stay(moved: Room) -> None:
     roll_back(moved)
     moved.put("k/new", b"a, and newer")
     moved.sql("UPDATE documents SET s3_key = 'k/new' WHERE id = 'a'")

@@ -70,7 +70,7 @@ def test_a_slug_that_is_another_tenants_id_is_refused(strange: Room) -> None:
 
 
 @pytest.mark.parametrize("name", ["id:1", "1"])
-def test_an_id_names_one_tenant_whether_its_slug_is_shared_or_not(strange: Room, name: str) -> None:
+def test_an_id_names_one_tenant_even_with_a_shared_slug(strange: Room, name: str) -> None:
     report = strange.migrate(name)
     assert (report.slug, report.tenant_id, report.status) == ("1", 1, Status.COMPLETED)
     assert at_home(strange) == {1}
@@ -120,7 +120,7 @@ def test_reports_call_a_tenant_as_commands_do(strange: Room) -> None:
         assert {each.tenant_id: each.slug for each in left} == CALLED
 
 
-def test_what_returns_under_a_key_of_its_own_shares_no_place_with_a_slug_that_differs_in_case(strange: Room) -> None:
+def test_returned_keys_of_slugs_that_differ_in_case_differ(strange: Room) -> None:
     for slug in ("Globex", "globex"):
         strange.migrate(slug)
     for tenant_id in (5, 6):

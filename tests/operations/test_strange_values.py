@@ -32,7 +32,7 @@ def test_times_out_of_range_are_no_obstacle(room: Room, kind: str) -> None:
     assert room.verify().count("missing") == 1
 
 
-def test_texts_of_megabytes_are_invalid_keys_and_the_others_move(room: Room) -> None:
+def test_texts_of_megabytes_are_invalid_keys(room: Room) -> None:
     room.sql("ALTER TABLE documents ALTER s3_key TYPE text, ALTER s3_bucket TYPE text, ALTER original_name TYPE text")
     room.documents("a", "named")
     room.sql("UPDATE documents SET original_name = %s WHERE id = 'named'", f"{NOISE}.pdf")
@@ -66,7 +66,7 @@ def test_texts_of_megabytes_are_invalid_keys_and_the_others_move(room: Room) -> 
     assert (finished.removed, finished.errors) == (2, 0)
 
 
-def test_our_index_cannot_make_a_statement_of_the_application_fail(room: Room) -> None:
+def test_our_index_cannot_fail_the_applications_statements(room: Room) -> None:
     room.sql("ALTER TABLE documents ALTER s3_key TYPE text, ALTER s3_bucket TYPE text")
     room.sql("CREATE INDEX rehouse_documents_by_object ON documents (s3_bucket, s3_key)")  # of an older version
     initialise(room.settings)

@@ -74,7 +74,7 @@ def test_the_probe_sees_every_condition(room: Room, strict: StrictRelay) -> None
     assert "not guarded" not in details["probe: conditions on the target"]
 
 
-def test_the_target_is_guarded_and_the_report_says_nothing_of_it(room: Room, strict: StrictRelay) -> None:
+def test_a_guarded_target_needs_no_word_in_the_report(room: Room, strict: StrictRelay) -> None:
     room.documents("a", "b")
     with room.services() as services:
         report = migrate_one(services, services.ledger.tenant("acme"))
@@ -84,7 +84,7 @@ def test_the_target_is_guarded_and_the_report_says_nothing_of_it(room: Room, str
     assert NOT_GUARDED not in report.not_offered
 
 
-def test_a_copy_that_takes_no_condition_is_made_without_one_and_told(room: Room, strict: StrictRelay) -> None:
+def test_an_unconditional_copy_is_made_and_told(room: Room, strict: StrictRelay) -> None:
     """Also where no document is small enough to be copied twice."""
     room.put("k/a", bytes(SMALL_BYTES + 1))
     room.row("a", "k/a", bucket=room.shared)
@@ -94,7 +94,7 @@ def test_a_copy_that_takes_no_condition_is_made_without_one_and_told(room: Room,
     assert NOT_GUARDED in report.not_offered
 
 
-def test_without_the_relay_the_report_says_that_it_is_not_guarded(room: Room) -> None:
+def test_without_the_relay_the_report_says_not_guarded(room: Room) -> None:
     room.documents("a")
     assert NOT_GUARDED in room.migrate().not_offered
 
@@ -111,9 +111,7 @@ def test_what_appears_in_a_live_home_is_never_covered(room: Room, strict: Strict
     assert room.pointer("b")[0] == home
 
 
-def test_what_appears_where_nobody_should_write_is_covered_only_once_it_was_seen(
-    room: Room, strict: StrictRelay
-) -> None:
+def test_what_appears_at_a_target_is_covered_only_once_seen(room: Room, strict: StrictRelay) -> None:
     room.documents("a")
     room.migrate(until=Phase.PROVISIONED)
     strict.meanwhile = appearing(room, room.home(), times=1)
@@ -123,7 +121,7 @@ def test_what_appears_where_nobody_should_write_is_covered_only_once_it_was_seen
     assert sorted(each["Size"] for each in versions) == [1, len(b"somebody's, 0")]
 
 
-def test_what_appears_again_and_again_stays_and_the_document_waits(room: Room, strict: StrictRelay) -> None:
+def test_what_keeps_appearing_stays_and_the_document_waits(room: Room, strict: StrictRelay) -> None:
     room.documents("a", "b")
     room.migrate(until=Phase.PROVISIONED)
     strict.meanwhile = appearing(room, room.home(), times=1000)
@@ -147,7 +145,7 @@ def test_a_home_of_another_account_is_refused(room: Room, strict: StrictRelay) -
     assert room.pointer("a") == (room.shared, "k/a")
 
 
-def test_a_home_that_went_to_another_account_meanwhile_is_refused(room: Room, strict: StrictRelay) -> None:
+def test_a_home_lost_to_another_account_is_refused(room: Room, strict: StrictRelay) -> None:
     room.documents("a", "b")
     room.migrate(until=Phase.PROVISIONED)
     strict.elsewhere.add(room.home())

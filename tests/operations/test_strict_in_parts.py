@@ -81,9 +81,7 @@ def test_what_appears_before_the_end_is_never_covered(large: Room, strict: Stric
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["the first copy", "a copy again"])
-def test_an_end_that_takes_no_condition_is_sent_without_one_and_told(
-    large: Room, strict: StrictRelay, again: bool
-) -> None:
+def test_an_unconditional_completion_is_told(large: Room, strict: StrictRelay, again: bool) -> None:
     if again:
         large.migrate(until=Phase.COPIED)
         large.put("k/a", BODY[::-1])

@@ -67,7 +67,7 @@ def test_a_migration_that_the_first_edition_began_goes_on(room: Room) -> None:
     assert initialise(room.settings) == []
 
 
-def test_a_writer_of_the_first_edition_is_waited_for_and_counted(room: Room) -> None:
+def test_a_writer_of_the_first_edition_is_waited_for(room: Room) -> None:
     room.documents("a")
     room.migrate(until=Phase.COPIED)
     make_first_edition(room)
@@ -88,7 +88,7 @@ def initialise_briefly(room: Room) -> None:
         schema.upgrade(made, catalog.read(made, room.settings.mapping), patience_seconds=0.2)
 
 
-def test_whoever_only_reads_an_older_ledger_is_told_to_upgrade_it(room: Room) -> None:
+def test_readers_of_an_older_ledger_are_told_to_upgrade(room: Room) -> None:
     room.documents("a")
     room.migrate(until=Phase.COPIED)
     make_first_edition(room)

@@ -69,7 +69,7 @@ def test_deep_sees_headers_metadata_and_tags(room: Room, home: str, change: dict
     assert findings(room, deep=True) == {"a": Finding.DIFFERENT}
 
 
-def test_what_the_application_wrote_since_is_held_against_its_own_row(room: Room, home: str) -> None:
+def test_what_was_written_since_is_compared_with_its_own_row(room: Room, home: str) -> None:
     etag = room.put("documents/a/a.txt", b"a, second version", bucket=home)
     assert findings(room) == {"a": Finding.DIFFERENT}
     room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", f'"{etag}"')

@@ -146,7 +146,7 @@ def test_an_object_under_a_customers_key_stays_and_is_told(new_place: Callable[.
     assert set(place.objects(place.world.shared)) == {"in/under-a-key"}
 
 
-def test_a_slug_that_looks_like_markup_is_shown_on_a_terminal_as_it_is(new_place: Callable[..., Place]) -> None:
+def test_a_slug_like_markup_is_shown_as_it_is(new_place: Callable[..., Place]) -> None:
     place = new_place()
     for number, slug in enumerate(("[/red]", "[bold]x", ESCAPES)):
         place.world.execute("INSERT INTO tenants (name, slug) VALUES (%s, %s)", slug, slug)

@@ -180,7 +180,7 @@ def test_what_a_rollback_left_behind_is_not_lost_but_told():
     assert fates([at("w", 1, 3)], {"d": "s"}, frozenset(), frozenset(), frozenset("w")) == {"w": Fate.LEFT}
 
 
-def test_staleness_is_counted_until_a_read_or_until_the_next_sweep_ended():
+def test_staleness_ends_with_a_read_or_the_next_sweep():
     late = [at(token, 1, 3).late(is_late=True) for token in "ws"]
     found = {"w": Fate.STANDS, "s": Fate.MOVED}
     sweeps = [(0.0, 2.0, "before"), (4.0, 9.0, "migrate-all")]

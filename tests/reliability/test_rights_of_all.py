@@ -110,7 +110,7 @@ LIFE = (
 DENIALS = ("AccessDenied", "iam-policy", "may not be read", "could not check")
 
 
-def test_a_whole_life_each_command_with_the_roles_of_its_page_and_documents_that_cannot_move(
+def test_each_command_needs_the_roles_of_its_page_alone(
     new_place: Callable[..., Place],
 ) -> None:
     place = new_place()
@@ -143,7 +143,7 @@ def test_a_whole_life_beside_an_application_with_its_own_rights(new_place: Calla
     the_application_works(place, home)
 
 
-def test_a_shared_bucket_with_older_versions_goes_with_the_rights_of_finish(new_place: Callable[..., Place]) -> None:
+def test_a_versioned_shared_bucket_goes_with_the_role_finish(new_place: Callable[..., Place]) -> None:
     place = new_place()
     finished(place)
     as_role(place, "finish", deletes=True)
@@ -152,7 +152,7 @@ def test_a_shared_bucket_with_older_versions_goes_with_the_rights_of_finish(new_
     assert place.world.shared not in place.buckets()
 
 
-def test_a_bucket_is_repaired_with_the_rights_of_provision_and_what_tries_it(new_place: Callable[..., Place]) -> None:
+def test_a_bucket_is_repaired_with_the_role_provision(new_place: Callable[..., Place]) -> None:
     place = new_place()
     opened(place)
     as_role(place, "provision", "migrate")
@@ -161,7 +161,7 @@ def test_a_bucket_is_repaired_with_the_rights_of_provision_and_what_tries_it(new
     place.done("audit")
 
 
-def test_no_role_changes_the_log_bucket_and_a_run_goes_on_beside_one_that_differs(
+def test_no_role_changes_the_log_bucket_and_runs_go_on(
     new_place: Callable[..., Place],
 ) -> None:
     place = new_place()
@@ -202,7 +202,7 @@ def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:
     assert place.homes() == []
 
 
-def test_the_bucket_that_nobody_uses_goes_with_the_rights_of_finish(new_place: Callable[..., Place]) -> None:
+def test_an_unused_bucket_goes_with_the_role_finish(new_place: Callable[..., Place]) -> None:
     place = new_place()
     lay_out(place)
     as_role(place, "provision", "migrate")
@@ -286,7 +286,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def test_odd_names_of_tables_and_columns_go_through_a_whole_life(new_place: Callable[..., Place]) -> None:
+def test_odd_table_and_column_names_live_a_whole_life(new_place: Callable[..., Place]) -> None:
     place = new_place(bare=True)
     lay_out(place)
     bodies = dict(place.bodies)
@@ -327,7 +327,7 @@ def _rendered(template: str, *names: str) -> str:
 @pytest.mark.parametrize(
     ("setting", "name"), [("DOCUMENTS_S3_KEY", "100% key"), ("TENANTS_SLUG", "%s"), ("DOCUMENTS_TABLE", "50%_of_them")]
 )
-def test_a_name_with_a_per_cent_sign_is_refused_before_anything_happens(
+def test_a_name_with_a_per_cent_sign_is_refused_at_once(
     new_place: Callable[..., Place], setting: str, name: str
 ) -> None:
     place = new_place(bare=True)

@@ -124,7 +124,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("environment", "profile"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_endpoint_is_refused_with_the_way_out_and_not_repeated(surroundings, environment, profile):
+def test_an_invalid_endpoint_is_refused_and_not_repeated(surroundings, environment, profile):
     region = environment.get("AWS_REGION", "us-east-1")
     with pytest.raises(ConfigurationError) as refusal:
         surroundings(profile=profile, environment=environment, region=region).endpoint("home")
@@ -135,7 +135,7 @@ def test_what_is_no_endpoint_is_refused_with_the_way_out_and_not_repeated(surrou
     assert "not-to-be-shown" not in refusal.value.message + refusal.value.hint + str(refusal.value.__context__)
 
 
-def test_certificates_that_are_not_there_are_told_before_anything_is_sent(surroundings):
+def test_missing_certificates_are_told_before_anything_is_sent(surroundings):
     with pytest.raises(StorageRefused) as refusal:
         surroundings(environment={"AWS_CA_BUNDLE": "/no/such/file.pem"}).endpoint("home")
     assert "/no/such/file.pem" in refusal.value.message

@@ -48,7 +48,7 @@ def test_an_alias_that_may_not_be_looked_up_is_refused(
     assert "kms:DescribeKey" in refusal.value.hint
 
 
-def test_another_server_s_keys_are_never_sent_to_amazon_and_nothing_else_is_asked(storage_settings: Settings) -> None:
+def test_another_servers_keys_are_never_sent_to_amazon(storage_settings: Settings) -> None:
     control = Control(Session(storage_settings))
     assert key_arn(control, "AES256") is None
     assert key_arn(control, ARN) == ARN

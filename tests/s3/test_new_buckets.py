@@ -174,7 +174,7 @@ def test_a_wait_of_the_bulk_plane_can_be_interrupted() -> None:
     assert time.monotonic() - begun < 30  # of the minute that it would have waited
 
 
-def test_a_bucket_of_this_run_is_ours_before_the_list_of_buckets_shows_it() -> None:
+def test_a_bucket_of_this_run_is_ours_before_it_is_listed() -> None:
     def answer(seen: Seen) -> Scripted:
         if seen.method == "POST":
             return Scripted(405, error("MethodNotAllowed"))

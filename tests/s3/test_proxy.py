@@ -39,7 +39,7 @@ def through(monkeypatch, stub_plane):
     return make
 
 
-def test_both_planes_take_the_proxy_and_the_path_stays_as_it_was_signed(through, task):
+def test_both_planes_take_the_proxy_and_keep_the_signed_path(through, task):
     with script(Scripted()) as proxy:
         plane, control = through(HTTP_PROXY=proxy.url)
         (outcome,) = plane.copy([task(target=ObjectRef("home", KEY))])
@@ -58,7 +58,7 @@ def test_neither_takes_it_to_a_host_that_is_exempt(through, task, exempt):
     assert (len(proxy.seen), len(s3.seen)) == (0, 2)
 
 
-def test_the_password_of_a_proxy_is_sent_to_it_by_both_and_shown_by_neither(through, task):
+def test_a_proxys_password_is_sent_to_it_and_never_shown(through, task):
     answers = iter([Scripted(), Scripted(), Scripted(407, b"<html>who?</html>"), Scripted(407, b"<html>who?</html>")])
     with serving(lambda _: next(answers)) as proxy:
         plane, control = through(HTTP_PROXY=proxy.url.replace("//", "//me:not%40to%3Abe%20shown@"))
@@ -78,7 +78,7 @@ def test_the_password_of_a_proxy_is_sent_to_it_by_both_and_shown_by_neither(thro
     assert not any("not%40to" in each or PASSWORD in each or said in each for each in told)
 
 
-def test_a_proxy_that_is_not_there_is_named_without_its_password(through, task):
+def test_a_missing_proxy_is_named_without_its_password(through, task):
     with script(Scripted()) as gone:
         url = gone.url
     plane, _ = through(HTTP_PROXY=url.replace("//", "//me:not%40to%3Abe%20shown@"))
@@ -100,7 +100,7 @@ def test_a_proxy_that_opens_no_tunnel_ends_the_run(through, task):
     assert not any("authorization" in seen.headers for seen in proxy.seen)
 
 
-def test_what_is_signed_goes_through_a_tunnel_and_not_to_the_proxy(through, task, certificate, monkeypatch):
+def test_signed_requests_go_through_a_tunnel(through, task, certificate, monkeypatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

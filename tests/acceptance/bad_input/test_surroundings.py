@@ -117,9 +117,7 @@ def test_a_role_that_row_security_blinds_is_refused(
     assert '"failed"' in run_here(world, ("doctor", "--output", "json"), {"DATABASE_URL": blind}, capfd).stdout
 
 
-def test_a_log_that_fills_up_in_the_middle_does_not_stop_the_run(
-    new_world: Callable[..., World], tmp_path: Path
-) -> None:
+def test_a_log_that_fills_up_does_not_stop_the_run(new_world: Callable[..., World], tmp_path: Path) -> None:
     small = new_world("integer")
     small.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'acme', 'acme')")
     log = tmp_path / "rehouse.log"

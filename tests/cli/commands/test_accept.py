@@ -7,9 +7,7 @@ from tests.support.command_line import run_json, run_text
 from tests.support.data_room import Room
 
 
-def test_accept_after_a_rollback_tells_of_the_conflict_that_is_left(
-    room: Room, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_accept_after_a_rollback_tells_what_is_left(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     run_text(capsys, "migrate", "acme")
     run_text(capsys, "rollback", "acme")
     for each in "ab":

@@ -10,7 +10,7 @@ from tests.support.command_line import SECRET
 from rehouse.cli.main import main
 
 
-def test_secrets_are_masked_and_every_setting_says_where_it_comes_from(
+def test_secrets_are_masked_and_every_setting_has_its_source(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://app:{SECRET}@host/db")

@@ -9,7 +9,7 @@ import pytest
 from rehouse.cli.main import main
 
 
-def test_policies_that_would_cover_the_shared_bucket_come_with_a_warning(
+def test_policies_that_cover_the_shared_bucket_bring_a_warning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REHOUSE_BUCKET_PREFIX", "ours")

@@ -27,9 +27,7 @@ def test_only_failed_needs_no_code_and_a_code_needs_it(room: Room, capsys: pytes
     assert run_json(capsys, "migrate-all", "--only-failed", "--code", "missing_object")["this_run"] == 1
 
 
-def test_verified_says_how_to_go_on_and_a_rollback_says_the_way_out(
-    room: Room, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verified_says_how_to_go_on_rollback_the_way_out(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing is switched yet: rehouse cutover acme" in run_text(capsys, "migrate", "acme", "--until", "verified")
     assert "nothing is switched yet" not in run_text(capsys, "cutover", "acme")
     room.put("documents/b/b.txt", b"at home", bucket=room.home())

@@ -46,7 +46,7 @@ def test_a_lock_that_is_open_is_named() -> None:
     )
 
 
-def test_a_statement_of_ours_is_missed_and_a_foreign_one_is_left_out() -> None:
+def test_our_missing_statement_is_told_and_foreign_ones_are_not() -> None:
     found = {"Version": "2012-10-17", "Statement": [*POLICY["Statement"][:-1], {"Sid": "Backup", "Effect": "Allow"}]}
     [line] = differing("policy", POLICY, found)
     assert line.startswith("Statement.RehouseInsecureTransport is missing")

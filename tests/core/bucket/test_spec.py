@@ -183,7 +183,7 @@ def test_foreign_tags_and_statements_are_kept_and_ours_replaced() -> None:
     assert "RehouseOld" not in sids
 
 
-def test_the_policy_refuses_other_values_but_never_a_missing_header() -> None:
+def test_the_policy_refuses_other_values_but_no_missing_header() -> None:
     for encryption in ("AES256", "arn:aws:kms:eu-central-1:123456789012:key/1"):
         spec = spec_for("b", tenant_id=1, tenant_slug="a", region="us-east-1", tls=False, encryption=encryption)
         for statement in spec.wanted()["policy"]["Statement"]:

@@ -61,7 +61,7 @@ def effects_of(statements: Iterable[Policy], action: str, resource: str) -> set[
 
 
 @given(scopes, st.sampled_from(ROLES))
-def test_every_document_is_within_iams_limit_and_nothing_is_lost(scope: Scope, role: str) -> None:
+def test_every_policy_document_is_within_iams_limit(scope: Scope, role: str) -> None:
     documents = policy_documents([role], scope)  # type: ignore[list-item]
     assert all(size(document) <= MANAGED_POLICY_CHARACTERS for document in documents.values())
     granted = {
@@ -90,7 +90,7 @@ def test_statement_ids_are_unique_letters_and_digits(scope: Scope, role: str) ->
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role not in {"finish", "application"}])
-def test_nobody_but_finish_and_the_application_deletes_documents(role: str) -> None:
+def test_only_finish_and_the_application_delete_documents(role: str) -> None:
     for action in ("s3:DeleteObject", "s3:DeleteObjectVersion"):
         assert not allowed(role, action, "arn:aws:s3:::shared-docs/a")
         assert not allowed(role, action, "arn:aws:s3:::dataroom-saas-acme-a1b2c3d4/a")
@@ -114,7 +114,7 @@ LOG_BUCKETS = ["acme-logs-123456789012", "acme-logs-123456789012-us-east-1-an", 
 
 @pytest.mark.parametrize("role", ["application", "migrate", "finish", "rollback"])
 @pytest.mark.parametrize("bucket", LOG_BUCKETS)
-def test_nobody_writes_or_deletes_in_the_log_bucket_though_its_name_is_like_a_tenants(role: str, bucket: str) -> None:
+def test_nobody_writes_or_deletes_in_the_log_bucket(role: str, bucket: str) -> None:
     scope = Scope(("shared-docs",), "acme", "acme-trail" if bucket == "acme-trail" else None)
     told = Scope(("shared-docs",), "acme", scope.log_bucket, account="123456789012")
     for action in ("s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"):
@@ -142,7 +142,7 @@ def test_no_role_changes_the_log_bucket(role: Role, bucket: str) -> None:
             assert effects in (set(), {"Allow", "Deny"}, {"Deny"}), (action, effects)
 
 
-def test_the_log_bucket_is_made_with_a_document_of_its_own_that_reaches_nothing_else() -> None:
+def test_the_log_bucket_has_a_policy_document_of_its_own() -> None:
     made = policy_documents(["provision"], Scope(("shared-docs",), "acme", account="123456789012"))
     assert list(made) == ["rehouse-provision", "rehouse-log-bucket"]
     resources = {each for statement in made["rehouse-log-bucket"]["Statement"] for each in statement["Resource"]}
@@ -189,7 +189,7 @@ def test_every_row_says_who_and_why() -> None:
     assert all(row.roles and row.actions and row.why for row in TABLE)
 
 
-def test_no_action_is_named_as_the_api_call_where_iam_names_it_otherwise() -> None:
+def test_actions_have_iams_names_not_those_of_the_api() -> None:
     actions = {action for row in TABLE for action in row.actions}
     assert not actions & {
         "s3:PutBucketEncryption",

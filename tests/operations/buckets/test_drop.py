@@ -60,7 +60,7 @@ def test_it_goes_with_everything_that_the_ledger_knows(back: Room) -> None:
     assert back.sql("SELECT reason FROM s3_migration_events WHERE event = 'bucket_dropped'") == [(home,)]
 
 
-def test_the_bucket_can_be_kept_empty_and_closed_so_that_nobody_takes_its_name(back: Room) -> None:
+def test_the_bucket_can_be_kept_empty_and_closed(back: Room) -> None:
     home = back.home()
     assert drop(back, dry_run=True, keep_empty=True).kept
     made = drop(back, keep_empty=True)
@@ -114,7 +114,7 @@ def test_what_the_ledger_does_not_know_keeps_everything(back: Room, what: str) -
     assert [back.sql(query) for query in EVERYTHING] == before
 
 
-def test_what_was_written_since_goes_back_and_then_the_bucket_goes(back: Room) -> None:
+def test_what_was_written_since_goes_back_then_the_bucket_goes(back: Room) -> None:
     back.put(at_home(back, "a"), b"late", bucket=back.home())
     with pytest.raises(Refused):
         drop(back)

@@ -55,7 +55,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_column_of_any_type_that_holds_a_key_holds_the_removal_back(moved: Room, kind: str) -> None:
+def test_a_key_in_a_column_of_any_type_blocks_the_removal(moved: Room, kind: str) -> None:
     moved.sql("CREATE SCHEMA app")
     moved.sql("CREATE DOMAIN key_domain AS varchar(100)")
     moved.sql("CREATE TYPE pair AS (key text, number integer)")
@@ -69,7 +69,7 @@ def test_a_column_of_any_type_that_holds_a_key_holds_the_removal_back(moved: Roo
     assert len(moved.keys(moved.shared)) == 3
 
 
-def test_a_key_of_what_the_sweep_has_just_moved_is_looked_for_as_well(moved: Room) -> None:
+def test_keys_that_the_sweep_just_moved_are_looked_for_too(moved: Room) -> None:
     """With --all the database is looked through before the sweeps; what they move may go at once if there is no grace."""
     moved.documents("new")
     moved.sql("CREATE TABLE links (url text)")
@@ -89,7 +89,7 @@ def test_encoded_keys_are_found_and_a_longer_key_is_another_one(moved: Room) -> 
     assert mentions(finish(moved)) == [("public.links.url", 3)]
 
 
-def test_another_column_of_the_documents_table_counts_and_the_mapped_one_does_not(moved: Room) -> None:
+def test_other_columns_of_documents_count_as_pointers(moved: Room) -> None:
     moved.row("copy", "k/elsewhere", cloudinary_url=f"https://{moved.shared}.s3.amazonaws.com/k/a")
     moved.put("k/elsewhere")
     assert mentions(finish(moved)) == [("public.documents.cloudinary_url", 1)]
@@ -197,7 +197,7 @@ def test_of_a_large_table_a_sample_is_read_and_that_is_told(moved: Room, monkeyp
     assert (mentions(complete), complete.unchecked, complete.in_part) == ([("public.large.line", 2000)], [], [])
 
 
-def test_all_tenants_are_looked_for_at_once_and_held_back_one_by_one(moved: Room) -> None:
+def test_tenants_are_looked_for_at_once_and_blocked_singly(moved: Room) -> None:
     moved.tenant("globex")
     moved.documents("g", slug="globex")
     moved.migrate("globex")

@@ -77,7 +77,7 @@ def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam
         assert sources == set()
 
 
-def test_a_simulation_is_told_the_account_that_the_policies_ask_for(control: Control, iam: Iam) -> None:
+def test_a_simulation_gets_the_account_of_the_policies(control: Control, iam: Iam) -> None:
     user = "arn:aws:iam::123456789012:user/somebody"
     list(simulate_rights(control, permissions_of(["migrate"])[-1:], SCOPE, user, "rights"))
     list(simulate_rights(control, permissions_of(["rollback"]), SCOPE, user, "rights"))
@@ -85,7 +85,7 @@ def test_a_simulation_is_told_the_account_that_the_policies_ask_for(control: Con
     assert {"aws:ResourceAccount", "aws:PrincipalAccount"} <= set(told)
 
 
-def test_each_partition_with_a_known_place_of_quotas_is_asked_there() -> None:
+def test_quotas_are_asked_where_the_partition_keeps_them() -> None:
     assert QUOTA_REGIONS == {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
     for region, place in (
         ("eu-west-1", "us-east-1"),

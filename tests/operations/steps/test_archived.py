@@ -78,9 +78,7 @@ def test_one_whose_restore_is_under_way_is_archived(room: Room, relay: HttpRelay
 
 
 @pytest.mark.parametrize("code", [None, "NotImplemented", "InvalidArgument"], ids=["ignored", "501", "refused"])
-def test_where_a_listing_tells_nothing_only_archived_objects_are_asked_for(
-    room: Room, relay: HttpRelay, code: str | None
-) -> None:
+def test_only_archived_objects_are_headed_after_a_bare_listing(room: Room, relay: HttpRelay, code: str | None) -> None:
     put(room, "a", "GLACIER")
     room.documents("b", "c")
     relay.after = head_says(**{RESTORE.replace("-", "_"): ENDED})  # type: ignore[assignment]

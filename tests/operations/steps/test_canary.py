@@ -68,7 +68,7 @@ def test_the_application_s_own_credentials_read(verified: Room, profile) -> None
     assert report.status is Status.COMPLETED
 
 
-def test_an_application_that_may_not_read_the_home_stops_it_before_the_switch(verified: Room, profile) -> None:
+def test_an_application_without_access_stops_the_switch(verified: Room, profile) -> None:
     reads_shared = READS | {"Resource": [f"arn:aws:s3:::{verified.shared}", f"arn:aws:s3:::{verified.shared}/*"]}
     name = profile(f"blind-{verified.shared}", reads_shared)
     with pytest.raises(Refused, match="nothing was switched"):
@@ -88,7 +88,7 @@ def on_switch(room: Room, change: str) -> None:
     )
 
 
-def test_what_goes_wrong_after_the_switch_halts_with_the_canary_alone_flipped(verified: Room) -> None:
+def test_a_fault_after_the_switch_halts_with_the_canary_flipped(verified: Room) -> None:
     """The row of the first document leads to nothing after its flip."""
     on_switch(verified, "target_key = 'nothing'")
     with pytest.raises(Halt, match="1 documents are flipped") as raised:
@@ -98,7 +98,7 @@ def test_what_goes_wrong_after_the_switch_halts_with_the_canary_alone_flipped(ve
     assert [verified.pointer(each)[0] for each in "abcd"] == [verified.home()] + [verified.shared] * 3
 
 
-def test_a_canary_that_the_application_overwrote_since_its_flip_is_read_as_it_is(verified: Room) -> None:
+def test_an_overwritten_canary_is_read_as_it_is(verified: Room) -> None:
     """What the ledger expects and what is there differ, as they do after a write in place."""
     on_switch(verified, "target_etag = 'before it was overwritten', source_size = 1000")
     report = cut_over(verified)
@@ -118,7 +118,7 @@ def test_a_tenant_that_was_not_verified_is_refused(room: Room, until: Phase) -> 
     assert room.pointer("a") == (room.shared, "k/a")
 
 
-def test_what_changed_since_it_was_verified_is_copied_again_first(verified: Room) -> None:
+def test_what_changed_since_verification_is_copied_again(verified: Room) -> None:
     verified.put("k/b", b"b, newer")
     verified.documents("e")
     report = cut_over(verified)

@@ -33,7 +33,7 @@ def test_one_request_a_document(room: Room) -> None:
         assert services.bulk.requests["head"] == 0
 
 
-def test_a_run_of_large_documents_says_that_its_guard_is_not_known(room: Room) -> None:
+def test_a_run_of_large_documents_does_not_know_its_guard(room: Room) -> None:
     room.put("k/large", b"x" * (SMALL_BYTES + 1))
     room.row("large", "k/large")
     report = room.migrate()
@@ -54,7 +54,7 @@ def test_one_small_copy_of_any_tenant_tells_for_all(room: Room) -> None:
     assert all(NOT_GUARDED in report.not_offered for report in reports), "this server ignores the condition"
 
 
-def test_an_endpoint_that_says_that_it_has_no_condition_is_named(room: Room) -> None:
+def test_an_endpoint_that_says_it_lacks_the_condition_is_named(room: Room) -> None:
     room.put("k/large", b"x" * (SMALL_BYTES + 1))
     room.row("large", "k/large")
 
@@ -113,7 +113,7 @@ def test_a_target_older_than_its_source_is_not_adopted(room: Room) -> None:
     assert room.root.head_object(Bucket=home, Key="documents/a/a.txt")["ContentType"] == "text/csv"
 
 
-def test_a_copy_of_an_earlier_run_whose_source_changed_is_made_again(room: Room) -> None:
+def test_a_copy_whose_source_changed_is_made_again(room: Room) -> None:
     room.documents("a", "b")
     room.migrate(until=Phase.VERIFIED)
     room.put("k/a", b"a, newer")
@@ -122,7 +122,7 @@ def test_a_copy_of_an_earlier_run_whose_source_changed_is_made_again(room: Room)
     assert room.body("a") == b"a, newer"
 
 
-def test_a_source_overwritten_between_the_listing_and_the_copy_is_copied_as_it_is_now(room: Room) -> None:
+def test_a_source_overwritten_since_its_listing_is_copied(room: Room) -> None:
     room.documents("a", "b")
     home_of(room)
     with room.services() as services:
@@ -137,7 +137,7 @@ def test_a_source_overwritten_between_the_listing_and_the_copy_is_copied_as_it_i
     assert lines == [(md5(b"a, meanwhile"), md5(b"a, meanwhile"))]
 
 
-def test_a_source_removed_between_the_listing_and_the_copy_is_quarantined(room: Room) -> None:
+def test_a_source_removed_since_its_listing_is_quarantined(room: Room) -> None:
     room.documents("a", "b")
     home_of(room)
     with room.services() as services:
@@ -151,7 +151,7 @@ def test_a_source_removed_between_the_listing_and_the_copy_is_quarantined(room: 
     assert room.states() == {"a": "quarantined", "b": "copied"}
 
 
-def test_a_source_overwritten_without_end_is_left_for_the_next_run(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_overwritten_without_end_waits_for_a_run(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.documents("a", "b")
     home_of(room)
     numbers = iter(range(1000))

@@ -79,7 +79,7 @@ def test_metadata_that_s3_does_not_show_is_never_lost(room: Room, relay: HttpRel
     assert begun(relay) == []
 
 
-def test_tags_too_long_for_a_header_are_set_before_the_copy_counts(room: Room, relay: HttpRelay) -> None:
+def test_long_tags_are_set_before_the_copy_counts(room: Room, relay: HttpRelay) -> None:
     room.root.put_object_tagging(Bucket=room.shared, Key="k/a", Tagging={"TagSet": MANY_TAGS})
     assert room.migrate().status is Status.COMPLETED
     assert "x-amz-tagging" not in begun(relay)[0].headers

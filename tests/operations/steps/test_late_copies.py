@@ -120,7 +120,7 @@ def line(room: Room, document_id: str) -> tuple[Any, ...]:
 # Forwards ---------------------------------------------------------------------------------------------------------------
 
 
-def test_the_application_updates_the_row_while_a_late_write_is_copied(moved: Room, strict: StrictRelay) -> None:
+def test_rows_can_be_updated_while_a_late_write_is_copied(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     strict.meanwhile = copies = Copies(moved, slowly_renaming(moved))
     report = moved.migrate()
@@ -131,7 +131,7 @@ def test_the_application_updates_the_row_while_a_late_write_is_copied(moved: Roo
     assert moved.migrate().had_nothing_to_do
 
 
-def test_the_first_copy_is_made_under_the_lock_because_nothing_is_known_yet(moved: Room, strict: StrictRelay) -> None:
+def test_the_first_copy_is_made_under_the_lock(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "b")
     strict.meanwhile = copies = Copies(moved)
     assert moved.migrate().late_writes == 1
@@ -139,7 +139,7 @@ def test_the_first_copy_is_made_under_the_lock_because_nothing_is_known_yet(move
 
 
 @pytest.mark.parametrize("is_refused", [False, True], ids=["ignored", "not implemented"])
-def test_an_endpoint_without_the_condition_copies_under_the_lock(room: Room, is_refused: bool) -> None:
+def test_without_the_condition_copies_are_made_under_the_lock(room: Room, is_refused: bool) -> None:
     room.documents("a", "b")
     room.migrate()
     write_late(room, "a", "b")
@@ -151,7 +151,7 @@ def test_an_endpoint_without_the_condition_copies_under_the_lock(room: Room, is_
     assert room.body("b") == LATE
 
 
-def test_an_endpoint_that_takes_the_condition_no_more_copies_under_the_lock(moved: Room, strict: StrictRelay) -> None:
+def test_an_endpoint_that_drops_the_condition_copies_locked(moved: Room, strict: StrictRelay) -> None:
     """A copy without a lock is never made without the condition: it is refused, and made under the lock."""
     write_late(moved, "a", "b")
     copies = Copies(moved)
@@ -165,7 +165,7 @@ def test_an_endpoint_that_takes_the_condition_no_more_copies_under_the_lock(move
     assert moved.body("b") == LATE
 
 
-def test_what_the_application_writes_home_after_the_copy_is_a_conflict(moved: Room, strict: StrictRelay) -> None:
+def test_what_is_written_home_after_the_copy_is_a_conflict(moved: Room, strict: StrictRelay) -> None:
     """It may have read the document before the copy was there: both versions are kept."""
     write_late(moved, "a", "b")
     after_the_copy(strict, lambda: overwrite(moved, "b"))
@@ -176,7 +176,7 @@ def test_what_the_application_writes_home_after_the_copy_is_a_conflict(moved: Ro
     assert moved.sql("SELECT etag FROM documents WHERE id = 'b'") == [(md5(HERE),)]
 
 
-def test_what_the_application_writes_home_before_the_copy_is_not_covered(moved: Room, strict: StrictRelay) -> None:
+def test_what_is_written_home_before_the_copy_is_not_covered(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     written: list[bool] = []
 
@@ -190,9 +190,7 @@ def test_what_the_application_writes_home_before_the_copy_is_not_covered(moved: 
     assert moved.body("b") == HERE
 
 
-def test_a_source_that_is_written_again_after_the_copy_comes_home_with_the_next_run(
-    moved: Room, strict: StrictRelay
-) -> None:
+def test_a_source_written_again_comes_home_with_the_next_run(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     after_the_copy(strict, lambda: moved.put("k/b", LATER))
     assert moved.migrate().late_writes == 2
@@ -209,7 +207,7 @@ def test_a_source_that_is_gone_after_the_copy_was_brought_home(moved: Room, stri
     assert moved.migrate().had_nothing_to_do
 
 
-def test_a_source_that_changes_during_every_copy_is_left_with_the_reason(moved: Room, strict: StrictRelay) -> None:
+def test_a_source_that_always_changes_is_left_with_the_reason(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     count = iter(range(NEVER))
     strict.meanwhile = Copies(moved, lambda: moved.put("k/b", b"%d" % next(count)))
@@ -235,9 +233,7 @@ def test_a_row_that_moves_during_the_copy_is_a_conflict(moved: Room, strict: Str
     assert moved.body("b") == b"second"
 
 
-def test_a_row_of_another_document_that_claims_the_source_during_the_copy_makes_it_a_conflict(
-    moved: Room, strict: StrictRelay
-) -> None:
+def test_a_claim_on_the_source_during_its_copy_is_a_conflict(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     after_the_copy(strict, lambda: moved.row("new", "k/b", bucket=moved.shared))
     outstanding = moved.migrate().outstanding
@@ -245,7 +241,7 @@ def test_a_row_of_another_document_that_claims_the_source_during_the_copy_makes_
     assert moved.body("new") == LATE
 
 
-def test_a_look_under_the_lock_that_is_refused_gives_the_row_back(moved: Room, strict: StrictRelay) -> None:
+def test_a_refused_look_under_the_lock_gives_the_row_back(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     refused: list[bool] = []
 
@@ -264,7 +260,7 @@ def test_a_look_under_the_lock_that_is_refused_gives_the_row_back(moved: Room, s
     assert refused
 
 
-def test_a_row_that_s3_never_tells_about_in_time_is_left_with_the_reason(
+def test_a_row_whose_source_never_answers_is_left(
     moved: Room, strict: StrictRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rehouse.operations.steps.busy_rows.PASSES", 2)
@@ -300,7 +296,7 @@ def killed_before_it_is_written_down(room: Room, module: Any, command: Callable[
         time.sleep(0.1)
 
 
-def test_a_run_that_is_killed_between_the_copy_and_its_line_has_lost_nothing(moved: Room, strict: StrictRelay) -> None:
+def test_a_run_killed_after_its_copy_has_lost_nothing(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     strict.meanwhile = copies = Copies(moved)
     killed_before_it_is_written_down(moved, late_writes, migrate_one)
@@ -322,9 +318,7 @@ def test_what_is_written_home_after_a_kill_is_a_conflict(moved: Room, strict: St
 # The way back -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_application_updates_the_row_while_a_write_at_home_is_sent_after(
-    returned: Room, strict: StrictRelay
-) -> None:
+def test_rows_can_be_updated_while_a_write_is_sent_after(returned: Room, strict: StrictRelay) -> None:
     write_at_home(returned, "a", "b")
     strict.meanwhile = copies = Copies(returned, slowly_renaming(returned))
     report = roll_back(returned)
@@ -333,7 +327,7 @@ def test_the_application_updates_the_row_while_a_write_at_home_is_sent_after(
     assert (returned.body("a"), returned.body("b")) == (LATE, LATE)
 
 
-def test_an_endpoint_that_ignores_the_condition_sends_after_under_the_lock(room: Room) -> None:
+def test_an_ignored_condition_sends_after_under_the_lock(room: Room) -> None:
     room.documents("a", "b")
     room.migrate()
     roll_back(room)
@@ -363,9 +357,7 @@ def test_a_newer_write_at_home_during_the_copy_is_sent_instead(returned: Room, s
     assert returned.body("b") == LATER
 
 
-def test_a_rollback_that_is_killed_between_the_copy_and_its_line_is_taken_up(
-    returned: Room, strict: StrictRelay
-) -> None:
+def test_a_rollback_killed_after_its_copy_is_taken_up(returned: Room, strict: StrictRelay) -> None:
     write_at_home(returned, "a", "b")
     time.sleep(1.1)  # only a copy that is newer than its source is taken up, and S3 tells times in seconds
     strict.meanwhile = copies = Copies(returned)

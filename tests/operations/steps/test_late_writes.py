@@ -39,7 +39,7 @@ def written_at_home(room: Room, document_id: str, body: bytes) -> str:
     return etag
 
 
-def test_an_overwrite_of_the_source_comes_home_with_the_next_run(moved: Room) -> None:
+def test_an_overwritten_source_comes_home_with_the_next_run(moved: Room) -> None:
     before = line(moved, "b")
     etag = moved.put("k/b", b"late")
     report = moved.migrate()
@@ -57,7 +57,7 @@ def test_an_overwrite_of_the_source_comes_home_with_the_next_run(moved: Room) ->
     assert moved.migrate().had_nothing_to_do
 
 
-def test_a_run_over_all_tenants_lists_the_shared_bucket_and_brings_late_writes_home(moved: Room) -> None:
+def test_a_run_over_all_tenants_brings_late_writes_home(moved: Room) -> None:
     moved.put("k/c", b"late")
     with moved.services() as services:
         reports = migrate_all(services, services.ledger.tenants())
@@ -85,7 +85,7 @@ def test_a_few_sources_among_many_are_asked_for_by_head(moved: Room) -> None:
     assert (report.late_writes, moved.body("a")) == (1, b"later")
 
 
-def test_a_source_that_is_back_after_it_was_removed_is_a_late_write(moved: Room) -> None:
+def test_a_source_back_after_its_removal_is_a_late_write(moved: Room) -> None:
     moved.root.delete_object(Bucket=moved.shared, Key="k/b")
     moved.sql("UPDATE s3_migration_documents SET state = 'removed' WHERE document_id = 'b'")
     assert moved.migrate().had_nothing_to_do
@@ -96,7 +96,7 @@ def test_a_source_that_is_back_after_it_was_removed_is_a_late_write(moved: Room)
 
 
 @pytest.mark.parametrize("written", ["named", "", None])
-def test_a_removed_key_that_another_document_was_given_is_that_ones_alone(moved: Room, written: str | None) -> None:
+def test_a_removed_key_given_away_is_the_others_alone(moved: Room, written: str | None) -> None:
     moved.root.delete_object(Bucket=moved.shared, Key="k/b")
     moved.sql("UPDATE s3_migration_documents SET state = 'removed' WHERE document_id = 'b'")
     moved.put("k/b", b"another document")
@@ -134,7 +134,7 @@ def test_a_conflict_is_told_once_and_stays_outstanding(moved: Room) -> None:
     assert md5(b"later still") in line(moved, "b")["error_message"]
 
 
-def test_a_row_that_was_moved_within_the_home_makes_a_late_write_a_conflict(moved: Room) -> None:
+def test_a_row_moved_within_the_home_makes_a_conflict(moved: Room) -> None:
     moved.put("documents/b/second.txt", b"second", bucket=moved.home())
     moved.sql("UPDATE documents SET s3_key = 'documents/b/second.txt' WHERE id = 'b'")
     moved.put("k/b", b"late")
@@ -158,7 +158,7 @@ def test_the_version_in_the_home_is_accepted(moved: Room) -> None:
     assert moved.body("b") == b"at home"
 
 
-def test_what_was_accepted_is_the_late_write_that_was_told_and_no_newer_one(moved: Room) -> None:
+def test_only_the_late_write_that_was_told_is_accepted(moved: Room) -> None:
     written_at_home(moved, "b", b"at home")
     moved.put("k/b", b"late")
     moved.migrate()
@@ -177,7 +177,7 @@ def test_a_conflict_whose_late_object_was_taken_away_is_none(moved: Room) -> Non
     assert (report.status, report.errors) == (Status.COMPLETED, 0)
 
 
-def test_a_conflict_in_which_the_late_version_was_copied_home_by_hand_is_none(moved: Room) -> None:
+def test_a_late_version_copied_home_by_hand_is_no_conflict(moved: Room) -> None:
     written_at_home(moved, "b", b"at home")
     moved.put("k/b", b"late")
     moved.migrate()
@@ -222,7 +222,7 @@ def test_a_conflict_of_a_document_that_is_then_deleted_is_none(moved: Room) -> N
     assert moved.migrate().status is Status.COMPLETED
 
 
-def test_what_another_tenant_writes_at_a_source_never_comes_home(moved: Room) -> None:
+def test_another_tenants_writes_never_come_home(moved: Room) -> None:
     moved.tenant("globex")
     moved.put("k/b", b"theirs")
     moved.row("theirs", "k/b", slug="globex", bucket=moved.shared)
@@ -244,7 +244,7 @@ def test_a_copy_that_a_run_made_before_it_died_is_no_conflict(moved: Room) -> No
     assert moved.verify(deep=True).is_well
 
 
-def test_a_row_that_another_transaction_holds_is_settled_once_it_is_free(moved: Room) -> None:
+def test_a_locked_row_is_settled_once_it_is_free(moved: Room) -> None:
     moved.put("k/b", b"late")
     with psycopg.connect(moved.url) as busy:
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
@@ -253,9 +253,7 @@ def test_a_row_that_another_transaction_holds_is_settled_once_it_is_free(moved: 
     assert moved.body("b") == b"late"
 
 
-def test_a_row_that_stays_locked_is_outstanding_until_the_next_run(
-    moved: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_that_stays_locked_is_for_the_next_run(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busy_rows, "PASSES", 2)
     monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
     moved.put("k/a", b"late a")
@@ -269,7 +267,7 @@ def test_a_row_that_stays_locked_is_outstanding_until_the_next_run(
     assert moved.body("b") == b"late b"
 
 
-def test_where_the_condition_on_the_target_is_ignored_the_row_is_locked_while_the_late_write_comes_home(
+def test_an_ignored_condition_copies_late_writes_under_the_lock(
     moved: Room,
 ) -> None:
     moved.put("k/b", b"late")
@@ -287,7 +285,7 @@ def test_where_the_condition_on_the_target_is_ignored_the_row_is_locked_while_th
     assert held == [True, True], "once to bring it home, once to ask about the condition"
 
 
-def test_what_a_lockless_writer_puts_at_home_meanwhile_is_not_covered(moved: Room) -> None:
+def test_what_a_lockless_writer_puts_at_home_is_not_covered(moved: Room) -> None:
     moved.put("k/b", b"late")
     with moved.services() as services:
         engine = services.engine.copy
@@ -306,7 +304,7 @@ def test_what_a_lockless_writer_puts_at_home_meanwhile_is_not_covered(moved: Roo
     assert moved.body("b") == b"at home, just now"
 
 
-def test_a_copy_that_fails_is_outstanding_and_the_others_come_home(moved: Room) -> None:
+def test_a_failed_copy_is_outstanding_and_the_others_come_home(moved: Room) -> None:
     moved.put("k/a", b"late a")
     moved.put("k/b", b"late b")
     with moved.services() as services:

@@ -32,7 +32,7 @@ def test_a_look_under_the_lock_comes_before_every_flip(verified: Room) -> None:
     assert looks.locked[-1] is True
 
 
-def test_a_listing_under_the_lock_asks_for_no_more_than_its_range(room: Room) -> None:
+def test_a_listing_under_the_lock_keeps_to_its_range(room: Room) -> None:
     room.documents(*(f"d{number:02}" for number in range(40)))
     room.migrate(until=Phase.VERIFIED)
     sizes = []
@@ -66,9 +66,7 @@ def test_nobody_waits_while_s3_is_asked_again(verified: Room, refusals: int) -> 
     assert looks.locked[-1] is True
 
 
-def test_a_source_that_s3_never_tells_about_in_time_is_left_with_the_reason(
-    verified: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_without_an_answer_is_left_with_the_reason(verified: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flips, "GIVEN_BACK", 2)
     with verified.services() as services:
         tenant, migration = verified.begun(services)
@@ -89,7 +87,7 @@ def test_a_source_that_s3_never_tells_about_in_time_is_left_with_the_reason(
     assert verified.migrate().status is Status.COMPLETED
 
 
-def test_what_is_left_for_its_source_is_not_asked_about_its_target(verified: Room) -> None:
+def test_a_fault_of_the_source_asks_nothing_of_the_target(verified: Room) -> None:
     """Else a batch whose sources are all given up could be given back for ever."""
     source, target = ObjectRef("home", "k/b"), ObjectRef(verified.shared, "k/b")
     copy = Copied("b", DocumentState.COPIED, source, "e", target, "e")
@@ -143,9 +141,7 @@ def test_a_foreign_keys_lock_is_not_waited_for(room: Room) -> None:
         assert room.migrate().status is Status.COMPLETED
 
 
-def test_a_foreign_keys_lock_on_what_is_written_leaves_the_row_for_later(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_foreign_keys_lock_leaves_the_row_for_later(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key belongs to a unique index: PostgreSQL would let the update wait for whoever inserts a reference."""
     monkeypatch.setattr(busy_rows, "PASSES", 2)
     monkeypatch.setattr(busy_rows, "PAUSE_SECONDS", 0.05)
@@ -160,5 +156,5 @@ def test_a_foreign_keys_lock_on_what_is_written_leaves_the_row_for_later(
     assert room.migrate().status is Status.COMPLETED
 
 
-def test_a_source_that_s3_answers_too_late_has_a_hint_of_its_own() -> None:
+def test_a_source_answered_too_late_has_its_own_hint() -> None:
     assert "REHOUSE_LOCK_BUDGET_MS" in hint_of(flips.TOO_SLOW.code, "acme")

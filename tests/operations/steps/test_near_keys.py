@@ -113,9 +113,7 @@ def reasons_by_heads(services: Services) -> dict[str, str]:
     return {document_id: str(each.reason) for document_id, each in decisions.items() if each.reason}
 
 
-def test_however_many_are_missing_the_inventory_is_scanned_a_few_times(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_missing_objects_costs_a_few_scans(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         room.row(f"lost-{number}", f"k/lost-{number}.pdf")
     scans = []

@@ -60,7 +60,7 @@ def test_checksums_prove_only_what_they_cover(source: Scripted, target: Scripted
 
 @pytest.mark.parametrize("silent", ["/shared", "/home"])
 @pytest.mark.usefixtures("environment")
-def test_a_side_that_s3_would_not_tell_about_is_never_taken_for_changed(silent: str) -> None:
+def test_a_side_without_an_answer_is_not_taken_for_changed(silent: str) -> None:
     def answer(seen: Seen) -> Scripted:
         if seen.path.startswith(silent) and seen.method == "HEAD":
             return Scripted(405, b"")

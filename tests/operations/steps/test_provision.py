@@ -160,7 +160,7 @@ def test_what_a_crash_left_half_made_is_finished(settings: Settings, control: Co
     assert drift(settings, control, TENANT, home) == ()
 
 
-def test_drift_is_seen_and_put_right_and_foreign_tags_and_statements_stay(
+def test_drift_is_put_right_and_foreign_settings_stay(
     settings: Settings, control: Control, home: str, s3_server: S3Server
 ) -> None:
     provision_bucket(settings, control, TENANT, home)
@@ -202,9 +202,7 @@ def test_a_setting_that_does_not_stay_halts(settings: Settings, home: str) -> No
         provision_bucket(settings, Forgetful(Session(settings), sleep=lambda seconds: None), TENANT, home)
 
 
-def test_origins_come_from_the_shared_bucket_and_a_star_is_left_behind(
-    settings: Settings, home: str, s3_server: S3Server
-) -> None:
+def test_origins_come_from_the_shared_bucket_without_a_star(settings: Settings, home: str, s3_server: S3Server) -> None:
     origins = ["https://old.example.com", "*", "https://slash.example.com/"]
     rule = {"AllowedMethods": ["PUT"], "AllowedOrigins": origins}
     s3_server.root().put_bucket_cors(Bucket=settings.shared_bucket[0], CORSConfiguration={"CORSRules": [rule]})  # type: ignore[typeddict-item]
@@ -216,7 +214,7 @@ def test_origins_come_from_the_shared_bucket_and_a_star_is_left_behind(
     assert rule["AllowedOrigins"] == ["https://old.example.com"]
 
 
-def test_without_any_origin_there_is_no_cors_rule_and_that_is_said(
+def test_without_origins_there_is_no_cors_rule_and_it_says_so(
     settings: Settings, home: str, s3_server: S3Server
 ) -> None:
     settings = settings.model_copy(update={"cors_origins": ()})
@@ -262,7 +260,7 @@ def test_the_log_bucket_forgets_after_its_own_days(
 
 
 @pytest.mark.parametrize("fault", ["kms", "retention"])
-def test_a_log_bucket_that_takes_no_logs_is_named_before_anything_is_made(
+def test_an_unfit_log_bucket_is_named_before_anything_is_made(
     settings: Settings, control: Control, home: str, s3_server: S3Server, fault: str
 ) -> None:
     root, logs = s3_server.root(), f"our-logs-of-{settings.bucket_prefix}"
@@ -281,7 +279,7 @@ def test_a_log_bucket_that_takes_no_logs_is_named_before_anything_is_made(
     assert writes(control) == {}
 
 
-def test_uploads_without_an_encryption_header_pass_and_another_value_is_refused(
+def test_uploads_need_no_encryption_header_but_no_other_one(
     settings: Settings, control: Control, home: str, s3_server: S3Server
 ) -> None:
     provision_bucket(settings, control, TENANT, home)
@@ -292,7 +290,7 @@ def test_uploads_without_an_encryption_header_pass_and_another_value_is_refused(
         client.put_object(Bucket=home, Key="documents/1/a.txt", Body=b"other", ServerSideEncryption="aws:kms")
 
 
-def test_tenants_are_provisioned_side_by_side_with_one_log_bucket(
+def test_tenants_provisioned_in_parallel_share_a_log_bucket(
     settings: Settings, control: Control, s3_server: S3Server
 ) -> None:
     names = [f"{settings.bucket_prefix}-side-{number}-a1b2c3d4" for number in range(4)]
@@ -323,7 +321,7 @@ def test_other_settings_are_provisioned_and_kept_as_well(settings: Settings, cha
     assert writes(again) == {}
 
 
-def test_the_bucket_policy_names_the_key_that_an_alias_stands_for(
+def test_the_bucket_policy_names_the_key_behind_an_alias(
     settings: Settings, home: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", s3_server.endpoint_url)
@@ -358,7 +356,7 @@ def test_request_metrics_are_written_only_where_they_are_wanted(settings: Settin
     assert control.requests["PutBucketMetricsConfiguration"] == 1
 
 
-def test_where_nothing_can_be_uploaded_once_it_is_protected_the_run_ends_there(
+def test_a_protected_bucket_that_takes_no_upload_ends_the_run(
     settings: Settings, home: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A user who may not upload meets what a server does that refuses every upload into such a bucket.
@@ -373,7 +371,7 @@ def test_where_nothing_can_be_uploaded_once_it_is_protected_the_run_ends_there(
     assert s3_server.root().get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]["BlockPublicAcls"]
 
 
-def test_whether_uploads_are_taken_is_tried_once_and_leaves_nothing(
+def test_uploads_are_tried_once_and_nothing_is_left(
     settings: Settings, control: Control, home: str, s3_server: S3Server
 ) -> None:
     for name in (home, home + "2", home):

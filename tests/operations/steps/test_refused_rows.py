@@ -157,7 +157,7 @@ def test_the_tenant_can_be_rolled_back(held: Room) -> None:
     assert {held.pointer(each)[0] for each in (*OTHERS, "odd")} == {held.shared}
 
 
-def test_a_row_that_refuses_to_return_stays_at_home_and_says_why(room: Room) -> None:
+def test_a_row_that_refuses_to_return_says_why(room: Room) -> None:
     room.documents(*OTHERS, "odd")
     room.migrate()
     guard(room, "RAISE EXCEPTION 'on hold';")
@@ -183,7 +183,7 @@ def test_a_row_that_refuses_to_name_its_bucket_is_told(room: Room) -> None:
     assert {room.pointer(each)[0] for each in OTHERS} == {room.home()}
 
 
-def test_a_row_that_refuses_what_a_late_write_says_is_told_and_tried_again(room: Room) -> None:
+def test_a_row_that_refuses_a_late_write_is_told_and_retried(room: Room) -> None:
     room.documents("odd", "b")
     room.migrate()
     guard(room, "RAISE EXCEPTION 'on hold';")
@@ -199,7 +199,7 @@ def test_a_row_that_refuses_what_a_late_write_says_is_told_and_tried_again(room:
     assert (size, etag) == (len(b"odd, written late"), found["ETag"].strip('"'))
 
 
-def test_a_row_that_refuses_what_was_written_after_its_return_is_told_and_tried_again(room: Room) -> None:
+def test_a_row_that_refuses_a_write_after_its_return_is_told(room: Room) -> None:
     room.documents("odd", "b")
     room.migrate()
     home, keys = room.home(), {each: room.pointer(each)[1] for each in ("odd", "b")}

@@ -63,9 +63,7 @@ def test_a_home_is_switched_only_when_it_has_settled(room: Room, waits: Waits, s
     assert last["ListObjectsV2"] > last["CopyObject"]
 
 
-def test_what_was_verified_earlier_is_proven_again_by_a_listing_after_the_wait(
-    room: Room, waits: Waits, strict: StrictRelay
-) -> None:
+def test_what_was_verified_before_the_wait_is_proven_after_it(room: Room, waits: Waits, strict: StrictRelay) -> None:
     room.documents("a")
     assert waits.migrate(Order(until=Phase.VERIFIED)).phase is Phase.VERIFIED
     assert waits.seen == []
@@ -116,7 +114,7 @@ def test_an_interrupted_wait_goes_on_from_the_recorded_time(room: Room, waits: W
     assert len(waits.seen) == 1
 
 
-def test_a_run_killed_before_s3_answered_makes_the_next_one_wait_in_full(room: Room, waits: Waits) -> None:
+def test_a_run_killed_before_the_answer_waits_in_full_again(room: Room, waits: Waits) -> None:
     class Killed(BaseException):
         pass
 
@@ -143,9 +141,7 @@ def test_a_run_killed_before_s3_answered_makes_the_next_one_wait_in_full(room: R
     assert waits.migrate().phase is Phase.CUT_OVER
 
 
-def test_all_tenants_are_provisioned_and_copied_before_the_first_wait(
-    room: Room, waits: Waits, strict: StrictRelay
-) -> None:
+def test_all_tenants_are_copied_before_the_first_wait(room: Room, waits: Waits, strict: StrictRelay) -> None:
     room.documents("a")
     for slug in ("beta", "gamma"):
         room.tenant(slug)

@@ -19,7 +19,7 @@ from rehouse.s3.bulk.target_guard import ASKS, TargetGuard
 SECONDS = 60
 
 
-def test_while_one_asks_nothing_is_known_and_the_others_wait_for_its_answer() -> None:
+def test_others_wait_for_the_answer_while_one_asks() -> None:
     guard, asked, answer = TargetGuard(), threading.Event(), threading.Event()
     asks: list[int] = []
 
@@ -55,7 +55,7 @@ def test_no_answer_is_no_yes_and_the_next_one_asks() -> None:
     assert guard.is_honoured is False
 
 
-def test_a_copy_without_the_condition_tells_whatever_was_answered_meanwhile() -> None:
+def test_an_unconditional_copy_tells_what_was_answered() -> None:
     guard = TargetGuard()
 
     def ask() -> bool:

@@ -54,7 +54,7 @@ REFUSALS: dict[str, tuple[Callable[[Room], object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_refuses_every_row_is_named_and_nothing_is_switched(room: Room, name: str) -> None:
+def test_what_refuses_every_row_is_named_before_the_switch(room: Room, name: str) -> None:
     room.documents("a", "b")
     refuse, told = REFUSALS[name]
     room.migrate(until=Phase.COPIED)
@@ -69,9 +69,7 @@ def test_what_refuses_every_row_is_named_and_nothing_is_switched(room: Room, nam
 
 
 @pytest.mark.parametrize("change", [generated, another_type])
-def test_columns_that_cannot_be_written_are_found_before_anything_is_tried(
-    room: Room, change: Callable[[Room], None]
-) -> None:
+def test_unwritable_columns_are_found_before_any_trial(room: Room, change: Callable[[Room], None]) -> None:
     room.documents("a")
     room.migrate(until=Phase.COPIED)
     change(room)
@@ -171,7 +169,7 @@ def test_rows_that_others_hold_are_no_proof(room: Room, monkeypatch: pytest.Monk
     assert room.migrate().status is Status.COMPLETED
 
 
-def test_a_tenant_none_of_whose_documents_can_move_is_not_switched(room: Room) -> None:
+def test_a_tenant_without_a_movable_document_is_not_switched(room: Room) -> None:
     room.row("lost", "k/lost", bucket=room.shared)
     report = room.migrate()
     assert (report.phase, report.status, report.errors) == (Phase.VERIFIED, Status.FAILED, 1)

@@ -100,7 +100,7 @@ REFUSALS: dict[str, tuple[Callable[[Room], object], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_refuses_every_row_is_named_and_nothing_is_given_back(moved: Room, name: str) -> None:
+def test_what_refuses_every_row_is_named_and_keeps_the_home(moved: Room, name: str) -> None:
     refuse, told = REFUSALS[name]
     refuse(moved)
     before = everything(moved)
@@ -205,7 +205,7 @@ def test_a_tenant_with_nothing_at_home_is_not_tried(room: Room) -> None:
     assert room.pointer("a") == (room.shared, "k/a")
 
 
-def test_what_stays_in_a_home_of_the_application_s_own_is_not_tried(room: Room) -> None:
+def test_what_stays_in_an_adopted_home_is_not_tried(room: Room) -> None:
     own = f"own-{room.shared}"
     room.root.create_bucket(Bucket=own)
     room.sql("UPDATE tenants SET aws_bucket_name = %s", own)

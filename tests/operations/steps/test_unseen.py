@@ -73,7 +73,7 @@ def test_a_copy_that_cannot_be_looked_at_is_not_flipped(
     assert room.body("a") == b"a"
 
 
-def test_a_target_whose_checksum_is_not_told_is_neither_adopted_nor_replaced(room: Room, relay: HttpRelay) -> None:
+def test_a_target_without_a_known_checksum_is_left_alone(room: Room, relay: HttpRelay) -> None:
     room.migrate(until=Phase.PROVISIONED)
     in_parts(room, "k/a", b"a")
     room.row("a", "k/a", bucket=room.shared)
@@ -98,7 +98,7 @@ def test_a_late_write_whose_checksum_is_not_told_is_no_conflict(room: Room, rela
     assert report.late_writes == 0
 
 
-def test_a_returned_copy_whose_checksum_is_not_told_is_not_made_twice(room: Room, relay: HttpRelay) -> None:
+def test_a_returned_copy_without_a_checksum_is_not_made_twice(room: Room, relay: HttpRelay) -> None:
     room.documents("a")
     room.migrate()
     in_parts(room, "uploads/new", b"new", bucket=room.home())

@@ -77,7 +77,7 @@ def test_a_bucket_is_created_once_and_tagged(control: Control, new_name: str) ->
     assert control.head(new_name).whose == "ours"
 
 
-def test_creating_our_own_bucket_again_is_fine_outside_us_east_1(storage_settings: Settings, new_name: str) -> None:
+def test_creating_our_own_bucket_again_is_fine(storage_settings: Settings, new_name: str) -> None:
     control = Control(Session(storage_settings.model_copy(update={"region": "eu-central-1"})))
     assert control.create(new_name, tags={"a": "b"})
     assert not control.create(new_name, tags={"a": "b"})
@@ -169,7 +169,7 @@ def test_a_bucket_too_new_for_its_configuration_is_asked_again(code: str, stub_k
         assert len([seen for seen in stub.seen if "versioning" in seen.path]) == 3
 
 
-def test_a_bucket_that_is_not_new_and_not_there_is_not_waited_for(stub_keys: None) -> None:
+def test_a_missing_bucket_that_is_not_new_is_not_waited_for(stub_keys: None) -> None:
     def answer(seen: Seen) -> Scripted:
         return Scripted(200, IDENTITY) if seen.method == "POST" else Scripted(404, error("NoSuchBucket"))
 
@@ -208,7 +208,7 @@ def test_a_missing_right_is_told_apart_from_a_missing_setting(stub_keys: None) -
             control.apply("mine", "cors", {"CORSRules": []})
 
 
-def test_tags_that_are_not_offered_at_creation_are_left_for_later(stub_keys: None) -> None:
+def test_tags_not_offered_at_creation_come_later(stub_keys: None) -> None:
     seen_bodies = []
 
     def answer(seen: Seen) -> Scripted:
@@ -233,7 +233,7 @@ def test_tags_that_are_not_offered_at_creation_are_left_for_later(stub_keys: Non
     ],
 )
 @pytest.mark.parametrize("setting", ["global", "account-regional"])
-def test_the_account_regional_namespace_is_asked_for_by_its_names(
+def test_the_account_regional_namespace_goes_by_the_names(
     name: str, namespace: str | None, setting: str, stub_keys: None
 ) -> None:
     with serving(lambda seen: Scripted(200, IDENTITY if seen.method == "POST" else b"")) as stub:

@@ -96,7 +96,7 @@ def test_what_stays_is_told_object_by_object(control_of):
     }
 
 
-def test_what_s3_was_too_busy_for_is_asked_again_and_nothing_else(control_of):
+def test_only_what_s3_was_too_busy_for_is_asked_again(control_of):
     replies = [answered(["a"], b="SlowDown", c="InternalError", d="PreconditionFailed"), answered(["b"], c="SlowDown")]
     replies += [answered([], c="SlowDown")] * 2
 
@@ -117,7 +117,7 @@ def test_a_request_that_failed_altogether_ends_the_run(control_of, status, code,
         list(remove(control_of(stub.url), "shared", {"a": "aa"}))
 
 
-def test_a_key_that_xml_cannot_carry_goes_alone_with_its_condition(control_of):
+def test_a_key_unfit_for_xml_goes_alone_with_its_condition(control_of):
     with serving(asked(lambda _: Scripted(204, b""))) as stub:
         keys = {"a\x01b": "aa", "c\rd": "cc"}
         assert list(remove(control_of(stub.url), "shared", keys)) == [Removed("a\x01b"), Removed("c\rd")]
@@ -151,7 +151,7 @@ def test_dot_segments_never_reach_a_path(control_of):
         ("SlowDown", False),
     ],
 )
-def test_whether_conditions_are_honoured_is_asked_with_a_key_that_never_was(control_of, reply, is_honoured):
+def test_conditions_are_probed_with_a_key_that_never_was(control_of, reply, is_honoured):
     def answer(seen: Seen) -> Scripted:
         [key] = [each["Key"] for each in objects(seen)]
         assert re.fullmatch("rehouse-never-was-[0-9a-f]{32}", key)
@@ -174,7 +174,7 @@ def without_delete_objects(status: int, code: str, **singles: tuple[int, str]) -
 
 
 @pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])
-def test_without_delete_objects_each_goes_alone_with_its_condition(control_of, status, code):
+def test_without_delete_objects_each_goes_with_its_condition(control_of, status, code):
     singles = {"other": (412, "PreconditionFailed"), "absent": (404, "NoSuchKey")}
     with serving(without_delete_objects(status, code, **singles)) as stub:
         control = control_of(stub.url)

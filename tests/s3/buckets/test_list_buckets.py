@@ -47,7 +47,7 @@ def test_every_bucket_is_listed_once_in_pages(prefix: str, expected: list[str], 
         assert len(stub.seen) == requests
 
 
-def test_a_server_that_knows_no_pages_and_no_prefix_is_understood() -> None:
+def test_a_server_without_pages_and_prefix_is_understood() -> None:
     with serving(lambda seen: page(NAMES)) as stub:
         assert list(Control(Session(Settings(endpoint_url=stub.url))).buckets("other")) == ["other"]
 

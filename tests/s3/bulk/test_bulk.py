@@ -14,7 +14,7 @@ from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.session import Session
 
 
-def test_every_key_is_copied_where_it_belongs_and_listed_as_it_is(plane, root, bucket, target, put):
+def test_every_key_is_copied_and_listed_as_it_is(plane, root, bucket, target, put):
     tasks = [put(key, target) for key in KEYS]
     outcomes = {outcome.task.document_id: outcome for outcome in plane.copy(tasks)}
     assert [key for key in KEYS if outcomes[key].fault] == []
@@ -66,7 +66,7 @@ def test_the_storage_class_of_the_source_is_asked_for(plane, root, target, put):
     assert head.object.storage_class == "STANDARD_IA"
 
 
-def test_a_source_that_changed_or_went_is_a_fault_of_that_object(plane, root, bucket, target, put):
+def test_a_changed_or_missing_source_is_its_objects_fault(plane, root, bucket, target, put):
     good, changed, gone = put("good", target), put("changed", target), put("gone", target)
     root.put_object(Bucket=bucket, Key="changed", Body=b"something else")
     root.delete_object(Bucket=bucket, Key="gone")
@@ -77,7 +77,7 @@ def test_a_source_that_changed_or_went_is_a_fault_of_that_object(plane, root, bu
     assert {found.key for page in plane.list(target) for found in page} == {"t/good"}
 
 
-def test_a_task_that_cannot_be_sent_is_a_fault_and_touches_nothing(plane, target, put):
+def test_a_task_that_cannot_be_sent_is_a_fault(plane, target, put):
     good = put("good", target)
     bad = [
         CopyTask("1", good.source, good.source_etag, 1, "STANDARD", ObjectRef(target, "")),
@@ -119,7 +119,7 @@ def test_a_missing_bucket_stops_the_run_whichever_way_it_is_met(plane, target, p
         ("AWS_ACCESS_KEY_ID", "AKIAWRONG", "InvalidAccessKeyId"),
     ],
 )
-def test_wrong_keys_stop_the_run_and_never_look_like_missing_objects(
+def test_wrong_keys_stop_the_run_and_nothing_seems_missing(
     storage_settings, bucket, target, put, monkeypatch, variable, value, code
 ):
     task = put("k", target)
@@ -150,7 +150,7 @@ def test_a_denied_object_is_data(storage_settings, s3_server, target, put, monke
     assert refusal.value.code == "AccessDenied"
 
 
-def test_a_plane_is_of_its_process_and_a_child_has_connections_of_its_own(stub_plane, task):
+def test_a_child_process_has_connections_of_its_own(stub_plane, task):
     with script(Scripted()) as stub:
         plane = stub_plane(stub.url, in_flight=1)
         with pytest.raises(TypeError, match="process"):

@@ -54,7 +54,7 @@ def test_fresh_ones_are_fetched_while_the_old_ones_are_used(monkeypatch):
     assert signer.credentials() == SECOND
 
 
-def test_a_failure_ahead_of_time_keeps_the_old_ones_and_one_in_need_is_raised(monkeypatch):
+def test_an_early_failed_refresh_keeps_the_old_credentials(monkeypatch):
     monkeypatch.setattr(clock_and_credentials, "KEPT_SECONDS", -1.0)
     chain = Chain()
     signer = Identity(chain)

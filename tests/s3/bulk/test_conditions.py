@@ -38,7 +38,7 @@ def test_dot_segments_and_slashes_reach_the_server_as_they_are(stub_plane, task)
         }  # fmt: skip
 
 
-def test_an_endpoint_without_the_targets_condition_is_noticed_and_copied_to_without(stub_plane, task):
+def test_an_endpoint_without_the_targets_condition_is_noticed(stub_plane, task):
     def answer(seen):
         return Scripted(501, error("NotImplemented")) if "if-none-match" in seen.headers else Scripted()
 
@@ -50,7 +50,7 @@ def test_an_endpoint_without_the_targets_condition_is_noticed_and_copied_to_with
         assert len(stub.seen) == 6
 
 
-def test_an_object_that_is_not_implemented_leaves_the_others_guarded(stub_plane, task):
+def test_one_copy_not_implemented_leaves_the_others_guarded(stub_plane, task):
     def answer(seen):
         return Scripted(501, error("NotImplemented")) if "x-amz-storage-class" in seen.headers else Scripted()
 

@@ -129,7 +129,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("reason", UNUSABLE)
-def test_a_listing_of_another_kind_is_refused_at_once_with_the_reason(stub_plane, reason):
+def test_a_listing_of_another_kind_is_refused_at_once(stub_plane, reason):
     with script(Scripted(200, UNUSABLE[reason])) as stub, pytest.raises(StorageRefused) as refusal:
         list(stub_plane(stub.url).list("home"))
     assert len(stub.seen) == 1

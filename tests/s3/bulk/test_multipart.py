@@ -114,7 +114,7 @@ def test_a_source_that_changed_or_went_is_a_fault(client, plane, root, bucket, l
     assert uploads(root, bucket) == []
 
 
-def test_a_source_that_changes_midway_is_a_fault_and_nothing_is_left(client, plane, root, bucket, large):
+def test_a_source_that_changes_midway_leaves_nothing(client, plane, root, bucket, large):
     def overwrite_once() -> bool:
         root.put_object(Bucket=bucket, Key=large.source.key, Body=BODY[::-1])
         return False

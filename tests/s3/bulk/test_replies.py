@@ -80,7 +80,7 @@ def test_a_head_is_read_from_its_headers():
         assert (lacking.code, headers[missing][0] in lacking.message) == ("IncompleteObject", True)
 
 
-def test_a_fault_takes_s3s_code_and_its_sentence_fit_for_one_line():
+def test_a_fault_has_s3s_code_and_sentence_on_one_line():
     fault = reply(error("NoSuchKey", "gone &amp; away\n\x1b[31m"), 404).fault()
     assert (fault.code, fault.message, fault.request_id) == ("NoSuchKey", "gone & away\\n\\x1b[31m", "R1")
 

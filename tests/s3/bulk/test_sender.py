@@ -54,7 +54,7 @@ def test_each_attempt_is_the_same_request(stub_plane, task):
         assert others == [first, first]
 
 
-def test_an_object_that_keeps_failing_is_data_and_the_others_go_on(stub_plane, task):
+def test_an_object_that_keeps_failing_stops_no_other(stub_plane, task):
     with serving(
         lambda seen: Scripted(500, error("InternalError")) if seen.path.endswith("/7") else Scripted()
     ) as stub:
@@ -92,7 +92,7 @@ def test_a_failed_condition_says_which_one(stub_plane, task):
     ("status", "code"),
     [(403, "InvalidAccessKeyId"), (403, "SignatureDoesNotMatch"), (404, "NoSuchBucket"), (400, "InvalidToken")],
 )
-def test_what_stops_a_run_is_raised_after_everything_in_flight_came_home(stub_plane, task, status, code):
+def test_a_stop_is_raised_after_what_is_in_flight(stub_plane, task, status, code):
     with serving(lambda seen: Scripted(status, error(code)) if seen.path.endswith("/2") else Scripted()) as stub:
         outcomes = []
         with pytest.raises(StorageRefused) as refusal:
@@ -102,7 +102,7 @@ def test_what_stops_a_run_is_raised_after_everything_in_flight_came_home(stub_pl
     assert "documents/2" in refusal.value.message
 
 
-def test_outcomes_in_flight_at_a_refusal_are_yielded_before_it_is_raised(stub_plane, task):
+def test_outcomes_in_flight_come_before_the_refusal(stub_plane, task):
     with serving(
         lambda seen: Scripted(403, error("InvalidAccessKeyId")) if seen.path.endswith("/0") else Scripted()
     ) as stub:
@@ -155,7 +155,7 @@ def test_a_reply_that_never_ends_is_cut_off(stub_plane):
         list(stub_plane(stub.url).list("home"))
 
 
-def test_a_head_without_a_reason_is_asked_again_with_fresh_credentials(stub_plane):
+def test_a_bare_403_is_asked_again_with_fresh_credentials(stub_plane):
     with script(Scripted(400, b""), Scripted(200, b"", FOUND)) as stub:
         plane = stub_plane(stub.url)
         (head,) = plane.head([ObjectRef("home", "k")])
@@ -163,7 +163,7 @@ def test_a_head_without_a_reason_is_asked_again_with_fresh_credentials(stub_plan
         assert plane.requests == {"head": 2}
 
 
-def test_a_head_that_stays_without_a_reason_asks_the_bucket_for_it(stub_plane):
+def test_a_head_that_stays_bare_asks_the_bucket(stub_plane):
     def answer(seen):
         return Scripted(400, b"") if seen.method == "HEAD" else Scripted(400, error("ExpiredToken"))
 
@@ -172,7 +172,7 @@ def test_a_head_that_stays_without_a_reason_asks_the_bucket_for_it(stub_plane):
     assert refusal.value.code == "ExpiredToken"
 
 
-def test_an_object_is_never_called_missing_while_its_bucket_cannot_be_asked(stub_plane):
+def test_nothing_is_missing_while_its_bucket_cannot_be_asked(stub_plane):
     def answer(seen):
         return Scripted(404, b"") if seen.method == "HEAD" else Scripted(503, error("SlowDown"))
 
@@ -197,7 +197,7 @@ def test_a_signal_in_the_middle_of_the_loop_loses_nothing(stub_plane, task):
 
 
 @pytest.mark.parametrize("status", [301, 307])
-def test_a_redirect_is_never_followed_and_names_the_right_region(stub_plane, task, status):
+def test_a_redirect_names_the_right_region_and_is_not_followed(stub_plane, task, status):
     with script(Scripted(200, COPIED)) as elsewhere:
         headers = {"Location": elsewhere.url + "/home/x", "x-amz-bucket-region": "eu-west-1"}
         with script(Scripted(status, error("PermanentRedirect"), headers)) as stub:
@@ -268,7 +268,7 @@ def test_answers_that_are_final_lift_the_rate_as_others_do(stub_plane):
         assert plane._exchange.throttle._pace.rate > 2 * before
 
 
-def test_an_interruption_takes_no_new_work_and_brings_home_what_is_in_flight(stub_plane, task):
+def test_an_interruption_brings_home_what_is_in_flight(stub_plane, task):
     taken = []
 
     def tasks():
@@ -334,7 +334,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("threads", "in_flight"), [(2, 6), (3, 2), (8, 3), (1, 5)])
-def test_all_generators_of_a_plane_together_keep_to_the_ceiling_and_finish(stub_plane, task, threads, in_flight):
+def test_all_generators_of_a_plane_share_the_ceiling(stub_plane, task, threads, in_flight):
     crowd = Crowd(in_flight)
     with serving(crowd) as stub, ThreadPoolExecutor(threads) as pool:
         plane = stub_plane(stub.url, in_flight=in_flight)
@@ -351,7 +351,7 @@ def test_all_generators_of_a_plane_together_keep_to_the_ceiling_and_finish(stub_
 
 @pytest.mark.parametrize("in_flight", [1, 2, 7])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same thread", "another thread"])
-def test_tasks_that_wait_for_requests_of_their_own_plane_come_to_an_end(stub_plane, task, in_flight, elsewhere):
+def test_tasks_waiting_for_their_own_plane_come_to_an_end(stub_plane, task, in_flight, elsewhere):
     crowd = Crowd()
     with serving(crowd) as stub, ThreadPoolExecutor(1) as pool:
         plane = stub_plane(stub.url, in_flight=in_flight)

@@ -30,7 +30,7 @@ def test_who_is_alone_gets_all_and_rivals_get_equal_shares():
     assert (first.held, second.held) == (4, 4)
 
 
-def test_one_request_at_a_time_makes_nobodys_share_smaller_unless_it_waits():
+def test_one_request_at_a_time_shrinks_no_share_without_waiting():
     slots = Slots(4)
     copies, page = joined(slots, 4), joined(slots, 1)
     assert slots.take(page, 1) == 1
@@ -42,7 +42,7 @@ def test_one_request_at_a_time_makes_nobodys_share_smaller_unless_it_waits():
     assert (slots.take(copies, 1), slots.take(page, 1)) == (0, 1)
 
 
-def test_more_claims_than_slots_are_served_in_the_order_in_which_they_waited():
+def test_claims_are_served_in_the_order_of_waiting():
     slots = Slots(2)
     claims = [joined(slots, 2) for _ in range(5)]
     assert [slots.take(claim, 2) for claim in claims] == [2, 0, 0, 0, 0]
@@ -52,7 +52,7 @@ def test_more_claims_than_slots_are_served_in_the_order_in_which_they_waited():
     assert [slots.take(claim, 2) for claim in (claims[0], claims[4], claims[3], claims[2])] == [0, 0, 0, 1]
 
 
-def test_what_an_ended_claim_held_is_free_and_its_place_in_the_queue_too():
+def test_an_ended_claim_frees_its_slots_and_its_place():
     slots = Slots(2)
     first, second, third = (joined(slots, 2) for _ in range(3))
     slots.take(first, 2)
@@ -63,7 +63,7 @@ def test_what_an_ended_claim_held_is_free_and_its_place_in_the_queue_too():
     assert slots.take(third, 2) == 2
 
 
-def test_a_rival_that_drives_nothing_gives_up_what_it_has_not_begun():
+def test_an_idle_rival_gives_up_what_it_has_not_begun():
     slots = Slots(4)
     idle = Claim(4, lambda _: slots.give_back(idle, idle.held))
     slots.join(idle)
@@ -88,7 +88,7 @@ def test_who_waits_is_woken_by_a_slot_and_not_by_the_clock():
     st.integers(1, 9),
     st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12), st.booleans()), max_size=60),
 )
-def test_never_more_are_held_than_there_are_and_whoever_waits_gets_one_in_the_end(most, steps):
+def test_slots_are_never_exceeded_and_every_waiter_gets_one(most, steps):
     slots = Slots(most)
     claims = [joined(slots, 12) for _ in range(6)]
     for which, number, taking in steps:
