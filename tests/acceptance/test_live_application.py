@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from tests.support.application import body
 from tests.support.command import World
+from tests.support.sampling import LONG_SAMPLE
+
+pytestmark = LONG_SAMPLE
 
 SLUGS = ("blue", "green", "red")
 EACH = 60

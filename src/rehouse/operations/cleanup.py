@@ -21,7 +21,7 @@ from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
-from rehouse.s3.faults import refused
+from rehouse.s3.faults import ACCESS_DENIED, refused
 
 NAMED = 10
 """How many of what is in the way an error names."""
@@ -168,7 +168,7 @@ def _look_for_orphans(services: Services, made: BucketLeft, default_bucket: str)
 def _count_older(services: Services, bucket: str) -> OlderVersions | None:
     found = services.control.read_setting(bucket, "versioning")
     if found.state == "unreadable":
-        raise refused(found.code or "AccessDenied", "whether it keeps versions may not be read", f"the bucket {bucket}")
+        raise refused(found.code or ACCESS_DENIED, "whether it keeps versions may not be read", f"the bucket {bucket}")
     if found.value is None or not found.value.get("Status"):
         return None
     older = OlderVersions()

@@ -34,6 +34,7 @@ from rehouse.operations.steps.survey import list_shared_buckets, survey_document
 from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
 from rehouse.operations.steps.walk import walk
 from rehouse.s3.buckets.delete_objects import honours_conditions
+from rehouse.s3.faults import ACCESS_DENIED
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +218,7 @@ def _naming_its_role() -> Iterator[None]:
 
 
 def _name_its_role(error: RehouseError) -> None:
-    if isinstance(error, StorageRefused) and error.code == "AccessDenied":
+    if isinstance(error, StorageRefused) and error.code == ACCESS_DENIED:
         error.hint = "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
 
 

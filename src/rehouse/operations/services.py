@@ -28,7 +28,7 @@ from rehouse.s3.buckets.control import BucketPresence, Control, foreign
 from rehouse.s3.buckets.region import located
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.target_guard import TargetGuard
-from rehouse.s3.faults import refused
+from rehouse.s3.faults import NO_SUCH_BUCKET, refused
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
 
@@ -182,7 +182,7 @@ def _refuse_missing(
     """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
     for bucket, presence in presences.items():
         if presence.whose == "absent":
-            raise refused("NoSuchBucket", "it does not exist", f"the shared bucket {bucket}")
+            raise refused(NO_SUCH_BUCKET, "it does not exist", f"the shared bucket {bucket}")
         if presence.whose == "somebody_else" and account:  # every request on it would be refused
             raise foreign(bucket)
     with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:

@@ -67,6 +67,15 @@ NOT_OFFERED = frozenset(
 )
 """What an endpoint answers to an operation or a header that it does not have."""
 
+ACCESS_DENIED, NO_SUCH_BUCKET, NO_SUCH_KEY = "AccessDenied", "NoSuchBucket", "NoSuchKey"
+PRECONDITION_FAILED, NOT_IMPLEMENTED = "PreconditionFailed", "NotImplemented"
+DENIED = frozenset({ACCESS_DENIED, "AllAccessDisabled", "403"})
+"""What S3 answers, a HEAD's bare status included, where rights are missing."""
+ABSENT = frozenset({NO_SUCH_KEY, "NotFound", "NoSuchVersion", "NoSuchUpload", "404"})
+"""What S3 answers where there is no such object, version or upload."""
+CHANGED = frozenset({PRECONDITION_FAILED, NO_SUCH_KEY})
+"""What a copy or a removal meets whose object changed or went since it was looked at: look again."""
+
 CURL_RETRIED = {6, 7, 16, 18, 28, 35, 52, 55, 56, 92}
 CURL_UNREACHABLE = {1, 3, 5, 6, 7}
 CURL_CERTIFICATE = {51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91}

@@ -10,20 +10,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from rehouse.s3.faults import NO_SUCH_BUCKET
+
 NEW_SECONDS = 900.0
 """How long a bucket counts as new."""
 
 DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
 """The pauses before one request is sent again: two minutes in all, then S3's answer is final."""
 
-UNKNOWN = frozenset({"NoSuchBucket", "InvalidTargetBucketForLogging"})
+UNKNOWN = frozenset({NO_SUCH_BUCKET, "InvalidTargetBucketForLogging"})
 """Codes of a server that does not know the bucket, or the bucket of its logs, yet."""
 
 BUSY = "OperationAborted"
 """The code of a bucket that is being worked on: it passes, however old the bucket is."""
 
 WAITING = {
-    "NoSuchBucket": "waiting for S3 to know this new bucket",
+    NO_SUCH_BUCKET: "waiting for S3 to know this new bucket",
     "InvalidTargetBucketForLogging": "waiting for S3 to know the new log bucket",
     BUSY: "waiting for S3, which is busy with this bucket",
 }

@@ -18,7 +18,7 @@ from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.core.origins import checked_origin
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import refused
+from rehouse.s3.faults import ACCESS_DENIED, refused
 from rehouse.s3.kms_keys import key_arn
 
 
@@ -121,7 +121,7 @@ def has_access_logs(settings: Settings) -> bool:
 def _is_our_log_bucket(control: Control, name: str) -> bool:
     found = control.read_setting(name, "tags")
     if found.state == "unreadable":
-        raise refused(found.code or "AccessDenied", "whose it is: its tags may not be read", f"the bucket {name}")
+        raise refused(found.code or ACCESS_DENIED, "whose it is: its tags may not be read", f"the bucket {name}")
     tags = found.value or {}
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 

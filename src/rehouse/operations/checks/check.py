@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.ledger.ledger import translating
+from rehouse.s3.faults import DENIED
 from rehouse.s3.faults import translating as translating_s3
 
 
@@ -28,9 +29,6 @@ class Check:
     outcome: Outcome
     detail: str
     hint: str = ""
-
-
-DENIED = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
 
 
 def ok(subject: str, detail: str) -> Check:

@@ -28,10 +28,10 @@ from rehouse.operations.steps.guarded_copies import find_out_guard
 from rehouse.operations.steps.near_keys import name_near_objects
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 from rehouse.operations.steps.run import Run
+from rehouse.s3.faults import ACCESS_DENIED, CHANGED
 
 LOOKS = 2
 """How often a failed condition is looked into before the document is left for the next sweep."""
-AGAIN = frozenset({"PreconditionFailed", "NoSuchKey"})
 
 
 def copy(run: Run) -> Run:
@@ -181,12 +181,12 @@ def _save(run: Pass, lines: list[Line]) -> None:
     with translating():
         run.services.keep_locks()
         run.documents.record(lines)
-    refused = [line for line in lines if line.code == "AccessDenied"]
+    refused = [line for line in lines if line.code == ACCESS_DENIED]
     if refused and len(refused) == len(lines) and not run.tally.changed:
         raise StorageRefused(
             f"{run.subject}: every copy was refused: {refused[0].message}",
             hint="`rehouse iam-policy` prints the rights that are needed, `rehouse doctor` tests them",
-            code="AccessDenied",
+            code=ACCESS_DENIED,
         )
     done = run.tally.changed + run.tally.failed + run.tally.standings[Standing.COPIED]
     run.services.report(Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes))
@@ -204,7 +204,7 @@ def _count(run: Pass, outcome: CopyOutcome) -> Line:
 
 
 def _is_condition_failed(outcome: CopyOutcome) -> bool:
-    return outcome.fault is not None and outcome.fault.code in AGAIN
+    return outcome.fault is not None and outcome.fault.code in CHANGED
 
 
 NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.operations.services import Services
 from rehouse.s3.bulk.target_guard import TargetGuard
+from rehouse.s3.faults import NOT_IMPLEMENTED, PRECONDITION_FAILED
 
 SMALL_BYTES = 1024 * 1024
-NOT_OFFERED = "NotImplemented"
+NOT_OFFERED = NOT_IMPLEMENTED
 
 
 def is_guarded(services: Services, task: CopyTask) -> bool:
@@ -47,7 +48,7 @@ def find_out_guard(services: Services, outcome: CopyOutcome) -> CopyOutcome:
         if again and again.etag:
             repeated = again
             return False
-        return True if again and again.fault and again.fault.code == "PreconditionFailed" else None
+        return True if again and again.fault and again.fault.code == PRECONDITION_FAILED else None
 
     _guard(services, task).find_out(ask)
     return repeated

@@ -19,15 +19,15 @@ from rehouse.operations.services import Services
 from rehouse.operations.steps.busy_rows import passes
 from rehouse.operations.steps.survey import head_all
 from rehouse.s3.bulk.sender import NotInTime
+from rehouse.s3.faults import CHANGED, PRECONDITION_FAILED
 
 ROUNDS = 3
 """How often a document is decided on before it is left: its objects, and so what is to be copied, may change each time."""
 LATE = "late"
 """The work that locks one row at a time: it learns for itself how long a look takes."""
 
-CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
 """One of the objects changed under the copy: the document is decided on once more."""
-CHANGED_AGAIN = Fault("PreconditionFailed", "its objects changed each time that they were looked at")
+CHANGED_AGAIN = Fault(PRECONDITION_FAILED, "its objects changed each time that they were looked at")
 BUSY = Fault(ROW_LOCKED, "its source may have been written late, and another transaction kept its row locked")
 TOO_SLOW = Fault(
     "LockBudget", "S3 did not answer about its objects within the time for which a row may be locked (lock_budget_ms)"

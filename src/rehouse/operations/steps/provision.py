@@ -32,7 +32,7 @@ from rehouse.operations.steps.run import Run
 from rehouse.s3.buckets.control import Control, foreign
 from rehouse.s3.buckets.region import misplaced
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
-from rehouse.s3.faults import refused
+from rehouse.s3.faults import ACCESS_DENIED, refused
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
@@ -162,7 +162,7 @@ def _provision_logs_or_note(settings: Settings, control: Control) -> tuple[str, 
         provision_log_bucket(settings, control)
     except StorageRefused as error:
         name = log_bucket_name(settings, control)
-        if error.code != "AccessDenied" or not _is_present(settings, control, name):
+        if error.code != ACCESS_DENIED or not _is_present(settings, control, name):
             raise
         return (f"the log bucket differs from its specification and was not changed: {error.message}. {error.hint}",)
     return ()
@@ -185,7 +185,7 @@ def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionRepo
             _refuse_unfit_logs(control, spec)
         return _conform(control, spec, present=present)
     except StorageRefused as error:
-        if error.code == "AccessDenied":
+        if error.code == ACCESS_DENIED:
             error.hint = LOG_RIGHTS_HINT
         elif not control.session.is_aws:
             error.hint = f"if this endpoint is Ceph, set REHOUSE_S3_DIALECT=ceph; else {error.hint}"
@@ -205,7 +205,7 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     if presence.whose == "somebody_else":
         raise foreign(bucket)
     if presence.whose == "unknown":
-        raise refused(presence.code or "AccessDenied", "nobody would say whose it is", f"the bucket {bucket}")
+        raise refused(presence.code or ACCESS_DENIED, "nobody would say whose it is", f"the bucket {bucket}")
     if presence.whose == "ours" and presence.region and presence.region != control.session.region:
         raise misplaced(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
@@ -290,7 +290,7 @@ def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Map
 def _try_upload(control: Control, bucket: str) -> None:
     if not takes_uploads(control, bucket):
         refusal = f"the bucket {bucket} takes no upload once it is protected"
-        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code="AccessDenied")
+        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED)
 
 
 def _take_back(control: Control, bucket: str) -> None:
@@ -318,7 +318,7 @@ def _reopen(control: Control, bucket: str) -> bool:
 def _read_policy(control: Control, bucket: str) -> Document | None:
     found = control.read_setting(bucket, "policy")
     if found.state == "unreadable":
-        raise refused("AccessDenied", "its policy may not be read", f"the bucket {bucket}")
+        raise refused(ACCESS_DENIED, "its policy may not be read", f"the bucket {bucket}")
     return found.value
 
 
@@ -354,7 +354,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
 def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
     for drift in drifts:
         if drift.kind == "unreadable":
-            raise refused("AccessDenied", f"its {drift.setting} may not be read", f"the bucket {bucket}")
+            raise refused(ACCESS_DENIED, f"its {drift.setting} may not be read", f"the bucket {bucket}")
 
 
 def _describe(drift: Drift) -> str:

@@ -21,7 +21,7 @@ from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
-from rehouse.s3.faults import way_out
+from rehouse.s3.faults import ACCESS_DENIED, PRECONDITION_FAILED, way_out
 
 BATCH = 500
 """Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""
@@ -207,7 +207,7 @@ def _remove(run: Removing, going: Sequence[Candidate]) -> None:
         for key, fault in remove(run.services.control, bucket, wanted):
             if fault is None:
                 gone.add(ObjectRef(bucket, key))
-            elif fault.code != "PreconditionFailed":
+            elif fault.code != PRECONDITION_FAILED:
                 faults[ObjectRef(bucket, key)] = fault
     _record(run, going, gone, faults)
 
@@ -225,12 +225,12 @@ def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], fau
     run.removed += len(removed)
     run.removed_bytes += sum(each.source_size for each in removed)
     run.changed |= {each.flipped.document_id: each.flipped.source for each in changed if not each.is_row_gone}
-    refused = [fault for _, fault in failed if fault.code == "AccessDenied"]
+    refused = [fault for _, fault in failed if fault.code == ACCESS_DENIED]
     if refused and len(refused) == len(going) and not run.removed:
         raise StorageRefused(
             f"{run.subject}: every removal was refused: {refused[0].message}",
             hint="`rehouse iam-policy --role finish` prints the rights that are needed",
-            code="AccessDenied",
+            code=ACCESS_DENIED,
         )
     run.left += [
         Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed
@@ -238,7 +238,7 @@ def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], fau
 
 
 def _way_out(code: str) -> str:
-    return AGAIN if code in {"PreconditionFailed", "InvalidKey"} else way_out(code, AGAIN)
+    return AGAIN if code in {PRECONDITION_FAILED, "InvalidKey"} else way_out(code, AGAIN)
 
 
 def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
@@ -263,7 +263,7 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
             run.services.keep_locks()
             run.room.put_back(task.document_id, outcome.etag, task.size)
             run.put_back += 1
-        elif outcome.fault and outcome.fault.code == "PreconditionFailed":
+        elif outcome.fault and outcome.fault.code == PRECONDITION_FAILED:
             refused.append(task)
         elif outcome.fault:
             _note_not_put_back(run, task.document_id, task.target, outcome.fault)

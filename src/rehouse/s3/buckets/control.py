@@ -18,9 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.bucket.documents import Document, bucket_arn
 from rehouse.core.bucket.spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.s3.buckets.settings import CALLS, UNREADABLE, classified, tag_set
+from rehouse.s3.buckets.settings import CALLS, classified, tag_set
 from rehouse.s3.content_md5 import ContentMd5
-from rehouse.s3.faults import NOT_OFFERED, shown, translated
+from rehouse.s3.faults import ACCESS_DENIED, DENIED, NO_SUCH_BUCKET, NOT_OFFERED, shown, translated
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
 
@@ -216,9 +216,9 @@ class Control:
     def _not_open(self, bucket: str, error: ClientError) -> BucketPresence:
         code = _code(error)
         region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
-        if code in {"404", "NoSuchBucket"}:
+        if code in {"404", NO_SUCH_BUCKET}:
             return BucketPresence("absent")
-        if code in {"403", "AccessDenied"}:
+        if code in {"403", ACCESS_DENIED}:
             return self._listed(bucket, region)
         if code in {"301", "PermanentRedirect"} and region:
             return self._listed(bucket, region)
@@ -239,7 +239,7 @@ class Control:
         try:
             ours = bucket in self.buckets(bucket)
         except ClientError as error:
-            if _code(error) not in UNREADABLE | NOT_OFFERED:
+            if _code(error) not in DENIED | NOT_OFFERED:
                 raise translated(error, bucket) from None
             return BucketPresence("unknown", region, _code(error))
         return BucketPresence("ours" if ours else "somebody_else", region)
@@ -276,7 +276,7 @@ class Control:
     def _is_not_offered(self, bucket: str, setting: str, code: str) -> bool:
         if code in NOT_OFFERED:
             return True
-        if code in {"AccessDenied", "NoSuchBucket"}:
+        if code in {ACCESS_DENIED, NO_SUCH_BUCKET}:
             return False
         try:
             return self.read_setting(bucket, setting).state == "not_offered"
@@ -299,7 +299,7 @@ class Control:
         context = request_dict["context"]
         buckets, waits = context.get(BUCKETS, ()), context.get(WAITS, 0)
         if operation.name == "HeadBucket" and code == "404":
-            code, buckets = "NoSuchBucket", [each for each in buckets if self.new_buckets.is_made(each)]
+            code, buckets = NO_SUCH_BUCKET, [each for each in buckets if self.new_buckets.is_made(each)]
         seconds = self.new_buckets.delay_seconds(code, buckets, waits)
         if seconds is None:
             return None

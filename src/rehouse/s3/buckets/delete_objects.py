@@ -16,14 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.model import Fault
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import NOT_OFFERED, Verdict, translated, verdict
+from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, Verdict, translated, verdict
 
 NEVER_WAS = "rehouse-never-was-"
 """So begins the key that is asked for to see whether conditions are looked at."""
 DELETE_OBJECTS = "DeleteObjects"
 REMOVED_PER_REQUEST = 1000
-ABSENT = frozenset({"NoSuchKey", "NotFound", "404"})
-MISSED = ABSENT | {"PreconditionFailed"}
+MISSED = ABSENT | {PRECONDITION_FAILED}
 """What the condition of a removal is answered with where there is no object."""
 
 AGAIN_AFTER_SECONDS = (0.2, 1.0, 4.0)
@@ -129,7 +128,7 @@ def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: 
             return Removed(key)
         if verdict(code, status) is Verdict.REFUSE:
             raise translated(error, f"removing an object of {bucket}") from None
-        code = "PreconditionFailed" if status == 412 else code
+        code = PRECONDITION_FAILED if status == 412 else code
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         return Removed(key, Fault(code, str(found.get("Message") or code), request_id))
     except BotoCoreError as error:

@@ -18,11 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.errors import StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.delete_objects import DELETE_OBJECTS
-from rehouse.s3.faults import NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
+from rehouse.s3.faults import ABSENT, NO_SUCH_BUCKET, NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
 
 DELETED_PER_REQUEST = 1000
 """The most that DeleteObjects takes (S3 API Reference, DeleteObjects)."""
-GONE = frozenset({"NoSuchVersion", "NoSuchKey", "NoSuchUpload", "404"})
 
 
 class Version(NamedTuple):
@@ -106,7 +105,7 @@ def delete_bucket(control: Control, bucket: str) -> None:
         code = error.response.get("Error", {}).get("Code")
         if code == "BucketNotEmpty":  # a 409, which would otherwise mean: later
             raise refused(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
-        if code not in {"NoSuchBucket", "404"}:
+        if code not in {NO_SUCH_BUCKET, "404"}:
             raise translated(error, f"the bucket {bucket}") from None
     except BotoCoreError as error:
         raise translated(error, f"the bucket {bucket}") from None
@@ -127,7 +126,7 @@ def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) ->
         return False
     for failed in reply.get("Errors", []):
         code = str(failed.get("Code") or "Unknown")
-        if code not in GONE:
+        if code not in ABSENT:
             raise_for = unavailable if verdict(code) is Verdict.RETRY else refused
             subject = f"deleting s3://{bucket}/{failed.get('Key', '')}"
             raise raise_for(code, str(failed.get("Message") or code), subject)
@@ -139,7 +138,7 @@ def _ask(control: Control, operation: str, bucket: str, **arguments: Any) -> Any
     try:
         return getattr(control.client, operation)(Bucket=bucket, **arguments, **control.owner())
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") in GONE:
+        if error.response.get("Error", {}).get("Code") in ABSENT:
             return {}
         raise translated(error, subject) from None
     except BotoCoreError as error:

@@ -13,11 +13,9 @@ from typing import Any
 
 from rehouse.core.bucket.documents import METRICS_ID, Document
 from rehouse.core.bucket.spec import Found
-from rehouse.s3.faults import NOT_OFFERED
+from rehouse.s3.faults import DENIED, NOT_OFFERED
 
 Reply = Mapping[str, Any]
-
-UNREADABLE = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def classified(setting: Setting, code: str) -> Found | None:
         return Found("absent")
     if code in NOT_OFFERED:
         return Found("not_offered", code=code)
-    return Found("unreadable", code=code) if code in UNREADABLE else None
+    return Found("unreadable", code=code) if code in DENIED else None
 
 
 def _member(name: str, marker: str) -> Callable[[Reply], Found]:

@@ -10,14 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import translated
+from rehouse.s3.faults import ACCESS_DENIED, translated
 
 KEY = "temp/rehouse-upload-trial"
 NO_UPLOAD_HINT = (
     "on Ceph set REHOUSE_S3_DIALECT=ceph, for it misreads some settings; if it is a right that is missing, "
     "`rehouse iam-policy` prints it"
 )
-REFUSED = frozenset({"AccessDenied", "403"})
 
 
 def takes_uploads(control: Control, bucket: str) -> bool:
@@ -28,7 +27,7 @@ def takes_uploads(control: Control, bucket: str) -> bool:
         failure = translated(error, bucket)
         if isinstance(failure, StorageUnavailable):
             raise failure from None
-        return str(error.response.get("Error", {}).get("Code")) not in REFUSED
+        return str(error.response.get("Error", {}).get("Code")) not in {ACCESS_DENIED, "403"}
     except BotoCoreError as error:
         raise translated(error, bucket) from None
     return True

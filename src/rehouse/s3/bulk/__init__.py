@@ -33,7 +33,7 @@ from rehouse.s3.bulk.requests import (
 from rehouse.s3.bulk.sender import Answer
 from rehouse.s3.bulk.signing import query_string
 from rehouse.s3.bulk.throttle import Throttle
-from rehouse.s3.faults import NOT_OFFERED, refused, unavailable
+from rehouse.s3.faults import ABSENT, NOT_IMPLEMENTED, NOT_OFFERED, refused, unavailable
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 
@@ -214,7 +214,7 @@ class BulkPlane:
         return Request("copy", "PUT", endpoint, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
 
     def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
-        if fault.code != "NotImplemented" or not _has_condition(request):
+        if fault.code != NOT_IMPLEMENTED or not _has_condition(request):
             return None
         assert isinstance(request.context, CopyTask)
         if request.context.only_guarded:
@@ -339,5 +339,5 @@ def _is_past(objects: Sequence[ListedObject], through: str | None) -> bool:
 def _head(ref: ObjectRef, answer: Answer[Found]) -> Head:
     if answer.value is not None:
         return Head(ref, answer.value.object, None, answer.value.version, answer.value.checksums)
-    missing = answer.fault is not None and answer.fault.code in {"NotFound", "NoSuchKey", "NoSuchVersion"}
+    missing = answer.fault is not None and answer.fault.code in ABSENT
     return Head(ref, fault=None if missing else answer.fault, was_deleted=missing and answer.is_marked)
