@@ -7,7 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
-WRITES = re.compile(r"\b(?:UPDATE|INSERT INTO|DELETE FROM|TRUNCATE|MERGE INTO|COPY)\s+\{(?:documents|tenants)\}")
+WRITES = re.compile(
+    r"\b(?:UPDATE|INSERT\s+INTO|DELETE\s+FROM|TRUNCATE(?:\s+TABLE)?|MERGE\s+INTO|COPY)\s+(?:ONLY\s+)?\{(?:documents|tenants)\}",
+    re.IGNORECASE,
+)
 
 
 def statements_that_write() -> set[tuple[str, str]]:
@@ -18,6 +21,12 @@ def statements_that_write() -> set[tuple[str, str]]:
             if WRITES.search(text):
                 found.add((name.strip(), entry.name))
     return found
+
+
+def test_the_look_knows_a_write_when_it_sees_one() -> None:
+    writes = ["update only {documents} d SET", "INSERT\n  INTO {tenants}", "truncate table {documents}"]
+    assert all(WRITES.search(text) for text in writes)
+    assert not WRITES.search("SELECT 1 FROM {documents} d FOR UPDATE OF d")
 
 
 def test_the_page_lists_every_statement_that_writes() -> None:
