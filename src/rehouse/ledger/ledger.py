@@ -1,7 +1,7 @@
 """Ledger: one method for each durable change of a migration; it owns the transactions.
 
-The application's two tables are only touched by `switch_home` here and by the flips in documents.py. Our own tables are
-named without a schema: the session's search path leads to the documents' schema, and temporary tables of the same names
+Which statements write the application's two tables is listed in docs/architecture.md, and a test holds the list. Our own tables
+are named without a schema: the session's search path leads to the documents' schema, and temporary tables of the same names
 stand in for them where nothing may be written.
 """
 
