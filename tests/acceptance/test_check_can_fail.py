@@ -10,7 +10,7 @@ from tests.support.independent_check import Outcome, Row
 from tests.support.sampling import LONG_SAMPLE
 from tests.support.worlds import Migrated
 
-pytestmark = LONG_SAMPLE
+pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("check")]
 
 
 def an_object(after: Outcome) -> Row:

@@ -13,7 +13,7 @@ from tests.support.command import World
 from tests.support.proxy import Proxy
 from tests.support.sampling import LONG_SAMPLE
 
-pytestmark = LONG_SAMPLE
+pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("killed")]
 
 SLUGS = ("north", "east", "south", "west")
 DOCUMENTS = 2000
@@ -114,15 +114,21 @@ def contents(world: World, bucket: str) -> dict[str, tuple[Any, ...]]:
         return dict(zip(keys, threads.map(get, keys), strict=True))
 
 
-def test_killed_ten_times_it_ends_as_if_undisturbed(worlds, kills) -> None:
-    disturbed, undisturbed = end_of(worlds[0]), end_of(worlds[1])
+@pytest.fixture(scope="module")
+def ends(worlds, kills) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both worlds after a run that nobody kills."""
+    return end_of(worlds[0]), end_of(worlds[1])
+
+
+def test_killed_ten_times_it_ends_as_if_undisturbed(ends, kills) -> None:
+    disturbed, undisturbed = ends
     assert len(undisturbed["rows"]) == len(undisturbed["objects"]) == DOCUMENTS
     for what in undisturbed:
         assert disturbed[what] == undisturbed[what], what
     assert 0 < kills[-1] < DOCUMENTS, "the last kill hit a migration that was under way, some tenants behind it"
 
 
-def test_no_tenant_has_a_second_bucket(worlds, kills) -> None:
+def test_no_tenant_has_a_second_bucket(worlds, ends) -> None:
     names = [each["Name"] for each in worlds[0].server.root().list_buckets()["Buckets"]]
     assert len([name for name in names if name.startswith(f"{worlds[0].prefix}-")]) == len(SLUGS)
     assert worlds[0].rows("SELECT count(*) FROM s3_inventory") == [(0,)]

@@ -16,7 +16,7 @@ from tests.support.application import body
 from tests.support.command import World
 from tests.support.sampling import LONG_SAMPLE
 
-pytestmark = LONG_SAMPLE
+pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("live")]
 
 SLUGS = ("blue", "green", "red")
 EACH = 60
