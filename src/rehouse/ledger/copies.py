@@ -245,13 +245,14 @@ class Documents(Fenced):
 
     def _holder(self, document_id: str, index: Mapping[str, str | None]) -> str | None:
         """Return the document whose row has what this one's would get in the columns of the index."""
-        names = [name for row in self.rows("columns_of_index", **index) for name in row.names]
+        found = self.rows("columns_of_index", **index, document_id=document_id)
+        names = [name for row in found for name in row.names]
         if not names:
             return None
         equal = sql.SQL(" AND ").join(sql.SQL("d.{0} = f.{0}").format(sql.Identifier(name)) for name in names)
         query = self.queries["rows_beside_flipped"] + sql.SQL(" AND {} LIMIT 1").format(equal)
-        found = self.connection.execute(query, {**self.values, "document_id": document_id}).fetchone()
-        return str(found[0]) if found else None
+        others = rows_of(self.connection, query, {**self.values, "document_id": document_id})
+        return str(others[0].document_id) if others else None
 
     def supersede(self) -> int:
         """Mark the copies whose rows moved or went; return how many."""

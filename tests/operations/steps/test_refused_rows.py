@@ -117,6 +117,16 @@ def test_a_unique_index_over_an_expression_names_no_other_row(room: Room) -> Non
     assert refused.message and refused.message.endswith("constraint one_etag)")
 
 
+def test_a_unique_index_of_another_table_names_no_row(room: Room) -> None:
+    room.documents(*OTHERS, "odd")
+    room.sql("CREATE TABLE audit (tenant_id integer PRIMARY KEY)")
+    room.sql("INSERT INTO audit VALUES (1)")
+    guard(room, "INSERT INTO audit VALUES (1);")
+    [refused] = room.migrate().outstanding
+    assert (refused.document_id, refused.code) == ("odd", ROW_REFUSED)
+    assert refused.message and refused.message.endswith("constraint audit_pkey)")
+
+
 @pytest.fixture
 def held(room: Room) -> Room:
     """A room that was migrated but for the document `odd`, which a trigger holds."""

@@ -201,16 +201,19 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
   AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key;
 
 -- name: columns_of_index
--- The columns of a unique index over columns alone, in the index's order.
+-- The columns of a unique index over columns alone, in the index's order; of the document's own table, or of another partition of
+-- it: a trigger may write to other tables.
 SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS names
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
 JOIN pg_namespace n ON n.oid = t.relnamespace
-WHERE n.nspname = %(schema)s AND t.relname = %(table)s AND x.relname = %(index)s AND i.indisunique AND i.indexprs IS NULL;
+WHERE n.nspname = %(schema)s AND t.relname = %(table)s AND x.relname = %(index)s AND i.indisunique AND i.indexprs IS NULL
+  AND EXISTS (SELECT 1 FROM {documents} d WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
+    AND (d.tableoid = t.oid OR pg_partition_root(d.tableoid) = pg_partition_root(t.oid)));
 
 -- name: rows_beside_flipped
 -- The other rows `d`, beside the row `f` as a document's row would be once it is flipped. The caller adds what has to be equal.
-SELECT d.{documents.id}
+SELECT d.{documents.id} AS document_id
 FROM (SELECT to_jsonb(o) || to_jsonb(new) AS row, o.{documents.tenant_id} AS tenant_id, o.{documents.id} AS document_id
   FROM {documents} o JOIN s3_migration_documents m ON m.document_id = o.{documents.id} AND m.tenant_id = o.{documents.tenant_id}
   CROSS JOIN LATERAL (SELECT
