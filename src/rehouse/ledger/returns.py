@@ -11,10 +11,10 @@ from typing import NamedTuple, Self
 
 from rehouse.core.copies import Copied
 from rehouse.core.errors import Halt
-from rehouse.core.model import CopyOutcome, Fault, ListedObject, ObjectRef
+from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.rows import Row, columns_of_copied, document_of, object_of, recorded_of
+from rehouse.ledger.rows import THERE, Row, columns_of_copied, document_of, object_of, recorded_of
 from rehouse.ledger.run_scope import Fenced
 
 
@@ -123,11 +123,5 @@ def seen_at_home(row: Row) -> SeenAtHome:
         recorded_of(row),
         was_copied=bool(row.attempts),
         error_code=row.error_code,
-        there=_object_there(row),
+        there=object_of(row, "", THERE),
     )
-
-
-def _object_there(row: Row) -> ListedObject | None:
-    if row.there_etag is None:
-        return None
-    return ListedObject("", row.there_etag, row.there_size, row.there_storage_class, row.there_modified_at)

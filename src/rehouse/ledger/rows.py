@@ -5,7 +5,8 @@ A document's line has the columns of `s3_migration_documents`; an object that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -77,8 +78,11 @@ def columns_of_copied(row: Row) -> dict[str, Any]:
     }
 
 
-def object_of(row: Row, key: str) -> ListedObject | None:
-    """Return the object that a row points to as the run saw it, None if it did not see it."""
-    if row.seen_etag is None:
-        return None
-    return ListedObject(key, row.seen_etag, row.seen_size, row.seen_storage_class, row.seen_modified_at)
+SEEN = attrgetter("seen_etag", "seen_size", "seen_storage_class", "seen_modified_at")
+THERE = attrgetter("there_etag", "there_size", "there_storage_class", "there_modified_at")
+
+
+def object_of(row: Row, key: str, columns: Callable[[Row], tuple[Any, ...]] = SEEN) -> ListedObject | None:
+    """Return an object as the run saw it, None if it did not: where a row points, or with THERE at the line's other end."""
+    etag, *others = columns(row)
+    return None if etag is None else ListedObject(key, etag, *others)

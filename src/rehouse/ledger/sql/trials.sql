@@ -27,7 +27,8 @@ FROM {tenants} WHERE {tenants.id} = %(tenant_id)s;
 -- Rows at home to try a flip back with, of each table or partition that holds some: first those that the ledger knows a source
 -- of, and no fault. In the form of `page_at_home`, with no objects.
 SELECT c.kind::regclass::text AS kind, c.id AS document_id, c.tenant_id, c.name, c.bucket, c.key, NULL AS row_etag, NULL AS uploaded_at,
-  NULL AS seen_etag, NULL AS there_etag, c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
+  NULL AS seen_etag, NULL AS seen_size, NULL AS seen_storage_class, NULL AS seen_modified_at,
+  NULL AS there_etag, NULL AS there_size, NULL AS there_storage_class, NULL AS there_modified_at, c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
 FROM (
   SELECT d.tableoid AS kind, d.{documents.id} AS id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
     d.{documents.s3_bucket} AS bucket, {key_told.d} AS key,
