@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from tests.support.ceph import NO_POLICIES
 from tests.support.command import World
 
 DOCUMENTS = 30
@@ -109,7 +110,7 @@ def test_a_shorter_grace_says_what_it_gives_up(new_world: Callable[..., World]) 
     assert "Sources removed: 3, Waiting: 0, Errors: 0" in done.stdout
 
 
-@pytest.mark.not_on_ceph("Ceph has one user here, who may do everything: there are no policies of users to deny with")
+@pytest.mark.not_on_ceph(NO_POLICIES)
 def test_the_rights_of_a_migration_remove_nothing(moved: World) -> None:
     with_roles(moved, "provision", "migrate")
     done = moved.run("finish", "a", "--yes")

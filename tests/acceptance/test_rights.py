@@ -6,6 +6,7 @@ import json
 
 import pytest
 from tests.support import independent_check
+from tests.support.ceph import NO_POLICIES
 
 DENIED = {
     "Version": "2012-10-17",
@@ -45,7 +46,7 @@ def test_documents_in_the_homes_may_not_be_deleted_either(world):
     assert all(probe in resource for resource in deletions), deletions
 
 
-@pytest.mark.not_on_ceph("Ceph has one user here, who may do everything: there are no policies of users to deny with")
+@pytest.mark.not_on_ceph(NO_POLICIES)
 def test_a_migration_succeeds_though_all_deletion_is_denied(world):
     world.with_user(denied=DENIED)
     before = independent_check.snapshot(world.url, world.server.root(), world.shared)
@@ -55,7 +56,7 @@ def test_a_migration_succeeds_though_all_deletion_is_denied(world):
     assert independent_check.check(before, after) == {"a": 1}
 
 
-@pytest.mark.not_on_ceph("Ceph has one user here, who may do everything: there are no policies of users to deny with")
+@pytest.mark.not_on_ceph(NO_POLICIES)
 def test_without_the_right_to_copy_the_hint_names_the_way_out(new_world):
     world = new_world("integer")
     world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")

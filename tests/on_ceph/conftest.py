@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.ceph import CephServer, running_gateway
-from tests.support.worlds import sample_on, worlds_on
+from tests.support.worlds import worlds_on
 
 new_world = pytest.fixture(worlds_on, scope="session", name="new_world")
-sample_world = pytest.fixture(sample_on, scope="session", name="sample_world")
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,8 @@ from rehouse.core.errors import TryAgain
 from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, free_port
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph")
+NO_POLICIES = "Ceph has one user here, who may do everything: there are no policies of users to deny with"
+"""Why a test is skipped here."""
 ATTEMPTS = 8
 """Whoever asks the monitor before having its map is refused now and then, a store that starts included: it asks again."""
 SETTINGS = """

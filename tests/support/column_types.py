@@ -19,12 +19,6 @@ TYPES: dict[str, tuple[str, ...]] = {
     "tenants.aws_bucket_name": ("text", "varchar(63)", "varchar(12)", "char(63)", "jsonb"),
     "tenants.is_active": ("boolean", "smallint", "integer", "text"),
 }
-
-
 WORKS = "works"
-
-
 REFUSED = "refused"
-
-
 TRIED = "refused by the trial before the home is switched"
