@@ -21,7 +21,7 @@ from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import blinded, translated
 from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
-from rehouse.ledger.relations import Table, find_table
+from rehouse.ledger.relations import Table, find_tables
 
 VERSION_TABLE = "rehouse_schema_version"
 VERSIONS = ("0001", "0002")
@@ -141,16 +141,15 @@ def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSettin
     """
     try:
         tenants, documents = find_mapped(connection, mapping, name)
-        own = {
-            name: found for name in OWN_TABLES if (found := find_table(connection, documents.schema, name)) is not None
-        }
+        own = find_tables(connection, documents.schema, (*OWN_TABLES, VERSION_TABLE))
+        version = _version(connection, own.pop(VERSION_TABLE, None))
         catalog = Catalog(
             mapping=mapping,
             server_version=connection.info.server_version,
             tenants=tenants,
             documents=documents,
             own=own,
-            version=_version(connection, documents.schema),
+            version=version,
             procedures=_procedures(connection, documents.schema),
             recorded_mapping=read_fact(connection, documents.schema, MAPPING) if FACTS_TABLE in own else None,
             usage_is_doubtful=_is_usage_doubtful(connection, documents, own),
@@ -162,17 +161,16 @@ def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSettin
     return catalog
 
 
-def _version(connection: psycopg.Connection, schema: str) -> str | None:
-    if find_table(connection, schema, VERSION_TABLE) is None:
+def _version(connection: psycopg.Connection, table: Table | None) -> str | None:
+    if table is None:
         return None
-    query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(schema, VERSION_TABLE))
-    row = connection.execute(query).fetchone()
+    row = connection.execute(sql.SQL("SELECT version_num FROM {}").format(table.identifier)).fetchone()
     if row is None:
         return None
     version = str(row[0])
     if version not in VERSIONS:
         raise DatabaseRefused(
-            f"the ledger in the schema {schema} has version {version}, this rehouse knows {VERSIONS[0]} to {VERSIONS[-1]}",
+            f"the ledger in the schema {table.schema} has version {version}, this rehouse knows {VERSIONS[0]} to {VERSIONS[-1]}",
             hint="a newer rehouse made it: use that version or a later one",
         )
     return version

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -97,24 +99,40 @@ class Table:
 
 def find_table(connection: psycopg.Connection, schema: str | None, name: str) -> Table | None:
     """Return the table, looked up in the search path if `schema` is None; None if there is none."""
-    row = connection.execute(_FIND, {"name": name, "schema": schema}).fetchone()
-    if row is None:
-        return None
-    oid, found_in, found_name, kind, is_blinded, parent = row
-    columns = [Column(*line) for line in connection.execute(_COLUMNS, (oid,))]
-    return Table(
-        found_in,
-        found_name,
-        kind,
-        is_blinded,
-        columns={column.name: column for column in columns},
-        indexes=tuple(Index(n, tuple(c), u, v) for n, c, u, v in connection.execute(_INDEXES, (oid,))),
-        checks=tuple(Check(n, tuple(c), d) for n, c, d in connection.execute(_CHECKS, (oid,))),
-        triggers=frozenset(line[0] for line in connection.execute(_TRIGGERS, (oid,))),
-        oid=oid,
-        parent=parent,
-        partitions=_partitions(connection, oid) if kind == "p" else (),
+    return find_tables(connection, schema, [name]).get(name)
+
+
+def find_tables(connection: psycopg.Connection, schema: str | None, names: Iterable[str]) -> dict[str, Table]:
+    """Return those of these tables that exist, in this order; it takes as many statements as one table does."""
+    found = connection.execute(_FIND, {"names": list(names), "schema": schema}).fetchall()
+    oids = [row[0] for row in found]
+    columns, indexes, checks, triggers = (
+        _by_table(connection, query, oids) if oids else {} for query in (_COLUMNS, _INDEXES, _CHECKS, _TRIGGERS)
     )
+    return {
+        name: Table(
+            schema=found_in,
+            name=name,
+            kind=kind,
+            is_blinded=is_blinded,
+            columns={line[0]: Column(*line) for line in columns.get(oid, ())},
+            indexes=tuple(Index(n, tuple(c), u, v) for n, c, u, v in indexes.get(oid, ())),
+            checks=tuple(Check(n, tuple(c), d) for n, c, d in checks.get(oid, ())),
+            triggers=frozenset(line[0] for line in triggers.get(oid, ())),
+            oid=oid,
+            parent=parent,
+            partitions=_partitions(connection, oid) if kind == "p" else (),
+        )
+        for oid, found_in, name, kind, is_blinded, parent in found
+    }
+
+
+def _by_table(connection: psycopg.Connection, query: str, oids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
+    """Return a query's rows, of each table apart; the first column is the table's oid."""
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for oid, *line in connection.execute(query, (oids,)):
+        found.setdefault(oid, []).append(tuple(line))
+    return found
 
 
 def _partitions(connection: psycopg.Connection, oid: int) -> tuple[Partition, ...]:
@@ -130,14 +148,15 @@ def visible_tables(connection: psycopg.Connection) -> list[str]:
 
 
 _FIND = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::text, row_security_active(c.oid),
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, row_security_active(c.oid),
   (SELECT i.inhparent::regclass::text FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+WHERE c.relname = ANY(%(names)s) AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
   AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s::text END
+ORDER BY array_position(%(names)s::text[], c.relname::text)
 """
 _COLUMNS = """
-SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
+SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod),
        CASE WHEN coalesce(nullif(t.typbasetype, 0), t.oid) IN ('varchar'::regtype, 'bpchar'::regtype)
               AND greatest(a.atttypmod, t.typtypmod) > 4 THEN greatest(a.atttypmod, t.typtypmod) - 4 END,
        a.attnotnull, a.atthasdef OR a.attidentity <> '',
@@ -146,26 +165,26 @@ SELECT a.attname::text, format_type(a.atttypid, a.atttypmod),
                   JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
        a.attnum, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL), a.attgenerated <> '' OR a.attidentity = 'a'
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _INDEXES = """
-SELECT c.relname::text,
+SELECT i.indrelid, c.relname::text,
        CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
             THEN ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
                        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place)
             ELSE '{}' END,
        i.indisunique, i.indisvalid
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-WHERE i.indrelid = %s ORDER BY c.relname
+WHERE i.indrelid = ANY(%s) ORDER BY c.relname
 """
 _CHECKS = """
-SELECT conname::text,
+SELECT conrelid, conname::text,
        ARRAY(SELECT a.attname::text FROM unnest(conkey) k(number)
              JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.number),
        pg_get_constraintdef(oid)
-FROM pg_constraint WHERE conrelid = %s AND contype = 'c' ORDER BY conname
+FROM pg_constraint WHERE conrelid = ANY(%s) AND contype = 'c' ORDER BY conname
 """
-_TRIGGERS = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal"
+_TRIGGERS = "SELECT tgrelid, tgname::text FROM pg_trigger WHERE tgrelid = ANY(%s) AND NOT tgisinternal"
 _PARTITIONS = """
 SELECT c.oid, n.nspname::text, c.relname::text, p.parentrelid::oid, p.isleaf,
   ARRAY(SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
