@@ -14,6 +14,7 @@ from tests.support.data_room import Room
 from rehouse.core.errors import TryAgain
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import ListedObject
+from rehouse.ledger import inventory
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.run import run_inventory
@@ -28,18 +29,19 @@ def in_transaction(services: Services) -> bool:
     return services.ledger.connection.info.transaction_status is not TransactionStatus.IDLE
 
 
-def test_a_listing_is_committed_page_by_page(room: Room) -> None:
+def test_a_listing_is_committed_a_few_pages_at_a_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "TOGETHER", 6)
     seen: list[tuple[bool, int]] = []
 
     def pages(services: Services) -> Iterator[list[ListedObject]]:
-        for first in (0, 10, 20):
+        for first in (0, 10, 20, 30, 40):
             seen.append((in_transaction(services), room.sql("SELECT count(*) FROM s3_inventory")[0][0]))
             yield page(first)
 
     with room.services() as services:
-        assert services.ledger.inventory().load(room.shared, pages(services)) == 3
-        assert seen == [(False, 0), (False, 3), (False, 6)]
-        assert services.ledger.inventory().totals(room.shared) == (9, 9)
+        assert services.ledger.inventory().load(room.shared, pages(services)) == 5
+        assert seen == [(False, 0), (False, 0), (False, 6), (False, 6), (False, 12)]
+        assert services.ledger.inventory().totals(room.shared) == (15, 15)
         services.ledger.inventory().load(room.shared, [[], page(50)])
         assert services.ledger.inventory().totals(room.shared) == (3, 3)
 

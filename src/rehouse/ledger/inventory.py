@@ -19,6 +19,8 @@ from rehouse.ledger.rows import Row, object_of, rows_of
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
 """The types of `copy_inventory`: a listing is written in PostgreSQL's binary form, a fifth of the work of its text form."""
+TOGETHER = 5000
+"""Objects of a listing that are written at once: five of S3's pages. One by one they cost PostgreSQL twice as much."""
 ENDS = 8
 """How many of a key's last characters are compared before the whole key is."""
 _PUT = ("keys", "etags", "sizes", "storage_classes", "times")
@@ -49,29 +51,35 @@ class Inventory:
         return self._connection.execute(self._queries["inventory_mark"], self._run).fetchone() is not None
 
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
-        """Replace what is known of a bucket by a listing, a transaction for each page; return the number of pages.
+        """Replace what is known of a bucket by a listing, a transaction for `TOGETHER` objects; return the number of pages.
 
-        A listing that does not come to its end leaves nothing. What a killed process leaves is a dead run's: nobody reads it.
+        No transaction waits for S3. A listing that does not come to its end leaves nothing. What a killed process leaves is a
+        dead run's: nobody reads it.
         """
         where = {**self._run, "bucket": bucket}
         self._connection.execute(self._queries["forget_bucket"], where)
-        count = 0
+        count, listed = 0, list[ListedObject]()
         try:
             for page in pages:
                 count += 1
-                if page:
-                    self._take(bucket, page)
+                listed += page
+                if len(listed) >= TOGETHER:
+                    self._take(bucket, listed)
+                    listed = []
+            self._take(bucket, listed)
         except BaseException:
             with suppress(psycopg.Error):
                 self._connection.execute(self._queries["forget_bucket"], where)
             raise
         return max(1, count)
 
-    def _take(self, bucket: str, page: Sequence[ListedObject]) -> None:
+    def _take(self, bucket: str, listed: Sequence[ListedObject]) -> None:
+        if not listed:
+            return
         run_id = UUID(self._run["run_id"])
         with self._connection.cursor().copy(self._queries["copy_inventory"]) as copy:
             copy.set_types(_TYPES)
-            for found in page:
+            for found in listed:
                 copy.write_row((run_id, bucket, *_columns(found)))
 
     def put(self, bucket: str, found: Iterable[ListedObject], gone: Iterable[str] = ()) -> None:

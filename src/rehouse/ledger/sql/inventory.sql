@@ -18,7 +18,7 @@ CREATE TEMPORARY TABLE s3_migration_events (
   id bigint, tenant_id {tenant_id_type}, at timestamptz, actor text, event text, from_phase text, to_phase text, reason text);
 
 -- name: copy_inventory
--- A page of a listing.
+-- Some pages of a listing.
 COPY s3_inventory (run_id, bucket, key, etag, size, storage_class, modified_at) FROM STDIN (FORMAT binary);
 
 -- name: mark_inventory
