@@ -27,8 +27,10 @@ def class_now(storage_class: str, *, archive_tier: str = "", is_restored: bool =
     """
     if archive_tier in ARCHIVED_CLASSES:
         return archive_tier
+    if not is_restored:
+        return storage_class
     restored = f"{storage_class}_RESTORED"
-    return restored if is_restored and restored in RESTORED_CLASSES else storage_class
+    return restored if restored in RESTORED_CLASSES else storage_class
 
 
 def class_of_copy(class_now: str) -> str:

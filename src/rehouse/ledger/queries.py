@@ -78,16 +78,16 @@ _TOLD_OF_BYTES = {
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
-class Queries(Mapping[str, sql.Composed]):
+class Queries(Mapping[str, sql.SQL]):
     """Every named statement of the package, rendered for one catalog when it is first asked for: `queries["advance"]`."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._rendered: dict[str, sql.Composed] = {}
+        self._rendered: dict[str, sql.SQL] = {}
 
-    def __getitem__(self, name: str) -> sql.Composed:
+    def __getitem__(self, name: str) -> sql.SQL:
         if name not in self._rendered:
-            self._rendered[name] = fill(sources()[name], self._catalog)
+            self._rendered[name] = raw(fill(sources()[name], self._catalog).as_string(None))
         return self._rendered[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -22,11 +22,15 @@ Row = Any
 
 
 def rows_of(
-    connection: psycopg.Connection, query: sql.Composed, values: Mapping[str, object], *, prepare: bool | None = None
+    connection: psycopg.Connection,
+    query: sql.SQL | sql.Composed,
+    values: Mapping[str, object],
+    *,
+    prepare: bool | None = None,
 ) -> list[Row]:
     """Return what a query answers; `prepare` is psycopg's."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        return list(cursor.execute(query, values, prepare=prepare))
+        return cursor.execute(query, values, prepare=prepare).fetchall()
 
 
 def plain_id(value: object) -> TenantId:
