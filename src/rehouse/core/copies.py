@@ -11,6 +11,7 @@ from rehouse.core.archiving import archived_detail, is_archived
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_folder, target_key
+from rehouse.core.pricing import LISTED_PER_REQUEST
 
 
 class Standing(StrEnum):
@@ -304,3 +305,12 @@ def _is_accepted(recorded: Recorded | None, source: ObjectRef) -> bool:
 
 def _is_young(document: Document, now: datetime, upload_window: timedelta) -> bool:
     return document.uploaded_at is not None and now - document.uploaded_at < upload_window
+
+
+def is_listing_cheaper(heads: int, objects: int) -> bool:
+    """Return whether a listing of so many objects takes no more requests than so many HEADs.
+
+    >>> is_listing_cheaper(2, 2000), is_listing_cheaper(2, 2001)
+    (True, False)
+    """
+    return heads * LISTED_PER_REQUEST >= objects

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from rehouse.core.pricing import LISTED_PER_REQUEST
+
 FIRST_ROWS = 50
 MOST_ROWS = 500
 FIRST_PATIENCE = 2
 """How many budgets the looks may take before anything was measured."""
 LONGEST_PATIENCE_SECONDS = 2.0
 """How long looks may take before they are given up, unless the budget is longer."""
+LISTED_PAGES = 3
+"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
+LISTING_GAIN = 25
+"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
 FORGETTING = 1.01
 """What was measured once counts a little less with each batch."""
 
@@ -39,6 +45,15 @@ class LockBudget:
     def may_list(self, pages: int) -> bool:
         """Return whether so many pages, one after the other, may be listed under the locks."""
         return self.page is None or self.page * pages <= self.limit
+
+
+def objects_worth_listing(heads: int) -> int:
+    """Return how many objects a range of keys may hold to be listed, page after page, instead of so many HEADs at once.
+
+    >>> objects_worth_listing(24), objects_worth_listing(50), objects_worth_listing(500)
+    (0, 2000, 3000)
+    """
+    return min(LISTED_PAGES, heads // LISTING_GAIN) * LISTED_PER_REQUEST
 
 
 def started(seconds: float) -> LockBudget:

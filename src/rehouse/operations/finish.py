@@ -298,7 +298,7 @@ def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> Finis
 
 def _is_guarded(services: Services) -> bool:
     bucket = services.settings.require_shared_buckets()[0]
-    return services.control.once("conditions on a removal", lambda: honours_conditions(services.control, bucket))
+    return services.control.once(honours_conditions, bucket)
 
 
 def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:

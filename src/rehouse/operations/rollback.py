@@ -11,11 +11,11 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from rehouse.core.copies import is_listing_cheaper
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import Migration, ObjectRef, Tenant
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.returns import Returning
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translating
@@ -100,7 +100,7 @@ def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: boo
     begun = {tenant: found for tenant in tenants if (found := services.ledger.migration(tenant))}
     with run_inventory(services):
         is_listed = any(migration.phase is Phase.CUT_OVER for migration in begun.values())
-        is_listed = is_listed or _is_listing_cheaper(services, begun.values())
+        is_listed = is_listed or _is_shared_listing_cheaper(services, begun.values())
         if is_listed:
             list_shared_buckets(services)
         return list(
@@ -200,15 +200,15 @@ def _has_documents(run: ReturnRun) -> bool:
 def _survey_sources(run: ReturnRun) -> None:
     """List the shared buckets where that takes fewer requests than HEADs, unless they are in the inventory already."""
     known, _ = run.services.ledger.inventory().totals(run.services.settings.require_shared_buckets()[0])
-    if not known and _is_listing_cheaper(run.services, [run.migration]):
+    if not known and _is_shared_listing_cheaper(run.services, [run.migration]):
         list_shared_buckets(run.services)
 
 
-def _is_listing_cheaper(services: Services, migrations: Collection[Migration]) -> bool:
+def _is_shared_listing_cheaper(services: Services, migrations: Collection[Migration]) -> bool:
     """Return whether listing the shared buckets takes fewer requests than a HEAD for each document of these at home."""
     at_home = sum(services.ledger.of(each, Returns).counts().at_home for each in migrations)
     one = next(iter(migrations), None)
-    return one is not None and at_home * LISTED_PER_REQUEST >= services.ledger.documents(one).rows_with_key()
+    return one is not None and is_listing_cheaper(at_home, services.ledger.documents(one).rows_with_key())
 
 
 def _return_round(run: ReturnRun) -> ReturnRun:

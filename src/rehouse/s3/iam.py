@@ -47,9 +47,9 @@ def denied_actions(
 
 def _simulate(control: Control, actions: Sequence[str], kind: Resource, scope: Scope, principal: str) -> list[str]:
     results = []
-    client = control.once("the IAM client", lambda: control.session.client("iam"))
+    client = control.once(_client)
     if name := _sso_role(principal):
-        principal = control.once(f"the role {name}", lambda: _real_arn(client, name))
+        principal = control.once(_real_arn, name)
     for resource in [_example(each) for each in scope.arns(kind)]:
         answer = client.simulate_principal_policy(
             PolicySourceArn=principal,
@@ -95,10 +95,14 @@ def _sso_role(principal: str) -> str | None:
     return found[1] if found else None
 
 
-def _real_arn(client: IAMClient, name: str) -> str:
+def _client(control: Control) -> IAMClient:
+    return control.session.client("iam")
+
+
+def _real_arn(control: Control, name: str) -> str:
     """Return the role's ARN with its path, `…:role/aws-reserved/sso.amazonaws.com/…`; raise RoleUnknown without the right."""
     try:
-        return client.get_role(RoleName=name)["Role"]["Arn"]
+        return control.once(_client).get_role(RoleName=name)["Role"]["Arn"]
     except ClientError as error:
         raise RoleUnknown(f"the real ARN of the SSO role {name} may not be read: iam:GetRole ({_why(error)})") from None
 

@@ -29,7 +29,7 @@ def key_arn(control: Control, written: str) -> str | None:
         return None if ":*:" in key.arn else key.arn
     if not control.session.offers("kms"):
         return None
-    return control.once(f"the key of {written}", lambda: _described(control, written))
+    return control.once(_described, written)
 
 
 def _described(control: Control, alias: str) -> str:

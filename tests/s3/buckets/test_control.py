@@ -248,14 +248,20 @@ def test_an_unknown_code_says_nothing_of_a_setting(setting: str) -> None:
     assert classified(CALLS[setting], "") in (None, classified(CALLS[setting], CALLS[setting].absent_code))
 
 
-def test_a_failure_is_not_kept(control: Control) -> None:
-    def fail() -> None:
-        raise StorageRefused("no", hint="again", code="X")
+def test_what_was_made_once_is_kept_and_a_failure_is_not(control: Control) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def ask(given: Control, bucket: str = "", *, number: int) -> int:
+        assert given is control
+        asked.append((bucket, number))
+        if number == 0:
+            raise StorageRefused("no", hint="again", code="X")
+        return number
 
     with pytest.raises(RehouseError):
-        control.once("something", fail)
-    assert control.once("something", lambda: 1) == 1
-    assert control.once("something", lambda: 2) == 1
+        control.once(ask, number=0)
+    assert [control.once(ask, number=1), control.once(ask, number=2), control.once(ask, "b", number=3)] == [1, 1, 3]
+    assert asked == [("", 0), ("", 1), ("b", 3)]
 
 
 @pytest.fixture

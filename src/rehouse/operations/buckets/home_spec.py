@@ -5,7 +5,6 @@ Nothing is changed here. What cannot be carried over (an origin with a `*`) come
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,7 +81,7 @@ def cors_origins(settings: Settings, control: Control) -> Origins:
     """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
     if settings.cors_origins:
         return Origins(settings.cors_origins, ())
-    return control.once("the shared buckets' origins", lambda: _inherit_origins(control, settings.shared_bucket))
+    return control.once(_inherit_origins, *settings.shared_bucket)
 
 
 def log_bucket_name(settings: Settings, control: Control) -> str:
@@ -126,7 +125,7 @@ def _is_our_log_bucket(control: Control, name: str) -> bool:
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 
 
-def _inherit_origins(control: Control, shared_buckets: Iterable[str]) -> Origins:
+def _inherit_origins(control: Control, *shared_buckets: str) -> Origins:
     exact: set[str] = set()
     notes = []
     unread = []

@@ -24,7 +24,7 @@ Versioning = Literal["enabled", "suspended", "off", "not readable"]
 
 def versioning_of(control: Control, bucket: str) -> Versioning:
     """Return what the versioning of a bucket is; asked once a run."""
-    found = control.once(f"the versioning of {bucket}", lambda: control.read_setting(bucket, "versioning"))
+    found = control.once(Control.read_setting, bucket, "versioning")
     if found.state == "unreadable":
         return "not readable"
     status = (found.value or {}).get("Status")

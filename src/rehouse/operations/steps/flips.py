@@ -242,11 +242,6 @@ def _settle(
     return some
 
 
-LISTED_PAGES = 3
-"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
-LISTING_GAIN = 25
-"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
-
 Etags = dict[ObjectRef, str | Fault | None]
 
 
@@ -308,7 +303,7 @@ class Looks:
 
     def _between(self, bucket: str, refs: set[ObjectRef]) -> int:
         """Return how many objects lie in the range of the keys, 0 where a HEAD for each takes fewer requests."""
-        worth = min(LISTED_PAGES, len(refs) // LISTING_GAIN) * LISTED_PER_REQUEST
+        worth = lock_budget.objects_worth_listing(len(refs))
         if not worth:
             return 0
         keys = sorted(ref.key for ref in refs)

@@ -13,10 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Copied
+from rehouse.core.copies import Copied, is_listing_cheaper
 from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.late_writes import LateLines
 from rehouse.operations.services import Services
@@ -59,7 +58,7 @@ def look_at_sources(
     documents = services.ledger.documents(migration)
     if not only_failed:
         heads = lines.count() + documents.counts().outside
-        if heads * LISTED_PER_REQUEST >= documents.rows_with_key():
+        if is_listing_cheaper(heads, documents.rows_with_key()):
             survey.list_shared_buckets(services)
             return Looked(True, {})
     sources = lines.sources(only_failed=only_failed, code=code)

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen
+from rehouse.core.copies import is_listing_cheaper
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.copies import AtHome
 from rehouse.operations.services import Services
@@ -47,7 +47,7 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     waiting, at_home = documents.count_copies()
     if not waiting:
         return Counter(), 0
-    looked = _find_by_heads if waiting * LISTED_PER_REQUEST < at_home else _find_in_listing
+    looked = _find_in_listing if is_listing_cheaper(waiting, at_home) else _find_by_heads
     proofs: Counter[Proof] = Counter()
     doubtful: dict[str, Ends] = {}
     dropped: dict[str, Fault] = {}

@@ -153,10 +153,10 @@ def provision_bucket(
 
 def _see_to_logs(settings: Settings, control: Control) -> tuple[str, ...]:
     """See to the bucket of the access logs, once a run; return what is to be said of it."""
-    return control.once("the log bucket's notes", lambda: _provision_logs_or_note(settings, control))
+    return control.once(_provision_logs_or_note, settings=settings)
 
 
-def _provision_logs_or_note(settings: Settings, control: Control) -> tuple[str, ...]:
+def _provision_logs_or_note(control: Control, settings: Settings) -> tuple[str, ...]:
     """A log bucket that is there and that these rights may not change stays as it is: the tenants' buckets can log to it."""
     try:
         provision_log_bucket(settings, control)
@@ -173,10 +173,10 @@ def provision_log_bucket(settings: Settings, control: Control) -> ProvisionRepor
 
     Raises StorageRefused where S3 could deliver no logs into it, or where it must be made or changed and the rights are missing.
     """
-    return control.once("the log bucket", lambda: _provision_log_bucket(settings, control))
+    return control.once(_provision_log_bucket, settings=settings)
 
 
-def _provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
+def _provision_log_bucket(control: Control, settings: Settings) -> ProvisionReport:
     name = log_bucket_name(settings, control)
     present = _is_present(settings, control, name)
     try:
@@ -279,7 +279,7 @@ def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Map
     took_uploads = bool(found) and takes_uploads(control, spec.bucket)
     not_offered = _write(control, spec, settings, found)
     try:
-        control.once("an upload was taken", lambda: _try_upload(control, spec.bucket))
+        control.once(_try_upload, bucket=spec.bucket)
     except StorageRefused:
         if took_uploads:
             _take_back(control, spec.bucket)

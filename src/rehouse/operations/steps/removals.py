@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
+from rehouse.core.copies import is_listing_cheaper
 from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
 from rehouse.ledger.removals import Candidate, Removals
@@ -103,7 +103,7 @@ def _look_at_home(run: Removing) -> None:
     """List the home where that takes fewer requests than a HEAD for each document; a page asks for its own else."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     run.total = counts.old_enough
-    run.is_home_listed = counts.old_enough * LISTED_PER_REQUEST >= documents.at_home and counts.old_enough > 0
+    run.is_home_listed = counts.old_enough > 0 and is_listing_cheaper(counts.old_enough, documents.at_home)
     if run.is_home_listed:
         list_home(run.services, run.migration.home_bucket)
 

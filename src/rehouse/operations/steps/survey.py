@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rehouse.core.archiving import is_archived
-from rehouse.core.copies import Places, Seen
+from rehouse.core.copies import Places, Seen, is_listing_cheaper
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
-from rehouse.core.pricing import LISTED_PER_REQUEST
 from rehouse.core.progress import Progress
 from rehouse.ledger.copies import Documents
 from rehouse.operations.services import LeftOut, Services
@@ -33,7 +32,7 @@ def survey_documents(run: Run) -> None:
         return
     if not run.is_listed:
         list_for_one_tenant(run.services, documents, counts.outside)
-    if counts.outside * LISTED_PER_REQUEST >= counts.at_home:
+    if is_listing_cheaper(counts.outside, counts.at_home):
         list_home(run.services, run.migration.home_bucket)
 
 
@@ -49,7 +48,7 @@ def list_shared_buckets(services: Services) -> None:
 
 def list_for_one_tenant(services: Services, documents: Documents, outside: int) -> None:
     """List the shared buckets if that takes fewer requests than a HEAD for each of the tenant's `outside` documents there."""
-    if outside * LISTED_PER_REQUEST >= documents.rows_with_key():
+    if is_listing_cheaper(outside, documents.rows_with_key()):
         list_shared_buckets(services)
 
 

@@ -76,25 +76,30 @@ class Control:
         self.sleep = sleep
         self.new_buckets = new_buckets or NewBuckets()
         self._counting = threading.Lock()
-        self._once: dict[str, Any] = {}
+        self.not_offered: set[str] = set()
+        self._once: dict[tuple[object, ...], Any] = {}
         self._making = threading.RLock()
 
     @property
     def client(self) -> S3Client:
         """The S3 client, whose requests are counted."""
-        return self.once("client", self._counted_client)
+        return self.once(Control._counted_client)
 
-    def once(self, name: str, make: Callable[[], Made]) -> Made:
-        """Return `make()`, called once for each name in the life of this Control; a failure is not kept."""
+    def once(self, make: Callable[..., Made], *about: str, **beside: Any) -> Made:
+        """Return `make(control, *about, **beside)`, called once for each function and `about` in the life of this Control.
+
+        A failure is not kept.
+        """
+        key: tuple[object, ...] = (make, *about)
         with self._making:
-            if name not in self._once:
-                self._once[name] = make()
-            made: Made = self._once[name]
+            if key not in self._once:
+                self._once[key] = make(self, *about, **beside)
+            made: Made = self._once[key]
             return made
 
     def identity(self) -> CallerIdentity:
         """Return who we are, asked once. Raises StorageRefused for credentials that nobody accepts."""
-        return self.once("identity", self._ask_identity)
+        return self.once(Control._ask_identity)
 
     def head(self, bucket: str) -> BucketPresence:
         """Return whether the bucket is there and ours. Where STS is not offered, ours is what ListBuckets shows."""
@@ -163,7 +168,7 @@ class Control:
         account = self.identity().account
         if account is None or not self.session.offers("s3control"):
             return False
-        client = self.once("the S3 Control client", lambda: self.session.client("s3control"))
+        client = self.once(Control._s3_control_client)
         ours = tag_set({key: value for key, value in tags.items() if not key.startswith("aws:")})
         try:
             client.tag_resource(AccountId=account, ResourceArn=bucket_arn(bucket, self.session.region), Tags=ours)
@@ -282,6 +287,9 @@ class Control:
             return self.read_setting(bucket, setting).state == "not_offered"
         except RehouseError:
             return False
+
+    def _s3_control_client(self) -> Any:
+        return self.session.client("s3control")
 
     def _counted_client(self) -> S3Client:
         client = self.session.client("s3")

@@ -80,14 +80,13 @@ def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Itera
 
 def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[Removed]:
     """Remove all of them, in one request where the endpoint has it; whatever the answer does not name was not answered for."""
-    lacking = control.once("operations that are not offered", set[str])
-    if DELETE_OBJECTS not in lacking:
+    if DELETE_OBJECTS not in control.not_offered:
         try:
             return _together(control, bucket, etags, absent_is_gone=absent_is_gone)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in NOT_OFFERED:
                 raise translated(error, f"removing objects of {bucket}") from None
-            lacking.add(DELETE_OBJECTS)
+            control.not_offered.add(DELETE_OBJECTS)
         except BotoCoreError as error:
             raise translated(error, f"removing objects of {bucket}") from None
     return (_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())

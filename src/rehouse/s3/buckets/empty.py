@@ -113,8 +113,7 @@ def delete_bucket(control: Control, bucket: str) -> None:
 
 def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> bool:
     """Delete these versions in one request; return False where the endpoint has none such."""
-    lacking = control.once("operations that are not offered", set[str])
-    if DELETE_OBJECTS in lacking:
+    if DELETE_OBJECTS in control.not_offered:
         return False
     objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
     try:
@@ -122,7 +121,7 @@ def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) ->
     except StorageRefused as error:
         if error.code not in NOT_OFFERED:
             raise
-        lacking.add(DELETE_OBJECTS)
+        control.not_offered.add(DELETE_OBJECTS)
         return False
     for failed in reply.get("Errors", []):
         code = str(failed.get("Code") or "Unknown")
