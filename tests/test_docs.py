@@ -151,7 +151,7 @@ def test_the_example_of_settings_loads(tmp_path: Path) -> None:
     settings = config.load({}, tmp_path)
     assert settings.region == "eu-central-1"
     assert settings.lifecycle.noncurrent_days == 60
-    assert settings.documents.tenant_id == "organisation_id"
+    assert settings.mapping.documents.tenant_id == "organisation_id"
 
 
 def test_every_reason_and_every_code_has_a_way_out() -> None:

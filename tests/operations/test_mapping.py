@@ -165,7 +165,7 @@ def test_is_active_may_be_inverted(room: Room, change: str, mapped: str) -> None
 
 def test_an_empty_variable_switches_off_only_what_may_be_off() -> None:
     settings = load({"REHOUSE_MAPPING_DOCUMENTS_SIZE": "", "REHOUSE_MAPPING_DOCUMENTS_S3_KEY": ""})
-    assert (settings.documents.size, settings.documents.s3_key) == ("", "s3_key")
+    assert (settings.mapping.documents.size, settings.mapping.documents.s3_key) == ("", "s3_key")
 
 
 def test_tenants_that_only_rows_name_are_counted_and_told(room: Room) -> None:

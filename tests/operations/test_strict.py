@@ -78,7 +78,7 @@ def test_a_guarded_target_needs_no_word_in_the_report(room: Room, strict: Strict
     room.documents("a", "b")
     with room.services() as services:
         report = migrate_one(services, services.ledger.tenant("acme"))
-        assert services.guard.is_honoured is True
+        assert services.guard.absent.is_honoured is True
         assert services.bulk.requests["copy"] == 3
     assert report.status is Status.COMPLETED
     assert NOT_GUARDED not in report.not_offered

@@ -21,13 +21,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_core import ErrorDetails
 
 from rehouse.config.sections import (
-    DocumentsTable,
     FinishLook,
     LifecycleDays,
     Prices,
     Section,
     TableMapping,
-    TenantsTable,
     comma_separated,
 )
 from rehouse.core.errors import ConfigurationError
@@ -131,19 +129,9 @@ class Settings(Section):
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
 
     @property
-    def tenants(self) -> TenantsTable:
-        """The mapping of the tenants table."""
-        return self.mapping.tenants
-
-    @property
     def grace(self) -> timedelta:
         """How long whatever was read before a flip may still be used; a presigned URL of S3 lives at most 7 days."""
         return timedelta(days=self.grace_days)
-
-    @property
-    def documents(self) -> DocumentsTable:
-        """The mapping of the documents table."""
-        return self.mapping.documents
 
     def require_places(self) -> None:
         """Raise ConfigurationError that names each of the two settings that are needed and missing."""

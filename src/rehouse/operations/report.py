@@ -167,7 +167,7 @@ def note_guard(services: Services, reports: Iterable[TenantReport]) -> list[Tena
     One tenant's copy answers for all; without a copy that could be repeated the answer is never yes.
     """
     is_lacking = services.bulk.target_condition_offered is False
-    is_honoured = False if is_lacking else services.guard.is_honoured
+    is_honoured = False if is_lacking else services.guard.absent.is_honoured
     added: dict[str, tuple[str, ...]] = {}
     if is_honoured is False:
         added = {"not_offered": (NOT_GUARDED,)}

@@ -69,7 +69,6 @@ class Services:
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
-    replacing_guard: TargetGuard = field(default_factory=TargetGuard)
     """The same of copies that replace something: their condition is another one."""
     lock_budgets: dict[str, LockBudget] = field(default_factory=dict)
     spellings: Spellings = field(default_factory=Spellings)

@@ -376,7 +376,7 @@ def test_what_is_known_of_the_condition(room: Room, monkeypatch: pytest.MonkeyPa
     task = CopyTask("a", ObjectRef("s", "k"), "e", 10, "STANDARD", ObjectRef("h", "k"), replaces)
     with room.services(multipart_threshold_bytes=100) as services:
         large = CopyTask("a", task.source, "e", 101, "STANDARD", task.target, replaces)
-        mine, other = services.guard, services.replacing_guard
+        mine, other = services.guard.absent, services.guard.unchanged
         if replaces:
             mine, other = other, mine
         other.find_out(lambda: True)

@@ -14,13 +14,13 @@ from tests.support.strict_relay import StrictRelay
 from rehouse.core.errors import StorageUnavailable
 from rehouse.operations import migrate as migrating
 from rehouse.operations.report import GUARD_UNKNOWN
-from rehouse.s3.bulk.target_guard import ASKS, TargetGuard
+from rehouse.s3.bulk.target_guard import ASKS, Condition
 
 SECONDS = 60
 
 
 def test_others_wait_for_the_answer_while_one_asks() -> None:
-    guard, asked, answer = TargetGuard(), threading.Event(), threading.Event()
+    guard, asked, answer = Condition(), threading.Event(), threading.Event()
     asks: list[int] = []
 
     def ask() -> bool:
@@ -40,7 +40,7 @@ def test_others_wait_for_the_answer_while_one_asks() -> None:
 
 
 def test_no_answer_is_no_yes_and_the_next_one_asks() -> None:
-    guard = TargetGuard()
+    guard = Condition()
     guard.find_out(lambda: None)
     assert guard.is_honoured is None
 
@@ -56,7 +56,7 @@ def test_no_answer_is_no_yes_and_the_next_one_asks() -> None:
 
 
 def test_an_unconditional_copy_tells_what_was_answered() -> None:
-    guard = TargetGuard()
+    guard = Condition()
 
     def ask() -> bool:
         guard.note_unguarded()
@@ -91,6 +91,6 @@ def test_parallel_tenants_ask_once_and_report_what_was_answered(
     with room.services() as services:
         tenants = [services.ledger.tenant(slug) for slug in slugs]
         reports = migrating.migrate_all(services, tenants, parallel=3)
-        assert services.guard.is_honoured is (True if is_answered else None)
+        assert services.guard.absent.is_honoured is (True if is_answered else None)
     assert len(repeated) == (1 if is_answered else ASKS)
     assert [GUARD_UNKNOWN in each.notes for each in reports] == [not is_answered] * 3

@@ -194,7 +194,7 @@ def _save(run: Pass, lines: list[Line]) -> None:
 
 def _count(run: Pass, outcome: CopyOutcome) -> Line:
     if not outcome.is_guarded:
-        run.services.guard.note_unguarded()
+        run.services.guard.absent.note_unguarded()
     if outcome.fault:
         run.tally.failed += 1
     else:

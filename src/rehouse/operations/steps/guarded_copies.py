@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.operations.services import Services
-from rehouse.s3.bulk.target_guard import TargetGuard
 from rehouse.s3.faults import NOT_IMPLEMENTED, PRECONDITION_FAILED
 
 SMALL_BYTES = 1024 * 1024
@@ -17,7 +16,7 @@ NOT_OFFERED = NOT_IMPLEMENTED
 
 def is_guarded(services: Services, task: CopyTask) -> bool:
     """Return whether the endpoint is known to refuse this copy if its target is not what the task expects."""
-    known = _guard(services, task).is_honoured
+    known = services.guard.of(task).is_honoured
     if known is False or services.bulk.target_condition_offered is False:
         return False
     if services.control.session.is_aws:
@@ -32,7 +31,7 @@ def copy_one(services: Services, task: CopyTask) -> CopyOutcome:
         services.stop_here()
         return CopyOutcome(task, fault=Fault("IncompleteReply", "S3 gave no answer to the copy"))
     if not outcome.is_guarded or (task.only_guarded and outcome.fault and outcome.fault.code == NOT_OFFERED):
-        _guard(services, task).note_unguarded()
+        services.guard.of(task).note_unguarded()
     return outcome
 
 
@@ -50,9 +49,5 @@ def find_out_guard(services: Services, outcome: CopyOutcome) -> CopyOutcome:
             return False
         return True if again and again.fault and again.fault.code == PRECONDITION_FAILED else None
 
-    _guard(services, task).find_out(ask)
+    services.guard.of(task).find_out(ask)
     return repeated
-
-
-def _guard(services: Services, task: CopyTask) -> TargetGuard:
-    return services.guard if task.replaces_etag is None else services.replacing_guard

@@ -1,16 +1,18 @@
-"""Does the endpoint honour the condition on a copy's target? Asked once a run, by one copy that is sent twice."""
+"""Does the endpoint honour the conditions on a copy's target? Each is asked about once a run, by one copy that is sent twice."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
+from rehouse.core.model import CopyTask
+
 ASKS = 3
 """How often it is asked in a run before it stays unknown."""
 
 
-class TargetGuard:
-    """What a run knows of it, over all its workers; `is_honoured` is None until it is known: never a yes."""
+class Condition:
+    """What a run knows of one condition, over all its workers; `is_honoured` is None until it is known: never a yes."""
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
@@ -39,3 +41,15 @@ class TargetGuard:
     def note_unguarded(self) -> None:
         """Note that the endpoint would not take the condition at all: this answer is final, whatever other requests got."""
         self._is_honoured = False
+
+
+class TargetGuard:
+    """What a run knows of both conditions: `absent` on a target that must not exist, `unchanged` on one that is replaced."""
+
+    def __init__(self) -> None:
+        self.absent = Condition()
+        self.unchanged = Condition()
+
+    def of(self, task: CopyTask) -> Condition:
+        """Return the condition that the copy is sent with."""
+        return self.absent if task.replaces_etag is None else self.unchanged
