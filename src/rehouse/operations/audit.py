@@ -37,7 +37,7 @@ AT_ONCE = 8
 """Buckets looked at side by side; each is asked about a dozen settings, one after the other."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class AuditReport:
     """What was found. `tenants` and `buckets` count what was looked at; `notes` are worth reading and no faults."""
 
@@ -63,16 +63,19 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     log_bucket_name(services.settings, services.control)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         looks = list(pool.map(lambda each: _look(services, each), held))
-    report = AuditReport(tenants=len(held), buckets=sum(each.is_there for each in looks))
-    logs = _look_at_logs(services, is_wanted=report.buckets > 0)
-    report.buckets += logs.is_there
-    report.not_offered = sorted({name for each in (*looks, logs) for name in each.not_offered})
-    report.findings += _fix_all(services, held, looks, logs) if fix else _findings_of(looks, logs)
-    report.findings += unseen_origins(cors_origins(services.settings, services.control).unread)
-    report.notes += [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
-    if tenant is None:
-        _look_for_unowned(services, everybody, report)
-    return report
+    homes = sum(each.is_there for each in looks)
+    logs = _look_at_logs(services, is_wanted=homes > 0)
+    findings = _fix_all(services, held, looks, logs) if fix else _findings_of(looks, logs)
+    origins = unseen_origins(cors_origins(services.settings, services.control).unread)
+    unowned = _look_for_unowned(services, everybody) if tenant is None else []
+    notes = [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
+    return AuditReport(
+        tenants=len(held),
+        buckets=homes + logs.is_there,
+        findings=[*findings, *origins, *(each for each in unowned if isinstance(each, AuditFinding))],
+        not_offered=sorted({name for each in (*looks, logs) for name in each.not_offered}),
+        notes=[*notes, *(each for each in unowned if isinstance(each, str))],
+    )
 
 
 def _findings_of(looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
@@ -194,16 +197,14 @@ def _fix(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list
     return [replace(each, is_fixed=each.can_be_fixed) for each in findings]
 
 
-def _look_for_unowned(services: Services, held: Sequence[Holding], report: AuditReport) -> None:
+def _look_for_unowned(services: Services, held: Sequence[Holding]) -> list[AuditFinding | str]:
+    """Return the buckets of ours that are no tenant's: findings, and notes on those that may be so."""
     try:
         names = list_unowned(services, held)
     except (StorageRefused, StorageUnavailable) as error:
-        report.findings.append(could_not_look(error, None, None))
-        return
+        return [could_not_look(error, None, None)]
+    seen = []
     for name in names:
         services.stop_here()
-        seen = unowned_bucket(services.control, services.settings.bucket_prefix, name)
-        if isinstance(seen, AuditFinding):
-            report.findings.append(seen)
-        else:
-            report.notes.append(seen)
+        seen.append(unowned_bucket(services.control, services.settings.bucket_prefix, name))
+    return seen

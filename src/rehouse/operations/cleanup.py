@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 
@@ -42,7 +42,7 @@ CATEGORIES = {
 }
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class OlderVersions:
     """What a versioned bucket keeps besides current objects. `size` in bytes."""
 
@@ -51,7 +51,7 @@ class OlderVersions:
     delete_markers: int = 0
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class BucketLeft:
     """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
 
@@ -128,41 +128,43 @@ def _survey_bucket(services: Services, bucket: str) -> BucketLeft:
     older = _count_older(services, bucket)
     made = BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
     if any(each.category == "orphan" for each in left):
-        _look_for_orphans(services, made, default)
-    _add_left_out(made, services.left_out[bucket])
-    return made
+        made = _with_pointers(services, made, default)
+    return _with_left_out(made, services.left_out[bucket])
 
 
-def _add_left_out(made: BucketLeft, left_out: LeftOut) -> None:
-    """Count the objects that the inventory lacks as well."""
-    if left_out.objects:
-        examples = tuple(left_out.examples)
-        made.left.append(Leftover("other_encoding", None, None, None, None, left_out.objects, left_out.size, examples))
-        made.objects += left_out.objects
-        made.size += left_out.size
+def _with_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
+    """Return it with the objects that the inventory lacks."""
+    if not left_out.objects:
+        return made
+    examples = tuple(left_out.examples)
+    others = Leftover("other_encoding", None, None, None, None, left_out.objects, left_out.size, examples)
+    return replace(
+        made, left=[*made.left, others], objects=made.objects + left_out.objects, size=made.size + left_out.size
+    )
 
 
-def _look_for_orphans(services: Services, made: BucketLeft, default_bucket: str) -> None:
-    """Look for the orphans' keys in the columns outside the mapping before they are called orphans."""
+def _with_pointers(services: Services, made: BucketLeft, default_bucket: str) -> BucketLeft:
+    """Return it after a look for the orphans' keys in the columns outside the mapping: what is named there is no orphan."""
     sizes = dict(Pointers(services.ledger).orphans(made.bucket, default_bucket, KEYS_AT_ONCE))
     found = look_for(services.ledger, services.settings, {key: ["orphan"] for key in sizes})
     look = Look(owners=frozenset(["orphan"]), found=found)
-    made.pointers, made.unchecked = look.mentions("orphan"), look.unchecked
     named = sorted(found.keys)
+    size = sum(sizes[key] for key in named)
     left = []
     for each in made.left:
         if each.category != "orphan":
             left.append(each)
             continue
-        made.not_looked_for = max(each.objects - len(sizes), 0)
-        size = sum(sizes[key] for key in named)
         others = tuple(key for key in each.examples if key not in named)
         rest = each._replace(objects=each.objects - len(named), size=each.size - size, examples=others)
         elsewhere = each._replace(
             category="named_elsewhere", objects=len(named), size=size, examples=tuple(named[:EXAMPLES])
         )
         left += [kind for kind in (elsewhere, rest) if kind.objects]
-    made.left = left
+    orphans = sum(each.objects for each in made.left if each.category == "orphan")
+    not_looked_for = max(orphans - len(sizes), 0)
+    pointers = look.mentions("orphan")
+    return replace(made, left=left, pointers=pointers, unchecked=look.unchecked, not_looked_for=not_looked_for)
 
 
 def _count_older(services: Services, bucket: str) -> OlderVersions | None:
@@ -171,14 +173,14 @@ def _count_older(services: Services, bucket: str) -> OlderVersions | None:
         raise refused(found.code or ACCESS_DENIED, "whether it keeps versions may not be read", f"the bucket {bucket}")
     if found.value is None or not found.value.get("Status"):
         return None
-    older = OlderVersions()
+    count = size = delete_markers = 0
     for version in versions(services.control, bucket):
         if version.etag is None:
-            older.delete_markers += 1
+            delete_markers += 1
         elif not version.is_current:
-            older.versions += 1
-            older.size += version.size
-    return older
+            count += 1
+            size += version.size
+    return OlderVersions(count, size, delete_markers)
 
 
 def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,7 +66,7 @@ class Quarantined:
     hint: str
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class TenantPlan:
     """What a migration of one tenant would do. Bytes are those of the objects.
 
@@ -93,7 +93,7 @@ class TenantPlan:
         return self.standings[Standing.TO_COPY]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The plan of all chosen tenants: totals, what lies in the shared buckets, and what the application must do.
 
@@ -124,73 +124,95 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     """Return the plan for these tenants. Changes nothing; the shared buckets are listed once."""
     ledger, buckets = services.ledger, services.settings.require_shared_buckets()
     survey.list_shared_buckets(services)
-    made = Plan([_plan_tenant(services, tenant) for tenant in tenants])
-    made.shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
-    made.kept_versions = kept_versions(services.control, buckets)
-    made.left_out = {bucket: each.objects for bucket, each in services.left_out.items() if each.objects}
-    made.documents_without_tenant = ledger.documents_without_tenant()
-    made.versioning_settle_seconds = settle_seconds(services)
-    made.shared_versioning = {bucket: versioning_of(services.control, bucket) for bucket in buckets}
-    made.documents_of_missing_tenants, made.missing_tenants = ledger.documents_of_missing_tenants()
-    if orphans:
-        made.orphans = [
-            Orphan(bucket, key, size) for bucket in buckets for key, size in ledger.inventory().orphans(bucket)
-        ]
-    listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in made.shared.values())
-    requests = sum((tenant.requests for tenant in made.tenants), Requests(lists=listings))
-    made.cost = estimate(requests, sum(tenant.to_copy_bytes for tenant in made.tenants), services.prices)
-    if services.settings.request_metrics:
-        made.request_metrics_dollars = metrics_dollars(len(made.tenants), services.prices)
-    return made
+    planned = [_plan_tenant(services, tenant) for tenant in tenants]
+    shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
+    of_missing, missing = ledger.documents_of_missing_tenants()
+    listings = sum(-(-count // LISTED_PER_REQUEST) or 1 for count, _ in shared.values())
+    requests = sum((each.requests for each in planned), Requests(lists=listings))
+    has_metrics = services.settings.request_metrics
+    return Plan(
+        tenants=planned,
+        shared=shared,
+        left_out={bucket: each.objects for bucket, each in services.left_out.items() if each.objects},
+        orphans=_orphans(services, buckets) if orphans else [],
+        documents_without_tenant=ledger.documents_without_tenant(),
+        versioning_settle_seconds=settle_seconds(services),
+        shared_versioning={bucket: versioning_of(services.control, bucket) for bucket in buckets},
+        documents_of_missing_tenants=of_missing,
+        missing_tenants=missing,
+        cost=estimate(requests, sum(each.to_copy_bytes for each in planned), services.prices),
+        request_metrics_dollars=metrics_dollars(len(planned), services.prices) if has_metrics else None,
+        kept_versions=kept_versions(services.control, buckets),
+    )
+
+
+def _orphans(services: Services, buckets: Iterable[str]) -> list[Orphan]:
+    inventory = services.ledger.inventory()
+    return [Orphan(bucket, key, size) for bucket in buckets for key, size in inventory.orphans(bucket)]
+
+
+class _Decided(NamedTuple):
+    """A document, and what a migration has to do for it or why that could not be looked at."""
+
+    seen: Seen
+    decision: Decision | Fault
 
 
 def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
     documents = services.ledger.documents(migration)
     counts, places = documents.counts(), services.places(migration.home_bucket)
-    planned = TenantPlan(tenant.slug, tenant.id, tenant.is_active, _home_to_show(services, tenant), counts.total)
-    planned.standings[Standing.NO_KEY], planned.standings[Standing.AT_HOME] = counts.without_key, counts.at_home
-    window = timedelta(seconds=services.settings.upload_window_seconds)
+    standings = Counter({Standing.NO_KEY: counts.without_key, Standing.AT_HOME: counts.at_home})
+    quarantined: list[Quarantined] = []
+    to_copy_bytes = tiered = 0
     for page in documents.pages(services.settings.batch_size):
         services.stop_here()
-        looked, faults = survey.head_missing_sources(services, page, places)
-        for each in name_near_objects(services, looked, places, faults):
-            trusted = replace(
-                each, recorded_now=each.recorded is not None
-            )  # no look at the homes: the ledger's word counts
-            decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
-            _count_decision(planned, each, decision, places, faults.get(each.document.id))
-        services.report(Progress(tenant.slug, "plan", sum(planned.standings.values()), counts.total))
-    planned.requests = requests_for(planned.to_copy)
-    planned.cost = estimate(planned.requests, planned.to_copy_bytes, services.prices)
-    planned.seconds = planned.to_copy / min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND)
-    return planned
+        decided = _decide(services, page, places)
+        standings.update(each.decision.standing for each in decided if isinstance(each.decision, Decision))
+        to_copy = [each.seen.source for each in decided if each.seen.source and _is_to_copy(each.decision)]
+        to_copy_bytes += sum(source.size for source in to_copy)
+        tiered += sum(source.storage_class == TIERED_CLASS for source in to_copy)
+        quarantined += [found for each in decided if (found := _quarantined(each, places))]
+        services.report(Progress(tenant.slug, "plan", sum(standings.values()), counts.total))
+    requests = requests_for(standings[Standing.TO_COPY])
+    return TenantPlan(
+        slug=tenant.slug,
+        tenant_id=tenant.id,
+        is_active=tenant.is_active,
+        home_bucket=_home_to_show(services, tenant),
+        documents=counts.total,
+        standings=standings,
+        to_copy_bytes=to_copy_bytes,
+        quarantined=quarantined,
+        requests=requests,
+        cost=estimate(requests, to_copy_bytes, services.prices),
+        seconds=standings[Standing.TO_COPY] / min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND),
+        tiered=tiered,
+    )
 
 
-def _count_decision(planned: TenantPlan, each: Seen, decision: Decision, places: Places, fault: Fault | None) -> None:
-    source = places.source_of(each.document)
-    if fault:
-        planned.quarantined.append(
-            Quarantined(
-                each.document.id,
-                source.bucket,
-                source.key,
-                fault.code,
-                fault.message,
-                "`rehouse doctor` looks at the rights",
-            )
-        )
-        return
-    planned.standings[decision.standing] += 1
-    if decision.standing is Standing.TO_COPY and each.source:
-        planned.to_copy_bytes += each.source.size
-        planned.tiered += each.source.storage_class == TIERED_CLASS
-    if decision.reason:
-        planned.quarantined.append(
-            Quarantined(
-                each.document.id, source.bucket, source.key, decision.reason, decision.detail, HINTS[decision.reason]
-            )
-        )
+def _decide(services: Services, page: Sequence[Seen], places: Places) -> list[_Decided]:
+    window = timedelta(seconds=services.settings.upload_window_seconds)
+    looked, faults = survey.head_missing_sources(services, page, places)
+    decided = []
+    for each in name_near_objects(services, looked, places, faults):
+        trusted = replace(each, recorded_now=each.recorded is not None)  # no look at the homes: the ledger's word counts
+        decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
+        decided.append(_Decided(each, faults.get(each.document.id, decision)))
+    return decided
+
+
+def _is_to_copy(decision: Decision | Fault) -> bool:
+    return isinstance(decision, Decision) and decision.standing is Standing.TO_COPY
+
+
+def _quarantined(each: _Decided, places: Places) -> Quarantined | None:
+    source = places.source_of(each.seen.document)
+    where = each.seen.document.id, source.bucket, source.key
+    if isinstance(each.decision, Fault):
+        return Quarantined(*where, each.decision.code, each.decision.message, "`rehouse doctor` looks at the rights")
+    reason, detail = each.decision.reason, each.decision.detail
+    return Quarantined(*where, reason, detail, HINTS[reason]) if reason else None
 
 
 def _home_to_show(services: Services, tenant: Tenant) -> str:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from rehouse.core.bucket.documents import TEMPORARY_PREFIX
 from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
-from rehouse.core.copies import Reason, Standing, decide
+from rehouse.core.copies import Places, Reason, Seen, Standing, decide
 from rehouse.core.errors import Interrupted, RehouseError
-from rehouse.core.model import Migration, ObjectRef, Tenant, TenantId
+from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import REPORTED_EVERY, Progress
 from rehouse.ledger.copies import AtHome
@@ -30,6 +31,10 @@ from rehouse.operations.steps.proofs import NO_TAGS, DeepReader, Ends, compare_b
 from rehouse.operations.steps.survey import listing
 
 
+STAYS = frozenset({Standing.NOT_UPLOADED, Standing.ACCEPTED})
+"""Standings of documents that no migration moves as they are now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A document that is not well: where it should be, what was found (`missing`, `different`, …), and a sentence."""
@@ -41,7 +46,7 @@ class Problem:
     detail: str
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """What was found of a tenant. `same` counts documents by what proves them; `extra` are objects that no row points to.
 
@@ -83,29 +88,50 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     `listed`: the shared buckets are in the inventory already (verify-all lists them once).
     """
     migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
-    home = home_of(tenant, services.settings, migration)
-    report, before = VerifyReport(tenant.slug, tenant.id, home), _requests_so_far(services)
-    _verify_outside(services, migration, report, listed=listed)
-    if home:
-        is_there = services.control.head(home).whose != "absent"
-        _verify_home(services, migration, report, is_there=is_there, deep=deep)
-        report.drift = list(drift(services.settings, services.control, tenant, home)) if is_there else []
-    _count(services, report, _requests_so_far(services) - before)
-    return report
-
-
+    home, before = home_of(tenant, services.settings, migration), _requests_so_far(services)
+    outside = _look_outside(services, migration, listed=listed)
+    is_there = home is not None and services.control.head(home).whose != "absent"
+    inside = _compare_home(services, migration, tenant.slug, is_there=is_there, deep=deep) if home else _Inside()
+    report = VerifyReport(
+        slug=tenant.slug,
+        tenant_id=tenant.id,
+        bucket=home,
+        same=inside.same,
+        problems=[*outside.problems, *inside.problems],
+        not_yet_migrated=sum(count for each, count in outside.standings.items() if each not in STAYS),
+        not_uploaded=outside.standings[Standing.NOT_UPLOADED],
+        accepted=outside.standings[Standing.ACCEPTED],
+        without_key=outside.without_key,
+        extra=inside.extra,
+        drift=list(drift(services.settings, services.control, tenant, home)) if home and is_there else [],
+        not_offered=inside.not_offered,
+        read_bytes=inside.read_bytes,
+    )
+    return _with_cost(services, report, _requests_so_far(services) - before)
 def _requests_so_far(services: Services) -> Counter[str]:
     """The requests that both planes have sent so far, attempts included."""
     return services.bulk.requests + services.control.requests
 
 
-def _count(services: Services, report: VerifyReport, requests: Counter[str]) -> None:
-    report.requests += requests
-    report.cost = reading_cost(report.requests, report.read_bytes, services.prices)
+def _with_cost(services: Services, report: VerifyReport, requests: Counter[str]) -> VerifyReport:
+    """Return the report with these requests counted as well."""
+    requests = report.requests + requests
+    return replace(report, requests=requests, cost=reading_cost(requests, report.read_bytes, services.prices))
 
 
-def _verify_home(services: Services, migration: Migration, report: VerifyReport, *, is_there: bool, deep: bool) -> None:
-    documents = services.ledger.documents(migration)
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """What was found of the rows and objects at home, in the words of VerifyReport."""
+
+    same: Counter[Proof] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    not_offered: tuple[str, ...] = ()
+    read_bytes: int = 0
+
+
+def _compare_home(services: Services, migration: Migration, slug: str, *, is_there: bool, deep: bool) -> _Inside:
+    documents, inside = services.ledger.documents(migration), _Inside()
     known: dict[str, tuple[str, AtHome]] = {}
     doubtful: list[Ends] = []
     unexpected: list[str] = []
@@ -119,54 +145,64 @@ def _verify_home(services: Services, migration: Migration, report: VerifyReport,
                 known[row.document_id] = key, row
                 doubtful.append(ends_of(row, ObjectRef(migration.home_bucket, key), found))
             else:
-                _count_comparison(report, migration.home_bucket, key, row, comparison)
+                _sort(inside, migration.home_bucket, key, row, comparison)
         if looked_at % REPORTED_EVERY == 0:
-            services.report(Progress(report.slug, "verify", looked_at))
+            services.report(Progress(slug, "verify", looked_at))
     reader = DeepReader(services)
     compared = reader.compare(doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
     for document_id, comparison in compared:
-        _count_comparison(report, migration.home_bucket, *known[document_id], comparison)
-    report.not_offered = () if reader.are_tags_offered else (NO_TAGS,)
-    report.read_bytes = reader.read_bytes
+        _sort(inside, migration.home_bucket, *known[document_id], comparison)
     ours = documents.known_targets(unexpected) if unexpected else set()
-    report.extra = [key for key in unexpected if key not in ours]
+    return replace(
+        inside,
+        extra=[key for key in unexpected if key not in ours],
+        not_offered=() if reader.are_tags_offered else (NO_TAGS,),
+        read_bytes=reader.read_bytes,
+    )
 
 
-def _verify_outside(services: Services, migration: Migration, report: VerifyReport, *, listed: bool) -> None:
-    documents = services.ledger.documents(migration)
+def _sort(inside: _Inside, bucket: str, key: str, row: AtHome, comparison: Comparison) -> None:
+    if comparison.finding is Finding.SAME and comparison.proof:
+        inside.same[comparison.proof] += 1
+    else:
+        inside.problems.append(Problem(row.document_id, bucket, key, comparison.finding, comparison.detail))
+
+
+class _Outside(NamedTuple):
+    """What was found of the rows that point elsewhere: problems, and how many of the others there are of each standing."""
+
+    without_key: int
+    problems: list[Problem]
+    standings: Counter[Standing]
+
+
+def _look_outside(services: Services, migration: Migration, *, listed: bool) -> _Outside:
+    documents, places = services.ledger.documents(migration), services.places(migration.home_bucket)
     counts = documents.counts()
-    report.without_key = counts.without_key
     if counts.outside and not listed:
         survey.list_for_one_tenant(services, documents, counts.outside)
-    places = services.places(migration.home_bucket)
-    window = timedelta(seconds=services.settings.upload_window_seconds)
+    outside = _Outside(counts.without_key, [], Counter())
     for page in documents.pages(services.settings.batch_size):
         looked, faults = survey.head_missing_sources(services, page, places)
         for each in name_near_objects(services, looked, places, faults):
-            source = places.source_of(each.document)
-            if each.document.id in faults:
-                fault = faults[each.document.id]
-                problem = Problem(each.document.id, source.bucket, source.key, Finding.COULD_NOT_CHECK, fault.message)
-                report.problems.append(problem)
-                continue
-            decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
-            if decision.standing is Standing.QUARANTINED:
-                is_missing = decision.reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING)
-                finding = Finding.MISSING if is_missing else str(decision.reason)
-                report.problems.append(Problem(each.document.id, source.bucket, source.key, finding, decision.detail))
-            elif decision.standing is Standing.NOT_UPLOADED:
-                report.not_uploaded += 1
-            elif decision.standing is Standing.ACCEPTED:
-                report.accepted += 1
+            standing = _standing_of(services, each, places, faults.get(each.document.id))
+            if isinstance(standing, Problem):
+                outside.problems.append(standing)
             else:
-                report.not_yet_migrated += 1
+                outside.standings[standing] += 1
+    return outside
 
 
-def _count_comparison(report: VerifyReport, bucket: str, key: str, row: AtHome, comparison: Comparison) -> None:
-    if comparison.finding is Finding.SAME and comparison.proof:
-        report.same[comparison.proof] += 1
-    else:
-        report.problems.append(Problem(row.document_id, bucket, key, comparison.finding, comparison.detail))
+def _standing_of(services: Services, each: Seen, places: Places, fault: Fault | None) -> Standing | Problem:
+    source, window = places.source_of(each.document), timedelta(seconds=services.settings.upload_window_seconds)
+    where = each.document.id, source.bucket, source.key
+    if fault:
+        return Problem(*where, Finding.COULD_NOT_CHECK, fault.message)
+    decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
+    if decision.standing is not Standing.QUARANTINED:
+        return decision.standing
+    is_missing = decision.reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING)
+    return Problem(*where, Finding.MISSING if is_missing else str(decision.reason), decision.detail)
 
 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:
@@ -175,9 +211,7 @@ def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = Fa
     survey.list_shared_buckets(services)
     listings = _requests_so_far(services) - before
     reports = [_try_verify(services, tenant, deep=deep) for tenant in tenants]
-    if reports:  # sent for all of them, counted once
-        _count(services, reports[0], listings)
-    return reports
+    return [_with_cost(services, reports[0], listings), *reports[1:]] if reports else []  # counted once
 
 
 def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
