@@ -68,17 +68,17 @@ def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
     |----------------------------------------------------|-------------------------------------------------|
     | took longer than the limit                         | nine tenths of what would have fitted, at least 1 |
     | had fewer rows than allowed                        | the same                                        |
-    | took at most half the limit                        | twice as many, at most MOST_ROWS                |
-    | took less than the limit                           | the same                                        |
+    | took less                                          | nine tenths of what would have fitted, at least the same, at most twice as many and MOST_ROWS |
     """
     quickest = min(seconds, FORGETTING * (budget.quickest or seconds))
     budget = replace(budget, quickest=quickest, page=budget.page and budget.page / FORGETTING)
     budget = replace(budget, patience=max(budget.seconds, min(LONGEST_PATIENCE_SECONDS, 2 * quickest)))
     if seconds > budget.limit:
         return replace(budget, rows=max(1, min(budget.rows, int(0.9 * rows * budget.limit / seconds))))
-    if rows >= budget.rows and seconds <= budget.limit / 2:
-        return replace(budget, rows=min(MOST_ROWS, 2 * budget.rows))
-    return budget
+    if rows < budget.rows:
+        return budget
+    fitting = min(2.0 * rows, 0.9 * rows * budget.limit / max(seconds, 1e-9))
+    return replace(budget, rows=min(MOST_ROWS, max(rows, int(fitting))))
 
 
 def listed(budget: LockBudget, pages: int, seconds: float) -> LockBudget:
