@@ -68,7 +68,7 @@ def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
     |----------------------------------------------------|-------------------------------------------------|
     | took longer than the limit                         | nine tenths of what would have fitted, at least 1 |
     | had fewer rows than allowed                        | the same                                        |
-    | took less                                          | nine tenths of what would have fitted, at least the same, at most twice as many and MOST_ROWS |
+    | took less                                          | as the first line, but never fewer, at most twice as many |
     """
     quickest = min(seconds, FORGETTING * (budget.quickest or seconds))
     budget = replace(budget, quickest=quickest, page=budget.page and budget.page / FORGETTING)

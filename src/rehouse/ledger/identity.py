@@ -55,7 +55,7 @@ def _lacking(table: Table, columns: tuple[str, ...], name: str) -> Ambiguity:
     listed = _sql(sql.SQL(", ").join(map(sql.Identifier, columns)))
     shown = ", ".join(columns)
     message = f"{table.name} has no valid unique index on ({shown}): two rows may have the same values"
-    if table.kind == "p":
+    if table.is_partitioned:
         hint = (
             f"CREATE UNIQUE INDEX {name} ON {_sql(table.identifier)} ({listed}); "
             "PostgreSQL allows it only if these columns include the partition key"

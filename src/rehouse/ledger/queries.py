@@ -185,7 +185,7 @@ def _plain(catalog: Catalog, field: str) -> sql.Composable:
         return _is_resized(catalog)
     if field == "trial_triggers":
         real = catalog.documents.identifier.as_string(None)
-        kind = "usage_partition_triggers" if catalog.documents.kind == "p" else "usage_row_triggers"
+        kind = "usage_partition_triggers" if catalog.documents.is_partitioned else "usage_row_triggers"
         triggers = fill(sources()[kind], catalog).as_string(None)
         return raw(triggers.replace(f" ON {real}", " ON pg_temp.rehouse_trial") + ";")
     if field == "documents_tenant_type":

@@ -89,6 +89,11 @@ class Table:
         """The quoted name, with its schema."""
         return sql.Identifier(self.schema, self.name)
 
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether its rows are in partitions."""
+        return self.kind == "p"
+
     def has_index(self, *columns: str, unique: bool = False) -> bool:
         """Tell whether a valid index begins with these columns (a unique one must have no others)."""
         if unique:

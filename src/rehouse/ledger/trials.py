@@ -24,9 +24,12 @@ from rehouse.ledger.rows import Row
 class Trials(Documents):
     """What may be tried of one tenant's cutover, or of its rollback, under one run."""
 
-    def candidates(self, limit: int) -> dict[str, list[str]]:
-        """Return, for each table or partition with copies of the tenant, the ids of at most `limit` of their documents."""
-        rows = self._of_whole_tenant("trial_candidates", limit)
+    def candidates(self, limit: int, *, is_partitioned: bool) -> dict[str, list[str]]:
+        """Return, for the table or each of its partitions with copies of the tenant, the ids of at most `limit` documents."""
+        if is_partitioned:
+            rows = self._of_whole_tenant("trial_candidates_of_partitions", limit)
+        else:
+            rows = self.rows("trial_candidates", limit=limit)
         return {
             kind: [str(row.document_id) for row in group]
             for kind, group in groupby(rows, key=lambda row: str(row.kind))

@@ -44,7 +44,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
         )
     yield from _index(catalog, BY_TENANT, ("tenant_id", "id"))
     yield from _index(catalog, BY_POINTER, ("s3_bucket", "s3_key"), "{documents.is_indexed}")
-    if catalog.documents.kind != "p" and any(index.name == FORMER for index in catalog.documents.indexes):
+    if not catalog.documents.is_partitioned and any(index.name == FORMER for index in catalog.documents.indexes):
         drop = rendered(f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{FORMER}", catalog)
         yield Statement(f"the index {FORMER} is dropped", drop, Manner.ALONE)
 
@@ -64,7 +64,7 @@ def _index(catalog: Catalog, name: str, fields: tuple[str, str], condition: str 
     others = [index for index in catalog.documents.indexes if index.name != FORMER]
     if any(index.is_valid and (index.name == name or index.columns[:2] == names) for index in others):
         return
-    if catalog.documents.kind == "p":
+    if catalog.documents.is_partitioned:
         yield from _partitioned_index(catalog, name, fields, condition)
         return
     if any(index.name == name for index in others):

@@ -132,7 +132,7 @@ def trial(catalog: Catalog) -> Statement:
 
 
 def _triggers(catalog: Catalog) -> str:
-    kind = "usage_partition_triggers" if catalog.documents.kind == "p" else "usage_row_triggers"
+    kind = "usage_partition_triggers" if catalog.documents.is_partitioned else "usage_row_triggers"
     return rendered(";\n".join(sources()[name] for name in ("usage_triggers_dropped", kind)), catalog)
 
 

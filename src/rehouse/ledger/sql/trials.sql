@@ -1,8 +1,18 @@
 -- name: trial_candidates
--- Copies to try a flip with, of each table or partition that holds some: those with the longest keys first.
+-- Some copies to try a flip with. Each is looked up for itself (OFFSET 0) until there are enough: no join of a whole tenant.
+SELECT d.kind::regclass::text AS kind, m.document_id
+FROM (SELECT * FROM s3_migration_documents o WHERE o.tenant_id = %(tenant_id)s AND o.state = 'copied' OFFSET 0) m
+JOIN LATERAL (SELECT p.tableoid AS kind FROM {documents} p
+  WHERE p.{documents.id} = m.document_id AND p.{documents.tenant_id} = m.tenant_id
+    AND coalesce(nullif(p.{documents.s3_bucket}, ''), %(default_bucket)s) = m.source_bucket AND p.{documents.s3_key} = m.source_key
+  OFFSET 0) d ON true
+LIMIT %(limit)s;
+
+-- name: trial_candidates_of_partitions
+-- The same of a partitioned table: of each partition that holds some, in order of id.
 SELECT c.kind::regclass::text AS kind, c.document_id FROM (
   SELECT d.tableoid AS kind, m.document_id,
-    row_number() OVER (PARTITION BY d.tableoid ORDER BY length(m.target_key) DESC, m.document_id) AS place
+    row_number() OVER (PARTITION BY d.tableoid ORDER BY m.document_id) AS place
   FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
   WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied' AND d.{documents.tenant_id} = %(tenant_id)s
     AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = m.source_bucket AND d.{documents.s3_key} = m.source_key

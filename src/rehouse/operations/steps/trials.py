@@ -79,7 +79,7 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
     trials = services.ledger.of(migration, Trials)
 
     def flips() -> Mapping[str, Mapping[str, Attempt]]:
-        kinds = trials.candidates(CANDIDATES).items()
+        kinds = trials.candidates(CANDIDATES, is_partitioned=services.ledger.catalog.documents.is_partitioned).items()
         return {kind: {each: partial(trials.flip_in_vain, each, tenant.home) for each in ids} for kind, ids in kinds}
 
     hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
