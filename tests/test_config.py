@@ -74,7 +74,10 @@ def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     assert settings == Settings()
     assert {origin for _, _, origin in effective(settings)} == {"default"}
     assert settings.bucket_prefix == "dataroom-saas"
-    assert (settings.mapping.tenants.aws_bucket_name, settings.mapping.documents.s3_key) == ("aws_bucket_name", "s3_key")
+    assert (settings.mapping.tenants.aws_bucket_name, settings.mapping.documents.s3_key) == (
+        "aws_bucket_name",
+        "s3_key",
+    )
 
 
 @pytest.mark.parametrize("leaf", LEAVES)

@@ -24,9 +24,11 @@ from rehouse import config
 from rehouse.cli.main import COMMANDS, app
 from rehouse.config import Settings
 from rehouse.core.copies import HINTS, Reason
+from rehouse.core.exit_status import MEANINGS
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
 from rehouse.core.removals import Verdict
+from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import Overview, PastEvent
@@ -118,6 +120,18 @@ def test_the_readme_has_every_command() -> None:
 def test_the_readme_and_the_plan_tell_the_same() -> None:
     told = section((ROOT / "README.md").read_text(encoding="utf-8"), "What the application must do")
     assert len(re.findall(r"^\d\. ", told, re.MULTILINE)) == len(APPLICATION_RULES) == 5
+
+
+def test_the_words_are_those_of_the_help() -> None:
+    told = section((DOCS / "lifecycle.md").read_text(encoding="utf-8"), "Words")
+    found = re.findall(r"^- \*\*(.+?)\*\*: (.*)\.$", told, re.MULTILINE)
+    assert {word: meaning.replace("`", "") for word, meaning in found} == WORDS
+
+
+def test_the_exit_statuses_are_those_of_the_help() -> None:
+    table = rows((DOCS / "troubleshooting.md").read_text(encoding="utf-8").split("\n## ")[0])
+    told = {status: meaning.replace("`", "") for status, meaning in table if status.isdigit()}
+    assert told == {str(int(status)): meaning for status, meaning in MEANINGS.items()}
 
 
 def test_the_diagram_is_the_table_s() -> None:

@@ -96,7 +96,7 @@ NEW = {
 CHANGED = {
     "cli/main.py": [
         ("    finish,\n", "    finish,\n    greet,\n"),
-        ('    "status": status.status,\n', '    "status": status.status,\n    "greet": greet.greet,\n'),
+        ('        "status": status.status,\n', '        "status": status.status,\n        "greet": greet.greet,\n'),
     ],
     "README": [
         (

@@ -13,22 +13,52 @@ import pytest
 from tests.support.command_line import BARE, COMMAND, SECRET
 
 from rehouse.cli import progress
-from rehouse.cli.main import COMMANDS, main
+from rehouse.cli.main import COMMANDS, WORKFLOWS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "Example" in told
-    assert f"`rehouse {name}" in told
+    assert f"Examples: rehouse {name}" in told
 
 
-def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_has_a_line_for_each_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
-    assert all(f"\n  {name} " in told for name in COMMANDS)
     assert max(map(len, told.splitlines())) <= 80
+    workflows = told[told.index("Look:") :].split("\n\n")
+    listed = [[line.split()[0] for line in lines] for _, *lines in map(str.splitlines, workflows[:-1])]
+    assert listed == [list(commands) for commands in WORKFLOWS.values()], "one line each, in order"
+    assert "..." not in told[told.index("Look:") :]
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["migrate", "-h"], ["help", "migrate"]])
+def test_help_may_be_asked_for_in_short(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert "Usage: rehouse" in capsys.readouterr().out
+
+
+def test_examples_are_commands_to_copy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "\nExamples:\n  rehouse migrate acme\n  rehouse migrate acme --until verified\n" in told
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"), [("exit-codes", "130"), ("settings", "REHOUSE_MAX_RATE"), ("words", "late write")]
+)
+def test_help_explains_a_topic(topic: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", topic]) == 0
+    assert expected in capsys.readouterr().out
+
+
+def test_help_of_an_unknown_topic_names_the_topics(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "nonsense"]) == 2
+    assert "exit-codes, settings, words" in capsys.readouterr().err
 
 
 def one_object(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, object]:
@@ -55,13 +85,13 @@ def test_json_is_one_object_and_progress_goes_to_stderr(
         assert one_object(capsys, *after)
 
 
-def test_findings_end_with_1_and_accepted_ones_with_0(
+def test_quarantine_ends_with_3_and_accepted_documents_with_0(
     run_sql: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_sql("UPDATE documents SET s3_key = 'nowhere', uploaded_at = now() - interval '1 day' WHERE id = 'd1'")
-    assert main(["plan"]) == 1
-    assert main(["migrate-all"]) == 1
-    assert main(["verify", "acme"]) == 1
+    for command in (["plan"], ["migrate-all"], ["migrate", "acme"], ["verify", "acme"], ["verify-all"]):
+        assert main(command) == 3, command
+        assert main([*command, "--allow-quarantined"]) == 0, command
     assert main(["verify", "globex"]) == 0
     assert main(["status"]) == 0
     said = capsys.readouterr().out

@@ -28,7 +28,7 @@ def test_it_tells_documents_bytes_and_the_home(room: Room) -> None:
     assert (tenant.documents, tenant.to_copy, tenant.to_copy_bytes) == (3, 2, 4)
     assert tenant.standings[Standing.NO_KEY] == 1
     assert tenant.home_bucket == f"{room.settings.bucket_prefix}-acme-xxxxxxxx"
-    assert not planned.has_findings
+    assert planned.is_well and not planned.quarantined
     assert planned.shared == {room.shared: (2, 4)}
 
 
@@ -52,7 +52,7 @@ def test_what_would_stay_is_named_with_the_way_out(room: Room) -> None:
     }
     assert all(each.hint and each.detail for each in acme.quarantined)
     assert [each.document_id for each in globex.quarantined] == ["theirs"]
-    assert planned.has_findings
+    assert planned.quarantined
 
 
 def test_the_plan_and_the_migration_agree(room: Room) -> None:

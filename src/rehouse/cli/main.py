@@ -28,6 +28,7 @@ from rehouse.cli.commands import (
     demo,
     doctor,
     finish,
+    help,  # noqa: A004 - named as its command is
     iam_policy,
     init,
     migrate,
@@ -38,48 +39,64 @@ from rehouse.cli.commands import (
     uninstall,
     verify,
 )
+from rehouse.cli.help import Command, WorkflowGroup
 from rehouse.cli.process import collect_seldom, ignore_closed_pipes, skip_last_collection
 from rehouse.core.errors import Interrupted, Refused, RehouseError
 
 OPEN_FILES = 4096
 """Enough for the most requests in flight that can be set, each a connection; shells often begin with 256 or 1,024."""
-EPILOG = "Settings come from the environment and rehouse.toml: `rehouse config` shows them."
+EPILOG = "More: `rehouse COMMAND --help`, `rehouse help exit-codes`, `help settings`, `help words`."
+
+WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
+    "Look": {
+        "doctor": doctor.doctor,
+        "iam-policy": iam_policy.iam_policy,
+        "plan": plan.plan,
+        "status": status.status,
+        "verify": verify.verify,
+        "verify-all": verify.verify_all,
+    },
+    "Move": {
+        "init": init.init,
+        "migrate": migrate.migrate,
+        "migrate-all": migrate.migrate_all,
+        "cutover": cutover.cutover,
+        "accept": accept.accept,
+    },
+    "Undo and finish": {
+        "rollback": rollback.rollback,
+        "finish": finish.finish,
+        "cleanup": cleanup.cleanup,
+        "uninstall": uninstall.uninstall,
+    },
+    "Operate": {
+        "audit": audit.audit,
+        "config": config.config,
+        "help": help.help_,
+    },
+    "Sandbox": {
+        "sandbox": sandbox.sandbox,
+        "demo": demo.demo,
+    },
+}
+COMMANDS = {name: command for commands in WORKFLOWS.values() for name, command in commands.items()}
+
+
+class Rehouse(WorkflowGroup):
+    """The command `rehouse`."""
+
+    workflows = WORKFLOWS
+
 
 app = typer.Typer(
     name="rehouse",
+    cls=Rehouse,
     epilog=EPILOG,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-COMMANDS: dict[str, Callable[..., None]] = {
-    # prepare
-    "init": init.init,
-    "doctor": doctor.doctor,
-    "iam-policy": iam_policy.iam_policy,
-    "plan": plan.plan,
-    # move
-    "migrate": migrate.migrate,
-    "migrate-all": migrate.migrate_all,
-    "cutover": cutover.cutover,
-    # check
-    "verify": verify.verify,
-    "verify-all": verify.verify_all,
-    "status": status.status,
-    # resolve or go back
-    "accept": accept.accept,
-    "rollback": rollback.rollback,
-    # finish
-    "finish": finish.finish,
-    "cleanup": cleanup.cleanup,
-    "uninstall": uninstall.uninstall,
-    # operate
-    "audit": audit.audit,
-    "config": config.config,
-    # try out
-    "sandbox": sandbox.sandbox,
-    "demo": demo.demo,
-}
 
 
 def _show_version(wanted: bool) -> None:
@@ -102,7 +119,7 @@ def _report_interrupts(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(_report_interrupts(command))
+    app.command(name, cls=Command)(_report_interrupts(command))
 
 
 @app.callback()

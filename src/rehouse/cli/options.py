@@ -29,6 +29,9 @@ ExcludeOption = Annotated[
 InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
 UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen (the plan) and change nothing.")]
+AllowQuarantinedOption = Annotated[
+    bool, typer.Option("--allow-quarantined", help="Exit status 0, not 3, if only documents in quarantine stay behind.")
+]
 OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Look only at the documents that failed before.")]
 CodeOption = Annotated[
     str | None, typer.Option(help="With --only-failed: only failures of this code.", show_default=False)

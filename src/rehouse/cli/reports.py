@@ -71,12 +71,24 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 
-def end_migration(made: list[TenantReport], output: str, *, ran: bool = True, interrupted: bool = False) -> None:
+def end_migration(
+    made: list[TenantReport],
+    output: str,
+    *,
+    ran: bool = True,
+    interrupted: bool = False,
+    allow_quarantined: bool = False,
+) -> None:
     """Print each tenant's result and end the command. `ran`: this command could move documents."""
     from rehouse.cli.services import finish
 
     print_report(output, migration_object(made), lambda: show_migration(made, ran=ran))
-    finish(well=not any(report.errors for report in made), interrupted=interrupted)
+    finish(
+        well=all(report.is_well for report in made),
+        quarantined=sum(report.quarantined for report in made),
+        allow_quarantined=allow_quarantined,
+        interrupted=interrupted,
+    )
 
 
 def show_left_at_home(slug: str, documents: Sequence[Outstanding]) -> None:

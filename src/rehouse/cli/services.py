@@ -17,6 +17,7 @@ from rehouse.cli.logs import logging_to
 from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import showing_progress
 from rehouse.config import Settings
+from rehouse.core.exit_status import ExitStatus, exit_status
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.usage import settle_usage
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from rehouse.operations.services import Services
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-INTERRUPTED = 130
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def stopping(opened: Services) -> Iterator[None]:
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if opened.stopping.is_set():
-            os._exit(INTERRUPTED)
+            os._exit(ExitStatus.INTERRUPTED)
         opened.stop()
         saving = ": saving what is under way" if opened.writes else ""
         typer.echo(f"stopping{saving} (again: stop at once)", err=True)
@@ -78,10 +78,11 @@ def stopping(opened: Services) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def finish(*, well: bool, interrupted: bool = False) -> None:
-    """End the command: exit status 0 if all is well, 1 if there are findings or failures, 130 if it was interrupted."""
+def finish(*, well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False) -> None:
+    """End the command with its exit status; `well`: nothing is wrong but that so many documents are in quarantine."""
     sys.stdout.flush()
-    if interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if not well:
-        raise typer.Exit(1)
+    status = exit_status(
+        is_well=well, quarantined=quarantined, allow_quarantined=allow_quarantined, interrupted=interrupted
+    )
+    if status is not ExitStatus.DONE:
+        raise typer.Exit(status)

@@ -7,11 +7,13 @@ fails is no error of this tree: it is data (`CopyOutcome.fault`).
 
 from __future__ import annotations
 
+from rehouse.core.exit_status import ExitStatus
+
 
 class RehouseError(Exception):
     """The root of the tree. `message` names the subject, `hint` the way out; `exit_status` is the process's."""
 
-    exit_status = 1
+    exit_status: ExitStatus = ExitStatus.LEFT
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -26,7 +28,7 @@ class TryAgain(RehouseError):
 class Refused(RehouseError):
     """Wrong input, settings or rights: nothing was changed, and nothing will be until it is put right."""
 
-    exit_status = 2
+    exit_status = ExitStatus.REFUSED
 
 
 class Halt(RehouseError):
@@ -60,4 +62,4 @@ class StorageUnavailable(TryAgain):
 class Interrupted(TryAgain):
     """SIGINT or SIGTERM: what was under way is drained and saved."""
 
-    exit_status = 130
+    exit_status = ExitStatus.INTERRUPTED

@@ -24,7 +24,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import describe_destroying, kept_versions, refuse_destroying
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
-from rehouse.operations.report import Outcome, RunReport, TenantReport, close_after, close_run
+from rehouse.operations.report import Outcome, RunReport, TenantReport, close_after, close_run, count_quarantined
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import sweep_again
@@ -86,6 +86,17 @@ class FinishReport(RunReport):
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
+
+    @property
+    def quarantined(self) -> int:
+        """How many documents were not moved because they are in quarantine."""
+        return count_quarantined(self.outstanding)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong but that documents are in quarantine."""
+        is_held = bool(self.left) or self.held_back
+        return not is_held and len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 
 
 def finish_one(

@@ -115,9 +115,14 @@ class Plan:
     application_rules: tuple[str, ...] = APPLICATION_RULES
 
     @property
-    def has_findings(self) -> bool:
-        """Whether something would not be moved."""
-        return any(tenant.quarantined for tenant in self.tenants)
+    def quarantined(self) -> int:
+        """How many documents would not be moved because they would be in quarantine."""
+        return sum(tenant.standings[Standing.QUARANTINED] for tenant in self.tenants)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong but that documents would be in quarantine: each could be looked at."""
+        return sum(len(tenant.quarantined) for tenant in self.tenants) == self.quarantined
 
 
 def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False) -> Plan:
@@ -196,7 +201,9 @@ def _decide(services: Services, page: Sequence[Seen], places: Places) -> list[_D
     looked, faults = survey.head_missing_sources(services, page, places)
     decided = []
     for each in name_near_objects(services, looked, places, faults):
-        trusted = replace(each, recorded_now=each.recorded is not None)  # no look at the homes: the ledger's word counts
+        trusted = replace(
+            each, recorded_now=each.recorded is not None
+        )  # no look at the homes: the ledger's word counts
         decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
         decided.append(_Decided(each, faults.get(each.document.id, decision)))
     return decided

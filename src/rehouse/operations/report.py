@@ -96,10 +96,25 @@ class TenantReport(RunReport):
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
 
     @property
+    def quarantined(self) -> int:
+        """How many documents were not moved because they are in quarantine."""
+        return count_quarantined(self.outstanding)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong but that documents are in quarantine."""
+        return len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
+
+    @property
     def had_nothing_to_do(self) -> bool:
         """Whether the run found everything done."""
         is_cut_over = self.phase is not None and is_at_least(self.phase, Phase.CUT_OVER)
         return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted or self.late_writes)
+
+
+def count_quarantined(documents: Iterable[Outstanding]) -> int:
+    """Return how many of these documents are in quarantine."""
+    return sum(each.state is DocumentState.QUARANTINED for each in documents)
 
 
 def close_after(

@@ -30,20 +30,23 @@ from rehouse.operations.steps.near_keys import name_near_objects
 from rehouse.operations.steps.proofs import NO_TAGS, DeepReader, Ends, compare_by_checksum, ends_of
 from rehouse.operations.steps.survey import listing
 
-
 STAYS = frozenset({Standing.NOT_UPLOADED, Standing.ACCEPTED})
 """Standings of documents that no migration moves as they are now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A document that is not well: where it should be, what was found (`missing`, `different`, …), and a sentence."""
+    """A document that is not well: where it should be, what was found (`missing`, `different`, …), and a sentence.
+
+    `is_quarantined`: it was not moved and stays behind; else it may be lost.
+    """
 
     document_id: str
     bucket: str
     key: str
     finding: str
     detail: str
+    is_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,21 @@ class VerifyReport:
         return sum(1 for problem in self.problems if problem.finding == finding)
 
     @property
+    def quarantined(self) -> int:
+        """How many documents are in quarantine."""
+        return sum(problem.is_quarantined for problem in self.problems)
+
+    @property
     def is_well(self) -> bool:
         """Whether every document is at home (or stays elsewhere on purpose) and nothing is in doubt."""
-        return not (self.error or self.problems or self.not_yet_migrated or self.not_uploaded) and all(
-            each.kind == "not_offered" for each in self.drift
-        )
+        return not self.problems and self.is_well_otherwise
+
+    @property
+    def is_well_otherwise(self) -> bool:
+        """Whether nothing is wrong but that documents are in quarantine."""
+        is_complete = not (self.error or self.not_yet_migrated or self.not_uploaded)
+        is_conform = all(each.kind == "not_offered" for each in self.drift)
+        return is_complete and is_conform and len(self.problems) == self.quarantined
 
 
 def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bool = False) -> VerifyReport:
@@ -108,6 +121,8 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
         read_bytes=inside.read_bytes,
     )
     return _with_cost(services, report, _requests_so_far(services) - before)
+
+
 def _requests_so_far(services: Services) -> Counter[str]:
     """The requests that both planes have sent so far, attempts included."""
     return services.bulk.requests + services.control.requests
@@ -202,7 +217,8 @@ def _standing_of(services: Services, each: Seen, places: Places, fault: Fault | 
     if decision.standing is not Standing.QUARANTINED:
         return decision.standing
     is_missing = decision.reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING)
-    return Problem(*where, Finding.MISSING if is_missing else str(decision.reason), decision.detail)
+    finding = Finding.MISSING if is_missing else str(decision.reason)
+    return Problem(*where, finding, decision.detail, is_quarantined=True)
 
 
 def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = False) -> list[VerifyReport]:

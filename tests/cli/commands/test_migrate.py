@@ -21,7 +21,7 @@ def test_late_writes_are_counted_and_conflicts_end_with_1(room: Room, capsys: py
 
 def test_only_failed_needs_no_code_and_a_code_needs_it(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost", bucket=room.shared)
-    run_text(capsys, "migrate", "acme", status=1)
+    run_text(capsys, "migrate", "acme", status=3)
     run_text(capsys, "migrate", "acme", "--code", "missing_object", status=2)
     room.put("k/lost", b"found")
     assert run_json(capsys, "migrate-all", "--only-failed", "--code", "missing_object")["this_run"] == 1

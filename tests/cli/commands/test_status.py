@@ -12,7 +12,7 @@ from tests.support.data_room import Room
 
 def test_errors_as_csv_json_and_text(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost", bucket=room.shared)
-    run_text(capsys, "migrate", "acme", status=1)
+    run_text(capsys, "migrate", "acme", status=3)
     [row] = csv.DictReader(io.StringIO(run_text(capsys, "status", "acme", "--errors", "--output", "csv")))
     assert (row["document_id"], row["code"]) == ("lost", "missing_object")
     assert run_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None, "tenant_id": 1}]
@@ -24,7 +24,7 @@ def test_no_cell_of_the_csv_is_a_formula(room: Room, capsys: pytest.CaptureFixtu
     keys = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'quoted", "k/=1")
     for number, key in enumerate(keys):
         room.row(f"lost{number}", key, bucket=room.shared)
-    run_text(capsys, "migrate", "acme", status=1)
+    run_text(capsys, "migrate", "acme", status=3)
     rows = csv.DictReader(io.StringIO(run_text(capsys, "status", "--errors", "--output", "csv"), newline=""))
     assert [row["key"] for row in rows] == [f"'{key}" for key in keys[:-2]] + list(keys[-2:])
     assert [each["key"] for each in run_json(capsys, "status", "--errors")["errors"]] == list(keys)

@@ -23,7 +23,7 @@ def accept(
     reason: ReasonOption,
     output: OutputOption = "text",
 ) -> None:
-    """Leave documents that cannot be moved where they are, on purpose: they count as no error from then on.
+    """Leave documents where they are, on purpose. They count as no error from then on.
 
     Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
     """

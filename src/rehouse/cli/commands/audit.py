@@ -24,7 +24,7 @@ DryRunOption = Annotated[
 def audit(
     slug: OptionalSlug = None, *, fix: FixOption = False, dry_run: DryRunOption = False, output: OutputOption = "text"
 ) -> None:
-    """Compare every tenant's bucket with what it must be; find buckets without a tenant and tenants without a bucket.
+    """Compare every tenant's bucket with what it must be. Finds buckets without a tenant and tenants without a bucket.
 
     Examples: `rehouse audit`, `rehouse audit acme`, `rehouse audit --fix --dry-run`, `rehouse audit --fix`.
     """

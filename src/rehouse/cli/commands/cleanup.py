@@ -32,7 +32,7 @@ def cleanup(
     yes: YesOption = False,
     output: OutputOption = "text",
 ) -> None:
-    """Show what is left in the shared buckets and why; remove a shared bucket that nobody needs any more.
+    """Show what is left in the shared buckets, and why. Removes a shared bucket that nobody needs any more.
 
     Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
     """

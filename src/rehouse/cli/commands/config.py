@@ -6,7 +6,7 @@ from rehouse.cli.options import OutputOption
 
 
 def config(*, output: OutputOption = "text") -> None:
-    """Print the effective settings and where each comes from, secrets masked.
+    """Print the effective settings, and where each comes from. Secrets are masked.
 
     Examples: `rehouse config`, `rehouse config --output json`.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.options import MaxRateOption, OutputOption, SlugArgument
+from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OutputOption, SlugArgument
 from rehouse.cli.reports import end_migration
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ def cutover(
     slug: SlugArgument,
     *,
     canary: Annotated[int, typer.Option(min=0, help="Read so many documents in full first.")] = 0,
+    allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Switch a verified tenant to its own bucket and flip its documents; with a canary a few of them first.
+    """Switch a verified tenant to its own bucket. Its documents are flipped; with a canary a few of them first.
 
     Examples: `rehouse cutover acme`, `rehouse cutover acme --canary 20`.
     """
@@ -29,4 +30,4 @@ def cutover(
 
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
         report = cutting_over.cutover(opened, opened.ledger.tenant(slug), canary=canary)
-    return end_migration([report], output)
+    return end_migration([report], output, allow_quarantined=allow_quarantined)

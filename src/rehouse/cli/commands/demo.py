@@ -45,19 +45,19 @@ STEPS = (
     ),
     Step(
         ("plan",),
-        "What would happen, and what is wrong? The shared bucket is listed once. Exit status 1: some documents cannot be moved.",
-        1,
+        "What would happen, and what is wrong? The shared bucket is listed once. Exit status 3: some documents cannot be moved.",
+        3,
     ),
     Step(
         ("migrate-all",),
-        "Every active tenant gets a bucket; documents are copied inside S3, verified, then the rows are flipped. Exit status 1: "
+        "Every active tenant gets a bucket; documents are copied inside S3, verified, then the rows are flipped. Exit status 3: "
         "the planted faults stay behind, and a run that left something behind never says otherwise.",
-        1,
+        3,
     ),
     Step(
         ("verify-all", "--deep"),
-        "Is every object the same? Here by reading both sides: bytes, headers, metadata, tags. Exit status 1 for the same faults.",
-        1,
+        "Is every object the same? Here by reading both sides: bytes, headers, metadata, tags. Exit status 3 for the same faults.",
+        3,
     ),
     Step(("status",), "How far is everyone?", 0),
 )
@@ -66,7 +66,7 @@ STEPS = (
 def demo(
     *, tenant_id: TenantIdOption = "integer", older_tool: OlderToolOption = False, keep: KeepOption = False
 ) -> None:
-    """Show a whole migration on embedded servers, step by step; exit status 0 exactly when it ended as it must.
+    """Show a whole migration on this machine, step by step. Exit status 0 exactly when it ended as it must.
 
     Examples: `rehouse demo`, `rehouse demo --tenant-id uuid`, `rehouse demo --keep` (leaves the servers up at the end).
     """
@@ -134,7 +134,7 @@ def _summarise(sample: Sample, surprises: list[str]) -> None:
         f"As expected: {moved} documents are in buckets of their own, every byte, header and tag the same, and the"
     )
     typer.echo(
-        f"shared bucket is untouched. {len(sample.faults)} stayed behind, which is why migrate-all said 1, not 0:"
+        f"shared bucket is untouched. {len(sample.faults)} stayed behind, which is why migrate-all ended with 3, not 0:"
     )
     for fault in sample.faults:
         typer.echo(

@@ -25,7 +25,7 @@ FindPointersOption = Annotated[
 def doctor(
     *, probe: ProbeOption = False, find_pointers: FindPointersOption = False, output: OutputOption = "text"
 ) -> None:
-    """Look whether a migration can work: database, credentials, rights, the shared bucket, the application's rights.
+    """Check whether a migration can work, and what is in the way. Looks at the database, credentials, rights and buckets.
 
     Examples: `rehouse doctor`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rehouse.cli.confirm import YesOption, confirm
-from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked
@@ -65,11 +65,12 @@ def finish(
     check_all: CheckAllOption = False,
     accept_unchecked: AcceptUncheckedOption = False,
     final: FinalOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Remove the sources of the documents that were moved long enough ago. It sweeps first; safe to repeat.
+    """Remove the sources of documents moved long enough ago. It sweeps first; safe to repeat.
 
     Examples: `rehouse finish acme --dry-run`, `rehouse finish acme`, `rehouse finish --all --yes`.
     """
@@ -93,7 +94,13 @@ def finish(
         else:
             tenants = chosen(opened, include_inactive=True)
             made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look, final=final)
-    _show_finish(made, output, dry_run=dry_run, interrupted=opened.stopping.is_set())
+    _show_finish(
+        made,
+        output,
+        dry_run=dry_run,
+        interrupted=opened.stopping.is_set(),
+        allow_quarantined=allow_quarantined,
+    )
 
 
 def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:
@@ -108,11 +115,18 @@ def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> 
     return f"{what}; {gives_up}" if gives_up else what
 
 
-def _show_finish(made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool) -> None:
+def _show_finish(
+    made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool, allow_quarantined: bool
+) -> None:
     from rehouse.cli.services import finish as end
 
     print_report(output, finish_object(made, dry_run=dry_run), lambda: show_finish(made, dry_run=dry_run))
-    end(well=not any(each.errors for each in made), interrupted=interrupted)
+    end(
+        well=all(each.is_well for each in made),
+        quarantined=sum(each.quarantined for each in made),
+        allow_quarantined=allow_quarantined,
+        interrupted=interrupted,
+    )
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:

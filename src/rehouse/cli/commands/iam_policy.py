@@ -43,7 +43,7 @@ RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role;
 
 
 def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> None:
-    """Print the minimal IAM policy documents, by role, as JSON.
+    """Print the minimal IAM policies, by role, as JSON.
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
     """

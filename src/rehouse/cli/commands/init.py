@@ -19,7 +19,7 @@ def init(
     ] = False,
     output: OutputOption = "text",
 ) -> None:
-    """Create or adopt the ledger's tables in the application's database; run twice it changes nothing.
+    """Create the ledger in the application's database, or upgrade it. Run twice it changes nothing.
 
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """

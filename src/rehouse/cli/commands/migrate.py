@@ -8,6 +8,7 @@ import typer
 
 from rehouse.cli.commands.plan import plan, show_plan_of
 from rehouse.cli.options import (
+    AllowQuarantinedOption,
     CodeOption,
     DryRunOption,
     ExcludeOption,
@@ -34,21 +35,22 @@ def migrate(
     only_failed: OnlyFailedOption = False,
     code: CodeOption = None,
     dry_run: DryRunOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Move one tenant into a bucket of its own: plan, provision, copy, verify, cut over. Safe to repeat.
+    """Move one tenant into a bucket of its own. It plans, provisions, copies, verifies and cuts over; safe to repeat.
 
     Examples: `rehouse migrate acme`, `rehouse migrate acme --until verified`, `rehouse migrate acme --dry-run`.
     """
     if dry_run:
-        return plan(slug, output=output)
+        return plan(slug, allow_quarantined=allow_quarantined, output=output)
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
 
     with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), _order(until, only_failed, code))
-    return end_migration([report], output)
+    return end_migration([report], output, allow_quarantined=allow_quarantined)
 
 
 def migrate_all(
@@ -62,15 +64,18 @@ def migrate_all(
     only_failed: OnlyFailedOption = False,
     code: CodeOption = None,
     dry_run: DryRunOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Move every active tenant; a failed one does not stop the others. Safe to repeat: only what is left is done.
+    """Move every active tenant into a bucket of its own. One that fails does not stop the others; safe to repeat.
 
     Examples: `rehouse migrate-all`, `rehouse migrate-all --only acme --only globex`, `rehouse migrate-all --parallel 8`.
     """
     if dry_run:
-        return show_plan_of(include_inactive, only, exclude, orphans=False, output=output)
+        return show_plan_of(
+            include_inactive, only, exclude, orphans=False, output=output, allow_quarantined=allow_quarantined
+        )
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
     from rehouse.operations.selection import chosen
@@ -80,7 +85,9 @@ def migrate_all(
         reports_made = migrating.migrate_all(
             opened, tenants, _order(until, only_failed, code), parallel=parallel, fail_fast=fail_fast
         )
-    return end_migration(reports_made, output, interrupted=opened.stopping.is_set())
+    return end_migration(
+        reports_made, output, interrupted=opened.stopping.is_set(), allow_quarantined=allow_quarantined
+    )
 
 
 def _order(until: str, only_failed: bool, code: str | None) -> Order:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.options import OptionalSlug, OutputOption
+from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption
 from rehouse.cli.output import SHOWN, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.copies import Standing
@@ -25,16 +25,29 @@ if TYPE_CHECKING:
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
 
 
-def plan(slug: OptionalSlug = None, *, orphans: OrphansOption = False, output: OutputOption = "text") -> None:
-    """Show what would happen, what it costs and what is wrong. Changes nothing; works before `init`.
+def plan(
+    slug: OptionalSlug = None,
+    *,
+    orphans: OrphansOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Show what would move, what it costs, and what is wrong. Changes nothing; works before `init`.
 
     Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --orphans --output json`.
     """
-    show_plan_of(True, None if slug is None else [slug], None, orphans=orphans, output=output)
+    only = None if slug is None else [slug]
+    show_plan_of(True, only, None, orphans=orphans, output=output, allow_quarantined=allow_quarantined)
 
 
 def show_plan_of(
-    include_inactive: bool, only: list[str] | None, exclude: list[str] | None, *, orphans: bool, output: str
+    include_inactive: bool,
+    only: list[str] | None,
+    exclude: list[str] | None,
+    *,
+    orphans: bool,
+    output: str,
+    allow_quarantined: bool,
 ) -> None:
     """Show the plan of a selection of tenants."""
     from rehouse.cli.services import finish, services
@@ -45,7 +58,7 @@ def show_plan_of(
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
     print_report(output, made, partial(show_plan, made))
-    finish(well=not made.has_findings)
+    finish(well=made.is_well, quarantined=made.quarantined, allow_quarantined=allow_quarantined)
 
 
 def show_plan(plan: Plan) -> None:

@@ -38,7 +38,7 @@ def rollback(
     max_rate: MaxRateOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Send a tenant back to the shared bucket; nothing that was uploaded since is lost. Safe to repeat: it sweeps.
+    """Send a tenant back to the shared bucket. Nothing that was uploaded since is lost; safe to repeat.
 
     Examples: `rehouse rollback acme --dry-run`, `rehouse rollback acme`, `rehouse rollback acme --drop-bucket`.
     """

@@ -47,7 +47,7 @@ def sandbox(
     postgres_port: PortOption = None,
     s3_port: PortOption = None,
 ) -> None:
-    """Start a PostgreSQL and an S3 server with a sample data room, and print what points rehouse at them; Ctrl-C ends it.
+    """Start PostgreSQL and S3 with a sample data room. Prints what points rehouse at them; Ctrl-C ends it.
 
     Examples: `rehouse sandbox`, `rehouse sandbox --folder ./sandbox`, `rehouse sandbox --role rollback --role finish`.
     """

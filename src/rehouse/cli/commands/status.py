@@ -39,7 +39,7 @@ StatusOutputOption = Annotated[
 
 
 def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: StatusOutputOption = "text") -> None:
-    """Show how far every tenant is, or one tenant with its outstanding documents and its history.
+    """Show how far every tenant is, or one in detail. Of one: its outstanding documents and its history.
 
     Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`.
     """

@@ -33,7 +33,7 @@ def uninstall(
     yes: YesOption = False,
     output: OutputOption = "text",
 ) -> None:
-    """Remove what init made in the database: triggers, functions, the ledger. Refused while a tenant needs it.
+    """Remove from the database what init made. Triggers, functions and ledger; refused while a tenant needs them.
 
     Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
     """

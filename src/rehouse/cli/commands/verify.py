@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.options import ExcludeOption, InactiveOption, OnlyOption, OutputOption, SlugArgument
+from rehouse.cli.options import (
+    AllowQuarantinedOption,
+    ExcludeOption,
+    InactiveOption,
+    OnlyOption,
+    OutputOption,
+    SlugArgument,
+)
 from rehouse.cli.output import SHOWN, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.comparing import Finding, Proof
+from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
     from rehouse.operations.verify import VerifyReport
@@ -20,18 +28,23 @@ if TYPE_CHECKING:
 DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
 
 
-def verify(slug: SlugArgument, *, deep: DeepOption = False, output: OutputOption = "text") -> None:
-    """Compare every document of a tenant with its object. Changes nothing; exit status 1 unless all is well.
+def verify(
+    slug: SlugArgument,
+    *,
+    deep: DeepOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
+    output: OutputOption = "text",
+) -> None:
+    """Compare every document of a tenant with its object. Changes nothing; exit status 0 only if all is well.
 
     Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
     """
-    from rehouse.cli.services import finish, services
+    from rehouse.cli.services import services
     from rehouse.operations import verify as verifying
 
     with services(writes=False) as opened:
         made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
-    print_report(output, verification_object(made), lambda: show_verification(made))
-    finish(well=all(report.is_well for report in made))
+    _end(made, output, allow_quarantined=allow_quarantined)
 
 
 def verify_all(
@@ -40,21 +53,32 @@ def verify_all(
     only: OnlyOption = None,
     exclude: ExcludeOption = None,
     deep: DeepOption = False,
+    allow_quarantined: AllowQuarantinedOption = False,
     output: OutputOption = "text",
 ) -> None:
-    """Compare every document of every active tenant with its object; the shared buckets are listed once.
+    """Compare the documents of all active tenants with their objects. Changes nothing; the shared buckets are listed once.
 
     Examples: `rehouse verify-all`, `rehouse verify-all --deep --only acme`.
     """
-    from rehouse.cli.services import finish, services
+    from rehouse.cli.services import services
     from rehouse.operations import verify as verifying
     from rehouse.operations.selection import chosen
 
     with services(writes=False) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = verifying.verify_all(opened, tenants, deep=deep)
+    _end(made, output, allow_quarantined=allow_quarantined)
+
+
+def _end(made: Sequence[VerifyReport], output: str, *, allow_quarantined: bool) -> None:
+    from rehouse.cli.services import finish
+
     print_report(output, verification_object(made), lambda: show_verification(made))
-    finish(well=all(report.is_well for report in made))
+    finish(
+        well=all(report.is_well_otherwise for report in made),
+        quarantined=sum(report.quarantined for report in made),
+        allow_quarantined=allow_quarantined,
+    )
 
 
 def show_verification(reports: Sequence[VerifyReport]) -> None:
@@ -87,7 +111,15 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     _show_reads(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
         say(f"not offered by this endpoint: {lacking}")
-    say("All is well." if all(each.is_well for each in reports) else "Not all is well.")
+    say(closing_line(reports))
+
+
+def closing_line(reports: Sequence[VerifyReport]) -> str:
+    """Return the line that closes a verification."""
+    if not all(each.is_well_otherwise for each in reports):
+        return "Not all is well."
+    quarantined = sum(each.quarantined for each in reports)
+    return f"All is well but for {counted(quarantined, 'document')} in quarantine." if quarantined else "All is well."
 
 
 def _show_reads(reports: Sequence[VerifyReport]) -> None:

@@ -1,0 +1,58 @@
+"""The command `help`: exit codes, settings and words, or what a command does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import Annotated
+
+import typer
+
+
+def help_(
+    context: typer.Context,
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="exit-codes, settings, words, or a command.", show_default=False)
+    ],
+) -> None:
+    """Explain exit codes, settings, words, or a command.
+
+    Examples: `rehouse help exit-codes`, `rehouse help settings`, `rehouse help migrate`.
+    """
+    topics = {"exit-codes": _show_exit_codes, "settings": _show_settings, "words": _show_words}
+    topics.get(topic, partial(_show_command, context, topic, tuple(topics)))()
+
+
+def _show_command(context: typer.Context, name: str, topics: Collection[str]) -> None:
+    group = context.find_root().command
+    command = getattr(group, "commands", {}).get(name)
+    if command is None:
+        raise typer.BadParameter(f"there is no topic or command {name!r}; the topics are {', '.join(topics)}")
+    with command.make_context(name, ["--help"], parent=context.find_root(), resilient_parsing=True) as inner:
+        typer.echo(command.get_help(inner))
+
+
+def _show_exit_codes() -> None:
+    from rehouse.cli.output import table
+    from rehouse.core.exit_status import MEANINGS
+
+    table(("exit code", "meaning"), ((str(int(status)), meaning) for status, meaning in MEANINGS.items()))
+
+
+def _show_settings() -> None:
+    from rehouse import config
+    from rehouse.cli.output import say, table
+
+    say(
+        "Settings come from rehouse.toml in the working directory (or the file that REHOUSE_CONFIG names) and from the "
+        "environment, which wins. Needed are database_url and shared_bucket. `rehouse config` shows the effective ones.",
+        "",
+    )
+    table(("setting", "environment"), ((leaf, ", ".join(config.variables(leaf))) for leaf in config.leaves()))
+
+
+def _show_words() -> None:
+    from rehouse.cli.output import table
+    from rehouse.core.words import WORDS
+
+    table(("word", "meaning"), WORDS.items())

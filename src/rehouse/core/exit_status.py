@@ -1,0 +1,46 @@
+"""The exit status of a command: one table, which the decision, `rehouse help exit-codes` and the docs share."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    LEFT = 1
+    REFUSED = 2
+    QUARANTINED = 3
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitStatus.DONE: "done, nothing is left",
+    ExitStatus.LEFT: "something is left: documents stay behind, a check failed, or S3 or the database kept failing",
+    ExitStatus.REFUSED: "refused: put something right first; nothing was changed",
+    ExitStatus.QUARANTINED: "all is done but for documents in quarantine, which stay behind; 0 with --allow-quarantined",
+    ExitStatus.INTERRUPTED: "interrupted; what was done is saved",
+}
+
+
+def exit_status(
+    *, is_well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False
+) -> ExitStatus:
+    """Return how a command ends. The first line that fits holds:
+
+    | interrupted | is_well | quarantined | allowed | status |
+    |---|---|---|---|---|
+    | yes | | | | INTERRUPTED |
+    | | no | | | LEFT |
+    | | | 0 | | DONE |
+    | | | some | yes | DONE |
+    | | | some | no | QUARANTINED |
+
+    `is_well`: nothing is wrong but that so many documents are in quarantine.
+    """
+    if interrupted:
+        return ExitStatus.INTERRUPTED
+    if not is_well:
+        return ExitStatus.LEFT
+    return ExitStatus.QUARANTINED if quarantined and not allow_quarantined else ExitStatus.DONE

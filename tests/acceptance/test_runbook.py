@@ -1,0 +1,91 @@
+"""The README's runbook, line by line as it is printed there, on a world with a document in quarantine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.support.command import World
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = 30
+LATER = ("--role", "provision", "--role", "migrate", "--role", "finish")
+THE_BUCKET = "the-bucket-that-all-tenants-share"
+
+
+def runbook() -> list[str]:
+    """The command lines of the README's section, without what a clone and an account need first."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## On AWS\n")[1]
+    (block, *_) = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    lines = [re.sub(r"\s+#.*$", "", line) for line in block.splitlines()]
+    return [line for line in lines if line.startswith("rehouse ")]
+
+
+def run(world: World, line: str, typed: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in a shell at a terminal at which somebody types this."""
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{typed}\n".encode())
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with os.fdopen(ours, "rb"), os.fdopen(theirs, "rb") as terminal:
+        return subprocess.run(
+            ["bash", "-c", line.replace(THE_BUCKET, world.shared)],
+            check=False,
+            env=world.environment() | {"PATH": path},
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+
+@pytest.fixture
+def world(new_world: Callable[..., World]) -> World:
+    """Two tenants; an object of the one called `pilot` is missing."""
+    world = new_world("integer")
+    world.lay_out(DOCUMENTS)
+    world.execute("UPDATE tenants SET slug = 'pilot'")
+    world.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'other', 'other')")
+    world.execute(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size, uploaded_at)"
+        " VALUES ('lost', 1, 'lost', 'lost', 'k/lost', 1, now() - interval '1 day')"
+    )
+    return replace(world, more={**world.more, "REHOUSE_VERSIONING_SETTLE_SECONDS": "0"})
+
+
+@pytest.mark.not_on_ceph("`doctor --probe` fails there without the dialect")
+def test_the_runbook_goes_on_beside_a_quarantined_document(world: World) -> None:
+    *lines, drop, uninstall = runbook()
+    ended = {}
+    for line in lines:
+        if line.startswith("rehouse finish"):
+            world.keys = world.server.user("runbook", json.loads(world.run("iam-policy", *LATER).stdout))
+            world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
+        done = run(world, line, "pilot")
+        ended[line] = done.returncode
+        assert done.returncode in {0, 3}, (line, done.stdout[-3000:], done.stderr[-3000:])
+        if " && " in line:
+            assert_ran(line.split(" && ")[1], done.stdout)
+    assert [status for line, status in ended.items() if "iam-policy" in line or line == "rehouse cleanup"] == [0, 0]
+    assert ended["rehouse migrate-all"] == 3
+    assert run(world, drop, world.shared).returncode == 2, "a row points into it"
+    world.execute("DELETE FROM documents WHERE id = 'lost'")
+    assert run(world, "rehouse migrate-all", "").returncode == 0
+    assert run(world, "rehouse finish --all", "all").returncode == 0
+    for line, typed in ((drop, world.shared), (uninstall, "uninstall")):
+        done = run(world, line, typed)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+def assert_ran(command: str, printed: str) -> None:
+    """The second command of a line printed what it prints."""
+    expected = {"plan": "Nothing was changed.", "verify": "All is well but for 1 document in quarantine.", "finish": "Sources removed: "}
+    assert expected[command.split()[1].removesuffix("-all")] in printed, (command, printed)
