@@ -44,7 +44,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 def test_the_demo_ends_as_it_must_and_says_why():
     done = run("-m", "rehouse", "demo")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    for reason in ("missing object", "other tenants object", "why migrate-all said 1"):
+    for reason in ("missing object", "other tenants object", "why migrate-all ended with 3"):
         assert reason in done.stdout
 
 
