@@ -87,5 +87,9 @@ def test_the_runbook_goes_on_beside_a_quarantined_document(world: World) -> None
 
 def assert_ran(command: str, printed: str) -> None:
     """The second command of a line printed what it prints."""
-    expected = {"plan": "Nothing was changed.", "verify": "All is well but for 1 document in quarantine.", "finish": "Sources removed: "}
+    expected = {
+        "plan": "Nothing was changed.",
+        "verify": "All is well but for 1 document in quarantine.",
+        "finish": "Sources removed: ",
+    }
     assert expected[command.split()[1].removesuffix("-all")] in printed, (command, printed)

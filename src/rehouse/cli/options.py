@@ -36,6 +36,10 @@ OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Look only
 CodeOption = Annotated[
     str | None, typer.Option(help="With --only-failed: only failures of this code.", show_default=False)
 ]
+ProgressOption = Annotated[
+    Literal["bars", "plain", "json", "none"] | None,
+    typer.Option(help="How progress is shown on stderr; else bars on a terminal, plain elsewhere.", show_default=False),
+]
 MaxRateOption = Annotated[
     float | None, typer.Option(min=0.1, help="At most this many requests a second.", show_default=False)
 ]

@@ -1,152 +1,179 @@
-"""Progress on stderr: bars on a terminal, a line every few seconds elsewhere; the log gets the lines as well."""
+"""Progress on stderr: bars on a terminal, a line every few seconds elsewhere, JSON lines for programs, or nothing.
+
+The log gets the plain lines as well.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
 
 from rehouse.cli.logs import log
-from rehouse.core.escaping import on_one_line
-from rehouse.core.progress import Progress, Report
+from rehouse.core.escaping import counted, on_one_line
+from rehouse.core.progress import Meter, Overall, Progress, Report, silent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from rich.console import RenderableType
 
+Kind = Literal["bars", "plain", "json", "none"]
 SECONDS_BETWEEN_LINES = 5.0
-ALL = "all tenants"
+SECONDS_BETWEEN_OBJECTS = 1.0
+REFRESHES_A_SECOND = 2
+MOST_TENANTS = 8
+"""How many tenants at work are shown."""
 
 
 @contextmanager
-def showing_progress() -> Iterator[Report]:
-    """Yield the callback that shows progress; nothing is left on a terminal at the end."""
-    if not sys.stderr.isatty():
-        yield Lines()
-        return
-    from rich.console import Console  # only a terminal pays for the bars
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+def showing_progress(kind: Kind | None = None) -> Iterator[Report]:
+    """Yield the callback that shows progress: as asked for, else bars on a terminal and lines elsewhere.
 
-    columns = (
-        TextColumn("{task.description:<28}", markup=False),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>10}"),
-        TextColumn("{task.fields[size]:>10}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield Drawing(bars)
+    Nothing is left on a terminal at the end.
+    """
+    kind = kind or ("bars" if sys.stderr.isatty() else "plain")
+    show = {"bars": _bars, "plain": _lines, "json": _objects, "none": _nothing}[kind]
+    with show() as report:
+        yield report
 
 
-class Watch:
-    """What the events add up to: the rate of each subject's step, and all tenants' copies together."""
+class Shown:
+    """The callback of a run: it takes events from every thread, and tells how far the run is."""
 
     def __init__(self) -> None:
-        self._begun: dict[tuple[str, str], tuple[float, int]] = {}
-        self._copies: dict[str, Progress] = {}
-
-    def everything(self, event: Progress) -> Progress | None:
-        """Return the sum over all tenants begun so far, if this is a copy and there are several."""
-        if event.step != "copy":
-            return None
-        self._copies[event.subject] = event
-        events = self._copies.values()
-        documents, totals = sum(each.documents for each in events), sum(each.documents_total or 0 for each in events)
-        copied_bytes = sum(each.copied_bytes for each in events)
-        return Progress(ALL, "copy", documents, totals, copied_bytes) if len(events) > 1 else None
-
-    def rate(self, event: Progress) -> float:
-        """Return documents a second since the step's first event."""
-        begun, documents = self._begun.setdefault((event.subject, event.step), (time.monotonic(), event.documents))
-        return (event.documents - documents) / max(time.monotonic() - begun, 0.001)
-
-
-class Lines:
-    """Progress as lines on stderr, at most one every few seconds for each subject, and in the log."""
-
-    def __init__(self) -> None:
-        self._shown: dict[str, float] = {}
-        self._begun = time.monotonic()
-        self._watch = Watch()
+        self._meter = Meter(time.monotonic())
         self._guard = threading.Lock()
 
     def __call__(self, event: Progress) -> None:
         """Take an event."""
         with self._guard:
-            for each in (event, self._watch.everything(event)):
-                if each:
-                    self._tell(each, self._watch.rate(each))
+            self._meter.take(event, time.monotonic())
 
-    def _tell(self, event: Progress, rate: float) -> None:
-        now = time.monotonic()
-        if now - self._shown.get(event.subject, self._begun) >= SECONDS_BETWEEN_LINES:
-            self._shown[event.subject] = now
-            line = on_one_line(described(event, rate))
+    def now(self) -> tuple[Overall, list[Progress]]:
+        """Return how far the run is, and the tenants (or buckets) at work, the first begun first."""
+        with self._guard:
+            return self._meter.overall(time.monotonic()), list(self._meter.at_work.values())
+
+
+@contextmanager
+def _nothing() -> Iterator[Report]:
+    yield silent
+
+
+@contextmanager
+def _bars() -> Iterator[Report]:
+    from rich.console import Console  # only a terminal pays for the bars
+    from rich.live import Live
+
+    shown = Shown()
+    live = Live(
+        get_renderable=lambda: drawn(*shown.now()),
+        console=Console(stderr=True, highlight=False),
+        refresh_per_second=REFRESHES_A_SECOND,
+        transient=True,
+    )
+    with live:
+        yield shown
+
+
+@contextmanager
+def _lines() -> Iterator[Report]:
+    def tell(shown: Shown) -> None:
+        overall, at_work = shown.now()
+        for line in described(overall, at_work):
             log.info(line)
             print(line, file=sys.stderr, flush=True)
 
-
-class Drawing:
-    """Progress as bars: one for all documents, one for each subject at work."""
-
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._watch = Watch()
-        self._guard = threading.Lock()
-        self._tasks: dict[str, tuple[str, TaskID]] = {}
-
-    def __call__(self, event: Progress) -> None:
-        """Take an event."""
-        with self._guard:
-            for each in (self._watch.everything(event), event):
-                if each:
-                    self._draw(each, self._watch.rate(each))
-
-    def _draw(self, event: Progress, rate: float) -> None:
-        bar = self._bar(event)
-        if event.text is not None:
-            self._bars.update(bar, description=on_one_line(f"{event.subject[:20]}: {event.text}"))
-            return
-        self._bars.update(
-            bar,
-            completed=event.documents,
-            total=event.documents_total,
-            rate=f"{rate:,.0f}/s",
-            size=human_bytes(event.copied_bytes) if event.copied_bytes else "",
-        )
-
-    def _bar(self, event: Progress) -> TaskID:
-        step, bar = self._tasks.get(event.subject, ("", None))
-        if bar is None or step != event.step:  # a new bar: no update makes a total unknown again
-            if bar is not None:
-                self._bars.remove_task(bar)
-            description = on_one_line(f"{event.subject[:20]} {event.step}")
-            bar = self._bars.add_task(description, total=event.documents_total, rate="", size="")
-            self._tasks[event.subject] = (event.step, bar)
-        return bar
+    with _telling(tell, SECONDS_BETWEEN_LINES) as report:
+        yield report
 
 
-def described(event: Progress, rate: float) -> str:
-    """Return an event as a line.
+@contextmanager
+def _objects() -> Iterator[Report]:
+    def tell(shown: Shown) -> None:
+        overall, at_work = shown.now()
+        told = {"type": "progress", **asdict(overall), "at_work": [asdict(each) for each in at_work]}
+        print(json.dumps(told), file=sys.stderr, flush=True)
 
-    >>> described(Progress("acme", "copy", 500, 2000, 1536), 250.0)
-    'acme: copy: 500 of 2,000, 1.5 KiB, 250/s, 6 s left'
+    with _telling(tell, SECONDS_BETWEEN_OBJECTS) as report:
+        yield report
+
+
+@contextmanager
+def _telling(tell: Callable[[Shown], None], seconds: float) -> Iterator[Report]:
+    """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
+    shown, is_over = Shown(), threading.Event()
+
+    def tell_again() -> None:
+        while not is_over.wait(seconds):
+            tell(shown)
+
+    teller = threading.Thread(target=tell_again, daemon=True)
+    teller.start()
+    try:
+        yield shown
+    finally:
+        is_over.set()
+        teller.join()
+
+
+def summed_up(overall: Overall) -> str:
+    """Return how far a run is, as a line.
+
+    >>> summed_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
+    '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
     """
+    parts = [f"{overall.tenants_done:,} of {counted(overall.tenants, 'tenant')}"] if overall.tenants else []
+    if overall.documents_total:
+        parts.append(f"{overall.documents:,} of {counted(overall.documents_total, 'document')}")
+    if overall.copied_bytes:
+        parts.append(human_bytes(overall.copied_bytes))
+    if overall.rate:
+        parts.append(f"{overall.rate:,.0f}/s" if overall.rate >= 10 else f"{overall.rate:.1f}/s")
+    parts.append(str(timedelta(seconds=round(overall.elapsed))))
+    if overall.left is not None and overall.documents < overall.documents_total:
+        parts.append(f"{timedelta(seconds=round(overall.left))} left")
+    return ", ".join(parts)
+
+
+def described(overall: Overall, at_work: list[Progress]) -> list[str]:
+    """Return the lines that tell how far a run is: one of all, then one for each of the tenants at work."""
+    lines = [summed_up(overall)]
+    lines += [f"  {each.subject}: {_step(each)}" for each in at_work[:MOST_TENANTS]]
+    if len(at_work) > MOST_TENANTS:
+        lines.append(f"  and {len(at_work) - MOST_TENANTS} more")
+    return [on_one_line(line) for line in lines]
+
+
+def _step(event: Progress) -> str:
     if event.text is not None:
-        return f"{event.subject}: {event.text}"
-    parts = [f"{event.documents:,}" + ("" if event.documents_total is None else f" of {event.documents_total:,}")]
-    if event.copied_bytes:
-        parts.append(human_bytes(event.copied_bytes))
-    if rate > 0:
-        parts.append(f"{rate:,.0f}/s")
-        if event.documents_total is not None:
-            parts.append(f"{max(event.documents_total - event.documents, 0) / rate:,.0f} s left")
-    return f"{event.subject}: {event.step}: {', '.join(parts)}"
+        return event.text
+    total = "" if event.documents_total is None else f" of {event.documents_total:,}"
+    return f"{event.step} {event.documents:,}{total}"
+
+
+def drawn(overall: Overall, at_work: list[Progress]) -> RenderableType:
+    """Return the same for a terminal, a bar for each tenant at work."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, max_width=24, overflow="ellipsis")
+    grid.add_column(width=20)
+    grid.add_column(no_wrap=True, overflow="ellipsis")
+    for each in at_work[:MOST_TENANTS]:
+        has_bar = each.text is None and each.documents_total
+        bar = ProgressBar(each.documents_total or 1, each.documents, width=20) if has_bar else Text("")
+        grid.add_row(Text(on_one_line(each.subject)), bar, Text(on_one_line(_step(each))))
+    more = [Text(f"and {len(at_work) - MOST_TENANTS} more")] if len(at_work) > MOST_TENANTS else []
+    return Group(Text(summed_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
 
 
 def human_bytes(size: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
@@ -71,10 +72,18 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 
+def show_with_summary(show: Callable[[], None], summary: str | None) -> None:
+    """Print a report for people, and last which run it was and how long it took."""
+    show()
+    if summary:
+        say(summary)
+
+
 def end_migration(
     made: list[TenantReport],
     output: str,
     *,
+    summary: str | None = None,
     ran: bool = True,
     interrupted: bool = False,
     allow_quarantined: bool = False,
@@ -82,7 +91,9 @@ def end_migration(
     """Print each tenant's result and end the command. `ran`: this command could move documents."""
     from rehouse.cli.services import finish
 
-    print_report(output, migration_object(made), lambda: show_migration(made, ran=ran))
+    print_report(
+        output, migration_object(made), partial(show_with_summary, partial(show_migration, made, ran=ran), summary)
+    )
     finish(
         well=all(report.is_well for report in made),
         quarantined=sum(report.quarantined for report in made),

@@ -15,7 +15,7 @@ import typer
 from rehouse import config
 from rehouse.cli.logs import logging_to
 from rehouse.cli.process import collect_seldom
-from rehouse.cli.progress import showing_progress
+from rehouse.cli.progress import Kind, showing_progress
 from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
 from rehouse.ledger.ledger import Ledger
@@ -28,7 +28,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = ()) -> Iterator[Services]:
+def services(
+    *, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = (), progress: Kind | None = None
+) -> Iterator[Services]:
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
@@ -38,7 +40,7 @@ def services(*, writes: bool, max_rate: float | None = None, slugs: Sequence[str
         settings = settings.model_copy(update={"max_rate": max_rate})
     with (
         logging_to(settings.log_file),
-        showing_progress() as report,
+        showing_progress(progress) as report,
         Services.open(settings, writes=writes, report=report, slugs=slugs) as opened,
         stopping(opened),
     ):

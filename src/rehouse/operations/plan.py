@@ -21,7 +21,7 @@ from rehouse.core.pricing import (
     metrics_dollars,
     requests_for,
 )
-from rehouse.core.progress import Progress
+from rehouse.core.progress import BEGUN, DONE, Progress
 from rehouse.operations.buckets.homes import home_of, namespace, stand_in_migration
 from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
 from rehouse.operations.services import Services
@@ -129,6 +129,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     """Return the plan for these tenants. Changes nothing; the shared buckets are listed once."""
     ledger, buckets = services.ledger, services.settings.require_shared_buckets()
     survey.list_shared_buckets(services)
+    services.report(Progress("", BEGUN, documents_total=len(tenants)))
     planned = [_plan_tenant(services, tenant) for tenant in tenants]
     shared = {bucket: ledger.inventory().totals(bucket) for bucket in buckets}
     of_missing, missing = ledger.documents_of_missing_tenants()
@@ -179,6 +180,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         tiered += sum(source.storage_class == TIERED_CLASS for source in to_copy)
         quarantined += [found for each in decided if (found := _quarantined(each, places))]
         services.report(Progress(tenant.slug, "plan", sum(standings.values()), counts.total))
+    services.report(Progress(tenant.slug, DONE))
     requests = requests_for(standings[Standing.TO_COPY])
     return TenantPlan(
         slug=tenant.slug,

@@ -11,6 +11,7 @@ from typing import TypeVar
 from rehouse.core.addressing import only_and_excluded
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.model import Tenant, TenantId
+from rehouse.core.progress import BEGUN, DONE, IDLE, Progress
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 
@@ -52,11 +53,14 @@ def for_each(
     *,
     parallel: int,
     enough: Callable[[Report], bool] = lambda report: False,
+    is_last_turn: Callable[[Tenant], bool] = lambda tenant: True,
 ) -> Iterator[Report]:
     """Run `work` for every tenant, `parallel` at a time, each worker with a ledger connection of its own.
 
     Yields in order of tenant what was begun; no new tenant is begun once the run is stopping or `enough` says so.
+    `is_last_turn`: whether a tenant whose work has just ended has no other turn in this run.
     """
+    services.report(Progress("", BEGUN, documents_total=len(tenants)))
     waiting = list(reversed(tenants))
     done: dict[TenantId, Report] = {}
     guard = threading.Lock()
@@ -69,6 +73,7 @@ def for_each(
     def work_with(mine: Services) -> None:
         while tenant := next_tenant():
             report = work(mine, tenant)
+            services.report(Progress(tenant.slug, DONE if is_last_turn(tenant) else IDLE))
             with guard:
                 done[tenant.id] = report
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from rehouse.config import Settings
 from rehouse.core import lock_budget
@@ -17,7 +20,7 @@ from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.pricing import PriceList
-from rehouse.core.progress import Progress, Report, silent
+from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
 from rehouse.ledger.installation import Installation
@@ -31,6 +34,8 @@ from rehouse.s3.bulk.target_guard import TargetGuard
 from rehouse.s3.faults import NO_SUCH_BUCKET, refused
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
+
+Tell = TypeVar("Tell")
 
 
 @dataclass
@@ -69,13 +74,14 @@ class Services:
     report: Report = silent
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
-    """The same of copies that replace something: their condition is another one."""
     lock_budgets: dict[str, LockBudget] = field(default_factory=dict)
     spellings: Spellings = field(default_factory=Spellings)
     left_out: dict[str, LeftOut] = field(default_factory=dict)
     writes: bool = True
     provisioned: set[str] = field(default_factory=set)
     """The homes that this run has provisioned already."""
+    begun_at: float = field(default_factory=time.monotonic)
+    _reported_at: float = 0.0
 
     @classmethod
     @contextmanager
@@ -164,6 +170,18 @@ class Services:
             if not self.writes:
                 raise Interrupted("stopped before the end: nothing was changed", hint="run the same command again")
             raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to go on")
+
+    def report_seldom(self, tell: Callable[[Tell], Progress], about: Tell) -> None:
+        """Report `tell(about)`, unless something was reported so less than half a second ago: for what counts every document."""
+        now = time.monotonic()
+        if now - self._reported_at >= SECONDS_BETWEEN_REPORTS:
+            self._reported_at = now
+            self.report(tell(about))
+
+    def summary(self) -> str:
+        """Return in a sentence which run this was and how long it has taken."""
+        elapsed = timedelta(seconds=round(time.monotonic() - self.begun_at))
+        return f"Run {self.ledger.run_id}, {elapsed} elapsed."
 
     def keep_locks(self) -> None:
         """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""

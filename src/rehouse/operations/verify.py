@@ -19,7 +19,7 @@ from rehouse.core.copies import Places, Reason, Seen, Standing, decide
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
-from rehouse.core.progress import REPORTED_EVERY, Progress
+from rehouse.core.progress import BEGUN, DONE, REPORTED_EVERY, Progress
 from rehouse.ledger.copies import AtHome
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import drift
@@ -226,6 +226,7 @@ def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = Fa
     before = _requests_so_far(services)
     survey.list_shared_buckets(services)
     listings = _requests_so_far(services) - before
+    services.report(Progress("", BEGUN, documents_total=len(tenants)))
     reports = [_try_verify(services, tenant, deep=deep) for tenant in tenants]
     return [_with_cost(services, reports[0], listings), *reports[1:]] if reports else []  # counted once
 
@@ -233,8 +234,10 @@ def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = Fa
 def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
     try:
         with translating():
-            return verify(services, tenant, deep=deep, listed=True)
+            report = verify(services, tenant, deep=deep, listed=True)
     except Interrupted:
         raise
     except RehouseError as error:
-        return VerifyReport(tenant.slug, tenant.id, None, error=error.message)
+        report = VerifyReport(tenant.slug, tenant.id, None, error=error.message)
+    services.report(Progress(tenant.slug, DONE))
+    return report

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
-from rehouse.cli.options import OutputOption
+from rehouse.cli.options import OutputOption, ProgressOption
 from rehouse.cli.output import print_report, say, table
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
@@ -30,6 +30,7 @@ def cleanup(
     drop_bucket: DropOption = None,
     keep_empty: KeepEmptyOption = False,
     yes: YesOption = False,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Show what is left in the shared buckets, and why. Removes a shared bucket that nobody needs any more.
@@ -44,12 +45,12 @@ def cleanup(
     if drop_bucket:
         warn_of_name(drop_bucket, keep_empty=keep_empty)
     if drop_bucket and not yes:
-        with services(writes=False) as opened:
+        with services(writes=False, progress=progress) as opened:
             cleaning.refuse_what_may_not_go(opened, drop_bucket)
         what = "every version in the bucket" if keep_empty else "the bucket"
         kept = "" if keep_empty else " with every version that it keeps"
         confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=yes)
-    with services(writes=drop_bucket is not None) as opened:
+    with services(writes=drop_bucket is not None, progress=progress) as opened:
         made = (
             [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
             if drop_bucket

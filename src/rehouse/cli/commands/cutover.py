@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OutputOption, SlugArgument
+from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OutputOption, ProgressOption, SlugArgument
 from rehouse.cli.reports import end_migration
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def cutover(
     canary: Annotated[int, typer.Option(min=0, help="Read so many documents in full first.")] = 0,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Switch a verified tenant to its own bucket. Its documents are flipped; with a canary a few of them first.
@@ -28,6 +29,6 @@ def cutover(
     from rehouse.cli.services import services
     from rehouse.operations import cutover as cutting_over
 
-    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
+    with services(writes=True, max_rate=max_rate, slugs=[slug], progress=progress) as opened:
         report = cutting_over.cutover(opened, opened.ledger.tenant(slug), canary=canary)
-    return end_migration([report], output, allow_quarantined=allow_quarantined)
+    return end_migration([report], output, summary=opened.summary(), allow_quarantined=allow_quarantined)

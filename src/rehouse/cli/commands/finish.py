@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rehouse.cli.confirm import YesOption, confirm
-from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked
+from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, show_with_summary
 from rehouse.core.durations import duration, spelled
 from rehouse.core.escaping import counted
 
@@ -68,6 +69,7 @@ def finish(
     allow_quarantined: AllowQuarantinedOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Remove the sources of documents moved long enough ago. It sweeps first; safe to repeat.
@@ -83,11 +85,11 @@ def finish(
         raise typer.BadParameter("name one tenant, or --all")
     grace = settings_only().grace if after is None else after
     if not (dry_run or yes):
-        with services(writes=False) as opened:  # refuse what would be refused anyway before asking
+        with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
             due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
         confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
     look = Look(check_all, accept_unchecked)
-    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
+    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else [], progress=progress) as opened:
         if slug:
             tenant = opened.ledger.tenant(slug)
             made = [finishing.finish_one(opened, tenant, grace=grace, dry_run=dry_run, look=look, final=final)]
@@ -98,6 +100,7 @@ def finish(
         made,
         output,
         dry_run=dry_run,
+        summary=opened.summary(),
         interrupted=opened.stopping.is_set(),
         allow_quarantined=allow_quarantined,
     )
@@ -116,11 +119,15 @@ def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> 
 
 
 def _show_finish(
-    made: list[FinishReport], output: str, *, dry_run: bool, interrupted: bool, allow_quarantined: bool
+    made: list[FinishReport], output: str, *, dry_run: bool, summary: str, interrupted: bool, allow_quarantined: bool
 ) -> None:
     from rehouse.cli.services import finish as end
 
-    print_report(output, finish_object(made, dry_run=dry_run), lambda: show_finish(made, dry_run=dry_run))
+    print_report(
+        output,
+        finish_object(made, dry_run=dry_run),
+        partial(show_with_summary, partial(show_finish, made, dry_run=dry_run), summary),
+    )
     end(
         well=all(each.is_well for each in made),
         quarantined=sum(each.quarantined for each in made),

@@ -17,6 +17,7 @@ from rehouse.cli.options import (
     OnlyFailedOption,
     OnlyOption,
     OutputOption,
+    ProgressOption,
     SlugArgument,
     UntilOption,
     phase,
@@ -37,6 +38,7 @@ def migrate(
     dry_run: DryRunOption = False,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Move one tenant into a bucket of its own. It plans, provisions, copies, verifies and cuts over; safe to repeat.
@@ -44,13 +46,13 @@ def migrate(
     Examples: `rehouse migrate acme`, `rehouse migrate acme --until verified`, `rehouse migrate acme --dry-run`.
     """
     if dry_run:
-        return plan(slug, allow_quarantined=allow_quarantined, output=output)
+        return plan(slug, allow_quarantined=allow_quarantined, progress=progress, output=output)
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
 
-    with services(writes=True, max_rate=max_rate, slugs=[slug]) as opened:
+    with services(writes=True, max_rate=max_rate, slugs=[slug], progress=progress) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), _order(until, only_failed, code))
-    return end_migration([report], output, allow_quarantined=allow_quarantined)
+    return end_migration([report], output, summary=opened.summary(), allow_quarantined=allow_quarantined)
 
 
 def migrate_all(
@@ -66,6 +68,7 @@ def migrate_all(
     dry_run: DryRunOption = False,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Move every active tenant into a bucket of its own. One that fails does not stop the others; safe to repeat.
@@ -74,19 +77,29 @@ def migrate_all(
     """
     if dry_run:
         return show_plan_of(
-            include_inactive, only, exclude, orphans=False, output=output, allow_quarantined=allow_quarantined
+            include_inactive,
+            only,
+            exclude,
+            orphans=False,
+            output=output,
+            allow_quarantined=allow_quarantined,
+            progress=progress,
         )
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
     from rehouse.operations.selection import chosen
 
-    with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())]) as opened:
+    with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())], progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         reports_made = migrating.migrate_all(
             opened, tenants, _order(until, only_failed, code), parallel=parallel, fail_fast=fail_fast
         )
     return end_migration(
-        reports_made, output, interrupted=opened.stopping.is_set(), allow_quarantined=allow_quarantined
+        reports_made,
+        output,
+        summary=opened.summary(),
+        interrupted=opened.stopping.is_set(),
+        allow_quarantined=allow_quarantined,
     )
 
 

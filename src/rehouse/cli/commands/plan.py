@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption
+from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, print_report, say, say_more, table
-from rehouse.cli.progress import human_bytes
+from rehouse.cli.progress import Kind, human_bytes
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled
 from rehouse.core.escaping import counted
@@ -30,6 +30,7 @@ def plan(
     *,
     orphans: OrphansOption = False,
     allow_quarantined: AllowQuarantinedOption = False,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Show what would move, what it costs, and what is wrong. Changes nothing; works before `init`.
@@ -37,7 +38,9 @@ def plan(
     Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --orphans --output json`.
     """
     only = None if slug is None else [slug]
-    show_plan_of(True, only, None, orphans=orphans, output=output, allow_quarantined=allow_quarantined)
+    show_plan_of(
+        True, only, None, orphans=orphans, output=output, allow_quarantined=allow_quarantined, progress=progress
+    )
 
 
 def show_plan_of(
@@ -48,13 +51,14 @@ def show_plan_of(
     orphans: bool,
     output: str,
     allow_quarantined: bool,
+    progress: Kind | None,
 ) -> None:
     """Show the plan of a selection of tenants."""
     from rehouse.cli.services import finish, services
     from rehouse.operations import plan as planning
     from rehouse.operations.selection import chosen
 
-    with services(writes=False) as opened:
+    with services(writes=False, progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
     print_report(output, made, partial(show_plan, made))

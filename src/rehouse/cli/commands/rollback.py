@@ -6,15 +6,16 @@ It imports what it runs when it runs: help and completion need none of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
-from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption
+from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import add_up, plain, print_report, say, table
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_left_at_home
+from rehouse.cli.reports import of_tenant, show_left_at_home, show_with_summary
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def rollback(
     keep_empty: KeepEmptyOption = False,
     yes: YesOption = False,
     max_rate: MaxRateOption = None,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Send a tenant back to the shared bucket. Nothing that was uploaded since is lost; safe to repeat.
@@ -53,19 +55,27 @@ def rollback(
     from rehouse.cli.services import services
     from rehouse.operations import rollback as returning
 
-    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else []) as opened:
+    with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else [], progress=progress) as opened:
         if slug:
             made = [returning.roll_back_one(opened, opened.ledger.tenant(slug), dry_run=dry_run)]
         else:
             made = returning.roll_back_all(opened, opened.ledger.tenants(), dry_run=dry_run)
-    end_rollback(made, output, interrupted=opened.stopping.is_set())
+    end_rollback(made, output, interrupted=opened.stopping.is_set(), summary=opened.summary())
     return None
 
 
-def end_rollback(made: Sequence[ReturnReport], output: str, *, interrupted: bool = False) -> None:
+def end_rollback(
+    made: Sequence[ReturnReport], output: str, *, summary: str | None = None, interrupted: bool = False
+) -> None:
     """Print the result of a rollback for each tenant and end the command."""
     well = not any(each.errors for each in made)
-    _show(rollback_object(made), lambda: show_rollback(made), output, well=well, interrupted=interrupted)
+    _show(
+        rollback_object(made),
+        partial(show_with_summary, partial(show_rollback, made), summary),
+        output,
+        well=well,
+        interrupted=interrupted,
+    )
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:

@@ -14,6 +14,7 @@ from rehouse.cli.options import (
     InactiveOption,
     OnlyOption,
     OutputOption,
+    ProgressOption,
     SlugArgument,
 )
 from rehouse.cli.output import SHOWN, plain, print_report, say, say_more, table
@@ -33,6 +34,7 @@ def verify(
     *,
     deep: DeepOption = False,
     allow_quarantined: AllowQuarantinedOption = False,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Compare every document of a tenant with its object. Changes nothing; exit status 0 only if all is well.
@@ -42,7 +44,7 @@ def verify(
     from rehouse.cli.services import services
     from rehouse.operations import verify as verifying
 
-    with services(writes=False) as opened:
+    with services(writes=False, progress=progress) as opened:
         made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
     _end(made, output, allow_quarantined=allow_quarantined)
 
@@ -54,6 +56,7 @@ def verify_all(
     exclude: ExcludeOption = None,
     deep: DeepOption = False,
     allow_quarantined: AllowQuarantinedOption = False,
+    progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Compare the documents of all active tenants with their objects. Changes nothing; the shared buckets are listed once.
@@ -64,7 +67,7 @@ def verify_all(
     from rehouse.operations import verify as verifying
     from rehouse.operations.selection import chosen
 
-    with services(writes=False) as opened:
+    with services(writes=False, progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = verifying.verify_all(opened, tenants, deep=deep)
     _end(made, output, allow_quarantined=allow_quarantined)

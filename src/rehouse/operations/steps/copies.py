@@ -104,6 +104,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
         else:
             known = outcome if outcome.task.replaces_etag else find_out_guard(run.services, outcome)
             writer.add([_count(run, known)])
+            run.services.report_seldom(_progress, run)
     if failures:
         raise failures[0]
     return again
@@ -188,8 +189,12 @@ def _save(run: Pass, lines: list[Line]) -> None:
             hint="`rehouse iam-policy` prints the rights that are needed, `rehouse doctor` tests them",
             code=ACCESS_DENIED,
         )
+    run.services.report(_progress(run))
+
+
+def _progress(run: Pass) -> Progress:
     done = run.tally.changed + run.tally.failed + run.tally.standings[Standing.COPIED]
-    run.services.report(Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes))
+    return Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes)
 
 
 def _count(run: Pass, outcome: CopyOutcome) -> Line:

@@ -69,7 +69,15 @@ class Stages:
             return report
 
         if not any(map(self._is_enough, self.reports.values())):
-            list(for_each(self.services, tenants, work, parallel=self.parallel, enough=self._is_enough))
+            turns = for_each(
+                self.services,
+                tenants,
+                work,
+                parallel=self.parallel,
+                enough=self._is_enough,
+                is_last_turn=lambda tenant: tenant.id not in unfinished,
+            )
+            list(turns)
         return [tenant for tenant in tenants if tenant.id in unfinished]
 
     def _migrate(self, services: Services, tenant: Tenant, order: Order) -> TenantReport:
