@@ -55,9 +55,10 @@ class Shown:
             self._meter.take(event, time.monotonic())
 
     def now(self) -> tuple[Overall, list[Progress]]:
-        """Return how far the run is, and the tenants (or buckets) at work, the first begun first."""
+        """Return how far the run is, and the tenants and buckets at work: those that are counted first."""
         with self._guard:
-            return self._meter.overall(time.monotonic()), list(self._meter.at_work.values())
+            at_work = sorted(self._meter.at_work.values(), key=lambda each: each.documents_total is None)
+            return self._meter.overall(time.monotonic()), at_work
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rehouse.core.copies import Places, Seen, is_listing_cheaper
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
-from rehouse.core.progress import Progress
+from rehouse.core.progress import IDLE, Progress
 from rehouse.ledger.copies import Documents
 from rehouse.operations.services import LeftOut, Services
 from rehouse.operations.steps.run import Run
@@ -184,6 +184,7 @@ def pages_of(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]
         yield kept
         count += len(page)
         services.report(Progress(subject=bucket, step="list", documents=count))
+    services.report(Progress(bucket, IDLE))
     services.stop_here()
     if left_out.objects:
         log.warning("%s: the database cannot hold the keys of %d objects", bucket, left_out.objects)
