@@ -7,6 +7,8 @@ import pty
 import subprocess
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from tests.support.command_line import BARE, COMMAND
 
@@ -44,8 +46,55 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-def test_a_narrow_terminal_breaks_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_shortens_names_in_the_middle(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
+    home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
+    rows = [("acme", "cut_over", 1320, "5 B", home, why), ("globex", "cut_over", 7, "544.4 KiB", "short", None)]
+    output.table(("tenant", "phase", "migrated", "bytes", "bucket", "why"), rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "tenant  phase     migrated  bytes      bucket",
+        "acme    cut_over     1,320  5 B        dataroom-saa…b236ed77",
+        "  " + " ".join(["why:", *["word"] * 10]),
+    ]
+    assert lines[-1] == "globex  cut_over         7  544.4 KiB  short"
+    assert max(map(len, lines)) <= 60
+
+
+@given(st.lists(st.tuples(st.integers(1, 80), st.booleans()), min_size=1, max_size=10), st.integers(20, 140))
+def test_columns_that_stand_in_a_line_fit_it(columns: list[tuple[int, bool]], width: int) -> None:
+    widths, numeric = [room for room, _ in columns], [is_number for _, is_number in columns]
+    fitting = output.fitted(widths, numeric, width)
+    assert all(
+        after == before if is_number else min(before, output.NARROWEST) <= after <= before
+        for before, after, is_number in zip(widths, fitting, numeric, strict=True)
+    )
+    if (
+        sum(min(room, output.NARROWEST) if not is_number else room for room, is_number in columns)
+        + 2 * (len(columns) - 1)
+        <= width
+    ):
+        assert sum(fitting) + 2 * (len(fitting) - 1) <= width
+
+
+@given(st.text(min_size=1, max_size=60), st.integers(4, 60))
+def test_a_shortened_text_has_both_ends(text: str, width: int) -> None:
+    found = output.shortened(text, width)
+    assert found == text or (len(found) < len(text) and "…" in found)
+    assert found[-1] == text[-1]
+
+
+def test_prose_wraps_at_words() -> None:
+    assert output.wrapped("  hint: run the same command again", 20) == ["  hint: run the same", "    command again"]
+    assert output.wrapped("short", 20) == ["short"]
+    assert output.wrapped("x" * 30, 20) == ["x" * 30], "no word is broken"
+
+
+def test_wide_breaks_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
+    monkeypatch.setattr(output, "style", output.Style(wide=True))
     home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
     output.table(
         ("tenant", "phase", "migrated", "bytes", "bucket", "why"),

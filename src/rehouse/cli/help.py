@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Mapping
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 from typer._click import Context, HelpFormatter
 from typer.core import TyperCommand, TyperGroup
+
+from rehouse.core.errors import Refused
 
 _EXAMPLE = re.compile(r"`([^`]+)`(?: \(([^)]+)\))?")
 
@@ -33,6 +35,43 @@ def examples(text: str | None) -> tuple[str, list[str]]:
     return told, lines
 
 
+COMMON = {
+    "--wide": "Print names whole, however wide the terminal is.",
+    "--color auto|always|never": "Colours on a terminal only (auto), always or never.",
+}
+"""The options that every command takes, and what they do."""
+
+
+def take_common(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Return a command line without the options that every command takes, and what they say: `wide` and `color`.
+
+    Raises Refused for a colour that does not exist.
+
+    >>> take_common(["status", "--wide", "--color=never", "acme"])
+    (['status', 'acme'], {'wide': True, 'color': 'never'})
+    """
+    left, said, waiting = list[str](), dict[str, Any](), list(reversed(arguments))
+    while waiting:
+        word = waiting.pop()
+        if word == "--":
+            left += [word, *reversed(waiting)]
+            break
+        name, has_value, value = word.partition("=")
+        if word == "--wide":
+            said["wide"] = True
+        elif name == "--color":
+            said["color"] = _color(value if has_value else waiting.pop() if waiting else "")
+        else:
+            left.append(word)
+    return left, said
+
+
+def _color(value: str) -> str:
+    if value not in {"auto", "always", "never"}:
+        raise Refused(f"--color takes no {value!r}", hint="give auto, always or never")
+    return value
+
+
 class Command(TyperCommand):
     """A command whose examples are printed one a line, as they are typed."""
 
@@ -46,6 +85,12 @@ class Command(TyperCommand):
             with formatter.section("Examples"):
                 for line in lines:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the command's own options, then those that every command takes."""
+        super().format_options(ctx, formatter)
+        with formatter.section("Options of every command"):
+            formatter.write_dl(list(COMMON.items()))
 
 
 class WorkflowGroup(TyperGroup):

@@ -10,8 +10,8 @@ import functools
 import os
 import resource
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +39,7 @@ from rehouse.cli.commands import (
     uninstall,
     verify,
 )
-from rehouse.cli.help import Command, WorkflowGroup
+from rehouse.cli.help import Command, WorkflowGroup, take_common
 from rehouse.cli.process import collect_seldom, ignore_closed_pipes, skip_last_collection
 from rehouse.core.errors import Interrupted, Refused, RehouseError
 
@@ -134,15 +134,18 @@ def common(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit status: 0 fine, 1 findings or failures, 2 usage or configuration, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = app(args=arguments, standalone_mode=False, prog_name="rehouse")
+        given, said = take_common(given)
+        _print_as(said)
+        result = app(args=given, standalone_mode=False, prog_name="rehouse")
     except (typer.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except ClickException as error:
-        _fail(_explain_usage_error(error, sys.argv[1:] if arguments is None else arguments))
+        _fail(_explain_usage_error(error, given))
         return error.exit_code
     except RehouseError as error:
         return _fail(error)
@@ -152,6 +155,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _fail(known)
     return result if isinstance(result, int) else 0
+
+
+def _print_as(said: Mapping[str, Any]) -> None:
+    """Let what is printed follow the options that every command takes."""
+    if said or "rehouse.cli.output" in sys.modules:
+        from rehouse.cli import output
+
+        output.style = output.Style(**said)
 
 
 def _fail(error: RehouseError) -> int:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.escaping import legible, legible_json, on_one_line
@@ -20,24 +20,47 @@ if TYPE_CHECKING:
 SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
 WIDTH_OF_A_PIPE = 400
+NARROWEST = 16
+"""Cells that a column of text keeps at least."""
 _INDENT = "  "
 _GLUE = "\0"
 """Stands for a space that must not break a line. No cell contains it: control characters are escaped there."""
 _NUMBERS = (int, float, Decimal, type(None))
 
 
-def console() -> Console:
-    """Return the console for stdout; NO_COLOR and a pipe turn colours off."""
+Color = Literal["auto", "always", "never"]
+
+
+@dataclasses.dataclass
+class Style:
+    """How this command prints: cells whole however wide, and with colours or not. Set from its options."""
+
+    wide: bool = False
+    color: Color = "auto"
+
+
+style = Style()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console for stdout or stderr. NO_COLOR and a pipe turn colours off, unless --color says otherwise."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        width=None if stream.isatty() else WIDTH_OF_A_PIPE,
+        highlight=False,
+        force_terminal=True if style.color == "always" else None,
+        no_color=True if style.color == "never" else False if style.color == "always" else None,
+    )
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1) -> None:
     """Print a table; numbers stand to the right. A column with only empty cells or 0 is left out.
 
-    The first `always` columns are shown in any case. Cells are not broken: those that do not fit into the width of the
-    terminal are printed below their row, with their headings.
+    The first `always` columns are shown in any case. Texts that do not fit into the width of the terminal are shortened in the
+    middle, unless --wide says otherwise; cells that still do not fit are printed below their row, with their headings.
     """
     from rich.text import Text
 
@@ -48,16 +71,55 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: 
     titles = [headings[index] for index in columns]
     widths = [max(map(_cells, column)) for column in zip(titles, *cells, strict=True)]
     out = console()
+    if not style.wide:
+        widths = fitted(widths, numeric, out.width)
     with out.capture() as captured:
         first, _ = _split(titles, widths, numeric, out.width)
         out.print(Text(first, style="bold"), soft_wrap=True)
     print(captured.get().rstrip())
     for row in cells:
-        line, fitting = _split(row, widths, numeric, out.width)
+        short = [shortened(cell, width) for cell, width in zip(row, widths, strict=True)]
+        line, fitting = _split(short, widths, numeric, out.width)
         print(line)
         below = [f"{title}: {cell}" for title, cell in zip(titles[fitting:], row[fitting:], strict=True) if cell]
         if below:
             print("\n".join(_fold(below, out.width)))
+
+
+def fitted(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[int]:
+    """Return the widths of columns that fit into a line of so many cells: columns of text become narrower, the widest first.
+
+    Columns at the end that do not fit even so keep their widths: they do not stand in the line.
+
+    >>> fitted([40, 30, 5], [False, False, True], 60), fitted([40, 8, 30], [False, True, False], 40)
+    ([25, 26, 5], [30, 8, 30])
+    """
+    least = [room if is_number else min(room, NARROWEST) for room, is_number in zip(widths, numeric, strict=True)]
+    count = len(widths)
+    while count > 1 and sum(least[:count]) + 2 * (count - 1) > width:
+        count -= 1
+    fitting = list(widths)
+    for _ in range(sum(widths[:count]) + 2 * (count - 1) - width):
+        number = max(range(count), key=lambda each: fitting[each] - least[each] and fitting[each])
+        if fitting[number] > least[number]:
+            fitting[number] -= 1
+    return fitting
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text shortened in its middle to so many cells.
+
+    >>> shortened("wayne-enterprises-research-and-development", 20)
+    'wayne-enterp…lopment'
+    """
+    if _cells(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    tail = max((width - 1) * 2 // 5, 1)
+    head = set_cell_size(text, width - 1 - tail)
+    end = text[len(text) - tail :]
+    return f"{head.rstrip()}…{end}"
 
 
 def _cells(text: str) -> int:
@@ -94,8 +156,31 @@ def _fold(parts: Sequence[str], width: int) -> list[str]:
 
 
 def say(*lines: str) -> None:
-    """Print plain lines."""
+    """Print plain lines; those that are longer than a terminal is wide are wrapped between words."""
+    if sys.stdout.isatty() and not style.wide:
+        width = console().width
+        lines = tuple(part for line in lines for each in line.split("\n") for part in wrapped(each, width))
     print(legible("\n".join(lines)))
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line in parts of so many characters, broken between words, the others indented a little more than the first.
+
+    >>> wrapped("  hint: run the same command again", 20)
+    ['  hint: run the same', '    command again']
+    """
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()))
+    parts = textwrap.wrap(
+        line.strip(),
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return parts or [line]
 
 
 def say_more(count: int) -> None:
@@ -124,12 +209,15 @@ def as_json(value: object) -> None:
 
 def failure(error: RehouseError) -> None:
     """Print an error and its hint on stderr."""
-    from rich.console import Console
     from rich.text import Text
 
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
-    out.print(Text.assemble(("Error: ", "bold red"), legible(error.message)))
-    out.print(Text.assemble(("Hint:  ", "bold"), legible(error.hint)))
+    out = console(stderr=True)
+    wrap = sys.stderr.isatty() and not style.wide
+    for label, look, text in (("Error: ", "bold red", error.message), ("Hint:  ", "bold", error.hint)):
+        lines = wrapped(label + legible(text), out.width) if wrap else [label + legible(text)]
+        shown = Text("\n".join(lines))
+        shown.stylize(look, 0, len(label))
+        out.print(shown, soft_wrap=True)
 
 
 def format_cell(value: object) -> str:
