@@ -1,4 +1,4 @@
-"""One frozen event, one callback: operations report, the command line shows. Nothing here draws."""
+"""The progress event and its callback: operations report progress, the command line displays it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 REPORTED_EVERY = 500
-"""Where a document costs a microsecond or so, only every so many of them are reported."""
+"""Fast loops report progress once per so many documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown.
+    """How far a step (copy, verify, flip, …) is.
 
-    `text` is shown instead of counts where nothing is counted, such as while the run waits.
+    `subject` is the slug of a tenant or the name of a bucket. `documents_total` is None if unknown. `text` replaces the counts
+    when there is nothing to count, for example while the run waits.
     """
 
     subject: str
@@ -28,4 +29,4 @@ Report = Callable[[Progress], None]
 
 
 def silent(event: Progress) -> None:
-    """Report to nobody."""
+    """Ignore the event."""
