@@ -260,7 +260,7 @@ class Control:
         arguments: dict[str, Any] = {"Bucket": bucket}
         if configuration:
             arguments["CreateBucketConfiguration"] = configuration
-        if bucket.endswith(f"-{self.identity().account}-{self.session.region}-an"):  # S3 refuses the namespace for other names
+        if bucket.endswith(f"-{self.identity().account}-{self.session.region}-an"):  # S3 refuses it for other names
             arguments["BucketNamespace"] = "account-regional"
         return arguments
 
