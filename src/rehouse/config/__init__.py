@@ -131,11 +131,17 @@ class Settings(Section):
 
     @property
     def grace(self) -> timedelta:
-        """How long old pointers may be in use after a flip; a presigned URL is valid for at most 7 days."""
+        """How long old pointers may be in use after a flip.
+
+        A presigned URL is valid for at most 7 days.
+        """
         return timedelta(days=self.grace_days)
 
     def require_places(self) -> None:
-        """Raise ConfigurationError if the database URL or the shared bucket is not set; it names what is missing."""
+        """Raise ConfigurationError if the database URL or the shared bucket is not set.
+
+        It names what is missing.
+        """
         missing: list[ConfigurationError] = []
         for require in (self.require_database_url, self.require_shared_buckets):
             try:
@@ -155,7 +161,10 @@ class Settings(Section):
         return self.database_url.get_secret_value()
 
     def require_shared_buckets(self) -> tuple[str, ...]:
-        """Return the shared buckets; a NULL bucket means the first. Raises ConfigurationError if none is set."""
+        """Return the shared buckets.
+
+        A NULL bucket means the first. Raises ConfigurationError if none is set.
+        """
         if not self.shared_bucket:
             raise ConfigurationError(
                 "REHOUSE_SHARED_BUCKET is not set",

@@ -64,7 +64,10 @@ class DocumentsTable(Section):
 
 
 class TableMapping(Section):
-    """Where the application keeps what rehouse reads and flips. The defaults fit a typical data room."""
+    """Where the application keeps what rehouse reads and flips.
+
+    The defaults fit a typical data room.
+    """
 
     tenants: TenantsTable = TenantsTable()
     documents: DocumentsTable = DocumentsTable()
@@ -81,7 +84,10 @@ class LifecycleDays(Section):
 
 
 class Prices(Section):
-    """Prices in dollars: us-east-1, November 2026 (the pricing pages of S3 and CloudWatch). Set your region's."""
+    """Prices in dollars: us-east-1, November 2026 (the pricing pages of S3 and CloudWatch).
+
+    Set your region's.
+    """
 
     copy_per_thousand: Dollars = Decimal("0.005")
     list_per_thousand: Dollars = Decimal("0.005")

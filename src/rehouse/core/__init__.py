@@ -1,1 +1,4 @@
-"""The lowest layer: every decision, as pure functions. No I/O, no clock, standard library only."""
+"""The lowest layer: every decision, as pure functions.
+
+No I/O, no clock, standard library only.
+"""

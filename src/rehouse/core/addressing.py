@@ -68,7 +68,10 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
 def only_and_excluded(
     tenants: Sequence[Tenant], only: Iterable[str], exclude: Iterable[str]
 ) -> tuple[set[TenantId], set[TenantId]]:
-    """Return the tenant ids that `--only` and `--exclude` name. Raises Refused as `choose` does."""
+    """Return the tenant ids that `--only` and `--exclude` name.
+
+    Raises Refused as `choose` does.
+    """
     chosen, left_out = ({choose(named, tenants).id for named in names} for names in (only, exclude))
     return chosen, left_out
 

@@ -56,7 +56,10 @@ class Difference:
 
 
 def from_json(value: Mapping[str, Any]) -> LedgerMapping:
-    """Parse the JSON form that the ledger stores. Raises KeyError, TypeError or ValueError if it is malformed."""
+    """Parse the JSON form that the ledger stores.
+
+    Raises KeyError, TypeError or ValueError if it is malformed.
+    """
     return LedgerMapping(int(value["ledger"]), _table(value["tenants"]), _table(value["documents"]))
 
 

@@ -104,9 +104,9 @@ def unseen(fault: Fault) -> Comparison:
 
 
 def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | None:
-    """Return whether the full-object checksums of both sides agree; None if no algorithm is on both.
+    """Return whether the full-object checksums of both sides agree.
 
-    Composite checksums (with `-parts` at the end) depend on the part sizes and are ignored.
+    Return None if no algorithm is on both. Composite checksums (with `-parts` at the end) depend on the part sizes and are ignored.
     """
     common = [name for name in source if name in target and "-" not in source[name] + target[name]]
     return all(source[name] == target[name] for name in common) if common else None

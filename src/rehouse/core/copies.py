@@ -300,10 +300,10 @@ def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
 
 
 def is_md5(etag: str) -> bool:
-    """Return whether an ETag has the form of an MD5; the ETag of a multipart upload has a hyphen.
+    """Return whether an ETag has the form of an MD5.
 
-    The ETag of an object under SSE-KMS has this form but is not an MD5. So equal ETags prove that the bytes are equal, but
-    different ETags do not prove that the bytes differ.
+    The ETag of a multipart upload has a hyphen. The ETag of an object under SSE-KMS has this form but is not an MD5. So equal
+    ETags prove that the bytes are equal, but different ETags do not prove that the bytes differ.
     """
     return len(etag) == 32 and all(char in "0123456789abcdef" for char in etag)
 

@@ -11,7 +11,10 @@ from rehouse.core.exit_status import ExitStatus
 
 
 class RehouseError(Exception):
-    """The base class. `message` names the subject, `hint` says what to do, `exit_status` is the exit status of the process."""
+    """The base class.
+
+    `message` names the subject, `hint` says what to do, `exit_status` is the exit status of the process.
+    """
 
     exit_status: ExitStatus = ExitStatus.LEFT
 
@@ -22,7 +25,10 @@ class RehouseError(Exception):
 
 
 class TryAgain(RehouseError):
-    """A temporary problem, such as another operator's lock or repeated 503s. Running the same command again continues."""
+    """A temporary problem, such as another operator's lock or repeated 503s.
+
+    Running the same command again continues.
+    """
 
 
 class Refused(RehouseError):
@@ -44,7 +50,10 @@ class DatabaseRefused(Refused):
 
 
 class StorageRefused(Refused):
-    """S3 refuses access: credentials, rights, a missing bucket, an unreachable endpoint. `code` is S3's error code."""
+    """S3 refuses access: credentials, rights, a missing bucket, an unreachable endpoint.
+
+    `code` is S3's error code.
+    """
 
     def __init__(self, message: str, *, hint: str, code: str) -> None:
         super().__init__(message, hint=hint)

@@ -36,5 +36,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def legible_json(document: str) -> str:
-    r"""Return an equal JSON document with invisible characters as `\u202e`; JSON has them in strings only."""
+    r"""Return an equal JSON document with invisible characters as `\u202e`.
+
+    JSON has them in strings only.
+    """
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", document)

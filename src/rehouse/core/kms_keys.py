@@ -19,7 +19,10 @@ KEYS_A_STATEMENT = 20
 
 @dataclass(frozen=True, slots=True)
 class KmsKey:
-    """A key. `arn` names it; for an alias, `arn` matches every key, and `alias` selects the right one."""
+    """A key, or all keys among which an alias selects.
+
+    `arn` names a single key. For an alias, `arn` matches every key, and `alias` selects the right one.
+    """
 
     arn: str
     region: str

@@ -12,7 +12,10 @@ from rehouse.core.errors import Halt
 
 
 class Phase(StrEnum):
-    """How far a tenant is. After a failure the phase stays, and running the command again continues."""
+    """How far a tenant is.
+
+    After a failure the phase stays, and running the command again continues.
+    """
 
     PLANNED = "planned"
     PROVISIONED = "provisioned"
@@ -66,7 +69,10 @@ the document is still at its source, and nobody accepted that. `stuck`: it also 
 
 
 class Status(StrEnum):
-    """The value of `s3_migrations.status`, for people and their SQL. Only the phase decides what rehouse does."""
+    """The value of `s3_migrations.status`, for people and their SQL.
+
+    Only the phase decides what rehouse does.
+    """
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -121,7 +127,9 @@ def after(phase: Phase, event: Event) -> Phase:
 
 
 def was_verified(phases: Sequence[str | None]) -> bool:
-    """Return whether the tenant was verified since its last plan; `phases` is its history, oldest first.
+    """Return whether the tenant was verified since its last plan.
+
+    `phases` is its history, oldest first.
 
     >>> was_verified(["provisioned", "copied", "verified", "provisioned"]), was_verified(["verified", "rolled_back"])
     (True, False)
@@ -135,7 +143,10 @@ def was_verified(phases: Sequence[str | None]) -> bool:
 
 
 def is_at_least(phase: Phase, other: Phase) -> bool:
-    """Return whether `phase` is `other` or later on the way forward; rolled back comes before every phase."""
+    """Return whether `phase` is `other` or later on the way forward.
+
+    Rolled back comes before every phase.
+    """
     order = list(Phase)
     return phase is not Phase.ROLLED_BACK and order.index(phase) >= order.index(other)
 

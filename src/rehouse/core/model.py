@@ -1,4 +1,7 @@
-"""The data types that all layers share, frozen. Sizes are in bytes, times in UTC, ETags without quotes."""
+"""The data types that all layers share, frozen.
+
+Sizes are in bytes, times in UTC, ETags without quotes.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +62,10 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """An object as a listing or a HEAD describes it; `etag` without quotes, `size` in bytes.
+    """An object as a listing or a HEAD describes it.
 
-    `storage_class` is the "class now" (core.archiving), which differs from S3's class for a restored object.
+    `etag` without quotes, `size` in bytes. `storage_class` is the "class now" (core.archiving), which differs from S3's class
+    for a restored object.
     """
 
     key: str
@@ -118,9 +122,10 @@ class CopyOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A tenant's row in `s3_migrations`: one per tenant, reused by every run. `run_id` is the run that owns it.
+    """A tenant's row in `s3_migrations`: one per tenant, reused by every run.
 
-    `was_live`: the tenant was cut over once, so a client that read the home then may still write there.
+    `run_id` is the run that owns it. `was_live`: the tenant was cut over once, so a client that read the home then may still
+    write there.
     """
 
     tenant_id: TenantId

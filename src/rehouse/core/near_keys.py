@@ -1,4 +1,7 @@
-"""Other spellings of a key, for rows whose key differs a little from the key of their object. Pure functions."""
+"""Other spellings of a key, for rows whose key differs a little from the key of their object.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 

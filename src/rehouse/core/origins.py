@@ -13,7 +13,9 @@ _WRITTEN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9
 
 
 def origin_as_sent(written: str) -> str | None:
-    """Return the origin that a browser sends for a page at this address; None if no page has such an origin.
+    """Return the origin that a browser sends for a page at this address.
+
+    None if no page has such an origin.
 
     >>> origin_as_sent("HTTPS://App.Example.com:443/login")
     'https://app.example.com'
@@ -30,7 +32,10 @@ def origin_as_sent(written: str) -> str | None:
 
 
 def checked_origin(written: str) -> str:
-    """Return the origin if browsers send it exactly so. Raises ValueError with the right form otherwise."""
+    """Return the origin if browsers send it exactly so.
+
+    Raises ValueError with the right form otherwise.
+    """
     if written == "null":
         raise ValueError("null is the origin of every sandboxed page: name the origin of the application's own pages")
     if "*" in written:

@@ -25,9 +25,10 @@ LONGEST_RETRY_AFTER_SECONDS = 30.0
 
 
 class Pace(NamedTuple):
-    """The limiter's state. `rate` and `max_rate` in requests per second; times in seconds of the caller's clock.
+    """The limiter's state.
 
-    `tokens`: how many requests may start at once. `good`: how many replies since the last cut were not a 503.
+    `rate` and `max_rate` in requests per second; times in seconds of the caller's clock. `tokens`: how many requests may start
+    at once. `good`: how many replies since the last cut were not a 503.
     """
 
     rate: float

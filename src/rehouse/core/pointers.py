@@ -41,7 +41,10 @@ class KeyFinder:
         self.shortest_bytes = min((len(key.encode("utf-8", "surrogatepass")) for key in words), default=0)
 
     def may_mention(self, text: str) -> bool:
-        """Return whether the text, which may be many values joined, may mention a key. False is certain."""
+        """Return whether the text, which may be many values joined, may mention a key.
+
+        False is certain.
+        """
         return any(
             not self._by_word.keys().isdisjoint(self._words.findall(reading))
             or any(key in reading for key in self._without_words)

@@ -51,7 +51,10 @@ class CostEstimate:
 
 @dataclass(frozen=True, slots=True)
 class ReadingCost:
-    """The cost of reading. `egress_dollars` applies only if the reading machine is outside the bucket's region."""
+    """The cost of reading.
+
+    `egress_dollars` applies only if the reading machine is outside the bucket's region.
+    """
 
     requests_dollars: Decimal
     egress_dollars: Decimal

@@ -70,7 +70,9 @@ class Flipped:
 
 
 def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
-    """Return whether the source may be removed, or why not. The first matching line applies:
+    """Return whether the source may be removed, or why not.
+
+    The first matching line applies:
 
     | the document                                                    | verdict        |
     |-----------------------------------------------------------------|----------------|
@@ -143,7 +145,10 @@ def _by_what_is_left(flipped: Flipped) -> Verdict:
 
 
 def given_up(grace: timedelta, usual: timedelta) -> str | None:
-    """Return a sentence about the risk of a shorter grace than usual; None if the grace is not shorter."""
+    """Return a sentence about the risk of a shorter grace than usual.
+
+    None if the grace is not shorter.
+    """
     if grace >= usual:
         return None
     early = spelled(grace) if grace else "at once"

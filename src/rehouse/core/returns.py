@@ -108,9 +108,9 @@ def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[Object
 
 
 def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> WayBack | None:
-    """Return where a rollback will point the row if no object changed; None if it leaves the row alone.
+    """Return where a rollback will point the row if no object changed.
 
-    This needs no knowledge of objects. It serves to try the update of the row in advance.
+    None if it leaves the row alone. This needs no knowledge of objects. It serves to try the update of the row in advance.
     """
     back = way_back(seen, places)
     if seen.error_code == CONFLICT or (is_adopted and _was_never_moved(seen, back, place_of(seen, places))):
@@ -119,7 +119,9 @@ def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: 
 
 
 def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
-    """Return what a rollback does for one document at home. The first matching line applies:
+    """Return what a rollback does for one document at home.
+
+    The first matching line applies:
 
     | the document                                                     | standing                    |
     |------------------------------------------------------------------|-----------------------------|

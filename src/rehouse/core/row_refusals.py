@@ -68,7 +68,9 @@ def is_passing(refusal: Refusal) -> bool:
 
 
 def fault_of(refusal: Refusal, holder: str | None = None) -> Fault:
-    """Return the fault to record for the row. `holder`: the document that already has a value that must be unique.
+    """Return the fault to record for the row.
+
+    `holder`: the document that already has a value that must be unique.
 
     >>> fault_of(Refusal("23514", "the row violates a check", constraint="named")).message
     'PostgreSQL refused the update of its row: the row violates a check (SQLSTATE 23514, constraint named)'

@@ -41,9 +41,10 @@ class LocalEngine:
         self._owner = owner
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
-        """Copy the objects; yield an outcome for each task, in any order. Raises as BulkPlane.copy does.
+        """Copy the objects.
 
-        After an interruption a task may have no outcome, because it was not started or its upload was aborted.
+        Yield an outcome for each task, in any order. Raises as BulkPlane.copy does. After an interruption a task may have no
+        outcome, because it was not started or its upload was aborted.
         """
         large: deque[Future[CopyOutcome]] = deque()
         abandoned = Event()

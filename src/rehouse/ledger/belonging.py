@@ -17,7 +17,10 @@ WAY_OUT = (
 
 
 def current_mapping(catalog: Catalog) -> LedgerMapping | None:
-    """Return the present mapping with the database's oids and column numbers; None if there is no ledger."""
+    """Return the present mapping with the database's oids and column numbers.
+
+    None if there is no ledger.
+    """
     ledger = catalog.own.get(LEDGER)
     if ledger is None:
         return None
@@ -27,7 +30,10 @@ def current_mapping(catalog: Catalog) -> LedgerMapping | None:
 
 
 def find_differences(catalog: Catalog) -> list[Difference]:
-    """Return how the mapping differs from the one that the ledger recorded; empty if it recorded none."""
+    """Return how the mapping differs from the one that the ledger recorded.
+
+    Empty if it recorded none.
+    """
     now = current_mapping(catalog)
     if now is None or catalog.recorded_mapping is None:
         return []

@@ -118,9 +118,9 @@ class Catalog:
         return "UPDATE" if is_key else "NO KEY UPDATE"
 
     def column(self, table: str, name: str) -> str:
-        """Return the real name of a mapped column, such as `column("documents", "s3_key")`; empty if it is not mapped.
+        """Return the real name of a mapped column, such as `column("documents", "s3_key")`.
 
-        Names of our own columns are returned unchanged.
+        Empty if it is not mapped. Names of our own columns are returned unchanged.
         """
         mapped: TenantsTable | DocumentsTable = getattr(self.mapping, table)
         return parse(name, str(getattr(mapped, name, name))).name
@@ -202,7 +202,9 @@ def _is_usage_doubtful(connection: psycopg.Connection, documents: Table, own: di
 
 
 def is_same_type(one: str, other: str) -> bool:
-    """Return whether ids of the two SQL types can be compared; integers can, and texts of any length.
+    """Return whether ids of the two SQL types can be compared.
+
+    Integers can, and texts of any length.
 
     >>> is_same_type("bigint", "integer"), is_same_type("character varying(36)", "text"), is_same_type("uuid", "text")
     (True, True, False)

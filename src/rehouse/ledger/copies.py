@@ -184,9 +184,9 @@ class Documents(Fenced):
         self._say("blame_copy", document_id, fault)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
-        """Write the shared bucket's name into the next rows that have a key and no bucket; return the last id.
+        """Write the shared bucket's name into the next rows that have a key and no bucket.
 
-        A row that refuses the update stays as it is, and the fault is recorded for its copy.
+        Return the last id. A row that refuses the update stays as it is, and the fault is recorded for its copy.
         """
         try:
             return self._name(after, limit, self._name_all)
@@ -195,13 +195,19 @@ class Documents(Fenced):
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
-        """Lock the next rows whose copies can be flipped. Call `flip` inside the block, which commits at its end."""
+        """Lock the next rows whose copies can be flipped.
+
+        Call `flip` inside the block, which commits at its end.
+        """
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
             yield [Copied(**columns_of_copied(row)) for row in self._next("lock_copies", after, limit)]
 
     def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
-        """Return those of the objects that another tenant claims now; objects in the tenant's own home never count."""
+        """Return those of the objects that another tenant claims now.
+
+        Objects in the tenant's own home never count.
+        """
         keys: dict[str, list[str]] = {}
         for ref in refs:
             if ref.bucket != self.values["home_bucket"]:
@@ -213,9 +219,9 @@ class Documents(Fenced):
         }
 
     def flip(self, document_ids: Sequence[str]) -> int:
-        """Point locked rows to their copies and record it in the ledger. Raises RowsRefused if a row refuses.
+        """Point locked rows to their copies and record it in the ledger.
 
-        It returns the number of refused rows, as `flip_allowed` does: always 0.
+        Raises RowsRefused if a row refuses. It returns the number of refused rows, as `flip_allowed` does: always 0.
         """
         values = {**self.values, "document_ids": list(document_ids)}
         with refusals():
@@ -226,14 +232,20 @@ class Documents(Fenced):
         return 0
 
     def flip_allowed(self, document_ids: Sequence[str]) -> int:
-        """Flip the rows that accept the update and record the faults of the others; return how many refused."""
+        """Flip the rows that accept the update and record the faults of the others.
+
+        Return how many refused.
+        """
         refused = change_allowed(self.connection, document_ids, self.flip)
         for document_id, each in refused.items():
             self.blame(document_id, self._with_holder(document_id, each))
         return len(refused)
 
     def _with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
-        """Return why a row refuses; for a unique violation, with the document that already has the value."""
+        """Return why a row refuses.
+
+        For a unique violation, with the document that already has the value.
+        """
         refusal = refused.refusal
         if refusal is None or refusal.sqlstate != UniqueViolation.sqlstate or refusal.table is None:
             return refused.fault
@@ -312,8 +324,10 @@ class Documents(Fenced):
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
     def _next(self, name: str, after: object, limit: int) -> list[Row]:
-        """Return the next rows after an id. The query is never prepared: the generic plan of a prepared statement does not
-        know whether `after` is NULL, so it would read the tenant from the start for each batch.
+        """Return the next rows after an id.
+
+        The query is never prepared: the generic plan of a prepared statement does not know whether `after` is NULL, so it would
+        read the tenant from the start for each batch.
         """
         values = {**self.values, "after": after, "limit": limit}
         return rows_of(self.connection, self.queries[name], values, prepare=False)

@@ -124,7 +124,10 @@ def _escaped(schemas: str) -> str:
 
 
 def _unknown(name: str, query: str) -> DatabaseRefused:
-    """Return the error for an unknown parameter. A raw @ in the query suggests an unescaped ? in the password."""
+    """Return the error for an unknown parameter.
+
+    A raw @ in the query suggests an unescaped ? in the password.
+    """
     if "@" in query or not _NAME.fullmatch(name):
         return malformed()
     return DatabaseRefused(

@@ -28,7 +28,10 @@ def record_items(schema: str, name: str, items: list[Any]) -> str:
 
 
 def read_fact(connection: psycopg.Connection, schema: str, name: str) -> Any:
-    """Return a fact of the ledger in a schema, None if it is not recorded; the table must exist."""
+    """Return a fact of the ledger in a schema, None if it is not recorded.
+
+    The table must exist.
+    """
     query = sql.SQL("SELECT value FROM {} WHERE name = %s").format(sql.Identifier(schema, FACTS_TABLE))
     row = connection.execute(query, (name,)).fetchone()
     return None if row is None else row[0]

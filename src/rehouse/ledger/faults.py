@@ -45,7 +45,10 @@ _CLASSES: dict[str, tuple[type[RehouseError], str, str]] = {
 
 
 def translated(error: psycopg.Error) -> RehouseError:
-    """Return the error of rehouse for `error`; the caller raises it `from error` or `from None`."""
+    """Return the error of rehouse for `error`.
+
+    The caller raises it `from error` or `from None`.
+    """
     if error.diag.source_function == "check_enable_rls":
         return blinded(error.diag.message_primary or "row security")
     if error.sqlstate is None:

@@ -72,11 +72,17 @@ class Inspection:
         return Writability(is_standby, read_only == "on")
 
     def catalog(self, settings: Settings) -> Catalog:
-        """Return the application's tables. Raises DatabaseRefused if the mapping does not fit them."""
+        """Return the application's tables.
+
+        Raises DatabaseRefused if the mapping does not fit them.
+        """
         return catalogs.read(self.connection, settings.mapping, partial(name_setting, settings))
 
     def has_rows(self, table: Table) -> bool:
-        """Return whether the table has a row. PostgreSQL raises an error if row security would hide rows."""
+        """Return whether the table has a row.
+
+        PostgreSQL raises an error if row security would hide rows.
+        """
         query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
         row = self.connection.execute(query).fetchone()
         return bool(row and row[0])

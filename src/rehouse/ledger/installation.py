@@ -44,7 +44,10 @@ class Installation:
             yield cls(connection, catalog, min(settings.lock_timeout_ms, POLITE_MS))
 
     def upgrade(self) -> list[str]:
-        """Bring the schema up to date; return a line for each change, none if it was up to date."""
+        """Bring the schema up to date.
+
+        Return a line for each change, none if it was up to date.
+        """
         return schema.upgrade(self.connection, self.catalog, lock_timeout_ms=self.lock_timeout_ms)
 
     def ddl(self) -> str:

@@ -126,7 +126,10 @@ class Inventory:
         return [(row.key, row.there) for row in self._rows("objects_ending_in", **values, ends=ends)]
 
     def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:
-        """Return how many objects have keys from `first` to `last`, both included; stop counting at `limit`."""
+        """Return how many objects have keys from `first` to `last`, both included.
+
+        Stop counting at `limit`.
+        """
         [found] = self._rows("count_range", bucket=bucket, first=first, last=last, limit=limit)
         return int(found.count)
 

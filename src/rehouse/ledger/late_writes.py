@@ -27,7 +27,10 @@ class LateLines(Fenced):
         return int(self.rows("count_moved")[0].moved)
 
     def sources(self, *, only_failed: bool = False, code: str | None = None) -> dict[str, ObjectRef]:
-        """Return document id → source; with `only_failed` only of documents with a fault, of one code if given."""
+        """Return document id → source.
+
+        With `only_failed` only of documents with a fault, of one code if given.
+        """
         rows = self.rows("sources_of_moved", only_failed=only_failed, code=code)
         return {str(row.document_id): source_of(row) for row in rows}
 
@@ -36,14 +39,20 @@ class LateLines(Fenced):
         return [Copied(**columns_of_copied(row), contested=row.contested) for row in self.stream("late_suspects")]
 
     def row(self, document_id: str) -> ObjectRef | None:
-        """Return where the document's row points, None if it was deleted. Raises Halt if another run owns the migration."""
+        """Return where the document's row points, None if it was deleted.
+
+        Raises Halt if another run owns the migration.
+        """
         with self.fenced():
             found = self.rows("late_row", document_id=document_id)
         return ObjectRef(*found[0]) if found else None
 
     @contextmanager
     def locked(self, document_id: str) -> Iterator[ObjectRef | None]:
-        """Lock the document's row; yield where it points, None if it was deleted. Raises RowIsBusy."""
+        """Lock the document's row.
+
+        Yield where it points, None if it was deleted. Raises RowIsBusy.
+        """
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
             found = self.rows("lock_late_row", document_id=document_id)
@@ -52,9 +61,9 @@ class LateLines(Fenced):
             yield ObjectRef(*found[0]) if found else None
 
     def brought_home(self, outcome: CopyOutcome) -> Fault | None:
-        """Record in the ledger and the row that the late write is home; return the fault if the row refuses.
+        """Record in the ledger and the row that the late write is home.
 
-        Call it inside `locked`.
+        Return the fault if the row refuses. Call it inside `locked`.
         """
         task = outcome.task
         values = {
@@ -71,7 +80,10 @@ class LateLines(Fenced):
         return self.change_both(task.document_id, "follow_late_copy", "record_late_copy", values)
 
     def fail(self, document_id: str, fault: Fault, late_etag: str | None = None) -> bool:
-        """Record why a late write is not home, inside a fenced transaction; return whether that is new."""
+        """Record why a late write is not home, inside a fenced transaction.
+
+        Return whether that is new.
+        """
         values = {**self.values, "document_id": document_id, "late_etag": late_etag}
         values |= {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
         return self.connection.execute(self.queries["record_late_fault"], values).rowcount > 0
@@ -85,7 +97,10 @@ class LateLines(Fenced):
         return [Outstanding.from_row(row) for row in self.rows("outstanding_late_writes")]
 
     def accept(self, document_id: str, reason: str) -> bool:
-        """Accept the object in the home, with the reason in the history; return False if there is no conflict."""
+        """Accept the object in the home, with the reason in the history.
+
+        Return False if there is no conflict.
+        """
         values = {**self.values, "document_id": document_id}
         with self.fenced() as cursor:
             if cursor.execute(self.queries["accept_late_write"], values).fetchone() is None:

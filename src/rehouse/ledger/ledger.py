@@ -48,7 +48,10 @@ PATIENCE = 50
 
 
 class Overview(NamedTuple):
-    """A line of `rehouse status`: a tenant and how far its migration is. Sizes are bytes, times UTC."""
+    """A line of `rehouse status`: a tenant and how far its migration is.
+
+    Sizes are bytes, times UTC.
+    """
 
     slug: str
     tenant_id: TenantId
@@ -91,7 +94,10 @@ class Closing(NamedTuple):
 
 
 class Ledger:
-    """The ledger in PostgreSQL, over one connection. With `writes=False` nothing outlives the session."""
+    """The ledger in PostgreSQL, over one connection.
+
+    With `writes=False` nothing outlives the session.
+    """
 
     def __init__(
         self,
@@ -148,7 +154,10 @@ class Ledger:
         return [_tenant(row, called[plain_id(row.tenant_id)]) for row in rows]
 
     def tenant(self, named: str) -> Tenant:
-        """Return the tenant that a command names. Raises Refused if none or several tenants match."""
+        """Return the tenant that a command names.
+
+        Raises Refused if none or several tenants match.
+        """
         return choose(named, self.tenants())
 
     def reread(self, tenant: Tenant) -> Tenant:
@@ -177,7 +186,10 @@ class Ledger:
         return self.called(row.tenant_id for row in rows)
 
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
-        """Give the tenant's migration to this run; reserve `home_bucket` unless a name is reserved already."""
+        """Give the tenant's migration to this run.
+
+        Reserve `home_bucket` unless a name is reserved already.
+        """
         values = {
             "tenant_id": tenant.id,
             "shared_bucket": self._default_bucket,
@@ -293,9 +305,10 @@ class Ledger:
         return int(found.rows), int(found.tenants)
 
     def patiently(self, work: Callable[[], Result]) -> Result:
-        """Run a transaction; if it meets a lock or a deadlock, run it again after a random pause.
+        """Run a transaction.
 
-        Inside another transaction the work runs only once: an error ends the outer transaction too, and its owner retries it.
+        If it meets a lock or a deadlock, run it again after a random pause. Inside another transaction the work runs only once:
+        an error ends the outer transaction too, and its owner retries it.
         """
         is_within = self.connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE
         for _ in range(0 if is_within else PATIENCE):

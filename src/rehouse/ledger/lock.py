@@ -42,7 +42,10 @@ def lock_key(kind: str, subject: object) -> int:
 
 
 class Locks:
-    """The locks of one process; thread-safe. `close`, or leaving the `with` block, releases all."""
+    """The locks of one process, for several threads.
+
+    `close`, or leaving the `with` block, releases all.
+    """
 
     def __init__(self, url: str, *, password_command: str | None = None) -> None:
         self._connect = partial(connect, url, password_command=password_command, application_name="rehouse lock")
@@ -51,9 +54,10 @@ class Locks:
         self._connection = self._connect()
 
     def acquire(self, tenant_id: TenantId, name: str | None = None) -> None:
-        """Take the tenant's lock; do nothing if this process has it. `name` (the slug) is for messages.
+        """Take the tenant's lock.
 
-        Raises TryAgain immediately if another operator has it.
+        Do nothing if this process has it. `name` (the slug) is for messages. Raises TryAgain immediately if another operator
+        has it.
         """
         self._take(lock_key("tenant", tenant_id), name or f"tenant {tenant_id}")
 
@@ -95,7 +99,10 @@ class Locks:
             return self._holder(lock_key("run", run_id)) is not None
 
     def still_held(self) -> bool:
-        """Return whether the session still holds every lock taken; False if the session is lost."""
+        """Return whether the session still holds every lock taken.
+
+        False if the session is lost.
+        """
         with self._guard:
             try:
                 row = self._connection.execute(_MINE, (list(self._held),)).fetchone()
@@ -122,7 +129,10 @@ class Locks:
                 raise
 
     def keep(self) -> None:
-        """Take the locks again if they were lost. Raises as `reacquire` does, also in every later call."""
+        """Take the locks again if they were lost.
+
+        Raises as `reacquire` does, also in every later call.
+        """
         with self._guard:
             if not self.still_held():
                 self.reacquire()

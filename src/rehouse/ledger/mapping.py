@@ -32,7 +32,10 @@ def usual_name(leaf: str) -> str:
 
 
 def find_mapped(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting) -> tuple[Table, Table]:
-    """Return the tables of tenants and documents. Raises DatabaseRefused with every problem of the mapping."""
+    """Return the tables of tenants and documents.
+
+    Raises DatabaseRefused with every problem of the mapping.
+    """
     tables: list[Table] = []
     problems: list[Problem] = []
     for role, mapped in (("tenants", mapping.tenants), ("documents", mapping.documents)):
@@ -80,7 +83,10 @@ def _problems(
 
 
 def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
-    """Yield a problem for each column that is mapped twice and that rehouse writes; the two sizes may share one."""
+    """Yield a problem for each column that is mapped twice and that rehouse writes.
+
+    The two sizes may share one.
+    """
     names = {field: parse(field, str(getattr(mapped, field))).name for field in ROLES[role]}
     for one, other in combinations(names, 2):
         is_written = ROLES[role][one].is_written or ROLES[role][other].is_written
@@ -119,7 +125,10 @@ def _per_cent(name: str, setting: str) -> Problem:
 
 
 def _may_be_missing(field: str, role: Role, written: Written, *, is_default: bool) -> bool:
-    """Return whether `init` may create the column: under its default name, or with `+`. So a typo creates no column."""
+    """Return whether `init` may create the column: under its default name, or with `+`.
+
+    So a typo creates no column.
+    """
     return (role.created_as is not None and (is_default or written.may_be_created)) or (
         field == "uploaded_at" and is_default
     )

@@ -34,7 +34,10 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Column(NamedTuple):
-    """A column; its text is `schema.table.column`. `kind`: pg_class.relkind. `is_readable`: this role may SELECT it."""
+    """A column; its text is `schema.table.column`.
+
+    `kind`: pg_class.relkind. `is_readable`: this role may SELECT it.
+    """
 
     schema: str
     table: str
@@ -48,7 +51,10 @@ class Column(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How many seconds to read a table, and how many bytes of it; `table_bytes` None: all of it."""
+    """How many seconds to read a table, and how many bytes of it.
+
+    `table_bytes` None: all of it.
+    """
 
     seconds: int
     table_bytes: int | None
@@ -96,7 +102,10 @@ class Pointers:
         return [Column(*row) for row in rows]
 
     def sources(self, migration: Migration, limit: int | None) -> list[str]:
-        """Return the keys of a tenant's sources that are not removed yet; with `limit`, always the same sample of them."""
+        """Return the keys of a tenant's sources that are not removed yet.
+
+        With `limit`, always the same sample of them.
+        """
         values = {"tenant_id": migration.tenant_id, "home_bucket": migration.home_bucket, "limit": limit}
         return self._keys("sources_to_look_for", values)
 
@@ -114,7 +123,10 @@ class Pointers:
         return [(str(key), int(size)) for key, size in rows]
 
     def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
-        """Search columns for keys (each with its owners); yield the result so far after each table."""
+        """Search columns for keys (each with its owners).
+
+        Yield the result so far after each table.
+        """
         finder, found = KeyFinder(owners), Found()
         for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
             table = list(group)
@@ -179,7 +191,10 @@ def _reason(error: psycopg.Error, limits: Limits) -> str:
 
 
 def _statement(columns: Sequence[Column], shortest_bytes: int, share: float) -> sql.Composed:
-    """Return the COPY that sends the values long enough to hold a key; it samples the table if `share` is below 1."""
+    """Return the COPY that sends the values long enough to hold a key.
+
+    It samples the table if `share` is below 1.
+    """
     texts = [sql.SQL("{}::text").format(sql.Identifier(each.name)) for each in columns]
     shortest = sql.Literal(shortest_bytes)
     values = sql.SQL(", ").join(
@@ -226,6 +241,9 @@ def _search(
 
 
 def _plain(copied: bytes) -> str:
-    """Decode a value of COPY. Bytes that are not UTF-8 (in a database in SQL_ASCII) cannot be part of a key."""
+    """Decode a value of COPY.
+
+    Bytes that are not UTF-8 (in a database in SQL_ASCII) cannot be part of a key.
+    """
     text = copied.decode("utf-8", "replace")
     return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text) if "\\" in text else text

@@ -104,7 +104,10 @@ def load(catalog: Catalog) -> Queries:
 
 @cache
 def sources() -> Mapping[str, str]:
-    """Return every named statement as written. Raises ValueError if two have the same name."""
+    """Return every named statement as written.
+
+    Raises ValueError if two have the same name.
+    """
     found: dict[str, str] = {}
     for entry in sorted(files("rehouse.ledger").joinpath("sql").iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".sql"):
@@ -117,7 +120,10 @@ def sources() -> Mapping[str, str]:
 
 
 def fill(text: str, catalog: Catalog) -> sql.Composed:
-    """Fill the fields of `text` from `catalog`. Raises KeyError for a field that does not exist."""
+    """Fill the fields of `text` from `catalog`.
+
+    Raises KeyError for a field that does not exist.
+    """
     parts: list[sql.Composable] = []
     for literal, field, _, _ in Formatter().parse("\n".join(_mapped_lines(text, catalog))):
         parts.append(raw(literal))
@@ -127,7 +133,10 @@ def fill(text: str, catalog: Catalog) -> sql.Composed:
 
 
 def raw(text: str) -> sql.SQL:
-    """Return our own text, or text of PostgreSQL's catalog such as a type, as SQL; never pass user input."""
+    """Return our own text, or text of PostgreSQL's catalog such as a type, as SQL.
+
+    Never pass user input.
+    """
     return sql.SQL(text)
 
 
@@ -213,9 +222,9 @@ def _sizes(catalog: Catalog) -> list[sql.Identifier]:
 
 
 def _bytes(catalog: Catalog, row: str) -> sql.Composable:
-    """Return SQL for a row's bytes: its first size above 0 and below a pebibyte, rounded; else 0.
+    """Return SQL for a row's bytes: its first size above 0 and below a pebibyte, rounded.
 
-    So no value makes it fail, neither NaN, infinity and negative numbers nor values too large for a sum.
+    Without such a size it is 0. So no value makes it fail: no NaN, infinity or negative number, and none too large for a sum.
     """
     number = sql.SQL("CASE WHEN {0} > 0 AND {0} < 1125899906842624 THEN round({0}::numeric) END")
     sizes = [number.format(sql.SQL("{}.{}").format(raw(row), column)) for column in _sizes(catalog)]
@@ -249,7 +258,10 @@ def _readable(catalog: Catalog, table: str) -> sql.Composable:
 
 
 def _file_name(catalog: Catalog, row: sql.SQL) -> sql.Composable:
-    """Return SQL for the row's file name; without such a column, for the last part of its key."""
+    """Return SQL for the row's file name.
+
+    Without such a column, for the last part of its key.
+    """
     column, key = catalog.column("documents", "original_name"), sql.Identifier(catalog.column("documents", "s3_key"))
     if column:
         return sql.SQL("coalesce({}.{}::text, '')").format(row, sql.Identifier(column))

@@ -1,4 +1,7 @@
-"""Tables as PostgreSQL's catalog describes them: columns, constraints, indexes, triggers. Names are case-sensitive."""
+"""Tables as PostgreSQL's catalog describes them: columns, constraints, indexes, triggers.
+
+Names are case-sensitive.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition; `is_leaf`: it has no partitions itself. Lists have parents before children."""
+    """A partition; `is_leaf`: it has no partitions itself.
+
+    Lists have parents before children.
+    """
 
     oid: int
     schema: str
@@ -67,9 +73,9 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. `kind` is pg_class.relkind; `is_blinded`: row security applies to this role.
+    """A table or partitioned table.
 
-    `parent`: the table of which it is a partition.
+    `kind` is pg_class.relkind. `is_blinded`: row security applies to this role. `parent`: the table of which it is a partition.
     """
 
     schema: str
@@ -95,7 +101,10 @@ class Table:
         return self.kind == "p"
 
     def has_index(self, *columns: str, unique: bool = False) -> bool:
-        """Return whether a valid index begins with these columns; a unique one must have no others."""
+        """Return whether a valid index begins with these columns.
+
+        A unique one must have no others.
+        """
         if unique:
             wanted = sorted(columns)
             return any(index.is_unique and index.is_valid and sorted(index.columns) == wanted for index in self.indexes)
@@ -108,7 +117,10 @@ def find_table(connection: psycopg.Connection, schema: str | None, name: str) ->
 
 
 def find_tables(connection: psycopg.Connection, schema: str | None, names: Iterable[str]) -> dict[str, Table]:
-    """Return those of the tables that exist, in this order; the number of queries does not depend on theirs."""
+    """Return those of the tables that exist, in this order.
+
+    The number of queries does not depend on theirs.
+    """
     found = connection.execute(_FIND, {"names": list(names), "schema": schema}).fetchall()
     oids = [row[0] for row in found]
     columns, indexes, checks, triggers = (

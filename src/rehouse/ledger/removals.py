@@ -56,7 +56,10 @@ class Removals(Fenced):
         return self._pages([DocumentState.REMOVED], timedelta(0), limit)
 
     def waited_for(self, grace: timedelta) -> frozenset[str]:
-        """Return the ids of the documents whose source another document still needs. This reads the whole tenant."""
+        """Return the ids of the documents whose source another document still needs.
+
+        This reads the whole tenant.
+        """
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
             return frozenset(str(row.document_id) for row in self.rows("sources_waited_for", grace=grace))
@@ -70,14 +73,20 @@ class Removals(Fenced):
         self._mark("mark_removed", document_ids)
 
     def keep(self, kept: Iterable[tuple[str, Fault | None]]) -> None:
-        """Record that these sources stay, with the fault; without a fault, they have a late write for the next sweep."""
+        """Record that these sources stay, with the fault.
+
+        Without a fault, they have a late write for the next sweep.
+        """
         with self.fenced() as cursor:
             for document_id, fault in kept:
                 values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
 
     def keep_unfinished(self, document_ids: Sequence[str]) -> None:
-        """Record that these sources, which a killed run was removing, stay; a recorded fault stays too."""
+        """Record that these sources, which a killed run was removing, stay.
+
+        A recorded fault stays too.
+        """
         self._mark("keep_unfinished", document_ids)
 
     def supersede(self, document_ids: Iterable[str]) -> None:

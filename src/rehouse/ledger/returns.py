@@ -64,7 +64,10 @@ class Returns(Fenced):
         return ReturnCounts(**found._asdict())
 
     def known_differently(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
-        """Return those of the objects for which the tenant's records have different ETags. This reads the whole tenant."""
+        """Return those of the objects for which the tenant's records have different ETags.
+
+        This reads the whole tenant.
+        """
         rows = self.rows("known_differently", keys=sorted({ref.key for ref in refs})) if refs else []
         return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
@@ -80,7 +83,10 @@ class Returns(Fenced):
             cursor.execute(self.queries["supersede_returns"], self.values)
 
     def return_home(self) -> None:
-        """Switch the tenant's bucket back to the previous one. Raises Halt if its row does not name the home."""
+        """Switch the tenant's bucket back to the previous one.
+
+        Raises Halt if its row does not name the home.
+        """
         with self.fenced() as cursor:
             if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
                 raise Halt(
@@ -97,7 +103,10 @@ class Returns(Fenced):
         return [WrittenAfter.from_row(row) for row in self.rows("written_after_return")]
 
     def sent_after(self, outcome: CopyOutcome) -> Fault | None:
-        """Record a later write that was copied back, in the ledger and the locked row; return the fault if it refuses."""
+        """Record a later write that was copied back, in the ledger and the locked row.
+
+        Return the fault if it refuses.
+        """
         task = outcome.task
         values = {
             **self.values,

@@ -24,7 +24,10 @@ class RowsRefused(Exception):
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Translate PostgreSQL's errors about rows into RowsRefused; other errors pass unchanged."""
+    """Translate PostgreSQL's errors about rows into RowsRefused.
+
+    Other errors pass unchanged.
+    """
     try:
         yield
     except psycopg.Error as error:

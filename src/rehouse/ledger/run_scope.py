@@ -54,7 +54,10 @@ class Fenced:
             yield cursor
 
     def change_both(self, document_id: str, row: str, line: str, values: Mapping[str, object]) -> Fault | None:
-        """Run the query that changes a document's row, then the one that records it; return the fault if the row refuses."""
+        """Run the query that changes a document's row, then the one that records it.
+
+        Return the fault if the row refuses.
+        """
 
         def change(_: object) -> None:
             with refusals():

@@ -10,7 +10,10 @@ class Versioning(Fenced):
     """The time when the versioning of one tenant's home was enabled."""
 
     def expect(self) -> None:
-        """Record that versioning is about to be enabled. Raises Halt if the migration belongs to another run now."""
+        """Record that versioning is about to be enabled.
+
+        Raises Halt if the migration belongs to another run now.
+        """
         if not self.rows("expect_versioning"):
             raise Halt(TAKEN_OVER, hint=TAKEN_OVER_HINT)
 

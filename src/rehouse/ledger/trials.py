@@ -62,9 +62,9 @@ class Trials(Documents):
         return not is_home and bool(switched or is_as_before)
 
     def flip_in_vain(self, document_id: str, previous_home: str | None) -> Fault | None:
-        """Try to switch the tenant's home and flip a document's row; return the fault if a row refuses.
+        """Try to switch the tenant's home and flip a document's row.
 
-        Raises RowIsBusy if the row is locked, or changed since it was copied.
+        Return the fault if a row refuses. Raises RowIsBusy if the row is locked, or changed since it was copied.
         """
         values = {**self.values, "document_id": document_id, "previous_home": previous_home}
         try:
@@ -112,7 +112,10 @@ class Trials(Documents):
 
     @contextmanager
     def _in_vain(self) -> Iterator[None]:
-        """Open a transaction that is rolled back. Raises RowsRefused if PostgreSQL refuses a row or a statement."""
+        """Open a transaction that is rolled back.
+
+        Raises RowsRefused if PostgreSQL refuses a row or a statement.
+        """
         try:
             with self.fenced(in_vain=True):
                 self.connection.execute(self.queries["check_at_once"])

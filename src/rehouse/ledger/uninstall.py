@@ -93,9 +93,10 @@ def find_removal(
 
 
 def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: Patience) -> list[Dependant]:
-    """Drop everything in one transaction; if tenants still need the ledger, drop nothing and return them.
+    """Drop everything in one transaction.
 
-    Raises TryAgain if a table is never free, DatabaseRefused if other objects in the database depend on the ledger.
+    If tenants still need the ledger, drop nothing and return them. Raises TryAgain if a table is never free, DatabaseRefused if
+    other objects in the database depend on the ledger.
     """
     found: list[Dependant] = []
 

@@ -1,4 +1,7 @@
-"""Usage between commands: pending deltas and the rows of each month. The database computes them (sql/usage.sql)."""
+"""Usage between commands: pending deltas and the rows of each month.
+
+The database computes them (sql/usage.sql).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ class UsageState(NamedTuple):
 
 
 def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
-    """Fold pending deltas and create the rows of this and next month (UTC); return for how many tenants.
+    """Fold pending deltas and create the rows of this and next month (UTC).
 
-    It does nothing before `init`, or if this role may not write. The connection must not be in a transaction.
+    Return how many tenants needed that. It does nothing before `init`, or if this role may not write. The connection must not
+    be in a transaction.
     """
     if not catalog.own.keys() >= _TABLES or catalog.version is None:
         return 0

@@ -15,7 +15,10 @@ QUOTA_CODE = "L-DC2B2D3D"
 
 
 def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
-    """Return the headers of S3's answer about a bucket, even if S3 refuses. Raises boto3's errors if no answer came."""
+    """Return the headers of S3's answer about a bucket, even if S3 refuses.
+
+    Raises boto3's errors if no answer came.
+    """
     try:
         answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket))
     except ClientError as error:
@@ -25,7 +28,10 @@ def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
 
 
 def bucket_quota(session: Session, region: str) -> int | None:
-    """Return how many buckets the account may have, according to Service Quotas in `region`; None if unknown."""
+    """Return how many buckets the account may have, according to Service Quotas in `region`.
+
+    None if unknown.
+    """
     try:
         client = session.client("service-quotas", region)
         return int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])

@@ -1,7 +1,7 @@
-"""Content-MD5 for older servers that require it; botocore sends a CRC32 instead, which they do not know.
+"""Content-MD5 for older servers that require it.
 
-When a server refuses a request because the header is missing, it is sent again with the header. From then on all requests of
-this operation have it.
+By default botocore sends a CRC32, which they do not know. When a server refuses a request because the header is missing, it is
+sent again with the header. From then on all requests of this operation have it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where requests for a bucket go and how they are signed; botocore decides it for both planes.
+"""Where requests for a bucket go and how they are signed.
 
-A botocore client prepares one HeadBucket request per bucket and is stopped before it sends it. The bulk plane uses the URL and
-the signature scope of this request. So rehouse never interprets partitions, FIPS, dual stack, addressing styles, profiles or
-endpoint settings itself.
+A botocore client decides it for both planes: it prepares one HeadBucket request per bucket and is stopped before it sends it.
+The bulk plane uses the URL and the signature scope of this request. So rehouse never interprets partitions, FIPS, dual stack,
+addressing styles, profiles or endpoint settings itself.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class Endpoint:
 
 
 class Endpoints:
-    """Find the Endpoint of a bucket. `client` serves only this purpose; its requests are never sent."""
+    """Find the Endpoint of a bucket.
+
+    `client` serves only this purpose; its requests are never sent.
+    """
 
     def __init__(self, client: S3Client, ca_bundle: str | None) -> None:
         self._client = client
@@ -98,7 +101,10 @@ class _PreparedError(Exception):
 
 @lru_cache(maxsize=1024)
 def checked(bucket: str) -> str:
-    """Return the bucket's name. Raises ValueError for a name that would address something else."""
+    """Return the bucket's name.
+
+    Raises ValueError for a name that would address something else.
+    """
     if not BUCKET.fullmatch(bucket):
         raise ValueError(f"no bucket can be called {bucket!r}")
     return bucket

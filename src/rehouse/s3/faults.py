@@ -158,7 +158,10 @@ def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
 
 
 def transport_code(errno: int, status: int = 0) -> str:
-    """Return our code for a transfer that curl could not complete; `status` is the HTTP status of a proxy, if any."""
+    """Return our code for a transfer that curl could not complete.
+
+    `status` is the HTTP status of a proxy, if any.
+    """
     if 400 <= status < 500:
         return "ProxyRefused"
     if errno in CURL_CERTIFICATE:
@@ -167,7 +170,9 @@ def transport_code(errno: int, status: int = 0) -> str:
 
 
 def way_out(code: str, again: str) -> str:
-    """Return the hint for an object that failed with this code; it includes `again` only if another attempt may help.
+    """Return the hint for an object that failed with this code.
+
+    It includes `again` only if another attempt may help.
 
     >>> way_out("SlowDown", "run it again")
     'run it again'
@@ -182,7 +187,10 @@ def way_out(code: str, again: str) -> str:
 
 
 def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
-    """Return the error for a run that cannot continue. `region`: the right region, if S3 named it."""
+    """Return the error for a run that cannot continue.
+
+    `region`: the right region, if S3 named it.
+    """
     hint = f"the bucket is in {shown(region)}: set AWS_REGION={shown(region)}" if region else HINTS.get(code, _ANY)
     return StorageRefused(f"{shown(subject)}: {code}: {shown(message)}", hint=hint, code=code)
 

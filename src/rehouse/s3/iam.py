@@ -26,15 +26,19 @@ class RoleUnknown(Exception):
 
 
 class NotSimulated(Exception):
-    """IAM refused or failed the simulation; the message is its error code, or the name of the error."""
+    """IAM refused or failed the simulation.
+
+    The message is its error code, or the name of the error.
+    """
 
 
 def denied_actions(
     control: Control, actions: Sequence[str], kind: Resource, scope: Scope, arn: str | None
 ) -> list[str] | None:
-    """Return the actions on a kind of resource that IAM denies the caller `arn`; None if it cannot be simulated.
+    """Return the actions on a kind of resource that IAM denies the caller `arn`.
 
-    Raises RoleUnknown if the role of the ARN may not be read, NotSimulated if the simulation is refused or fails.
+    None if it cannot be simulated. Raises RoleUnknown if the role of the ARN may not be read, NotSimulated if the simulation is
+    refused or fails.
     """
     principal = _principal(arn)
     if principal is None or not control.session.offers("iam"):
@@ -82,7 +86,10 @@ def _context(scope: Scope, kind: Resource) -> list[ContextEntryTypeDef]:
 
 
 def _principal(arn: str | None) -> str | None:
-    """Return the ARN of the user or role behind a caller's ARN; None for the root, which has no policies."""
+    """Return the ARN of the user or role behind a caller's ARN.
+
+    None for the root, which has no policies.
+    """
     assumed = re.fullmatch(r"(arn:[\w-]+):sts::(\d{12}):assumed-role/([^/]+)/.*", arn or "")
     if assumed:
         return f"{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
@@ -90,7 +97,10 @@ def _principal(arn: str | None) -> str | None:
 
 
 def _sso_role(principal: str) -> str | None:
-    """Return the name of a role that IAM Identity Center created; the caller's ARN lacks the path of such a role."""
+    """Return the name of a role that IAM Identity Center created.
+
+    The caller's ARN lacks the path of such a role.
+    """
     found = re.fullmatch(r".*:role/(AWSReservedSSO_[^/]+)", principal)
     return found[1] if found else None
 

@@ -18,9 +18,10 @@ ALIAS_HINT = (
 
 
 def key_arn(control: Control, written: str) -> str | None:
-    """Return the ARN of the key that a setting names; None for SSE-S3, and for an alias if there is no KMS.
+    """Return the ARN of the key that a setting names.
 
-    Raises StorageRefused if the alias does not exist or the lookup is denied.
+    None for SSE-S3, and for an alias if there is no KMS. Raises StorageRefused if the alias does not exist or the lookup is
+    denied.
     """
     if written == "AES256":
         return None

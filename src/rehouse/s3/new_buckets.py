@@ -39,7 +39,10 @@ def tell_nobody(bucket: str, text: str) -> None:
 
 
 class NewBuckets:
-    """The new buckets of one run; thread-safe. `tell(bucket, text)` shows the reason of a wait."""
+    """The new buckets of one run, for several threads.
+
+    `tell(bucket, text)` shows the reason of a wait.
+    """
 
     def __init__(
         self,

@@ -49,7 +49,9 @@ def hidden_metadata(headers: Mapping[str, str]) -> int:
 
 
 def tagging_header(tags: Sequence[TagTypeDef]) -> str | None:
-    """Return the tags as the value of `x-amz-tagging`; None if there are none or they are too long for a header.
+    """Return the tags as the value of `x-amz-tagging`.
+
+    None if there are none or they are too long for a header.
 
     >>> tagging_header([{"Key": "a b", "Value": "x&y"}])
     'a%20b=x%26y'

@@ -18,7 +18,10 @@ CHUNK_BYTES = 1024 * 1024
 
 
 class ReadObject(NamedTuple):
-    """An object that was read: `size` of the `announced_size` bytes arrived; `digest` is their hexadecimal digest."""
+    """An object that was read: `size` of the `announced_size` bytes arrived.
+
+    `digest` is their hexadecimal digest.
+    """
 
     digest: str
     size: int
@@ -45,7 +48,10 @@ def read_object(client: S3Client, ref: ObjectRef, algorithm: Literal["md5", "sha
 
 
 def read_tags(client: S3Client, ref: ObjectRef, **owner: str) -> list[tuple[str, str]] | None:
-    """Return an object's tags, sorted; None if the endpoint does not offer tags. Raises boto3's errors."""
+    """Return an object's tags, sorted.
+
+    None if the endpoint does not offer tags. Raises boto3's errors.
+    """
     arguments: Any = {"Bucket": ref.bucket, "Key": ref.key, **owner}
     try:
         tags = client.get_object_tagging(**arguments).get("TagSet", [])

@@ -39,7 +39,10 @@ _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
 
 
 class Credentials(NamedTuple):
-    """The credentials that sign a request; `token` only for temporary ones. The repr shows no secret."""
+    """The credentials that sign a request.
+
+    `token` only for temporary ones. The repr shows no secret.
+    """
 
     access_key: str
     secret_key: str
@@ -50,7 +53,10 @@ class Credentials(NamedTuple):
 
 
 class Session:
-    """Creates all clients. `profile` selects the credentials of a profile (the application's) instead of the chain's."""
+    """Creates all clients.
+
+    `profile` selects the credentials of a profile (the application's) instead of the chain's.
+    """
 
     def __init__(self, settings: Settings, profile: str | None = None) -> None:
         self.settings = settings
@@ -77,14 +83,20 @@ class Session:
         return self.url.startswith("https:")
 
     def endpoint(self, bucket: str) -> Endpoint:
-        """Return the bucket's endpoint. Raises ValueError if the name cannot be a bucket's name."""
+        """Return the bucket's endpoint.
+
+        Raises ValueError if the name cannot be a bucket's name.
+        """
         try:
             return self._endpoints(bucket)
         except BotoCoreError as error:
             raise _unusable("s3", shown(str(error)), ENDPOINT_HINT) from None
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
-        """Return whether the service may be used; keys of another S3 server are never sent to Amazon's services."""
+        """Return whether the service may be used.
+
+        Keys of another S3 server are never sent to Amazon's services.
+        """
         is_named = bool(os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
         return self.is_aws or is_named or not self._is_amazons(self.client(service).meta.endpoint_url)
 

@@ -34,7 +34,10 @@ class Account:
 
 
 def private_folder(folder: Path) -> Path:
-    """Create `folder` for servers and return it; private, but 0711 for root, so that PostgreSQL as `nobody` can enter."""
+    """Create `folder` for servers and return it.
+
+    Private, but 0711 for root, so that PostgreSQL as `nobody` can enter.
+    """
     folder.mkdir(mode=0o700, parents=True)
     if os.geteuid() == 0:
         folder.chmod(0o711)
@@ -42,7 +45,10 @@ def private_folder(folder: Path) -> Path:
 
 
 def account_for(folder: Path) -> Account:
-    """Return an account that PostgreSQL can use in `folder`. Raises Refused if there is none."""
+    """Return an account that PostgreSQL can use in `folder`.
+
+    Raises Refused if there is none.
+    """
     if os.geteuid() != 0:
         return Account()
     if reachable(folder):

@@ -1,4 +1,7 @@
-"""Awkward names, keys and ids. Each of them is legal and has broken a migration somewhere."""
+"""Awkward names, keys and ids.
+
+Each of them is legal and has broken a migration somewhere.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/o
 
 
 def content(extension: str, title: str, seed: int, paragraphs: int = 8) -> bytes:
-    """Return a valid file of the type that `extension` names; its text or picture depends on `seed` alone."""
+    """Return a valid file of the type that `extension` names.
+
+    Its text or picture depends on `seed` alone.
+    """
     lines = [title, *(_sentence(seed, number) for number in range(paragraphs))]
     if extension == "pdf":
         return pdf(lines)
@@ -38,7 +41,10 @@ def content(extension: str, title: str, seed: int, paragraphs: int = 8) -> bytes
 
 
 def pdf(lines: list[str]) -> bytes:
-    """Return a PDF of one page with these lines; characters outside Latin-1 become question marks."""
+    """Return a PDF of one page with these lines.
+
+    Characters outside Latin-1 become question marks.
+    """
     escaped = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in lines]
     text = "BT /F1 11 Tf 14 TL 56 780 Td " + " ".join(f"({line}) Tj T*" for line in escaped) + " ET"
     stream = text.encode("latin-1", "replace")

@@ -82,7 +82,10 @@ class _Room:
         document_id: str | None = None,
         body: bytes | None = None,
     ) -> SampleRow:
-        """Add an object and its row; arguments that are not given follow from the name and the document's number."""
+        """Add an object and its row.
+
+        Arguments that are not given follow from the name and the document's number.
+        """
         number = len(self.rows)
         extension = name.rpartition(".")[2]
         if body is None:
@@ -122,7 +125,10 @@ class _Room:
         *,
         document_id: str | None = None,
     ) -> SampleRow:
-        """Add a row that points to `key`. It describes `shown`, rightly or wrongly, depending on its number."""
+        """Add a row that points to `key`.
+
+        It describes `shown`, rightly or wrongly, depending on its number.
+        """
         number = len(self.rows)
         size = len(shown.body) if shown else 4096
         row = SampleRow(
@@ -175,7 +181,10 @@ def _plant_oddities(room: _Room) -> None:
 
 
 def _plant_faults(room: _Room) -> None:
-    """Add, for two tenants, a row whose object is missing; add an object to which rows of two tenants point."""
+    """Add, for two tenants, a row whose object is missing.
+
+    Add an object to which rows of two tenants point.
+    """
     for slug in ("acme-corp", "Initech_GmbH"):
         room.fault(room.row(slug, "Lost.pdf", f"uploads/lost-{slug}.pdf", None), "missing_object")
     theirs = room.document("globex", "Whose is it.docx", key="uploads/whose-is-it.docx")

@@ -1,8 +1,9 @@
-"""A program that runs one server and stops it when its parent process ends. It uses the standard library only.
+"""A program that runs one server and stops it when its parent process ends.
 
-`python guardian.py SIGNAL GRACE_SECONDS ACCOUNT -- COMMAND…` starts the command in its own process group and reads standard
-input, a pipe whose other end only the parent holds. It stops the server at the end of the pipe (the parent closed it or died)
-or when its parent process changes: first with the signal, after the grace with SIGKILL. ACCOUNT is a uid (and gid) or `-`.
+It uses the standard library only. `python guardian.py SIGNAL GRACE_SECONDS ACCOUNT -- COMMAND…` starts the command in its own
+process group and reads standard input, a pipe whose other end only the parent holds. It stops the server at the end of the pipe
+(the parent closed it or died) or when its parent process changes: first with the signal, after the grace with SIGKILL. ACCOUNT
+is a uid (and gid) or `-`.
 """
 
 from __future__ import annotations

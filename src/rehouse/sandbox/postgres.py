@@ -56,7 +56,10 @@ class PostgresServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Create the cluster, start it, and wait until it answers. Raises TryAgain, with the end of its log, if it fails."""
+        """Create the cluster, start it, and wait until it answers.
+
+        Raises TryAgain, with the end of its log, if it fails.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = account_for(self.folder)
         hand_over([self.folder], account)
@@ -81,12 +84,18 @@ class PostgresServer:
             connection.execute(statement)
 
     def role(self, name: str, attributes: str = "") -> None:
-        """Create a login role for `url(database, name)`. `attributes` is SQL, such as `BYPASSRLS`."""
+        """Create a login role for `url(database, name)`.
+
+        `attributes` is SQL, such as `BYPASSRLS`.
+        """
         create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} " + attributes)
         self.execute(create.format(sql.Identifier(name), sql.Literal(self._password)))
 
     def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> str:
-        """Create a database and return its url. With `template`, copy that database, which must have no connections."""
+        """Create a database and return its url.
+
+        With `template`, copy that database, which must have no connections.
+        """
         source = sql.SQL("TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
         parts = sql.SQL("CREATE DATABASE {} OWNER {} {}")
         self.execute(parts.format(sql.Identifier(name), sql.Identifier(owner), source))
@@ -151,7 +160,10 @@ def _major_version(program: Path) -> int:
 
 
 def _locale(version: int) -> list[str]:
-    """Return the options of initdb that sort texts by bytes; 17 and later do not need a system locale for that."""
+    """Return the options of initdb that sort texts by bytes.
+
+    17 and later do not need a system locale for that.
+    """
     if version >= 17:
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     return ["--locale=C", "--lc-ctype=C.UTF-8"]

@@ -1,6 +1,7 @@
-"""The process of a server: start it under a guardian, wait until it answers, stop it. It is never left behind.
+"""The process of a server: start it under a guardian, wait until it answers, stop it.
 
-The server's output goes into a log file of mode 0600. If the server does not start, the error quotes the end of it.
+It is never left behind. The server's output goes into a log file of mode 0600. If the server does not start, the error quotes
+the end of it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _READY_SECONDS = 60.0
 
 
 class ServerProcess:
-    """One server under a guardian. `name` is its name in errors, `log` the file for its output."""
+    """One server under a guardian.
+
+    `name` is its name in errors, `log` the file for its output.
+    """
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -63,7 +67,10 @@ class ServerProcess:
         self._pid = int(self._guardian.stdout.readline() or 0)
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Wait until `ready()`. Raises TryAgain with the end of the log if the server ends or takes a minute."""
+        """Wait until `ready()`.
+
+        Raises TryAgain with the end of the log if the server ends or takes a minute.
+        """
         deadline = time.monotonic() + _READY_SECONDS
         while not ready():
             if not self._runs() or time.monotonic() > deadline:
@@ -109,9 +116,9 @@ def _kill(group: int) -> None:
 
 
 def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:
-    """Call `start` with the wanted port, or with free ports until it succeeds; return the port.
+    """Call `start` with the wanted port, or with free ports until it succeeds.
 
-    Another process may take a free port first.
+    Return the port. Another process may take a free port first.
     """
     for _ in range(0 if wanted else 3):
         port = free_port()
@@ -132,7 +139,10 @@ def free_port() -> int:
 
 
 def package_folder(package: str) -> Path:
-    """Return the folder of an embedded server's package. Raises Refused if it is not installed."""
+    """Return the folder of an embedded server's package.
+
+    Raises Refused if it is not installed.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Refused(

@@ -51,7 +51,10 @@ class S3Server:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises TryAgain, with the end of its log, if it fails."""
+        """Start the server and wait until it answers.
+
+        Raises TryAgain, with the end of its log, if it fails.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         package_folder("ministack")
         on_a_port(self._wanted_port, self._start_on)
@@ -77,7 +80,10 @@ class S3Server:
     @overload
     def root(self, service: Literal["sts"]) -> STSClient: ...
     def root(self, service: str = "s3") -> Any:
-        """Return a client with root rights, for setup and independent checks; rehouse never gets one."""
+        """Return a client with root rights, for setup and independent checks.
+
+        It is never for rehouse itself.
+        """
         place = service, self.endpoint_url
         if place not in self._roots:
             self._roots[place] = self._client(service, "test", self._secret)
@@ -89,7 +95,10 @@ class S3Server:
         return client
 
     def user(self, name: str, policies: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-        """Create an IAM user with inline `policies` (name → document); return (access key, secret key)."""
+        """Create an IAM user with inline `policies` (name → document).
+
+        Return (access key, secret key).
+        """
         iam = self.root("iam")
         iam.create_user(UserName=name)
         for policy, document in policies.items():

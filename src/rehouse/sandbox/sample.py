@@ -28,7 +28,10 @@ class SampleTenant:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A row of `documents`. `slug` is None for a row without a tenant. Sizes are what the row says, in bytes."""
+    """A row of `documents`.
+
+    `slug` is None for a row without a tenant. Sizes are what the row says, in bytes.
+    """
 
     id: str
     slug: str | None
@@ -44,7 +47,10 @@ class SampleRow:
 
 @dataclass(frozen=True, slots=True)
 class SampleObject:
-    """An object with everything that a copy must keep. `headers` has the names of boto3's put_object arguments."""
+    """An object with everything that a copy must keep.
+
+    `headers` has the names of boto3's put_object arguments.
+    """
 
     bucket: str
     key: str

@@ -116,7 +116,10 @@ def log_delivery_policy(bucket: str, *, sources: str, account: str | None, regio
 
 
 def lifecycle_rules(days: LifecycleRules) -> list[Document]:
-    """Return the lifecycle rules. Temporary objects expire with all their versions, which expiry alone would keep."""
+    """Return the lifecycle rules.
+
+    Temporary objects expire with all their versions, which expiry alone would keep.
+    """
     noncurrent = {"NoncurrentVersionExpiration": {"NoncurrentDays": days.noncurrent_days}}
     infrequent = {"Transitions": [{"Days": days.infrequent_access_days, "StorageClass": "STANDARD_IA"}]}
     temporary = {
@@ -174,7 +177,10 @@ def tag_value(text: str) -> str:
 
 
 def bucket_arn(bucket: str, region: str) -> str:
-    """Return the ARN of a bucket; the region determines the partition (China and GovCloud have their own)."""
+    """Return the ARN of a bucket.
+
+    The region determines the partition (China and GovCloud have their own).
+    """
     return f"arn:{partition(region)}:s3:::{bucket}"
 
 

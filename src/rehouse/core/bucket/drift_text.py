@@ -68,7 +68,10 @@ def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:
 
 
 def _is_ours(setting: str, path: str, name: str) -> bool:
-    """Return whether an unexpected member is a difference; foreign tags and policy statements are not."""
+    """Return whether an unexpected member is a difference.
+
+    Foreign tags and policy statements are not.
+    """
     if setting == "policy" and path == "Statement":
         return name.startswith(OURS)
     return setting != "tags"

@@ -22,7 +22,10 @@ Kind = Literal["differs", "missing", "not_offered", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
-    """One document per setting, in the order in which it is safe to apply them; None for a setting that is not wanted."""
+    """One document per setting, in the order in which it is safe to apply them.
+
+    None for a setting that is not wanted.
+    """
 
     bucket: str
     public_access_block: Document | None = None
@@ -56,7 +59,10 @@ refuse every upload.
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The state of one setting as found; `code` is S3's error code if it is not offered or unreadable."""
+    """The state of one setting as found.
+
+    `code` is S3's error code if it is not offered or unreadable.
+    """
 
     state: State
     value: Document | None = None
@@ -163,7 +169,10 @@ def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[D
 
 
 def matches(setting: str, expected: Document, found: Document) -> bool:
-    """Return whether `found` matches `expected`; foreign tags and policy statements are ignored."""
+    """Return whether `found` matches `expected`.
+
+    Foreign tags and policy statements are ignored.
+    """
     wanted, actual = normal(setting, expected), normal(setting, found)
     if setting == "tags":
         return all(actual.get(key) == value for key, value in wanted.items())

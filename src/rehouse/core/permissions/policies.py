@@ -61,7 +61,10 @@ class Scope:
     home_buckets: tuple[str, ...] = ()
 
     def arns(self, resource: Resource) -> tuple[str, ...]:
-        """Return the ARNs of a kind of resource; none if there is no such resource, for example no KMS key."""
+        """Return the ARNs of a kind of resource.
+
+        None if there is no such resource, for example no KMS key.
+        """
         tenants = (f"{self.bucket_prefix}-*", *self.home_buckets)
         logs = (self.log_bucket,) if self.log_bucket else self._default_logs()
         probe = f"{self.bucket_prefix}-{PROBE_NAME}-*"

@@ -57,10 +57,10 @@ def is_current(catalog: Catalog) -> bool:
 def upgrade(
     connection: psycopg.Connection, catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS, patience_seconds: float = 300
 ) -> list[str]:
-    """Bring the schema up to date; return a line for each change. Read the catalog again afterwards.
+    """Bring the schema up to date.
 
-    Raises TryAgain if another session is doing the same for long or a lock is never free. Raises DatabaseRefused for missing
-    rights, or a table that cannot be adopted.
+    Return a line for each change. Read the catalog again afterwards. Raises TryAgain if another session is doing the same for
+    long or a lock is never free. Raises DatabaseRefused for missing rights, or a table that cannot be adopted.
     """
     patience = Patience(lock_timeout_ms, patience_seconds)
     try:
@@ -79,7 +79,10 @@ def upgrade(
 
 
 def ddl(catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS) -> str:
-    """Return exactly the SQL that `upgrade` would run; empty if there is none. It reads only the catalog."""
+    """Return exactly the SQL that `upgrade` would run.
+
+    Empty if there is none. It reads only the catalog.
+    """
     if catalog.version == HEAD:
         scripts = [statement.script(lock_timeout_ms) for statement in statements(catalog)]
         return _HEADER + "\n" + "\n\n".join(scripts) + "\n" if scripts else ""
@@ -90,7 +93,10 @@ def ddl(catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS) -> str:
 
 
 def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[str], patience: Patience) -> None:
-    """Try the usage triggers before anything is created. Raises DatabaseRefused with PostgreSQL's reason."""
+    """Try the usage triggers before anything is created.
+
+    Raises DatabaseRefused with PostgreSQL's reason.
+    """
     trial = usage.trial(catalog)
     if trial.change not in changes:
         return

@@ -26,7 +26,10 @@ _TELL = "INSERT INTO {events} (event, reason) VALUES ('mapping_accepted', {reaso
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements that record the mapping unless it is recorded; an accepted change goes into the history."""
+    """Yield the statements that record the mapping unless it is recorded.
+
+    An accepted change goes into the history.
+    """
     now = current_mapping(catalog)
     if now is not None and catalog.recorded_mapping == now.as_json():
         return

@@ -1,4 +1,7 @@
-"""Alembic's environment: run over the connection that the schema package passes, or print SQL. No URL, no ini file."""
+"""Alembic's environment: run over the connection that the schema package passes, or print SQL.
+
+No URL, no ini file.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,10 @@ from rehouse.ledger.schema.statement import Statement
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements that add what is missing. Raises DatabaseRefused if an existing table cannot be adopted."""
+    """Yield the statements that add what is missing.
+
+    Raises DatabaseRefused if an existing table cannot be adopted.
+    """
     yield from tables.statements(catalog)
     yield from older_tool.statements(catalog)
     yield from documents.statements(catalog)

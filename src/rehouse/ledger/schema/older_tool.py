@@ -19,7 +19,10 @@ _UNIQUE = "s3_migrations_one_a_tenant"
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements that adopt the table, if it exists, with one row per tenant. Raises DatabaseRefused."""
+    """Yield the statements that adopt the table, if it exists, with one row per tenant.
+
+    Raises DatabaseRefused.
+    """
     existing = catalog.own.get(MIGRATIONS.name)
     if existing is None:
         yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog))

@@ -42,9 +42,9 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One or several SQL statements without placeholders; `change` describes them for people.
+    """One or several SQL statements without placeholders.
 
-    `table`: the quoted name of the table that a polite statement locks.
+    `change` describes them for people. `table`: the quoted name of the table that a polite statement locks.
     """
 
     change: str
@@ -70,7 +70,10 @@ class Patience:
 
 
 def perform(context: MigrationContext, statement: Statement) -> None:
-    """Run the statement in a revision, or print it if Alembic prints SQL. Raises as `run` does."""
+    """Run the statement in a revision, or print it if Alembic prints SQL.
+
+    Raises as `run` does.
+    """
     assert context.config is not None
     attributes = context.config.attributes
     if context.as_sql:

@@ -1,4 +1,7 @@
-"""The ledger's own tables, as data. A missing table is created; an existing one gets the columns that it lacks."""
+"""The ledger's own tables, as data.
+
+A missing table is created; an existing one gets the columns that it lacks.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,10 @@ FACTS = OwnTable(
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements that create or complete the tables; older_tool.py adopts an older s3_migrations."""
+    """Yield the statements that create or complete the tables.
+
+    `older_tool` adopts an older s3_migrations.
+    """
     for table in (*OWN, FACTS):
         existing = catalog.own.get(table.name)
         if existing is None:

@@ -86,7 +86,10 @@ _ONE_A_MONTH = f"CREATE UNIQUE INDEX IF NOT EXISTS {_UNIQUE} ON {{schema}}.tenan
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements for the missing tables, functions, triggers and the count. Raises DatabaseRefused."""
+    """Yield the statements for the missing tables, functions, triggers and the count.
+
+    Raises DatabaseRefused.
+    """
     yield from preparations(catalog)
     triggers = catalog.documents.triggers
     untold = [part for part in catalog.documents.partitions if not part.triggers >= TRIGGERS]
@@ -107,7 +110,10 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
 
 def preparations(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the statements for the tables and functions, which have no effect yet. Raises DatabaseRefused."""
+    """Yield the statements for the tables and functions, which have no effect yet.
+
+    Raises DatabaseRefused.
+    """
     existing = catalog.own.get(USAGE.name)
     if existing is None:
         yield create(catalog, USAGE)

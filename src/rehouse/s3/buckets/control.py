@@ -1,7 +1,8 @@
-"""The control plane: find out who owns a bucket, read its settings, create it, configure it. It transfers no objects.
+"""The control plane: find out who owns a bucket, read its settings, create it, configure it.
 
-If the account is known, every request that names a bucket carries the expected owner. So rehouse never reads, writes or
-configures a bucket with the right name in another account. Requests are counted by operation, including retries.
+It transfers no objects. If the account is known, every request that names a bucket carries the expected owner. So rehouse never
+reads, writes or configures a bucket with the right name in another account. Requests are counted by operation, including
+retries.
 """
 
 from __future__ import annotations
@@ -101,11 +102,17 @@ class Control:
             return made
 
     def identity(self) -> CallerIdentity:
-        """Return the identity of our credentials, cached. Raises StorageRefused if the credentials are invalid."""
+        """Return the identity of our credentials, cached.
+
+        Raises StorageRefused if the credentials are invalid.
+        """
         return self.once(Control._ask_identity)
 
     def head(self, bucket: str) -> BucketPresence:
-        """Return whether the bucket exists and is ours. Without STS, the buckets that ListBuckets shows are ours."""
+        """Return whether the bucket exists and is ours.
+
+        Without STS, the buckets that ListBuckets shows are ours.
+        """
         try:
             reply = self.client.head_bucket(Bucket=bucket, **self.owner())
         except ClientError as error:
@@ -117,10 +124,10 @@ class Control:
         return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
 
     def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
-        """Create the bucket in the session's region; return whether it was created with the tags.
+        """Create the bucket in the session's region.
 
-        Not every endpoint accepts tags at creation. A bucket that is already ours is no error. Raises StorageRefused
-        (BucketAlreadyExists) if another account owns it.
+        Return whether it was created with the tags. Not every endpoint accepts tags at creation. A bucket that is already ours
+        is no error. Raises StorageRefused (BucketAlreadyExists) if another account owns it.
         """
         with_tags = bool(tags) and self._created(bucket, tags)
         if not with_tags:
@@ -135,7 +142,10 @@ class Control:
             self.sleep(seconds)
 
     def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
-        """Return the state of each setting of the bucket. Raises StorageRefused if the bucket does not exist."""
+        """Return the state of each setting of the bucket.
+
+        Raises StorageRefused if the bucket does not exist.
+        """
         return {setting: self.read_setting(bucket, setting) for setting in settings}
 
     def read_setting(self, bucket: str, setting: str) -> Found:
@@ -168,7 +178,10 @@ class Control:
         return True
 
     def _tag_resource(self, bucket: str, tags: Document) -> bool:
-        """Set the tags through S3 Control and return whether that worked; ABAC on a bucket requires this way."""
+        """Set the tags through S3 Control and return whether that worked.
+
+        ABAC on a bucket requires this way.
+        """
         account = self.identity().account
         if account is None or not self.session.offers("s3control"):
             return False
@@ -202,7 +215,10 @@ class Control:
         return (each["Name"] for page in pages for each in page.get("Buckets", []) if each["Name"].startswith(prefix))
 
     def owner(self) -> Any:
-        """Return the arguments that make S3 refuse buckets of other accounts; none if our account is unknown."""
+        """Return the arguments that make S3 refuse buckets of other accounts.
+
+        None if our account is unknown.
+        """
         account = self.identity().account
         return {"ExpectedBucketOwner": account} if account else {}
 
@@ -265,7 +281,10 @@ class Control:
         return arguments
 
     def _created(self, bucket: str, tags: Mapping[str, str] | None) -> bool:
-        """Create the bucket; return False if it is already ours or if tags are not offered at creation."""
+        """Create the bucket.
+
+        Return False if it is already ours or if tags are not offered at creation.
+        """
         try:
             self.client.create_bucket(**self._creation(bucket, tags))
         except BotoCoreError as error:
@@ -306,7 +325,10 @@ class Control:
     def _wait_for_new_bucket(
         self, response: Any, operation: Any, request_dict: dict[str, Any], **_: object
     ) -> float | None:
-        """Wait if the answer only means that a bucket is new or busy. Returning 0 makes botocore send the request again."""
+        """Wait if the answer only means that a bucket is new or busy.
+
+        Returning 0 makes botocore send the request again.
+        """
         code = str(response[1].get("Error", {}).get("Code", "")) if response else ""
         context = request_dict["context"]
         buckets, waits = context.get(BUCKETS, ()), context.get(WAITS, 0)

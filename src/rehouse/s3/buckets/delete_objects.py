@@ -34,16 +34,20 @@ _DOTTED = re.compile(r"(^|/)\.{1,2}(/|$)")
 
 
 class Removed(NamedTuple):
-    """The result for one object: removed (no fault), or why not. `PreconditionFailed`: it has another ETag."""
+    """The result for one object: removed (no fault), or why not.
+
+    `PreconditionFailed`: it has another ETag.
+    """
 
     key: str
     fault: Fault | None = None
 
 
 def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
-    """Remove the objects and yield the result for each key; `etags` maps key → the ETag that it must still have.
+    """Remove the objects and yield the result for each key.
 
-    Raises StorageRefused or StorageUnavailable if a whole request failed. Its objects may then be removed or not.
+    `etags` maps key → the ETag that it must still have. Raises StorageRefused or StorageUnavailable if a whole request failed.
+    Its objects may then be removed or not.
     """
     single = [key for key in etags if _UNFIT_FOR_XML.search(key)]
     together = iter([key for key in etags if not _UNFIT_FOR_XML.search(key)])
@@ -80,7 +84,10 @@ def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Itera
 
 
 def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[Removed]:
-    """Remove the objects, in one request if the endpoint has DeleteObjects. A key that the answer does not name has a fault."""
+    """Remove the objects, in one request if the endpoint has DeleteObjects.
+
+    A key that the answer does not name has a fault.
+    """
     if DELETE_OBJECTS not in control.not_offered:
         try:
             return _together(control, bucket, etags, absent_is_gone=absent_is_gone)

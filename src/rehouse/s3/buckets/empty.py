@@ -25,7 +25,10 @@ DELETED_PER_REQUEST = 1000
 
 
 class Version(NamedTuple):
-    """A version of an object, or a delete marker (`etag` is None). `size` in bytes; `is_current`: it is the latest."""
+    """A version of an object, or a delete marker (`etag` is None).
+
+    `size` in bytes; `is_current`: it is the latest.
+    """
 
     key: str
     version_id: str
@@ -43,9 +46,9 @@ class Upload(NamedTuple):
 
 
 def versions(control: Control, bucket: str) -> Iterator[Version]:
-    """Yield every version and delete marker of the bucket; the two kinds are not sorted together.
+    """Yield every version and delete marker of the bucket.
 
-    Raises StorageRefused or StorageUnavailable.
+    The two kinds are not sorted together. Raises StorageRefused or StorageUnavailable.
     """
     pages = control.client.get_paginator("list_object_versions").paginate(Bucket=bucket, **control.owner())
     for page in _translated(pages, bucket):
@@ -118,7 +121,10 @@ def delete_bucket(control: Control, bucket: str) -> None:
 
 
 def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> bool:
-    """Delete these versions in one request; return False if the endpoint does not offer DeleteObjects."""
+    """Delete these versions in one request.
+
+    Return False if the endpoint does not offer DeleteObjects.
+    """
     if DELETE_OBJECTS in control.not_offered:
         return False
     objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
@@ -158,7 +164,10 @@ def _translated(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
 
 
 def _is_in_xml(key: str) -> bool:
-    """Return whether XML 1.0 can carry the key. A key with most control characters needs its own request."""
+    """Return whether XML 1.0 can carry the key.
+
+    A key with most control characters needs its own request.
+    """
     return all(
         character in "\t\n\r"
         or " " <= character <= "\ud7ff"

@@ -26,7 +26,10 @@ def is_refused_by_condition(request: Callable[[], object]) -> bool:
 
 
 def remove_scratch(control: Control, bucket: str) -> str | None:
-    """Empty the bucket and delete it; return the name of boto3's error if that failed, else None."""
+    """Empty the bucket and delete it.
+
+    Return the name of boto3's error if that failed, else None.
+    """
     try:
         _empty(control, bucket)
         control.new_buckets.forget(bucket)

@@ -43,7 +43,10 @@ def classified(setting: Setting, code: str) -> Found | None:
 
 
 def _member(name: str, marker: str) -> Callable[[Reply], Found]:
-    """Return a reader of the reply's member `name`; the setting is offered only if the member holds `marker`."""
+    """Return a reader of the reply's member `name`.
+
+    The setting is offered only if the member holds `marker`.
+    """
 
     def found(reply: Reply) -> Found:
         document = reply.get(name)
@@ -55,7 +58,10 @@ def _member(name: str, marker: str) -> Callable[[Reply], Found]:
 
 
 def _optional(name: str) -> Callable[[Reply], Found]:
-    """Return a reader of the reply's member `name`; a 200 without it means that the setting is absent."""
+    """Return a reader of the reply's member `name`.
+
+    A 200 without it means that the setting is absent.
+    """
     return lambda reply: Found("set", reply[name]) if reply.get(name) else Found("absent")
 
 

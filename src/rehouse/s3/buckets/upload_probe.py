@@ -20,7 +20,10 @@ NO_UPLOAD_HINT = (
 
 
 def takes_uploads(control: Control, bucket: str) -> bool:
-    """Return whether the bucket accepts our uploads in its present configuration. Raises TryAgain if S3 does not answer."""
+    """Return whether the bucket accepts our uploads in its present configuration.
+
+    Raises TryAgain if S3 does not answer.
+    """
     try:
         control.client.put_object(Bucket=bucket, Key=KEY, Body=b"", IfMatch='"rehouse"', **control.owner())
     except ClientError as error:

@@ -60,12 +60,12 @@ class Head:
 
 
 class BulkPlane:
-    """Copies, HEADs and listings. `owner` is the 12-digit account that must own every bucket.
+    """Copies, HEADs and listings.
 
-    `max_in_flight` limits the requests of all threads together. `requests` counts the requests sent, including retries, by kind
-    (copy, head, list, location, upload). `target_condition_offered` is None until known, and False once the endpoint refused the
-    condition on a copy's target and copied without it. `lists_restores`: whether listings show which archived objects are
-    restored; those of Amazon S3 do.
+    `owner` is the 12-digit account that must own every bucket. `max_in_flight` limits the requests of all threads together.
+    `requests` counts the requests sent, including retries, by kind (copy, head, list, location, upload).
+    `target_condition_offered` is None until known, and False once the endpoint refused the condition on a copy's target and
+    copied without it. `lists_restores`: whether listings show which archived objects are restored; those of Amazon S3 do.
     """
 
     def __init__(
@@ -98,10 +98,11 @@ class BulkPlane:
         return self._exchange.interrupted
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
-        """Copy the objects; yield an outcome for each task, in any order, while the tasks are still being read.
+        """Copy the objects.
 
-        Raises StorageRefused or StorageUnavailable if the run cannot continue. An interruption ends the iteration early: tasks
-        without an outcome were not started or not answered.
+        Yield an outcome for each task, in any order, while the tasks are still being read. Raises StorageRefused or
+        StorageUnavailable if the run cannot continue. An interruption ends the iteration early: tasks without an outcome were
+        not started or not answered.
         """
         unsendable: deque[CopyOutcome] = deque()
         requests = self._copy_requests(tasks, unsendable)
@@ -123,11 +124,12 @@ class BulkPlane:
     def head(
         self, refs: Iterable[ObjectRef], *, with_checksums: bool = False, until: float | None = None
     ) -> Iterator[Head]:
-        """Yield a Head for each reference, in any order. Raises as `copy` does; Interrupted instead of an early end.
+        """Yield a Head for each reference, in any order.
 
-        S3 gives no reason for a failed HEAD. So at the first failure in a bucket this asks for the bucket itself, so that a missing
-        bucket or wrong credentials never look like missing objects. `until` is a time of the monotonic clock: this raises NotInTime
-        if an answer does not come by then, or if a request would have to be sent again.
+        Raises as `copy` does; Interrupted instead of an early end. S3 gives no reason for a failed HEAD. So at the first
+        failure in a bucket this asks for the bucket itself, so that a missing bucket or wrong credentials never look like
+        missing objects. `until` is a time of the monotonic clock: this raises NotInTime if an answer does not come by then, or
+        if a request would have to be sent again.
         """
         asked: set[str] = set()
         unsendable: deque[Head] = deque()
@@ -188,7 +190,10 @@ class BulkPlane:
         return self._exchange.only(Request("upload", "POST", endpoint, path, query, sent, name, read_upload))
 
     def interrupt(self) -> None:
-        """Start no more requests; safe in a signal handler. The generators end when the requests in flight are answered."""
+        """Start no more requests.
+
+        Safe in a signal handler. The generators end when the requests in flight are answered.
+        """
         self._exchange.interrupt()
 
     def close(self) -> None:
@@ -321,7 +326,10 @@ def _has_condition(request: Request[Copied]) -> bool:
 
 
 def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
-    """Return the page's last key. Raises if the page is out of order or has other keys, because merging it would be wrong."""
+    """Return the page's last key.
+
+    Raises if the page is out of order or has other keys, because merging it would be wrong.
+    """
     if not page.objects:
         return last
     if page.objects[0].key <= last:

@@ -37,7 +37,10 @@ class Identity:
         return self._clock() + self._skew
 
     def credentials(self) -> Credentials:
-        """Return the credentials to sign with. The first call raises StorageRefused if the chain finds none."""
+        """Return the credentials to sign with.
+
+        The first call raises StorageRefused if the chain finds none.
+        """
         if self._credentials is None:
             return self.renewed()
         if time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._fetching.locked():
@@ -45,7 +48,10 @@ class Identity:
         return self._credentials
 
     def renewed(self) -> Credentials:
-        """Fetch the credentials now and return them. Raises StorageRefused if the chain finds none."""
+        """Fetch the credentials now and return them.
+
+        Raises StorageRefused if the chain finds none.
+        """
         with self._fetching:
             self._fetched_at = time.monotonic()
             self._credentials = self._session.credentials()

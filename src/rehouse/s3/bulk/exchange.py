@@ -58,15 +58,18 @@ class Exchange:
         *,
         until: float | None = None,
     ) -> Generator[Answer[T], None, None]:
-        """Yield an Answer for each request, in any order; `until` and the errors are those of `Sender.run`.
+        """Yield an Answer for each request, in any order.
 
-        `instead` may return a request to send in place of one that failed.
+        `until` and the errors are those of `Sender.run`. `instead` may return a request to send in place of one that failed.
         """
         with self._transfers() as transfers:
             yield from Sender(self._shared, transfers, self._ceiling, instead, until).run(requests)
 
     def only(self, request: Request[T], until: float | None = None) -> Answer[T]:
-        """Return the answer to one request. Raises Interrupted if an interruption came before the answer."""
+        """Return the answer to one request.
+
+        Raises Interrupted if an interruption came before the answer.
+        """
         with self._transfers() as transfers:
             answers = list(Sender[T](self._shared, transfers, 1, until=until).run([request]))
         if not answers:
@@ -96,7 +99,10 @@ class Exchange:
 
     @contextmanager
     def _transfers(self) -> Iterator[Transfers]:
-        """Lend transfers of this process; they are reused only if nothing is in flight at the end."""
+        """Lend transfers of this process.
+
+        They are reused only if nothing is in flight at the end.
+        """
         with self._lock:
             if self._process != os.getpid():
                 _INHERITED.append(self._idle)
@@ -113,7 +119,10 @@ class Exchange:
                 self._keep(transfers)
 
     def _keep(self, transfers: Transfers) -> None:
-        """Keep transfers for the next generator; close the oldest if more connections idle than can ever be used."""
+        """Keep transfers for the next generator.
+
+        Close the oldest if more connections idle than can ever be used.
+        """
         with self._lock:
             self._idle.append(transfers)
             while sum(each.most_connections for each in self._idle) > self._ceiling + SPARE_CONNECTIONS:

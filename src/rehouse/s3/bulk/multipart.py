@@ -42,7 +42,9 @@ TAGS_UNREADABLE = Fault(
 
 
 def ranges(size: int, part_bytes: int) -> list[tuple[int, int]]:
-    """Return the first and last byte of each part; parts grow if there would be more than S3 accepts.
+    """Return the first and last byte of each part.
+
+    Parts grow if there would be more than S3 accepts.
 
     >>> ranges(11, 5)
     [(0, 4), (5, 9), (10, 10)]
@@ -132,7 +134,10 @@ class _Upload:
             self._source_owner["ExpectedSourceBucketOwner"] = owner
 
     def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
-        """Copy the object; return the target's ETag, and its version and CRC64NVME if S3 returned them."""
+        """Copy the object.
+
+        Return the target's ETag, and its version and CRC64NVME if S3 returned them.
+        """
         tags = self._tags()  # before the HEAD, because a failed HEAD gives no reason
         head = _value(self._bulk.read_headers(self._task.source, self._task.source_etag))
         size, proof = int(head["content-length"]), _proof(head)

@@ -160,7 +160,10 @@ def read_upload(reply: Reply) -> str | None:
 
 
 def element(text: str, name: str) -> str | None:
-    """Return the text of an element of an error document, or None. `name` must be one of those known here."""
+    """Return the text of an element of an error document, or None.
+
+    `name` must be one of those known here.
+    """
     match = _ELEMENT[name].search(text)
     if match is None or not match[1]:
         return None

@@ -84,7 +84,10 @@ def copy_source(ref: ObjectRef) -> str:
 
 
 def key_path(key: str) -> str:
-    """Return the key encoded for a path. Raises ValueError for a key that no object can have."""
+    """Return the key encoded for a path.
+
+    Raises ValueError for a key that no object can have.
+    """
     if not key:
         raise ValueError("an object's key cannot be empty")
     return quoted_key(key)
@@ -96,7 +99,10 @@ def version_query(ref: ObjectRef) -> str:
 
 
 def list_query(prefix: str, after: str, token: str | None, most: int = PAGE) -> str:
-    """Return the query of one ListObjectsV2 page of at most `most` keys; it asks for URL-encoded keys."""
+    """Return the query of one ListObjectsV2 page of at most `most` keys.
+
+    It asks for URL-encoded keys.
+    """
     parameters = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(most))]
     if prefix:
         parameters.append(("prefix", prefix))

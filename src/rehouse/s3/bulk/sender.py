@@ -186,7 +186,10 @@ class Sender(Generic[T]):
         return patience
 
     def _send(self, request: Request[T]) -> bool:
-        """Send the request; return False if it could not be signed or if its slot was reclaimed."""
+        """Send the request.
+
+        Return False if it could not be signed or if its slot was reclaimed.
+        """
         identity, endpoint = self._shared.identity, request.endpoint
         try:
             lines = sign(
@@ -225,7 +228,10 @@ class Sender(Generic[T]):
             self._slots.give_back(self._claim, len(found))
 
     def _reclaimed(self, seconds: float) -> None:
-        """Give back slots while this sender is idle. Another sender calls this and holds this claim's lock."""
+        """Give back slots while this sender is idle.
+
+        Another sender calls this and holds this claim's lock.
+        """
         if self._unbegun:
             self._give_up_unbegun()
             seconds = 0.0
@@ -258,7 +264,10 @@ class Sender(Generic[T]):
         yield from answers
 
     def _judged(self, request: Request[T], reply: Reply) -> Answer[T] | None:
-        """Return the answer if it is final; else send the request again or stop the run, and return None."""
+        """Return the answer if it is final.
+
+        Else send the request again or stop the run, and return None.
+        """
         fault = reply.fault()
         decision = verdict(fault.code, reply.status, reply.errno)
         self._shared.answered = self._shared.answered or not reply.errno
@@ -286,7 +295,10 @@ class Sender(Generic[T]):
         return True
 
     def _is_untold(self, request: Request[T], reply: Reply) -> bool:
-        """Return whether a failed HEAD may mean an expired token or a wrong clock; it has no body with the reason."""
+        """Return whether a failed HEAD may mean an expired token or a wrong clock.
+
+        It has no body with the reason.
+        """
         if request.method != "HEAD" or reply.errno:
             return False
         return reply.status == 400 or (

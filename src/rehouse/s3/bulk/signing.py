@@ -35,7 +35,9 @@ def quoted_key(key: str) -> str:
 
 
 def query_string(parameters: Iterable[tuple[str, str]]) -> str:
-    """Return the canonical query, which is also the one to send. It is sorted by pairs, not by `k=v` strings.
+    """Return the canonical query, which is also the one to send.
+
+    It is sorted by pairs, not by `k=v` strings.
 
     >>> query_string([("prefix", "a b/"), ("list-type", "2")])
     'list-type=2&prefix=a%20b%2F'
@@ -85,7 +87,10 @@ def sign(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Moment:
-    """What all requests within one second share; `keyed` is the HMAC before the message is added."""
+    """What all requests within one second share.
+
+    `keyed` is the HMAC before the message is added.
+    """
 
     timestamp: str
     keyed: hmac.HMAC
@@ -124,7 +129,10 @@ def _form(names: tuple[str, ...]) -> _Form:
 
 
 def _trimmed(value: str) -> str:
-    """Return a header's value as it is signed. Only ASCII white space is trimmed; other bytes may be text."""
+    """Return a header's value as it is signed.
+
+    Only ASCII white space is trimmed; other bytes may be text.
+    """
     return b" ".join(value.encode("latin-1").split()).decode("latin-1")
 
 

@@ -51,7 +51,10 @@ class Slots:
             self.give_back(claim, claim.held)
 
     def take(self, claim: Claim, wanted: int) -> int:
-        """Return how many of `wanted` requests may start. A claim that holds no slot is queued and must call `wait`."""
+        """Return how many of `wanted` requests may start.
+
+        A claim that holds no slot is queued and must call `wait`.
+        """
         with self._freed:
             wanted = min(wanted, self._share(claim) - claim.held)
             if wanted > self._room(claim):
@@ -88,7 +91,10 @@ class Slots:
             rival.lock.release()
 
     def _share(self, claim: Claim) -> int:
-        """Return how many slots a claim may hold. A claim for a single request reduces the shares only while it waits."""
+        """Return how many slots a claim may hold.
+
+        A claim for a single request reduces the shares only while it waits.
+        """
         rivals = sum(
             each is not claim and ((each.held > 0 and each.most > 1) or each in self._queue) for each in self._claims
         )

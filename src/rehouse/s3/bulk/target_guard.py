@@ -12,7 +12,10 @@ ASKS = 3
 
 
 class Condition:
-    """What all workers of a run know about one condition; unknown never counts as honoured."""
+    """What all workers of a run know about one condition.
+
+    Unknown never counts as honoured.
+    """
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
@@ -25,9 +28,9 @@ class Condition:
         return self._is_honoured
 
     def find_out(self, ask: Callable[[], bool | None]) -> None:
-        """Call `ask` unless the answer is known. One worker asks at a time, the others wait for the answer.
+        """Call `ask` unless the answer is known.
 
-        If `ask` returns None or raises, the next worker asks.
+        One worker asks at a time, the others wait for the answer. If `ask` returns None or raises, the next worker asks.
         """
         if self._is_honoured is not None:
             return

@@ -193,7 +193,10 @@ class Transfers:
         self._watched[descriptor] = mask
 
     def _due_at(self, now: float) -> float | None:
-        """Return when libcurl must be called next; the timeout that it requested last starts now."""
+        """Return when libcurl must be called next.
+
+        The timeout that it requested last starts now.
+        """
         if self._asked:
             milliseconds = self._asked.pop()
             self._due = None if milliseconds < 0 else now + milliseconds / 1000

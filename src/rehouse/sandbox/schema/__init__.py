@@ -18,12 +18,18 @@ def create_application(connection: psycopg.Connection[tuple[object, ...]], tenan
 
 
 def create_older_tool(connection: psycopg.Connection[tuple[object, ...]], tenant_id: TenantIdType) -> None:
-    """Create the older tool's tables and trigger, without rows; the application's tables must exist."""
+    """Create the older tool's tables and trigger, without rows.
+
+    The application's tables must exist.
+    """
     _run(connection, "older_tool", tenant_id)
 
 
 def insert_older_rows(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Insert the rows that the older tool wrote about the sample's tenants; skip tenants that do not exist."""
+    """Insert the rows that the older tool wrote about the sample's tenants.
+
+    Skip tenants that do not exist.
+    """
     _run(connection, "older_tool_rows", "integer")
 
 

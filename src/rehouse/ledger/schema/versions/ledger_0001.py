@@ -1,4 +1,7 @@
-"""The first version of the ledger. The newest revision adds everything that is missing, so this one does nothing."""
+"""The first version of the ledger.
+
+The newest revision adds everything that is missing, so this one does nothing.
+"""
 
 from __future__ import annotations
 
