@@ -1,8 +1,9 @@
-"""rehouse.toml and the environment become frozen Settings; nobody else reads the environment.
+"""Read rehouse.toml and the environment into frozen Settings.
 
-Defaults < rehouse.toml < environment. Every leaf has one path (`lifecycle.noncurrent_days`) and one variable
-(`REHOUSE_LIFECYCLE_NONCURRENT_DAYS`); a few have the names that PostgreSQL's and AWS's tools use as well. An unknown
-key is refused with the nearest right one. The AWS credential chain itself stays boto3's.
+No other module reads rehouse.toml or a REHOUSE_ variable. The environment overrides rehouse.toml, which overrides the
+defaults. Every setting has one path (`lifecycle.noncurrent_days`) and one variable (`REHOUSE_LIFECYCLE_NONCURRENT_DAYS`). A
+few can also have the variables of PostgreSQL's and AWS's tools. An unknown key is an error that names the nearest known one.
+AWS credentials are left to boto3.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ MASK = "********"
 KMS_KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d+:(key|alias)/\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}"
 """A KMS key by its ARN, its alias or its id."""
 ENCRYPTION = f"^(AES256|{KMS_KEY})$"
-"""SSE-S3, or a KMS key."""
+"""AES256 (SSE-S3), or a KMS key."""
 
 ALIASES = {
     "database_url": ("DATABASE_URL",),
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "bucket_prefix": ("AWS_S3_BUCKET_PREFIX",),
 }
-"""The usual names of other tools, read after our own."""
+"""The variables of other tools, which are read if our own is not set."""
 
 
 OFF_LEAVES = frozenset(
     f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
 )
-"""Settings that an empty variable switches off; any other empty variable counts as not set."""
+"""Settings that an empty variable switches off. For all others an empty variable counts as not set."""
 
 
 def _matching(pattern: str, rule: str) -> AfterValidator:
@@ -94,7 +95,7 @@ KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(comma_separated)
 
 
 class Settings(Section):
-    """The effective settings. `origins` says for each path where its value comes from."""
+    """The effective settings. `origins` maps path → where the value comes from."""
 
     database_url: SecretStr | None = None
     database_password_command: Annotated[str, AfterValidator(_command)] | None = None
@@ -130,11 +131,17 @@ class Settings(Section):
 
     @property
     def grace(self) -> timedelta:
-        """How long whatever was read before a flip may still be used; a presigned URL of S3 lives at most 7 days."""
+        """How long old pointers may be in use after a flip.
+
+        A presigned URL is valid for at most 7 days.
+        """
         return timedelta(days=self.grace_days)
 
     def require_places(self) -> None:
-        """Raise ConfigurationError that names each of the two settings that are needed and missing."""
+        """Raise ConfigurationError if the database URL or the shared bucket is not set.
+
+        It names what is missing.
+        """
         missing: list[ConfigurationError] = []
         for require in (self.require_database_url, self.require_shared_buckets):
             try:
@@ -146,7 +153,7 @@ class Settings(Section):
             raise ConfigurationError("; ".join(each.message for each in missing), hint=hint)
 
     def require_database_url(self) -> str:
-        """Return the connection string, or raise ConfigurationError if there is none."""
+        """Return the connection string. Raises ConfigurationError if it is not set."""
         if self.database_url is None:
             raise ConfigurationError(
                 "DATABASE_URL is not set", hint="export DATABASE_URL=postgresql://user:password@host:5432/database"
@@ -154,7 +161,10 @@ class Settings(Section):
         return self.database_url.get_secret_value()
 
     def require_shared_buckets(self) -> tuple[str, ...]:
-        """Return the shared buckets, first the one that a NULL bucket means; raise ConfigurationError if none is set."""
+        """Return the shared buckets.
+
+        A NULL bucket means the first. Raises ConfigurationError if none is set.
+        """
         if not self.shared_bucket:
             raise ConfigurationError(
                 "REHOUSE_SHARED_BUCKET is not set",
@@ -164,9 +174,10 @@ class Settings(Section):
 
 
 def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
-    """Read `rehouse.toml` (in `folder`, default the working directory, or at REHOUSE_CONFIG) and the environment.
+    """Read the settings from `rehouse.toml` and the environment.
 
-    Raises ConfigurationError, whose message names the key and whose hint names the nearest right one.
+    The file is in `folder` (by default the working directory) or at REHOUSE_CONFIG. Raises ConfigurationError, whose message
+    names the key and whose hint names the nearest known one.
     """
     env = os.environ if environment is None else environment
     named = env.get("REHOUSE_CONFIG")
@@ -194,12 +205,12 @@ def leaves() -> Iterator[str]:
 
 
 def variables(leaf: str) -> tuple[str, ...]:
-    """Return the environment variables of a setting, the first that is set wins."""
+    """Return the environment variables of a setting; the first one that is set wins."""
     return (PREFIX + leaf.replace(".", "_").upper(), *ALIASES.get(leaf, ()))
 
 
 def name_setting(settings: Settings, leaf: str) -> str:
-    """Return what a person calls a setting: the variable or the file that set it, else the variable that would."""
+    """Return a setting's name for messages: the variable or file key that set it, else its variable."""
     origin = settings.origins.get(leaf)
     if origin is None:
         return variables(leaf)[0]
@@ -207,7 +218,7 @@ def name_setting(settings: Settings, leaf: str) -> str:
 
 
 def effective(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Yield (path, value with secrets masked, where it comes from) for every setting."""
+    """Yield (path, value with secrets masked, where the value comes from) for every setting."""
     for leaf in leaves():
         value: object = settings
         for part in leaf.split("."):

@@ -1,4 +1,4 @@
-"""The sections of rehouse.toml (the application's tables, the lifecycle rules, the prices, …): values and bounds, nothing else."""
+"""The sections of rehouse.toml (the application's tables, the lifecycle rules, the prices, …), with their bounds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 Dollars = Annotated[Decimal, Field(ge=0)]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
 Created = Annotated[str, Field(min_length=1, max_length=64)]
-"""A column's name; with `+` before it, `init` may create it."""
+"""The name of a column; with `+` before it, `rehouse init` may create the column."""
 Optional = Annotated[str, Field(max_length=64)]
-"""A column's name, or nothing where there is no such column."""
+"""The name of a column, or empty if there is no such column."""
 
 
 def _with_its_table(name: str) -> str:
@@ -25,20 +25,20 @@ ColumnName = Annotated[str, AfterValidator(_with_its_table)]
 
 
 def comma_separated(value: object) -> object:
-    """Return a text as the list of its parts; anything else as it is."""
+    """Split a text at its commas; return any other value unchanged."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 class Section(BaseModel):
-    """Frozen, and every key it does not know is refused."""
+    """The base of all sections: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TenantsTable(Section):
-    """The application's table of tenants: its name (`schema.table` where it is in no search path) and its columns."""
+    """The application's table of tenants: its name (`schema.table` if it is not in the search path) and columns."""
 
     table: str = "tenants"
     id: Identifier = "id"
@@ -49,7 +49,7 @@ class TenantsTable(Section):
 
 
 class DocumentsTable(Section):
-    """The application's table of documents and the columns that matter to a migration."""
+    """The application's table of documents, and the columns that a migration uses."""
 
     table: str = "documents"
     id: Identifier = "id"
@@ -64,14 +64,17 @@ class DocumentsTable(Section):
 
 
 class TableMapping(Section):
-    """Where the application keeps what we read and flip; the defaults are a usual data room's."""
+    """Where the application keeps what rehouse reads and flips.
+
+    The defaults fit a typical data room.
+    """
 
     tenants: TenantsTable = TenantsTable()
     documents: DocumentsTable = DocumentsTable()
 
 
 class LifecycleDays(Section):
-    """Days of the lifecycle rules of every tenant bucket, and of the log bucket (`log_days`)."""
+    """The periods of the lifecycle rules of tenant buckets and of the log bucket (`log_days`), in days."""
 
     noncurrent_days: Annotated[int, Field(ge=1)] = 30
     infrequent_access_days: Annotated[int, Field(ge=30)] = 90
@@ -81,7 +84,10 @@ class LifecycleDays(Section):
 
 
 class Prices(Section):
-    """Dollars, us-east-1, November 2026 (the pricing pages of S3 and CloudWatch); set them to your region's."""
+    """Prices in dollars: us-east-1, November 2026 (the pricing pages of S3 and CloudWatch).
+
+    Set your region's.
+    """
 
     copy_per_thousand: Dollars = Decimal("0.005")
     list_per_thousand: Dollars = Decimal("0.005")
@@ -92,7 +98,7 @@ class Prices(Section):
 
 
 class FinishLook(Section):
-    """How `finish` looks for keys in the columns outside the mapping before it removes anything."""
+    """How `finish` searches the columns outside the mapping for keys before it removes anything."""
 
     ignore_columns: Annotated[tuple[ColumnName, ...], BeforeValidator(comma_separated)] = ()
     table_seconds: Annotated[int, Field(ge=1)] = 60

@@ -1,1 +1,4 @@
-"""Floor 0: decisions without I/O, without a clock and without a third-party import."""
+"""The lowest layer: every decision, as pure functions.
+
+No I/O, no clock, standard library only.
+"""

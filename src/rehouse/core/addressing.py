@@ -1,6 +1,7 @@
-"""What commands and reports call a tenant: its slug, or its id where the slug is missing or names another tenant as well.
+"""The address of a tenant: the name that commands and reports use for it.
 
-An address names one tenant of all. `id:7` always means the tenant with the id 7.
+The address is the slug, or the id if the slug is missing or also names another tenant. An address names exactly one
+tenant. `id:7` always means the tenant with the id 7.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from rehouse.core.errors import Refused
 from rehouse.core.model import Tenant, TenantId
 
 BY_ID = "id:"
-"""What an argument begins with that is an id for certain."""
+"""The prefix of an argument that can only be an id."""
 
 
 def addresses(slugs: Mapping[TenantId, str | None]) -> dict[TenantId, str]:
-    """Return for each tenant's id what commands call it; `slugs` are those of all tenants.
+    """Return tenant id → address; `slugs` must hold the slugs of all tenants.
 
     | slug                                                          | id                     | address  |
     |---------------------------------------------------------------|------------------------|----------|
@@ -43,9 +44,10 @@ def _address(tenant_id: TenantId, slug: str, owners: Mapping[str, int], ids: Map
 
 
 def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
-    """Return the tenant that an argument names, by its slug, its id, or `id:` and its id.
+    """Return the tenant that an argument names by its slug, its id, or `id:` and its id.
 
-    Raises Refused if there is none, naming the nearest ones, and if several have this slug or id, naming each one's address.
+    Raises Refused if no tenant matches (the hint suggests similar addresses), and if several tenants match (the hint lists
+    their addresses).
     """
     if named.startswith(BY_ID):
         found = [tenant for tenant in tenants if str(tenant.id) == named.removeprefix(BY_ID)]
@@ -66,7 +68,10 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
 def only_and_excluded(
     tenants: Sequence[Tenant], only: Iterable[str], exclude: Iterable[str]
 ) -> tuple[set[TenantId], set[TenantId]]:
-    """Return the ids that `--only` and `--exclude` name. Raises Refused as `choose` does."""
+    """Return the tenant ids that `--only` and `--exclude` name.
+
+    Raises Refused as `choose` does.
+    """
     chosen, left_out = ({choose(named, tenants).id for named in names} for names in (only, exclude))
     return chosen, left_out
 

@@ -1,7 +1,7 @@
-"""Can an object be read now? What S3 says of its class, its archive tier and its restoration, as one word: the class now.
+"""Whether an object can be read now: its storage class, archive tier and restore status as one "class now".
 
-Archived is what S3 says at this moment, not what the storage class is called: a restored object of Glacier can be read until
-its restore expires, and an object of Intelligent-Tiering may lie in an archive tier, which a listing does not show.
+The storage class alone does not say whether an object is archived. A restored Glacier object can be read until its restore
+expires. An Intelligent-Tiering object may be in an archive tier, which a listing does not show.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ TIERED_CLASS = "INTELLIGENT_TIERING"
 ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"})
 """Classes, and tiers of Intelligent-Tiering, that CopyObject cannot read before a restore (S3 API Reference, CopyObject)."""
 RESTORED_CLASSES = frozenset({"GLACIER_RESTORED", "DEEP_ARCHIVE_RESTORED"})
-"""Our own words for an archived object of which a readable copy exists for some days."""
+"""rehouse's own names for an archived object that has a temporary readable copy."""
 ARCHIVED_CODES = frozenset({"InvalidObjectState", "ObjectNotInActiveTierError"})
-"""What a copy of an archived object is answered with (S3 API Reference, error responses)."""
+"""The errors with which S3 refuses to copy an archived object (S3 API Reference, error responses)."""
 
 
 def class_now(storage_class: str, *, archive_tier: str = "", is_restored: bool = False) -> str:
-    """Return the class that says whether an object can be read now.
+    """Return the "class now", which shows whether the object can be read.
 
     >>> class_now("GLACIER"), class_now("GLACIER", is_restored=True)
     ('GLACIER', 'GLACIER_RESTORED')
@@ -34,25 +34,27 @@ def class_now(storage_class: str, *, archive_tier: str = "", is_restored: bool =
 
 
 def class_of_copy(class_now: str) -> str:
-    """Return the class to ask for a copy, empty where S3's default will do. A copy must be readable at once.
+    """Return the storage class to request for a copy; empty where S3's default is right.
+
+    A copy must be readable at once, so the copy of a restored object becomes STANDARD.
 
     >>> class_of_copy("STANDARD_IA"), class_of_copy("GLACIER_RESTORED"), class_of_copy("STANDARD")
     ('STANDARD_IA', 'STANDARD', '')
     """
     if class_now in ARCHIVED_CLASSES | RESTORED_CLASSES:
-        return "STANDARD"  # said, because some servers else keep the source's class
+        return "STANDARD"  # explicit: some servers would keep the source's class
     return "" if class_now == "STANDARD" else class_now
 
 
 def is_archived(class_now: str) -> bool:
-    """Return whether a copy has to wait for a restore."""
+    """Return whether the object is archived, so that a copy has to wait for a restore."""
     return class_now in ARCHIVED_CLASSES
 
 
 def archived_detail(class_now: str, bucket: str, key: str) -> str:
-    """Return the sentence about an archived object, with the command that restores it.
+    """Return a sentence about an archived object, with the command that restores it.
 
-    `class_now` is what was known before S3 refused the copy, perhaps a class that is readable.
+    `class_now` is what rehouse knew before S3 refused the copy, so it may be a readable class.
     """
     is_tier = class_now in {"ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS", TIERED_CLASS}
     what = f"in an archive tier of {TIERED_CLASS}" if is_tier else class_now

@@ -1,7 +1,7 @@
-"""Does a ledger belong to the mapping of this command? The tables and columns then, and now.
+"""Whether the ledger was made for the tables and columns that this command is mapped to.
 
-A ledger's lines mean rows by their ids. Under another mapping they would mean other rows, or none: each document would count
-as deleted, and its source would be removed.
+The ledger refers to rows by their ids. Under another mapping these ids would lead to other rows, or to none: every document
+would count as deleted, and `finish` would remove its source.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class MappedTable:
-    """A table of the mapping: its name with the schema, its oid, and of each mapped column the real name and its number."""
+    """A mapped table: its name with the schema, its oid, and role → (name, number) for each mapped column."""
 
     name: str
     oid: int
@@ -22,14 +22,17 @@ class MappedTable:
 
 @dataclass(frozen=True, slots=True)
 class LedgerMapping:
-    """What a ledger was made under. `ledger` is the oid of its own table of documents: another one after a restore."""
+    """The mapping that a ledger was made for.
+
+    `ledger` is the oid of the ledger's own table of documents; restoring a dump changes it.
+    """
 
     ledger: int
     tenants: MappedTable
     documents: MappedTable
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as the ledger keeps it."""
+        """Return the JSON form that the ledger stores."""
         tables = {role: getattr(self, role) for role in ("tenants", "documents")}
         return {"ledger": self.ledger} | {
             role: {"table": table.name, "oid": table.oid, "columns": {k: list(v) for k, v in table.columns.items()}}
@@ -39,7 +42,7 @@ class LedgerMapping:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A table (`column` None) or a column that was another one when the ledger was made."""
+    """A table (`column` is None) or column that is not the one for which the ledger was made."""
 
     role: str
     column: str | None
@@ -53,7 +56,10 @@ class Difference:
 
 
 def from_json(value: Mapping[str, Any]) -> LedgerMapping:
-    """Return what a ledger recorded. Raises KeyError, TypeError or ValueError for anything else."""
+    """Parse the JSON form that the ledger stores.
+
+    Raises KeyError, TypeError or ValueError if it is malformed.
+    """
     return LedgerMapping(int(value["ledger"]), _table(value["tenants"]), _table(value["documents"]))
 
 

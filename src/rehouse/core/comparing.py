@@ -1,4 +1,7 @@
-"""Is it the same object? A truth table, and the merge of two listings. Nothing here fetches anything."""
+"""Whether two objects are the same, as a truth table, and the merge of two listings.
+
+Nothing here sends a request.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ Left = TypeVar("Left")
 
 
 class Proof(StrEnum):
-    """What shows that source and target are the same, the strongest that is free first.
+    """What proves that source and target are the same, in order of preference.
 
-    `ROW`: no copy of ours, so there is no source; the object is there, with the ETag of its row if the row has one.
+    `ROW`: rehouse did not copy the object, so there is no source; the object exists and has its row's ETag, if the row has one.
     """
 
     S3_COPY = "s3_copy"
@@ -29,7 +32,7 @@ class Proof(StrEnum):
 
 
 class Finding(StrEnum):
-    """What a comparison found."""
+    """The result of a comparison."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -39,10 +42,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the target must be: the source's ETag and size at the copy; `answered_etag` is what S3 answered to the copy.
+    """What the target must be: the source's ETag and size (in bytes) when it was copied.
 
-    `answered_etag` is None where no copy of ours made the object. Without a `source_etag` there is no source (the document
-    was born at home); `answered_etag` is then what its row says.
+    `answered_etag` is the ETag with which S3 answered the copy, or None if rehouse did not make the object. `source_etag` is None
+    for a document that was uploaded to the home; `answered_etag` is then the ETag in its row.
     """
 
     source_etag: str | None
@@ -52,7 +55,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A finding; with SAME its proof, else a sentence. `fault`: why S3 would not tell about a side, if that is the reason."""
+    """A finding, with its proof if it is SAME, else with a sentence.
+
+    `fault`: S3's error, if the comparison failed because S3 refused to answer about one of the two objects.
+    """
 
     finding: Finding
     proof: Proof | None = None
@@ -61,11 +67,11 @@ class Comparison:
 
 
 _SAME = {proof: Comparison(Finding.SAME, proof) for proof in Proof}
-"""Made once: nearly every document is the same."""
+"""Created once and shared, because nearly every document is the same."""
 
 
 def compare(expected: Expected, found: ListedObject | None) -> Comparison:
-    """Compare by what a listing tells. The first line that fits holds:
+    """Compare by what a listing shows. The first matching line applies:
 
     | the listing                                                  | finding                |
     |--------------------------------------------------------------|------------------------|
@@ -93,14 +99,14 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
 
 
 def unseen(fault: Fault) -> Comparison:
-    """Return the finding of a comparison of which one side could not be looked at."""
+    """Return the finding of a comparison for which S3 refused to answer about one side."""
     return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 would not tell about it: {fault.message}", fault=fault)
 
 
 def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | None:
-    """Return whether full-object checksums of one algorithm agree; None if no algorithm is on both sides.
+    """Return whether the full-object checksums of both sides agree.
 
-    Composite checksums (they carry `-parts`) say nothing about other part sizes and are passed over.
+    Return None if no algorithm is on both. Composite checksums (with `-parts` at the end) depend on the part sizes and are ignored.
     """
     common = [name for name in source if name in target and "-" not in source[name] + target[name]]
     return all(source[name] == target[name] for name in common) if common else None
@@ -109,9 +115,10 @@ def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | 
 def merge(
     expected: Iterable[tuple[str, Left]], found: Iterable[ListedObject]
 ) -> Iterator[tuple[str, list[Left], ListedObject | None]]:
-    """Merge what should be there with what is, both in order of key (UTF-8 bytes); yield (key, expected, object).
+    """Merge expected keys with a listing; yield (key, expected, object).
 
-    Several rows may expect one key; a key that nobody expects comes with an empty list.
+    Both inputs must be sorted by key (UTF-8 bytes). Several rows may expect one key. A key that no row expects comes with an
+    empty list.
 
     >>> list(merge([("a", 1), ("c", 2)], []))
     [('a', [1], None), ('c', [2], None)]

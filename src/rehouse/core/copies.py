@@ -1,4 +1,7 @@
-"""Documents → copy tasks, or the reason why not. Pure: what S3 and the ledger say comes in, a Decision goes out."""
+"""Decide what a migration does for each document: copy it, or not, and why.
+
+Pure functions: they take what S3 and the ledger say and return a Decision.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Standing(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a document is in quarantine: it must not be copied as it stands."""
+    """Why a document is in quarantine, that is, must not be copied in its present state."""
 
     MISSING_OBJECT = "missing_object"
     OTHER_SPELLING = "other_spelling"
@@ -55,9 +58,10 @@ HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The shared buckets (the first is what a NULL bucket means), the tenant's home, and how long a key may be.
+    """The shared buckets, the tenant's home, and how long a key may be.
 
-    `is_live`: the application writes into the home, or did before a rollback: what is there and is not ours is never replaced.
+    A row whose bucket is NULL means the first shared bucket. `is_live`: the application writes to the home, or did before a
+    rollback. In a live home rehouse never replaces an object that it did not write.
     """
 
     shared: tuple[str, ...]
@@ -66,14 +70,15 @@ class Places:
     is_live: bool = False
 
     def source_of(self, document: Document) -> ObjectRef:
-        """Return where the row says that the object is now."""
+        """Return where the object is now, according to the row."""
         return ObjectRef(document.bucket or self.shared[0], document.key or "")
 
     def target_of(self, document: Document, recorded: Recorded | None = None) -> ObjectRef:
-        """Return where the object is to be: in a live home its place of before, if that is its own.
+        """Return where the object is to be copied to.
 
-        If a rollback fetched it from a place of the application's, what lies at its own first place is not known any more
-        and never replaced: then it is a place beside that.
+        In a live home a document returns to its earlier key, if that key is in the document's own folder. If a rollback fetched
+        the object from another key (one that the application chose), nothing is known of the object at the usual target key. It
+        must not be replaced, so the target is a key with a digest, beside the usual one.
         """
         longest = self.max_key_characters
         former = self._former(recorded) if self.is_live and recorded else None
@@ -89,7 +94,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the ledger holds of a document."""
+    """What the ledger records about a document."""
 
     state: DocumentState
     source: ObjectRef
@@ -100,10 +105,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What the ledger holds of a document that was copied.
+    """What the ledger records about a document that was copied.
 
-    `contested`: what is at its source may be another document's by now, which was put onto that key: its row points there, or it
-    was moved from there.
+    `contested`: the object at its source may now belong to another document that reused the key. The other document's row points
+    there, or it was moved from there.
     """
 
     document_id: str
@@ -117,11 +122,11 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything known of one document: its row, the objects at both ends as last seen, the ledger's line.
+    """Everything known about one document: its row, the objects at both ends, the ledger's record.
 
-    `contested`: another tenant's row points to the same object. `recorded_now`: the ledger's line was written by this
-    run, so its target is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends. `near`: where there
-    is no object, the key of one that no row points to and that may be the same key in another spelling.
+    `contested`: a row of another tenant points to the same object. `recorded_now`: this run wrote the ledger's record, so the
+    record is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends. `near`: if the object is missing,
+    the key of an object that no row points to and whose key may be another spelling of this one.
     """
 
     document: Document
@@ -136,7 +141,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The standing; with QUARANTINED the reason, with TO_COPY and ADOPT the task."""
+    """A document's standing, with the reason for QUARANTINED and the task for COPIED, ADOPT and TO_COPY."""
 
     standing: Standing
     reason: Reason | None = None
@@ -145,7 +150,7 @@ class Decision:
 
 
 def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelta) -> Decision:
-    """Return what to do for one document. The first line that fits holds:
+    """Return what to do for one document. The first matching line applies:
 
     | the document                                            | standing                         |
     |---------------------------------------------------------|----------------------------------|
@@ -206,7 +211,7 @@ def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[R
 
 
 def _told_apart(key: str, other: str) -> str:
-    """Return a key in quotes; with its characters escaped where it looks like the other one."""
+    """Quote a key; escape its non-ASCII characters if it looks the same as the other key."""
     is_alike = unicodedata.normalize("NFC", key) == unicodedata.normalize("NFC", other)
     return ascii(key) if is_alike else repr(key)
 
@@ -241,7 +246,7 @@ def _etag_at_target(seen: Seen, target: ObjectRef) -> str | None:
 
 
 def _is_ours(recorded: Recorded | None, target: ObjectRef, there: str) -> bool:
-    """Tell whether what is at the target is our own earlier copy, or the very object that a rollback sent back."""
+    """Return whether the object at the target is our earlier copy, or the object from which a rollback copied back."""
     if recorded is None:
         return False
     return recorded.target_etag == there or (recorded.source == target and recorded.source_etag == there)
@@ -261,7 +266,9 @@ def _is_copied(
 
 
 def is_checksum_needed(source: ListedObject, target: ListedObject, recorded: Recorded | None = None) -> bool:
-    """Return whether only a checksum can tell if the target is a finished copy of the source. The first line that fits holds:
+    """Return whether only a checksum can show that the target is a finished copy of the source.
+
+    The first matching line applies:
 
     | the two                                                         | needed |
     |-----------------------------------------------------------------|--------|
@@ -279,10 +286,10 @@ def is_checksum_needed(source: ListedObject, target: ListedObject, recorded: Rec
 
 
 def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
-    """Return whether an object found at the target is surely a finished copy of the source as it is now.
+    """Return whether an object found at the target is certainly a finished copy of the present source.
 
-    Both ETags are MD5s and equal, the sizes are equal, and the target was written after the source (a copy made before
-    the source was written again, with the same bytes and other metadata, is older).
+    Both ETags must be equal MD5s, the sizes equal, and the target newer than the source. A target that is older may be a copy
+    from before the source was written again with the same bytes but other metadata.
     """
     return (
         is_md5(source.etag)
@@ -293,8 +300,10 @@ def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
 
 
 def is_md5(etag: str) -> bool:
-    """Return whether an ETag has the form of an MD5: a multipart ETag carries a hyphen. One of KMS has the form and is none,
-    so two that are equal prove something, and two that differ nothing.
+    """Return whether an ETag has the form of an MD5.
+
+    The ETag of a multipart upload has a hyphen. The ETag of an object under SSE-KMS has this form but is not an MD5. So equal
+    ETags prove that the bytes are equal, but different ETags do not prove that the bytes differ.
     """
     return len(etag) == 32 and all(char in "0123456789abcdef" for char in etag)
 
@@ -308,7 +317,7 @@ def _is_young(document: Document, now: datetime, upload_window: timedelta) -> bo
 
 
 def is_listing_cheaper(heads: int, objects: int) -> bool:
-    """Return whether a listing of so many objects takes no more requests than so many HEADs.
+    """Return whether listing `objects` objects takes no more requests than `heads` HEADs.
 
     >>> is_listing_cheaper(2, 2000), is_listing_cheaper(2, 2001)
     (True, False)

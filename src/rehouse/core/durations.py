@@ -1,4 +1,4 @@
-"""Lengths of time as people write them on the command line: a number and a unit, or 0."""
+"""Durations as people write them on the command line: a number and a unit, or 0."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def duration(text: str) -> timedelta:
-    """Return the length of time; raise ValueError with the rule for anything else.
+    """Parse a duration. Raises ValueError, which states the accepted form.
 
     >>> duration("7d"), duration("30m"), duration("0")
     (datetime.timedelta(days=7), datetime.timedelta(seconds=1800), datetime.timedelta(0))
@@ -24,7 +24,7 @@ def duration(text: str) -> timedelta:
 
 
 def spelled(length: timedelta) -> str:
-    """Return a length of time for people, in the largest unit that it fills.
+    """Format a duration for people, in the largest unit that divides it.
 
     >>> spelled(timedelta(days=7)), spelled(timedelta(hours=36)), spelled(timedelta(0))
     ('7 days', '36 hours', '0 days')

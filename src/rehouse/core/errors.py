@@ -1,8 +1,8 @@
 """Every error of rehouse, classified by what its reader does next.
 
-`TryAgain`: run the same command again. `Refused`: change something first (input, settings, rights). `Halt`: somebody must
-look before anything goes on. Each names its subject in the message and carries a `hint`, the way out. An object that
-fails is no error of this tree: it is data (`CopyOutcome.fault`).
+`TryAgain`: run the same command again. `Refused`: change something first (input, settings, rights). `Halt`: a person must
+investigate before rehouse continues. The message names the subject, the `hint` says what to do. An object that fails does not
+raise one of these errors: its failure is data (`CopyOutcome.fault`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from rehouse.core.exit_status import ExitStatus
 
 
 class RehouseError(Exception):
-    """The root of the tree. `message` names the subject, `hint` the way out; `exit_status` is the process's."""
+    """The base class.
+
+    `message` names the subject, `hint` says what to do, `exit_status` is the exit status of the process.
+    """
 
     exit_status: ExitStatus = ExitStatus.LEFT
 
@@ -22,17 +25,20 @@ class RehouseError(Exception):
 
 
 class TryAgain(RehouseError):
-    """Something passing: another operator's lock, an endpoint that kept answering 503. The same command goes on."""
+    """A temporary problem, such as another operator's lock or repeated 503s.
+
+    Running the same command again continues.
+    """
 
 
 class Refused(RehouseError):
-    """Wrong input, settings or rights: nothing was changed, and nothing will be until it is put right."""
+    """Wrong input, settings or rights. rehouse changed nothing, and you have to correct them first."""
 
     exit_status = ExitStatus.REFUSED
 
 
 class Halt(RehouseError):
-    """What was found contradicts what must hold; going on could do harm."""
+    """Something contradicts what must always be true; continuing could do harm."""
 
 
 class ConfigurationError(Refused):
@@ -40,11 +46,14 @@ class ConfigurationError(Refused):
 
 
 class DatabaseRefused(Refused):
-    """PostgreSQL cannot be used as it is: unreachable, a wrong password, a pooler, row security, a missing column."""
+    """PostgreSQL cannot be used: unreachable, wrong password, a connection pooler, row security, a missing column."""
 
 
 class StorageRefused(Refused):
-    """S3 refuses us: credentials, rights, a missing bucket, an endpoint that cannot be reached. `code` is S3's."""
+    """S3 refuses access: credentials, rights, a missing bucket, an unreachable endpoint.
+
+    `code` is S3's error code.
+    """
 
     def __init__(self, message: str, *, hint: str, code: str) -> None:
         super().__init__(message, hint=hint)
@@ -52,7 +61,7 @@ class StorageRefused(Refused):
 
 
 class StorageUnavailable(TryAgain):
-    """S3 kept failing after every retry. `code` is S3's last one."""
+    """S3 kept failing after every retry. `code` is the last error code."""
 
     def __init__(self, message: str, *, hint: str, code: str) -> None:
         super().__init__(message, hint=hint)
@@ -60,6 +69,6 @@ class StorageUnavailable(TryAgain):
 
 
 class Interrupted(TryAgain):
-    """SIGINT or SIGTERM: what was under way is drained and saved."""
+    """SIGINT or SIGTERM. rehouse finished and saved the requests that were in flight."""
 
     exit_status = ExitStatus.INTERRUPTED

@@ -1,4 +1,4 @@
-"""What names, keys and servers say, fit to be shown: nothing in it drives a terminal or turns the direction of writing."""
+"""Escape names, keys and server messages for display, so that they cannot control the terminal or reverse the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _BREAKS = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 
 def legible(text: str) -> str:
-    """Return the text with control characters and directions escaped; lines and tabs stay.
+    """Escape control characters and direction marks; line breaks and tabs stay.
 
     >>> legible("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -18,7 +18,7 @@ def legible(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Return the text legible and without breaks: a name cannot pass for a line of the report.
+    """Escape a text and its line breaks, so that a name cannot look like another line of the report.
 
     >>> on_one_line("a\\nb")
     'a\\\\nb'
@@ -27,7 +27,7 @@ def on_one_line(text: str) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, whose plural ends in s.
+    """Return a count with its noun; the plural gets an s.
 
     >>> counted(1, "document"), counted(1200, "open upload"), counted(0, "bucket")
     ('1 document', '1,200 open uploads', '0 buckets')
@@ -36,5 +36,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def legible_json(document: str) -> str:
-    r"""Return a JSON document that says the same with what is unseen written as `\u202e`; JSON has that in strings alone."""
+    r"""Return an equal JSON document with invisible characters as `\u202e`.
+
+    JSON has them in strings only.
+    """
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", document)

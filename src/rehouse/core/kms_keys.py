@@ -1,7 +1,8 @@
-"""KMS keys as settings write them, and the statements that let a role use them through S3 only.
+"""KMS keys as the settings name them, and the policy statements that let a role use them through S3.
 
-A key is written as its ARN, its id, or an alias (plain or as an ARN). An alias cannot be the resource of a right: its statement
-names every key of the region and account, and the condition kms:ResourceAliases leaves only those that have the alias.
+A setting names a key by its ARN, its id, or an alias (plain or as an ARN). IAM does not accept an alias as a resource, so the
+statement for an alias names every key of the region and account, and the condition kms:ResourceAliases selects those that
+have the alias.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ KEYS_A_STATEMENT = 20
 
 @dataclass(frozen=True, slots=True)
 class KmsKey:
-    """A key: `arn` names it, or for an alias every key among which `alias` finds it."""
+    """A key, or all keys among which an alias selects.
+
+    `arn` names a single key. For an alias, `arn` matches every key, and `alias` selects the right one.
+    """
 
     arn: str
     region: str
@@ -26,7 +30,9 @@ class KmsKey:
 
 
 def kms_key(written: str, *, region: str, account: str | None) -> KmsKey:
-    """Return the key that a setting names; `region` and `account` are those of an id or alias without its own.
+    """Return the key that a setting names.
+
+    `region` and `account` complete an id or a plain alias.
 
     >>> kms_key("alias/docs", region="eu-west-1", account="123456789012")
     KmsKey(arn='arn:aws:kms:eu-west-1:123456789012:key/*', region='eu-west-1', alias='alias/docs')
@@ -35,7 +41,7 @@ def kms_key(written: str, *, region: str, account: str | None) -> KmsKey:
     if found:
         start, key_region, name = found[1], found[2], found[3]
     else:
-        number = account if account and account.isdigit() else "*"  # no variable of IAM can stand there
+        number = account if account and account.isdigit() else "*"  # IAM allows no variable here
         start, key_region = f"arn:{partition(region)}:kms:{region}:{number}", region
         name = written if written.startswith("alias/") else f"key/{written}"
     is_alias = name.startswith("alias/")
@@ -43,16 +49,17 @@ def kms_key(written: str, *, region: str, account: str | None) -> KmsKey:
 
 
 def via_services(keys: Iterable[KmsKey]) -> list[str]:
-    """Return what kms:ViaService is where S3 uses these keys."""
+    """Return the values of kms:ViaService for requests that S3 makes with these keys."""
     return sorted({f"s3.{key.region}.{dns_suffix(key.region)}" for key in keys})
 
 
 def key_statements(
     sid: str, actions: Sequence[str], keys: Sequence[KmsKey], *, account: str | None, via_s3: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield the statements that allow the actions on the keys, with `via_s3` only where S3 acts for the role.
+    """Yield the statements that allow the actions on the keys.
 
-    `account` is the one in which an alias without its own account has to be.
+    With `via_s3` they allow them only for requests that S3 makes for the role. `account` is the account of an alias that does not
+    name one.
     """
     for name, some in (
         (sid, [key for key in keys if key.alias is None]),

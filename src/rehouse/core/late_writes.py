@@ -1,7 +1,7 @@
-"""What a late write asks for: an object that somebody wrote at a document's source after the document was moved.
+"""Decide what to do about a late write: an object written at a document's source after the document was moved.
 
-A presigned upload that was granted earlier and an overwrite without the row's lock land there. Such a write is brought home
-if nobody wrote at home meanwhile; if somebody did, both versions are kept and a person decides.
+Presigned uploads that were granted earlier, and overwrites that do not lock the row, still go to the source. rehouse copies
+such a write to the home if the home object has not changed since. If it has, rehouse keeps both and a person decides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HINTS = {
 
 
 class Verdict(StrEnum):
-    """What is to be done about a document whose source may have been written late."""
+    """What to do about a document whose source may have received a late write."""
 
     NOTHING = "nothing"
     COPY = "copy"
@@ -39,7 +39,9 @@ def decide_late(
     is_proven: bool = False,
     copied_etag: str | None = None,
 ) -> Verdict:
-    """Return what to do, from the row and the two objects as they are now. The first line that fits holds:
+    """Return what to do, from the row and the two objects as they are now.
+
+    The first matching line applies:
 
     | the document                                             | verdict  |
     |----------------------------------------------------------|----------|
@@ -56,8 +58,8 @@ def decide_late(
     | its home object has the source's checksum and size       | adopt    |
     | anything else                                            | conflict |
 
-    `is_proven`: HEADs showed the same checksum at both ends. `copied_etag`: the ETag of the copy that this run made, before the row
-    was locked. It counts even if its source has changed again or is gone.
+    `is_proven`: HEADs showed the same checksum at both ends. `copied_etag`: the ETag of the copy that this run made before it
+    locked the row. This copy counts even if its source has changed again or is gone.
     """
     if row is None or row.bucket != moved.target.bucket:
         return Verdict.NOTHING
@@ -79,14 +81,17 @@ def decide_late(
 def needs_proof(
     moved: Copied, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
 ) -> bool:
-    """Return whether only checksums can tell if the home object is a copy of the source, made by a run that was killed."""
+    """Return whether only checksums can show that the home object is a copy of the source.
+
+    A run that was killed after the copy leaves such an object.
+    """
     if source is None or target is None or target.etag in (moved.target_etag, copied_etag):
         return False
     return source.size == target.size and not (is_md5(source.etag) and source.etag == target.etag)
 
 
 def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
-    """Return the sentence that names both objects of a conflict."""
+    """Return a sentence that names both objects of a conflict."""
     if moved.contested:
         what = "was written late, or is another document, of this or another tenant, put onto that key"
         return f"{named(moved.source, source)} {what}"
@@ -99,5 +104,5 @@ def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target
 
 
 def named(ref: ObjectRef, found: ListedObject) -> str:
-    """Return an object's place and version, as a message names it."""
+    """Return an object's URL and ETag, for messages."""
     return f"s3://{ref.bucket}/{ref.key} (ETag {found.etag})"

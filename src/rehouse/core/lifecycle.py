@@ -1,4 +1,7 @@
-"""The state machine is the table MOVES, and nothing else decides where a tenant or a document may go."""
+"""The state machine: the table MOVES alone decides which phase of a tenant's migration may follow which.
+
+The states of documents and the status of a migration are defined here too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from rehouse.core.errors import Halt
 
 
 class Phase(StrEnum):
-    """How far a tenant is. A failure is no phase: the phase stays, and running the command again goes on."""
+    """How far a tenant is.
+
+    After a failure the phase stays, and running the command again continues.
+    """
 
     PLANNED = "planned"
     PROVISIONED = "provisioned"
@@ -37,7 +43,7 @@ class Event(StrEnum):
 
 
 class DocumentState(StrEnum):
-    """Where a document of a migration stands (`s3_migration_documents.state`)."""
+    """The state of a document in a migration (`s3_migration_documents.state`)."""
 
     PLANNED = "planned"
     COPIED = "copied"
@@ -55,13 +61,18 @@ STATES: dict[str, tuple[DocumentState, ...]] = {
     "unmoved": (DocumentState.PLANNED, DocumentState.COPIED, DocumentState.QUARANTINED),
     "stuck": (DocumentState.PLANNED, DocumentState.QUARANTINED),
 }
-"""States that queries ask for together: `{states.moved}`. The source of a moved document may be there, or be gone for certain; an
-unmoved one is where it was, and not on purpose; a stuck one has no copy that a flip waits for.
+"""Groups of states for queries, written `{states.moved}` there.
+
+`moved`: the row was flipped, whether or not the source is removed; `moved_with_source`: the source may still exist. `unmoved`:
+the document is still at its source, and nobody accepted that. `stuck`: it also has no copy that could be flipped.
 """
 
 
 class Status(StrEnum):
-    """`s3_migrations.status`, for people and their SQL; the phase is the truth."""
+    """The value of `s3_migrations.status`, for people and their SQL.
+
+    Only the phase decides what rehouse does.
+    """
 
     PENDING = "pending"
     IN_PROGRESS = "in_progress"
@@ -101,7 +112,7 @@ MOVES: dict[Phase, dict[Event, Phase]] = {
 
 
 def after(phase: Phase, event: Event) -> Phase:
-    """Return the phase that follows; raise Halt where the table knows no such move.
+    """Return the next phase. Raises Halt if MOVES does not allow the event in this phase.
 
     >>> after(Phase.COPIED, Event.ALL_MATCHED)
     <Phase.VERIFIED: 'verified'>
@@ -116,7 +127,9 @@ def after(phase: Phase, event: Event) -> Phase:
 
 
 def was_verified(phases: Sequence[str | None]) -> bool:
-    """Return whether a tenant was verified since it was planned last, by the phases of its history, oldest first.
+    """Return whether the tenant was verified since its last plan.
+
+    `phases` is its history, oldest first.
 
     >>> was_verified(["provisioned", "copied", "verified", "provisioned"]), was_verified(["verified", "rolled_back"])
     (True, False)
@@ -130,13 +143,16 @@ def was_verified(phases: Sequence[str | None]) -> bool:
 
 
 def is_at_least(phase: Phase, other: Phase) -> bool:
-    """Return whether `phase` is `other` or later on the way forward (rolled back is before everything)."""
+    """Return whether `phase` is `other` or later on the way forward.
+
+    Rolled back comes before every phase.
+    """
     order = list(Phase)
     return phase is not Phase.ROLLED_BACK and order.index(phase) >= order.index(other)
 
 
 def closing_status(phase: Phase, *, errors: int, waiting: int, interrupted: bool) -> Status:
-    """Return the status that a run leaves behind.
+    """Return the status to record at the end of a run.
 
     | phase           | errors | waiting | interrupted | status      |
     |-----------------|--------|---------|-------------|-------------|
@@ -146,8 +162,8 @@ def closing_status(phase: Phase, *, errors: int, waiting: int, interrupted: bool
     | cut_over, later | 0      | 0       | no          | completed   |
     | anything else   | 0      | any     | no          | in_progress |
 
-    `errors`: documents that could not be moved (back, after a rollback) and were not accepted, or the run's own failure;
-    `waiting`: rows whose upload has not arrived; `interrupted`: the run did not look at everything.
+    `errors`: documents that could not be moved (moved back, in a rollback) and were not accepted, or the failure of the run.
+    `waiting`: rows whose upload has not arrived. `interrupted`: the run did not check every document.
     """
     if errors:
         return Status.FAILED
@@ -161,7 +177,7 @@ def closing_status(phase: Phase, *, errors: int, waiting: int, interrupted: bool
 
 
 def diagram() -> str:
-    """Return MOVES as a Mermaid state diagram (docs/lifecycle.md holds it, and a test compares the two)."""
+    """Return MOVES as a Mermaid state diagram; a test compares it with docs/lifecycle.md."""
     lines = ["stateDiagram-v2", f"    [*] --> {Phase.PLANNED}"]
     lines += [f"    {phase} --> {to}: {event}" for phase, moves in MOVES.items() for event, to in moves.items()]
     return "\n".join([*lines, f"    {Phase.FINISHED} --> [*]"])

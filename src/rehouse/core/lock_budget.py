@@ -1,7 +1,7 @@
 """How many rows a batch may lock within the lock budget, decided from the durations of earlier batches.
 
-No clock, no I/O. HEADs go out beside each other, so a batch takes about one request's time and a little more for each row:
-where one request alone takes longer than the budget, fewer rows would not help, and the limit follows the request.
+No clock, no I/O. A batch sends its HEADs in parallel, so it takes about the time of one request and a little more per row. If
+one request alone takes longer than the budget, fewer rows would not help. Then the limit grows with the request time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from rehouse.core.pricing import LISTED_PER_REQUEST
 FIRST_ROWS = 50
 MOST_ROWS = 500
 FIRST_PATIENCE = 2
-"""How many budgets the looks may take before anything was measured."""
+"""How long the requests under the locks may take before anything was measured, in lock budgets."""
 LONGEST_PATIENCE_SECONDS = 2.0
-"""How long looks may take before they are given up, unless the budget is longer."""
+"""The longest time that the requests under the locks may take, unless the budget is longer."""
 LISTED_PAGES = 3
-"""A batch's range of keys is listed if it lies within so many pages: they come one after the other, under the locks."""
+"""The most pages of a listing that may replace a batch's HEADs; pages are sequential, while the rows are locked."""
 LISTING_GAIN = 25
-"""How many HEADs a page of a listing must save; by S3's prices it costs 12.5 of them."""
+"""How many HEADs a page of a listing must save. At S3's prices a page costs as much as 12.5 HEADs."""
 FORGETTING = 1.01
-"""What was measured once counts a little less with each batch."""
+"""With each batch, older measurements count less by this factor."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockBudget:
-    """`seconds` is the budget, `rows` what the next batch may lock, `patience` how long its looks may take, in seconds.
+    """The state: the budget in seconds, and what earlier batches showed.
 
-    `quickest`: the shortest time of a full batch lately; `page`: what a page of a listing takes, None if none was measured.
+    `rows`: how many rows the next batch may lock. `patience`: how long its requests may take, in seconds. `quickest`: the
+    shortest recent batch, in seconds. `page`: the duration of one page of a listing, in seconds. None: not measured yet.
     """
 
     seconds: float
@@ -39,16 +40,16 @@ class LockBudget:
 
     @property
     def limit(self) -> float:
-        """How long locks may be held: the budget, or half as much again as one look takes at the least."""
+        """How long locks may be held, in seconds: the budget, or 1.5 times the quickest batch if that is longer."""
         return max(self.seconds, 1.5 * (self.quickest or 0.0))
 
     def may_list(self, pages: int) -> bool:
-        """Return whether so many pages, one after the other, may be listed under the locks."""
+        """Return whether so many pages may be listed, one after the other, while the rows are locked."""
         return self.page is None or self.page * pages <= self.limit
 
 
 def objects_worth_listing(heads: int) -> int:
-    """Return how many objects a range of keys may hold to be listed, page after page, instead of so many HEADs at once.
+    """Return up to how many objects in a range of keys a listing is better than so many parallel HEADs.
 
     >>> objects_worth_listing(24), objects_worth_listing(50), objects_worth_listing(500)
     (0, 2000, 3000)
@@ -57,12 +58,14 @@ def objects_worth_listing(heads: int) -> int:
 
 
 def started(seconds: float) -> LockBudget:
-    """Return the state to begin with."""
+    """Return the initial state for a budget of `seconds`."""
     return LockBudget(seconds, FIRST_ROWS, FIRST_PATIENCE * seconds)
 
 
 def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
-    """Return the state after a batch of `rows` whose locks were held for so many seconds. The first line that fits holds:
+    """Return the state after a batch locked `rows` rows for `seconds` seconds.
+
+    The first matching line applies:
 
     | the batch                                          | the next one                                    |
     |----------------------------------------------------|-------------------------------------------------|
@@ -82,12 +85,12 @@ def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
 
 
 def listed(budget: LockBudget, pages: int, seconds: float) -> LockBudget:
-    """Return the state after `pages` of a listing took so many seconds."""
+    """Return the state after `pages` pages of a listing took `seconds` seconds."""
     return replace(budget, page=seconds / max(1, pages))
 
 
 def given_back(budget: LockBudget, *, is_slow: bool) -> LockBudget:
-    """Return the state after a batch that was given back: half as many rows, and more patience if answers were slow to come."""
+    """Return the state after a batch was abandoned: half as many rows, and more patience if S3 was slow."""
     longer = max(budget.patience, min(LONGEST_PATIENCE_SECONDS, 2 * budget.patience))
     patience = longer if is_slow else budget.patience
     return replace(budget, rows=max(1, budget.rows // 2), patience=patience)

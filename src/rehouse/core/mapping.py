@@ -1,6 +1,6 @@
-"""What each mapped column must be, and what a person may write for it: a name, `""` (there is none), `!name`, `+name`.
+"""What each mapped column must be, and how a setting names it: `name`, `""` (no such column), `!name` or `+name`.
 
-Pure: a column as PostgreSQL describes it comes in, what is wrong with it goes out.
+Pure functions: they take a column as PostgreSQL describes it and return what is wrong with it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 INVERTED = "!"
-"""Before the name of `is_active`: the column says that a tenant is not active (a flag, or the time when it was deleted)."""
+"""Before the name of `is_active`: the column marks inactive tenants (a flag, or the time of deletion)."""
 CREATED = "+"
-"""Before the name of a column that `init` may create."""
+"""Before the name of a column that `rehouse init` may create."""
 SHORTEST_ETAG = 32
-"""The digits of an ETag without quotes."""
+"""The length of an MD5 ETag without quotes."""
 LONGEST_ETAG = 40
-"""32 digits, a hyphen and up to five digits for an upload in parts, in quotes."""
+"""The length of a multipart ETag with quotes: 32 digits, a hyphen and up to five digits, plus two quotes."""
 
 
 class Kind(StrEnum):
-    """What a column has to hold."""
+    """The kind of values that a column must hold."""
 
     ANY = "any type"
     ID = "an integer, a uuid, a text, or another type whose values have one spelling"
@@ -41,13 +41,16 @@ _NO_IDS = {
     *("bytea", "real", "double precision", "json", "jsonb", "xml", "interval"),
     *("time with time zone", "time without time zone", "inet", "cidr"),
 }
-"""Types that PostgreSQL and Python spell differently: an id read from a row would not lead back to it."""
+"""Types that cannot be ids, because PostgreSQL and Python write their values differently: an id read from a row would not find
+the row again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a mapped column is for: its kind, whether rehouse writes it, the type that `init` creates it with, whether it may be
-    switched off.
+    """What rehouse needs of a mapped column.
+
+    `is_written`: rehouse writes it. `created_as`: the type with which `init` creates it. `may_be_off`: the setting may be `""`.
     """
 
     kind: Kind = Kind.ANY
@@ -80,7 +83,7 @@ ROLES: dict[str, dict[str, Role]] = {
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a person wrote for a column: its name (empty: there is none), and whether it is inverted or may be created."""
+    """A parsed column setting: the name (empty: no such column), and whether it is inverted or may be created."""
 
     name: str
     is_inverted: bool = False
@@ -88,7 +91,7 @@ class Written:
 
 
 def parse(field: str, value: str) -> Written:
-    """Return what the setting of a column says.
+    """Parse the setting of a column.
 
     >>> parse("is_active", "!deactivated"), parse("s3_bucket", "+bucket").may_be_created
     (Written(name='deactivated', is_inverted=True, may_be_created=False), True)
@@ -103,7 +106,9 @@ def parse(field: str, value: str) -> Written:
 def problem_of(
     role: Role, base_type: str, *, max_length: int | None, is_generated: bool, is_inverted: bool, is_etag: bool
 ) -> str | None:
-    """Return what is wrong with a column that exists, None if it fits. `base_type` is the type without its length.
+    """Return what is wrong with an existing column, None if it fits.
+
+    `base_type` is the type without its length.
 
     | the column                                             | problem          |
     |--------------------------------------------------------|------------------|

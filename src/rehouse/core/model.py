@@ -1,4 +1,7 @@
-"""The nouns, frozen. Bytes are integers, times are UTC, ETags carry no quotes. No decisions here."""
+"""The data types that all layers share, frozen.
+
+Sizes are in bytes, times in UTC, ETags without quotes.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from datetime import datetime
 
 from rehouse.core.lifecycle import Phase, Status
 
-TenantId = int | str  # integer (serial) or uuid, by installation; a uuid travels as its text
+TenantId = int | str  # an integer, or the text of a uuid or another id
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A row of the application's tenants table. `home` is `aws_bucket_name` as it stands, perhaps a shared bucket.
+    """A row of the application's tenants table.
 
-    `slug` is what commands call the tenant (core.addressing), `own_slug` what its row says.
+    `home` is the present value of `aws_bucket_name`, which may be a shared bucket. `slug` is the tenant's address
+    (core.addressing), `own_slug` the slug in its row.
     """
 
     id: TenantId
@@ -26,7 +30,7 @@ class Tenant:
 
     @property
     def label(self) -> str:
-        """What the name and the tags of its bucket say: the row's slug, or what commands call it."""
+        """The text for the name and the tags of its bucket: the row's slug, else the tenant's address."""
         return self.own_slug or self.slug
 
 
@@ -34,7 +38,7 @@ class Tenant:
 class Document:
     """A row of the application's documents table.
 
-    `key_fault`: why its key, as the row has it, can be none, where `key` is only what is shown of it.
+    `key_fault`: why the key in the row cannot be a key of S3. `key` is then only a text for display.
     """
 
     id: str
@@ -49,7 +53,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """Where an object is. `version` only where one version is meant."""
+    """Where an object is. `version` is set only to name one version."""
 
     bucket: str
     key: str
@@ -58,9 +62,10 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ListedObject:
-    """What a listing or a HEAD says of an object; `etag` without quotes, `size` in bytes.
+    """An object as a listing or a HEAD describes it.
 
-    `storage_class` is the class as it is now: an archived object that was restored has another (core.archiving).
+    `etag` without quotes, `size` in bytes. `storage_class` is the "class now" (core.archiving), which differs from S3's class
+    for a restored object.
     """
 
     key: str
@@ -72,7 +77,7 @@ class ListedObject:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why one object failed: S3's (or our) code, a sentence, and S3's request id where there is one."""
+    """Why one object failed: the code of S3 or of rehouse, a sentence, and S3's request id if there is one."""
 
     code: str
     message: str
@@ -81,11 +86,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CopyTask:
-    """One object to copy on the server's side. Strings and integers only: it crosses processes.
+    """One object to copy on the server's side.
 
-    `source_etag` is the condition on the source. `replaces_etag` is the condition on the target: None means that the
-    target must not exist (`If-None-Match: *`), else the ETag that it must still have (`If-Match`). `only_guarded`: an endpoint that
-    would not take this condition is not to copy at all.
+    `source_etag` is the condition on the source. `replaces_etag` is the condition on the target: None means that the target must
+    not exist (`If-None-Match: *`), else it must still have this ETag (`If-Match`). `only_guarded`: do not copy at all if the
+    endpoint does not support the condition on the target.
     """
 
     document_id: str
@@ -100,9 +105,10 @@ class CopyTask:
 
 @dataclass(frozen=True, slots=True)
 class CopyOutcome:
-    """What became of a task: the target's ETag (and version, checksum where told), or the fault. `attempts` counts requests.
+    """The result of a task: the ETag of the target, or the fault.
 
-    `is_guarded` is False where the endpoint would not take the condition on the target and the copy was made without it.
+    `version` and `checksum` are set if S3 returned them. `attempts` counts requests. `is_guarded` is False if the endpoint did not
+    support the condition on the target and the copy was made without it.
     """
 
     task: CopyTask
@@ -116,9 +122,10 @@ class CopyOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A tenant's row in `s3_migrations`: one a tenant, used again by every run. `run_id` is the run that owns it.
+    """A tenant's row in `s3_migrations`: one per tenant, reused by every run.
 
-    `was_live`: its home was switched to the home bucket once, so whoever read that may still write there.
+    `run_id` is the run that owns it. `was_live`: the tenant was cut over once, so a client that read the home then may still
+    write there.
     """
 
     tenant_id: TenantId

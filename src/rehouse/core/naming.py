@@ -1,6 +1,6 @@
-"""Tenant → bucket name; document → object key; file-name sanitising.
+"""Names of buckets and keys: tenant → bucket name, document → object key, file name → safe file name.
 
-Everything here is total: any text in, a valid name out.
+These functions accept any text and return a valid name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 SUFFIX_DIGITS = 8
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9._]+")
-"""What one hyphen stands for in a name of ASCII alone; a hyphen is the same as a run of them."""
+"""What a single hyphen replaces in an ASCII name; a run of hyphens becomes one hyphen as well."""
 _HYPHENS = re.compile(r"-{2,}")
 
 _WINDOWS_NAMES = frozenset(
@@ -24,9 +24,10 @@ _WINDOWS_NAMES = frozenset(
 
 
 def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> str:
-    """Return `{prefix}-{slug}-{suffix}` as a valid bucket name; `suffix` is 8 hex characters that keep truncated slugs apart.
+    """Return `{prefix}-{slug}-{suffix}` as a valid bucket name.
 
-    `namespace` is `-{account}-{region}-an` for the account-regional namespace, else empty.
+    `suffix` is 8 hex characters that distinguish truncated slugs. `namespace` is `-{account}-{region}-an` for the
+    account-regional namespace, else empty.
 
     >>> bucket_name("dataroom-saas", "Acme Corp.", "a1b2c3d4")
     'dataroom-saas-acme-corp-a1b2c3d4'
@@ -37,7 +38,9 @@ def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> 
 
 
 def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> str:
-    """Return the default name of the bucket of the access logs: no tenant's bucket has it, and no pattern `{prefix}-*` covers it.
+    """Return the default name of the bucket for access logs.
+
+    No tenant's bucket can have this name, and the pattern `{prefix}-*` does not match it.
 
     >>> log_bucket_name("acme", "123456789012"), log_bucket_name("acme", "123456789012", "-123456789012-eu-west-1-an")
     ('logs-acme-123456789012', 'logs-acme-123456789012-eu-west-1-an')
@@ -47,7 +50,7 @@ def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> st
 
 
 def is_global(bucket: str) -> bool:
-    """Return whether another account could take the bucket's name once it is deleted.
+    """Return whether another account could take the bucket's name after the bucket is deleted.
 
     >>> is_global("dataroom-saas-acme-a1b2c3d4"), is_global("dataroom-saas-acme-a1b2c3d4-123456789012-eu-west-1-an")
     (True, False)
@@ -56,16 +59,17 @@ def is_global(bucket: str) -> bool:
 
 
 def dns_label(slug: str) -> str:
-    """Return the slug in `a-z 0-9 -`: accents stripped, everything else a single hyphen; `tenant` if nothing is left."""
+    """Return the slug in `a-z 0-9 -`: accents stripped, other characters replaced by a hyphen, `tenant` if empty."""
     plain = unicodedata.normalize("NFKD", slug).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "tenant"
 
 
 def target_key(document_id: str, name: str, *, former: str | None = None, max_characters: int = MAX_KEY_BYTES) -> str:
-    """Return `documents/{document id}/{sanitised name}`: at most 1,024 bytes and `max_characters` (the key column's length).
+    """Return the key `documents/{document id}/{sanitised name}`.
 
-    The id is percent-encoded so that different ids never give one key, whatever they hold (`/`, `..`, `?`). With `former`, a
-    key that the document had, the name begins with 8 hex characters of its digest: the place beside.
+    It has at most 1,024 bytes and `max_characters` characters (the length of the key column). The id is percent-encoded, so that
+    different ids never give the same key, even with `/`, `..` or `?`. With `former`, a key that the document had before, the name
+    begins with 8 hex characters of that key's digest, which gives another key beside the usual one.
 
     >>> target_key("7f3a", "Q3 report?.pdf")
     'documents/7f3a/Q3-report-.pdf'
@@ -81,19 +85,18 @@ def target_key(document_id: str, name: str, *, former: str | None = None, max_ch
 
 
 def target_folder(document_id: str, *, max_characters: int = MAX_KEY_BYTES) -> str:
-    """Return what the keys of this document alone begin with in its home."""
+    """Return the prefix in the home that only keys of this document have."""
     return f"documents/{_id_segment(document_id, min(MAX_KEY_BYTES, max_characters) // 2)}/"
 
 
 def returned_key(
     slug: str, document_id: str, name: str, *, etag: str | None = None, max_characters: int = MAX_KEY_BYTES
 ) -> str:
-    """Return `returned/{slug}/{document id}/{name}`, where a rollback puts what has no place of its own in the shared bucket.
+    """Return the key `returned/{slug}/{document id}/{name}` in the shared bucket.
 
-    `slug` is the tenant's address. One that a key cannot hold as it is gets 8 hex characters of its digest, so that `Acme`
-    and `acme` never share a place.
-
-    With `etag` the name begins with 8 hex characters of its digest: the place beside, for when the first one is taken.
+    A rollback copies documents there that cannot return to an old key. `slug` is the tenant's address. If a key cannot hold it
+    unchanged, 8 hex characters of its digest are added, so that `Acme` and `acme` never share a key. With `etag`, the name begins
+    with 8 hex characters of the ETag's digest, which gives another key if the first one is taken.
 
     >>> returned_key("Acme Corp.", "7f3a", "Q3 report?.pdf")
     'returned/acme-corp_2c074cd3/7f3a/Q3-report-.pdf'
@@ -109,9 +112,10 @@ def returned_key(
 
 
 def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
-    """Return a file name that is safe in keys, URLs, headers and file systems: letters, digits, `. - _` of any script.
+    """Return a file name that is safe in keys, URLs, headers and file systems.
 
-    Normalised to NFC; never empty, never dots alone, no reserved Windows name; the extension survives the cut to `max_bytes`.
+    It holds letters and digits of any script and `. - _`, in NFC. It is never empty, only dots, or a reserved Windows name. If it
+    is cut to `max_bytes`, it keeps its extension.
     """
     if name.isascii():
         kept = _NOT_KEPT.sub("-", name)
@@ -125,7 +129,7 @@ def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def key_problem(key: str) -> str | None:
-    """Return why S3 could never hold this key as it is written in the row, or None.
+    """Return why the key in a row cannot be a key of an S3 object, or None.
 
     >>> key_problem("s3://bucket/a.pdf")
     'it is a URL, not a key'
@@ -157,7 +161,7 @@ def _slug_segment(slug: str, longest: int) -> str:
     if plain == slug and len(slug) <= longest:
         return slug
     digest = hashlib.sha256(slug.encode("utf-8", "surrogatepass")).hexdigest()[:SUFFIX_DIGITS]
-    return f"{plain[: max(longest - SUFFIX_DIGITS - 1, 1)]}_{digest}"  # no plain label has an underscore
+    return f"{plain[: max(longest - SUFFIX_DIGITS - 1, 1)]}_{digest}"  # a plain label never has an underscore
 
 
 def _id_segment(document_id: str, longest: int) -> str:

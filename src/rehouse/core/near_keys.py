@@ -1,4 +1,7 @@
-"""Other spellings of a key: what a row may hold of an object whose key is written a little differently. Pure."""
+"""Other spellings of a key, for rows whose key differs a little from the key of their object.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,18 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from rehouse.core.naming import key_problem
 
 MOST = 100
-"""How many spellings of one key are looked up at most."""
+"""The most spellings to look up for one key."""
 CHANGES = 3
-"""How many of the steps lie between a key and the furthest spelling: a URL whose path is encoded twice is three away."""
+"""The most steps between a key and a spelling; a URL whose path is encoded twice takes three."""
 PREFIXES = 3
-"""How many prefixes of the application's own are tried."""
+"""The most prefixes of the application to try."""
 _SCHEME = re.compile(r"(?i)^(https?|s3|s3a|s3n)://")
 
 
 def other_spellings(key: str, buckets: Sequence[str] = (), prefixes: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the keys under which the object of `key` may be instead, the nearest first, at most MOST. Each step changes
-    one thing, and up to CHANGES steps are combined:
+    """Return other keys that the object of `key` may have, the nearest first, at most MOST.
+
+    Each step changes one thing, and up to CHANGES steps are combined:
 
     | the key                                         | the object's key              |
     |-------------------------------------------------|-------------------------------|
@@ -52,7 +56,9 @@ def other_spellings(key: str, buckets: Sequence[str] = (), prefixes: Sequence[st
 
 
 def common_prefixes(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return what lies in front of keys in the bucket, the most frequent first, from pairs of a row's key and an object's key.
+    """Return the prefixes that keys in the bucket have and keys in rows lack, the most frequent first.
+
+    `pairs` are (key in the row, key of the object).
 
     >>> common_prefixes([("a", "media/a"), ("b", "media/b"), ("b", "old/b"), ("c", "c")])
     ('media/', 'old/')

@@ -1,6 +1,6 @@
-"""The Origin header of browsers: how an origin must be written in a CORS rule, so that any browser ever sends it.
+"""How to write an origin in a CORS rule, so that it equals the Origin header that browsers send.
 
-S3 compares the header with the rule letter by letter. Source: "ASCII serialization of an origin", the HTML and URL standards.
+S3 compares the two as plain text. Source: "ASCII serialization of an origin", the HTML and URL standards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ _WRITTEN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9
 
 
 def origin_as_sent(written: str) -> str | None:
-    """Return the origin as a browser sends it for the page at this address; None if no page has such an origin.
+    """Return the origin that a browser sends for a page at this address.
+
+    None if no page has such an origin.
 
     >>> origin_as_sent("HTTPS://App.Example.com:443/login")
     'https://app.example.com'
@@ -30,7 +32,10 @@ def origin_as_sent(written: str) -> str | None:
 
 
 def checked_origin(written: str) -> str:
-    """Return the origin; raise ValueError, with the right form, unless browsers send it exactly as it is written."""
+    """Return the origin if browsers send it exactly so.
+
+    Raises ValueError with the right form otherwise.
+    """
     if written == "null":
         raise ValueError("null is the origin of every sandboxed page: name the origin of the application's own pages")
     if "*" in written:

@@ -1,10 +1,10 @@
-"""How fast requests may go, decided from numbers that are passed in: no clock, no chance, no I/O.
+"""How fast requests may start, decided from the numbers passed in: no clock, no randomness, no I/O.
 
 A token bucket whose rate starts at 100 requests/s. Until the first 503 every good reply adds one request/s, so the rate
-doubles each second. A 503 halves it, at most once in HOLD_SECONDS, since one overload answers many requests in flight; a later
-one takes off only a little, if at least half a second's worth of requests was served since. Between them the rate grows the
-faster, the longer none came: near a fixed allowance it stays just below, and where the allowance grows it follows. A rate
-that is not used does not grow.
+doubles each second. A 503 cuts the rate, at most once in HOLD_SECONDS, because one overload affects many requests in flight.
+The first 503 halves it. A later one takes off only a little if at least half a second's worth of requests succeeded since the
+last cut, else it halves the rate too. The longer no 503 comes, the faster the rate grows. So it stays just below a fixed limit
+of S3 and follows a limit that grows. A rate that is not fully used does not grow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 START_RATE = 100.0
 LOWEST_RATE = 1.0
 GROWTH_SHARE = 0.008
-"""How much of itself the rate grows in the first second after a 503; n + 1 times as much in the nth second after it."""
+"""The share by which the rate grows in the first second after a 503; after n more seconds it is n + 1 times as much."""
 LATE_CUT = 0.85
 BURST_SECONDS = 0.1
 HOLD_SECONDS = 1.0
@@ -25,9 +25,10 @@ LONGEST_RETRY_AFTER_SECONDS = 30.0
 
 
 class Pace(NamedTuple):
-    """The limiter's state. `rate` and `max_rate` in requests a second; `tokens` are requests that may start at once.
+    """The limiter's state.
 
-    `good`: replies since the last cut that were no 503.
+    `rate` and `max_rate` in requests per second; times in seconds of the caller's clock. `tokens`: how many requests may start
+    at once. `good`: how many replies since the last cut were not a 503.
     """
 
     rate: float
@@ -39,14 +40,14 @@ class Pace(NamedTuple):
 
 
 def started(now: float, max_rate: float | None = None) -> Pace:
-    """Return the state to begin with; `max_rate` None: no ceiling but S3's own."""
+    """Return the initial state; without `max_rate` only S3 limits the rate."""
     ceiling = float("inf") if max_rate is None else max_rate
     rate = min(START_RATE, ceiling)
     return Pace(rate, ceiling, _burst(rate), now)
 
 
 def filled(pace: Pace, now: float) -> Pace:
-    """Return the state at `now`: tokens have dripped in since the last time."""
+    """Return the state at `now`, with the tokens that accrued since the last call."""
     elapsed = max(0.0, now - pace.filled_at)
     return pace._replace(tokens=min(_burst(pace.rate), pace.tokens + elapsed * pace.rate), filled_at=now)
 
@@ -62,17 +63,17 @@ def spent(pace: Pace, requests: int) -> Pace:
 
 
 def wait_seconds(pace: Pace) -> float:
-    """Return how long until one more request may start; 0 if one may now."""
+    """Return the seconds until another request may start; 0 if one may start now."""
     return max(0.0, (1.0 - pace.tokens) / pace.rate)
 
 
 def room(pace: Pace, seconds: float) -> int:
-    """Return how many requests may start within so many seconds."""
+    """Return how many requests may start within `seconds` seconds."""
     return int(pace.tokens + pace.rate * seconds)
 
 
 def answered(pace: Pace, replies: int) -> Pace:
-    """Return the state after good replies: faster, if the rate was what held requests back."""
+    """Return the state after good replies: the rate grows if it was what limited the requests."""
     pace = pace._replace(good=pace.good + replies)
     if pace.tokens >= 1.0 or pace.rate >= pace.max_rate:
         return pace
@@ -81,7 +82,10 @@ def answered(pace: Pace, replies: int) -> Pace:
 
 
 def slowed(pace: Pace, now: float) -> Pace:
-    """Return the state after a 503: no tokens, and 85 % of the rate, or half where most were refused; cut once a second."""
+    """Return the state after a 503: no tokens, and a lower rate, cut at most once in HOLD_SECONDS.
+
+    The rate falls to 85 %, or to half at the first 503 and if few requests succeeded since the last cut.
+    """
     since = None if pace.slowed_at is None else now - pace.slowed_at
     if since is not None and since < HOLD_SECONDS:
         return pace
@@ -91,9 +95,10 @@ def slowed(pace: Pace, now: float) -> Pace:
 
 
 def delay_seconds(attempt: int, random: float, retry_after: float | None = None) -> float:
-    """Return the wait before the next attempt after `attempt` (from 1) failed: full jitter, never less than `retry_after`.
+    """Return the seconds to wait after attempt number `attempt` (from 1) failed.
 
-    `random` is in [0, 1). Source: "Exponential Backoff And Jitter", the AWS Architecture Blog.
+    Full jitter, never less than `retry_after`. `random` is in [0, 1). Source: "Exponential Backoff And Jitter", the AWS
+    Architecture Blog.
 
     >>> delay_seconds(1, 0.5), delay_seconds(3, 0.5), delay_seconds(40, 0.5), delay_seconds(1, 0.5, 7.0)
     (0.1, 0.4, 10.0, 7.0)

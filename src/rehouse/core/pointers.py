@@ -1,6 +1,6 @@
-"""Which object keys a text mentions, however many keys there are: one pass over the text, whatever it encodes them in. Pure.
+"""Find the object keys that a text mentions, in one pass over the text however many keys there are. Pure functions.
 
-A key is found where it stands alone (no letter or digit touches it), as it is or as URLs, JSON and HTML write it.
+A key is found if no letter or digit touches it, as plain text or encoded as in URLs, JSON and HTML.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _ESCAPED = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\[\"\\/bfnrt]")
 
 
 class KeyFinder:
-    """Finds keys in texts. A text is searched for words first: of each key for the word that the fewest other keys have.
+    """Find keys in texts.
+
+    To be fast, it searches the text for one word of each key: the word that the fewest other keys contain.
 
     >>> finder = KeyFinder(["uploads/1/a b.pdf", "uploads/2/c.pdf"])
     >>> sorted(finder.mentioned('{"url": "https:\\\\/\\\\/cdn.example.com\\\\/uploads\\\\/1\\\\/a%20b.pdf?v=1"}'))
@@ -39,7 +41,10 @@ class KeyFinder:
         self.shortest_bytes = min((len(key.encode("utf-8", "surrogatepass")) for key in words), default=0)
 
     def may_mention(self, text: str) -> bool:
-        """Tell whether a key may be in the text, which may be many values at once; False is certain."""
+        """Return whether the text, which may be many values joined, may mention a key.
+
+        False is certain.
+        """
         return any(
             not self._by_word.keys().isdisjoint(self._words.findall(reading))
             or any(key in reading for key in self._without_words)
@@ -61,7 +66,7 @@ class KeyFinder:
 
 
 def readings(text: str) -> Iterator[str]:
-    """Yield a text as it is and as it reads with JSON's, HTML's and URLs' encodings undone, each of them twice at most."""
+    """Yield a text as it is and decoded: JSON and URL encodings up to twice, HTML once."""
     yield text
     latest = text
     for decode in (_without_json, _without_json, html.unescape, unquote, unquote):

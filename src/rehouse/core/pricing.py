@@ -1,4 +1,4 @@
-"""Requests and bytes × price list → CostEstimate. Money is Decimal, in dollars."""
+"""Cost estimates from requests, bytes and a price list. Money is Decimal, in dollars."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from decimal import ROUND_HALF_UP, Decimal
 GIB = 1024**3
 LISTED_PER_REQUEST = 1000
 REQUEST_METRICS = 16
-"""The most request metrics that S3 publishes for a bucket."""
+"""The most request metrics that S3 publishes per bucket."""
 HEADS_A_DOCUMENT = 1
-"""At most: the look at the source before the flip, where no listing answers it for many documents at once."""
+"""At most one HEAD per document: the check of the source before the flip, unless a listing answers it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Dollars per thousand requests, per GiB-month, per GiB out of the region, per custom metric of CloudWatch and month.
+    """Prices in dollars: per thousand requests, per GiB-month, per GiB out of the region, per metric-month.
 
-    From the pricing pages of S3 and CloudWatch; settings, not constants.
+    The values are settings, with defaults from the pricing pages of S3 and CloudWatch.
     """
 
     copy_per_thousand: Decimal
@@ -31,7 +31,7 @@ class PriceList:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """How many requests of each kind a migration takes."""
+    """The number of requests of each kind that a migration needs."""
 
     copies: int = 0
     heads: int = 0
@@ -43,7 +43,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """`requests_dollars` once; `doubled_storage_dollars` a month until the sources are removed."""
+    """`requests_dollars` is paid once, `doubled_storage_dollars` every month until the sources are removed."""
 
     requests_dollars: Decimal
     doubled_storage_dollars: Decimal
@@ -51,20 +51,26 @@ class CostEstimate:
 
 @dataclass(frozen=True, slots=True)
 class ReadingCost:
-    """What was read: `egress_dollars` only where the machine that read is outside the bucket's region."""
+    """The cost of reading.
+
+    `egress_dollars` applies only if the reading machine is outside the bucket's region.
+    """
 
     requests_dollars: Decimal
     egress_dollars: Decimal
 
 
 def requests_for(objects: int) -> Requests:
-    """Return what it takes to move `objects` of one tenant: a copy and a look at the source each, listings of the target."""
+    """Return the requests to move `objects` objects of one tenant.
+
+    These are a copy and a HEAD of the source for each object, and two listings of the target.
+    """
     pages = -(-objects // LISTED_PER_REQUEST)
     return Requests(copies=objects, heads=objects * HEADS_A_DOCUMENT, lists=2 * pages)
 
 
 def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEstimate:
-    """Return the dollars; copying within a region moves no billed bytes.
+    """Return the estimated cost; bytes copied within a region are not billed.
 
     >>> prices = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
     >>> estimate(Requests(1_000_000, 2_000_000, 1_000), 1024 * GIB, prices)
@@ -80,9 +86,9 @@ def estimate(requests: Requests, stored_bytes: int, prices: PriceList) -> CostEs
 
 
 def metrics_dollars(buckets: int, prices: PriceList) -> Decimal:
-    """Return what the request metrics of these buckets cost a month at most.
+    """Return the most that the request metrics of these buckets cost a month, in dollars.
 
-    S3 publishes up to 16 for a bucket, billed as CloudWatch custom metrics (the S3 User Guide, "CloudWatch request metrics").
+    S3 publishes up to 16 per bucket, billed as CloudWatch custom metrics (the S3 User Guide, "CloudWatch request metrics").
 
     >>> metrics_dollars(10, PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09"))))
     Decimal('48.00')
@@ -91,7 +97,9 @@ def metrics_dollars(buckets: int, prices: PriceList) -> Decimal:
 
 
 def reading_cost(requests: Mapping[str, int], read_bytes: int, prices: PriceList) -> ReadingCost:
-    """Return what a verification costs; `requests` are counts by kind or operation, listings are the dear ones.
+    """Return what a verification costs.
+
+    `requests` maps kind or operation → count. Listings cost more than the other requests.
 
     >>> prices = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
     >>> reading_cost({"list": 1000, "GetObject": 500_000, "GetObjectTagging": 500_000}, 100 * GIB, prices)

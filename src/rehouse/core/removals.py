@@ -1,4 +1,7 @@
-"""May the source of a flipped document be removed? A truth table; what S3 and the ledger say comes in, a verdict goes out."""
+"""Decide whether the source of a flipped document may be removed, by a truth table.
+
+Pure functions: they take what S3 and the ledger say and return a verdict.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from rehouse.core.durations import spelled
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 
 SUSPENDED = "suspended: a DELETE destroys the null version of an object, which may be its only one"
-"""How reports describe the versioning of a shared bucket that is suspended."""
+"""How reports describe suspended versioning of a shared bucket."""
 
 
 class Verdict(StrEnum):
-    """Whether a source may go, or why it stays."""
+    """Whether a source may be removed, or why it stays."""
 
     MAY_GO = "may_go"
     WAITING = "waiting"
@@ -40,13 +43,12 @@ HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Flipped:
-    """A flipped document as the ledger has it, with what else is known of it.
+    """A flipped document: its record in the ledger, and what else is known.
 
-    `fault`: the code that its line carries. `points_to_target`: its row is where the flip put it, `row_etag` is that row's.
-    `home` is the object there as seen in this run, `home_fault` why it could not be seen. `is_pointed_at`: a row of any
-    tenant points to the source, or another document that waits for its flip has the same source. For a
-    document whose row is gone (`is_row_gone`): `home_was_deleted` if a delete marker is in the place of its object,
-    `is_source_gone` if nothing is left to remove.
+    `fault`: the error code in the ledger. `points_to_target`: its row still points to where the flip pointed it; `row_etag` is the
+    ETag in that row. `home`: the object at the target, as seen in this run; `home_fault`: why S3 did not show it. `is_pointed_at`:
+    a row of any tenant points to the source, or another document with the same source waits for its flip. `is_row_gone`: its row
+    was deleted; then `home_was_deleted` if its object has a delete marker, and `is_source_gone` if the source does not exist.
     """
 
     document_id: str
@@ -68,7 +70,9 @@ class Flipped:
 
 
 def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
-    """Return whether the source may be removed. The first line that fits holds:
+    """Return whether the source may be removed, or why not.
+
+    The first matching line applies:
 
     | the document                                                    | verdict        |
     |-----------------------------------------------------------------|----------------|
@@ -101,15 +105,16 @@ def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
 
 
 def is_proven(flipped: Flipped) -> bool:
-    """Return whether the object at the document's target is our copy, or what its row says was written there since."""
+    """Return whether the object at the target is our copy, or a later object whose ETag the row knows."""
     return flipped.home is not None and (
         flipped.home.etag == flipped.target_etag or (flipped.points_to_target and flipped.home.etag == flipped.row_etag)
     )
 
 
 def may_be_put_back(flipped: Flipped) -> bool:
-    """Return whether the object at the document's target may go back to its source, where a row points again. The first line
-    that fits holds:
+    """Return whether the target may be copied back to the source, to which a row points again.
+
+    The first matching line applies:
 
     | the object at the target                              | may be put back |
     |-------------------------------------------------------|-----------------|
@@ -117,7 +122,8 @@ def may_be_put_back(flipped: Flipped) -> bool:
     | is as we copied it                                    | yes             |
     | anything else, such as what its row says              | no              |
 
-    What was written at home since never was at the source: whoever points there, another tenant perhaps, would read it.
+    An object that was written to the home later was never at the source. A row that points there, perhaps of another tenant, must
+    not get it.
     """
     return flipped.home is not None and flipped.home.etag == flipped.target_etag
 
@@ -131,7 +137,7 @@ def _by_home(flipped: Flipped) -> Verdict:
 
 
 def _by_what_is_left(flipped: Flipped) -> Verdict:
-    """A row is missing because its document was deleted, or because this is not the table that the document was in."""
+    """Judge a document whose row is missing: it was deleted, or it never was in this table (a wrong mapping)."""
     if flipped.home_fault is not None:
         return Verdict.HOME_UNSEEN
     is_safe = flipped.home is not None or flipped.home_was_deleted or flipped.is_source_gone
@@ -139,7 +145,10 @@ def _by_what_is_left(flipped: Flipped) -> Verdict:
 
 
 def given_up(grace: timedelta, usual: timedelta) -> str | None:
-    """Return what a grace shorter than the usual one gives up, as a sentence; None if it is not shorter."""
+    """Return a sentence about the risk of a shorter grace than usual.
+
+    None if the grace is not shorter.
+    """
     if grace >= usual:
         return None
     early = spelled(grace) if grace else "at once"

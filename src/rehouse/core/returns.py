@@ -1,7 +1,8 @@
-"""Documents at home → the way back to the shared bucket, for a rollback. Pure: what S3 and the ledger say comes in.
+"""Decide how a rollback returns each document from its home to the shared bucket.
 
-A row returns to its old pointer only if both objects are still known: else the object at home is copied, always to a key
-that nothing has. Nothing that exists in a shared bucket is ever overwritten.
+Pure functions: they take what S3 and the ledger say. A row returns to its old pointer only if the objects at both ends are the
+recorded ones. Otherwise the object at home is copied, always to a key that does not exist. A rollback never overwrites an
+object in a shared bucket.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
 
 ANY_ETAG = "d41d8cd98f00b204e9800998ecf8427e"
-"""What a row is tried with whose object nothing is known of: the ETag of an empty one."""
+"""The ETag of an empty object, for trying an update of a row whose object is unknown."""
 
 
 class Returning(StrEnum):
@@ -34,7 +35,7 @@ class Returning(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """Where a document came from: the old pointer, the ETag of its object as recorded, and that of the object at home."""
+    """Where a document came from: the old pointer, and the recorded ETags of the objects there and at home."""
 
     pointer: ObjectRef
     etag: str
@@ -43,12 +44,12 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class SeenAtHome:
-    """Everything known of a document whose row points into its home.
+    """Everything known about a document whose row points to its home.
 
-    `found`: the object at home; `there`: the one at the old pointer; `returned`: what lies at the two keys that it may be
-    copied to, each `proven` where a checksum shows a finished copy. `was_copied`: the ledger's line tells of a copy that was
-    made, not of a pointer. `contested`: what is at the old pointer may be another document's
-    by now: another row points there, or another line knows another object there.
+    `found`: the object at home. `there`: the object at the old pointer. `returned`: the objects at the two keys to which it may be
+    copied; `proven`: whether a checksum shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
+    not only a pointer. `contested`: the object at the old pointer may now belong to another document, because another row points
+    there or another record knows a different object there.
     """
 
     document: Document
@@ -64,10 +65,11 @@ class SeenAtHome:
 
 @dataclass(frozen=True, slots=True)
 class ReturnDecision:
-    """The standing; with QUARANTINED the reason, with OLD_POINTER, COPIED, ADOPT and TO_COPY the task.
+    """What a rollback does for a document: the standing, and what belongs to it.
 
-    The task's source is the object at home, its target where the row is to point; `replaces_etag` is what is there already,
-    for a task that needs no copy, and None for one that does.
+    QUARANTINED has a `reason`. OLD_POINTER, COPIED, ADOPT and TO_COPY have a `task`: its source is the object at home, its target
+    is where the row will point. `replaces_etag` is the ETag of the object that is already at the target, or None if the task
+    needs a copy.
     """
 
     standing: Returning
@@ -77,7 +79,10 @@ class ReturnDecision:
 
 
 def way_back(seen: SeenAtHome, places: Places) -> WayBack | None:
-    """Return where the document came from, if the ledger knows: its line forward, or one that already leads back."""
+    """Return where the document came from, or None if the ledger does not know.
+
+    The ledger's record is that of the migration, or that of an earlier rollback.
+    """
     line, here = seen.recorded, place_of(seen, places)
     if line is None or line.target is None or line.target_etag is None or line.source_etag is None:
         return None
@@ -94,7 +99,7 @@ def place_of(seen: SeenAtHome, places: Places) -> ObjectRef:
 
 
 def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[ObjectRef, ObjectRef]:
-    """Return the two places in the first shared bucket that the document may be copied to, the better one first."""
+    """Return the two places in the first shared bucket for a copy of the document, the preferred one first."""
     etag = seen.found.etag if seen.found else ""
     document, longest = seen.document, places.max_key_characters
     first = returned_key(slug, document.id, document.name, max_characters=longest)
@@ -103,9 +108,9 @@ def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[Object
 
 
 def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> WayBack | None:
-    """Return where a rollback will point the row if no object was written since; None if it leaves the row alone.
+    """Return where a rollback will point the row if no object changed.
 
-    Nothing needs to be known of objects: it is for trying the row.
+    None if it leaves the row alone. This needs no knowledge of objects. It serves to try the update of the row in advance.
     """
     back = way_back(seen, places)
     if seen.error_code == CONFLICT or (is_adopted and _was_never_moved(seen, back, place_of(seen, places))):
@@ -114,7 +119,9 @@ def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: 
 
 
 def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
-    """Return what a rollback does for one document at home. The first line that fits holds:
+    """Return what a rollback does for one document at home.
+
+    The first matching line applies:
 
     | the document                                                     | standing                    |
     |------------------------------------------------------------------|-----------------------------|
@@ -131,8 +138,8 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     | nothing at the key beside                                        | to_copy                     |
     | anything else                                                    | quarantined, target_taken   |
 
-    An old object that changed counts only while it can be no other document's. `is_adopted`: the home was the
-    application's own before the migration.
+    An old object that changed counts only if it cannot belong to another document. `is_adopted`: the application itself
+    had set this home before the migration.
     """
     here = place_of(seen, places)
     if seen.error_code == CONFLICT:

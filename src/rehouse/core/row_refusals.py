@@ -1,7 +1,7 @@
-"""Rows that PostgreSQL does not let us update: which errors are about a row, and what the ledger says of it.
+"""Rows that PostgreSQL refuses to update: which errors concern a single row, and what the ledger records.
 
-One such row is one document's error. What the database says is told by its primary message and by the names in it; the detail
-may hold what the row holds.
+Such an error is the error of one document and does not stop the run. The ledger records the primary message and the names in
+the error, but not the detail, which may contain values of the row.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ ROW_REFUSED = "RowRefused"
 HINTS = {
     ROW_REFUSED: "change the row, or what refuses it (the message names it), then run `rehouse migrate SLUG --only-failed`"
 }
-"""The way out by code, for `status --errors`."""
+"""What to do, by error code, for `status --errors`."""
 
 LONGEST_MESSAGE = 300
 ABOUT_THE_SESSION = frozenset({"08", "25", "28", "40", "53", "57", "58"})
-"""Classes of SQLSTATE: the connection, the transaction, the role, a deadlock, resources, an operator, the system."""
+"""Classes of SQLSTATE for the connection, transaction, role, deadlocks, resources, operators and the system."""
 ABOUT_THE_SERVER = frozenset({"55P03", "XX001", "XX002"})
-"""A lock that could not be acquired, and damaged pages."""
+"""SQLSTATEs for a lock that could not be acquired and for damaged pages."""
 ABOUT_THE_STATEMENT = frozenset({"42", "0A"})
-"""What PostgreSQL cannot do, or this role may not do, with any row of the table."""
+"""Classes of SQLSTATE for what PostgreSQL cannot do, or this role may not do, with any row of the table."""
 
 
 class Refusal(NamedTuple):
-    """What PostgreSQL answered: SQLSTATE, primary message, the names it gave, whether a trigger's function was at work.
+    """PostgreSQL's error: SQLSTATE, primary message and the names in it.
 
-    `table`: the schema and the name of the constraint's table, which may be a partition.
+    `is_within_function`: the error arose in a function, such as a trigger's. `table`: the schema and name of the constraint's
+    table, which may be a partition.
     """
 
     sqlstate: str | None
@@ -40,7 +41,9 @@ class Refusal(NamedTuple):
 
 
 def is_about_rows(refusal: Refusal) -> bool:
-    """Return whether another row may well be updated. The first line that fits holds:
+    """Return whether the error concerns single rows, so that other rows may still be updated.
+
+    The first matching line applies:
 
     | the error                                                            | about rows |
     |----------------------------------------------------------------------|------------|
@@ -55,17 +58,19 @@ def is_about_rows(refusal: Refusal) -> bool:
 
 
 def is_passing(refusal: Refusal) -> bool:
-    """Return whether the error has nothing to do with what was to be updated:
+    """Return whether the error is unrelated to the update itself.
 
-    none of the server's; the session: connection, transaction, deadlock, resources, shutdown; a lock that was not to be had, a
-    damaged page.
+    Such errors come from the client (no SQLSTATE), the session (connection, transaction, deadlock, resources, shutdown), a lock
+    that could not be acquired, or a damaged page.
     """
     state = refusal.sqlstate
     return state is None or state[:2] in ABOUT_THE_SESSION or state in ABOUT_THE_SERVER
 
 
 def fault_of(refusal: Refusal, holder: str | None = None) -> Fault:
-    """Return what the ledger says of the row. `holder`: the document that has the value of which there may be one alone.
+    """Return the fault to record for the row.
+
+    `holder`: the document that already has a value that must be unique.
 
     >>> fault_of(Refusal("23514", "the row violates a check", constraint="named")).message
     'PostgreSQL refused the update of its row: the row violates a check (SQLSTATE 23514, constraint named)'

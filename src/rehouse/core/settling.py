@@ -1,7 +1,7 @@
-"""How long a bucket needs after its versioning is enabled.
+"""How long to wait after the versioning of a bucket is enabled.
 
-Amazon S3 takes up to 15 minutes: until then requests for new objects may answer 404, and writes may be treated as unversioned
-("Enabling versioning on buckets", S3 User Guide). The application must not depend on a bucket before that time has passed.
+Amazon S3 needs up to 15 minutes. Until then requests for new objects may return 404, and writes may be treated as unversioned
+("Enabling versioning on buckets", S3 User Guide). The application must not depend on the bucket before.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ AWS_SETTLE_SECONDS = 900
 
 
 def settle_seconds(setting: int | None, *, is_aws: bool) -> int:
-    """Return how long to wait: what the setting says; unset, 15 minutes on Amazon S3 and not at all elsewhere.
+    """Return the seconds to wait: the setting, or by default 15 minutes on Amazon S3 and 0 elsewhere.
 
     >>> settle_seconds(None, is_aws=True), settle_seconds(None, is_aws=False), settle_seconds(60, is_aws=False)
     (900, 0, 60)
@@ -21,9 +21,9 @@ def settle_seconds(setting: int | None, *, is_aws: bool) -> int:
 
 
 def seconds_left(settle: int, versioned_for: float | None) -> float:
-    """Return how long the bucket still needs.
+    """Return the seconds that the bucket still needs.
 
-    `versioned_for`: the seconds since rehouse enabled its versioning, None if the bucket had it already. It is negative
+    `versioned_for`: the seconds since rehouse enabled versioning, None if the bucket had it before. It is negative
     between rehouse's request and S3's answer.
 
     >>> seconds_left(900, None), seconds_left(900, 100.0), seconds_left(900, 2000.0), seconds_left(900, -600.0)

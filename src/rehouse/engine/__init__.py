@@ -1,1 +1,1 @@
-"""Floor 2: where batches of copies run. Workers know S3 only; the driver alone writes to PostgreSQL."""
+"""Runs batches of copies. Workers use S3 only; only their caller writes to PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Copies run here, in this process: most through the bulk plane, large objects beside it in a few threads."""
+"""Run copies in this process: most through the bulk plane, large objects in parts by a few threads beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ LARGE_AT_ONCE = 2
 
 
 class LocalEngine:
-    """The engine of one process. Objects above `multipart_threshold_bytes` are copied in parts of `multipart_part_bytes`."""
+    """The copy engine of one process.
+
+    Objects larger than `multipart_threshold_bytes` are copied in parts of `multipart_part_bytes`.
+    """
 
     def __init__(
         self,
@@ -38,9 +41,10 @@ class LocalEngine:
         self._owner = owner
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
-        """Yield what became of each task, in any order, as it comes. Raises as BulkPlane.copy does.
+        """Copy the objects.
 
-        After an interruption a task may have no outcome: it was not begun, or its upload was aborted.
+        Yield an outcome for each task, in any order. Raises as BulkPlane.copy does. After an interruption a task may have no
+        outcome, because it was not started or its upload was aborted.
         """
         large: deque[Future[CopyOutcome]] = deque()
         abandoned = Event()

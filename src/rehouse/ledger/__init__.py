@@ -1,1 +1,1 @@
-"""Floor 1: PostgreSQL, the ledger of every migration and the application's two tables."""
+"""Access to PostgreSQL: the ledger of every migration, and the application's two tables."""

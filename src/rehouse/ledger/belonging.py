@@ -1,4 +1,4 @@
-"""A ledger belongs to the tables and columns that it was made under; under another mapping no command goes on."""
+"""Refuse to work on a ledger that was made for other tables or columns than the present mapping names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.relations import Table
 
 COLUMNS = {"tenants": ("id", "aws_bucket_name"), "documents": ("id", "tenant_id", "s3_bucket", "s3_key")}
-"""The columns that the ledger's lines stand for."""
+"""The columns to which the ledger's records refer."""
 LEDGER = "s3_migration_documents"
 WAY_OUT = (
     "`rehouse init --accept-mapping` if the rows are the same documents, or if the ledger is to follow the new mapping"
@@ -17,7 +17,10 @@ WAY_OUT = (
 
 
 def current_mapping(catalog: Catalog) -> LedgerMapping | None:
-    """Return the mapping of this command as the database has it; None before there is a ledger."""
+    """Return the present mapping with the database's oids and column numbers.
+
+    None if there is no ledger.
+    """
     ledger = catalog.own.get(LEDGER)
     if ledger is None:
         return None
@@ -27,7 +30,10 @@ def current_mapping(catalog: Catalog) -> LedgerMapping | None:
 
 
 def find_differences(catalog: Catalog) -> list[Difference]:
-    """Return in what the mapping differs from the one that the ledger recorded; a ledger that recorded none fits any."""
+    """Return how the mapping differs from the one that the ledger recorded.
+
+    Empty if it recorded none.
+    """
     now = current_mapping(catalog)
     if now is None or catalog.recorded_mapping is None:
         return []
@@ -40,7 +46,7 @@ def find_differences(catalog: Catalog) -> list[Difference]:
 
 
 def explain(found: list[Difference], settings: Settings) -> tuple[str, str]:
-    """Return the differences as a sentence, and the ways out."""
+    """Return the differences as a sentence, and a hint."""
     message = f"the ledger was made under another mapping: {'; '.join(map(str, found))}"
     leaves = {f"mapping.{each.role}.{each.column or 'table'}": each.then for each in found if each.then != each.now}
     back = [f"set {name_setting(settings, leaf)} to {then}" for leaf, then in leaves.items()]
@@ -48,7 +54,7 @@ def explain(found: list[Difference], settings: Settings) -> tuple[str, str]:
 
 
 def refuse_other_mapping(catalog: Catalog, settings: Settings) -> None:
-    """Raise DatabaseRefused, with each difference, if the ledger belongs to another mapping."""
+    """Raise DatabaseRefused, with every difference, if the ledger was made for another mapping."""
     found = find_differences(catalog)
     if found:
         message, hint = explain(found, settings)

@@ -1,4 +1,4 @@
-"""What a bucket holds, compared with the ledger: the objects left in a shared bucket, the versions in a former home."""
+"""Compare a bucket with the ledger: the objects left in a shared bucket, and the versions in a former home."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class Leftover(NamedTuple):
-    """Objects of one kind: why they are there, whose they are (None: nobody's), how far that tenant is, their bytes, first keys."""
+    """Objects of one tenant that are left in a bucket for the same reason.
+
+    `slug` and `tenant_id` are None if they belong to no tenant; `phase` is that tenant's. `size` is in bytes. `examples` are the
+    first keys.
+    """
 
     category: str
     slug: str | None
@@ -27,14 +31,14 @@ class Leftover(NamedTuple):
 
 
 class Leftovers:
-    """One shared bucket under one run, whose inventory holds a listing of it."""
+    """One shared bucket in one run, whose inventory must hold a listing of the bucket."""
 
     def __init__(self, ledger: Ledger, bucket: str, default_bucket: str) -> None:
         self._ledger = ledger
         self._values = {"run_id": ledger.run_id, "bucket": bucket, "default_bucket": default_bucket}
 
     def sorted(self) -> list[Leftover]:
-        """Return what is in the bucket, by why it is there and whose it is."""
+        """Return the objects in the bucket, grouped by reason and tenant."""
         with self._ledger.connection.transaction():
             self._ledger.connection.execute(self._ledger.queries["prepare_stream"])
             rows = self._rows("leftovers")
@@ -43,20 +47,20 @@ class Leftovers:
         return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.reason or "\uffff"))
 
     def rows_and_homes(self) -> tuple[int, int]:
-        """Return how many rows point into the bucket, and how many tenants have it as their home."""
+        """Return how many rows point to the bucket, and how many tenants have it as their home."""
         [found] = self._rows("count_rows_in")
         return int(found.rows), int(found.homes)
 
     def not_finished(self) -> list[str]:
-        """Return what commands call the tenants that are not finished."""
+        """Return the addresses of the tenants that are not finished."""
         return self._ledger.called(row.tenant_id for row in self._rows("tenants_not_finished"))
 
     def removed_among(self, keys: Iterable[str]) -> set[str]:
-        """Return which of these keys are sources that were removed from the bucket."""
+        """Return those of the keys that are sources which rehouse removed from the bucket."""
         return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
     def record_removal(self) -> None:
-        """Write into the history that the bucket is gone."""
+        """Record in the history that the bucket was removed."""
         self._ledger.connection.execute(self._ledger.queries["record_bucket_removed"], self._values)
 
     def _rows(self, name: str, **values: object) -> list[Row]:
@@ -81,10 +85,10 @@ class Held(NamedTuple):
 
 
 class Drops(Fenced):
-    """What the removal of a tenant's former home reads and writes."""
+    """The ledger's side of removing a tenant's former home."""
 
     def hold(self, found: Iterable[Held]) -> None:
-        """Replace what is known of the bucket."""
+        """Replace the recorded contents of the bucket."""
         with self.connection.transaction():
             self.connection.execute(self.queries["make_versions"])
             self.connection.execute(self.queries["forget_versions"])
@@ -94,7 +98,7 @@ class Drops(Fenced):
             self.connection.execute(self.queries["analyze_versions"])
 
     def unknown(self) -> list[Held]:
-        """Return what no line of the tenant's ledger knows, in order of key."""
+        """Return the versions and uploads that no record of the tenant knows, in order of key."""
         return [Held(row.key, row.version_id, None, False, row.is_upload) for row in self.rows("unknown_versions")]
 
     def versions(self) -> Iterator[Held]:
@@ -108,20 +112,20 @@ class Drops(Fenced):
             yield Held(row.key, row.version_id, None, False, True)
 
     def is_anybody_there(self) -> bool:
-        """Return whether a row of any tenant points into the bucket."""
+        """Return whether a row of any tenant points to the bucket."""
         return bool(self.rows("anybody_in_bucket"))
 
     def last_return(self) -> datetime | None:
-        """Return when the last document went back, or the home itself; None if neither is recorded."""
+        """Return when the last document or the home was returned; None if neither is recorded."""
         moment: datetime | None = self.rows("last_return")[0].moment
         return moment
 
     def forget_home(self) -> None:
-        """Write that the bucket is gone, with its name in the history; in one transaction."""
+        """Record that the bucket was removed, with its name in the history, in one transaction."""
         self._record("forget_home", "bucket_dropped")
 
     def keep_home(self) -> None:
-        """Write that the bucket was emptied and stays the tenant's; in one transaction."""
+        """Record that the bucket was emptied and stays the tenant's, in one transaction."""
         self._record("keep_home", "bucket_emptied")
 
     def _record(self, query: str, event: str) -> None:

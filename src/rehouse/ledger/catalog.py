@@ -1,6 +1,6 @@
-"""What the application's tables really look like, read once and frozen. Every installation differs a little: nothing is assumed.
+"""The structure of the application's tables, read once from the database and frozen.
 
-A table or column of the mapping that does not exist is refused here, with the nearest one that does and the setting that
+A mapped table or column that does not exist is refused here. The error names the nearest one that exists and the setting that
 maps it. Columns that rehouse itself adds may be missing; `Catalog.missing_columns` names them.
 """
 
@@ -25,7 +25,7 @@ from rehouse.ledger.relations import Table, find_tables
 
 VERSION_TABLE = "rehouse_schema_version"
 VERSIONS = ("0001", "0002")
-"""The versions of the ledger that this rehouse knows, the newest one last."""
+"""The versions of the ledger that this version of rehouse knows, the newest last."""
 OWN_TABLES = (
     "s3_migrations",
     "s3_migration_documents",
@@ -42,16 +42,16 @@ ADDED_COLUMNS = {
     "s3_checksum": "text",
     "s3_migrated_at": "timestamptz",
 }
-"""Columns of documents that `init` adds where they are missing; the last three are never mapped."""
+"""Columns of documents that `init` adds if they are missing; the last three are never mapped."""
 OPTIONAL_COLUMNS = frozenset({*ADDED_COLUMNS, "uploaded_at"})
 OLDEST_SERVER = 130000
-"""gen_random_uuid() is built in from PostgreSQL 13 on."""
+"""PostgreSQL 13 is the first with a built-in gen_random_uuid()."""
 _WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The database as it was found: the two mapped tables, ours as far as they exist, and which version they have."""
+    """The database as found: the two mapped tables, those of our tables that exist, and their version."""
 
     mapping: TableMapping
     server_version: int
@@ -66,7 +66,7 @@ class Catalog:
 
     @property
     def schema(self) -> str:
-        """The schema of the documents table, where ours are too."""
+        """The schema of the documents table, which also holds our tables."""
         return self.documents.schema
 
     @property
@@ -81,63 +81,65 @@ class Catalog:
 
     @property
     def key_max_length(self) -> int | None:
-        """How many characters documents.s3_key holds; None where there is no limit."""
+        """The most characters that documents.s3_key holds; None if unlimited."""
         return self.documents.columns[self.mapping.documents.s3_key].max_length
 
     @property
     def bucket_max_length(self) -> int | None:
-        """How many characters documents.s3_bucket holds; None where there is no limit."""
+        """The most characters that documents.s3_bucket holds; None if unlimited."""
         column = self.documents.columns.get(self.column("documents", "s3_bucket"))
         return column.max_length if column else 255
 
     @property
     def home_max_length(self) -> int | None:
-        """How many characters tenants.aws_bucket_name holds; None where there is no limit."""
+        """The most characters that tenants.aws_bucket_name holds; None if unlimited."""
         column = self.tenants.columns.get(self.column("tenants", "aws_bucket_name"))
         return column.max_length if column else 255
 
     @cached_property
     def missing_columns(self) -> frozenset[str]:
-        """The optional columns (by their names in the mapping) that documents lacks and should have."""
+        """The mapped optional columns (by role) that documents lacks."""
         names = {name: self.column("documents", name) for name in OPTIONAL_COLUMNS}
         return frozenset(name for name, column in names.items() if column and column not in self.documents.columns)
 
     @property
     def ids_are_unique(self) -> bool:
-        """Tell whether a document's id alone names one row; else (tenant, id) does."""
+        """Whether a document's id alone identifies a row; else (tenant, id) does."""
         return self.documents.has_index(self.column("documents", "id"), unique=True)
 
     @property
     def row_lock(self) -> str:
-        """The lock on rows that are to be flipped: foreign keys that lead to them wait for none that leaves unique keys alone."""
+        """The lock mode for rows to be flipped: NO KEY UPDATE if no unique column changes, else UPDATE.
+
+        Inserts that reference the rows by a foreign key do not wait for NO KEY UPDATE.
+        """
         written = {self.column("documents", name) for name in ("s3_bucket", "s3_key", *ADDED_COLUMNS)}
         is_key = any(index.is_unique and written & {*index.columns} for index in self.documents.indexes)
         return "UPDATE" if is_key else "NO KEY UPDATE"
 
     def column(self, table: str, name: str) -> str:
-        """Return the real name of a mapped column: `column("documents", "s3_key")`; empty if there is none of this kind.
+        """Return the real name of a mapped column, such as `column("documents", "s3_key")`.
 
-        Names of our own stay as they are.
+        Empty if it is not mapped. Names of our own columns are returned unchanged.
         """
         mapped: TenantsTable | DocumentsTable = getattr(self.mapping, table)
         return parse(name, str(getattr(mapped, name, name))).name
 
     @property
     def is_activity_inverted(self) -> bool:
-        """Tell whether the column of `is_active` says that a tenant is not active."""
+        """Whether the column for `is_active` marks inactive tenants."""
         return parse("is_active", self.mapping.tenants.is_active).is_inverted
 
     @property
     def is_home_missing(self) -> bool:
-        """Tell whether tenants lacks the column of their buckets, which `init` adds."""
+        """Whether tenants lacks the column for their buckets, which `init` adds."""
         return self.column("tenants", "aws_bucket_name") not in self.tenants.columns
 
 
 def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting = usual_name) -> Catalog:
-    """Read the catalog; `name` tells what a person calls a setting.
+    """Read the catalog; `name` returns the name of a setting for messages.
 
-    Raises DatabaseRefused, with everything that is wrong, where the mapping and the database disagree, or where row
-    security hides rows.
+    Raises DatabaseRefused if the mapping does not fit the database (with every problem), or if row security hides rows.
     """
     try:
         tenants, documents = find_mapped(connection, mapping, name)
@@ -177,7 +179,7 @@ def _version(connection: psycopg.Connection, table: Table | None) -> str | None:
 
 
 def _procedures(connection: psycopg.Connection, schema: str) -> frozenset[str]:
-    """Each function of ours as `name:md5 of its source`."""
+    """Return each of our functions as `name:md5 of its source`."""
     rows = connection.execute(
         r"SELECT proname || ':' || md5(prosrc) FROM pg_proc WHERE pronamespace = %s::text::regnamespace"
         r" AND proname LIKE 'rehouse\_%%'",
@@ -187,7 +189,7 @@ def _procedures(connection: psycopg.Connection, schema: str) -> frozenset[str]:
 
 
 def _is_usage_doubtful(connection: psycopg.Connection, documents: Table, own: dict[str, Table]) -> bool:
-    """Tell whether some change was not counted: the triggers recorded a fault, or had no table to write to."""
+    """Return whether a change may not be counted: the triggers recorded a fault, or their tables were missing."""
     if "rehouse_usage_faults" not in own or "rehouse_usage_deltas" not in own:
         return "rehouse_usage_insert" in documents.triggers
     faults = own["rehouse_usage_faults"].identifier
@@ -200,7 +202,9 @@ def _is_usage_doubtful(connection: psycopg.Connection, documents: Table, own: di
 
 
 def is_same_type(one: str, other: str) -> bool:
-    """Tell whether ids of the two SQL types can be compared; whole numbers and texts of any width can.
+    """Return whether ids of the two SQL types can be compared.
+
+    Integers can, and texts of any length.
 
     >>> is_same_type("bigint", "integer"), is_same_type("character varying(36)", "text"), is_same_type("uuid", "text")
     (True, True, False)

@@ -1,7 +1,7 @@
-"""How rehouse connects to PostgreSQL: autocommit, UTC, row security off, no time limits of the role, no pooler in between.
+"""Connect to PostgreSQL: autocommit, UTC, row security off, no time limits, and no connection pooler.
 
-Behind a transaction pooler a session's lock holds nothing and a SET goes astray. A pooler is known by the process id that
-it invents in the handshake; a pooler in session mode does the same and is refused with the others.
+Behind a transaction pooler, session locks and SET have no effect. rehouse detects a pooler by the process id in the
+handshake, which is not PostgreSQL's. A pooler in session mode looks the same, so it is refused too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SET idle_in_transaction_session_timeout = 0; SET default_transaction_isolation =
 SET standard_conforming_strings = on; SET default_transaction_isolation = 'read committed';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
-"""What was committed is on disk before S3 is asked for anything that goes by it: a server may be set to wait for neither."""
+"""With synchronous_commit, a commit is on disk before rehouse sends a request to S3 that depends on it."""
 _LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -39,7 +39,7 @@ _LIVELINESS = {
 
 
 def connect_with(settings: Settings, *, application_name: str = "rehouse") -> psycopg.Connection:
-    """Return a connection to the settings' database; raises as `connect` does."""
+    """Return a connection to the database in the settings. Raises as `connect` does."""
     return connect(
         settings.require_database_url(),
         password_command=settings.database_password_command,
@@ -50,8 +50,8 @@ def connect_with(settings: Settings, *, application_name: str = "rehouse") -> ps
 def connect(url: str, *, password_command: str | None = None, application_name: str = "rehouse") -> psycopg.Connection:
     """Return an autocommit connection with tuple rows, ready for the ledger.
 
-    `password_command` prints the password, and is asked for every connection: a password may expire during a run.
-    Raises DatabaseRefused (or TryAgain while the server starts or is full); no message ever holds the password.
+    `password_command` prints the password. It runs for every connection, because a password may expire during a run. Raises
+    DatabaseRefused, or TryAgain while the server starts or has no free connection. No message contains the password.
     """
     place, url = where(url), libpq_url(url)
     options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
@@ -72,7 +72,7 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
 
 
 def refuse_pooler(connection: psycopg.Connection) -> None:
-    """Raise DatabaseRefused if a connection pooler sits between us and PostgreSQL."""
+    """Raise DatabaseRefused if the connection goes through a connection pooler."""
     try:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
     except psycopg.Error as error:
@@ -88,8 +88,8 @@ def refuse_pooler(connection: psycopg.Connection) -> None:
 def where(url: str) -> str:
     """Return `user@host:port/database` of a connection string, never its password.
 
-    What the string leaves out is what libpq takes: PGHOST and so on, or a service of PGSERVICEFILE, which is named alone.
-    Raises DatabaseRefused for a string that libpq would misread, such as one with an unescaped @ in the password.
+    Missing parts come from where libpq takes them: PGHOST and so on, or a service of PGSERVICEFILE, of which only the name is
+    returned. Raises DatabaseRefused for a string that libpq would misread, such as one with an unescaped @ in the password.
     """
     url = libpq_url(url)
     try:
@@ -106,13 +106,13 @@ def where(url: str) -> str:
 
 
 def _defaults() -> dict[str, str]:
-    """What libpq takes from its environment variables, the password excepted."""
+    """Return what libpq takes from its environment variables, without the password."""
     found = {each.keyword.decode(): each.val.decode() for each in Conninfo.get_defaults() if each.val}
     return {name: found[name] for name in ("host", "port", "user", "dbname", "service") if name in found}
 
 
 def _swallowed(url: str, password: str | None) -> bool:
-    """A password that holds a `/` or `?` ends early in libpq's eyes, and its rest turns up in another part."""
+    """Return whether libpq reads another password than was written, because it contains an unescaped `/` or `?`."""
     credentials, at, _ = url.partition("://")[2].rpartition("@")
     _, colon, written = credentials.partition(":")
     return bool(at and colon and "?" not in credentials and unquote(written) != (password or ""))

@@ -1,4 +1,4 @@
-"""A tenant's documents on their way: pages to copy, outcomes in batches, pointers flipped under row locks, samples, failures."""
+"""The ledger's side of a migration: pages of documents to copy, outcomes, flips under row locks, samples, failures."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ from rehouse.ledger.rows import (
 from rehouse.ledger.run_scope import Fenced
 
 _OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
-"""The types of `_outcome_columns`: a batch is written in PostgreSQL's binary form."""
+"""The types of `_outcome_columns`, because a batch is written in PostgreSQL's binary format."""
 
 
 class Counts(NamedTuple):
-    """Rows of a tenant: all of them, those without a key, at home, outside with a key, and of these the accepted."""
+    """How many rows a tenant has.
+
+    `outside`: rows with a key that are not at home; `accepted`: how many of these were accepted.
+    """
 
     total: int
     without_key: int
@@ -46,7 +49,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What the ledger is told of one document: the outcome's task and state, and the fault if there is one."""
+    """What to record for one document: the task, the state, the result of the copy, and the fault if there is one."""
 
     task: CopyTask
     state: DocumentState
@@ -60,7 +63,7 @@ class Line:
 
 
 def line_of(outcome: CopyOutcome) -> Line:
-    """Return the line for an outcome: `copied`, or still `planned` with the fault; quarantined if S3 found it archived."""
+    """Return the line for an outcome: `copied`, or `planned` with the fault, or `quarantined` if it is archived."""
     fault = outcome.fault
     if fault and fault.code in ARCHIVED_CODES:
         return _archived_line(outcome, fault)
@@ -78,7 +81,7 @@ def line_of(outcome: CopyOutcome) -> Line:
 
 
 def _archived_line(outcome: CopyOutcome, fault: Fault) -> Line:
-    """Return the line of an object in an archive tier, or whose restore expired: only the copy itself shows that."""
+    """Return the line for an object in an archive tier or with an expired restore, which only the copy reveals."""
     source = outcome.task.source
     return Line(
         task=outcome.task,
@@ -92,7 +95,7 @@ def _archived_line(outcome: CopyOutcome, fault: Fault) -> Line:
 
 
 class AtHome(NamedTuple):
-    """A document whose object must be in the home bucket: what it must be, as far as anything recorded it, and its source."""
+    """A document whose object must be in the home: what is recorded of the object, and its source."""
 
     document_id: str
     expected: Expected
@@ -112,16 +115,16 @@ class Outstanding(NamedTuple):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row of the queries of what is outstanding."""
+        """Create it from a row of one of the `outstanding_…` queries."""
         why = row.error_code, row.error_message, row.request_id
         return cls(str(row.document_id), source_of(row), DocumentState(row.state), *why, row.attempts)
 
 
 class Documents(Fenced):
-    """The documents of one tenant's migration under one run."""
+    """The documents of one tenant's migration in one run."""
 
     def pages(self, limit: int) -> Iterator[list[Seen]]:
-        """Yield the documents that have a key and are not at home, in order of id, at most `limit` at a time."""
+        """Yield pages of at most `limit` documents that have a key and are not at home, in order of id."""
         after: object = None
         while True:
             with self.connection.transaction():
@@ -134,7 +137,7 @@ class Documents(Fenced):
             after = rows[-1].document_id
 
     def counts(self) -> Counts:
-        """Return how many rows the tenant has, by where they stand."""
+        """Count the tenant's rows."""
         [found] = self.rows("count_documents")
         return Counts(**found._asdict())
 
@@ -143,7 +146,7 @@ class Documents(Fenced):
         return int(self.rows("count_rows_with_key")[0].count)
 
     def below(self, prefix: str) -> int:
-        """Return how many of the tenant's documents lie below a prefix of its home."""
+        """Return how many of the tenant's documents have a key with this prefix in its home."""
         return int(self.rows("count_below", prefix=prefix)[0].count)
 
     def migrated(self) -> tuple[int, int]:
@@ -162,28 +165,28 @@ class Documents(Fenced):
             cursor.execute(self.queries["record_outcomes"], self.values)
 
     def waiting_copies(self) -> Iterator[tuple[str, AtHome]]:
-        """Yield (target key, document) of the copies not flipped yet, in order of key."""
+        """Yield (target key, document) of the copies that are not flipped yet, in order of key."""
         for row in self.stream("waiting_copies"):
             expected = Expected(row.source_etag, row.source_size, row.answered_etag)
             yield str(row.target_key), AtHome(str(row.document_id), expected, source_of(row))
 
     def count_copies(self) -> tuple[int, int]:
-        """Return how many copies wait for a flip of this run, and how many objects of ours the home bucket may hold."""
+        """Return how many copies this run can flip, and how many objects of ours the home may hold."""
         [found] = self.rows("count_copies")
         return int(found.waiting), int(found.at_home)
 
     def drop_copy(self, document_id: str, fault: Fault) -> None:
-        """Send a copy that does not hold, or that could not be looked at, back to copying."""
+        """Reset a copy that is wrong or could not be checked, so that it is copied again."""
         self._say("drop_copy", document_id, fault)
 
     def blame(self, document_id: str, fault: Fault) -> None:
-        """Say why a copy waits: its source could not be looked at, or its row refused."""
+        """Record why a copy was not flipped: its source could not be checked, or its row refused the update."""
         self._say("blame_copy", document_id, fault)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
-        """Write the shared bucket's name into rows with a key and no bucket, in order of id; return the last one's id.
+        """Write the shared bucket's name into the next rows that have a key and no bucket.
 
-        A row that refuses is left as it was, and the fault is written to its copy.
+        Return the last id. A row that refuses the update stays as it is, and the fault is recorded for its copy.
         """
         try:
             return self._name(after, limit, self._name_all)
@@ -192,13 +195,19 @@ class Documents(Fenced):
 
     @contextmanager
     def locked_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
-        """Lock the next rows whose copies can be flipped; `flip` belongs inside, the commit is at the end."""
+        """Lock the next rows whose copies can be flipped.
+
+        Call `flip` inside the block, which commits at its end.
+        """
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
             yield [Copied(**columns_of_copied(row)) for row in self._next("lock_copies", after, limit)]
 
     def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
-        """Return which of these objects another tenant claims by now. What the tenant's own home holds is the tenant's."""
+        """Return those of the objects that another tenant claims now.
+
+        Objects in the tenant's own home never count.
+        """
         keys: dict[str, list[str]] = {}
         for ref in refs:
             if ref.bucket != self.values["home_bucket"]:
@@ -210,9 +219,9 @@ class Documents(Fenced):
         }
 
     def flip(self, document_ids: Sequence[str]) -> int:
-        """Point rows that are locked to their copies, and record it in the ledger; return how many refuse: none.
+        """Point locked rows to their copies and record it in the ledger.
 
-        Raises RowsRefused if one does.
+        Raises RowsRefused if a row refuses. It returns the number of refused rows, as `flip_allowed` does: always 0.
         """
         values = {**self.values, "document_ids": list(document_ids)}
         with refusals():
@@ -223,14 +232,20 @@ class Documents(Fenced):
         return 0
 
     def flip_allowed(self, document_ids: Sequence[str]) -> int:
-        """Flip the rows that can be updated and record the fault of the others; return how many these are."""
+        """Flip the rows that accept the update and record the faults of the others.
+
+        Return how many refused.
+        """
         refused = change_allowed(self.connection, document_ids, self.flip)
         for document_id, each in refused.items():
             self.blame(document_id, self._with_holder(document_id, each))
         return len(refused)
 
     def _with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
-        """Return why a row refuses; where another row has what a unique index allows once, with that row's document."""
+        """Return why a row refuses.
+
+        For a unique violation, with the document that already has the value.
+        """
         refusal = refused.refusal
         if refusal is None or refusal.sqlstate != UniqueViolation.sqlstate or refusal.table is None:
             return refused.fault
@@ -239,12 +254,12 @@ class Documents(Fenced):
         try:
             with self.connection.transaction():
                 holder = self._holder(document_id, index)
-        except psycopg.Error:  # such as no right to read another column: the reason stands without the holder
+        except psycopg.Error:  # for example no right to read a column: report the reason without the holder
             holder = None
         return fault_of(refusal, holder)
 
     def _holder(self, document_id: str, index: Mapping[str, str | None]) -> str | None:
-        """Return the document whose row has what this one's would get in the columns of the index."""
+        """Return the document whose row already has the values that this row would get in the index."""
         found = self.rows("columns_of_index", **index, document_id=document_id)
         names = [name for row in found for name in row.names]
         if not names:
@@ -255,15 +270,15 @@ class Documents(Fenced):
         return str(others[0].document_id) if others else None
 
     def supersede(self) -> int:
-        """Mark the copies whose rows moved or went; return how many."""
+        """Mark the copies whose rows moved or were deleted as superseded; return how many."""
         with self.fenced() as cursor:
             cursor.execute(self.queries["supersede_copies"], self.values)
             return cursor.rowcount
 
     def at_home(self) -> Iterator[tuple[str, AtHome]]:
-        """Yield (key, document) for every row that points into the home bucket, in order of key.
+        """Yield (key, document) for every row that points to the home, in order of key.
 
-        A size that only the row claims is never expected: rows may be wrong there, the object's own size is the truth.
+        The expected size never comes from the row, because sizes in rows may be wrong.
         """
         for row in self.stream("documents_at_home"):
             source = source_of(row) if row.source_bucket and row.source_key else None
@@ -273,11 +288,14 @@ class Documents(Fenced):
             yield str(row.key), AtHome(str(row.document_id), expected, source)
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:
-        """Return which of these keys in the home bucket are copies of ours that no row points to."""
+        """Return those of the keys in the home that are copies of ours to which no row points."""
         return {str(row.target_key) for row in self.rows("known_targets", keys=list(keys))}
 
     def outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
-        """Return what the ledger says could not be moved, in order of id; `is_cut_over`: copies should be flipped by now."""
+        """Return the documents that could not be moved, in order of id.
+
+        `is_cut_over`: count copies that are not flipped as well.
+        """
         return [Outstanding.from_row(row) for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)]
 
     def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
@@ -306,8 +324,10 @@ class Documents(Fenced):
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
     def _next(self, name: str, after: object, limit: int) -> list[Row]:
-        """Run a query that goes on after an id. Never prepared: the plan that a prepared statement gets in the end does not
-        know whether there is such an id, so it would read the tenant from its beginning for each batch.
+        """Return the next rows after an id.
+
+        The query is never prepared: the generic plan of a prepared statement does not know whether `after` is NULL, so it would
+        read the tenant from the start for each batch.
         """
         values = {**self.values, "after": after, "limit": limit}
         return rows_of(self.connection, self.queries[name], values, prepare=False)
@@ -336,12 +356,12 @@ class Failures(Fenced):
     """The failed documents of one tenant's migration."""
 
     def ids(self, code: str | None = None) -> set[str]:
-        """Return the ids of the documents that failed or are in quarantine (with this code), as far as they are not at home."""
+        """Return the ids of documents outside the home that failed or are in quarantine, of one code if given."""
         return {str(row.document_id) for row in self.rows("failed_documents", code=code)}
 
 
 class Sample(NamedTuple):
-    """A document to be read in full: where, and what it must be (bytes)."""
+    """A document to read completely: where it is, and its expected ETag and size in bytes."""
 
     document_id: str
     place: ObjectRef
@@ -350,14 +370,14 @@ class Sample(NamedTuple):
 
 
 class Canaries(Fenced):
-    """What there is to try of one tenant's migration."""
+    """Samples of one tenant's migration to read completely."""
 
     def copies(self, count: int) -> list[Sample]:
-        """Return at most `count` copies that wait for the flip, in order of id."""
+        """Return at most `count` copies that are not flipped yet, in order of id."""
         return [_sample(row) for row in self.rows("canary_copies", count=count)]
 
     def rows_flipped(self, count: int) -> list[Sample]:
-        """Return at most `count` documents that this run flipped and whose rows still point there, the last ones first."""
+        """Return at most `count` documents that this run flipped and that still point to their copies, latest first."""
         return [_sample(row) for row in self.rows("canary_rows", count=count)]
 
 

@@ -1,8 +1,8 @@
-"""Database URLs as other tools write them, translated into what libpq understands; pure.
+"""Translate database URLs of other tools into what libpq understands. Pure functions.
 
-Prisma, SQLAlchemy, JDBC, node-postgres, Django and Rails share the URL's shape and add parameters of their own. Those that
-configure a pool mean nothing here; those that say how to connect are translated; an unknown one is refused by its name. No
-message repeats the URL, for it holds a password.
+Prisma, SQLAlchemy, JDBC, node-postgres, Django and Rails use the same form of URL and add their own parameters. Parameters
+that configure a pool are dropped, those that say how to connect are translated, and unknown ones are refused by name. No
+message repeats the URL, because it contains a password.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _MEANINGLESS = frozenset(
 _SSL = {"true": "require", "1": "require", "require": "require", "false": "disable", "0": "disable", "disable": "disable",
         "prefer": "prefer", "allow": "allow", "verify-ca": "verify-ca", "verify-full": "verify-full", "no-verify": "require",
         "strict": "verify-full", "accept_invalid_certs": "require"}  # fmt: skip
-"""The words for TLS in `ssl` and `sslaccept`; `no-verify` also in `sslmode`."""
+"""The values of `ssl` and `sslaccept`, as values of libpq's `sslmode`; `no-verify` is also a value of `sslmode`."""
 
 
 def libpq_url(written: str) -> str:
-    """Return a connection string that libpq understands as its writer meant it.
+    """Return the connection string in a form that libpq understands.
 
-    Raises DatabaseRefused for a database that is not PostgreSQL's, and for a parameter whose meaning is not known.
+    Raises DatabaseRefused for a database other than PostgreSQL, and for an unknown parameter.
 
     >>> libpq_url('"postgresql+psycopg://me@db/app?schema=sales&connection_limit=5"')
     'postgresql://me@db/app?options=-c%20search_path%3Dsales'
@@ -57,7 +57,7 @@ def libpq_url(written: str) -> str:
     text = _unquoted(written)
     scheme = _SCHEME.match(text)
     if scheme is None or not (scheme[2] or text.lower().startswith("jdbc:")):
-        return text  # `key=value` pairs, or what libpq refuses itself
+        return text  # `key=value` pairs, or something that libpq refuses itself
     if scheme[1].lower() not in _POSTGRES:
         raise _not_postgres(scheme[1].lower())
     rest = text[scheme.end() :]
@@ -115,7 +115,7 @@ def _given(name: str, value: str) -> str:
 
 
 def _escaped(schemas: str) -> str:
-    """The search path as one word of `options`: each schema an identifier, blanks and backslashes escaped."""
+    """Return the search path as one word of `options`: quoted identifiers, with spaces and backslashes escaped."""
     names = [each.strip().strip('"') for each in schemas.split(",")]
     path = ",".join(
         each if re.fullmatch(r"[a-z_][a-z0-9_$]*", each) else '"' + each.replace('"', '""') + '"' for each in names
@@ -124,7 +124,10 @@ def _escaped(schemas: str) -> str:
 
 
 def _unknown(name: str, query: str) -> DatabaseRefused:
-    """The refusal of a parameter. A raw @ in the query means that a password with a ? in it was not encoded."""
+    """Return the error for an unknown parameter.
+
+    A raw @ in the query suggests an unescaped ? in the password.
+    """
     if "@" in query or not _NAME.fullmatch(name):
         return malformed()
     return DatabaseRefused(
@@ -143,7 +146,7 @@ def _not_postgres(scheme: str) -> DatabaseRefused:
 
 
 def malformed() -> DatabaseRefused:
-    """Return the refusal of what libpq does not understand."""
+    """Return the error for a connection string that libpq does not understand."""
     return DatabaseRefused(
         "DATABASE_URL is no connection string that PostgreSQL understands",
         hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",

@@ -1,8 +1,8 @@
-"""Databases whose encoding is not UTF-8: no text that S3 or the application has ends a run.
+"""Support databases with other encodings than UTF-8, so that no text of S3 or the application ends a run.
 
-The connection speaks UTF-8 in any case and PostgreSQL converts. Where it cannot, a text that we write has the characters that the
-database lacks escaped (a name in a message, say; a key is never stored so, it is left out). A database in SQL_ASCII holds any
-bytes, but sends none that are no UTF-8: what is read of a row is escaped there (queries.py).
+The connection always uses UTF-8, and PostgreSQL converts. If the database lacks characters of a text that we write, such as a
+name in a message, they are escaped. A key is never stored escaped; it is left out. A database in SQL_ASCII may hold any bytes
+but cannot send bytes that are not UTF-8, so texts of its rows are escaped in SQL (queries.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _NAMED_OTHERWISE = {"EUC_CN": "gb2312", "KOI8R": "koi8_r", "KOI8U": "koi8_u", "U
 
 
 def server_encoding(connection: psycopg.Connection) -> str:
-    """Return the database's encoding as PostgreSQL names it, such as UTF8."""
+    """Return PostgreSQL's name of the database's encoding, such as UTF8."""
     return connection.info.parameter_status("server_encoding") or "UTF8"
 
 
 def adapt(connection: psycopg.Connection) -> None:
-    """Let the connection read and write every text, whatever the database's encoding."""
+    """Make the connection read and write any text, whatever the database's encoding."""
     encoding = server_encoding(connection)
     if encoding == UNCHECKED:
         _dump_with(connection, lambda text: text.encode("utf-8", "backslashreplace"))
@@ -34,7 +34,7 @@ def adapt(connection: psycopg.Connection) -> None:
 
 
 def holder(connection: psycopg.Connection) -> Callable[[str], bool]:
-    """Return a function that tells whether the database can hold a text as it is."""
+    """Return a function that returns whether the database can hold a text unchanged."""
     encoding = server_encoding(connection)
     codec = "utf-8" if encoding == UNCHECKED else _codec(encoding) or "utf-8"
 
@@ -56,7 +56,7 @@ def _dump_with(connection: psycopg.Connection, encode: Callable[[str], bytes]) -
 
 
 def _codec(encoding: str) -> str | None:
-    """Return Python's name of an encoding of PostgreSQL's; None if Python has none."""
+    """Return Python's name of a PostgreSQL encoding; None if Python does not have it."""
     name = _NAMED_OTHERWISE.get(encoding, re.sub(r"^WIN(?=\d)", "cp", encoding))
     try:
         return codecs.lookup(name).name

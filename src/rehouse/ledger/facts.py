@@ -1,4 +1,4 @@
-"""Single facts about the ledger itself, by name, in the table `rehouse_ledger`; values are JSON."""
+"""Facts about the ledger itself, in the table `rehouse_ledger`: name → JSON value."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from psycopg import sql
 
 FACTS_TABLE = "rehouse_ledger"
 ADDED_COLUMNS = "added_columns"
-"""The fact that says which columns `init` added: pairs of the role (tenants, documents) and the column's name."""
+"""The columns that `init` added: pairs of role (tenants, documents) and column name."""
 ADOPTED_TABLES = "adopted_tables"
-"""The fact that says which of the ledger's tables an older tool had made."""
+"""The ledger's tables that an older tool had created."""
 MAPPING = "mapping"
-"""The fact that says which tables and columns the ledger was made under."""
+"""The tables and columns for which the ledger was made."""
 
 
 def record_items(schema: str, name: str, items: list[Any]) -> str:
-    """Return the statement that appends items to a fact that is a list."""
+    """Return the statement that appends items to a fact whose value is a list."""
     text = (
         "INSERT INTO {} AS f (name, value) VALUES ({}, {}) ON CONFLICT (name)"
         " DO UPDATE SET value = f.value || excluded.value, updated_at = now()"
@@ -28,7 +28,10 @@ def record_items(schema: str, name: str, items: list[Any]) -> str:
 
 
 def read_fact(connection: psycopg.Connection, schema: str, name: str) -> Any:
-    """Return a fact of the ledger in a schema, None if it is not recorded; the table must be there."""
+    """Return a fact of the ledger in a schema, None if it is not recorded.
+
+    The table must exist.
+    """
     query = sql.SQL("SELECT value FROM {} WHERE name = %s").format(sql.Identifier(schema, FACTS_TABLE))
     row = connection.execute(query, (name,)).fetchone()
     return None if row is None else row[0]

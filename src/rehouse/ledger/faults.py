@@ -1,7 +1,7 @@
-"""PostgreSQL's errors become the errors of rehouse: one table from SQLSTATE to what the reader does next.
+"""Translate PostgreSQL's errors into errors of rehouse, by one table from SQLSTATE to what the reader does next.
 
-What libpq says of a connection that failed is never shown: a malformed connection string can put pieces of the password
-into it. What the server says of a statement is shown, by its primary message only (the detail may hold rows).
+libpq's message about a failed connection is never shown, because it may contain parts of the password. Of the server's error
+about a statement only the primary message is shown, because the detail may contain rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ _CLASSES: dict[str, tuple[type[RehouseError], str, str]] = {
 
 
 def translated(error: psycopg.Error) -> RehouseError:
-    """Return the error of rehouse that says what to do about `error`; the caller raises it `from error` or from None."""
+    """Return the error of rehouse for `error`.
+
+    The caller raises it `from error` or `from None`.
+    """
     if error.diag.source_function == "check_enable_rls":
         return blinded(error.diag.message_primary or "row security")
     if error.sqlstate is None:
@@ -58,7 +61,7 @@ def translated(error: psycopg.Error) -> RehouseError:
 
 
 def blinded(what: str) -> DatabaseRefused:
-    """Return the refusal of a role from which row security hides rows: it would see "no documents" and call it done."""
+    """Return the error for a role from which row security hides rows, so that documents would seem to be missing."""
     return DatabaseRefused(
         f"row security hides rows from this role: {what}",
         hint="ALTER ROLE … BYPASSRLS, or connect as the tables' owner: whoever migrates must see every row",
@@ -66,7 +69,7 @@ def blinded(what: str) -> DatabaseRefused:
 
 
 def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
-    """Return why no connection to `where` (shown as it is, so without a password) came about."""
+    """Return the error for a failed connection to `where`, which must not contain the password."""
     text = str(error)
     for phrase, kind, what, hint in _CONNECTIONS:
         if phrase in text:

@@ -1,6 +1,6 @@
-"""Which row a statement means: an id must name one tenant, and (tenant, id) one document.
+"""Check that ids are unique: an id must identify one tenant, and (tenant, id) one document.
 
-A unique index is the only proof. Without one, a statement for one document may write the row of another.
+Only a unique index proves that. Without one, a statement for one document may write the row of another.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rehouse.ledger.relations import Table
 
 @dataclass(frozen=True, slots=True)
 class Ambiguity:
-    """A table in which rows cannot be told apart: what is wrong, and the statement that puts it right."""
+    """A table whose ids may not be unique: what is wrong, and the statement that fixes it."""
 
     message: str
     hint: str
 
 
 def find_ambiguities(connection: psycopg.Connection, catalog: Catalog) -> list[Ambiguity]:
-    """Return why a row of the mapped tables cannot be named for certain; empty where every row can."""
+    """Return why rows of the mapped tables cannot be identified; empty if every row can."""
     tenant_id, key = catalog.column("tenants", "id"), catalog.column("documents", "id")
     owner = catalog.column("documents", "tenant_id")
     found = []
@@ -45,7 +45,7 @@ def find_ambiguities(connection: psycopg.Connection, catalog: Catalog) -> list[A
 
 
 def refuse_ambiguous(connection: psycopg.Connection, catalog: Catalog) -> None:
-    """Raise DatabaseRefused, naming the table and the index to make, if a row cannot be named for certain."""
+    """Raise DatabaseRefused, with the table and the index to create, if a row cannot be identified."""
     found = find_ambiguities(connection, catalog)
     if found:
         raise DatabaseRefused("; ".join(each.message for each in found), hint="; ".join(each.hint for each in found))

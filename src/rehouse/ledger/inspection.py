@@ -1,4 +1,4 @@
-"""What doctor asks the database: questions that change nothing, answered by plain values."""
+"""Read-only questions of `rehouse doctor` to the database, with plain values as answers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rehouse.ledger.usage import UsageState, usage_state
 
 
 class Writability(NamedTuple):
-    """Whether the server is a standby, and whether transactions are read-only."""
+    """Whether the server is a standby and whether transactions are read-only."""
 
     is_standby: bool
     is_read_only: bool
 
 
 class Right(NamedTuple):
-    """A right that rehouse needs, in words, and whether this role has it."""
+    """A right that rehouse needs, and whether this role has it. `name` is for people."""
 
     name: str
     is_granted: bool
@@ -38,7 +38,7 @@ class Right(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A database under examination. Every question may raise PostgreSQL's errors."""
+    """A database to inspect. Every method may raise PostgreSQL's errors."""
 
     place: str
     connection: psycopg.Connection
@@ -46,7 +46,7 @@ class Inspection:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings) -> Iterator[Self]:
-        """Connect. Raises DatabaseRefused or TryAgain where that cannot be done."""
+        """Connect. Raises DatabaseRefused or TryAgain if that fails."""
         with connect_with(settings, application_name="rehouse doctor") as connection:
             yield cls(where(settings.require_database_url()), connection)
 
@@ -62,21 +62,27 @@ class Inspection:
 
     @property
     def encoding(self) -> str:
-        """The database's encoding, as PostgreSQL names it."""
+        """PostgreSQL's name of the database's encoding."""
         return server_encoding(self.connection)
 
     def writability(self) -> Writability:
-        """Return what keeps the role from writing."""
+        """Return what prevents the role from writing."""
         row = self.connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
         is_standby, read_only = row or (False, "off")
         return Writability(is_standby, read_only == "on")
 
     def catalog(self, settings: Settings) -> Catalog:
-        """Return the application's tables. Raises DatabaseRefused where the mapping does not fit them."""
+        """Return the application's tables.
+
+        Raises DatabaseRefused if the mapping does not fit them.
+        """
         return catalogs.read(self.connection, settings.mapping, partial(name_setting, settings))
 
     def has_rows(self, table: Table) -> bool:
-        """Return whether the table has a row. A role that row security would hide rows from gets an error."""
+        """Return whether the table has a row.
+
+        PostgreSQL raises an error if row security would hide rows.
+        """
         query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
         row = self.connection.execute(query).fetchone()
         return bool(row and row[0])
@@ -88,16 +94,16 @@ class Inspection:
         return int(row[0]) if row else None
 
     def labels(self, catalog: Catalog) -> list[str]:
-        """Return what each tenant's bucket is named after: its slug, else its id."""
+        """Return each tenant's text for its bucket name: the slug, else the id."""
         query = "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t"
         return [str(slug) for (slug,) in self.connection.execute(fill(query, catalog)).fetchall()]
 
     def ambiguities(self, catalog: Catalog) -> list[Ambiguity]:
-        """Return why rows of the application's tables cannot be told apart, empty if they can."""
+        """Return why rows of the application's tables cannot be identified; empty if they can."""
         return find_ambiguities(self.connection, catalog)
 
     def usage(self, catalog: Catalog) -> UsageState | None:
-        """Return what tenant_usage still lacks; None before `init`."""
+        """Return what is pending and what failed in counting usage; None before `init`."""
         return usage_state(self.connection, catalog)
 
     def rights(self, catalog: Catalog) -> Iterator[Right]:

@@ -1,4 +1,4 @@
-"""The ledger's tables as they are in the application's database, opened to be brought up to date or to be printed."""
+"""The ledger's schema in one database: bring it up to date, or print the DDL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rehouse.ledger.schema.statement import POLITE_MS
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One database, and what of the ledger is there."""
+    """One database and the parts of the ledger in it."""
 
     connection: psycopg.Connection
     catalog: Catalog
@@ -31,10 +31,10 @@ class Installation:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, *, accept_mapping: bool = False) -> Iterator[Self]:
-        """Connect and read what is there.
+        """Connect and read the catalog.
 
-        Raises DatabaseRefused where rows of the application's tables cannot be told apart, and, unless `accept_mapping`, where
-        the ledger was made under another mapping.
+        Raises DatabaseRefused if rows of the application's tables cannot be identified, or if the ledger was made for another
+        mapping and `accept_mapping` is False.
         """
         with connect_with(settings) as connection, translating():
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
@@ -44,9 +44,12 @@ class Installation:
             yield cls(connection, catalog, min(settings.lock_timeout_ms, POLITE_MS))
 
     def upgrade(self) -> list[str]:
-        """Bring the schema up to date; return a line for each thing that changed, none if nothing had to."""
+        """Bring the schema up to date.
+
+        Return a line for each change, none if it was up to date.
+        """
         return schema.upgrade(self.connection, self.catalog, lock_timeout_ms=self.lock_timeout_ms)
 
     def ddl(self) -> str:
-        """Return the DDL that `upgrade` would run; run nothing."""
+        """Return the DDL that `upgrade` would run, without running it."""
         return schema.ddl(self.catalog, lock_timeout_ms=self.lock_timeout_ms)

@@ -1,7 +1,7 @@
-"""What S3 holds, as this run saw it: filled from listings and HEADs, joined with the documents in SQL.
+"""The objects that this run saw in S3: filled from listings and HEADs, and joined with the documents in SQL.
 
-It lives in the unlogged table `s3_inventory` under the run's id, or in a temporary table of that name where nothing
-may be written.
+They are in the unlogged table `s3_inventory` under the run's id, or in a temporary table of that name if the command must not
+write.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rehouse.ledger.queries import Queries
 from rehouse.ledger.rows import Row, object_of, rows_of
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
-"""The types of `copy_inventory`: a listing is written in PostgreSQL's binary form, a fifth of the work of its text form."""
+"""The types of `copy_inventory`, because a listing is written in PostgreSQL's binary format (5 times as fast as text)."""
 TOGETHER = 5000
-"""Objects of a listing that are written at once: five of S3's pages. One by one they cost PostgreSQL twice as much."""
+"""How many objects of a listing are written at once: five pages. Writing page by page would take twice as long."""
 ENDS = 8
-"""How many of a key's last characters are compared before the whole key is."""
+"""How many characters at the end of a key are compared first, before the whole key."""
 _PUT = ("keys", "etags", "sizes", "storage_classes", "times")
 """The parameters of `put_objects`, in the order of `_columns`."""
 
@@ -43,18 +43,21 @@ class Inventory:
         self._run = {"run_id": run_id, "default_bucket": default_bucket}
 
     def begin(self) -> None:
-        """Mark the inventory as this run's, by a row of no bucket: a run that clears the inventory removes the mark as well."""
+        """Mark the inventory as in use by this run, with a row without a bucket.
+
+        A run that empties the inventory removes the mark as well.
+        """
         self._connection.execute(self._queries["mark_inventory"], self._run)
 
     def is_kept(self) -> bool:
-        """Return whether the mark is there: no other run has cleared what this run listed."""
+        """Return whether the mark still exists, so that no other run has emptied this run's inventory."""
         return self._connection.execute(self._queries["inventory_mark"], self._run).fetchone() is not None
 
     def load(self, bucket: str, pages: Iterable[Sequence[ListedObject]]) -> int:
-        """Replace what is known of a bucket by a listing, a transaction for `TOGETHER` objects; return the number of pages.
+        """Replace the inventory of a bucket with a listing; return the number of pages.
 
-        No transaction waits for S3. A listing that does not come to its end leaves nothing. What a killed process leaves is a
-        dead run's: nobody reads it.
+        Each transaction writes `TOGETHER` objects, and none waits for S3. A listing that fails leaves no objects. If the process is
+        killed, nothing reads the objects that it leaves, because its run is dead.
         """
         where = {**self._run, "bucket": bucket}
         self._connection.execute(self._queries["forget_bucket"], where)
@@ -83,7 +86,7 @@ class Inventory:
                 copy.write_row((run_id, bucket, *_columns(found)))
 
     def put(self, bucket: str, found: Iterable[ListedObject], gone: Iterable[str] = ()) -> None:
-        """Take over what HEADs told: objects as they are now, and keys that hold none."""
+        """Record the results of HEADs: objects as they are now, and keys without an object."""
         there = [list(column) for column in zip(*map(_columns, found), strict=True)]
         missing = list(gone)
         where = {**self._run, "bucket": bucket}
@@ -94,28 +97,28 @@ class Inventory:
                 self._connection.execute(self._queries["forget_objects"], {**where, "keys": missing})
 
     def among(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
-        """Return what is known of these keys; a key that is absent here was not seen."""
+        """Return key → known object; a key without an entry was not seen."""
         rows = self._rows("objects_among", bucket=bucket, keys=list(keys))
         return {row.key: Known(found, row.contested) for row in rows if (found := object_of(row, row.key))}
 
     def mark_contested(self) -> None:
-        """Mark the objects that two tenants claim."""
+        """Mark the objects that two tenants claim as contested."""
         self._connection.execute(self._queries["mark_contested"], self._run)
 
     def mark_contested_among(self, bucket: str, keys: Sequence[str]) -> None:
-        """Mark those of a bucket's keys that two tenants claim."""
+        """Mark those of a bucket's keys that two tenants claim as contested."""
         self._connection.execute(
             self._queries["mark_contested_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
         )
 
     def claimed_among(self, bucket: str, keys: Sequence[str]) -> set[str]:
-        """Return which of a bucket's keys a row of any tenant points to, or a document was moved from."""
+        """Return those of a bucket's keys to which any row points, or from which a document was moved."""
         return {row.key for row in self._rows("claimed_among", bucket=bucket, keys=list(keys))}
 
     def ending_in(self, bucket: str, keys: Sequence[str], limit: int) -> list[tuple[str, str]]:
-        """Return pairs of one of these keys and an object whose key ends in it after a slash. Reads the bucket's inventory once.
+        """Return pairs (one of these keys, key of an object that ends with a slash and it), at most `limit`.
 
-        A key shorter than `ENDS` characters is not looked for: too many others end like it.
+        This reads the bucket's inventory once. It skips keys shorter than `ENDS` characters, which too many others would match.
         """
         long_enough = [key for key in keys if len(key) >= ENDS]
         values = {"bucket": bucket, "keys": long_enough, "characters": ENDS, "limit": limit}
@@ -123,29 +126,32 @@ class Inventory:
         return [(row.key, row.there) for row in self._rows("objects_ending_in", **values, ends=ends)]
 
     def count_range(self, bucket: str, first: str, last: str, limit: int) -> int:
-        """Return how many objects lie between two keys (both included), at most `limit`."""
+        """Return how many objects have keys from `first` to `last`, both included.
+
+        Stop counting at `limit`.
+        """
         [found] = self._rows("count_range", bucket=bucket, first=first, last=last, limit=limit)
         return int(found.count)
 
     def totals(self, bucket: str) -> tuple[int, int]:
-        """Return (objects, bytes) of a bucket as listed."""
+        """Return (objects, bytes) of a bucket in the inventory."""
         [found] = self._rows("inventory_totals", bucket=bucket)
         return int(found.objects), int(found.bytes)
 
     def orphans(self, bucket: str) -> list[tuple[str, int]]:
-        """Return (key, bytes) of every object that no row points to."""
+        """Return (key, bytes) of every object to which no row points."""
         return [(row.key, row.size) for row in self._rows("orphans", bucket=bucket)]
 
     def runs(self) -> list[str]:
-        """Return the ids of the runs whose inventories there are."""
+        """Return the ids of the runs that have an inventory."""
         return [str(row.run_id) for row in self._rows("runs_in_inventory")]
 
     def forget(self, run_id: str) -> None:
-        """Forget the inventory of another run, which died."""
+        """Delete the inventory of a dead run."""
         self._connection.execute(self._queries["forget_run"], {"run_id": run_id})
 
     def clear(self) -> None:
-        """Forget this run's inventory; where no other run has one, the table's space is given back."""
+        """Delete this run's inventory; truncate the table if no other run has one."""
         in_use, no_right = psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege
         with suppress(in_use, no_right), self._connection.transaction():
             self._connection.execute(self._queries["lock_inventory"])

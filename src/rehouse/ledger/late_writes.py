@@ -1,6 +1,6 @@
-"""Late writes in the ledger: which documents may have one, what became of it, and which are still outstanding.
+"""The ledger's side of late writes: which documents may have one, their results, and which are outstanding.
 
-Only lines of the way forward (their target is in the home) can have one. Each is written down under the lock of its row.
+Only the records of moved documents (their target is in the home) can have a late write. It is recorded while the row is locked.
 """
 
 from __future__ import annotations
@@ -16,34 +16,43 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class RowIsBusy(Exception):
-    """Another transaction holds the row: not now."""
+    """Another transaction holds the row's lock."""
 
 
 class LateLines(Fenced):
-    """The lines of one tenant's documents that are at home, under one run."""
+    """The records of one tenant's documents at home, in one run."""
 
     def count(self) -> int:
-        """Return how many documents were moved, and so have a source that could be written late."""
+        """Return how many documents were moved, so that their sources may get a late write."""
         return int(self.rows("count_moved")[0].moved)
 
     def sources(self, *, only_failed: bool = False, code: str | None = None) -> dict[str, ObjectRef]:
-        """Return document id → source; with `only_failed` of those that have a fault (of this code)."""
+        """Return document id → source.
+
+        With `only_failed` only of documents with a fault, of one code if given.
+        """
         rows = self.rows("sources_of_moved", only_failed=only_failed, code=code)
         return {str(row.document_id): source_of(row) for row in rows}
 
     def suspects(self) -> list[Copied]:
-        """Return the documents whose sources the run's inventory shows as another object, and those with a fault, by id."""
+        """Return the documents whose source changed according to the run's inventory, and those with a fault, by id."""
         return [Copied(**columns_of_copied(row), contested=row.contested) for row in self.stream("late_suspects")]
 
     def row(self, document_id: str) -> ObjectRef | None:
-        """Return where the document's row points, None if it is gone; raise Halt if the migration is another run's."""
+        """Return where the document's row points, None if it was deleted.
+
+        Raises Halt if another run owns the migration.
+        """
         with self.fenced():
             found = self.rows("late_row", document_id=document_id)
         return ObjectRef(*found[0]) if found else None
 
     @contextmanager
     def locked(self, document_id: str) -> Iterator[ObjectRef | None]:
-        """Hold the document's row; yield where it points, None if it is gone. Raises RowIsBusy."""
+        """Lock the document's row.
+
+        Yield where it points, None if it was deleted. Raises RowIsBusy.
+        """
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
             found = self.rows("lock_late_row", document_id=document_id)
@@ -52,7 +61,10 @@ class LateLines(Fenced):
             yield ObjectRef(*found[0]) if found else None
 
     def brought_home(self, outcome: CopyOutcome) -> Fault | None:
-        """Write that the late write is home, into the line and the row, inside `locked`; return why if the row refuses."""
+        """Record in the ledger and the row that the late write is home.
+
+        Return the fault if the row refuses. Call it inside `locked`.
+        """
         task = outcome.task
         values = {
             **self.values,
@@ -68,21 +80,27 @@ class LateLines(Fenced):
         return self.change_both(task.document_id, "follow_late_copy", "record_late_copy", values)
 
     def fail(self, document_id: str, fault: Fault, late_etag: str | None = None) -> bool:
-        """Write why a late write is not home, inside a fenced transaction; return whether that is new."""
+        """Record why a late write is not home, inside a fenced transaction.
+
+        Return whether that is new.
+        """
         values = {**self.values, "document_id": document_id, "late_etag": late_etag}
         values |= {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
         return self.connection.execute(self.queries["record_late_fault"], values).rowcount > 0
 
     def clear(self, document_id: str) -> None:
-        """Write that there is no late write (any more), inside a fenced transaction."""
+        """Record that there is no late write, inside a fenced transaction."""
         self.connection.execute(self.queries["clear_late_fault"], {**self.values, "document_id": document_id})
 
     def outstanding(self) -> list[Outstanding]:
-        """Return the documents at home that have a fault, in order of id."""
+        """Return the documents at home with a fault, in order of id."""
         return [Outstanding.from_row(row) for row in self.rows("outstanding_late_writes")]
 
     def accept(self, document_id: str, reason: str) -> bool:
-        """Let the version in the home stand, with the reason in the history; return False if there is no conflict."""
+        """Accept the object in the home, with the reason in the history.
+
+        Return False if there is no conflict.
+        """
         values = {**self.values, "document_id": document_id}
         with self.fenced() as cursor:
             if cursor.execute(self.queries["accept_late_write"], values).fetchone() is None:

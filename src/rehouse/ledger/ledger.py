@@ -1,8 +1,8 @@
-"""Ledger: one method for each durable change of a migration; it owns the transactions.
+"""The Ledger: a method for each durable change of a migration, with its transaction.
 
-Which statements write the application's two tables is listed in docs/architecture.md, and a test holds the list. Our own tables
-are named without a schema: the session's search path leads to the documents' schema, and temporary tables of the same names
-stand in for them where nothing may be written.
+docs/architecture.md lists the statements that write the application's two tables, and a test checks the list. Queries name our
+own tables without a schema. The session's search path leads to the documents' schema. Commands that must not write use
+temporary tables with the same names instead.
 """
 
 from __future__ import annotations
@@ -41,14 +41,17 @@ Room = TypeVar("Room", bound=Fenced)
 PASSING = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,  # the row was moved to another partition meanwhile
+    psycopg.errors.SerializationFailure,  # the row moved to another partition meanwhile
 )
 PATIENCE = 50
-"""How often a statement that met a lock (200 ms) or a deadlock is tried again before the run gives up."""
+"""How often work that met a lock (200 ms) or a deadlock is retried before the run fails."""
 
 
 class Overview(NamedTuple):
-    """A line of `status`: a tenant, and how far its migration is. Sizes are bytes, times UTC."""
+    """A line of `rehouse status`: a tenant and how far its migration is.
+
+    Sizes are bytes, times UTC.
+    """
 
     slug: str
     tenant_id: TenantId
@@ -79,7 +82,7 @@ class PastEvent(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """What a run leaves in the tenant's row: counts of documents, sums of bytes."""
+    """What a run records at its end: counts of documents, and bytes copied."""
 
     status: Status
     error_message: str | None
@@ -91,7 +94,10 @@ class Closing(NamedTuple):
 
 
 class Ledger:
-    """PostgreSQL as the ledger, over one connection. `writes=False` leaves nothing behind that outlives the session."""
+    """The ledger in PostgreSQL, over one connection.
+
+    With `writes=False` nothing outlives the session.
+    """
 
     def __init__(
         self,
@@ -121,10 +127,10 @@ class Ledger:
 
     @classmethod
     def open(cls, settings: Settings, *, writes: bool, run_id: str | None = None, may_be_older: bool = False) -> Self:
-        """Connect and read the catalog; raise DatabaseRefused where PostgreSQL cannot be used as it is.
+        """Connect and read the catalog. Raises DatabaseRefused if PostgreSQL cannot be used.
 
-        Connections that share a `run_id` share a run and its inventory. `may_be_older`: a ledger that an earlier version made
-        reads as empty; else whoever only reads is refused.
+        Connections with the same `run_id` share a run and its inventory. A read-only command is refused if an earlier version made
+        the ledger, unless `may_be_older`: then the ledger reads as empty.
         """
         connection = connect_with(settings)
         try:
@@ -148,11 +154,14 @@ class Ledger:
         return [_tenant(row, called[plain_id(row.tenant_id)]) for row in rows]
 
     def tenant(self, named: str) -> Tenant:
-        """Return the tenant that a command names; raise Refused if there is none, or if several are called so."""
+        """Return the tenant that a command names.
+
+        Raises Refused if none or several tenants match.
+        """
         return choose(named, self.tenants())
 
     def reread(self, tenant: Tenant) -> Tenant:
-        """Return the tenant as its row is now; raise Halt if the row is gone."""
+        """Return the tenant from its present row. Raises Halt if the row was deleted."""
         row = self.row("tenant", tenant_id=tenant.id)
         if row is None:
             raise Halt(
@@ -162,22 +171,25 @@ class Ledger:
         return replace(tenant, name=row.name or tenant.slug, home=row.home, is_active=bool(row.is_active))
 
     def called(self, tenant_ids: Iterable[object]) -> list[str]:
-        """Return what commands call these tenants, in alphabetical order."""
+        """Return the addresses of these tenants, in alphabetical order."""
         wanted = {str(tenant_id) for tenant_id in tenant_ids}
         return sorted(tenant.slug for tenant in self.tenants() if str(tenant.id) in wanted) if wanted else []
 
     def migration(self, tenant: Tenant) -> Migration | None:
-        """Return the tenant's migration, or None if it was never begun."""
+        """Return the tenant's migration, or None if it has none."""
         row = self.row("migration", tenant_id=tenant.id)
         return _migration(row) if row else None
 
     def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
-        """Return what commands call the other tenants that have this bucket, or to whom it is promised."""
+        """Return the addresses of the other tenants that have or reserved this bucket."""
         rows = self.rows("others_at", tenant_id=tenant.id, home_bucket=home_bucket)
         return self.called(row.tenant_id for row in rows)
 
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
-        """Give the tenant's row to this run; `home_bucket` is reserved in it unless a name already is."""
+        """Give the tenant's migration to this run.
+
+        Reserve `home_bucket` unless a name is reserved already.
+        """
         values = {
             "tenant_id": tenant.id,
             "shared_bucket": self._default_bucket,
@@ -187,17 +199,17 @@ class Ledger:
         return self.patiently(lambda: _migration(self._one("begin_run", values)))
 
     def recent_homes(self, seconds: float) -> list[tuple[str, float]]:
-        """Return the homes that rehouse made less than `seconds` ago, and their ages in seconds."""
+        """Return (bucket, age in seconds) of the homes that rehouse created less than `seconds` ago."""
         return [(row.home_bucket, row.age) for row in self.rows("recent_homes", seconds=seconds)]
 
     def rename_home(self, migration: Migration, home_bucket: str) -> Migration:
-        """Reserve another bucket name, before the bucket exists: somebody else has the first one."""
+        """Reserve another bucket name before the bucket is created, because another account has the first one."""
         values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, "home_bucket": home_bucket}
         self._one("rename_home", values)
         return replace(migration, home_bucket=home_bucket)
 
     def advance(self, migration: Migration, event: Event, reason: str | None = None) -> Migration:
-        """Move a migration by the table in core.lifecycle and write the event, in one statement.
+        """Move a migration to its next phase (core.lifecycle) and record the event, in one statement.
 
         Raises Halt if another operator moved it first.
         """
@@ -214,7 +226,7 @@ class Ledger:
         return replace(migration, phase=to)
 
     def switch_home(self, migration: Migration, tenant: Tenant) -> Migration:
-        """Point the tenant's uploads to its new home and move to cut_over, in one transaction."""
+        """Switch the tenant's bucket to its new home and move to cut_over, in one transaction."""
         values = {
             "tenant_id": tenant.id,
             "run_id": self.run_id,
@@ -232,12 +244,12 @@ class Ledger:
         return replace(self.patiently(switch), previous_home=tenant.home)
 
     def close_run(self, migration: Migration, closing: Closing) -> None:
-        """Write what a run leaves behind."""
+        """Record the end of a run."""
         values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, **closing._asdict()}
         self.patiently(lambda: self._one("close_run", values))
 
     def accept(self, migration: Migration, document_id: str, reason: str) -> None:
-        """Leave a document where it is, on purpose, with the reason in the history (once)."""
+        """Accept that a document stays where it is, with the reason in the history (once)."""
         values = {
             "tenant_id": migration.tenant_id,
             "run_id": self.run_id,
@@ -258,11 +270,11 @@ class Ledger:
                 self.connection.execute(self.queries["record_event"], event)
 
     def documents(self, migration: Migration) -> Documents:
-        """Return the tenant's documents as this migration sees them."""
+        """Return the documents of this migration."""
         return self.of(migration, Documents)
 
     def of(self, migration: Migration, kind: type[Room]) -> Room:
-        """Return what this run may do with a migration, such as Documents."""
+        """Return an object of `kind` for a migration, such as Documents."""
         return kind(self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket)
 
     def inventory(self) -> Inventory:
@@ -275,7 +287,7 @@ class Ledger:
         return [
             _overview(row, called[plain_id(row.tenant_id)])
             for row in self.rows("overview")
-            if plain_id(row.tenant_id) in called  # a tenant may have been added between the two looks
+            if plain_id(row.tenant_id) in called  # a tenant may have been added between the two queries
         ]
 
     def history(self, tenant: Tenant) -> list[PastEvent]:
@@ -283,19 +295,20 @@ class Ledger:
         return [PastEvent(**row._asdict()) for row in self.rows("history", tenant_id=tenant.id)]
 
     def documents_without_tenant(self) -> int:
-        """Return how many rows belong to no tenant."""
+        """Return how many documents have no tenant."""
         [found] = self.rows("documents_without_tenant")
         return int(found.count)
 
     def documents_of_missing_tenants(self) -> tuple[int, int]:
-        """Return how many rows name a tenant that has no row of its own, and how many such tenants there are."""
+        """Return how many documents name a tenant that does not exist, and how many such tenants they name."""
         [found] = self.rows("documents_of_missing_tenants")
         return int(found.rows), int(found.tenants)
 
     def patiently(self, work: Callable[[], Result]) -> Result:
-        """Run a transaction; where it meets another's lock or a deadlock, run it again after a random pause.
+        """Run a transaction.
 
-        Inside a transaction the work is done once: what fails there fails with it, and whoever began it runs it again.
+        If it meets a lock or a deadlock, run it again after a random pause. Inside another transaction the work runs only once:
+        an error ends the outer transaction too, and its owner retries it.
         """
         is_within = self.connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE
         for _ in range(0 if is_within else PATIENCE):
@@ -310,7 +323,7 @@ class Ledger:
         return rows_of(self.connection, self.queries[name], values)
 
     def row(self, name: str, **values: object) -> Row | None:
-        """Return the first row of a named query, None if there is none."""
+        """Return the first row of a named query, or None."""
         return next(iter(self.rows(name, **values)), None)
 
     def _one(self, name: str, values: Mapping[str, object]) -> Row:
@@ -332,7 +345,7 @@ def _older(catalog: Catalog) -> DatabaseRefused:
 
 @contextmanager
 def translating() -> Iterator[None]:
-    """Raise PostgreSQL's errors as errors of rehouse."""
+    """Translate PostgreSQL's errors in the block into errors of rehouse."""
     try:
         yield
     except psycopg.Error as error:

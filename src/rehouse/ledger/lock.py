@@ -1,7 +1,7 @@
-"""Who works on what: session advisory locks on a connection of their own, one connection for all tenants of a run.
+"""Locks on tenants and runs: session advisory locks, all on one separate connection per process.
 
-The lock lives as long as the session, so a process that dies lets go at once. A session that was lost holds nothing:
-`still_held` finds it out, and nothing is written until `reacquire` has every lock back.
+A lock lives as long as its session, so PostgreSQL releases it when the process dies. A lost session holds no locks:
+`still_held` detects that, and rehouse writes nothing until `reacquire` has every lock again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def lock_key(kind: str, subject: object) -> int:
 
 
 class Locks:
-    """The locks of one process. Methods may be called from several threads; `close` (or leaving `with`) lets go of all."""
+    """The locks of one process, for several threads.
+
+    `close`, or leaving the `with` block, releases all.
+    """
 
     def __init__(self, url: str, *, password_command: str | None = None) -> None:
         self._connect = partial(connect, url, password_command=password_command, application_name="rehouse lock")
@@ -51,25 +54,26 @@ class Locks:
         self._connection = self._connect()
 
     def acquire(self, tenant_id: TenantId, name: str | None = None) -> None:
-        """Take the tenant's lock, `name` (its slug) being what messages call it. Again is allowed and changes nothing.
+        """Take the tenant's lock.
 
-        Raises TryAgain, at once, if another operator has it.
+        Do nothing if this process has it. `name` (the slug) is for messages. Raises TryAgain immediately if another operator
+        has it.
         """
         self._take(lock_key("tenant", tenant_id), name or f"tenant {tenant_id}")
 
     def release(self, tenant_id: TenantId) -> None:
-        """Let go of the tenant's lock; a lost session has let go of it already."""
+        """Release the tenant's lock; a lost session has released it already."""
         self._let_go(lock_key("tenant", tenant_id))
 
     def hold_run(self, run_id: object) -> None:
-        """Mark the run as alive, as long as this process is."""
+        """Mark the run as alive for as long as this process lives."""
         self._take(lock_key("run", run_id), f"run {run_id}")
 
     @contextmanager
     def holding(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
-        """Hold the tenant's lock for a while; inside another `holding` it stays held at the end.
+        """Hold the tenant's lock during the block; the outermost block releases it.
 
-        Raises TryAgain, at once, if another operator has it.
+        Raises TryAgain immediately if another operator has it.
         """
         with self._guard:
             is_outermost = lock_key("tenant", tenant_id) not in self._held
@@ -82,7 +86,7 @@ class Locks:
 
     @contextmanager
     def holding_run(self, run_id: object) -> Iterator[None]:
-        """Mark the run as alive for a while."""
+        """Mark the run as alive during the block."""
         self.hold_run(run_id)
         try:
             yield
@@ -90,12 +94,15 @@ class Locks:
             self._let_go(lock_key("run", run_id))
 
     def is_run_alive(self, run_id: object) -> bool:
-        """Tell whether some process still works on the run, this one included."""
+        """Return whether any process, including this one, still works on the run."""
         with self._guard:
             return self._holder(lock_key("run", run_id)) is not None
 
     def still_held(self) -> bool:
-        """Tell whether every lock taken is still this session's; False once the session is lost."""
+        """Return whether the session still holds every lock taken.
+
+        False if the session is lost.
+        """
         with self._guard:
             try:
                 row = self._connection.execute(_MINE, (list(self._held),)).fetchone()
@@ -106,7 +113,8 @@ class Locks:
     def reacquire(self) -> None:
         """Take every lock again on a new connection.
 
-        Raises TryAgain if another operator has taken one meanwhile (then nothing is held, and stays lost), DatabaseRefused.
+        Raises TryAgain if another operator has taken one meanwhile; then this process holds no lock any more. Raises
+        DatabaseRefused if it cannot connect.
         """
         with self._guard:
             wanted, self._held = self._held, {}
@@ -117,17 +125,20 @@ class Locks:
                     self._take(key, name)
             except BaseException:
                 self.close()
-                self._held = wanted  # so whoever asks finds them lost
+                self._held = wanted  # so that `still_held` returns False
                 raise
 
     def keep(self) -> None:
-        """See that every lock is held, taking lost ones again. Raises as `reacquire`, and again for whoever asks after that."""
+        """Take the locks again if they were lost.
+
+        Raises as `reacquire` does, also in every later call.
+        """
         with self._guard:
             if not self.still_held():
                 self.reacquire()
 
     def close(self) -> None:
-        """Let go of everything, before this returns: a command that follows at once must not meet our locks."""
+        """Release every lock before returning, so that a command that follows immediately does not meet them."""
         with self._guard, self._connection:
             self._held = {}
             if not self._connection.closed:

@@ -1,4 +1,4 @@
-"""Find the two mapped tables and check every column. One error lists all that is wrong."""
+"""Find the two mapped tables and check every column. One error lists all problems."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from rehouse.core.mapping import CREATED, ROLES, Role, Written, parse, problem_o
 from rehouse.ledger.relations import Column, Table, find_table, visible_tables
 
 NameSetting = Callable[[str], str]
-"""Tells what a person calls the setting of a path such as `mapping.documents.s3_key`."""
+"""A function from a path such as `mapping.documents.s3_key` to the setting's name for messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with the mapping, and the way out."""
+    """A problem with the mapping, and a hint."""
 
     message: str
     hint: str
 
 
 def usual_name(leaf: str) -> str:
-    """Return the variable of a setting."""
+    """Return the environment variable of a setting."""
     return f"REHOUSE_{leaf.replace('.', '_').upper()}"
 
 
 def find_mapped(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting) -> tuple[Table, Table]:
-    """Return the tables of tenants and documents. Raises DatabaseRefused with every problem of the mapping."""
+    """Return the tables of tenants and documents.
+
+    Raises DatabaseRefused with every problem of the mapping.
+    """
     tables: list[Table] = []
     problems: list[Problem] = []
     for role, mapped in (("tenants", mapping.tenants), ("documents", mapping.documents)):
@@ -80,7 +83,10 @@ def _problems(
 
 
 def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
-    """A column that rehouse writes is for one thing; the two sizes may be one."""
+    """Yield a problem for each column that is mapped twice and that rehouse writes.
+
+    The two sizes may share one.
+    """
     names = {field: parse(field, str(getattr(mapped, field))).name for field in ROLES[role]}
     for one, other in combinations(names, 2):
         is_written = ROLES[role][one].is_written or ROLES[role][other].is_written
@@ -119,7 +125,10 @@ def _per_cent(name: str, setting: str) -> Problem:
 
 
 def _may_be_missing(field: str, role: Role, written: Written, *, is_default: bool) -> bool:
-    """A column is created under its default name, or where that is asked for; never because a name was mistyped."""
+    """Return whether `init` may create the column: under its default name, or with `+`.
+
+    So a typo creates no column.
+    """
     return (role.created_as is not None and (is_default or written.may_be_created)) or (
         field == "uploaded_at" and is_default
     )

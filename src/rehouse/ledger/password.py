@@ -1,7 +1,7 @@
-"""The database's password from a command, for passwords that expire: tokens of RDS IAM, Vault's and the like.
+"""Get the database's password from a command, for passwords that expire, such as tokens of RDS IAM or Vault.
 
-The command is run anew for every connection, without a shell. What it prints is the password and is in no message; what it
-writes to standard error goes to the operator's terminal, not through rehouse.
+The command runs for every connection, without a shell. Its output is the password, which no message contains. Its standard
+error goes directly to the operator's terminal.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ SETTING = "REHOUSE_DATABASE_PASSWORD_COMMAND"
 
 
 def ask_password(command: str) -> str:
-    """Return the first line that the command prints.
+    """Return the first line of the command's output.
 
-    Raises DatabaseRefused if it fails or prints nothing, TryAgain if it takes longer than SECONDS.
+    Raises DatabaseRefused if it fails or prints nothing, TryAgain if it takes longer than SECONDS seconds.
     """
     words = shlex.split(command)
     try:

@@ -1,7 +1,8 @@
-"""Every column of the database outside the mapping that may hold an object's key, and the rows of these that do.
+"""Search the columns of the database outside the mapping for object keys.
 
-A table is read once for all its columns and all keys: PostgreSQL sends the values, the keys are found here (comparing there with
-each key takes ten times as long). Reading ends at a time limit; a large table is read in part. Nothing is written.
+Each table is read once for all its columns and all keys. PostgreSQL sends the values and this module finds the keys, because
+comparing with each key in PostgreSQL takes ten times as long. Reading stops at a time limit, and a large table is only sampled.
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -25,15 +26,18 @@ from rehouse.ledger.faults import translated
 from rehouse.ledger.ledger import Ledger
 
 READ_AT_ONCE = 1 << 18
-"""Bytes of rows that are searched together: as a rule none of them mentions a key."""
+"""How many bytes of rows are searched together first; usually none of them mentions a key."""
 ENOUGH = 10
-"""So many rows a sample would hold, on the average, of a column that names each of the keys once; then it counts as a look."""
+"""A sample is large enough if it would hold, on average, so many rows of a column that names each key once."""
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Column(NamedTuple):
-    """A column, as `schema.table.column`; `kind` is pg_class.relkind, `is_readable`: this role may SELECT it."""
+    """A column; its text is `schema.table.column`.
+
+    `kind`: pg_class.relkind. `is_readable`: this role may SELECT it.
+    """
 
     schema: str
     table: str
@@ -47,14 +51,17 @@ class Column(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How long a table is read, in seconds, and how many bytes of it; None: all of it."""
+    """How many seconds to read a table, and how many bytes of it.
+
+    `table_bytes` None: all of it.
+    """
 
     seconds: int
     table_bytes: int | None
 
 
 class Unchecked(NamedTuple):
-    """A column that could not be looked at, or not enough of it, and why."""
+    """A column that was not searched, or not enough of it, and why."""
 
     column: str
     reason: str
@@ -62,9 +69,10 @@ class Unchecked(NamedTuple):
 
 @dataclass
 class Found:
-    """What a look found. `rows`: by column and owner of a key how many rows mention one; `keys`: the keys that are mentioned.
+    """The result of a search.
 
-    `in_part`: by column the share of it that was read; `unchecked`: what was not looked at; `columns`: how many were.
+    `rows`: column → owner of a key → how many rows mention a key. `keys`: the keys that are mentioned. `in_part`: column → the
+    share of it that was read. `unchecked`: the columns that were not searched. `columns`: how many were searched.
     """
 
     rows: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -75,7 +83,7 @@ class Found:
 
 
 class Pointers:
-    """The columns outside the mapping, over the ledger's connection."""
+    """The columns outside the mapping, read over the ledger's connection."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -94,25 +102,31 @@ class Pointers:
         return [Column(*row) for row in rows]
 
     def sources(self, migration: Migration, limit: int | None) -> list[str]:
-        """Return the keys of sources of a tenant that are not removed yet; with a limit the same part of them each time."""
+        """Return the keys of a tenant's sources that are not removed yet.
+
+        With `limit`, always the same sample of them.
+        """
         values = {"tenant_id": migration.tenant_id, "home_bucket": migration.home_bucket, "limit": limit}
         return self._keys("sources_to_look_for", values)
 
     def of_documents(self, limit: int) -> list[str]:
-        """Return the keys of some documents of all tenants."""
+        """Return about `limit` keys of documents of all tenants."""
         table = self._ledger.catalog.documents.identifier.as_string(self._connection)
         row = self._connection.execute(self._ledger.queries["rows_expected"], {"table": table}).fetchone()
         percent = min(100.0, 1000.0 * limit / max(int(row[0]) if row else 0, 1))
         return self._keys("keys_to_look_for", {"percent": percent, "limit": limit})
 
     def orphans(self, bucket: str, default_bucket: str, limit: int) -> list[tuple[str, int]]:
-        """Return (key, bytes) of objects in the run's inventory that no row points to and no migration knows."""
+        """Return (key, bytes) of at most `limit` objects in the inventory that no row and no migration knows."""
         values = {"run_id": self._ledger.run_id, "bucket": bucket, "default_bucket": default_bucket, "limit": limit}
         rows = self._connection.execute(self._ledger.queries["some_orphans"], values).fetchall()
         return [(str(key), int(size)) for key, size in rows]
 
     def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
-        """Look for keys (each with its owners) in columns; yield what was found so far after each table."""
+        """Search columns for keys (each with its owners).
+
+        Yield the result so far after each table.
+        """
         finder, found = KeyFinder(owners), Found()
         for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
             table = list(group)
@@ -144,7 +158,7 @@ class Pointers:
             self._connection.execute("SELECT set_config('statement_timeout', %s, true)", [str(limits.seconds * 1000)])
             share = self._share(columns[0], limits.table_bytes)
             statement = _statement(columns, finder.shortest_bytes, share).as_bytes(self._connection)
-            if self._ledger.catalog.encoding == UNCHECKED:  # else it sends no bytes that are no UTF-8
+            if self._ledger.catalog.encoding == UNCHECKED:  # else it refuses to send bytes that are not UTF-8
                 self._connection.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
             with self._connection.cursor().copy(statement) as copied:
                 for lines in _batches(copied):
@@ -177,14 +191,17 @@ def _reason(error: psycopg.Error, limits: Limits) -> str:
 
 
 def _statement(columns: Sequence[Column], shortest_bytes: int, share: float) -> sql.Composed:
-    """Return the COPY that sends the values that are long enough to hold a key, of part of the table if `share` is below 1."""
+    """Return the COPY that sends the values long enough to hold a key.
+
+    It samples the table if `share` is below 1.
+    """
     texts = [sql.SQL("{}::text").format(sql.Identifier(each.name)) for each in columns]
     shortest = sql.Literal(shortest_bytes)
     values = sql.SQL(", ").join(
         sql.SQL("CASE WHEN octet_length({0}) >= {1} THEN {0} END").format(text, shortest) for text in texts
     )
     is_long_enough = sql.SQL(" OR ").join(sql.SQL("octet_length({}) >= {}").format(text, shortest) for text in texts)
-    # the tables that inherit from a plain one are tables of their own; those that partition it are not
+    # Tables that inherit from a plain table are read on their own; partitions are read with their parent.
     only = sql.SQL("ONLY " if columns[0].kind == "r" else "")
     sample = sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(100 * share)) if share < 1 else sql.SQL("")
     return sql.SQL("COPY (SELECT {} FROM {}{}{} WHERE {}) TO STDOUT").format(
@@ -224,6 +241,9 @@ def _search(
 
 
 def _plain(copied: bytes) -> str:
-    """Return what COPY sent, without its escapes. Bytes that are no UTF-8 (in a database that does not look) are in no key."""
+    """Decode a value of COPY.
+
+    Bytes that are not UTF-8 (in a database in SQL_ASCII) cannot be part of a key.
+    """
     text = copied.decode("utf-8", "replace")
     return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text) if "\\" in text else text

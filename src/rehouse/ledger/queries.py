@@ -1,7 +1,7 @@
-"""Named statements: `sql/*.sql` files become statements with the mapping's names filled in, each rendered once for a catalog.
+"""Load the named statements of `sql/*.sql` and fill in the mapping's names, once per catalog and statement.
 
-A statement begins at `-- name: x`; the comment below the head says what it is for. Fields in braces are filled with quoted
-identifiers, `%(x)s` stays psycopg's. A line that ends in `-- if documents.etag` is left out where that column is not mapped.
+A statement begins at `-- name: x`; the comment below says what it is for. Fields in braces become quoted identifiers or SQL,
+`%(x)s` is left to psycopg. A line that ends in `-- if documents.etag` is dropped if that column is not mapped.
 The fields:
 
     {documents} {tenants}            the table, with its schema
@@ -39,8 +39,8 @@ from rehouse.ledger.encoding import UNCHECKED
 _READ_AS = {Kind.NUMBER: "bigint", Kind.FLAG: "boolean", Kind.TIME: "timestamptz"}
 _CONDITION = re.compile(r" -- if (\w+)\.(\w+)$")
 LONGEST_KEY_READ = 2048
-"""Bytes of a key that are read at most. A key of S3 has 1,024; a row may have it percent-encoded, or have anything instead. The
-ledger's index of sources holds no more than 2,704.
+"""The most bytes of a key to read. A key of S3 has at most 1,024, but a row may hold it percent-encoded, or any other text. The
+ledger's index of sources holds at most 2,704.
 """
 _IS_INDEXED = "octet_length({documents.s3_key}) + coalesce(octet_length({documents.s3_bucket}), 0) <= 2048"
 _TOLD = {
@@ -55,12 +55,12 @@ _TOLD = {
     "uploaded_at_told": "CASE WHEN @{documents.uploaded_at}::timestamptz > '0001-01-02 00:00Z'"
     " AND @{documents.uploaded_at}::timestamptz < '9999-12-30 00:00Z' THEN @{documents.uploaded_at}::timestamptz END",
 }
-"""Expressions over a row whose alias stands for the @ (with its dot) and the #."""
+"""Expressions over a row; `@` stands for its alias with a dot, `#` for its alias."""
 _UTF_8 = (
     r"'^([\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf][\x80-\xbf]"
     r"|[\xf0-\xf4][\x80-\xbf][\x80-\xbf][\x80-\xbf])*$'"
 )
-"""What a text in UTF-8 matches in a database in SQL_ASCII, where a character is a byte."""
+"""A pattern for UTF-8 text in a database in SQL_ASCII, where each byte is a character."""
 
 
 def _escaped(told: str) -> str:
@@ -74,12 +74,12 @@ _TOLD_OF_BYTES = {
     "key_fault": f"CASE WHEN @{{documents.s3_key}} ~ {_UTF_8} THEN {_TOLD['key_fault']} ELSE 'it is not UTF-8' END",
     "id_is_readable": f"@{{documents.id}}::text ~ {_UTF_8}",
 }
-"""Expressions that replace some of these in a database in SQL_ASCII."""
+"""Expressions that replace some of _TOLD in a database in SQL_ASCII."""
 _HEAD = re.compile(r"^-- name: *(\w+) *$", re.MULTILINE)
 
 
 class Queries(Mapping[str, sql.SQL]):
-    """Every named statement of the package, rendered for one catalog when it is first asked for: `queries["advance"]`."""
+    """Every named statement, such as `queries["advance"]`, rendered for one catalog at its first use."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -104,7 +104,10 @@ def load(catalog: Catalog) -> Queries:
 
 @cache
 def sources() -> Mapping[str, str]:
-    """Return every named statement as written. Raises ValueError if two have one name."""
+    """Return every named statement as written.
+
+    Raises ValueError if two have the same name.
+    """
     found: dict[str, str] = {}
     for entry in sorted(files("rehouse.ledger").joinpath("sql").iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".sql"):
@@ -117,7 +120,10 @@ def sources() -> Mapping[str, str]:
 
 
 def fill(text: str, catalog: Catalog) -> sql.Composed:
-    """Fill the fields of `text` from `catalog`. Raises KeyError for a field that does not exist."""
+    """Fill the fields of `text` from `catalog`.
+
+    Raises KeyError for a field that does not exist.
+    """
     parts: list[sql.Composable] = []
     for literal, field, _, _ in Formatter().parse("\n".join(_mapped_lines(text, catalog))):
         parts.append(raw(literal))
@@ -127,7 +133,10 @@ def fill(text: str, catalog: Catalog) -> sql.Composed:
 
 
 def raw(text: str) -> sql.SQL:
-    """Return text of our own (or of PostgreSQL's catalog, such as a type) as SQL; never anything a person typed."""
+    """Return our own text, or text of PostgreSQL's catalog such as a type, as SQL.
+
+    Never pass user input.
+    """
     return sql.SQL(text)
 
 
@@ -207,15 +216,15 @@ def _column(catalog: Catalog, table: str, column: str) -> sql.Identifier:
 
 
 def _sizes(catalog: Catalog) -> list[sql.Identifier]:
-    """The columns that say how large a document is, the one that counts first."""
+    """Return the columns with a document's size, the preferred one first."""
     mapped = (catalog.column("documents", name) for name in ("file_size", "size"))
     return [sql.Identifier(column) for column in mapped if column]
 
 
 def _bytes(catalog: Catalog, row: str) -> sql.Composable:
-    """A row's bytes: the first of its sizes that an object can have (above 0, below a pebibyte), rounded; else 0.
+    """Return SQL for a row's bytes: its first size above 0 and below a pebibyte, rounded.
 
-    So no value can make it fail: no NaN, no infinity, nothing negative, nothing that no sum would hold.
+    Without such a size it is 0. So no value makes it fail: no NaN, infinity or negative number, and none too large for a sum.
     """
     number = sql.SQL("CASE WHEN {0} > 0 AND {0} < 1125899906842624 THEN round({0}::numeric) END")
     sizes = [number.format(sql.SQL("{}.{}").format(raw(row), column)) for column in _sizes(catalog)]
@@ -228,7 +237,7 @@ def _is_resized(catalog: Catalog) -> sql.Composable:
 
 
 def _named(catalog: Catalog, table: str, column: str) -> sql.Identifier:
-    """The column, or the replacement of one that is not mapped in {documents.rows} and {tenants.rows}."""
+    """Return the column, or the name under which {documents.rows} and {tenants.rows} have an unmapped one."""
     return sql.Identifier(catalog.column(table, column) or f"rehouse_no_{column}")
 
 
@@ -249,7 +258,10 @@ def _readable(catalog: Catalog, table: str) -> sql.Composable:
 
 
 def _file_name(catalog: Catalog, row: sql.SQL) -> sql.Composable:
-    """The row's file name; where there is no such column the last part of its key."""
+    """Return SQL for the row's file name.
+
+    Without such a column, for the last part of its key.
+    """
     column, key = catalog.column("documents", "original_name"), sql.Identifier(catalog.column("documents", "s3_key"))
     if column:
         return sql.SQL("coalesce({}.{}::text, '')").format(row, sql.Identifier(column))
@@ -257,7 +269,7 @@ def _file_name(catalog: Catalog, row: sql.SQL) -> sql.Composable:
 
 
 def _activity(catalog: Catalog, row: sql.SQL) -> sql.Composable:
-    """Whether a tenant is active: by its flag, by the reverse of one, or as long as it has no time of its end."""
+    """Return SQL for whether a tenant is active: by a flag, an inverted flag, or an empty time of deletion."""
     name = catalog.column("tenants", "is_active")
     if not name:
         return sql.SQL("true")

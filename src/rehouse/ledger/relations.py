@@ -1,4 +1,7 @@
-"""One table as PostgreSQL's own catalog describes it: columns, constraints, indexes, triggers. Names are exact, case included."""
+"""Tables as PostgreSQL's catalog describes them: columns, constraints, indexes, triggers.
+
+Names are case-sensitive.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from psycopg import sql
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its type as SQL writes it, its length in characters if limited, what an INSERT must know, its number.
+    """A column: its SQL type, its length in characters if limited, its number, and whether an INSERT must set it.
 
-    `base_type`: the type without its length, of a domain the type below it. `is_generated`: nobody can write it.
+    `base_type`: the type without its length; for a domain, the underlying type. `is_generated`: it cannot be written.
     """
 
     name: str
@@ -30,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index: `columns` is empty where it is partial, or on expressions, or no plain B-tree."""
+    """An index; `columns` is empty if it is partial, on expressions, or not a plain B-tree."""
 
     name: str
     columns: tuple[str, ...]
@@ -40,7 +43,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A CHECK constraint with the columns it looks at and its definition."""
+    """A CHECK constraint, with its columns and its definition."""
 
     name: str
     columns: tuple[str, ...]
@@ -49,7 +52,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition, parents before children; `is_leaf`: it has no partitions itself."""
+    """A partition; `is_leaf`: it has no partitions itself.
+
+    Lists have parents before children.
+    """
 
     oid: int
     schema: str
@@ -67,9 +73,9 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as it is. `kind` is pg_class.relkind; `is_blinded`: row security applies to this role.
+    """A table or partitioned table.
 
-    `parent`: of which table it is a partition.
+    `kind` is pg_class.relkind. `is_blinded`: row security applies to this role. `parent`: the table of which it is a partition.
     """
 
     schema: str
@@ -95,7 +101,10 @@ class Table:
         return self.kind == "p"
 
     def has_index(self, *columns: str, unique: bool = False) -> bool:
-        """Tell whether a valid index begins with these columns (a unique one must have no others)."""
+        """Return whether a valid index begins with these columns.
+
+        A unique one must have no others.
+        """
         if unique:
             wanted = sorted(columns)
             return any(index.is_unique and index.is_valid and sorted(index.columns) == wanted for index in self.indexes)
@@ -103,12 +112,15 @@ class Table:
 
 
 def find_table(connection: psycopg.Connection, schema: str | None, name: str) -> Table | None:
-    """Return the table, looked up in the search path if `schema` is None; None if there is none."""
+    """Return the table, or None; look it up in the search path if `schema` is None."""
     return find_tables(connection, schema, [name]).get(name)
 
 
 def find_tables(connection: psycopg.Connection, schema: str | None, names: Iterable[str]) -> dict[str, Table]:
-    """Return those of these tables that exist, in this order; it takes as many statements as one table does."""
+    """Return those of the tables that exist, in this order.
+
+    The number of queries does not depend on theirs.
+    """
     found = connection.execute(_FIND, {"names": list(names), "schema": schema}).fetchall()
     oids = [row[0] for row in found]
     columns, indexes, checks, triggers = (
@@ -133,7 +145,7 @@ def find_tables(connection: psycopg.Connection, schema: str | None, names: Itera
 
 
 def _by_table(connection: psycopg.Connection, query: str, oids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
-    """Return a query's rows, of each table apart; the first column is the table's oid."""
+    """Return a query's rows by table; the first column is the table's oid."""
     found: dict[int, list[tuple[Any, ...]]] = {}
     for oid, *line in connection.execute(query, (oids,)):
         found.setdefault(oid, []).append(tuple(line))
@@ -148,7 +160,7 @@ def _partitions(connection: psycopg.Connection, oid: int) -> tuple[Partition, ..
 
 
 def visible_tables(connection: psycopg.Connection) -> list[str]:
-    """Return the names of the tables of this database, with the schema where it is not in the search path."""
+    """Return the names of the database's tables, with the schema if it is not in the search path."""
     return [row[0] for row in connection.execute(_VISIBLE)]
 
 

@@ -1,6 +1,6 @@
-"""The removal of sources in the ledger: which are left, who still points to them, and each one's way to `removed`.
+"""The ledger's side of removing sources: which are left, who still points to them, and their states.
 
-Only lines of the way forward (their target is in the home) are ever looked at here.
+Only the records of moved documents (their target is in the home) count here, not those of a rollback.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class Candidate(NamedTuple):
-    """A document whose source may be there: what is known of it without S3, its state, and whether its row is gone."""
+    """A document whose source may still exist: what PostgreSQL knows, its state, and whether its row was deleted."""
 
     flipped: Flipped
     state: DocumentState
@@ -25,9 +25,10 @@ class Candidate(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """How far a tenant is: sources removed, their bytes, sources left, of these old enough, when the first of the others will be.
+    """How far the removal of a tenant's sources is.
 
-    `not_moved`: documents that could not be moved (or were not flipped yet) and were not accepted.
+    `old_enough`: how many of the sources left may be removed by their age; `next_at`: when the next one will be old enough.
+    `not_moved`: documents that could not be moved, or were not flipped yet, and were not accepted.
     """
 
     removed: int
@@ -39,10 +40,10 @@ class Removal(NamedTuple):
 
 
 class Removals(Fenced):
-    """The sources of one tenant's documents under one run."""
+    """The sources of one tenant's documents, in one run."""
 
     def counts(self, grace: timedelta) -> Removal:
-        """Return how far the removal is, where a source may go `grace` after the flip."""
+        """Return how far the removal is, if a source may be removed `grace` after the flip."""
         [found] = self.rows("count_removals", grace=grace)
         return Removal(**found._asdict())
 
@@ -55,39 +56,48 @@ class Removals(Fenced):
         return self._pages([DocumentState.REMOVED], timedelta(0), limit)
 
     def waited_for(self, grace: timedelta) -> frozenset[str]:
-        """Return the ids of the documents whose source another one has as well that still waits. It reads the whole tenant."""
+        """Return the ids of the documents whose source another document still needs.
+
+        This reads the whole tenant.
+        """
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
             return frozenset(str(row.document_id) for row in self.rows("sources_waited_for", grace=grace))
 
     def removing(self, document_ids: Sequence[str]) -> None:
-        """Write that these sources are about to be removed."""
+        """Record that these sources are about to be removed."""
         self._mark("mark_removing", document_ids)
 
     def mark_removed(self, document_ids: Sequence[str]) -> None:
-        """Write that these sources are gone."""
+        """Record that these sources are removed."""
         self._mark("mark_removed", document_ids)
 
     def keep(self, kept: Iterable[tuple[str, Fault | None]]) -> None:
-        """Write that these sources stay, with the fault; without one they were written since and are for the sweep."""
+        """Record that these sources stay, with the fault.
+
+        Without a fault, they have a late write for the next sweep.
+        """
         with self.fenced() as cursor:
             for document_id, fault in kept:
                 values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
 
     def keep_unfinished(self, document_ids: Sequence[str]) -> None:
-        """Write that these sources stay, of which a killed run had begun the removal; a fault that they have stays too."""
+        """Record that these sources, which a killed run was removing, stay.
+
+        A recorded fault stays too.
+        """
         self._mark("keep_unfinished", document_ids)
 
     def supersede(self, document_ids: Iterable[str]) -> None:
-        """Write that what is at these sources now is nobody's: their rows are gone, and it was written since the copy."""
+        """Record that the objects at these sources belong to no document: the rows were deleted, the objects written later."""
         with self.fenced() as cursor:
             for document_id in document_ids:
                 values = {"document_id": document_id, "state": DocumentState.SUPERSEDED.value, **_columns(None)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
 
     def put_back(self, document_id: str, source_etag: str, source_size: int) -> None:
-        """Write that a removed source is there again, with this ETag and so many bytes."""
+        """Record that a removed source was restored, with its ETag and its size in bytes."""
         values = {"document_id": document_id, "source_etag": source_etag, "source_size": source_size}
         with self.fenced() as cursor:
             cursor.execute(self.queries["source_put_back"], {**self.values, **values})

@@ -1,6 +1,6 @@
-"""Returns in the ledger: the pages of a tenant's documents at home, the home given back, and what was written there since.
+"""The ledger's side of a rollback: pages of documents at home, the switch of the home, and later writes there.
 
-A return is a line the other way round: its source is the object at home, its target where the row is to point.
+The record of a return is reversed: its source is the object at home, its target is where the row will point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class ReturnCounts(NamedTuple):
-    """Documents that went back; rows at home, and of these the ones that no line of the ledger is about."""
+    """How many documents were returned, how many rows are at home, and how many of these have no ledger record."""
 
     returned: int
     at_home: int
@@ -28,9 +28,9 @@ class ReturnCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WrittenAfter(Copied):
-    """A document that went back, and whose object at home may have been written since.
+    """A returned document whose object at home may have been written since.
 
-    `contested`: another line of the tenant knows another object there; `given_away`: its row is another tenant's by now.
+    `contested`: another record of the tenant knows another object there. `given_away`: its row now belongs to another tenant.
     """
 
     name: str = field(kw_only=True)
@@ -38,15 +38,15 @@ class WrittenAfter(Copied):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row of `written_after_return`."""
+        """Create it from a row of `written_after_return`."""
         return cls(**columns_of_copied(row), contested=row.contested, name=row.name, given_away=row.given_away)
 
 
 class Returns(Fenced):
-    """What a rollback reads and writes of one tenant's migration under one run."""
+    """The returns of one tenant's documents, in one run."""
 
     def pages(self, limit: int) -> Iterator[list[SeenAtHome]]:
-        """Yield the documents whose rows point into the home, in order of id, at most `limit` at a time."""
+        """Yield pages of at most `limit` documents whose rows point to the home, in order of id."""
         after: object = None
         while True:
             with self.connection.transaction():
@@ -59,28 +59,34 @@ class Returns(Fenced):
             after = rows[-1].document_id
 
     def counts(self) -> ReturnCounts:
-        """Return how far the return is."""
+        """Return how far the rollback is."""
         [found] = self.rows("count_returns")
         return ReturnCounts(**found._asdict())
 
     def known_differently(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
-        """Return which of these objects lines of the tenant know differently. It reads the whole tenant."""
+        """Return those of the objects for which the tenant's records have different ETags.
+
+        This reads the whole tenant.
+        """
         rows = self.rows("known_differently", keys=sorted({ref.key for ref in refs})) if refs else []
         return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
     def supersede_forward(self) -> None:
-        """Mark the copies into the home that wait for the flip; nobody will point to them."""
+        """Mark copies in the home that are not flipped as superseded, because no row will point to them."""
         with self.fenced() as cursor:
             cursor.execute(self.queries["supersede_forward"], self.values)
 
     def give_up(self) -> None:
-        """Leave at home what a rollback that was interrupted had not returned yet: the tenant migrates again."""
+        """Give up an interrupted rollback before a new migration: keep at home what it had not returned."""
         with self.fenced() as cursor:
             cursor.execute(self.queries["keep_at_home"], self.values)
             cursor.execute(self.queries["supersede_returns"], self.values)
 
     def return_home(self) -> None:
-        """Point the tenant's uploads to where they went before; raise Halt if they do not go to the home now."""
+        """Switch the tenant's bucket back to the previous one.
+
+        Raises Halt if its row does not name the home.
+        """
         with self.fenced() as cursor:
             if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
                 raise Halt(
@@ -93,11 +99,14 @@ class Returns(Fenced):
         return [Outstanding.from_row(row) for row in self.rows("outstanding_returns")]
 
     def written_after(self) -> list[WrittenAfter]:
-        """Return the documents that went back and were written at home since, as far as this run's inventory tells."""
+        """Return the returned documents whose objects at home were written since, according to the run's inventory."""
         return [WrittenAfter.from_row(row) for row in self.rows("written_after_return")]
 
     def sent_after(self, outcome: CopyOutcome) -> Fault | None:
-        """Write where the newer object is, into the line and the row, which is held; return why if the row refuses."""
+        """Record a later write that was copied back, in the ledger and the locked row.
+
+        Return the fault if it refuses.
+        """
         task = outcome.task
         values = {
             **self.values,
@@ -116,7 +125,7 @@ class Returns(Fenced):
 
 
 def seen_at_home(row: Row) -> SeenAtHome:
-    """Read a row of `page_at_home`."""
+    """Return the document of a row of `page_at_home`."""
     return SeenAtHome(
         document_of(row),
         object_of(row, row.key),

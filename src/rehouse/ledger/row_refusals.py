@@ -1,4 +1,4 @@
-"""Rows that refuse to be changed are found by halving: the others are changed."""
+"""Find the rows of a batch that refuse an update, by halving the batch, and update the others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rehouse.core.row_refusals import Refusal, fault_of, is_about_rows
 
 
 class RowsRefused(Exception):
-    """At least one of the rows refuses to be changed: `fault` says why, `refusal` is what PostgreSQL answered if it was an error.
+    """At least one of the rows refuses the update.
 
-    The transaction or savepoint is spoilt.
+    `fault` says why; `refusal` is PostgreSQL's error, if there was one. The transaction or savepoint has failed.
     """
 
     def __init__(self, fault: Fault, refusal: Refusal | None = None) -> None:
@@ -24,7 +24,10 @@ class RowsRefused(Exception):
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raise PostgreSQL's errors that are about rows as RowsRefused, any other as it is."""
+    """Translate PostgreSQL's errors about rows into RowsRefused.
+
+    Other errors pass unchanged.
+    """
     try:
         yield
     except psycopg.Error as error:
@@ -35,7 +38,7 @@ def refusals() -> Iterator[None]:
 
 
 def refusal_of(error: psycopg.Error) -> Refusal:
-    """Return what PostgreSQL answered, without the detail."""
+    """Return PostgreSQL's error without its detail."""
     said = error.diag
     table = (said.schema_name, said.table_name) if said.schema_name and said.table_name else None
     return Refusal(
@@ -46,10 +49,10 @@ def refusal_of(error: psycopg.Error) -> Refusal:
 def change_allowed(
     connection: psycopg.Connection, ids: Sequence[str], change: Callable[[Sequence[str]], object]
 ) -> dict[str, RowsRefused]:
-    """Change the rows that can be changed; return the others, each with the reason.
+    """Update the rows that accept the update; return the others, each with the reason.
 
-    `change` raises RowsRefused if one of the rows refuses. Of rows that exclude each other the first stays changed, however the
-    rows are divided. Within a transaction: each attempt has a savepoint.
+    `change` must raise RowsRefused if one of the rows refuses. If two rows exclude each other, the first is updated, however the
+    batch is halved. Inside a transaction each attempt has a savepoint.
     """
     if not ids:
         return {}

@@ -1,6 +1,6 @@
-"""Rows of queries, read by the names of their columns: the parts that several queries tell of a document, a line, an object.
+"""Read the parts that several queries share from their rows, by column name: documents, ledger records, objects.
 
-A document's line has the columns of `s3_migration_documents`; an object that the inventory holds has `seen_etag` and so on.
+A ledger record has the columns of `s3_migration_documents`; an object in the inventory has `seen_etag` and so on.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def rows_of(
     *,
     prepare: bool | None = None,
 ) -> list[Row]:
-    """Return what a query answers; `prepare` is psycopg's."""
+    """Return the rows of a query; `prepare` is psycopg's argument."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return cursor.execute(query, values, prepare=prepare).fetchall()
 
 
 def plain_id(value: object) -> TenantId:
-    """Return a tenant's id: integers as they are, anything else as its text."""
+    """Return a tenant's id: an integer unchanged, anything else as text."""
     return value if isinstance(value, int) else str(value)
 
 
@@ -53,17 +53,17 @@ def document_of(row: Row, key_fault: str | None = None) -> Document:
 
 
 def source_of(row: Row) -> ObjectRef:
-    """Return the source of a line."""
+    """Return the source of a ledger record."""
     return ObjectRef(row.source_bucket, row.source_key)
 
 
 def target_of(row: Row) -> ObjectRef:
-    """Return the target of a line that has one."""
+    """Return the target of a ledger record that has one."""
     return ObjectRef(row.target_bucket, row.target_key)
 
 
 def recorded_of(row: Row) -> Recorded | None:
-    """Return what the ledger knows of a document, None where it has no line."""
+    """Return the ledger's record of a document, or None."""
     if row.state is None:
         return None
     target = target_of(row) if row.target_key else None
@@ -71,7 +71,7 @@ def recorded_of(row: Row) -> Recorded | None:
 
 
 def columns_of_copied(row: Row) -> dict[str, Any]:
-    """Return what the line of a document that was copied says, by the names of Copied's fields."""
+    """Return the record of a copied document, by the names of Copied's fields."""
     return {
         "document_id": str(row.document_id),
         "state": DocumentState(row.state),
@@ -87,6 +87,6 @@ THERE = attrgetter("there_etag", "there_size", "there_storage_class", "there_mod
 
 
 def object_of(row: Row, key: str, columns: Callable[[Row], tuple[Any, ...]] = SEEN) -> ListedObject | None:
-    """Return an object as the run saw it, None if it did not: where a row points, or with THERE at the line's other end."""
+    """Return an object that the run saw, or None: the one where the row points, or with THERE the one at the other end."""
     etag, *others = columns(row)
     return None if etag is None else ListedObject(key, etag, *others)

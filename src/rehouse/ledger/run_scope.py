@@ -1,4 +1,4 @@
-"""What a run may write: every transaction begins with the fence on the run's id, so a run that lost its migration stops."""
+"""The fence of a run: every writing transaction first checks the run's id, so a run that lost its migration stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what wa
 
 
 class Fenced:
-    """One tenant's migration under one run; what is read and written of it goes through here."""
+    """The base of everything that reads and writes one tenant's migration in one run."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Fenced:
 
     @contextmanager
     def fenced(self, *, in_vain: bool = False) -> Iterator[psycopg.Cursor]:
-        """Hold a transaction that only this run may make; raise Halt if the migration belongs to another run now.
+        """Open a transaction. Raises Halt if the migration belongs to another run now.
 
-        `in_vain`: it is rolled back at its end.
+        `in_vain`: roll it back at its end.
         """
         with self.connection.transaction(force_rollback=in_vain), self.connection.cursor() as cursor:
             if cursor.execute(self.queries["fence"], self.values).fetchone() is None:
@@ -54,7 +54,10 @@ class Fenced:
             yield cursor
 
     def change_both(self, document_id: str, row: str, line: str, values: Mapping[str, object]) -> Fault | None:
-        """Run the query that changes a document's row, then the one that records it in its line; return why if the row refuses."""
+        """Run the query that changes a document's row, then the one that records it.
+
+        Return the fault if the row refuses.
+        """
 
         def change(_: object) -> None:
             with refusals():
@@ -71,7 +74,7 @@ class Fenced:
         return rows_of(self.connection, self.queries[name], {**self.values, **values})
 
     def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
-        """Return which of these objects a row of any tenant points to, as committed by now."""
+        """Return those of the objects to which a row of any tenant points."""
         if not refs:
             return set()
         with self.connection.transaction():
@@ -82,9 +85,9 @@ class Fenced:
         return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
     def stream(self, name: str) -> Iterator[Row]:
-        """Yield the rows of a named query that reads a whole tenant, without holding them, nor a transaction.
+        """Yield the rows of a named query that reads a whole tenant, without keeping them or a transaction open.
 
-        The server keeps the result of the one moment (WITH HOLD) while the caller works: vacuum waits for nobody.
+        The server keeps the result (WITH HOLD) while the caller works, so vacuum is not held back.
         """
         with self.connection.cursor(name=f"rehouse_{name}", withhold=True, row_factory=namedtuple_row) as cursor:
             cursor.itersize = 2000

@@ -1,6 +1,6 @@
-"""Trials: the home and a row changed as the cutover, or a rollback, will do it, in transactions that are rolled back.
+"""Trials: change the home and a row as the cutover or a rollback will, in transactions that are rolled back.
 
-What cannot be rolled back stays: a sequence that a trigger advances, what a trigger does outside the database.
+Some effects of triggers cannot be rolled back: sequences that they advance, and what they do outside the database.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from rehouse.ledger.rows import Row
 
 
 class Trials(Documents):
-    """What may be tried of one tenant's cutover, or of its rollback, under one run."""
+    """The trials of one tenant's cutover or rollback, in one run."""
 
     def candidates(self, limit: int, *, is_partitioned: bool) -> dict[str, list[str]]:
-        """Return, for the table or each of its partitions with copies of the tenant, the ids of at most `limit` documents."""
+        """Return table or partition → ids of at most `limit` documents in it that have a copy."""
         if is_partitioned:
             rows = self._of_whole_tenant("trial_candidates_of_partitions", limit)
         else:
@@ -36,7 +36,7 @@ class Trials(Documents):
         }
 
     def candidates_at_home(self, limit: int) -> list[tuple[str, SeenAtHome]]:
-        """Return (table or partition, document) of at most `limit` rows at home of each; no object is looked up."""
+        """Return (table or partition, document) of at most `limit` rows at home of each, without their objects."""
         return [(str(row.kind), seen_at_home(row)) for row in self._of_whole_tenant("return_candidates", limit)]
 
     def _of_whole_tenant(self, name: str, limit: int) -> list[Row]:
@@ -45,9 +45,9 @@ class Trials(Documents):
             return self.rows(name, limit=limit)
 
     def switch(self, previous_home: str | None) -> Fault | None:
-        """Switch the tenant's home and take it back; return why it cannot be switched.
+        """Try to switch the tenant's home; return the fault if the row refuses.
 
-        A row that names another bucket than before is no refusal: the switch itself tells of that.
+        It is no fault here if the row names another bucket than before, because the switch itself reports that.
         """
         values = {**self.values, "previous_home": previous_home}
         try:
@@ -62,9 +62,9 @@ class Trials(Documents):
         return not is_home and bool(switched or is_as_before)
 
     def flip_in_vain(self, document_id: str, previous_home: str | None) -> Fault | None:
-        """Flip a document's row after its tenant's home, and undo it; return why it cannot be flipped.
+        """Try to switch the tenant's home and flip a document's row.
 
-        Raises RowIsBusy, also where it is not as it was copied any more.
+        Return the fault if a row refuses. Raises RowIsBusy if the row is locked, or changed since it was copied.
         """
         values = {**self.values, "document_id": document_id, "previous_home": previous_home}
         try:
@@ -79,9 +79,9 @@ class Trials(Documents):
         return None
 
     def give_back(self) -> Fault | None:
-        """Return the tenant's home and take that back; return why it cannot be returned.
+        """Try to switch the tenant's home back; return the fault if the row refuses.
 
-        A row that names another bucket than the home is no refusal: the return itself tells of that.
+        It is no fault here if the row names another bucket than the home, because the rollback itself reports that.
         """
         try:
             with self._in_vain():
@@ -92,9 +92,10 @@ class Trials(Documents):
             return refused.fault
 
     def return_in_vain(self, document_id: str, back: WayBack, *, is_switched: bool) -> Fault | None:
-        """Flip a row at home back, after the home if that `is_switched`, and undo it; return why it cannot be flipped.
+        """Try to flip a row at home back; return the fault if a row refuses.
 
-        Raises RowIsBusy, also where it is not at home any more.
+        `is_switched`: the home is switched to the tenant's bucket, so try to switch it back first. Raises RowIsBusy if the row is
+        locked, or not at home any more.
         """
         line = {"target_bucket": back.pointer.bucket, "target_key": back.pointer.key}
         line |= {"target_etag": back.etag, "source_etag": back.home_etag}
@@ -111,7 +112,10 @@ class Trials(Documents):
 
     @contextmanager
     def _in_vain(self) -> Iterator[None]:
-        """Hold a transaction that is rolled back; raise what it is refused, rows or statement, as RowsRefused."""
+        """Open a transaction that is rolled back.
+
+        Raises RowsRefused if PostgreSQL refuses a row or a statement.
+        """
         try:
             with self.fenced(in_vain=True):
                 self.connection.execute(self.queries["check_at_once"])

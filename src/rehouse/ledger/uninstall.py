@@ -1,4 +1,4 @@
-"""The removal of the ledger: what depends on it, what goes, what stays, and the one transaction that takes it away."""
+"""Remove the ledger: find what depends on it, what to drop and what to keep, and drop it in one transaction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MIGRATIONS = "s3_migrations"
 
 
 class Dependant(NamedTuple):
-    """A tenant that still needs the ledger, as commands call it, and how many of its documents were moved."""
+    """A tenant that still needs the ledger: its address, its phase, and how many of its documents were moved."""
 
     tenant: str
     phase: str
@@ -42,7 +42,7 @@ class Dependant(NamedTuple):
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes and what stays: names as people know them, and why each of the latter stays."""
+    """The names of what to drop, and `kept`: name → why it stays."""
 
     triggers: tuple[str, ...]
     tables: tuple[str, ...]
@@ -52,7 +52,7 @@ class Removal:
 
 
 def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependant]:
-    """Return the tenants that only the ledger can bring home or back."""
+    """Return the tenants whose migration or rollback still needs the ledger."""
     if not catalog.own.keys() >= {_MIGRATIONS, "s3_migration_documents"}:
         return []
     queries = load(catalog)
@@ -62,7 +62,7 @@ def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependa
 
 
 def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
-    """Return the ids of all tenants that the ledger knows."""
+    """Return the ids of all tenants in the ledger."""
     if _MIGRATIONS not in catalog.own:
         return []
     return [row[0] for row in connection.execute(load(catalog)["migrated_tenants"])]
@@ -71,7 +71,10 @@ def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[obje
 def find_removal(
     connection: psycopg.Connection, catalog: Catalog, *, columns: bool, usage: bool, default_bucket: str
 ) -> Removal:
-    """Return what a removal would take away; `columns` and `usage`: those that `init` added, and tenant_usage, too."""
+    """Return what a removal would drop.
+
+    `columns`: drop the columns that `init` added as well. `usage`: drop tenant_usage as well.
+    """
     kept: dict[str, str] = {}
     tables = set(catalog.own) | ({VERSION_TABLE} if catalog.version else set())
     adopted = set(_fact(connection, catalog, facts.ADOPTED_TABLES))
@@ -90,9 +93,10 @@ def find_removal(
 
 
 def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: Patience) -> list[Dependant]:
-    """Take everything away in one transaction, unless something depends on it: return what does.
+    """Drop everything in one transaction.
 
-    Raises TryAgain if a table is never free, DatabaseRefused if something else depends on the ledger.
+    If tenants still need the ledger, drop nothing and return them. Raises TryAgain if a table is never free, DatabaseRefused if
+    other objects in the database depend on the ledger.
     """
     found: list[Dependant] = []
 
@@ -165,7 +169,7 @@ def _remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal) 
 
 
 def _fold(connection: psycopg.Connection, catalog: Catalog, queries: Queries) -> None:
-    """Add what is pending to tenant_usage for the last time; one that cannot take it is left as it is."""
+    """Add the pending deltas to tenant_usage a last time, unless it cannot take them."""
     if not catalog.own.keys() >= {"rehouse_usage_deltas", USAGE.name}:
         return
     try:

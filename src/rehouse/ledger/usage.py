@@ -1,4 +1,7 @@
-"""Usage between commands: pending deltas and the months' rows. Their arithmetic is the database's (sql/usage.sql)."""
+"""Usage between commands: pending deltas and the rows of each month.
+
+The database computes them (sql/usage.sql).
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ _TABLES = frozenset({"tenant_usage", "rehouse_usage_deltas", "rehouse_usage_faul
 
 
 class UsageState(NamedTuple):
-    """How many deltas are pending, and what the triggers could not do: each step with PostgreSQL's reason."""
+    """How many deltas are pending, and the faults of the triggers: (step, code, message)."""
 
     pending: int
     faults: list[tuple[str, str, str]]
 
 
 def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
-    """Fold pending deltas and make this month's and next month's rows (UTC); return how many tenants had any of it to do.
+    """Fold pending deltas and create the rows of this and next month (UTC).
 
-    Does nothing before `init`, or where this role may not write. The connection must be in no transaction.
+    Return how many tenants needed that. It does nothing before `init`, or if this role may not write. The connection must not
+    be in a transaction.
     """
     if not catalog.own.keys() >= _TABLES or catalog.version is None:
         return 0
@@ -45,7 +49,7 @@ def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
 
 
 def usage_state(connection: psycopg.Connection, catalog: Catalog) -> UsageState | None:
-    """Return what is pending and what went wrong; None before `init`."""
+    """Return what is pending and what failed; None before `init`."""
     if not catalog.own.keys() >= _TABLES:
         return None
     queries = load(catalog)

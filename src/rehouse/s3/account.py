@@ -1,4 +1,4 @@
-"""What S3 and AWS say of the account and of the server: the clock of an answer, and how many buckets there may be."""
+"""Facts about the server and the account: the headers of an answer (with the server's clock) and the bucket quota."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
 QUOTA_CODE = "L-DC2B2D3D"
-"""Service Quotas' code of "General purpose buckets"."""
+"""The code of "General purpose buckets" in Service Quotas."""
 
 
 def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
-    """Return the headers of S3's answer about a bucket, a refusal included. Raises boto3's errors where no answer came."""
+    """Return the headers of S3's answer about a bucket, even if S3 refuses.
+
+    Raises boto3's errors if no answer came.
+    """
     try:
         answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket))
     except ClientError as error:
@@ -25,7 +28,10 @@ def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
 
 
 def bucket_quota(session: Session, region: str) -> int | None:
-    """Return how many buckets the account may have, as Service Quotas in `region` tells; None where it does not."""
+    """Return how many buckets the account may have, according to Service Quotas in `region`.
+
+    None if unknown.
+    """
     try:
         client = session.client("service-quotas", region)
         return int(client.get_service_quota(ServiceCode="s3", QuotaCode=QUOTA_CODE)["Quota"]["Value"])

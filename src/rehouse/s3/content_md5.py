@@ -1,6 +1,7 @@
-"""Content-MD5 for servers that want it: botocore sends a CRC32 instead, which older servers do not know.
+"""Content-MD5 for older servers that require it.
 
-The first request that is refused for it goes out once more with the header, and from then on all of its kind have it.
+By default botocore sends a CRC32, which they do not know. When a server refuses a request because the header is missing, it is
+sent again with the header. From then on all requests of this operation have it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ HEADER = "Content-MD5"
 
 
 class ContentMd5:
-    """What one client knows of its server: the operations that want the header."""
+    """Which operations of one client's server require the header."""
 
     def __init__(self) -> None:
         self._wanted: set[str] = set()
 
     def watch(self, client: S3Client) -> None:
-        """Add the header to the client's requests where it is wanted."""
+        """Make the client add the header to the requests that require it."""
         client.meta.events.register("before-call.s3", self._before_call)
-        client.meta.events.register("needs-retry.s3", self._needs_retry)  # type: ignore[arg-type]  # its answer counts
+        client.meta.events.register("needs-retry.s3", self._needs_retry)  # type: ignore[arg-type]  # returns a delay
 
     def _before_call(self, model: Any, params: dict[str, Any], **_: object) -> None:
         if model.name in self._wanted:

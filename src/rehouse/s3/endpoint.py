@@ -1,8 +1,8 @@
-"""Where the requests for a bucket go and how they are signed, as botocore decides it: one answer for both planes.
+"""Where requests for a bucket go and how they are signed.
 
-A client of botocore's prepares a HeadBucket request for each bucket once, and is stopped before it sends it. Its URL and the
-scope of its signature are what the bulk plane uses: partition, FIPS, dual stack, addressing style, profile and endpoint
-settings are never interpreted here.
+A botocore client decides it for both planes: it prepares one HeadBucket request per bucket and is stopped before it sends it.
+The bulk plane uses the URL and the signature scope of this request. So rehouse never interprets partitions, FIPS, dual stack,
+addressing styles, profiles or endpoint settings itself.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/([^/]+)/aws4_request")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The endpoint of `bucket`: `origin` is scheme and host, `path` the encoded beginning of every path.
+    """The endpoint of `bucket`: `origin` is scheme and host, `path` the encoded start of every path.
 
-    `region` and `service` are the scope of every signature. `proxy` may hold a password and is in no repr.
+    `region` and `service` are the scope of every signature. `proxy` may contain a password, so the repr omits it.
     """
 
     origin: str
@@ -43,12 +43,15 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The endpoint for people, with the proxy that leads there; without the proxy's password."""
+        """The endpoint for messages, with its proxy but without the proxy's password."""
         return f"{self.origin} through the proxy {self.proxy.rpartition('@')[2]}" if self.proxy else self.origin
 
 
 class Endpoints:
-    """Turns a bucket into its Endpoint. `client` is kept for this alone: none of its requests is ever sent."""
+    """Find the Endpoint of a bucket.
+
+    `client` serves only this purpose; its requests are never sent.
+    """
 
     def __init__(self, client: S3Client, ca_bundle: str | None) -> None:
         self._client = client
@@ -59,7 +62,10 @@ class Endpoints:
         self._known: dict[str, Endpoint] = {}
 
     def __call__(self, bucket: str) -> Endpoint:
-        """Return where the bucket is; raise ValueError if that can be no bucket's name, BotoCoreError if nothing leads there."""
+        """Return the bucket's endpoint.
+
+        Raises ValueError if the name cannot be a bucket's name, BotoCoreError if no endpoint can be resolved.
+        """
         endpoint = self._known.get(bucket)
         if endpoint is None:
             endpoint = self._known[bucket] = self._resolve(checked(bucket))
@@ -71,7 +77,7 @@ class Endpoints:
         host = url.netloc.lower().removesuffix(DEFAULT_PORTS[url.scheme])
         origin = f"{url.scheme}://{host}"
         scope = _SCOPE.search(str(request.headers["Authorization"]))
-        assert scope is not None  # every request is signed with version 4
+        assert scope is not None  # clients sign every request with Signature Version 4
         proxy = self._proxies.proxy_url_for(origin)
         return Endpoint(origin, host, f"{url.path.rstrip('/')}/", bucket, scope[1], scope[2], proxy, self._ca_bundle)
 
@@ -86,7 +92,7 @@ class Endpoints:
 
 
 class _PreparedError(Exception):
-    """Carries a signed request out of botocore in the place of its answer."""
+    """Carries a prepared request out of botocore before it is sent."""
 
     def __init__(self, request: Any) -> None:
         super().__init__()
@@ -95,7 +101,10 @@ class _PreparedError(Exception):
 
 @lru_cache(maxsize=1024)
 def checked(bucket: str) -> str:
-    """Return the bucket's name; raise ValueError for what would address something else."""
+    """Return the bucket's name.
+
+    Raises ValueError for a name that would address something else.
+    """
     if not BUCKET.fullmatch(bucket):
         raise ValueError(f"no bucket can be called {bucket!r}")
     return bucket

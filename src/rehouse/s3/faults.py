@@ -1,7 +1,7 @@
-"""The one table from S3's codes, HTTP statuses and curl's numbers to what happens next; and to errors with a hint.
+"""What to do for each S3 error code, HTTP status and curl error number, and the errors with hints for people.
 
-An object that fails is data (`Fault`); a run that cannot go on is a `StorageRefused` or, if S3 only kept failing, a
-`StorageUnavailable`. Messages carry S3's own sentence and never a header, a signature or a secret.
+A failed object is data (`Fault`). If the run cannot continue, it raises `StorageRefused`, or `StorageUnavailable` if S3 kept
+failing. Messages contain S3's own sentence, and never a header, a signature or a secret.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ STATUSES = {
 NOT_OFFERED = frozenset(
     {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "NotSupported", "501", "405"}
 )
-"""What an endpoint answers to an operation or a header that it does not have."""
+"""The codes for an operation or a header that the endpoint does not support."""
 
 ACCESS_DENIED, NO_SUCH_BUCKET, NO_SUCH_KEY = "AccessDenied", "NoSuchBucket", "NoSuchKey"
 PRECONDITION_FAILED, NOT_IMPLEMENTED = "PreconditionFailed", "NotImplemented"
 DENIED = frozenset({ACCESS_DENIED, "AllAccessDisabled", "403"})
-"""What S3 answers, a HEAD's bare status included, where rights are missing."""
+"""The codes for missing rights, including the bare status of a HEAD."""
 ABSENT = frozenset({NO_SUCH_KEY, "NotFound", "NoSuchVersion", "NoSuchUpload", "404"})
-"""What S3 answers where there is no such object, version or upload."""
+"""The codes for a missing object, version or upload."""
 CHANGED = frozenset({PRECONDITION_FAILED, NO_SUCH_KEY})
-"""What a copy or a removal meets whose object changed or went since it was looked at: look again."""
+"""The codes of a copy or removal whose object was changed or deleted after rehouse read it. Read it again."""
 
 CURL_RETRIED = {6, 7, 16, 18, 28, 35, 52, 55, 56, 92}
 CURL_UNREACHABLE = {1, 3, 5, 6, 7}
@@ -124,7 +124,7 @@ HINTS = {
     "IncompleteObject": "rehouse needs the ETag, the size and the time of each object: this endpoint does not show them",
 }
 PASSING = frozenset({"ConnectionLost", "Unreachable"})
-"""Our own codes for what another attempt may meet differently."""
+"""rehouse's own codes for failures that may pass at another attempt."""
 KMS_PASSING = ("Throttling", "Internal", "Timeout", "Unavailable")
 ENDPOINT_HINT = (
     "check AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT and the region, and in the AWS profile endpoint_url, services"
@@ -142,7 +142,10 @@ _STANDS = "the message is the server's own: change what it names; until then eve
 
 
 def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
-    """Return what to do. The code decides, then curl's number (0: the transfer was complete), then the HTTP status."""
+    """Return what to do with a failed request.
+
+    The code decides first, then curl's error number (0: the transfer was complete), then the HTTP status.
+    """
     if code in CODES:
         return CODES[code]
     if code.startswith("KMS."):
@@ -155,7 +158,10 @@ def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
 
 
 def transport_code(errno: int, status: int = 0) -> str:
-    """Return our code for a transfer that curl could not finish; `status` is what a proxy answered instead."""
+    """Return our code for a transfer that curl could not complete.
+
+    `status` is the HTTP status of a proxy, if any.
+    """
     if 400 <= status < 500:
         return "ProxyRefused"
     if errno in CURL_CERTIFICATE:
@@ -164,7 +170,9 @@ def transport_code(errno: int, status: int = 0) -> str:
 
 
 def way_out(code: str, again: str) -> str:
-    """Return what to do about an object that failed with this code; `again` only where another attempt may help.
+    """Return the hint for an object that failed with this code.
+
+    It includes `again` only if another attempt may help.
 
     >>> way_out("SlowDown", "run it again")
     'run it again'
@@ -179,13 +187,16 @@ def way_out(code: str, again: str) -> str:
 
 
 def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
-    """Return the error of a run that cannot go on. `region`: the one that S3 named as the right one."""
+    """Return the error for a run that cannot continue.
+
+    `region`: the right region, if S3 named it.
+    """
     hint = f"the bucket is in {shown(region)}: set AWS_REGION={shown(region)}" if region else HINTS.get(code, _ANY)
     return StorageRefused(f"{shown(subject)}: {code}: {shown(message)}", hint=hint, code=code)
 
 
 def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
-    """Return the error of an endpoint that kept failing after every retry."""
+    """Return the error for an endpoint that kept failing after every retry."""
     return StorageUnavailable(
         f"{shown(subject)}: {code}: {shown(message)}",
         hint="S3 kept failing; run the same command again later",
@@ -194,7 +205,7 @@ def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
 
 
 def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
-    """Return our error for one of boto3's: StorageUnavailable where trying again may help, else StorageRefused."""
+    """Translate an error of boto3: StorageUnavailable if another attempt may help, else StorageRefused."""
     if isinstance(error, ClientError):
         return _of_reply(error, subject)
     message = str(error)
@@ -216,7 +227,7 @@ def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError
 
 @contextmanager
 def translating(subject: str) -> Iterator[None]:
-    """Raise boto3's errors as errors of rehouse about `subject`."""
+    """Translate boto3's errors in the block into errors of rehouse about `subject`."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -224,7 +235,7 @@ def translating(subject: str) -> Iterator[None]:
 
 
 def shown(text: str) -> str:
-    """Return the text fit for one line of a terminal or a log: control characters escaped, at most 300 characters."""
+    """Return the text on one line for a terminal or a log: escaped, at most 300 characters."""
     line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
 

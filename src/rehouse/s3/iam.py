@@ -1,6 +1,6 @@
-"""Ask IAM what a caller may do: it simulates the policies, and no request with a side effect is sent.
+"""Ask IAM which actions a caller may perform, by policy simulation, without side effects.
 
-A simulation knows the identity's policies, not an organisation's or a bucket's.
+A simulation covers the policies of the identity, but not those of an organisation or a bucket.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
 
 
 class RoleUnknown(Exception):
-    """The caller's role cannot be named as a simulation needs it."""
+    """The full ARN of the caller's role, which a simulation needs, cannot be read."""
 
 
 class NotSimulated(Exception):
-    """IAM did not simulate; the message is its code, or the name of the error."""
+    """IAM refused or failed the simulation.
+
+    The message is its error code, or the name of the error.
+    """
 
 
 def denied_actions(
     control: Control, actions: Sequence[str], kind: Resource, scope: Scope, arn: str | None
 ) -> list[str] | None:
-    """Return the actions on a kind of resource that IAM would not allow to the caller `arn`; None if it cannot simulate that.
+    """Return the actions on a kind of resource that IAM denies the caller `arn`.
 
-    Raises RoleUnknown where the role behind the ARN may not be read, NotSimulated where the simulation is refused or fails.
+    None if it cannot be simulated. Raises RoleUnknown if the role of the ARN may not be read, NotSimulated if the simulation is
+    refused or fails.
     """
     principal = _principal(arn)
     if principal is None or not control.session.offers("iam"):
@@ -62,7 +66,7 @@ def _simulate(control: Control, actions: Sequence[str], kind: Resource, scope: S
 
 
 def _context(scope: Scope, kind: Resource) -> list[ContextEntryTypeDef]:
-    """What a simulation is not told by itself, and our policies ask for."""
+    """Return the condition keys that our policies use and that a simulation does not fill in itself."""
     keys = scope.keys(kind) if kind in KEYS else ()
     known: dict[str, list[str]] = {
         "aws:ResourceAccount": [scope.account] if scope.account else [],
@@ -82,7 +86,10 @@ def _context(scope: Scope, kind: Resource) -> list[ContextEntryTypeDef]:
 
 
 def _principal(arn: str | None) -> str | None:
-    """The user or role behind a caller's ARN; None for the root, which has no policies."""
+    """Return the ARN of the user or role behind a caller's ARN.
+
+    None for the root, which has no policies.
+    """
     assumed = re.fullmatch(r"(arn:[\w-]+):sts::(\d{12}):assumed-role/([^/]+)/.*", arn or "")
     if assumed:
         return f"{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
@@ -90,7 +97,10 @@ def _principal(arn: str | None) -> str | None:
 
 
 def _sso_role(principal: str) -> str | None:
-    """The name of a role that IAM Identity Center made: it has a path, which the caller's ARN does not tell."""
+    """Return the name of a role that IAM Identity Center created.
+
+    The caller's ARN lacks the path of such a role.
+    """
     found = re.fullmatch(r".*:role/(AWSReservedSSO_[^/]+)", principal)
     return found[1] if found else None
 
@@ -100,7 +110,10 @@ def _client(control: Control) -> IAMClient:
 
 
 def _real_arn(control: Control, name: str) -> str:
-    """Return the role's ARN with its path, `…:role/aws-reserved/sso.amazonaws.com/…`; raise RoleUnknown without the right."""
+    """Return the role's ARN with its path, `…:role/aws-reserved/sso.amazonaws.com/…`.
+
+    Raises RoleUnknown if reading the role is denied.
+    """
     try:
         return control.once(_client).get_role(RoleName=name)["Role"]["Arn"]
     except ClientError as error:
@@ -108,7 +121,7 @@ def _real_arn(control: Control, name: str) -> str:
 
 
 def _example(arn: str) -> str:
-    """A resource that the pattern stands for: a simulation takes names, not patterns."""
+    """Return a resource that the pattern matches, because a simulation takes names and no patterns."""
     return (
         arn
         if arn == "*"

@@ -1,6 +1,6 @@
-"""Resolve an alias of KMS to its key, by asking KMS: bucket policies compare the ARNs of keys.
+"""Resolve a KMS alias to the ARN of its key, because bucket policies compare the ARNs of keys.
 
-KMS has an endpoint of its own (AWS_ENDPOINT_URL_KMS): it is never asked through S3's.
+KMS has its own endpoint (AWS_ENDPOINT_URL_KMS). Requests to KMS never go to the S3 endpoint.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ ALIAS_HINT = (
 
 
 def key_arn(control: Control, written: str) -> str | None:
-    """Return the ARN of the key that a setting names; None for SSE-S3, and for an alias where there is no KMS.
+    """Return the ARN of the key that a setting names.
 
-    Raises StorageRefused where the alias does not exist or may not be looked up.
+    None for SSE-S3, and for an alias if there is no KMS. Raises StorageRefused if the alias does not exist or the lookup is
+    denied.
     """
     if written == "AES256":
         return None

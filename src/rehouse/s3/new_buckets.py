@@ -1,7 +1,7 @@
-"""Buckets that were made a short while ago: which ones they are, what their first answers mean, how long to be patient.
+"""Recently created buckets, and how long to retry the errors that they cause.
 
-For a while after a bucket was made some of S3's servers do not know it, or are busy with it. Both planes ask here whether an
-answer means no more than that. What was waited for in vain is raised as S3 answered it.
+For a while after a bucket is created, some of S3's servers do not know it yet or are busy with it. Both planes ask this module
+whether an error only means that. If the retries do not help, S3's error is raised.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ NEW_SECONDS = 900.0
 """How long a bucket counts as new."""
 
 DELAYS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 30.0, 30.0)
-"""The pauses before one request is sent again: two minutes in all, then S3's answer is final."""
+"""The waits before the retries of one request, two minutes in all; after that S3's answer is final."""
 
 UNKNOWN = frozenset({NO_SUCH_BUCKET, "InvalidTargetBucketForLogging"})
-"""Codes of a server that does not know the bucket, or the bucket of its logs, yet."""
+"""The codes of a server that does not know the bucket, or its log bucket, yet."""
 
 BUSY = "OperationAborted"
-"""The code of a bucket that is being worked on: it passes, however old the bucket is."""
+"""The code of a bucket on which S3 is still working; it is temporary, however old the bucket is."""
 
 WAITING = {
     NO_SUCH_BUCKET: "waiting for S3 to know this new bucket",
     "InvalidTargetBucketForLogging": "waiting for S3 to know the new log bucket",
     BUSY: "waiting for S3, which is busy with this bucket",
 }
-"""What is shown during a wait."""
+"""The text to show during a wait, by code."""
 
 Tell = Callable[[str, str], object]
 
@@ -39,7 +39,10 @@ def tell_nobody(bucket: str, text: str) -> None:
 
 
 class NewBuckets:
-    """The new buckets of one run; safe for several threads. `tell(bucket, text)` shows what is waited for."""
+    """The new buckets of one run, for several threads.
+
+    `tell(bucket, text)` shows the reason of a wait.
+    """
 
     def __init__(
         self,
@@ -56,33 +59,36 @@ class NewBuckets:
         self._expected: dict[str, float] = {}
 
     def add(self, bucket: str) -> None:
-        """Note that this run made the bucket: from now on no server may say that there is none."""
+        """Note that this run created the bucket, so an answer that it does not exist is wrong for a while."""
         with self._lock:
             self._made[bucket] = self._clock()
 
     def expect(self, bucket: str, age_seconds: float = 0.0) -> None:
-        """Note that an earlier run made the bucket, or may have: HeadBucket alone may still say that there is none."""
+        """Note that an earlier run created the bucket, or may have.
+
+        Of the answers that it does not exist, only HeadBucket's is believed.
+        """
         with self._lock:
             self._expected[bucket] = self._clock() - age_seconds
 
     def forget(self, bucket: str) -> None:
-        """Note that the bucket is about to be deleted: a server that says there is none is right."""
+        """Note that the bucket is about to be deleted, so an answer that it does not exist is right."""
         with self._lock:
             self._made.pop(bucket, None)
             self._expected.pop(bucket, None)
 
     def is_made(self, bucket: str) -> bool:
-        """Return whether this run made the bucket, a short while ago."""
+        """Return whether this run created the bucket recently."""
         return self._is_recent(self._made, bucket)
 
     def is_new(self, bucket: str) -> bool:
-        """Return whether this run or an earlier one made the bucket, a short while ago."""
+        """Return whether this run or an earlier one created the bucket recently."""
         return self.is_made(bucket) or self._is_recent(self._expected, bucket)
 
     def delay_seconds(self, code: str, buckets: Iterable[str], waits: int) -> float | None:
-        """Return how long to wait before the request is sent again, None where the answer is final.
+        """Return the seconds to wait before the request is sent again, None if the answer is final.
 
-        `buckets`: those that the request names; `waits`: how often it was waited for already.
+        `buckets`: the buckets that the request names; `waits`: how many waits this request has had.
 
         | code                                        | a bucket of the request is new | waits    | again |
         |---------------------------------------------|--------------------------------|----------|-------|

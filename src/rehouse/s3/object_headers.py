@@ -1,7 +1,7 @@
-"""What an object's headers say about it, byte for byte: what a copy in parts must send again, and `--deep` compares.
+"""The headers that belong to an object, byte for byte: a multipart copy must send them again, and `--deep` compares them.
 
-CopyObject keeps all of these by itself, except the website redirect, which S3 copies for nobody. Values are the bytes that
-S3 showed, decoded as latin-1: raw UTF-8, the RFC 2047 form and a malformed date all go back as they came.
+CopyObject keeps all of them, except the website redirect, which S3 never copies. Values are the bytes that S3 returned,
+decoded as latin-1, so raw UTF-8, the RFC 2047 form and malformed dates are sent back unchanged.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ CONTENT = (
 )
 METADATA = "x-amz-meta-"
 HIDDEN = "x-amz-missing-meta"
-"""How many metadata entries S3 does not show, because no header can carry them (S3 API Reference, HeadObject)."""
+"""The header with the number of metadata entries that no header can carry (S3 API Reference, HeadObject)."""
 TAGGING_HEADER_BYTES = 2048
-"""The most that `x-amz-tagging` carries here; the AWS CLI sets longer ones after the upload as well."""
+"""The most bytes to send in `x-amz-tagging`. Longer tags are set after the upload, as the AWS CLI does."""
 
 
 def carried_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers that belong to the object, of all that a HEAD or a GET answered (lower-case names).
+    """Return those headers of a HEAD or GET that belong to the object (lower-case names).
 
     >>> carried_headers({"expires": "never", "etag": "x", "x-amz-meta-a": ""})
     {'expires': 'never', 'x-amz-meta-a': ''}
@@ -43,13 +43,15 @@ def carried_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def hidden_metadata(headers: Mapping[str, str]) -> int:
-    """Return how many metadata entries the object has that S3 does not show."""
+    """Return how many metadata entries of the object S3 does not return."""
     count = headers.get(HIDDEN, "0")
     return int(count) if count.isdecimal() else 1
 
 
 def tagging_header(tags: Sequence[TagTypeDef]) -> str | None:
-    """Return the tags as `x-amz-tagging`, or None if there are none or too many bytes of them for a header.
+    """Return the tags as the value of `x-amz-tagging`.
+
+    None if there are none or they are too long for a header.
 
     >>> tagging_header([{"Key": "a b", "Value": "x&y"}])
     'a%20b=x%26y'

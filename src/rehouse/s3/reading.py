@@ -1,4 +1,4 @@
-"""Read an object in full, as an application would: its bytes as a digest, its headers and its tags."""
+"""Read an object completely, as an application would: a digest of its bytes, its headers and its tags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ CHUNK_BYTES = 1024 * 1024
 
 
 class ReadObject(NamedTuple):
-    """An object that was read: `size` bytes came, of `announced_size`; `digest` is of these, in hexadecimal."""
+    """An object that was read: `size` of the `announced_size` bytes arrived.
+
+    `digest` is their hexadecimal digest.
+    """
 
     digest: str
     size: int
@@ -29,7 +32,7 @@ class ReadObject(NamedTuple):
 
 
 def read_object(client: S3Client, ref: ObjectRef, algorithm: Literal["md5", "sha256"], **owner: str) -> ReadObject:
-    """Read an object to its end. Raises boto3's errors."""
+    """Read an object to the end. Raises boto3's errors."""
     arguments: Any = {"Bucket": ref.bucket, "Key": ref.key, **owner}
     answer: Any = client.get_object(**arguments)
     digest, size = hashlib.new(algorithm, usedforsecurity=False), 0
@@ -37,7 +40,7 @@ def read_object(client: S3Client, ref: ObjectRef, algorithm: Literal["md5", "sha
         digest.update(chunk)
         size += len(chunk)
     headers = dict(answer["ResponseMetadata"]["HTTPHeaders"])
-    if "ExpiresString" in answer:  # botocore removes an Expires header that is no date
+    if "ExpiresString" in answer:  # botocore drops an Expires header that is not a date
         headers["expires"] = answer["ExpiresString"]
     etag = answer.get("ETag", "").strip('"')
     encryption = str(answer.get("ServerSideEncryption", ""))
@@ -45,7 +48,10 @@ def read_object(client: S3Client, ref: ObjectRef, algorithm: Literal["md5", "sha
 
 
 def read_tags(client: S3Client, ref: ObjectRef, **owner: str) -> list[tuple[str, str]] | None:
-    """Return an object's tags in order, None where the endpoint does not offer tags. Raises boto3's errors."""
+    """Return an object's tags, sorted.
+
+    None if the endpoint does not offer tags. Raises boto3's errors.
+    """
     arguments: Any = {"Bucket": ref.bucket, "Key": ref.key, **owner}
     try:
         tags = client.get_object_tagging(**arguments).get("TagSet", [])

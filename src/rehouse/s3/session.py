@@ -1,7 +1,7 @@
-"""One session of boto3's core made from the Settings: the clients of the control plane, the credentials of the bulk plane.
+"""A botocore session made from the Settings: clients for the control plane, credentials for the bulk plane.
 
-The credential chain is boto3's own (environment, profiles, SSO, instance roles); it refreshes ahead of expiry. What boto3
-lays over its core (resources, file transfers) is not used, and not loaded.
+The credential chain is boto3's own (environment, profiles, SSO, instance roles) and refreshes before expiry. The upper parts
+of boto3 (resources, file transfers) are not used and not loaded.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ _URL_HINT = (
 )
 ASKING_REGION = "us-east-1"
 _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
-"""Libraries below boto3 quote a header that they cannot send, and with it the secret."""
+"""Characters that no credential may contain: libraries below boto3 would quote the header, with the secret, in an error."""
 
 
 class Credentials(NamedTuple):
-    """What signs a request; `token` only for temporary credentials. Never printed."""
+    """The credentials that sign a request.
+
+    `token` only for temporary ones. The repr shows no secret.
+    """
 
     access_key: str
     secret_key: str
@@ -50,7 +53,10 @@ class Credentials(NamedTuple):
 
 
 class Session:
-    """The one place where clients are made; `profile` names other credentials than the chain's (the application's)."""
+    """Creates all clients.
+
+    `profile` selects the credentials of a profile (the application's) instead of the chain's.
+    """
 
     def __init__(self, settings: Settings, profile: str | None = None) -> None:
         self.settings = settings
@@ -58,38 +64,44 @@ class Session:
 
     @cached_property
     def region(self) -> str:
-        """The setting's; unset, the AWS profile's, else one from which S3 tells the region of any bucket."""
+        """The region from the setting, else from the AWS profile, else one in which S3 tells any bucket's region."""
         return self.settings.region or str(self._core.get_config_variable("region") or ASKING_REGION)
 
     @property
     def url(self) -> str:
-        """The S3 endpoint's URL: the setting's, the AWS environment's or profile's, else Amazon's own."""
+        """The URL of the S3 endpoint: from the setting, the AWS environment or profile, else Amazon's own."""
         return self._endpoints.url
 
     @property
     def is_aws(self) -> bool:
-        """Whether S3 is Amazon's own, in any partition, through a private link or not."""
+        """Whether the endpoint is Amazon S3, in any partition, with or without PrivateLink."""
         return self._is_amazons(self.url)
 
     @property
     def uses_tls(self) -> bool:
-        """Whether S3 is spoken to over TLS."""
+        """Whether the connection to S3 uses TLS."""
         return self.url.startswith("https:")
 
     def endpoint(self, bucket: str) -> Endpoint:
-        """Return where requests for the bucket go; raise ValueError if that can be no bucket's name."""
+        """Return the bucket's endpoint.
+
+        Raises ValueError if the name cannot be a bucket's name.
+        """
         try:
             return self._endpoints(bucket)
         except BotoCoreError as error:
             raise _unusable("s3", shown(str(error)), ENDPOINT_HINT) from None
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
-        """Whether there is such a service here: another server's keys are never sent to Amazon's other services."""
+        """Return whether the service may be used.
+
+        Keys of another S3 server are never sent to Amazon's services.
+        """
         is_named = bool(os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
         return self.is_aws or is_named or not self._is_amazons(self.client(service).meta.endpoint_url)
 
     def with_profile(self, profile: str | None) -> Session:
-        """Return a session with other credentials at the same endpoint, though only our profile may name it."""
+        """Return a session with other credentials and the same endpoint, even if only our own profile names it."""
         elsewhere = self.settings.endpoint_url is None and not self.is_aws
         settings = self.settings.model_copy(update={"endpoint_url": self.url}) if elsewhere else self.settings
         return Session(settings, profile)
@@ -117,11 +129,14 @@ class Session:
     @overload
     def client(self, service: Literal["kms", "service-quotas", "s3control"], region: str | None = None) -> Any: ...
     def client(self, service: str, region: str | None = None) -> Any:
-        """Return a client of `service`, signing with version 4, retrying in the standard mode."""
+        """Return a client of `service` that signs with Signature Version 4 and retries in the standard mode."""
         return self._client(service, region=region)
 
     def credentials(self) -> Credentials:
-        """Return the credentials as they are now; raise StorageRefused if the chain finds none, or none that can be sent."""
+        """Return the present credentials.
+
+        Raises StorageRefused if the chain finds none, or if they contain characters that no header carries.
+        """
         try:
             found = self._core.get_credentials()
             frozen = found and found.get_frozen_credentials()
@@ -143,7 +158,7 @@ class Session:
 
     @cached_property
     def _endpoints(self) -> Endpoints:
-        # No real key is needed to sign what is never sent: an endpoint is the same whoever asks.
+        # These requests are never sent, and the endpoint does not depend on the key, so no real key is needed.
         client: S3Client = self._client("s3", {"aws_access_key_id": "none", "aws_secret_access_key": "none"})
         ca_bundle = str(
             self._core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
@@ -154,7 +169,7 @@ class Session:
 
     @cached_property
     def _amazons(self) -> tuple[str, ...]:
-        """The domains of every partition."""
+        """Amazon's domains, of every partition."""
         outputs = [each["outputs"] for each in self._core.get_data("partitions")["partitions"]]
         return tuple({f".{told[kind]}" for told in outputs for kind in ("dnsSuffix", "dualStackDnsSuffix")})
 
@@ -169,7 +184,7 @@ class Session:
             max_pool_connections=32,
             connect_timeout=10,
             read_timeout=60,
-            s3={"use_accelerate_endpoint": False},  # new buckets have none, and copies gain nothing
+            s3={"use_accelerate_endpoint": False},  # new buckets do not have it, and copies would not be faster
         )
         url = self.settings.endpoint_url if is_s3 else None
         try:
@@ -178,7 +193,7 @@ class Session:
             )
         except BotoCoreError as error:
             raise _unusable(service, shown(str(error)), ENDPOINT_HINT) from None
-        except AttributeError:  # botocore's own, of a section with a value and no settings below it
+        except AttributeError:  # botocore raises it for a section that has a plain value
             raise _unusable(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
         except ValueError:
             raise _unusable(service, "it is not a URL", _URL_HINT) from None
@@ -190,12 +205,12 @@ class Session:
 
 
 def _without_account(request: Any, **_: object) -> None:
-    """Address another server by its own host: only Amazon's has one for each account."""
+    """Do not put the account into the host name: only Amazon has such hosts."""
     request.url = re.sub(r"//\d{12}\.", "//", request.url, count=1)
 
 
 def _unusable(service: str, reason: str, hint: str) -> ConfigurationError:
-    """Return the refusal of an endpoint, which is not repeated: it may hold a password."""
+    """Return the error for an unusable endpoint URL, without the URL, which may contain a password."""
     variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
     return ConfigurationError(
         f"the endpoint of {service} cannot be used: {reason}", hint=hint.format(variable=variable)

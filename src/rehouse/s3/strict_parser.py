@@ -1,4 +1,4 @@
-"""An answer that is no whole document is a lost connection to boto3 as well, and not an exception that nobody expects."""
+"""Make boto3 treat an incomplete reply document as a lost connection, not as an unexpected exception."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class _Parser:
     def parse(self, response: dict[str, Any], shape: Any) -> Any:
         try:
             return self._parser.parse(response, shape)
-        except (ResponseParserError, KeyError) as error:  # KeyError: whole, but another document than was asked for
+        except (ResponseParserError, KeyError) as error:  # KeyError: complete, but a different document
             raise ResponseStreamingError(error=f"the answer cannot be read: {error}".split("\n", 1)[0]) from None
 
 
 class StrictParsers(ResponseParserFactory):
-    """Make boto3's parsers, whose failures are errors of transport."""
+    """Create boto3's parsers, so that a parsing failure becomes a connection error."""
 
     def create_parser(self, protocol_name: str) -> Any:
-        """Return the parser of a protocol."""
+        """Return the parser for a protocol."""
         return _Parser(super().create_parser(protocol_name))

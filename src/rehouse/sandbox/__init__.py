@@ -1,1 +1,1 @@
-"""Floor 3: an embedded PostgreSQL and S3 server with a sample data room, for the demo and the tests."""
+"""An embedded PostgreSQL and S3 server with a sample data room, for the demo and the tests."""

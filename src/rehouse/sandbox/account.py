@@ -1,7 +1,7 @@
-"""Who PostgreSQL runs as: it refuses root, so root starts it as `nobody`, and an ordinary user as himself.
+"""The account that PostgreSQL runs as: `nobody` if rehouse runs as root, which PostgreSQL refuses, else our own.
 
-Where `nobody` could not enter the folder (below a 0700 home) a user namespace maps root to somebody instead; where only
-the binaries are out of its reach they are copied beside the data.
+If `nobody` cannot enter the folder (for example below a 0700 home), a user namespace maps root to an ordinary user. If
+`nobody` only cannot reach the binaries, they are copied beside the data.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How to run a program: as `uid` (None is ourselves), with `prefix` before its command line."""
+    """How to run a program: as `uid` (None: our own), with `prefix` before its command line."""
 
     uid: int | None = None
     prefix: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
-        """Return the arguments for `subprocess` that change to this account."""
+        """Return the arguments for `subprocess` that switch to this account."""
         return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
 
 
 def private_folder(folder: Path) -> Path:
-    """Create `folder` for servers and return it: private, but root lets `nobody`'s PostgreSQL pass through (0711)."""
+    """Create `folder` for servers and return it.
+
+    Private, but 0711 for root, so that PostgreSQL as `nobody` can enter.
+    """
     folder.mkdir(mode=0o700, parents=True)
     if os.geteuid() == 0:
         folder.chmod(0o711)
@@ -42,7 +45,10 @@ def private_folder(folder: Path) -> Path:
 
 
 def account_for(folder: Path) -> Account:
-    """Return the account that PostgreSQL can use in `folder`; raise Refused if root finds none."""
+    """Return an account that PostgreSQL can use in `folder`.
+
+    Raises Refused if there is none.
+    """
     if os.geteuid() != 0:
         return Account()
     if reachable(folder):
@@ -64,7 +70,7 @@ def installation_for(account: Account, package: Path, folder: Path) -> Path:
     if not copy.exists():
         for part in ("bin", "lib", "share"):
             shutil.copytree(original / part, copy / part, symlinks=True)
-        libraries = package.with_name(package.name + ".libs")  # found by the binaries' relative run path
+        libraries = package.with_name(package.name + ".libs")  # the binaries find them by a relative path
         if libraries.exists():
             shutil.copytree(libraries, folder / libraries.name)
         hand_over([folder / package.name, folder / libraries.name], account)
@@ -72,7 +78,7 @@ def installation_for(account: Account, package: Path, folder: Path) -> Path:
 
 
 def hand_over(paths: Sequence[Path], account: Account) -> None:
-    """Give the files and folders, with all that is in them, to `account`."""
+    """Make `account` the owner of the files and folders and everything in them."""
     if account.uid is None:
         return
     for path in paths:
@@ -81,7 +87,7 @@ def hand_over(paths: Sequence[Path], account: Account) -> None:
 
 
 def reachable(path: Path) -> bool:
-    """Return whether everybody may enter every folder on the way to `path`."""
+    """Return whether every user may enter all parent folders of `path`."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
 
 

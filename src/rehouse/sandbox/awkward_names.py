@@ -1,4 +1,7 @@
-"""Names, keys and ids that bite, each of which has broken a migration somewhere. All of them are legal."""
+"""Awkward names, keys and ids.
+
+Each of them is legal and has broken a migration somewhere.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ NAMES = (
     "é" * 125 + ".docx",  # 255 bytes
     "long " * 98 + ".txt",
     "Minutes.pdf",
-    "Minutes.pdf",  # two documents of one name
+    "Minutes.pdf",  # two documents with the same name
     unicodedata.normalize("NFC", "Résumé.pdf"),
     unicodedata.normalize("NFD", "Résumé.pdf"),
     "CON.txt",
@@ -28,14 +31,14 @@ NAMES = (
 KEYS = (
     "uploads/with spaces/a + b.pdf",
     "uploads/plus+plus.txt",
-    "uploads/plus plus.txt",  # the key above, decoded once too often
+    "uploads/plus plus.txt",  # the key above, if decoded once too often
     "uploads/percent%20sign.txt",
-    "uploads/percent sign.txt",  # the same twin for percent signs
+    "uploads/percent sign.txt",  # the same for a percent-encoded key
     "uploads/percent%2Fslash.txt",
     "uploads/100% sure.txt",
     "uploads/hash#tag.txt",
     "uploads/what?versionId=null",
-    "uploads/what",  # what remains of the key above without its question mark
+    "uploads/what",  # the key above, if cut at its question mark
     "uploads/ünïcödé/文件.pdf",
     unicodedata.normalize("NFC", "uploads/café.txt"),
     unicodedata.normalize("NFD", "uploads/café.txt"),

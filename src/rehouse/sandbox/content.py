@@ -1,4 +1,4 @@
-"""The bytes of sample documents: small, valid files of several types, the same for the same input on every machine."""
+"""Create sample documents: small, valid files of several types, with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = {
     "txt": "text/plain; charset=utf-8",
     "csv": "text/csv; charset=utf-8",
 }
-"""File extension → Content-Type of every type that the sample has."""
+"""File extension → Content-Type, for every type in the sample."""
 
 _WORDS = ("agreement", "board", "budget", "clause", "closing", "data", "diligence", "fee", "letter", "notice", "term")
 _WORD_NAMESPACE = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -25,7 +25,10 @@ _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/o
 
 
 def content(extension: str, title: str, seed: int, paragraphs: int = 8) -> bytes:
-    """Return a valid file of the type that `extension` names, whose text (or picture) depends on `seed` alone."""
+    """Return a valid file of the type that `extension` names.
+
+    Its text or picture depends on `seed` alone.
+    """
     lines = [title, *(_sentence(seed, number) for number in range(paragraphs))]
     if extension == "pdf":
         return pdf(lines)
@@ -38,7 +41,10 @@ def content(extension: str, title: str, seed: int, paragraphs: int = 8) -> bytes
 
 
 def pdf(lines: list[str]) -> bytes:
-    """Return a PDF of one page with one line of text each; what is not Latin-1 becomes a question mark."""
+    """Return a PDF of one page with these lines.
+
+    Characters outside Latin-1 become question marks.
+    """
     escaped = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in lines]
     text = "BT /F1 11 Tf 14 TL 56 780 Td " + " ".join(f"({line}) Tj T*" for line in escaped) + " ET"
     stream = text.encode("latin-1", "replace")
@@ -61,7 +67,7 @@ def pdf(lines: list[str]) -> bytes:
 
 
 def docx(lines: list[str]) -> bytes:
-    """Return a Word document with a paragraph for each line."""
+    """Return a Word document with one paragraph per line."""
     paragraphs = "".join(f"<w:p><w:r><w:t>{escape(line)}</w:t></w:r></w:p>" for line in lines)
     parts = {
         "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types">'
@@ -74,7 +80,7 @@ def docx(lines: list[str]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, text in parts.items():
-            entry = zipfile.ZipInfo(name, date_time=(2024, 1, 1, 0, 0, 0))  # now would make every file different
+            entry = zipfile.ZipInfo(name, date_time=(2024, 1, 1, 0, 0, 0))  # the current time would change each file
             archive.writestr(entry, '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>' + text)
     return packed.getvalue()
 
@@ -84,13 +90,13 @@ def png(seed: int, side: int) -> bytes:
     noise = noise_bytes(seed, side * side * 3)
     rows = b"".join(b"\0" + noise[row * side * 3 : (row + 1) * side * 3] for row in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    # Stored, not compressed: zlib's compressed bytes differ between its builds.
+    # Stored without compression, because the compressed bytes differ between builds of zlib.
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
 def noise_bytes(seed: int, size: int) -> bytes:
-    """Return `size` bytes that look random and depend on `seed` alone."""
+    """Return `size` pseudo-random bytes that depend on `seed` alone."""
     return hashlib.shake_128(str(seed).encode()).digest(size)
 
 

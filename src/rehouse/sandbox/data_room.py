@@ -1,7 +1,7 @@
-"""Lays out the sample data room on paper: the companies, their documents, the oddities and the planted faults.
+"""Generate the sample data room as data: the companies, their documents, special cases and planted faults.
 
-Pure: no clock, no chance, no I/O. Every number below is a document's number in the whole room; what varies from document
-to document (ETags with and without quotes, wrong sizes, headers, tags) follows from it.
+Pure: no clock, no randomness, no I/O. Every number below is the number of a document in the whole room. It determines what
+varies between documents: ETags with and without quotes, wrong sizes, headers and tags.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ _EXTENSIONS = ("pdf", "docx", "png", "txt", "csv")
 _BEGIN = datetime(2024, 1, 8, 9, 0, tzinfo=UTC)
 _NAMESPACE = uuid.UUID("6f1c9a52-0d0e-4b6f-9a3e-1f0a5d1c7b10")
 LARGE_PIXELS = 1340
-"""Side of the one picture above 5 MiB: it is uploaded in parts, so that its ETag is no MD5."""
+"""The side of the only picture above 5 MiB, which is uploaded in parts, so that its ETag is not an MD5."""
 
 
 def data_room(shared_bucket: str, tenant_id: TenantIdType, *, older_tool: bool = False) -> Sample:
-    """Return the sample in `shared_bucket`; `older_tool` adds two homes that an older tool chose, one with documents."""
+    """Return the sample in `shared_bucket`.
+
+    `older_tool` adds two homes that an older migration tool chose, one of them with documents.
+    """
     room = _Room(shared_bucket, tenant_id)
     for slug, _, ordinary, without_key, _ in COMPANIES:
         for number in range(ordinary):
@@ -52,7 +55,7 @@ def data_room(shared_bucket: str, tenant_id: TenantIdType, *, older_tool: bool =
 
 
 class _Room:
-    """The room while it is being laid out."""
+    """The data room while it is being generated."""
 
     def __init__(self, bucket: str, tenant_id: TenantIdType) -> None:
         self.bucket = bucket
@@ -79,7 +82,10 @@ class _Room:
         document_id: str | None = None,
         body: bytes | None = None,
     ) -> SampleRow:
-        """Add an object and its row; what is not told follows from the name and the document's number."""
+        """Add an object and its row.
+
+        Arguments that are not given follow from the name and the document's number.
+        """
         number = len(self.rows)
         extension = name.rpartition(".")[2]
         if body is None:
@@ -89,7 +95,7 @@ class _Room:
         return self.row(slug, name, key, self.objects[key], document_id=document_id)
 
     def add_object(self, key: str, name: str, number: int, body: bytes) -> None:
-        """Add an object whose headers, metadata and tags follow from `number`."""
+        """Add an object; its headers, metadata and tags follow from `number`."""
         headers = {"ContentType": TYPES.get(name.rpartition(".")[2], "application/octet-stream")}
         if number % 2 == 0:
             headers["ContentDisposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
@@ -119,7 +125,10 @@ class _Room:
         *,
         document_id: str | None = None,
     ) -> SampleRow:
-        """Add a row that points to `key`. Its claims are those of `shown`, true or false as the number has it."""
+        """Add a row that points to `key`.
+
+        It describes `shown`, rightly or wrongly, depending on its number.
+        """
         number = len(self.rows)
         size = len(shown.body) if shown else 4096
         row = SampleRow(
@@ -138,12 +147,12 @@ class _Room:
         return row
 
     def fault(self, row: SampleRow, reason: str) -> None:
-        """Remember that `row` cannot be moved."""
+        """Record that `row` cannot be moved."""
         assert row.slug is not None
         self.faults.append(PlantedFault(row.slug, row.id, reason))
 
     def sample(self) -> Sample:
-        """Return the room, frozen."""
+        """Return the finished data room, frozen."""
         pointed = {row.key for row in self.rows}
         orphans = tuple(sorted(key for key in self.objects if key not in pointed))
         tenants, rows, objects = tuple(self.tenants), tuple(self.rows), tuple(self.objects.values())
@@ -151,7 +160,7 @@ class _Room:
 
 
 def _plant_oddities(room: _Room) -> None:
-    """All of these are to be moved, except for the rows and objects that are nobody's."""
+    """Add special cases, which must be moved, and rows and objects that belong to no tenant, which must not."""
     for name in NAMES:
         room.document("default-org", name)
     for key in KEYS:
@@ -172,7 +181,10 @@ def _plant_oddities(room: _Room) -> None:
 
 
 def _plant_faults(room: _Room) -> None:
-    """A row whose object is gone, of two tenants; an object that rows of two tenants point to, one of them without a bucket."""
+    """Add, for two tenants, a row whose object is missing.
+
+    Add an object to which rows of two tenants point.
+    """
     for slug in ("acme-corp", "Initech_GmbH"):
         room.fault(room.row(slug, "Lost.pdf", f"uploads/lost-{slug}.pdf", None), "missing_object")
     theirs = room.document("globex", "Whose is it.docx", key="uploads/whose-is-it.docx")
@@ -183,7 +195,10 @@ def _plant_faults(room: _Room) -> None:
 
 
 def _after_older_tool(sample: Sample) -> Sample:
-    """Globex's home exists, unprotected, with three documents moved there (their sources deleted); Umbrella's was never made."""
+    """Add the homes that an older tool chose for Globex and Umbrella.
+
+    Globex's home exists without protection and has three documents whose sources are deleted. Umbrella's was never created.
+    """
     suffix = hashlib.sha256(sample.shared_bucket.encode()).hexdigest()[:8]
     homes = {slug: f"dataroom-saas-{slug}-{suffix}" for slug in ("globex", "umbrella")}
     keys = {row.key: f"documents/{row.id}/{_file_name(row.name)}" for row in sample.rows_of("globex")[:3]}

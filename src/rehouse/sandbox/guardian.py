@@ -1,8 +1,9 @@
-"""Runs one server and never outlives the process that asked for it. A program of its own, standard library only.
+"""A program that runs one server and stops it when its parent process ends.
 
-`python guardian.py SIGNAL GRACE_SECONDS ACCOUNT -- COMMAND…` starts the command in a process group of its own and reads
-its standard input, a pipe whose other end only the parent holds. End of file (the parent closed it, or died in whatever
-way) or another parent stops the server: the signal first, SIGKILL after the grace. ACCOUNT is a uid (and gid) or `-`.
+It uses the standard library only. `python guardian.py SIGNAL GRACE_SECONDS ACCOUNT -- COMMAND…` starts the command in its own
+process group and reads standard input, a pipe whose other end only the parent holds. It stops the server at the end of the pipe
+(the parent closed it or died) or when its parent process changes: first with the signal, after the grace with SIGKILL. ACCOUNT
+is a uid (and gid) or `-`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command until it ends or the parent is gone; return the command's exit status."""
+    """Run the command until it or the parent ends; return the command's exit status."""
     stop_signal, grace_seconds, account, _, *command = arguments
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     print(server.pid, flush=True)
     while server.poll() is None and os.getppid() == parent:
-        # The parent's id is looked at as well: a process that the parent forked may hold the pipe open.
+        # Check the parent's id as well, because a process that the parent forked may hold the pipe open.
         if select.select([0], [], [], 0.5)[0] and not os.read(0, 1):
             break
     return _stop(server, int(stop_signal), float(grace_seconds))

@@ -1,6 +1,6 @@
-"""An embedded PostgreSQL: loopback only, a password, one folder. For trying out and for tests, nothing else.
+"""An embedded PostgreSQL, for trials and tests only: on the loopback interface, with a password, in one folder.
 
-It gives up durability for speed (fsync off): a power cut may cost the whole database, which is a sample anyway.
+It is fast but not durable (fsync off): a power failure may destroy the database.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ SUPERUSER = "postgres"
 
 
 class PostgresServer:
-    """One PostgreSQL cluster in `folder`, as a context manager or by start() and stop().
+    """One PostgreSQL cluster in `folder`, as a context manager or with start() and stop().
 
-    `binaries` is the `bin` folder of an installed server, 13 or newer; None is the embedded one.
+    `binaries` is the `bin` folder of an installed server, version 13 or later; None uses the embedded one.
     """
 
     settings: ClassVar[Mapping[str, str]] = {
@@ -52,11 +52,14 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """The postmaster's process id; 0 while it does not run."""
+        """The process id of the postmaster; 0 if it is not running."""
         return self._process.pid
 
     def start(self) -> None:
-        """Make the cluster and start it; return once it answers. Raise TryAgain with its last words if it does not."""
+        """Create the cluster, start it, and wait until it answers.
+
+        Raises TryAgain, with the end of its log, if it fails.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = account_for(self.folder)
         hand_over([self.folder], account)
@@ -68,32 +71,38 @@ class PostgresServer:
         on_a_port(self._wanted_port, lambda port: self._start_on(port, command, account))
 
     def stop(self) -> None:
-        """Stop the server at once and wait for its end."""
+        """Stop the server and wait until it has ended."""
         self._process.stop()
 
     def url(self, database: str, user: str = SUPERUSER) -> str:
-        """Return the connection string, password included, of `database` for `user`."""
+        """Return the connection string of `database` for `user`, with the password."""
         return f"postgresql://{quote(user)}:{self._password}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def execute(self, statement: sql.Composed, database: str = SUPERUSER) -> None:
-        """Run one statement as the superuser, outside a transaction."""
+        """Execute one statement as the superuser, outside a transaction."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement)
 
     def role(self, name: str, attributes: str = "") -> None:
-        """Create a login role, so that `url(database, name)` works. `attributes` are SQL's, such as `BYPASSRLS`."""
+        """Create a login role for `url(database, name)`.
+
+        `attributes` is SQL, such as `BYPASSRLS`.
+        """
         create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} " + attributes)
         self.execute(create.format(sql.Identifier(name), sql.Literal(self._password)))
 
     def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> str:
-        """Create a database, a copy of `template` if one is named (nobody may be connected to it); return its url."""
+        """Create a database and return its url.
+
+        With `template`, copy that database, which must have no connections.
+        """
         source = sql.SQL("TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
         parts = sql.SQL("CREATE DATABASE {} OWNER {} {}")
         self.execute(parts.format(sql.Identifier(name), sql.Identifier(owner), source))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, cutting off whoever is connected."""
+        """Drop a database and terminate its connections."""
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def __enter__(self) -> PostgresServer:
@@ -112,7 +121,7 @@ class PostgresServer:
         self._process.start(
             [*command, "-p", str(port), *settings],
             environment=bare_environment(),
-            stop_signal=signal.SIGINT,  # fast shutdown: open sessions are cut off
+            stop_signal=signal.SIGINT,  # fast shutdown: it terminates open sessions
             grace_seconds=10,
             account=account.uid,
         )
@@ -151,7 +160,10 @@ def _major_version(program: Path) -> int:
 
 
 def _locale(version: int) -> list[str]:
-    """The options of initdb for one order of texts everywhere, that of their bytes; 17 and newer need no locale of the system."""
+    """Return the options of initdb that sort texts by bytes.
+
+    17 and later do not need a system locale for that.
+    """
     if version >= 17:
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     return ["--locale=C", "--lc-ctype=C.UTF-8"]

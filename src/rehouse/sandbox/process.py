@@ -1,6 +1,7 @@
-"""A server's process: started under a guardian, waited for until it answers, stopped, never left behind.
+"""The process of a server: start it under a guardian, wait until it answers, stop it.
 
-What the server prints goes into a log file of mode 0600; the end of it is quoted when the server does not start.
+It is never left behind. The server's output goes into a log file of mode 0600. If the server does not start, the error quotes
+the end of it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _READY_SECONDS = 60.0
 
 
 class ServerProcess:
-    """One server below a guardian. `name` is what errors call it, `log` the file that it writes to."""
+    """One server under a guardian.
+
+    `name` is its name in errors, `log` the file for its output.
+    """
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -34,7 +38,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The server's process id; 0 while it does not run."""
+        """The process id of the server; 0 if it is not running."""
         return self._pid if self._guardian else 0
 
     def start(
@@ -46,7 +50,7 @@ class ServerProcess:
         grace_seconds: float,
         account: int | None = None,
     ) -> None:
-        """Start `command` with exactly `environment`, as `account` (a uid and gid; None is ourselves)."""
+        """Start `command` with exactly `environment`, as `account` (a uid and gid; None: our own)."""
         guardian = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py"))]
         options = [str(int(stop_signal)), str(grace_seconds), "-" if account is None else str(account), "--"]
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as log:
@@ -63,7 +67,10 @@ class ServerProcess:
         self._pid = int(self._guardian.stdout.readline() or 0)
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Wait until `ready()`; raise TryAgain with the end of the log if the server ends or takes a minute."""
+        """Wait until `ready()`.
+
+        Raises TryAgain with the end of the log if the server ends or takes a minute.
+        """
         deadline = time.monotonic() + _READY_SECONDS
         while not ready():
             if not self._runs() or time.monotonic() > deadline:
@@ -73,7 +80,7 @@ class ServerProcess:
             self._give_up()
 
     def stop(self) -> None:
-        """Stop the server and wait for its end; does nothing if it does not run."""
+        """Stop the server and wait until it has ended; do nothing if it is not running."""
         guardian, self._guardian = self._guardian, None
         if guardian is None:
             return
@@ -83,7 +90,7 @@ class ServerProcess:
             guardian.stdin.close()
         guardian.wait()
         guardian.stdout.close()
-        if guardian.returncode < 0 and self._pid:  # somebody killed the guardian itself: its work falls to us
+        if guardian.returncode < 0 and self._pid:  # the guardian itself was killed, so kill the server here
             _kill(self._pid)
 
     def _runs(self) -> bool:
@@ -99,7 +106,7 @@ class ServerProcess:
 
 
 def _kill(group: int) -> None:
-    """Kill a process group, and wait until init has taken its end."""
+    """Kill a process group and wait until it no longer exists."""
     deadline = time.monotonic() + _READY_SECONDS
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
@@ -109,7 +116,10 @@ def _kill(group: int) -> None:
 
 
 def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:
-    """Call `start` with the wanted port, or with free ones until it succeeds (another process may be faster); return it."""
+    """Call `start` with the wanted port, or with free ports until it succeeds.
+
+    Return the port. Another process may take a free port first.
+    """
     for _ in range(0 if wanted else 3):
         port = free_port()
         with contextlib.suppress(TryAgain):
@@ -121,7 +131,7 @@ def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nothing listens on right now."""
+    """Return a TCP port of the loopback interface on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -129,7 +139,10 @@ def free_port() -> int:
 
 
 def package_folder(package: str) -> Path:
-    """Return where an embedded server's package is installed; raise Refused if it is not."""
+    """Return the folder of an embedded server's package.
+
+    Raises Refused if it is not installed.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Refused(
@@ -139,5 +152,5 @@ def package_folder(package: str) -> Path:
 
 
 def bare_environment() -> dict[str, str]:
-    """Return the little that a server needs of our environment: no credentials, no proxies, no AWS settings."""
+    """Return the part of our environment that a server needs: no credentials, proxies or AWS settings."""
     return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}

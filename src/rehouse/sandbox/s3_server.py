@@ -1,6 +1,6 @@
-"""An embedded S3 server (ministack): loopback only, signatures and policies checked, everything in memory.
+"""An embedded S3 server (ministack): loopback only, with signatures and policies, everything in memory.
 
-Its root key is checked by nobody and stays in here, for set-up alone; whoever works with the server is an IAM user.
+No policy limits its root key, so only this module uses it, for setup. Everyone else works as an IAM user.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REGION = "us-east-1"
 
 
 class S3Server:
-    """One S3 server whose log is in `folder`, as a context manager or by start() and stop()."""
+    """One S3 server with its log in `folder`, as a context manager or with start() and stop()."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder = folder
@@ -42,16 +42,19 @@ class S3Server:
 
     @property
     def endpoint_url(self) -> str:
-        """Where it listens, `http://127.0.0.1:port`."""
+        """The URL of the server, `http://127.0.0.1:port`."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def pid(self) -> int:
-        """The server's process id; 0 while it does not run."""
+        """The process id of the server; 0 if it is not running."""
         return self._process.pid
 
     def start(self) -> None:
-        """Start it; return once it answers. Raise TryAgain with its last words if it does not."""
+        """Start the server and wait until it answers.
+
+        Raises TryAgain, with the end of its log, if it fails.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         package_folder("ministack")
         on_a_port(self._wanted_port, self._start_on)
@@ -62,12 +65,12 @@ class S3Server:
             [sys.executable, "-I", "-m", "ministack"],
             environment=self._environment(),
             stop_signal=signal.SIGTERM,
-            grace_seconds=1,  # nothing to save: it keeps everything in memory
+            grace_seconds=1,  # it has nothing to save: everything is in memory
         )
         self._process.wait_until(self._answers)
 
     def stop(self) -> None:
-        """Stop the server and wait for its end; the objects are gone with it."""
+        """Stop the server and wait until it has ended; all objects are lost."""
         self._process.stop()
 
     @overload
@@ -77,7 +80,10 @@ class S3Server:
     @overload
     def root(self, service: Literal["sts"]) -> STSClient: ...
     def root(self, service: str = "s3") -> Any:
-        """Return a client with root rights, for set-up and independent checks; rehouse itself never gets one."""
+        """Return a client with root rights, for setup and independent checks.
+
+        It is never for rehouse itself.
+        """
         place = service, self.endpoint_url
         if place not in self._roots:
             self._roots[place] = self._client(service, "test", self._secret)
@@ -89,7 +95,10 @@ class S3Server:
         return client
 
     def user(self, name: str, policies: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
-        """Create an IAM user with inline `policies` (name → document); return its (access key, secret key)."""
+        """Create an IAM user with inline `policies` (name → document).
+
+        Return (access key, secret key).
+        """
         iam = self.root("iam")
         iam.create_user(UserName=name)
         for policy, document in policies.items():
@@ -105,7 +114,7 @@ class S3Server:
         self.stop()
 
     def _client(self, service: str, access_key: str, secret_key: str) -> Any:
-        # Every session is new: the default session is no thread's own, and profiles of the user are not ours.
+        # A new session each time: threads must not share the default session, and the user's profiles do not apply.
         return boto3.session.Session().client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.endpoint_url,
@@ -116,7 +125,7 @@ class S3Server:
                 signature_version="s3v4" if service == "s3" else None,
                 s3={"addressing_style": "path"},
                 max_pool_connections=64,
-                proxies={},  # whatever the environment says, this is our own machine
+                proxies={},  # the server is local, so ignore proxies in the environment
                 retries={"mode": "standard", "total_max_attempts": 3},
             ),
         )
@@ -132,7 +141,7 @@ class S3Server:
             "SERVICES": "s3,iam,sts,cloudwatch,kms",
             "LOG_LEVEL": "WARNING",
             "TMPDIR": str(self.folder),
-            "DOCKER_HOST": f"unix://{self.folder}/no-docker",  # it would else look for containers of its own
+            "DOCKER_HOST": f"unix://{self.folder}/no-docker",  # else ministack would look for its containers
         }
 
     def _answers(self) -> bool:

@@ -1,7 +1,7 @@
-"""What the sample data room is made of, as data: tenants, rows, objects, and what was planted to go wrong.
+"""The types of the sample data room: tenants, rows, objects and planted faults.
 
-Frozen and deterministic: the same arguments give the same sample on every machine, so that the demo and the tests can
-compare what a migration did with what it had to do.
+A sample is frozen and deterministic: the same arguments give the same sample on every machine. So the demo and the tests can
+compare the result of a migration with the expected one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class SampleTenant:
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A row of `documents`; `slug` None is a row older than multi-tenancy. Sizes are what the row claims, in bytes."""
+    """A row of `documents`.
+
+    `slug` is None for a row without a tenant. Sizes are what the row says, in bytes.
+    """
 
     id: str
     slug: str | None
@@ -44,7 +47,10 @@ class SampleRow:
 
 @dataclass(frozen=True, slots=True)
 class SampleObject:
-    """An object with everything that a copy has to keep. `headers` are named as boto3's put_object names them."""
+    """An object with everything that a copy must keep.
+
+    `headers` has the names of boto3's put_object arguments.
+    """
 
     bucket: str
     key: str
@@ -55,13 +61,13 @@ class SampleObject:
 
     @property
     def etag(self) -> str:
-        """The MD5 of the body in hex: the ETag of an upload in one part."""
+        """The hexadecimal MD5 of the body, which is the ETag of an upload in one part."""
         return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class PlantedFault:
-    """A document that cannot be moved as it stands, and the code of the reason."""
+    """A document that cannot be moved, and the code of the reason."""
 
     slug: str
     document_id: str
@@ -70,9 +76,9 @@ class PlantedFault:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is to be found of one tenant before a migration: numbers of rows, and the bytes of the objects to move.
+    """What a plan must find for one tenant before a migration, in numbers of rows.
 
-    `documents` is the sum of the others: without a key, at home already, planted faults, and what is to be moved.
+    `documents` is the sum of the others: rows without a key, rows already at home, planted faults, and documents to move.
     """
 
     documents: int
@@ -95,12 +101,12 @@ class Sample:
 
     @cached_property
     def expected(self) -> Mapping[str, Expected]:
-        """For each tenant's slug what a plan has to find."""
+        """Slug → what a plan must find for the tenant."""
         return {tenant.slug: self._expected(tenant) for tenant in self.tenants}
 
     @property
     def unassigned(self) -> int:
-        """The number of rows without a tenant: nobody's, never moved."""
+        """The number of rows without a tenant, which are never moved."""
         return sum(row.slug is None for row in self.rows)
 
     def rows_of(self, slug: str) -> tuple[SampleRow, ...]:

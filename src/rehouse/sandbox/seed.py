@@ -1,4 +1,7 @@
-"""Puts the sample data room into a database and a bucket. Only for the sandbox and the tests: it creates what it needs."""
+"""Write the sample data room into a database and a bucket, which it creates.
+
+For the sandbox and the tests only.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,10 @@ def lay_out(
     older_tool: bool = False,
     shared_bucket: str = SHARED_BUCKET,
 ) -> Sample:
-    """Create the application's tables (in an empty database), the shared bucket, the rows and the objects; return the sample.
+    """Create the application's tables, the shared bucket, the rows and the objects.
 
-    `older_tool` adds an older tool's tables with its rows and its trigger, a bucket that it made and one that it did not.
+    Return the sample. The database must be empty. `older_tool` adds the tables, rows and trigger of an older migration tool,
+    with one home that it created and one that it only recorded.
     """
     sample = data_room(shared_bucket, tenant_id, older_tool=older_tool)
     with psycopg.connect(database_url) as connection:

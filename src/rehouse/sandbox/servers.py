@@ -1,7 +1,7 @@
-"""Both embedded servers with the sample data room, in one folder, and the environment that points rehouse at them.
+"""Both embedded servers with the sample data room in one folder, and the environment that points rehouse to them.
 
-rehouse itself never gets the S3 server's root rights: it works as the IAM user `rehouse` under the policies given here,
-the application as the user `application`, who may touch objects only (the AWS profile of that name).
+rehouse never gets root rights on the S3 server. It works as the IAM user `rehouse` under the given policies. The application
+is the user `application` (the AWS profile of that name), which has rights on objects only.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ BUCKET_PREFIX = "dataroom-saas"
 LOG_BUCKET = "dataroom-access-logs"
 CORS_ORIGIN = "https://app.example.com"
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
-"""Variables that would turn the exported keys into somebody else's."""
+"""Variables that would override the exported keys."""
 
 SCOPE = Scope(shared_buckets=(SHARED_BUCKET,), bucket_prefix=BUCKET_PREFIX, log_bucket=LOG_BUCKET)
 
 
 class Sandbox:
-    """The servers as a context manager: entering starts and fills them, leaving stops them and removes the files.
+    """The servers as a context manager: entering starts and fills them, leaving stops them and removes their files.
 
-    `policies` (name → document) are what the user `rehouse` may do. `folder` None is a fresh temporary folder; `keep`
-    leaves the files in place. `sample` is there after entering.
+    `policies` (name → document) are the rights of the user `rehouse`. Without `folder` it creates a temporary folder. `keep`
+    keeps the files. `sample` is set on entering.
     """
 
     sample: Sample
@@ -69,7 +69,7 @@ class Sandbox:
 
     @property
     def environment_file(self) -> Path:
-        """The file to `source`: the exports, readable by its owner only."""
+        """The file with the exports, to be read by `source`; only its owner can read it."""
         return self.folder / "environment"
 
     def __enter__(self) -> Sandbox:
@@ -86,7 +86,7 @@ class Sandbox:
         self._leaving.close()
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that make rehouse, psql and the AWS command line work on the sandbox; secrets included."""
+        """Return the variables that point rehouse, psql and the AWS CLI to the sandbox, with their secrets."""
         return {
             "DATABASE_URL": self.postgres.url(DATABASE, DATABASE_USER),
             **self._keys,
@@ -105,7 +105,7 @@ class Sandbox:
         }
 
     def exports(self) -> str:
-        """Return the environment as shell lines: what must not be set, then an `export` for each variable."""
+        """Return the environment as shell lines: an `unset` for conflicting variables, then an `export` for each variable."""
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
         return "\n".join([f"unset {' '.join(UNSET)}", *lines])
 
@@ -118,7 +118,7 @@ class Sandbox:
         if not made and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise Refused(f"{self.folder} is not an empty folder", hint="name another one, or empty it first")
         if not self._keep:
-            starting.callback(self._remove, everything=made)  # first: an interrupt may come right after the folder
+            starting.callback(self._remove, everything=made)  # first: an interrupt may come right after mkdir
         if made:
             private_folder(self.folder)
 

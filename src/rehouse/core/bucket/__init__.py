@@ -1,1 +1,1 @@
-"""A tenant bucket as data: its specification, the documents of its settings, and the drift between the two."""
+"""A tenant bucket as data: its specification, the documents of its settings, and its drift from the specification."""

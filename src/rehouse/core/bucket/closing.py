@@ -1,4 +1,4 @@
-"""The policy of a bucket that is to be removed: nobody writes into it any more. Everything else that its policy says stays."""
+"""The policy that closes a bucket before its removal: it denies every upload and keeps the other statements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ CLOSED = f"{OURS}Closed"
 
 
 def closed_policy(policy: Document | None, bucket: str, region: str) -> Document:
-    """Return the policy with a statement that denies every upload to everybody; a policy that has it stays as it is.
+    """Return the policy with a statement that denies every upload to everybody.
+
+    A statement of ours that is there already is replaced, never doubled.
 
     >>> closed_policy(None, "home", "us-east-1")["Statement"][0]["Action"]
     's3:PutObject'
@@ -23,7 +25,7 @@ def closed_policy(policy: Document | None, bucket: str, region: str) -> Document
 
 
 def is_closed(policy: Document | None, bucket: str, region: str) -> bool:
-    """Return whether a policy, as it was read back, denies every upload to everybody: by our statement, whole."""
+    """Return whether a policy read back from S3 has our complete statement that denies every upload."""
     expected = normal("policy", {"Statement": _closing(bucket, region)})
     return bool(normal("policy", policy)["Statement"].get(CLOSED) == expected["Statement"][CLOSED])
 

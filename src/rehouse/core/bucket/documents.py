@@ -1,6 +1,6 @@
-"""The documents of a tenant bucket's settings, each in the shape that S3's API takes; what they must hold and why.
+"""The documents of a tenant bucket's settings, each in the shape that S3's API takes.
 
-Every document is built from plain values; nothing is read and nothing is sent here.
+Every document is built from plain values. This module reads nothing and sends nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ Document = Any  # JSON: a setting in the shape of S3's API
 
 METRICS_ID = "EntireBucket"
 LOG_TAGS = {"rehouse": "access-logs"}
-"""A bucket with this tag was made by us for access logs, and nothing else."""
+"""The tag of a bucket that rehouse made for access logs only."""
 OURS = "Rehouse"
-"""Policy statements of ours have a Sid that begins so."""
+"""The prefix of the Sid of rehouse's own policy statements."""
 TEMPORARY_PREFIX = "temp/"
-"""What lies below it in a home is nobody's document: the lifecycle rules remove it."""
+"""The prefix for temporary objects in a home. They are no documents, and the lifecycle rules remove them."""
 
 SIGNED_HEADERS = (
     "authorization", "cache-control", "content-disposition", "content-encoding", "content-language", "content-md5",
@@ -41,12 +41,12 @@ PARTITIONS = (
     ("eu-isof-", "aws-iso-f", "csp.hci.ic.gov"),
     ("eusc-", "aws-eusc", "amazonaws.eu"),
 )
-"""How the names of the regions begin, partition, domain (botocore's `partitions.json`); everything else is aws."""
+"""Prefix of the region names, partition, domain (botocore's `partitions.json`). All other regions are in `aws`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRules:
-    """Days of the lifecycle rules."""
+    """The periods of the lifecycle rules, in days."""
 
     noncurrent_days: int = 30
     infrequent_access_days: int = 90
@@ -55,7 +55,7 @@ class LifecycleRules:
 
 
 def public_access_block() -> Document:
-    """Return the public access block with all four locks on."""
+    """Return the public access block with all four settings on."""
     return dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
 
@@ -65,7 +65,10 @@ def ownership() -> Document:
 
 
 def default_encryption(encryption: str) -> Document:
-    """Return the default encryption: SSE-S3 for AES256, else SSE-KMS with that key and a bucket key (fewer KMS requests)."""
+    """Return the default encryption: SSE-S3 for AES256, else SSE-KMS with that key.
+
+    SSE-KMS uses a bucket key, which reduces the requests to KMS.
+    """
     if encryption == "AES256":
         return {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
     default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": encryption}
@@ -73,10 +76,11 @@ def default_encryption(encryption: str) -> Document:
 
 
 def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str, key_arn: str | None = None) -> Document:
-    """Return the bucket policy: TLS only, no other encryption than ours. A *missing* header is no offence: the default applies.
+    """Return the bucket policy: TLS only, and no other encryption than the bucket's own.
 
-    S3 evaluates a policy before it applies the bucket's default, so an upload without headers has none of these keys. One that
-    names aws:kms without a key would lie under the account's key aws/s3. `key_arn`: the KMS key, for S3 compares ARNs.
+    An upload without encryption headers is allowed: S3 evaluates the policy before it applies the bucket's default, so these
+    condition keys are absent. An upload that names aws:kms without a key would use the account's key aws/s3, so it is denied.
+    `key_arn` is the ARN of the KMS key, because S3 compares ARNs.
     """
     objects = f"{bucket_arn(bucket, region)}/*"
     header = "s3:x-amz-server-side-encryption"
@@ -96,7 +100,7 @@ def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str, key_a
 
 
 def log_delivery_policy(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> Document:
-    """Return the policy that lets S3 deliver the logs of this account's buckets `sources…`, and nobody else's."""
+    """Return the policy that lets S3 deliver only the logs of this account's buckets whose names begin with `sources`."""
     conditions: dict[str, Any] = {"ArnLike": {"aws:SourceArn": bucket_arn(f"{sources}*", region)}}
     if account:
         conditions["StringEquals"] = {"aws:SourceAccount": account}
@@ -112,7 +116,10 @@ def log_delivery_policy(bucket: str, *, sources: str, account: str | None, regio
 
 
 def lifecycle_rules(days: LifecycleRules) -> list[Document]:
-    """Return the lifecycle rules; temporary objects go with their versions, which expiry alone would leave behind."""
+    """Return the lifecycle rules.
+
+    Temporary objects expire with all their versions, which expiry alone would keep.
+    """
     noncurrent = {"NoncurrentVersionExpiration": {"NoncurrentDays": days.noncurrent_days}}
     infrequent = {"Transitions": [{"Days": days.infrequent_access_days, "StorageClass": "STANDARD_IA"}]}
     temporary = {
@@ -130,7 +137,7 @@ def lifecycle_rules(days: LifecycleRules) -> list[Document]:
 
 
 def log_lifecycle_rules(days: int) -> list[Document]:
-    """Return the rule of the log bucket: logs go after these days, with the versions that a versioned bucket would keep."""
+    """Return the rule of the log bucket: logs expire after `days` days, with their versions if the bucket is versioned."""
     kept = {"Expiration": {"Days": days}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}
     return [_rule("old-logs", "", kept)]
 
@@ -148,7 +155,7 @@ def cors_rule(origins: Iterable[str]) -> Document:
 
 
 def access_logging(bucket: str, log_bucket: str) -> Document:
-    """Return the access logging into `{log bucket}/{bucket}/…`, partitioned by the time of the event."""
+    """Return access logging to `{log bucket}/{bucket}/…`, partitioned by the time of the event."""
     return {
         "TargetBucket": log_bucket,
         "TargetPrefix": f"{bucket}/",
@@ -157,7 +164,9 @@ def access_logging(bucket: str, log_bucket: str) -> Document:
 
 
 def tag_value(text: str) -> str:
-    """Return the text as a tag value of S3: letters, digits, spaces and `+ - = . _ : / @`, at most 256, not `aws:` in front.
+    """Return the text as a valid value of an S3 tag.
+
+    Allowed are letters, digits, spaces and `+ - = . _ : / @`, at most 256 characters, without `aws:` in front.
 
     >>> tag_value("Müller & Söhne")
     'Müller - Söhne'
@@ -168,7 +177,10 @@ def tag_value(text: str) -> str:
 
 
 def bucket_arn(bucket: str, region: str) -> str:
-    """Return the ARN of a bucket; the region tells the partition (China and GovCloud have their own)."""
+    """Return the ARN of a bucket.
+
+    The region determines the partition (China and GovCloud have their own).
+    """
     return f"arn:{partition(region)}:s3:::{bucket}"
 
 

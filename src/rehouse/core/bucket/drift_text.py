@@ -1,7 +1,7 @@
-"""A bucket's drift in words: what a setting is, what it must be, and why that matters, a sentence for each setting.
+"""A bucket's drift as text: what a setting is, what it must be, and why it matters.
 
-Total: whatever document an endpoint answered, lines for people come out. What is not ours (foreign tags, policy statements)
-is not told, nor what S3 adds of its own accord.
+These functions never raise, whatever document an endpoint returned. Foreign tags, foreign policy statements and members that
+S3 adds are left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEYS = ("Sid", "ID")
 
 
 def explained(drift: Drift) -> tuple[str, ...]:
-    """Return what a setting is and what it must be, a line for each difference, at least one.
+    """Return what a setting is and what it must be, one line per difference, at least one.
 
     >>> explained(Drift("versioning", {"Status": "Enabled"}, {"Status": "Suspended"}, "differs"))
     ('Status is "Suspended", must be "Enabled"',)
@@ -50,7 +50,7 @@ def explained(drift: Drift) -> tuple[str, ...]:
 
 
 def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:
-    is_alone = isinstance(expected, list) and isinstance(found, Mapping)  # a list of one may come without its list
+    is_alone = isinstance(expected, list) and isinstance(found, Mapping)  # S3 may return one element without a list
     wanted, actual = _keyed(expected), _keyed([found] if is_alone else found)
     if not isinstance(wanted, Mapping) or not isinstance(actual, Mapping):
         if wanted != actual:
@@ -68,14 +68,17 @@ def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:
 
 
 def _is_ours(setting: str, path: str, name: str) -> bool:
-    """Whether something that is not expected counts: foreign tags and policy statements do not."""
+    """Return whether an unexpected member is a difference.
+
+    Foreign tags and policy statements are not.
+    """
     if setting == "policy" and path == "Statement":
         return name.startswith(OURS)
     return setting != "tags"
 
 
 def _keyed(value: Any) -> Any:
-    """Lists without order: of documents by their own name, of plain values sorted."""
+    """Make a list independent of its order: documents keyed by their name, plain values sorted."""
     if not isinstance(value, list | tuple):
         return value
     if value and all(isinstance(each, Mapping) for each in value):

@@ -1,6 +1,6 @@
-"""One normal form for each bucket setting, so that equal settings compare equal however S3 orders and dresses them.
+"""A normal form for each bucket setting, so that equal settings compare equal whatever S3 reorders or adds.
 
-Total: whatever document an endpoint answers, a comparable value comes out; nothing here raises.
+These functions never raise: for any document that an endpoint returns, they return a value that can be compared.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Any
 
 
 def normal(setting: str, document: Any) -> Any:
-    """Return `document` in the normal form of its setting: lists without order become sets, members that S3 adds go."""
+    """Return `document` in the normal form of its setting.
+
+    Lists whose order does not matter become sets, and members that S3 adds are dropped.
+    """
     if not isinstance(document, Mapping):
         return {"Statement": {}} if setting == "policy" else {}
     forms: dict[str, Callable[[Mapping[str, Any]], Any]] = {
@@ -28,7 +31,7 @@ def normal(setting: str, document: Any) -> Any:
 
 
 def statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the statements of a bucket policy, of which a single one may stand without its list."""
+    """Return the statements of a bucket policy, as a list even if the policy holds a single one without a list."""
     return _rules(policy, "Statement")
 
 
@@ -101,7 +104,7 @@ def _encryption_rule(rule: Mapping[str, Any]) -> Any:
     default = rule.get("ApplyServerSideEncryptionByDefault")
     default = default if isinstance(default, Mapping) else {}
     algorithm, key = default.get("SSEAlgorithm"), default.get("KMSMasterKeyID")
-    # The bucket key means nothing without KMS, and endpoints answer it as they like.
+    # Without KMS the bucket key has no meaning, and endpoints return different values for it.
     return algorithm, key, bool(rule.get("BucketKeyEnabled")) if key else False
 
 

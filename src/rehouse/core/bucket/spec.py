@@ -1,9 +1,8 @@
-"""What every tenant bucket must look like, as data, and the difference to what a bucket is.
+"""What a tenant bucket must look like, as data, and how a bucket differs from it.
 
-A BucketSpec holds one document for each setting, in the shape that S3's API takes (None: nothing is wanted there).
-`differences` compares setting by setting after putting both sides into one normal form, because S3 answers lists in
-another order and with members of its own. Tags and policy statements that are not ours are left alone; everything
-else is exactly ours.
+A BucketSpec holds one document for each setting, in the shape that S3's API takes (None: rehouse does not set it).
+`differences` compares setting by setting in a normal form, because S3 returns lists in another order and adds members.
+Foreign tags and foreign policy statements are ignored; everything else must match exactly.
 """
 
 from __future__ import annotations
@@ -23,7 +22,10 @@ Kind = Literal["differs", "missing", "not_offered", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class BucketSpec:
-    """One document for each setting, in the order in which they are safely applied; None where nothing is wanted."""
+    """One document per setting, in the order in which it is safe to apply them.
+
+    None for a setting that is not wanted.
+    """
 
     bucket: str
     public_access_block: Document | None = None
@@ -38,7 +40,7 @@ class BucketSpec:
     metrics: Document | None = None
 
     def wanted(self) -> dict[str, Document]:
-        """Return setting → document for every setting that is wanted, in the order of application."""
+        """Return setting → document for every wanted setting, in the order of application."""
         pairs = ((setting, getattr(self, setting)) for setting in SETTINGS)
         return {setting: document for setting, document in pairs if document is not None}
 
@@ -50,12 +52,17 @@ LACKING: Mapping[Dialect, frozenset[str]] = {
     "aws": frozenset(),
     "ceph": frozenset({"ownership", "policy", "encryption", "logging", "metrics"}),
 }
-"""Settings that a bucket goes without. Ceph misreads conditions on encryption: our policy would refuse every upload there."""
+"""Settings that rehouse does not apply on a kind of server. Ceph misreads the encryption conditions of our policy and would
+refuse every upload.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one setting was found to be; `code` is S3's where it is not offered or could not be read."""
+    """The state of one setting as found.
+
+    `code` is S3's error code if it is not offered or unreadable.
+    """
 
     state: State
     value: Document | None = None
@@ -64,7 +71,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One setting that is not as it must be."""
+    """One setting that differs from the specification."""
 
     setting: str
     expected: Document
@@ -87,12 +94,11 @@ def spec_for(
     request_metrics: bool = False,
     dialect: Dialect = "aws",
 ) -> BucketSpec:
-    """Return what one tenant's bucket must be.
+    """Return the specification of one tenant's bucket.
 
-    `encryption` is AES256 or a KMS key, `key_arn` that key's ARN where it is known; `tls` is false on a plain-http endpoint,
-    which a TLS-only policy would lock out.
-    `request_metrics` are billed. A bucket never logs to itself; without an origin there is no CORS rule. `dialect` leaves out
-    what another server than AWS lacks.
+    `encryption` is AES256 or a KMS key, `key_arn` that key's ARN if known. `tls` is False for a plain-http endpoint, which a
+    TLS-only policy would lock out. `request_metrics` are billed. A bucket never logs to itself. Without `cors_origins` there is
+    no CORS rule. `dialect` leaves out the settings that a server other than AWS lacks.
     """
     origins = sorted(set(cors_origins))
     spec = BucketSpec(
@@ -112,7 +118,7 @@ def spec_for(
 
 
 def spoken(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
-    """Return the spec without what a server of this dialect lacks or misreads."""
+    """Return the spec without the settings that a server of this dialect lacks or misreads."""
     without: dict[str, Any] = dict.fromkeys(LACKING[dialect])
     if dialect == "ceph" and spec.public_access_block:
         without["public_access_block"] = {**spec.public_access_block, "BlockPublicAcls": False}
@@ -122,11 +128,10 @@ def spoken(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
 def log_bucket_spec(
     bucket: str, *, sources: str, account: str | None, region: str, tls: bool, days: int = 365
 ) -> BucketSpec:
-    """Return what the bucket of the access logs must look like; `sources` is the prefix of the buckets that log to it.
+    """Return the specification of the bucket for access logs.
 
-    `days`: how long a log is kept.
-
-    Always SSE-S3 and no CORS, as S3's log delivery demands (the S3 User Guide, "Enabling Amazon S3 server access logging").
+    `sources` is the prefix of the buckets that log to it, `days` how long a log is kept. The encryption is always SSE-S3, because
+    log delivery requires it (the S3 User Guide, "Enabling Amazon S3 server access logging").
     """
     return BucketSpec(
         bucket,
@@ -140,7 +145,7 @@ def log_bucket_spec(
 
 
 def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[Drift, ...]:
-    """Return what is not as the spec says, setting by setting.
+    """Return the settings that differ from the spec.
 
     | wanted | found       | drift       |
     |--------|-------------|-------------|
@@ -164,7 +169,10 @@ def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[D
 
 
 def matches(setting: str, expected: Document, found: Document) -> bool:
-    """Return whether `found` is what is expected; foreign tags and policy statements do not count."""
+    """Return whether `found` matches `expected`.
+
+    Foreign tags and policy statements are ignored.
+    """
     wanted, actual = normal(setting, expected), normal(setting, found)
     if setting == "tags":
         return all(actual.get(key) == value for key, value in wanted.items())
@@ -176,7 +184,7 @@ def matches(setting: str, expected: Document, found: Document) -> bool:
 
 
 def merged(setting: str, expected: Document, found: Document | None) -> Document:
-    """Return what to write: `expected`, with the foreign tags and policy statements that are there kept."""
+    """Return the document to write: `expected` plus the foreign tags and policy statements of `found`."""
     if not isinstance(found, Mapping):
         return expected
     if setting == "tags":
@@ -187,11 +195,11 @@ def merged(setting: str, expected: Document, found: Document | None) -> Document
 
 
 def foreign_statements(policy: Document | None) -> list[Document]:
-    """Return the statements of a bucket's policy that are not ours."""
+    """Return the statements of a bucket's policy that rehouse did not write."""
     made = statements(policy) if isinstance(policy, Mapping) else []
     return [each for each in made if not str(each.get("Sid", "")).startswith(OURS)]
 
 
 def has_ours(policy: Document | None) -> bool:
-    """Return whether a bucket's policy has statements of ours."""
+    """Return whether a bucket's policy has statements that rehouse wrote."""
     return isinstance(policy, Mapping) and len(foreign_statements(policy)) < len(statements(policy))

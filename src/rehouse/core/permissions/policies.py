@@ -1,8 +1,8 @@
-"""The table of rights as policy documents, by role, within IAM's limits.
+"""The table of rights as policy documents, one or more per role, within IAM's limits.
 
-Statements are made for each kind of resource, so that a document says no more than the table; a document that would be too
-large for a managed policy is continued in a second one. No role may change the bucket of the access logs: its default name is
-outside the tenants' pattern `{prefix}-*`, and where a name is inside, what a role may change in tenants' buckets is denied there.
+There is a statement for each kind of resource, so a document allows exactly what the table says. A document that is too large
+for a managed policy continues in a second one. Only the role `log-bucket` may change the bucket for access logs: its default
+name is outside the tenants' pattern `{prefix}-*`. If its name matches the pattern, Deny statements exclude it.
 """
 
 from __future__ import annotations
@@ -22,32 +22,33 @@ Policy = dict[str, Any]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 PROBE_NAME = "-probe"
-"""Two hyphens in a row come from no slug: no tenant can have the name of a scratch bucket."""
+"""Puts two hyphens in a row into a scratch bucket's name; no slug does, so no tenant's bucket can have that name."""
 MANAGED_POLICY_CHARACTERS = 6144
-"""What a managed policy may hold, white space not counted (the IAM User Guide, "IAM and AWS STS quotas")."""
+"""The limit of a managed policy, without white space (the IAM User Guide, "IAM and AWS STS quotas")."""
 USER_CHARACTERS = 2048
-"""What all inline policies of a user may hold together (the same page)."""
+"""The limit of all inline policies of a user together (the same page)."""
 ROLE_CHARACTERS = 10240
-"""What all inline policies of a role may hold together (the same page)."""
+"""The limit of all inline policies of a role together (the same page)."""
 ATTACHED_POLICIES = 10
 """How many managed policies a user or role may have, unless the quota is raised (the same page)."""
 
 COMPANION: Mapping[Role, Role] = {"provision": "log-bucket"}
-"""The document that is printed with a role's own: attached until the log bucket is made, and then taken away."""
+"""A role whose document is printed with another's: attach it until the log bucket is made, then detach it."""
 
 _RESOURCES_A_STATEMENT = 20
 KEYS = frozenset({Resource.KEY, Resource.KEY_ALIAS, Resource.SOURCE_KEYS})
 _READS = ("s3:Get", "s3:List")
 _ENDS_OF_LOGS = {Resource.TENANT_BUCKETS: ("NoLogBucket", ""), Resource.TENANT_OBJECTS: ("NoLogObjects", "/*")}
 ITS_ACCOUNT = "${aws:PrincipalAccount}"
-"""IAM puts the caller's account there."""
+"""An IAM policy variable: the account of the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that turn the kinds of resource into ARNs; `home_buckets` are homes outside the prefix (adopted ones).
+    """The names that turn the kinds of resource into ARNs.
 
-    Rights on S3 hold in `account` only: its number, or ITS_ACCOUNT. None: in any, for servers without conditions on accounts.
+    `home_buckets` are homes outside the prefix, which rehouse adopted. Rights on S3 are limited to `account`: a number, or
+    ITS_ACCOUNT. None: no limit, for servers that do not support conditions on accounts.
     """
 
     shared_buckets: tuple[str, ...]
@@ -60,7 +61,10 @@ class Scope:
     home_buckets: tuple[str, ...] = ()
 
     def arns(self, resource: Resource) -> tuple[str, ...]:
-        """Return the ARNs of a kind of resource; none where there is no such thing here (no KMS key)."""
+        """Return the ARNs of a kind of resource.
+
+        None if there is no such resource, for example no KMS key.
+        """
         tenants = (f"{self.bucket_prefix}-*", *self.home_buckets)
         logs = (self.log_bucket,) if self.log_bucket else self._default_logs()
         probe = f"{self.bucket_prefix}-{PROBE_NAME}-*"
@@ -86,9 +90,9 @@ class Scope:
         return tuple(key for key in keys if key.alias or resource is not Resource.KEY_ALIAS)
 
     def covered_logs(self) -> tuple[str, ...]:
-        """Return the names of log buckets that the tenants' pattern covers, those of version 0.1's default among them."""
+        """Return the log bucket names that the tenants' pattern matches, including the default names of version 0.1."""
         old = f"{self.bucket_prefix}-logs"
-        owned = f"{old}-{self.account or ITS_ACCOUNT}"  # a `*` would cover a tenant whose slug begins with logs
+        owned = f"{old}-{self.account or ITS_ACCOUNT}"  # `*` would match a tenant whose slug begins with logs
         names = (
             (self.log_bucket,) if self.log_bucket else (*self._default_logs(), owned, f"{owned}-{self.region}-an", old)
         )
@@ -100,20 +104,23 @@ class Scope:
         return tuple(log_bucket_name(self.bucket_prefix, account, end) for end in ("", f"-{account}-{self.region}-an"))
 
     def conditions(self, resource: Resource) -> Policy:
-        """Return what has to hold besides: a bucket of the right name in another account's hands is not ours."""
+        """Return the condition of the statements: the bucket must be in our account, not only have the right name."""
         if self.account is None or resource is Resource.ANY:
             return {}
         return {"Condition": {"StringEquals": {"aws:ResourceAccount": self.account}}}
 
 
 def permissions_of(roles: Iterable[Role]) -> tuple[Permission, ...]:
-    """Return the rows of the table that any of these roles needs, in the table's order."""
+    """Return the rows of the table for any of these roles, in the table's order."""
     wanted = frozenset(roles)
     return tuple(row for row in TABLE if wanted & frozenset(row.roles))
 
 
 def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
-    """Return policy name → document: one for each role (`rehouse-migrate`), continued (`rehouse-migrate-2`) where too large."""
+    """Return policy name → document, one per role.
+
+    A document that is too large for one policy (`rehouse-migrate`) continues in a second (`rehouse-migrate-2`).
+    """
     documents: dict[str, Policy] = {}
     for role in dict.fromkeys(each for asked in roles for each in (asked, COMPANION.get(asked, asked))):
         parts = _packed(list(_statements(permissions_of([role]), scope)))
@@ -124,7 +131,7 @@ def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
 
 
 def size(policy: Policy) -> int:
-    """Return the characters of a document that IAM counts."""
+    """Return the size of a document as IAM counts it, in characters."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
@@ -151,7 +158,7 @@ def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
         sid = "".join(word.capitalize() for word in resource.name.split("_"))
         if resource in KEYS:
             if actions:
-                via_s3 = resource is not Resource.KEY_ALIAS  # rehouse itself asks which key an alias is
+                via_s3 = resource is not Resource.KEY_ALIAS  # rehouse itself looks up the key of an alias
                 yield from key_statements(sid, actions, scope.keys(resource), account=scope.account, via_s3=via_s3)
             continue
         arns = scope.arns(resource)

@@ -1,7 +1,7 @@
-"""The rights, as one table and nothing else: who needs which IAM actions, on what, for which step.
+"""The rights as one table: which role needs which IAM actions, on which resource, for which step.
 
-An IAM action is not always named as the API call is: there is no s3:PutBucketEncryption, HeadBucket asks for s3:ListBucket and
-CopyObject for the actions of a read and of a write. An action that no request of the role needs is not in the table.
+The names of IAM actions and API calls differ: there is no s3:PutBucketEncryption, HeadBucket needs s3:ListBucket, and
+CopyObject needs the actions of a read and of a write. The table holds only actions that a request of the role needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Role = Literal["provision", "migrate", "rollback", "finish", "application", "log
 
 
 class Resource(StrEnum):
-    """The kinds of resource that rights are given on."""
+    """The kinds of resource to which a right applies."""
 
     SHARED_BUCKET = "shared bucket"
     SHARED_OBJECTS = "objects of the shared bucket"
@@ -62,7 +62,7 @@ _USE = ("BucketVersioning", "LifecycleConfiguration", "BucketCORS", "BucketLoggi
 _LOGS = (*_PROTECTION, "LifecycleConfiguration")
 _CREATION = _s3("CreateBucket", "TagResource", "ListBucket")
 _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "AbortMultipartUpload")
-"""A copy in one request or in parts, with its tags; an upload that failed is aborted."""
+"""The actions of a copy, in one request or in parts, with its tags; a failed upload is aborted."""
 
 TABLE: tuple[Permission, ...] = (
     Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "find the owner of a bucket; count the buckets"),

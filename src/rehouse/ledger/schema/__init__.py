@@ -1,7 +1,8 @@
-"""The ledger's schema: brought up to date by Alembic, printed for a DBA, or found to be complete.
+"""The ledger's schema: bring it up to date with Alembic, print it for a DBA, or check that it is complete.
 
-What runs and what is printed are the same statements, made from the catalog: only what is missing. One session at a time;
-the others wait by asking again, since CREATE INDEX CONCURRENTLY would wait for a session that sits in a query.
+The statements that run and that are printed are the same. They are made from the catalog and add only what is missing. One
+session works at a time. The others poll for its lock, because CREATE INDEX CONCURRENTLY would wait for a session that waits in
+a query.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from rehouse.ledger.schema.statement import POLITE_MS, Patience, run, run_polite
 from rehouse.ledger.schema.tables import OWN
 
 HEAD = VERSIONS[-1]
-"""The newest revision. It performs whatever is missing, so the ones before it have nothing of their own to do."""
+"""The newest revision. It adds everything that is missing, so earlier revisions do nothing."""
 
 _UNFIT = (
     errors.DataError,
@@ -43,8 +44,10 @@ SET default_transaction_isolation = 'read committed';
 
 
 def is_current(catalog: Catalog) -> bool:
-    """Tell whether the ledger's tables are there in their newest form. What else may be missing (an index, a trigger that
-    somebody dropped) `upgrade` finds and puts right; reading the ledger does not depend on it.
+    """Return whether the ledger's tables exist in their newest form.
+
+    Other parts may be missing, such as an index or trigger that somebody dropped. Reading the ledger does not need them, and
+    `upgrade` adds them again.
     """
     return catalog.version == HEAD and all(
         table.name in catalog.own and table.columns.keys() <= catalog.own[table.name].columns.keys() for table in OWN
@@ -54,10 +57,10 @@ def is_current(catalog: Catalog) -> bool:
 def upgrade(
     connection: psycopg.Connection, catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS, patience_seconds: float = 300
 ) -> list[str]:
-    """Bring the schema up to date and return in words what changed, nothing if it was. Read the catalog again afterwards.
+    """Bring the schema up to date.
 
-    Raises TryAgain while another session does the same for long or a lock is never free, DatabaseRefused for missing rights
-    or a table that cannot be adopted.
+    Return a line for each change. Read the catalog again afterwards. Raises TryAgain if another session is doing the same for
+    long or a lock is never free. Raises DatabaseRefused for missing rights, or a table that cannot be adopted.
     """
     patience = Patience(lock_timeout_ms, patience_seconds)
     try:
@@ -76,18 +79,24 @@ def upgrade(
 
 
 def ddl(catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS) -> str:
-    """Return as SQL exactly what `upgrade` would run; empty if it would run nothing. Reads nothing but the catalog."""
+    """Return exactly the SQL that `upgrade` would run.
+
+    Empty if there is none. It reads only the catalog.
+    """
     if catalog.version == HEAD:
         scripts = [statement.script(lock_timeout_ms) for statement in statements(catalog)]
         return _HEADER + "\n" + "\n\n".join(scripts) + "\n" if scripts else ""
     attributes = {"catalog": catalog, "patience": Patience(lock_timeout_ms)}
     printed = _alembic(attributes, f"{catalog.version or 'base'}:head")
-    # the version table comes first, and an attempt that stopped half-way leaves it behind, empty
+    # The version table comes first, and an attempt that stopped half-way leaves it behind, empty.
     return _HEADER + printed.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
 
 
 def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[str], patience: Patience) -> None:
-    """Try the usage triggers on this database before anything is made. Raises DatabaseRefused with PostgreSQL's reason."""
+    """Try the usage triggers before anything is created.
+
+    Raises DatabaseRefused with PostgreSQL's reason.
+    """
     trial = usage.trial(catalog)
     if trial.change not in changes:
         return

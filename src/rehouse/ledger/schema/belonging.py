@@ -1,4 +1,4 @@
-"""The ledger records the tables and columns that it is made under, as the database has them once everything is made."""
+"""Record the tables and columns for which the ledger is made, after everything is created."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _TELL = "INSERT INTO {events} (event, reason) VALUES ('mapping_accepted', {reaso
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what records the mapping, unless it is recorded already; an accepted difference goes into the history."""
+    """Yield the statements that record the mapping unless it is recorded.
+
+    An accepted change goes into the history.
+    """
     now = current_mapping(catalog)
     if now is not None and catalog.recorded_mapping == now.as_json():
         return

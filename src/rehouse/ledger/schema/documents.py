@@ -1,4 +1,7 @@
-"""The application's documents table: nullable columns and two indexes, so that nobody waits for us. No foreign keys of ours."""
+"""What rehouse adds to the application's tables: nullable columns and two indexes, without blocking writers.
+
+It adds no foreign keys.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from rehouse.ledger.schema.statement import Manner, Statement
 from rehouse.ledger.schema.tables import rendered
 
 BY_TENANT = "rehouse_documents_by_tenant"
-"""For reading a tenant's documents page by page."""
+"""The index for reading a tenant's documents page by page."""
 BY_POINTER = "rehouse_documents_by_pointer"
-"""For finding who else points to an object. Rows whose key or bucket is longer than any of S3's are not in it: in a B-tree they
-would make the application's own statements fail.
+"""The index for finding all rows that point to an object. It leaves out rows whose key or bucket is longer than S3 allows,
+because values too long for a B-tree would make the application's own statements fail.
 """
 FORMER = "rehouse_documents_by_object"
-"""What BY_POINTER replaces: it held all rows."""
+"""The former index that BY_POINTER replaces; it held all rows."""
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the tenants' missing column, the documents' missing columns in one ALTER TABLE, and the missing indexes."""
+    """Yield what adds the missing columns (those of documents in one ALTER TABLE) and the missing indexes."""
     if catalog.is_home_missing:
         yield _home_column(catalog)
     lacking = [name for name in ADDED_COLUMNS if name in catalog.missing_columns]
@@ -79,7 +82,10 @@ def _index(catalog: Catalog, name: str, fields: tuple[str, str], condition: str 
 def _partitioned_index(
     catalog: Catalog, name: str, fields: tuple[str, str], condition: str | None
 ) -> Iterator[Statement]:
-    """An index of a partitioned table cannot be made CONCURRENTLY: each partition's is, and is then attached to its parent's."""
+    """Yield what indexes a partitioned table: one index per partition CONCURRENTLY, attached to the parent's.
+
+    PostgreSQL cannot create the parent's index CONCURRENTLY.
+    """
     where = f" WHERE {condition}" if condition else ""
     columns = rendered(f"({', '.join(f'{{documents.{field}}}' for field in fields)}){where}", catalog)
     made = {catalog.documents.oid: sql.Identifier(catalog.schema, name).as_string(None)}

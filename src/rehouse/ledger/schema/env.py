@@ -1,4 +1,7 @@
-"""What Alembic runs: over the connection that schema.py hands it, or onto paper for a DBA. No URL, no ini file."""
+"""Alembic's environment: run over the connection that the schema package passes, or print SQL.
+
+No URL, no ini file.
+"""
 
 from __future__ import annotations
 

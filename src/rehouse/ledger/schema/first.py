@@ -1,6 +1,6 @@
-"""What the newest revision brings, in order: our tables, what an older tool left, the documents' columns and indexes, the usage.
+"""All statements of the newest revision, in order: our tables, an older tool's tables, documents, usage.
 
-Built from the catalog, so only what is missing is in it: on a database that has everything it is empty.
+They are made from the catalog and add only what is missing, so there are none for a complete database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from rehouse.ledger.schema.statement import Statement
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what is missing. Raises DatabaseRefused where a table that exists cannot be adopted."""
+    """Yield the statements that add what is missing.
+
+    Raises DatabaseRefused if an existing table cannot be adopted.
+    """
     yield from tables.statements(catalog)
     yield from older_tool.statements(catalog)
     yield from documents.statements(catalog)

@@ -1,6 +1,6 @@
-"""s3_migrations as an older tool left it: one row a tenant is kept, every row is written into the history, nothing is trusted.
+"""Adopt an s3_migrations table of an older tool: keep one row per tenant and record every row in the history.
 
-An older "completed" proves nothing, so the row that is kept begins again at "pending".
+An older "completed" proves nothing, so the kept row starts again at "pending".
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _UNIQUE = "s3_migrations_one_a_tenant"
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what adopts the table, if it is there; one row a tenant holds from then on. Raises DatabaseRefused."""
+    """Yield the statements that adopt the table, if it exists, with one row per tenant.
+
+    Raises DatabaseRefused.
+    """
     existing = catalog.own.get(MIGRATIONS.name)
     if existing is None:
         yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog))

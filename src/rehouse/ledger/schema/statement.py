@@ -1,8 +1,8 @@
-"""One change of the schema, and how it is run: never so that the application feels a lock.
+"""One change of the schema, and how to run it without blocking the application.
 
-A polite statement asks for a table only when no transaction holds it that was there a moment before, waits for it no longer
-than `lock_timeout` (whoever queues behind it waits no longer either), and tries again after growing pauses. One that must
-stand alone (CREATE INDEX CONCURRENTLY, CALL) runs outside a transaction.
+A polite statement requests a table's lock only if no transaction has held the table for a while. It waits at most
+`lock_timeout`, so that statements queued behind it wait no longer either, and retries after growing pauses. A statement that
+cannot run in a transaction (CREATE INDEX CONCURRENTLY, CALL) runs outside one.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from psycopg import errors, sql
 
 from rehouse.core.errors import TryAgain
 
-if TYPE_CHECKING:  # Alembic is slow to import, and whoever only asks what is missing does without it
+if TYPE_CHECKING:  # Alembic is slow to import, and finding what is missing does not need it
     from alembic.runtime.migration import MigrationContext
 
 POLITE_MS = 20
-"""How long a polite statement may wait for a table: statements that queue behind it wait as long."""
+"""How long a polite statement may wait for a table, in milliseconds; statements queued behind it wait as long."""
 _LONGEST_PAUSE_SECONDS = 2.0
 _HOLDERS = """
 SELECT l.virtualtransaction FROM pg_locks l
@@ -33,7 +33,7 @@ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHER
 
 
 class Manner(Enum):
-    """How a statement is run."""
+    """How to run a statement."""
 
     TOGETHER = "in a transaction of its own"
     POLITE = "in a transaction of its own, with lock_timeout and retries"
@@ -42,9 +42,9 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`text` is one or several SQL statements without placeholders; `change` says in words what it brings.
+    """One or several SQL statements without placeholders.
 
-    `table`: the quoted name of the table that a polite one asks for.
+    `change` describes them for people. `table`: the quoted name of the table that a polite statement locks.
     """
 
     change: str
@@ -53,7 +53,7 @@ class Statement:
     table: str | None = None
 
     def script(self, lock_timeout_ms: int) -> str:
-        """Return it as a DBA would run it with psql."""
+        """Return the statement as a script for psql."""
         body = self.text.strip().rstrip(";") + ";"
         if self.manner is Manner.ALONE:
             return f"-- {self.change}\n{body}"
@@ -63,14 +63,17 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one attempt may wait for a lock, and how long all attempts of a statement together."""
+    """How long one attempt may wait for a lock, and how long all attempts of a statement may take together."""
 
     lock_timeout_ms: int = POLITE_MS
     seconds: float = 300
 
 
 def perform(context: MigrationContext, statement: Statement) -> None:
-    """Run the statement within a revision, or print it where Alembic writes SQL. Raises TryAgain, psycopg.Error."""
+    """Run the statement in a revision, or print it if Alembic prints SQL.
+
+    Raises as `run` does.
+    """
     assert context.config is not None
     attributes = context.config.attributes
     if context.as_sql:
@@ -80,7 +83,7 @@ def perform(context: MigrationContext, statement: Statement) -> None:
 
 
 def run(connection: psycopg.Connection, statement: Statement, patience: Patience) -> None:
-    """Run the statement. Raises TryAgain if its lock was never free; psycopg.Error."""
+    """Run the statement. Raises TryAgain if its lock was never free, else psycopg.Error."""
     command = sql.SQL(statement.text)
     if statement.manner is Manner.ALONE:
         run_alone(connection, command, statement.change, patience)
@@ -92,9 +95,10 @@ def run(connection: psycopg.Connection, statement: Statement, patience: Patience
 
 
 def run_alone(connection: psycopg.Connection, command: sql.SQL, change: str, patience: Patience) -> None:
-    """Run the statement outside a transaction. It holds nobody up, but CREATE INDEX CONCURRENTLY waits for every older transaction.
+    """Run the statement outside a transaction.
 
-    Raises TryAgain if one does not end; an index that is invalid then is made anew by the next attempt.
+    CREATE INDEX CONCURRENTLY blocks nobody, but waits for every older transaction. Raises TryAgain if one does not end. The index
+    is then invalid, and the next attempt creates it again.
     """
     connection.execute(sql.SQL("SET lock_timeout = {}").format(round(patience.seconds * 1000)))
     try:
@@ -115,7 +119,10 @@ def run_politely(
     table: str | None = None,
     keep: bool = True,
 ) -> None:
-    """Do the work in a transaction with a short lock_timeout, again until its locks were free; `keep`: commit it."""
+    """Do the work in a transaction with a short lock_timeout, and retry until its locks are free.
+
+    `keep`: commit it, else roll it back. Raises TryAgain if its locks were never free.
+    """
     limit = sql.SQL("SET LOCAL lock_timeout = {}").format(patience.lock_timeout_ms)
     until = time.monotonic() + patience.seconds
     longest = 0.1
@@ -136,9 +143,9 @@ def run_politely(
 
 
 def is_held(connection: psycopg.Connection, table: str, seconds: float) -> bool:
-    """Tell whether one transaction (of any session, prepared ones too) held the table both now and `seconds` later.
+    """Return whether the same transaction (of any session, even prepared) holds the table now and `seconds` later.
 
-    Only pg_locks is read: when a transaction of another role began, pg_stat_activity does not tell everybody.
+    It reads only pg_locks, because pg_stat_activity hides from most roles when transactions of other roles began.
     """
     before = {row[0] for row in connection.execute(_HOLDERS, (table,))}
     if not before:

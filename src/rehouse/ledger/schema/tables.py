@@ -1,4 +1,7 @@
-"""The four tables of ours, as data. One that is missing is made; one that is there gets the columns it lacks."""
+"""The ledger's own tables, as data.
+
+A missing table is created; an existing one gets the columns that it lacks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from rehouse.ledger.schema.statement import Manner, Statement
 
 @dataclass(frozen=True, slots=True)
 class OwnTable:
-    """A table's columns, constraints and indexes, in SQL with the fields of queries.py."""
+    """One of our tables: columns, constraints and indexes, in SQL with the fields of queries.py."""
 
     name: str
     columns: dict[str, str]
@@ -31,7 +34,7 @@ _KEY = 'text COLLATE "C"'
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:
-    """Return a CHECK that the column holds one of these values."""
+    """Return a CHECK constraint that the column holds one of these values."""
     return f"CHECK ({column} IN ({', '.join(repr(value) for value in values)}))"
 
 
@@ -92,7 +95,7 @@ DOCUMENTS = OwnTable(
         "PRIMARY KEY (tenant_id, document_id)",
         f"CONSTRAINT s3_migration_documents_state_check {one_of('state', STATES)}",
     ),
-    # States change once or twice for each document, and a change that touches no index is cheap: what is indexed stays.
+    # States change once or twice per document. Updates that change no indexed column are cheap, so states are not indexed.
     indexes={"s3_migration_documents_by_source": "(source_key)"},
     storage="fillfactor = 80",
 )
@@ -127,7 +130,7 @@ INVENTORY = OwnTable(
     kind="UNLOGGED TABLE",
 )
 OWN = (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY)
-"""What reading the ledger depends on."""
+"""The tables that are needed to read the ledger."""
 FACTS = OwnTable(
     FACTS_TABLE,
     {
@@ -139,7 +142,10 @@ FACTS = OwnTable(
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what makes or completes the tables; s3_migrations as an older tool left it is adopted elsewhere."""
+    """Yield the statements that create or complete the tables.
+
+    `older_tool` adopts an older s3_migrations.
+    """
     for table in (*OWN, FACTS):
         existing = catalog.own.get(table.name)
         if existing is None:
@@ -151,7 +157,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
 
 def create(catalog: Catalog, table: OwnTable) -> Statement:
-    """Return the statement that makes the table."""
+    """Return the statement that creates the table."""
     lines = ",\n  ".join([*(f"{name} {kind}" for name, kind in table.columns.items()), *table.constraints])
     storage = f" WITH ({table.storage})" if table.storage else ""
     text = f"CREATE {table.kind} IF NOT EXISTS {{schema}}.{table.name} (\n  {lines}\n){storage}"
@@ -159,7 +165,7 @@ def create(catalog: Catalog, table: OwnTable) -> Statement:
 
 
 def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Statement]:
-    """Yield the statement that adds the columns which the table lacks."""
+    """Yield the statement that adds the missing columns, if any."""
     lacking = {name: kind for name, kind in table.columns.items() if name not in existing.columns}
     if lacking:
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in lacking.items())
@@ -170,7 +176,7 @@ def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Sta
 
 
 def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:
-    """Raise DatabaseRefused if a table that is there cannot hold our rows: another type of id, a value that we never give."""
+    """Raise DatabaseRefused if an existing table cannot hold our rows: an id of another type, or an unknown required column."""
     held = existing.columns.get("tenant_id")
     if held is None or not is_same_type(held.type, catalog.tenant_id_type):
         raise DatabaseRefused(

@@ -1,7 +1,7 @@
-"""tenant_usage: created or adopted, kept by triggers on documents that only append deltas, counted once tenant by tenant.
+"""tenant_usage: created or adopted, counted once, and kept up to date by triggers on documents that append deltas.
 
-The order is the safety: the triggers are tried on a temporary table before they are put on documents, months are opened
-before they exist, and the count comes after them, so that no change falls between.
+The order makes it safe. The triggers are tried on a temporary table before they are created on documents. The rows of this month
+exist before the triggers do. The count comes after the triggers, so that no change is missed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DELTAS = OwnTable(
         "at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
     },
     ("PRIMARY KEY (tenant_id, id)",),
-    # Rows live for a moment. Vacuum comes early, and never cuts the file, for which it would lock out every writer.
+    # Rows live only briefly. Vacuum runs early, but never truncates the file, which would lock out every writer.
     storage="autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off",
 )
 FAULTS = OwnTable(
@@ -79,14 +79,17 @@ REPLACED_TRIGGERS = frozenset(
         "rehouse_documents_truncated",
     }
 )
-"""An older tool's, and those of the first edition, under which writers of a tenant waited for each other."""
+"""The triggers of an older tool, and of the ledger's first version, which made writers of a tenant wait for each other."""
 _FIRST_FUNCTION = "rehouse_shift_usage"
 _UNIQUE = "tenant_usage_one_a_month"
 _ONE_A_MONTH = f"CREATE UNIQUE INDEX IF NOT EXISTS {_UNIQUE} ON {{schema}}.tenant_usage (tenant_id, month)"
 
 
 def statements(catalog: Catalog) -> Iterator[Statement]:
-    """Yield what is missing of the tables, the functions, the triggers and the count. Raises DatabaseRefused."""
+    """Yield the statements for the missing tables, functions, triggers and the count.
+
+    Raises DatabaseRefused.
+    """
     yield from preparations(catalog)
     triggers = catalog.documents.triggers
     untold = [part for part in catalog.documents.partitions if not part.triggers >= TRIGGERS]
@@ -107,7 +110,10 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
 
 def preparations(catalog: Catalog) -> Iterator[Statement]:
-    """Yield the tables and functions, which do nothing yet. Raises DatabaseRefused."""
+    """Yield the statements for the tables and functions, which have no effect yet.
+
+    Raises DatabaseRefused.
+    """
     existing = catalog.own.get(USAGE.name)
     if existing is None:
         yield create(catalog, USAGE)
@@ -137,7 +143,7 @@ def _triggers(catalog: Catalog) -> str:
 
 
 def _partition_triggers(catalog: Catalog, part: Partition) -> Statement:
-    """Return what counts statements that name the partition itself: those on its parent fire nothing there."""
+    """Return the triggers of a partition for statements that name it, because its parent's triggers do not fire then."""
     table = part.identifier.as_string(None)
     text = _triggers(catalog).replace(f" ON {_named(catalog.documents)}", f" ON {table}")
     text = text.replace("rehouse_usage_of_truncate()", "rehouse_usage_of_part_truncate()")

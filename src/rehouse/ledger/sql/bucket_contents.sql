@@ -1,6 +1,6 @@
 -- name: leftovers
--- Every object of a shared bucket that the run's inventory holds, sorted by why it is still there; of each kind how many, their
--- bytes, and the first three keys. A row that points to it comes first, then what the ledger knows of it as a source.
+-- Group the objects of a shared bucket in the run's inventory by why they are still there, with their number, their bytes and the
+-- first three keys. A row that points to the object decides first, then what the ledger knows of it as a source.
 WITH pointing AS (
   SELECT DISTINCT ON (d.{documents.s3_key} COLLATE "C") d.{documents.s3_key} COLLATE "C" AS key, d.{documents.tenant_id} AS tenant_id,
     d.{documents.id} AS document_id
@@ -44,44 +44,44 @@ GROUP BY n.category, n.tenant_id, g.phase, n.reason
 ORDER BY n.category, n.tenant_id, n.reason;
 
 -- name: count_rows_in
--- How many rows point into a bucket, objects or not, and how many tenants have it as their home.
+-- Count the rows that point to a bucket, with or without an object, and the tenants that have it as their home.
 SELECT (SELECT count(*) FROM {documents} d
     WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s) AS rows,
   (SELECT count(*) FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s) AS homes;
 
 -- name: tenants_not_finished
--- Tenants that may still need a shared bucket, in order of slug.
+-- Return the tenants that may still need a shared bucket, in order of slug.
 SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 
 -- name: removed_keys_among
--- Which of these keys are sources that the ledger removed from the bucket.
+-- Return those of the keys that are sources which rehouse removed from the bucket.
 SELECT DISTINCT source_key FROM s3_migration_documents
 WHERE source_bucket = %(bucket)s AND state = 'removed' AND source_key = ANY(%(keys)s);
 
 -- name: record_bucket_removed
--- A line of history of no single tenant.
+-- Add the removal of a shared bucket to the history; it belongs to no single tenant.
 INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, 'shared_bucket_removed', %(bucket)s);
 
 -- name: make_versions
--- Where the versions and open uploads of a bucket are held against the ledger.
+-- Create the temporary table for the versions and open uploads of a bucket, to compare them with the ledger.
 CREATE TEMPORARY TABLE IF NOT EXISTS s3_versions (
   key text COLLATE "C", version_id text, etag text, is_current boolean, is_upload boolean);
 
 -- name: forget_versions
--- Before a bucket is looked at.
+-- Empty it before a bucket is listed.
 TRUNCATE s3_versions;
 
 -- name: copy_versions
--- What a listing told.
+-- Copy a listing into it.
 COPY s3_versions FROM STDIN;
 
 -- name: analyze_versions
--- So that they are joined all at once.
+-- Give the planner statistics of it, so that it joins all versions at once.
 ANALYZE s3_versions;
 
 -- name: unknown_versions
--- Versions and uploads under keys that no line of the tenant names, and current objects with an ETag that none has.
+-- Return versions and uploads with keys that no record of the tenant has, and current objects with an ETag that no record has.
 SELECT v.key, v.version_id, v.is_upload FROM s3_versions v
 LEFT JOIN (
   SELECT target_key AS key, target_etag AS etag FROM s3_migration_documents
@@ -93,30 +93,30 @@ LEFT JOIN (
 WHERE known.key IS NULL ORDER BY v.key;
 
 -- name: versions_held
--- All of them, to be deleted.
+-- Return all versions, to delete them.
 SELECT key, version_id, etag, is_current FROM s3_versions WHERE NOT is_upload ORDER BY key;
 
 -- name: uploads_held
--- The open uploads.
+-- Return the open uploads, to abort them.
 SELECT key, version_id FROM s3_versions WHERE is_upload ORDER BY key;
 
 -- name: anybody_in_bucket
--- Whether a row of any tenant points into the bucket.
+-- Return a row if a row of any tenant points to the bucket.
 SELECT 1 FROM {documents.rows} d WHERE d.{documents.s3_bucket} = %(home_bucket)s LIMIT 1;
 
 -- name: last_return
--- When the last document went back, or the home itself.
+-- Return when the last document or the home was returned.
 SELECT greatest(
   (SELECT max(flipped_at) FROM s3_migration_documents
    WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s),
   (SELECT max(at) FROM s3_migration_events WHERE tenant_id = %(tenant_id)s AND event = 'home_returned')) AS moment;
 
 -- name: keep_home
--- The bucket is empty and keeps its name for a later migration.
+-- Record that the bucket is empty and keeps its name for a later migration.
 UPDATE s3_migrations SET status = 'rolled_back', error_message = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'rolled_back';
 
 -- name: forget_home
--- The bucket is gone, and its name may be anybody's now: a later migration makes a new one.
+-- Record that the bucket is removed. Its name may belong to anybody now, so a later migration creates a new bucket.
 UPDATE s3_migrations SET home_bucket = NULL, status = 'rolled_back', error_message = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'rolled_back';

@@ -1,10 +1,11 @@
 -- name: prepare_page
--- A page is read by the index from where the last one ended: a bitmap is made of the whole tenant, for each page.
+-- Make a page start at the index entry where the last one ended. A bitmap scan would read the whole tenant for each page.
 SET LOCAL enable_bitmapscan = off;
 
 -- name: page_of_documents
--- A page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of each. The
--- two are looked up by their keys for each row (OFFSET 0): both grow while the planner's statistics of them are old or absent.
+-- Return a page of the tenant's documents that are not at home, by keyset, with what the inventory and the ledger know of
+-- each. Both are looked up by key for each row (OFFSET 0), because they grow while the planner's statistics of them are old or
+-- missing.
 SELECT d.{documents.id} AS document_id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name, {bucket_told.d} AS bucket,
   {key_told.d} AS key, left(d.{documents.etag}, 255) AS row_etag, {uploaded_at_told.d} AS uploaded_at,
   {key_fault.d} AS key_fault,
@@ -27,8 +28,8 @@ LEFT JOIN LATERAL (
 ORDER BY d.{documents.id};
 
 -- name: count_documents
--- How many rows the tenant has: all, without a key, at home, outside with a key, and of these accepted as they are: a few lines,
--- which are looked for by themselves, for a join of all rows with all lines costs twice as much.
+-- Count the tenant's rows: all, without a key, at home, outside with a key, and how many of these are accepted. The accepted
+-- are few and are counted separately, because joining all rows with all ledger records costs twice as much.
 SELECT count(*) AS total,
   count(*) FILTER (WHERE coalesce(d.{documents.s3_key}, '') = '') AS without_key,
   count(*) FILTER (WHERE d.{documents.s3_key} <> '' AND d.{documents.s3_bucket} = %(home_bucket)s) AS at_home,
@@ -42,23 +43,23 @@ FROM {documents.rows} d
 WHERE d.{documents.tenant_id} = %(tenant_id)s;
 
 -- name: count_rows_with_key
--- How many objects all tenants' rows point to, at the most: an estimate of the shared bucket's size.
+-- Count the rows of all tenants that have a key, as an upper estimate of the number of objects in the shared bucket.
 SELECT count(*) AS count
 FROM {documents.rows} d WHERE d.{documents.s3_key} <> '';
 
 -- name: count_below
--- How many of the tenant's documents lie below a prefix of its home.
+-- Count the tenant's documents with this prefix in its home.
 SELECT count(*) AS count FROM {documents.rows} d
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
   AND starts_with(d.{documents.s3_key}, %(prefix)s);
 
 -- name: migrated
--- What the migration moved so far: documents and bytes. What a rollback sent back is no longer moved.
+-- Return how many documents and bytes the migration has moved. Documents that a rollback returned do not count.
 SELECT count(*) AS documents, coalesce(sum(source_size), 0)::bigint AS bytes FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved};
 
 -- name: make_outcomes
--- Where a batch of outcomes is copied to before it is merged into the ledger.
+-- Create the temporary table into which a batch of outcomes is copied before it is merged into the ledger.
 CREATE TEMPORARY TABLE IF NOT EXISTS s3_outcomes (
   document_id text, source_bucket text, source_key text, source_etag text, source_size bigint, storage_class text,
   target_bucket text, target_key text, target_etag text, target_version text, target_checksum text, state text,
@@ -66,11 +67,11 @@ CREATE TEMPORARY TABLE IF NOT EXISTS s3_outcomes (
 ) ON COMMIT DELETE ROWS;
 
 -- name: copy_outcomes
--- The batch itself.
+-- Copy the batch into it.
 COPY s3_outcomes FROM STDIN (FORMAT binary);
 
 -- name: record_outcomes
--- Merges a batch of outcomes; a line that says nothing new is left alone.
+-- Merge a batch of outcomes into the ledger, but leave records alone that would not change.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
   target_bucket, target_key, target_etag, target_version, target_checksum, state, attempts, error_code, error_message, request_id,
   run_id, updated_at)
@@ -91,60 +92,61 @@ WHERE (m.state, m.source_bucket, m.source_key, m.source_etag, m.target_key, m.ta
     excluded.target_etag, excluded.error_code);
 
 -- name: waiting_copies
--- The copies that are not flipped yet, in order of key as S3 lists them.
+-- Return the copies that are not flipped yet, in S3's order of keys.
 SELECT target_key, document_id, source_etag, source_size, CASE WHEN attempts > 0 THEN target_etag END AS answered_etag,
   source_bucket, source_key
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY target_key COLLATE "C";
 
 -- name: count_copies
--- How many copies are not flipped yet (but for rows that refused in this run), and how many objects the home holds of this migration.
+-- Count the copies that this run can still flip (not those whose rows refused in this run), and the objects of this migration in
+-- the home.
 SELECT count(*) FILTER (WHERE state = 'copied' AND NOT (run_id = %(run_id)s AND coalesce(error_code, '') = %(row_refused)s)) AS waiting,
   count(*) FILTER (WHERE state IN ('copied', 'flipped', 'superseded')) AS at_home
 FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s;
 
 -- name: drop_copy
--- A copy that does not hold goes back to copying. Its own ETag stays the condition of the next copy: what was found instead
--- may be somebody else's.
+-- Send a copy that is wrong back to copying. Its recorded ETag stays the condition of the next copy, because the object that was
+-- found instead may belong to somebody else.
 UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, error_message = %(message)s,
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
 -- name: blame_copy
--- Why a copy waits: its source could not be looked at, or its row refused.
+-- Record why a copy was not flipped: its source could not be checked, or its row refused.
 UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
   run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
 -- name: lock_null_buckets
--- Rows with a key and no bucket, a batch at a time in order of id; busy ones later.
+-- Lock the next rows that have a key and no bucket, in order of id. Rows that are locked by others are left for later.
 SELECT {documents.id} AS document_id FROM {documents}
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.s3_key} <> '' AND coalesce({documents.s3_bucket}, '') = ''
   AND (%(after)s::{document_id_type} IS NULL OR {documents.id} > %(after)s)
 ORDER BY {documents.id} LIMIT %(limit)s FOR {row_lock} SKIP LOCKED;
 
 -- name: name_buckets
--- No bucket means the first shared bucket: written down.
+-- Write down what an empty bucket means: the first shared bucket.
 UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[]);
 
 -- name: name_null_bucket_of
--- The same of one row, if it has none.
+-- Do the same for one row, if its bucket is empty.
 UPDATE {documents} SET {documents.s3_bucket} = %(default_bucket)s
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = %(document_id)s AND coalesce({documents.s3_bucket}, '') = '';
 
 -- name: count_named
--- How many of these rows have that bucket now: a trigger or a rule may have kept one as it was.
+-- Count how many of these rows have the bucket now, because a trigger or a rule may have prevented the change.
 SELECT count(*) AS count FROM {documents}
 WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_ids)s::{document_id_type}[])
   AND {documents.s3_bucket} = %(default_bucket)s;
 
 -- name: check_at_once
--- What is checked at the commit otherwise is checked by each statement, so that what refuses a row is known while others may go on.
+-- Check deferred constraints with each statement instead of at the commit, so that a refused row is known while others continue.
 SET CONSTRAINTS ALL IMMEDIATE;
 
 -- name: lock_copies
--- The next copies whose rows are as they were copied, locked in order of id; rows that others hold are for a later pass, rows that
--- refused in this run are for the next run.
+-- Lock the next copies whose rows still point to their sources, in order of id. Rows that are locked by others are left for a
+-- later pass, rows that refused in this run for the next run.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
@@ -154,8 +156,8 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: claimed_by_others
--- Which of these objects another tenant claims by now: by a row that points there, or by what was moved from there. Each key is
--- looked up for itself (OFFSET 0): a plan for all of them at once reads the whole ledger for each batch.
+-- Return those of the keys that another tenant claims now: a row points there, or a document was moved from there. Each key is
+-- looked up separately (OFFSET 0), because a plan for all of them at once reads the whole ledger for each batch.
 SELECT k.key FROM unnest(%(keys)s::text[]) k (key)
 JOIN LATERAL (SELECT 1 FROM {documents} d
   WHERE d.{documents.s3_bucket} = %(bucket)s AND d.{documents.s3_key} = k.key AND d.{documents.tenant_id} <> %(tenant_id)s
@@ -179,7 +181,7 @@ JOIN LATERAL (SELECT 1 FROM s3_migration_documents m
     AND m.state IN {states.moved} OFFSET 0) r ON true;
 
 -- name: flip_documents
--- The pointers themselves, with the object's true size and ETag (in quotes where the application writes quotes).
+-- Flip the rows: bucket, key, the object's true size, and its ETag (quoted if the row's ETag was quoted).
 UPDATE {documents} d SET {documents.s3_bucket} = m.target_bucket, {documents.s3_key} = m.target_key,
   {documents.file_size} = m.source_size, -- if documents.file_size
   {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END, -- if documents.etag
@@ -191,8 +193,8 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
   AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key;
 
 -- name: record_flips
--- The ledger's side of the same transaction: of the rows that point to their copies now, whatever triggers and rules made of the
--- statement before.
+-- Record the flips in the same transaction, but only of rows that really point to their copies now: triggers and rules may have
+-- changed the effect of the statement before.
 UPDATE s3_migration_documents m SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
 FROM {documents} d
@@ -201,8 +203,8 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
   AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key;
 
 -- name: columns_of_index
--- The columns of a unique index over columns alone, in the index's order; of the document's own table, or of another partition of
--- it: a trigger may write to other tables.
+-- Return the columns of a unique index without expressions, in the index's order. The index must be on the document's own
+-- table or on another partition of it, because a trigger may have written to other tables.
 SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY k(number, place)
              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number ORDER BY k.place) AS names
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
@@ -212,7 +214,7 @@ WHERE n.nspname = %(schema)s AND t.relname = %(table)s AND x.relname = %(index)s
     AND (d.tableoid = t.oid OR pg_partition_root(d.tableoid) = pg_partition_root(t.oid)));
 
 -- name: rows_beside_flipped
--- The other rows `d`, beside the row `f` as a document's row would be once it is flipped. The caller adds what has to be equal.
+-- Return the other rows `d`, joined with the row `f` as a document's row would be after its flip. The caller adds the comparison.
 SELECT d.{documents.id} AS document_id
 FROM (SELECT to_jsonb(o) || to_jsonb(new) AS row, o.{documents.tenant_id} AS tenant_id, o.{documents.id} AS document_id
   FROM {documents} o JOIN s3_migration_documents m ON m.document_id = o.{documents.id} AND m.tenant_id = o.{documents.tenant_id}
@@ -225,20 +227,20 @@ CROSS JOIN LATERAL jsonb_populate_record(NULL::{documents}, become.row) f
 JOIN {documents} d ON NOT (d.{documents.id} = become.document_id AND d.{documents.tenant_id} = become.tenant_id);
 
 -- name: supersede_copies
--- Copies whose rows moved or went: nobody will point to them.
+-- Mark copies whose rows moved or were deleted, so that no row will point to them.
 UPDATE s3_migration_documents m SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
 WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.unmoved} AND NOT EXISTS (
   SELECT 1 FROM {documents} d WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
     AND coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s) = m.source_bucket AND {key_told.d} = m.source_key);
 
 -- name: prepare_stream
--- A stream reads a whole tenant. Right after a copy or a flip the planner has no statistics yet, expects one row and would
--- look at every line of the ledger for each document: a join by nested loops, 10,000 documents in 25 seconds.
+-- Forbid nested loops for a query that reads a whole tenant. Right after copies or flips the planner has no statistics and
+-- expects one row. It would then search the whole ledger for each document: 25 seconds for 10,000 documents.
 SET LOCAL enable_nestloop = off;
 
 -- name: documents_at_home
--- What the home bucket must hold, in order of key as S3 lists it: the rows that point into it. A row whose ETag is no longer
--- the copy's was written by the application since: then its own claim counts, and no source does.
+-- Return what the home must hold, in S3's order of keys: the rows that point to it. If a row's ETag is not the copy's any
+-- more, the application wrote the object later, so the row's own ETag counts and there is no source.
 SELECT * FROM (
   SELECT {key_told.d} COLLATE "C" AS key, d.{documents.id} AS document_id, m.source_etag, m.source_size,
     CASE WHEN m.attempts > 0 THEN m.target_etag END AS answered_etag, d.{documents.etag} AS row_etag,
@@ -250,12 +252,12 @@ SELECT * FROM (
 ) pointed ORDER BY key;
 
 -- name: known_targets
--- Which of these keys in the home bucket are copies of ours that no row points to (not flipped yet, or superseded).
+-- Return those of the keys in the home that are copies of ours to which no row points (not flipped yet, or superseded).
 SELECT target_key FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND target_key = ANY(%(keys)s);
 
 -- name: outstanding_documents
--- The documents that could not be moved, with the reason; a copy counts once the tenant is cut over: its row was left.
+-- Return the documents that could not be moved, with the reason. After the cutover a copy that is not flipped counts as well.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code,
   coalesce(m.error_message, CASE WHEN m.state = 'copied' THEN 'not flipped yet: its row was locked, or the run was stopped' END) AS error_message,
   m.request_id, m.attempts
@@ -264,7 +266,7 @@ WHERE m.tenant_id = %(tenant_id)s AND (m.state IN {states.stuck} OR m.state = 'c
 ORDER BY m.document_id;
 
 -- name: accept_document
--- The document stays where it is, on purpose; tells whether it was accepted just so before.
+-- Accept that a document stays where it is; return whether it was already accepted in this state.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, state, run_id, updated_at)
 SELECT d.{documents.tenant_id}, d.{documents.id}, coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s), {key_told.d},
   'accepted', %(run_id)s, now()
@@ -276,28 +278,28 @@ RETURNING EXISTS (SELECT 1 FROM s3_migration_documents o WHERE o.tenant_id = m.t
   AND o.state = 'accepted' AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key) AS was_accepted;
 
 -- name: documents_of_missing_tenants
--- Rows that name a tenant which is in no row of tenants, and how many such tenants there are.
+-- Count the rows that name a tenant which does not exist, and how many such tenants they name.
 SELECT count(*) AS rows, count(DISTINCT d.{documents.tenant_id}) AS tenants FROM {documents.rows} d
 WHERE d.{documents.tenant_id} IS NOT NULL AND NOT EXISTS (
   SELECT 1 FROM {tenants} t WHERE t.{tenants.id} = d.{documents.tenant_id});
 
 -- name: documents_without_tenant
--- Rows older than multi-tenancy: nobody's, so they stay.
+-- Count the rows without a tenant, which stay where they are.
 SELECT count(*) AS count FROM {documents.rows} d WHERE d.{documents.tenant_id} IS NULL;
 
 -- name: failed_documents
--- The documents that could not be moved, with the code why; of one code if one is given.
+-- Return the documents that could not be moved, optionally only those with one code.
 SELECT document_id FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND state IN {states.unmoved} AND error_code IS NOT NULL
   AND (%(code)s::text IS NULL OR error_code = %(code)s::text);
 
 -- name: canary_copies
--- Copies that are verified and wait for the flip: what the application will read.
+-- Return some verified copies that are not flipped yet, which the application will read.
 SELECT document_id, target_bucket, target_key, target_etag, source_size FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND state = 'copied' ORDER BY document_id LIMIT %(count)s;
 
 -- name: canary_rows
--- Documents whose rows this run flipped, as the application finds them.
+-- Return some documents whose rows this run flipped, as the application finds them.
 SELECT m.document_id, m.target_bucket, m.target_key, m.target_etag, m.source_size
 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 WHERE m.tenant_id = %(tenant_id)s AND m.run_id = %(run_id)s AND m.state = 'flipped'

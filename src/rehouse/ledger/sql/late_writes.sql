@@ -1,18 +1,19 @@
 -- name: count_moved
--- How many documents of this migration are at home: so many sources could be written late.
+-- Count the documents that this migration moved home, whose sources may therefore get a late write.
 SELECT count(*) AS moved FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved};
 
 -- name: sources_of_moved
--- Where the documents that were moved came from; with only_failed those with a fault, of one code if one is given.
+-- Return the sources of moved documents; with only_failed only of those with a fault, optionally of one code.
 SELECT document_id, source_bucket, source_key FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved}
   AND (NOT %(only_failed)s OR error_code IS NOT NULL AND (%(code)s::text IS NULL OR error_code = %(code)s));
 
 -- name: late_suspects
--- Documents at home whose source is another object than was copied, or is there again, as this run saw it; and those with a fault.
--- The inventory is looked up by its key for each line (OFFSET 0): it holds the objects of every tenant. What is there may be
--- another document's, whose key that is by now: so it is if another line of the tenant knows another object at the source.
+-- Return the documents at home whose source, as this run saw it, changed after the copy or exists again after its removal, and
+-- those with a fault. The inventory is looked up by key for each record (OFFSET 0), because it holds the objects of every
+-- tenant. `contested`: the object may now belong to another document that reused the key, because another record of the tenant
+-- knows a different object there.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   coalesce(i.contested, false) OR (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
@@ -29,21 +30,21 @@ WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.st
 ORDER BY m.document_id;
 
 -- name: late_row
--- Where the row of a document points, not locked: by the time that it is it may point elsewhere.
+-- Return where a document's row points, without locking it, so it may change before it is locked.
 SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, coalesce({documents.s3_key}, '') AS key FROM {documents}
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: lock_late_row
--- The row of a document, locked: no writer that keeps to the rules is at work on its object meanwhile.
+-- Lock a document's row, so that no writer that locks the row is changing its object.
 SELECT coalesce(nullif({documents.s3_bucket}, ''), %(default_bucket)s) AS bucket, coalesce({documents.s3_key}, '') AS key FROM {documents}
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s FOR {row_lock} SKIP LOCKED;
 
 -- name: is_row_there
--- A row that could not be locked is busy, or gone.
+-- Distinguish a row that is locked by others from a row that was deleted.
 SELECT 1 FROM {documents} WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: record_late_copy
--- The line of a late write that came home: what was copied now counts, and the grace begins again.
+-- Record a late write that was copied home: the new source and copy count, and the grace starts again.
 UPDATE s3_migration_documents SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
   target_etag = %(target_etag)s, target_version = %(version)s, target_checksum = %(checksum)s, attempts = %(attempts)s,
   state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL, request_id = NULL, late_etag = NULL,
@@ -51,7 +52,7 @@ UPDATE s3_migration_documents SET source_etag = %(source_etag)s, source_size = %
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s;
 
 -- name: follow_late_copy
--- The row's side of the same transaction: where it points stays, what it says of the object follows.
+-- Update the row in the same transaction: its pointer stays, its size and ETag change.
 UPDATE {documents} SET
   {documents.file_size} = %(source_size)s, -- if documents.file_size
   {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END, -- if documents.etag
@@ -59,8 +60,8 @@ UPDATE {documents} SET
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: record_late_fault
--- Why a late write is not at home yet; a line that would say nothing new is left alone, but a fault that was met again is this
--- run's: the removal of sources goes by that.
+-- Record why a late write is not home yet. A record that would not change is left alone, except that a fault which was met again
+-- becomes this run's, because the removal of sources depends on that.
 UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
   late_etag = %(late_etag)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s
@@ -68,13 +69,13 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s
     OR %(code)s::text <> 'Conflict' AND run_id IS DISTINCT FROM %(run_id)s::uuid);
 
 -- name: clear_late_fault
--- The source is as it was copied, or gone: nothing is outstanding any more.
+-- Clear the fault: the source is unchanged since the copy, or gone.
 UPDATE s3_migration_documents SET error_code = NULL, error_message = NULL, request_id = NULL, late_etag = NULL,
   run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code IS NOT NULL;
 
 -- name: outstanding_late_writes
--- The documents that are at home and still have a fault: a late write that is not with them, or a source that could not be removed.
+-- Return the documents at home with a fault: a late write that was not copied home, or a source that could not be removed.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN {states.moved}
@@ -83,8 +84,9 @@ WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.st
 ORDER BY m.document_id;
 
 -- name: accept_late_write
--- The version in the home stands: the late one counts as the source, until it is removed after the grace. It was not copied
--- home, so what is there counts as no copy of it: no way back leads to the late one, and a still later one is a new conflict.
+-- Accept the object in the home. The late one counts as the source until it is removed after the grace. It was not copied
+-- home, so the object there does not count as its copy: no rollback leads to the late one, and a later write is a new
+-- conflict.
 UPDATE s3_migration_documents SET source_etag = late_etag, late_etag = NULL,
   target_etag = CASE WHEN target_bucket = %(home_bucket)s THEN '' ELSE target_etag END, state = 'flipped', flipped_at = now(),
   error_code = NULL, error_message = NULL, request_id = NULL, run_id = %(run_id)s, updated_at = now()

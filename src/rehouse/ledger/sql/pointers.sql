@@ -1,6 +1,6 @@
 -- name: columns_that_hold_text
--- Every column of the database in which a key may stand: texts, JSON, XML, composites, arrays of these and domains over them. A
--- partitioned table stands for its partitions. Left out are the system's tables, ours, and the column that the mapping names.
+-- Return every column of the database that may hold a key: texts, JSON, XML, composites, arrays of these and domains over them. A
+-- partitioned table includes its partitions. System tables, our tables and the mapped key column are left out.
 WITH RECURSIVE resolved (type, base) AS (
   SELECT oid, oid FROM pg_type
   UNION ALL
@@ -21,18 +21,18 @@ WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND a.attnum > 0 AND
 ORDER BY 1, 2, a.attnum;
 
 -- name: size_of_table
--- How many bytes a table and its partitions hold, long values included, indexes not.
+-- Return the bytes of a table and its partitions, including long values but not indexes.
 SELECT coalesce(sum(pg_table_size(p.relid)), 0)::bigint FROM (
   SELECT relid FROM pg_partition_tree(%(table)s::text::regclass) UNION SELECT %(table)s::text::regclass) p (relid);
 
 -- name: sources_to_look_for
--- Keys of a tenant's sources that are not removed yet; a part of them that is the same in every run.
+-- Return keys of a tenant's sources that are not removed yet; with a limit, a sample that is the same in every run.
 SELECT source_key FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved_with_source}
 ORDER BY md5(document_id::text) LIMIT %(limit)s;
 
 -- name: keys_to_look_for
--- Keys of some documents of all tenants, and of where some were moved from.
+-- Return keys of some documents of all tenants, and some keys from which documents were moved.
 (SELECT k.key FROM (
   SELECT {documents.s3_key} AS key FROM {documents} TABLESAMPLE SYSTEM (%(percent)s)
   WHERE {documents.s3_key} <> '' AND octet_length({documents.s3_key}) <= 1024) k
@@ -41,11 +41,11 @@ UNION
 (SELECT m.source_key FROM s3_migration_documents m WHERE m.state IN {states.moved_with_source} LIMIT %(limit)s);
 
 -- name: rows_expected
--- How many rows the planner expects in the documents table.
+-- Return how many rows the planner expects in the documents table.
 SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %(table)s::text::regclass;
 
 -- name: some_orphans
--- Objects of a bucket that no row points to and that no migration copied from, a part of them that is the same in every run.
+-- Return some objects of a bucket to which no row points and from which no migration copied; the same sample in every run.
 SELECT i.key, i.size FROM s3_inventory i
 WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND NOT EXISTS (
   SELECT 1 FROM {documents.rows} d WHERE d.{documents.s3_key} COLLATE "C" = i.key

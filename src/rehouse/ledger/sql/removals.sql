@@ -1,6 +1,6 @@
 -- name: page_of_flipped
--- A page of the documents that were moved to the home, in some states, by keyset, with where their rows point now. A conflict stays one, and so does a fault of this very run; a fault of an earlier run is tried again, and
--- one of a document whose row is gone is nobody's any more.
+-- Return a page of the moved documents in some states, by keyset, with where their rows point now. A conflict stays a fault,
+-- and so does a fault of this run. A fault of an earlier run is tried again. If the row was deleted, no fault counts.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coalesce(m.source_size, 0) AS source_size, m.target_bucket,
   m.target_key, m.target_etag,
   CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END AS fault,
@@ -18,13 +18,13 @@ LEFT JOIN LATERAL (
 ORDER BY m.document_id;
 
 -- name: prepare_pointers
--- Rows are found by the object that they point to: a plan that reads all documents for each batch is quadratic, and to start
--- workers takes longer than to look.
+-- Make the planner find rows by the object to which they point. A plan that reads all documents for each batch takes quadratic
+-- time, and starting parallel workers takes longer than the lookup.
 SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true),
   set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: rows_at
--- Which of these objects a row of any tenant points to. A row with a key and no bucket means the first shared bucket.
+-- Return those of the objects to which a row of any tenant points. A row with a key and no bucket means the first shared bucket.
 SELECT {documents.s3_bucket} AS bucket, {documents.s3_key} AS key FROM {documents}
 WHERE {documents.s3_bucket} = ANY(%(buckets)s) AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed}
 UNION ALL
@@ -35,9 +35,9 @@ SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
 WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed};
 
 -- name: sources_waited_for
--- Moved documents whose source another document of the tenant has as well that was not flipped yet, or less than the grace ago,
--- or has a fault. An object that two tenants claim is never copied, so no line of another tenant counts here. One that was accepted
--- waits for nothing: while it is there, its row points to the source.
+-- Return the moved documents whose source another document of the tenant still needs: that one is not flipped, was flipped
+-- less than the grace ago, or has a fault. Records of other tenants do not count, because an object that two tenants claim is
+-- never copied. An accepted document does not count: as long as it exists, its row points to the source, which keeps it.
 SELECT m.document_id
 FROM s3_migration_documents m
 JOIN s3_migration_documents o ON o.tenant_id = m.tenant_id AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key
@@ -46,37 +46,38 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.moved_with_source} AND 
     OR o.state IN {states.moved_with_source} AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL));
 
 -- name: mark_removing
--- Committed before the first request that removes: whoever finds it later knows that the source may be gone.
+-- Committed before the first request that removes, so that a later run knows that the sources may be gone.
 UPDATE s3_migration_documents SET state = 'removing', error_code = NULL, error_message = NULL, request_id = NULL,
   run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state IN {states.moved_with_source};
 
 -- name: mark_removed
--- The sources are gone.
+-- Record that the sources are removed.
 UPDATE s3_migration_documents SET state = 'removed', error_code = NULL, error_message = NULL, request_id = NULL,
   run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'removing';
 
 -- name: keep_source
--- A source that stays: with the fault, or without one where it was written since and the sweep has to look at it.
+-- Record that a source stays, with the fault; without a fault it was written late, and the sweep has to check it.
 UPDATE s3_migration_documents SET state = %(state)s, error_code = %(code)s, error_message = %(message)s,
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN {states.moved_with_source};
 
 -- name: keep_unfinished
--- Sources that a killed run was removing, and that may not go any more: what the sweep found out about them stays said.
+-- Record that sources stay which a killed run was removing; the faults that the sweep recorded stay too.
 UPDATE s3_migration_documents SET state = 'flipped', run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state = 'removing';
 
 -- name: source_put_back
--- A row points to a source that was removed, so it was put back: the document is flipped again, and its grace begins again.
+-- Record that a removed source was restored because a row points to it. The document is flipped again, and its grace starts
+-- again.
 UPDATE s3_migration_documents SET state = 'flipped', source_etag = %(source_etag)s, source_size = %(source_size)s,
   flipped_at = now(), error_code = NULL, error_message = NULL, request_id = NULL, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'removed';
 
 -- name: count_removals
--- How far the removal is: sources removed (and their bytes), sources left of which so many are old enough, when the first of the
--- others is, and the documents that were not moved at all.
+-- Count how far the removal is: sources removed and their bytes, sources left and how many are old enough, when the next one
+-- will be, and the documents that were not moved at all.
 SELECT count(*) FILTER (WHERE m.state = 'removed') AS removed,
   coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint AS removed_bytes,
   count(*) FILTER (WHERE m.state IN {states.moved_with_source}) AS left,

@@ -1,6 +1,6 @@
 -- name: page_at_home
--- A page of the tenant's documents that are at home, by keyset, with the object at home and the one at the other end of the
--- ledger's line as this run saw them. Each is looked up by its key (OFFSET 0), as the page of documents does.
+-- Return a page of the tenant's documents at home, by keyset, with the object at home and the object at the other end of the
+-- ledger's record, as this run saw them. Each is looked up by key (OFFSET 0), as in page_of_documents.
 SELECT d.{documents.id} AS document_id, d.{documents.tenant_id} AS tenant_id, {name_told.d} AS name,
   d.{documents.s3_bucket} AS bucket, {key_told.d} AS key, left(d.{documents.etag}, 255) AS row_etag,
   {uploaded_at_told.d} AS uploaded_at,
@@ -25,7 +25,7 @@ LEFT JOIN LATERAL (
 ORDER BY d.{documents.id};
 
 -- name: known_differently
--- Objects of a shared bucket of which lines of the tenant tell different ETags: another document was put onto the key.
+-- Return objects of a shared bucket for which the tenant's records have different ETags, because another document reused the key.
 SELECT bucket, key FROM (
   SELECT source_bucket AS bucket, source_key AS key, source_etag AS etag FROM s3_migration_documents
   WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s
@@ -36,14 +36,14 @@ WHERE key = ANY(%(keys)s)
 GROUP BY bucket, key HAVING min(coalesce(etag, '')) <> max(coalesce(etag, ''));
 
 -- name: supersede_forward
--- Copies into the home that no row will be pointed to any more, and what could not be copied: it stays where it is.
+-- Mark copies in the home that no row will point to any more, and documents that could not be copied, which stay where they are.
 UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.unmoved};
 
 -- name: keep_at_home
--- A return that was not flipped, seen from the other end: the document is where the migration moved it, and what it would have
--- returned to is its source. That may have been written since the document was moved: unless its ETag is that of the object at
--- home, none is remembered, and the next sweep for late writes looks.
+-- Reverse the record of a return that was not flipped: the document stays where the migration moved it, and the place to which
+-- it would have returned is its source. That object may have been written since. So its ETag is kept only if it is that of the
+-- object at home, and otherwise left empty, so that the next sweep checks for a late write.
 UPDATE s3_migration_documents m SET source_bucket = m.target_bucket, source_key = m.target_key,
   source_etag = CASE WHEN m.target_etag = m.source_etag THEN m.target_etag ELSE '' END,
   target_bucket = m.source_bucket, target_key = m.source_key, target_etag = m.source_etag, target_version = NULL,
@@ -56,17 +56,17 @@ WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s
       AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key);
 
 -- name: supersede_returns
--- Returns that could not be made ready: nobody waits for them any more.
+-- Mark the returns that could not be prepared; nothing waits for them any more.
 UPDATE s3_migration_documents SET state = 'superseded', run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND source_bucket = %(home_bucket)s AND state IN {states.unmoved};
 
 -- name: return_home
--- Compare-and-set on the application's own column: from here on uploads go where they went before.
+-- Compare-and-set of the application's own column. From here on uploads go to the previous bucket again.
 UPDATE {tenants} SET {tenants.aws_bucket_name} = %(previous_home)s
 WHERE {tenants.id} = %(tenant_id)s AND {tenants.aws_bucket_name} = %(home_bucket)s RETURNING 1;
 
 -- name: count_returns
--- Documents that went back; rows at home, and of these the ones that the migration did not move there.
+-- Count the documents that were returned, the rows at home, and how many of these the migration did not move there.
 SELECT
   (SELECT count(*) FROM s3_migration_documents
    WHERE tenant_id = %(tenant_id)s AND state = 'flipped' AND source_bucket = %(home_bucket)s) AS returned,
@@ -79,8 +79,8 @@ LEFT JOIN s3_migration_documents m ON m.tenant_id = d.{documents.tenant_id} AND 
 WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s AND d.{documents.s3_key} <> '';
 
 -- name: row_of_line
--- The row of the document of the ledger's line `m`, to be joined: the tenant's own. Without one, that of another tenant, if no
--- other document can have its id, or else if the row still points to where the document went.
+-- Return the row of the document of the ledger record `m`, for a join. It is the tenant's own row, if it exists. Else it is a
+-- row of another tenant with this id, if ids are unique or the row still points to where the document went.
 SELECT o.* FROM {documents.rows} o WHERE o.{documents.tenant_id} = m.tenant_id AND o.{documents.id} = m.document_id
 UNION ALL
 SELECT o.* FROM {documents.rows} o WHERE {ids_are_unique} AND o.{documents.tenant_id} IS DISTINCT FROM m.tenant_id
@@ -91,8 +91,8 @@ SELECT o.* FROM {documents.rows} o WHERE NOT {ids_are_unique} AND o.{documents.t
 LIMIT 1;
 
 -- name: outstanding_returns
--- The documents that could not be returned, with the reason, and those that were written at both ends, or at home after they
--- had gone back and were given to another tenant.
+-- Return the documents that could not be returned, with the reason, those that were written at both ends, and those that were
+-- written at home after they had been returned and given to another tenant.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
 FROM s3_migration_documents m JOIN LATERAL ({row_of_line}) d ON true
 WHERE m.tenant_id = %(tenant_id)s AND (
@@ -105,9 +105,9 @@ WHERE m.tenant_id = %(tenant_id)s AND (
 ORDER BY m.document_id;
 
 -- name: written_after_return
--- Documents that went back, and whose object at home this run saw as another one than was sent back; and those with a fault.
--- It may be another document's, whose key that is by now: so it is if another line of the tenant knows another object there.
--- The document may have been given to another tenant since.
+-- Return the returned documents whose object at home changed since, as this run saw it, and those with a fault. `contested`:
+-- the object may belong to another document that reused the key, because another record of the tenant knows a different object
+-- there. `given_away`: the row now belongs to another tenant.
 SELECT m.document_id, {name.d} AS name, m.state, m.source_bucket, m.source_key, m.source_etag,
   m.target_bucket, m.target_key, m.target_etag, (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
@@ -120,7 +120,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.st
 ORDER BY m.document_id;
 
 -- name: point_to_sent_after
--- The row of a document that was written at home after it had gone back points to what was sent after it.
+-- Point the row of a document that was written at home after its return to the copy of that write.
 UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_key} = %(target_key)s,
   {documents.file_size} = %(source_size)s, -- if documents.file_size
   {documents.etag} = CASE WHEN {documents.etag} LIKE '"%%' THEN '"' || %(target_etag)s || '"' ELSE %(target_etag)s END, -- if documents.etag
@@ -128,7 +128,7 @@ UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
 -- name: record_sent_after
--- The line's side of the same transaction, if the row points there now: what was sent after it counts.
+-- Record that copy in the same transaction, if the row points to it now.
 UPDATE s3_migration_documents m SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
   target_bucket = %(target_bucket)s, target_key = %(target_key)s, target_etag = %(target_etag)s, target_version = %(version)s,
   target_checksum = %(checksum)s, attempts = %(attempts)s, flipped_at = now(), error_code = NULL, error_message = NULL,

@@ -1,5 +1,5 @@
 -- name: append_only
--- The history of a migration is written once: nobody changes or removes a line by mistake.
+-- Make the history append-only, so that nobody changes or deletes a line by mistake.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 's3_migration_events is append only' USING ERRCODE = 'insufficient_privilege';
@@ -9,7 +9,7 @@ CREATE TRIGGER rehouse_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {schem
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_append_only();
 
 -- name: adopt_older_migrations
--- Every row that an older tool wrote becomes a line of history; each tenant's newest row stays.
+-- Turn every row of an older tool into a line of the history, and keep each tenant's newest row.
 INSERT INTO {schema}.s3_migration_events (tenant_id, event, reason)
 SELECT m.tenant_id, 'adopted', jsonb_strip_nulls(to_jsonb(m))::text FROM {schema}.s3_migrations m
 ORDER BY m.created_at NULLS FIRST;
@@ -18,12 +18,12 @@ DELETE FROM {schema}.s3_migrations WHERE tenant_id IS NULL OR ctid NOT IN (
   ORDER BY tenant_id, created_at DESC NULLS LAST, started_at DESC NULLS LAST, id DESC);
 
 -- name: begin_again
--- An older "completed" proves nothing: what is kept begins at pending.
+-- Reset the kept rows to pending, because an older "completed" proves nothing.
 UPDATE {schema}.s3_migrations SET status = 'pending', documents_migrated = 0, started_at = NULL, completed_at = NULL,
   error_message = NULL;
 
 -- name: adopt_older_usage
--- Two rows of one tenant and month become lines of history; the one that was written last stays.
+-- Where a tenant has two rows for a month, turn them into lines of the history and keep the one that was written last.
 LOCK TABLE {schema}.tenant_usage IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO {schema}.s3_migration_events (tenant_id, event, reason)
 SELECT u.tenant_id, 'adopted', jsonb_strip_nulls(to_jsonb(u))::text FROM {schema}.tenant_usage u WHERE EXISTS (

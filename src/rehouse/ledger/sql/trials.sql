@@ -1,5 +1,6 @@
 -- name: trial_candidates
--- Some copies to try a flip with. Each is looked up for itself (OFFSET 0) until there are enough: no join of a whole tenant.
+-- Return some copies to try a flip with. Each is looked up separately (OFFSET 0) until there are enough, without a join of the
+-- whole tenant.
 SELECT d.kind::regclass::text AS kind, m.document_id
 FROM (SELECT * FROM s3_migration_documents o WHERE o.tenant_id = %(tenant_id)s AND o.state = 'copied' OFFSET 0) m
 JOIN LATERAL (SELECT p.tableoid AS kind FROM {documents} p
@@ -9,7 +10,7 @@ JOIN LATERAL (SELECT p.tableoid AS kind FROM {documents} p
 LIMIT %(limit)s;
 
 -- name: trial_candidates_of_partitions
--- The same of a partitioned table: of each partition that holds some, in order of id.
+-- Do the same for a partitioned table: some copies of each partition that has any, in order of id.
 SELECT c.kind::regclass::text AS kind, c.document_id FROM (
   SELECT d.tableoid AS kind, m.document_id,
     row_number() OVER (PARTITION BY d.tableoid ORDER BY m.document_id) AS place
@@ -20,7 +21,7 @@ SELECT c.kind::regclass::text AS kind, c.document_id FROM (
 WHERE c.place <= %(limit)s ORDER BY c.kind, c.place;
 
 -- name: lock_for_trial
--- The row of a copy, if it is as it was copied and nobody holds it.
+-- Lock the row of a copy, if it still points to the source and nobody else has locked it.
 SELECT 1 FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
 WHERE m.tenant_id = %(tenant_id)s AND m.document_id = %(document_id)s AND m.state = 'copied'
   AND d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s
@@ -28,14 +29,15 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = %(document_id)s AND m.stat
 FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: home_now
--- Whether the tenant's row names the home, and whether it names what it named before: triggers and rules may have had their say.
+-- Return whether the tenant's row names the home, and whether it names the previous bucket, because triggers and rules may have
+-- changed the effect of the switch.
 SELECT {tenants.aws_bucket_name} = %(home_bucket)s AS is_home,
   {tenants.aws_bucket_name} IS NOT DISTINCT FROM %(previous_home)s AS is_as_before
 FROM {tenants} WHERE {tenants.id} = %(tenant_id)s;
 
 -- name: return_candidates
--- Rows at home to try a flip back with, of each table or partition that holds some: first those that the ledger knows a source
--- of, and no fault. In the form of `page_at_home`, with no objects.
+-- Return rows at home to try a flip back with, some of each table or partition, first those with a recorded source and no
+-- fault. The columns are those of page_at_home, without objects.
 SELECT c.kind::regclass::text AS kind, c.id AS document_id, c.tenant_id, c.name, c.bucket, c.key, NULL AS row_etag, NULL AS uploaded_at,
   NULL AS seen_etag, NULL AS seen_size, NULL AS seen_storage_class, NULL AS seen_modified_at,
   NULL AS there_etag, NULL AS there_size, NULL AS there_storage_class, NULL AS there_modified_at, c.state, c.source_bucket, c.source_key, c.source_etag, c.target_bucket, c.target_key, c.target_etag, c.attempts, c.error_code
@@ -52,7 +54,7 @@ FROM (
 WHERE c.place <= %(limit)s ORDER BY c.kind, c.place;
 
 -- name: line_to_try
--- The line of one row's way back, and the lock on the row, if it is at home and nobody holds it.
+-- Record the return of one row and lock the row, if it is at home and nobody else has locked it.
 INSERT INTO s3_migration_documents AS m (tenant_id, document_id, source_bucket, source_key, source_etag, source_size, storage_class,
   target_bucket, target_key, target_etag, state, attempts, run_id, updated_at)
 SELECT d.{documents.tenant_id}, d.{documents.id}, d.{documents.s3_bucket}, d.{documents.s3_key}, %(source_etag)s, {bytes.d}::bigint,

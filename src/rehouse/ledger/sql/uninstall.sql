@@ -1,5 +1,5 @@
 -- name: dependants
--- Tenants whose documents only the ledger can bring home or back, and how many documents of theirs it moved.
+-- Return the tenants whose migration or rollback still needs the ledger, and how many documents it moved for each.
 SELECT m.tenant_id::text, m.phase, (
   SELECT count(*) FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN {states.moved_with_source}) AS moved
 FROM {s3_migrations} m
@@ -12,11 +12,11 @@ WHERE m.phase IN ('cut_over', 'released') OR (m.phase NOT IN ('finished', 'rolle
 ORDER BY m.tenant_id;
 
 -- name: migrated_tenants
--- Every tenant that the ledger knows: whoever works on one of them keeps it.
+-- Return every tenant in the ledger; a command that works on one of them prevents the removal.
 SELECT DISTINCT tenant_id FROM {s3_migrations} ORDER BY 1;
 
 -- name: own_triggers_dropped
--- The triggers of every edition.
+-- Drop the triggers of every version.
 DROP TRIGGER IF EXISTS rehouse_usage_insert ON {documents};
 DROP TRIGGER IF EXISTS rehouse_usage_delete ON {documents};
 DROP TRIGGER IF EXISTS rehouse_usage_update ON {documents};
@@ -27,19 +27,19 @@ DROP TRIGGER IF EXISTS rehouse_document_changed ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_truncated ON {documents};
 
 -- name: fold_all
--- Adds everything that is pending, within one transaction; again until it returns 0.
+-- Fold all pending deltas in one transaction; repeat until it returns 0.
 SELECT coalesce(sum({schema}.rehouse_fold_usage(p.tenant_id)), 0) FROM (
   SELECT DISTINCT d.tenant_id FROM {rehouse_usage_deltas} d) p;
 
 -- name: own_routines
--- The functions and procedures of ours, as DROP ROUTINE takes them.
+-- Return our functions and procedures in the form that DROP ROUTINE takes.
 SELECT p.oid::regprocedure::text FROM pg_proc p
 WHERE p.pronamespace = {schema_name}::regnamespace AND p.proname = ANY(%(names)s) ORDER BY 1;
 
 -- name: rows_that_need_the_bucket
--- Documents that some other bucket than the default one holds: their column is their only way there.
+-- Count the documents in other buckets than the default one, which cannot be found without the column.
 SELECT count(*) FROM {documents} d WHERE d.{documents.s3_bucket} <> '' AND d.{documents.s3_bucket} <> %(default_bucket)s;
 
 -- name: tenants_that_need_the_home
--- Tenants with a bucket of their own.
+-- Count the tenants with their own bucket.
 SELECT count(*) FROM {tenants} t WHERE t.{tenants.aws_bucket_name} <> '' AND t.{tenants.aws_bucket_name} <> %(default_bucket)s;

@@ -1,6 +1,6 @@
 -- name: rehouse_record_fault
--- Writes down what usage could not do, once for each kind of fault while nobody has put it right. A row that another
--- transaction relies on is shared until that one ends, so a recount never forgets a fault that it did not see.
+-- Record what usage could not do, once per kind of fault until it is fixed. A row on which another transaction relies stays
+-- locked until that one ends, so a recount never forgets a fault that it did not see.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_record_fault(failed_step text, sql_state text, reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -15,9 +15,9 @@ BEGIN
 END $$;
 
 -- name: rehouse_usage_of_rows
--- Once for each INSERT and each DELETE, however many rows: appends what changed, a row a tenant, and waits for nobody. The
--- first write of a transaction is guarded by a subtransaction; once it went through, the ones after it need none, since no
--- other session can alter the table meanwhile.
+-- Fires once for each INSERT and DELETE, however many rows: it appends one delta per tenant and waits for nobody. A
+-- subtransaction guards the first write of a transaction. The later ones need none, because no other session can alter the
+-- table meanwhile.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_rows() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -48,7 +48,7 @@ BEGIN
 END $$;
 
 -- name: rehouse_usage_of_update
--- For a row whose tenant or size changed, and for no other.
+-- Fires only for a row whose tenant or size changed.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_update() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -80,7 +80,7 @@ BEGIN
 END $$;
 
 -- name: rehouse_usage_of_updates
--- The same for a statement on a partitioned table, where an update may move a row and no row trigger would tell of it.
+-- The same for a statement on a partitioned table, where an update that moves a row to another partition fires no row trigger.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_updates() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -102,7 +102,7 @@ EXCEPTION
 END $$;
 
 -- name: rehouse_usage_of_part_truncate
--- What a partition held, nothing tells once it is empty: a recount has to.
+-- Nothing shows what a partition held once it is empty, so this requests a recount.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_part_truncate() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -116,7 +116,7 @@ EXCEPTION
 END $$;
 
 -- name: rehouse_add_month
--- Makes a tenant's row of a month from its last level, unless it is there. A tenant that is gone gets none.
+-- Create a tenant's row for a month from its last level, unless it exists. A deleted tenant gets none.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_add_month(opened_tenant {documents_tenant_type}, opened_month date)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -132,8 +132,8 @@ BEGIN
 END $$;
 
 -- name: rehouse_open_months
--- Locks a tenant's rows of this month and the next one, making those that are missing, and tells whether it could without
--- waiting for whoever holds one. A month begins at the level of the row before it, which stays locked meanwhile.
+-- Lock a tenant's rows of this and next month, create missing ones, and return whether that was possible without waiting for a
+-- lock. A month starts at the level of the row before it, which stays locked meanwhile.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_open_months(opened_tenant {documents_tenant_type}, this_month date)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -155,9 +155,9 @@ BEGIN
 END $$;
 
 -- name: rehouse_fold_usage
--- Adds a tenant's pending deltas to its usage, a thousand at most, if nobody holds its rows; returns how many were folded.
--- Each delta counts from its own month on. Only at READ COMMITTED: the second statement must see what was committed before
--- the first one locked the rows. Nearly all deltas are dead rows that vacuum has yet to collect: an index scan passes over
+-- Add at most a thousand pending deltas of a tenant to its usage, if nobody has locked its rows; return how many were folded.
+-- Each delta counts from its own month on. It needs READ COMMITTED, because the second statement must see what was committed
+-- before the first one locked the rows. Nearly all deltas are dead rows that vacuum has not collected yet. An index scan skips
 -- those that it met before, while any other scan reads all of them each time.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_usage(folded_tenant {documents_tenant_type})
 RETURNS bigint LANGUAGE plpgsql SET enable_bitmapscan = off SET enable_seqscan = off AS $$
@@ -192,11 +192,11 @@ BEGIN
 END $$;
 
 -- name: rehouse_fold_at_commit
--- Folds at the end of the transaction, when its locks are held for the commit alone, never within it (SET CONSTRAINTS), and
--- waits for no lock. At REPEATABLE READ and above a row that changed meanwhile would be the application's error, so it is left to
--- others. A session folds 200 times at once and 200 times a second: `rehouse.fold_credit` is the time at which all its folds
--- are paid for; one that met another, or that took long, costs more. After a transaction's first fold the others look whether
--- their delta is still there. Settings are assigned, since PERFORM would run a query for each.
+-- Fold at the end of the transaction, so that its locks are held only during the commit, never within the transaction (SET
+-- CONSTRAINTS), and wait for no lock. At REPEATABLE READ and above, a row that changed meanwhile would raise an error in the
+-- application, so other sessions fold. A session may fold 200 times at once and 200 times a second: `rehouse.fold_credit` is
+-- the time when all its folds are paid for. A fold that met another one or took long costs more. After a transaction's first
+-- fold, the others check whether their delta still exists. Settings are assigned, because PERFORM would run a query for each.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_at_commit() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -236,8 +236,8 @@ BEGIN
 END $$;
 
 -- name: rehouse_usage_of_truncate
--- TRUNCATE takes back all that was counted. It holds the table alone, so nothing that it should see is still under way; at
--- REPEATABLE READ it does not see what was committed since its snapshot: then a recount has to put it right.
+-- TRUNCATE takes back everything that was counted. It locks the table exclusively, so no change is in progress. At REPEATABLE
+-- READ it does not see what was committed after its snapshot, so this requests a recount.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_truncate() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -267,8 +267,8 @@ EXCEPTION
 END $$;
 
 -- name: rehouse_settle_usage
--- Folds what is pending and makes this month's row and the next one's where they are missing, in transactions of a moment.
--- A tenant whose rows somebody holds is left out; the deltas of a tenant that is gone are dropped.
+-- Fold what is pending and create missing rows of this and next month, in short transactions. A tenant whose rows are locked is
+-- skipped. The deltas of a deleted tenant are dropped.
 CREATE OR REPLACE PROCEDURE {schema}.rehouse_settle_usage() LANGUAGE plpgsql AS $$
 DECLARE
   this_month date := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
@@ -289,8 +289,9 @@ BEGIN
 END $$;
 
 -- name: rehouse_recount_usage
--- Counts every tenant's documents again and appends the difference. The count, the usage and the pending deltas are read in
--- one snapshot, so no row is held meanwhile and nobody waits. Two recounts would add the difference twice: one at a time.
+-- Count every tenant's documents again and append the difference. The count, the usage and the pending deltas are read in one
+-- snapshot, so no row is locked and nobody waits. Only one recount may run at a time, because two would add the difference
+-- twice.
 CREATE OR REPLACE PROCEDURE {schema}.rehouse_recount_usage() LANGUAGE plpgsql AS $$
 DECLARE
   this_month date;
@@ -341,20 +342,20 @@ BEGIN
 END $$;
 
 -- name: usage_rights
--- What the triggers do they do with the rights of whoever made them, whatever the application's role may do; nobody else
--- may put these functions on a table.
+-- The triggers run with the rights of the role that created them, whatever rights the application's role has. No other role
+-- may use these functions in triggers.
 REVOKE ALL ON FUNCTION {schema}.rehouse_usage_of_rows(), {schema}.rehouse_usage_of_update(),
   {schema}.rehouse_usage_of_truncate(), {schema}.rehouse_usage_of_updates(), {schema}.rehouse_usage_of_part_truncate(),
   {schema}.rehouse_fold_at_commit() FROM PUBLIC;
 
 -- name: usage_fold_trigger
--- Deferred: it runs as the transaction ends.
+-- Deferred, so that it runs at the end of the transaction.
 DROP TRIGGER IF EXISTS rehouse_fold_at_commit ON {rehouse_usage_deltas};
 CREATE CONSTRAINT TRIGGER rehouse_fold_at_commit AFTER INSERT ON {rehouse_usage_deltas} DEFERRABLE INITIALLY DEFERRED
   FOR EACH ROW EXECUTE FUNCTION {schema}.rehouse_fold_at_commit();
 
 -- name: usage_row_triggers
--- The triggers on documents. An UPDATE that changes neither the tenant nor a size fires nothing.
+-- The triggers on documents. An UPDATE that changes neither the tenant nor a size fires none of them.
 CREATE TRIGGER rehouse_usage_insert AFTER INSERT ON {documents} REFERENCING NEW TABLE AS changed
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
 CREATE TRIGGER rehouse_usage_delete AFTER DELETE ON {documents} REFERENCING OLD TABLE AS changed
@@ -366,7 +367,7 @@ CREATE TRIGGER rehouse_usage_truncate AFTER TRUNCATE ON {documents}
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_truncate();
 
 -- name: usage_partition_triggers
--- The triggers on a partitioned table; each partition has its own for statements that name it.
+-- The triggers on a partitioned table. Each partition has its own for statements that name it.
 CREATE TRIGGER rehouse_usage_insert AFTER INSERT ON {documents} REFERENCING NEW TABLE AS changed
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_rows();
 CREATE TRIGGER rehouse_usage_delete AFTER DELETE ON {documents} REFERENCING OLD TABLE AS changed
@@ -377,8 +378,7 @@ CREATE TRIGGER rehouse_usage_truncate AFTER TRUNCATE ON {documents}
   FOR EACH STATEMENT EXECUTE FUNCTION {schema}.rehouse_usage_of_truncate();
 
 -- name: usage_trial
--- Counts rows of a temporary table that is made like documents, unguarded, so that whatever would fail does so here, and
--- takes everything back.
+-- Count the rows of a temporary table like documents, without guards, so that any error occurs here, and undo everything.
 DO $trial$
 DECLARE
   required name;
@@ -408,7 +408,7 @@ EXCEPTION WHEN SQLSTATE 'RH000' THEN NULL;
 END $trial$;
 
 -- name: usage_triggers_dropped
--- The triggers of this edition, of the first one, and of an older tool, which counts everything again for every row.
+-- Drop the triggers of this version, of the first one, and of an older tool, which counts everything again for every row.
 DROP TRIGGER IF EXISTS trigger_update_tenant_storage ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_arrived ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_departed ON {documents};
@@ -420,7 +420,7 @@ DROP TRIGGER IF EXISTS rehouse_usage_update ON {documents};
 DROP TRIGGER IF EXISTS rehouse_usage_truncate ON {documents};
 
 -- name: first_usage_functions_dropped
--- What the triggers of the first edition called.
+-- Drop the functions that the triggers of the first version called.
 DROP FUNCTION IF EXISTS {schema}.rehouse_documents_arrived();
 DROP FUNCTION IF EXISTS {schema}.rehouse_documents_departed();
 DROP FUNCTION IF EXISTS {schema}.rehouse_document_changed();
@@ -431,8 +431,8 @@ DROP FUNCTION IF EXISTS {schema}.rehouse_open_month({tenant_id_type}, date);
 DROP PROCEDURE IF EXISTS {schema}.rehouse_roll_months();
 
 -- name: unsettled_usage
--- How many tenants have pending deltas or lack a row of this month or the next one (and how often folding failed), and
--- whether this session could settle them.
+-- Count the tenants that have pending deltas or lack a row of this or next month (plus the failed folds), and return whether this
+-- session could settle them.
 SELECT count(*) + (SELECT count(*) FROM {rehouse_usage_faults} f WHERE f.step = 'fold'), NOT current_setting('transaction_read_only')::boolean
   AND has_table_privilege(%(usage)s, 'SELECT, INSERT, UPDATE') AND has_table_privilege(%(deltas)s, 'DELETE')
 FROM (
@@ -443,13 +443,13 @@ FROM (
         (date_trunc('month', now() AT TIME ZONE 'UTC') + interval '1 month')::date))) unsettled;
 
 -- name: settle_usage
--- One transaction for each tenant, so outside any other.
+-- Commits a transaction per tenant, so it must run outside a transaction.
 CALL {schema}.rehouse_settle_usage();
 
 -- name: pending_usage
--- How many deltas nobody has folded yet.
+-- Count the deltas that are not folded yet.
 SELECT count(*) FROM {rehouse_usage_deltas};
 
 -- name: usage_faults
--- What the triggers could not do, newest first.
+-- Return the faults of the triggers, newest first.
 SELECT f.step, f.code, f.message FROM {rehouse_usage_faults} f ORDER BY f.id DESC LIMIT 20;

@@ -1,7 +1,8 @@
-"""The control plane: whose is a bucket, what is it like, make it, configure it. No objects travel here.
+"""The control plane: find out who owns a bucket, read its settings, create it, configure it.
 
-Every request that names a bucket carries the expected owner as soon as the account is known: a bucket of the right name in
-somebody else's account is never read, written or configured. Requests are counted by operation, attempts included.
+It transfers no objects. If the account is known, every request that names a bucket carries the expected owner. So rehouse never
+reads, writes or configures a bucket with the right name in another account. Requests are counted by operation, including
+retries.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Whose = Literal["ours", "somebody_else", "absent", "unknown"]
 BUCKETS_A_PAGE = 1000
 WAITS = "rehouse_waits"
 BUCKETS = "rehouse_buckets"
-"""Where botocore's context of a request keeps how often it was waited for, and the buckets that it names."""
+"""Keys in botocore's context of a request: how often rehouse waited for it, and the buckets that it names."""
 
 TAGS_NOT_OFFERED = NOT_OFFERED | {"MalformedXML", "InvalidRequest", "InvalidArgument"}
 CREDENTIAL_CODES = frozenset(
@@ -43,7 +44,7 @@ CREDENTIAL_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
-    """Who we are; `account` is None where the endpoint has no STS."""
+    """The identity of our credentials; `account` is None if the endpoint has no STS."""
 
     account: str | None
     arn: str | None = None
@@ -51,7 +52,10 @@ class CallerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class BucketPresence:
-    """Whether a bucket is there and whose it is; `region` where it told us, `code` where it could not be found out."""
+    """Whether a bucket exists and who owns it.
+
+    `region`: the bucket's region, if S3 returned it. `code`: S3's error code, if the owner is unknown.
+    """
 
     whose: Whose
     region: str | None = None
@@ -59,9 +63,9 @@ class BucketPresence:
 
 
 class Control:
-    """Buckets and their configuration through boto3; safe for several threads.
+    """Buckets and their configuration through boto3; thread-safe.
 
-    `sleep` may raise to end a wait. Every request of `client` waits for the buckets in `new_buckets`.
+    `sleep` may raise to end a wait. If S3 does not know one of the `new_buckets` yet, every request of `client` is retried.
     """
 
     def __init__(
@@ -82,13 +86,13 @@ class Control:
 
     @property
     def client(self) -> S3Client:
-        """The S3 client, whose requests are counted."""
+        """The S3 client; its requests are counted."""
         return self.once(Control._counted_client)
 
     def once(self, make: Callable[..., Made], *about: str, **beside: Any) -> Made:
-        """Return `make(control, *about, **beside)`, called once for each function and `about` in the life of this Control.
+        """Return `make(control, *about, **beside)`, computed once per function and `about` and then cached.
 
-        A failure is not kept.
+        An exception is not cached.
         """
         key: tuple[object, ...] = (make, *about)
         with self._making:
@@ -98,11 +102,17 @@ class Control:
             return made
 
     def identity(self) -> CallerIdentity:
-        """Return who we are, asked once. Raises StorageRefused for credentials that nobody accepts."""
+        """Return the identity of our credentials, cached.
+
+        Raises StorageRefused if the credentials are invalid.
+        """
         return self.once(Control._ask_identity)
 
     def head(self, bucket: str) -> BucketPresence:
-        """Return whether the bucket is there and ours. Where STS is not offered, ours is what ListBuckets shows."""
+        """Return whether the bucket exists and is ours.
+
+        Without STS, the buckets that ListBuckets shows are ours.
+        """
         try:
             reply = self.client.head_bucket(Bucket=bucket, **self.owner())
         except ClientError as error:
@@ -114,9 +124,10 @@ class Control:
         return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
 
     def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
-        """Create the bucket in the session's region; return whether the tags went along (not offered everywhere).
+        """Create the bucket in the session's region.
 
-        A bucket that is ours already is fine. Raises StorageRefused (BucketAlreadyExists) if it is somebody else's.
+        Return whether it was created with the tags. Not every endpoint accepts tags at creation. A bucket that is already ours
+        is no error. Raises StorageRefused (BucketAlreadyExists) if another account owns it.
         """
         with_tags = bool(tags) and self._created(bucket, tags)
         if not with_tags:
@@ -125,17 +136,20 @@ class Control:
         return with_tags
 
     def wait(self, bucket: str, seconds: float, text: str) -> None:
-        """Wait, and show what for."""
+        """Wait, and show `text` as the reason."""
         if seconds:
             self.new_buckets.tell(bucket, text)
             self.sleep(seconds)
 
     def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
-        """Return what each setting of the bucket is. Raises StorageRefused if there is no such bucket."""
+        """Return the state of each setting of the bucket.
+
+        Raises StorageRefused if the bucket does not exist.
+        """
         return {setting: self.read_setting(bucket, setting) for setting in settings}
 
     def read_setting(self, bucket: str, setting: str) -> Found:
-        """Return what one setting is: set, absent, not offered here, or not readable with our rights."""
+        """Return the state of one setting: set, absent, not offered here, or not readable with our rights."""
         calls = CALLS[setting]
         try:
             reply = getattr(self.client, calls.get)(Bucket=bucket, **calls.get_arguments, **self.owner())
@@ -149,7 +163,7 @@ class Control:
         return calls.found(reply)
 
     def apply(self, bucket: str, setting: str, document: Document) -> bool:
-        """Write one setting; return False where the endpoint does not offer it."""
+        """Write one setting; return False if the endpoint does not offer it."""
         calls = CALLS[setting]
         try:
             getattr(self.client, calls.put)(Bucket=bucket, **calls.arguments(document), **self.owner())
@@ -164,7 +178,10 @@ class Control:
         return True
 
     def _tag_resource(self, bucket: str, tags: Document) -> bool:
-        """Return whether the tags were set by S3 Control, as they must be once a bucket's tags control access to it (ABAC)."""
+        """Set the tags through S3 Control and return whether that worked.
+
+        ABAC on a bucket requires this way.
+        """
         account = self.identity().account
         if account is None or not self.session.offers("s3control"):
             return False
@@ -179,7 +196,7 @@ class Control:
         return True
 
     def remove_policy(self, bucket: str) -> None:
-        """Take the bucket's policy away; one that has none stays as it is."""
+        """Delete the bucket's policy, if it has one."""
         try:
             self.client.delete_bucket_policy(Bucket=bucket, **self.owner())
         except (ClientError, BotoCoreError) as error:
@@ -188,8 +205,8 @@ class Control:
     def buckets(self, prefix: str = "") -> Iterator[str]:
         """Yield the names of our buckets that begin with `prefix`. Raises boto3's errors.
 
-        Always page by page: S3 refuses to list more than 10,000 buckets at once. A server that knows neither pages nor the
-        prefix answers with all of them.
+        It always asks page by page, because S3 refuses to list more than 10,000 buckets at once. A server that supports neither
+        pages nor the prefix returns all buckets, which is fine.
         """
         narrowed: Any = {"Prefix": prefix} if prefix else {}
         pages = self.client.get_paginator("list_buckets").paginate(
@@ -198,7 +215,10 @@ class Control:
         return (each["Name"] for page in pages for each in page.get("Buckets", []) if each["Name"].startswith(prefix))
 
     def owner(self) -> Any:
-        """Return the arguments that make S3 refuse a bucket of any other account; none where the account is unknown."""
+        """Return the arguments that make S3 refuse buckets of other accounts.
+
+        None if our account is unknown.
+        """
         account = self.identity().account
         return {"ExpectedBucketOwner": account} if account else {}
 
@@ -230,7 +250,7 @@ class Control:
         raise translated(self._reason(bucket) or error, bucket) from None
 
     def _reason(self, bucket: str) -> ClientError | None:
-        """Return why S3 refuses the bucket: the reply to a HEAD has no body that would say so."""
+        """Return why S3 refuses the bucket, from a GET, because the reply to a HEAD has no body with the reason."""
         try:
             self.client.get_bucket_location(Bucket=bucket, **self.owner())
         except ClientError as error:
@@ -240,7 +260,7 @@ class Control:
         return None
 
     def _listed(self, bucket: str, region: str | None) -> BucketPresence:
-        """Whose is a bucket that is there: ours if ListBuckets shows it."""
+        """Return the owner of an existing bucket: it is ours if ListBuckets shows it."""
         try:
             ours = bucket in self.buckets(bucket)
         except ClientError as error:
@@ -261,7 +281,10 @@ class Control:
         return arguments
 
     def _created(self, bucket: str, tags: Mapping[str, str] | None) -> bool:
-        """Whether the bucket was created as asked; False where it is ours already or tags are not offered at creation."""
+        """Create the bucket.
+
+        Return False if it is already ours or if tags are not offered at creation.
+        """
         try:
             self.client.create_bucket(**self._creation(bucket, tags))
         except BotoCoreError as error:
@@ -270,7 +293,7 @@ class Control:
             code = _code(error)
             if tags and code in TAGS_NOT_OFFERED:
                 return False
-            # Some endpoints say BucketAlreadyExists of one's own bucket too.
+            # Some endpoints return BucketAlreadyExists for the caller's own bucket too.
             if code in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 if code == "BucketAlreadyExists" and self._listed(bucket, None).whose != "ours":
                     raise foreign(bucket) from None
@@ -296,13 +319,16 @@ class Control:
         client.meta.events.register("before-send.s3", self._count)
         ContentMd5().watch(client)
         client.meta.events.register("before-parameter-build.s3", _note_buckets)
-        client.meta.events.register("needs-retry.s3", self._wait_for_new_bucket)  # type: ignore[arg-type]  # its answer counts
+        client.meta.events.register("needs-retry.s3", self._wait_for_new_bucket)  # type: ignore[arg-type]  # returns a delay
         return client
 
     def _wait_for_new_bucket(
         self, response: Any, operation: Any, request_dict: dict[str, Any], **_: object
     ) -> float | None:
-        """Wait where the answer only means that a bucket is new or busy; then botocore sends the request again at once."""
+        """Wait if the answer only means that a bucket is new or busy.
+
+        Returning 0 makes botocore send the request again.
+        """
         code = str(response[1].get("Error", {}).get("Code", "")) if response else ""
         context = request_dict["context"]
         buckets, waits = context.get(BUCKETS, ()), context.get(WAITS, 0)
@@ -321,7 +347,7 @@ class Control:
 
 
 def foreign(bucket: str) -> StorageRefused:
-    """Return the refusal of a bucket that another account owns."""
+    """Return the error for a bucket that another account owns."""
     return StorageRefused(
         f"the bucket {shown(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
         hint="use credentials of the account that owns it, or another bucket",

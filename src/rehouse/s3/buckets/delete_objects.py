@@ -1,7 +1,8 @@
-"""Remove current objects, each on the condition that it still has a given ETag and never by a version's id.
+"""Remove current objects, each on the condition that it still has a given ETag, and never by version id.
 
-Up to 1,000 go in one request. A key that XML cannot carry goes in a request of its own, and so does every key where the
-endpoint has no DeleteObjects. An object that is not there counts as removed; one that stays is data (`Removed.fault`).
+One request removes up to 1,000 objects. A key that XML cannot carry gets its own request, and so does every key if the
+endpoint has no DeleteObjects. A missing object counts as removed. An object that S3 did not remove is reported as data
+(`Removed.fault`).
 """
 
 from __future__ import annotations
@@ -19,30 +20,34 @@ from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, Verdict, translated, verdict
 
 NEVER_WAS = "rehouse-never-was-"
-"""So begins the key that is asked for to see whether conditions are looked at."""
+"""The prefix of the key that tests whether the endpoint evaluates conditions; no object has it."""
 DELETE_OBJECTS = "DeleteObjects"
 REMOVED_PER_REQUEST = 1000
 MISSED = ABSENT | {PRECONDITION_FAILED}
-"""What the condition of a removal is answered with where there is no object."""
+"""The errors with which a conditional removal fails if the object does not exist."""
 
 AGAIN_AFTER_SECONDS = (0.2, 1.0, 4.0)
-"""How long to wait before an object is tried again that S3 was too busy for; then it stays for the next run."""
+"""The waits before a removal is retried for which S3 was too busy. After that the object stays for the next run."""
 
 _UNFIT_FOR_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _DOTTED = re.compile(r"(^|/)\.{1,2}(/|$)")
 
 
 class Removed(NamedTuple):
-    """What became of an object: gone (no fault), or still there and why. `PreconditionFailed`: it has another ETag."""
+    """The result for one object: removed (no fault), or why not.
+
+    `PreconditionFailed`: it has another ETag.
+    """
 
     key: str
     fault: Fault | None = None
 
 
 def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
-    """Yield what became of each key; `etags` says for each which ETag it must still have.
+    """Remove the objects and yield the result for each key.
 
-    Raises StorageRefused or StorageUnavailable where a whole request failed: then what it was to remove may be gone or not.
+    `etags` maps key → the ETag that it must still have. Raises StorageRefused or StorageUnavailable if a whole request failed.
+    Its objects may then be removed or not.
     """
     single = [key for key in etags if _UNFIT_FOR_XML.search(key)]
     together = iter([key for key in etags if not _UNFIT_FOR_XML.search(key)])
@@ -53,10 +58,10 @@ def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[
 
 
 def honours_conditions(control: Control, bucket: str) -> bool:
-    """Return whether the endpoint looks at the condition of a removal, asked with a key that never was: it has to be missed.
+    """Return whether the endpoint evaluates the condition of a removal.
 
-    Any other answer, such as a refusal, says nothing of conditions: it is no yes.
-    Where it does not look, a versioned bucket has a delete marker of that key afterwards.
+    This sends the conditional removal of a key that never existed, which must fail. Any other answer, such as a denied right,
+    counts as no. If the endpoint ignores the condition, a versioned bucket then has a delete marker for that key.
     """
     key = f"{NEVER_WAS}{secrets.token_hex(16)}"
     faults = [removed.fault for removed in _sent(control, bucket, {key: "0" * 32}, absent_is_gone=False)]
@@ -79,7 +84,10 @@ def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Itera
 
 
 def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[Removed]:
-    """Remove all of them, in one request where the endpoint has it; whatever the answer does not name was not answered for."""
+    """Remove the objects, in one request if the endpoint has DeleteObjects.
+
+    A key that the answer does not name has a fault.
+    """
     if DELETE_OBJECTS not in control.not_offered:
         try:
             return _together(control, bucket, etags, absent_is_gone=absent_is_gone)
@@ -113,7 +121,7 @@ def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent
 
 
 def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> Removed:
-    if _DOTTED.search(key):  # libraries below boto3 take dot segments out of a path: another object would go
+    if _DOTTED.search(key):  # libraries below boto3 resolve dot segments: S3 would remove another object
         return Removed(
             key, Fault("InvalidKey", "a key with dot segments that goes in a request of its own is removed by hand")
         )

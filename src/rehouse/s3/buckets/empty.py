@@ -1,7 +1,7 @@
-"""Empty a versioned bucket and remove it: what is in it, version by version, and the requests that delete.
+"""List the versions and uploads of a versioned bucket, delete them, and delete the bucket.
 
-Whether a version may go is decided elsewhere: only what is handed in is deleted, each by its version id, and a version that
-is gone already counts as deleted, so everything here can be run again.
+The callers decide which versions to delete. These functions delete exactly the given versions, each by its version id. A
+version that no longer exists counts as deleted, so every function can be run again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from rehouse.s3.buckets.delete_objects import DELETE_OBJECTS
 from rehouse.s3.faults import ABSENT, NO_SUCH_BUCKET, NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
 
 DELETED_PER_REQUEST = 1000
-"""The most that DeleteObjects takes (S3 API Reference, DeleteObjects)."""
+"""The most keys per DeleteObjects request (S3 API Reference, DeleteObjects)."""
 
 
 class Version(NamedTuple):
-    """A version of an object, or a delete marker (`etag` is None then). `size` in bytes; `is_current`: what a reader meets."""
+    """A version of an object, or a delete marker (`etag` is None).
+
+    `size` in bytes; `is_current`: it is the latest.
+    """
 
     key: str
     version_id: str
@@ -35,7 +38,7 @@ class Version(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """A multipart upload that was begun and not ended; `begun_at` where the listing told."""
+    """An open multipart upload; `begun_at` is None if the listing did not say it."""
 
     key: str
     upload_id: str
@@ -43,7 +46,10 @@ class Upload(NamedTuple):
 
 
 def versions(control: Control, bucket: str) -> Iterator[Version]:
-    """Yield every version and delete marker of the bucket, in no order across kinds. Raises StorageRefused, StorageUnavailable."""
+    """Yield every version and delete marker of the bucket.
+
+    The two kinds are not sorted together. Raises StorageRefused or StorageUnavailable.
+    """
     pages = control.client.get_paginator("list_object_versions").paginate(Bucket=bucket, **control.owner())
     for page in _translated(pages, bucket):
         for found in page.get("Versions", []):
@@ -57,7 +63,7 @@ def versions(control: Control, bucket: str) -> Iterator[Version]:
 
 
 def uploads(control: Control, bucket: str) -> Iterator[Upload]:
-    """Yield every multipart upload that is open. Raises StorageRefused, StorageUnavailable."""
+    """Yield every open multipart upload. Raises StorageRefused or StorageUnavailable."""
     pages = control.client.get_paginator("list_multipart_uploads").paginate(
         Bucket=bucket, EncodingType="url", **control.owner()
     )
@@ -69,7 +75,10 @@ def uploads(control: Control, bucket: str) -> Iterator[Upload]:
 
 
 def delete_versions(control: Control, bucket: str, doomed: Iterable[Version]) -> int:
-    """Delete these versions for good, 1,000 a request; return how many. Raises at the first that S3 does not delete."""
+    """Delete these versions permanently, 1,000 per request; return how many.
+
+    Raises StorageRefused or StorageUnavailable at the first version that S3 does not delete.
+    """
     count = 0
     waiting = iter(doomed)
     while batch := list(islice(waiting, DELETED_PER_REQUEST)):
@@ -83,7 +92,7 @@ def delete_versions(control: Control, bucket: str, doomed: Iterable[Version]) ->
 
 
 def abort_uploads(control: Control, bucket: str, doomed: Iterable[Upload]) -> int:
-    """Abort these uploads; return how many. Raises StorageRefused, StorageUnavailable."""
+    """Abort these uploads; return how many. Raises StorageRefused or StorageUnavailable."""
     count = 0
     for upload in doomed:
         _ask(control, "abort_multipart_upload", bucket, Key=upload.key, UploadId=upload.upload_id)
@@ -92,9 +101,9 @@ def abort_uploads(control: Control, bucket: str, doomed: Iterable[Upload]) -> in
 
 
 def delete_bucket(control: Control, bucket: str) -> None:
-    """Delete the empty bucket; one that is gone already is fine.
+    """Delete the empty bucket; a bucket that no longer exists is no error.
 
-    Raises StorageRefused (BucketNotEmpty and others), StorageUnavailable where the answer is not the 204 that says it is gone.
+    Raises StorageRefused (BucketNotEmpty and others), and StorageUnavailable if S3 does not confirm the deletion with a 204.
     """
     control.new_buckets.forget(bucket)
     try:
@@ -103,7 +112,7 @@ def delete_bucket(control: Control, bucket: str) -> None:
             raise unavailable("InternalError", f"a removal was answered with {status}", f"the bucket {bucket}")
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
-        if code == "BucketNotEmpty":  # a 409, which would otherwise mean: later
+        if code == "BucketNotEmpty":  # a 409, which would otherwise be retried
             raise refused(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
         if code not in {NO_SUCH_BUCKET, "404"}:
             raise translated(error, f"the bucket {bucket}") from None
@@ -112,7 +121,10 @@ def delete_bucket(control: Control, bucket: str) -> None:
 
 
 def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> bool:
-    """Delete these versions in one request; return False where the endpoint has none such."""
+    """Delete these versions in one request.
+
+    Return False if the endpoint does not offer DeleteObjects.
+    """
     if DELETE_OBJECTS in control.not_offered:
         return False
     objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
@@ -152,7 +164,10 @@ def _translated(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
 
 
 def _is_in_xml(key: str) -> bool:
-    """Whether XML 1.0 can carry the key: most control characters it cannot, so such a key is deleted by a request of its own."""
+    """Return whether XML 1.0 can carry the key.
+
+    A key with most control characters needs its own request.
+    """
     return all(
         character in "\t\n\r"
         or " " <= character <= "\ud7ff"

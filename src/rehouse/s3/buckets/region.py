@@ -1,6 +1,6 @@
-"""The region of a run: that of the shared buckets, read before anything is made.
+"""The region of a run: that of the shared buckets, read before rehouse creates anything.
 
-A bucket in a wrong region cannot be moved, so a setting that contradicts the shared buckets is refused.
+A bucket in the wrong region cannot be moved, so rehouse refuses a region setting that differs from the shared buckets.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rehouse.s3.faults import shown
 
 
 def located(settings: Settings, control: Control) -> tuple[Settings, dict[str, BucketPresence]]:
-    """Return the settings with the region of the shared buckets, and what HeadBucket said of each bucket.
+    """Return the settings with the region of the shared buckets, and the answer of HeadBucket for each bucket.
 
-    Raises ConfigurationError if the setting is another region, or if the shared buckets are in several.
+    Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
     """
     presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
     region = _common(presences)
@@ -26,7 +26,7 @@ def located(settings: Settings, control: Control) -> tuple[Settings, dict[str, B
 
 
 def misplaced(bucket: str, found: str, wanted: str) -> StorageRefused:
-    """Return the refusal of a tenant's or the log bucket that is in another region than the shared bucket."""
+    """Return the error for a tenant's bucket or log bucket that is not in the region of the shared bucket."""
     found = shown(found)
     return StorageRefused(
         f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
@@ -36,7 +36,7 @@ def misplaced(bucket: str, found: str, wanted: str) -> StorageRefused:
 
 
 def way_out(bucket: str, found: str, wanted: str) -> str:
-    """Return what to do about a tenant's or the log bucket in another region."""
+    """Return the hint for a tenant's bucket or log bucket in another region."""
     return (
         f"if it is empty, delete it (`aws s3api delete-bucket --bucket {bucket} --region {found}`) and run the command again: "
         f"rehouse makes it in {wanted}. If it is in use, name another bucket in tenants.aws_bucket_name or REHOUSE_LOG_BUCKET"

@@ -1,4 +1,4 @@
-"""Requests that the probe of `doctor` sends to its scratch bucket: conditions that must be refused, and the bucket's removal."""
+"""Requests of `doctor --probe` to its scratch bucket: conditions that must fail, and the bucket's removal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rehouse.s3.buckets.control import Control
 
 
 def is_refused_by_condition(request: Callable[[], object]) -> bool:
-    """Return whether S3 refuses the request for its condition (412). Raises boto3's errors for any other refusal but 501."""
+    """Return whether S3 refuses the request because of its condition (412).
+
+    A success or a 501 returns False. Raises boto3's error for any other refusal.
+    """
     try:
         request()
     except ClientError as error:
@@ -23,7 +26,10 @@ def is_refused_by_condition(request: Callable[[], object]) -> bool:
 
 
 def remove_scratch(control: Control, bucket: str) -> str | None:
-    """Empty the bucket and delete it; return the name of boto3's error that was in the way, None if there was none."""
+    """Empty the bucket and delete it.
+
+    Return the name of boto3's error if that failed, else None.
+    """
     try:
         _empty(control, bucket)
         control.new_buckets.forget(bucket)

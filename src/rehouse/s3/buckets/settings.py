@@ -1,7 +1,7 @@
-"""One row for each bucket setting: how S3 is asked for it, how it is told, and what "there is none" looks like.
+"""A table with one row per bucket setting: how to read it, how to write it, and how S3 says that it is not set.
 
-Older and foreign endpoints answer a question that they do not understand with a listing of the bucket: a 200 without
-the setting's own member means "not offered", never "fine".
+Other and older servers answer a request that they do not know with a listing of the bucket. So a 200 without the setting's
+own member means "not offered".
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ Reply = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How one setting travels: boto3's two calls, the reply's document, the request's arguments, the code for "none"."""
+    """How to read and write one setting.
+
+    boto3's two calls, the document in the reply, the arguments of the request, and the error code for "not set".
+    """
 
     get: str
     put: str
@@ -31,7 +34,7 @@ class Setting:
 
 
 def classified(setting: Setting, code: str) -> Found | None:
-    """Return what an error code says of a setting, or None if it is a fault that says nothing of it."""
+    """Return the state that an error code means for a setting, or None if it says nothing about the setting."""
     if code == setting.absent_code:
         return Found("absent")
     if code in NOT_OFFERED:
@@ -40,7 +43,10 @@ def classified(setting: Setting, code: str) -> Found | None:
 
 
 def _member(name: str, marker: str) -> Callable[[Reply], Found]:
-    """The reply's member `name`, offered only if it holds its own `marker`."""
+    """Return a reader of the reply's member `name`.
+
+    The setting is offered only if the member holds `marker`.
+    """
 
     def found(reply: Reply) -> Found:
         document = reply.get(name)
@@ -52,7 +58,10 @@ def _member(name: str, marker: str) -> Callable[[Reply], Found]:
 
 
 def _optional(name: str) -> Callable[[Reply], Found]:
-    """The reply's member `name`, absent where the reply is empty: S3 says "none" with a 200."""
+    """Return a reader of the reply's member `name`.
+
+    A 200 without it means that the setting is absent.
+    """
     return lambda reply: Found("set", reply[name]) if reply.get(name) else Found("absent")
 
 
@@ -156,4 +165,4 @@ CALLS: dict[str, Setting] = {
         {"Id": METRICS_ID},
     ),
 }
-"""Setting → how it travels, for every setting of a BucketSpec."""
+"""Setting → how to read and write it, for every setting of a BucketSpec."""

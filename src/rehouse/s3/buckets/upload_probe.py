@@ -1,7 +1,7 @@
-"""Would an upload into a bucket be taken? Asked by one that cannot succeed: its condition names an object that is not there.
+"""Test whether a bucket accepts our uploads, with an upload whose condition names an object that does not exist.
 
-Whoever may write is told 404 or 412, whoever may not 403. An endpoint that ignores the condition keeps an empty object below
-`temp/`, where the lifecycle rules remove it.
+If we may write, S3 answers 404 or 412, else 403. An endpoint that ignores the condition stores an empty object below
+`temp/`, which the lifecycle rules remove.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ NO_UPLOAD_HINT = (
 
 
 def takes_uploads(control: Control, bucket: str) -> bool:
-    """Return whether the bucket takes our uploads as it is configured now. Raises TryAgain errors where S3 does not answer."""
+    """Return whether the bucket accepts our uploads in its present configuration.
+
+    Raises TryAgain if S3 does not answer.
+    """
     try:
         control.client.put_object(Bucket=bucket, Key=KEY, Body=b"", IfMatch='"rehouse"', **control.owner())
     except ClientError as error:

@@ -1,7 +1,7 @@
-"""The bulk plane: thousands of small signed requests a second (copy, head, list), from tasks to outcomes.
+"""The bulk plane: thousands of small signed requests per second (copy, head, list), from tasks to outcomes.
 
-One plane serves several threads (`exchange.py`). An object that fails is data; a run that cannot go on raises, after
-everything in flight has come home. The bytes of objects never pass through here.
+One plane serves several threads (`exchange.py`). A failed object is data. If the run cannot continue, the plane waits for the
+requests in flight and then raises. The bytes of objects never pass through it.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ NO_HEADERS: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a HEAD says: the object, or the fault, or neither: the object is missing. `checksums` by lower-case algorithm.
+    """The result of a HEAD: the object, or the fault, or neither if the object is missing.
 
-    `was_deleted`: it is missing because somebody deleted it, and the bucket keeps its versions.
+    `checksums` maps lower-case algorithm → value. `was_deleted`: the object is missing and has a delete marker.
     """
 
     ref: ObjectRef
@@ -60,12 +60,12 @@ class Head:
 
 
 class BulkPlane:
-    """Copies, HEADs and listings. `owner`, a 12-digit account, must own every bucket that is touched.
+    """Copies, HEADs and listings.
 
-    `max_in_flight` is one ceiling for all of them together, whichever thread they are taken in.
-    `requests` counts what was sent by kind (copy, head, list, location, upload), attempts included. `target_condition_offered` is
-    None until known, False once the endpoint answered that it has no condition on a copy's target, and copied without.
-    `lists_restores`: whether a listing is known to tell which archived objects are restored; Amazon's own endpoints do.
+    `owner` is the 12-digit account that must own every bucket. `max_in_flight` limits the requests of all threads together.
+    `requests` counts the requests sent, including retries, by kind (copy, head, list, location, upload).
+    `target_condition_offered` is None until known, and False once the endpoint refused the condition on a copy's target and
+    copied without it. `lists_restores`: whether listings show which archived objects are restored; those of Amazon S3 do.
     """
 
     def __init__(
@@ -98,10 +98,11 @@ class BulkPlane:
         return self._exchange.interrupted
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
-        """Yield what became of each task, in any order, while the tasks are still being read.
+        """Copy the objects.
 
-        Raises StorageRefused or StorageUnavailable when the run cannot go on. An interruption ends it early: tasks
-        without an outcome were not begun or not answered.
+        Yield an outcome for each task, in any order, while the tasks are still being read. Raises StorageRefused or
+        StorageUnavailable if the run cannot continue. An interruption ends the iteration early: tasks without an outcome were
+        not started or not answered.
         """
         unsendable: deque[CopyOutcome] = deque()
         requests = self._copy_requests(tasks, unsendable)
@@ -113,21 +114,22 @@ class BulkPlane:
         yield from unsendable
 
     def room(self, seconds: float) -> int:
-        """Return how many requests the limiter lets through within so many seconds."""
+        """Return how many requests the limiter allows within `seconds` seconds."""
         return self._exchange.throttle.room(seconds)
 
     def await_room(self) -> None:
-        """Wait until the limiter lets a request through."""
+        """Wait until the limiter allows another request."""
         time.sleep(self._exchange.throttle.wait_seconds())
 
     def head(
         self, refs: Iterable[ObjectRef], *, with_checksums: bool = False, until: float | None = None
     ) -> Iterator[Head]:
-        """Yield a Head for each reference, in any order. Raises as `copy` does, and Interrupted rather than end early.
+        """Yield a Head for each reference, in any order.
 
-        S3 tells the reason of a failed HEAD to nobody: at the first 400, 403 or 404 in a bucket the bucket itself is asked,
-        so that a missing bucket or wrong credentials never look like missing objects. `until` (of the monotonic clock): nothing is
-        asked twice and nothing waited for longer, NotInTime is raised instead.
+        Raises as `copy` does; Interrupted instead of an early end. S3 gives no reason for a failed HEAD. So at the first
+        failure in a bucket this asks for the bucket itself, so that a missing bucket or wrong credentials never look like
+        missing objects. `until` is a time of the monotonic clock: this raises NotInTime if an answer does not come by then, or
+        if a request would have to be sent again.
         """
         asked: set[str] = set()
         unsendable: deque[Head] = deque()
@@ -152,10 +154,10 @@ class BulkPlane:
         until: float | None = None,
         most: int = PAGE,
     ) -> Iterator[Sequence[ListedObject]]:
-        """Yield pages of at most `most` objects (1,000), keys above `after` and up to `through`, in the order of UTF-8 bytes.
+        """Yield pages of at most `most` objects with keys after `after` and up to `through`, sorted by UTF-8 bytes.
 
-        The next page is fetched while the caller works on this one. Raises StorageRefused, StorageUnavailable, or
-        Interrupted: a listing is whole or it raises. `until`: as for `head`.
+        The next page is fetched while the caller processes this one. A listing is complete, or this raises StorageRefused,
+        StorageUnavailable or Interrupted. `until`: as for `head`.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="list") as ahead:
             page = self._page(bucket, prefix, after, None, until=until, most=most)
@@ -172,7 +174,7 @@ class BulkPlane:
                 page = following.result()
 
     def read_headers(self, ref: ObjectRef, etag: str) -> Answer[dict[str, str]]:
-        """Return every header of an object that still has this ETag, checksums included, each value as its bytes came."""
+        """Return the headers of an object that still has this ETag, with its checksums and with values as latin-1."""
         endpoint, name = self._exchange.endpoint(ref.bucket), object_name(ref)
         headers = self._owner_header() | {"if-match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
         path = endpoint.path + key_path(ref.key)
@@ -181,14 +183,17 @@ class BulkPlane:
         )
 
     def begin_upload(self, target: ObjectRef, headers: Mapping[str, str]) -> Answer[str]:
-        """Begin a multipart upload with these headers, byte for byte; return its id."""
+        """Start a multipart upload with exactly these headers; return its id."""
         endpoint, name = self._exchange.endpoint(target.bucket), object_name(target)
         sent = {"content-length": "0", **headers, **self._owner_header()}
         path, query = endpoint.path + key_path(target.key), query_string([("uploads", "")])
         return self._exchange.only(Request("upload", "POST", endpoint, path, query, sent, name, read_upload))
 
     def interrupt(self) -> None:
-        """Take no new work; safe in a signal handler. What is in flight comes home, then the generators end."""
+        """Start no more requests.
+
+        Safe in a signal handler. The generators end when the requests in flight are answered.
+        """
         self._exchange.interrupt()
 
     def close(self) -> None:
@@ -230,7 +235,7 @@ class BulkPlane:
             return CopyOutcome(task, fault=answer.fault, attempts=attempts)
         copied = answer.value
         is_guarded = _has_condition(answer.request)
-        if not is_guarded:  # only now: what was not implemented may have been this object's storage class
+        if not is_guarded:  # not earlier: the 501 may have been about the storage class
             self.target_condition_offered = False
         return CopyOutcome(task, copied.etag, copied.version, copied.checksum, None, attempts, is_guarded)
 
@@ -249,7 +254,7 @@ class BulkPlane:
             yield Request("head", "HEAD", endpoint, path, query, headers, subject, read, ref)
 
     def _ask(self, bucket: str, until: float | None) -> None:
-        """Raise if the bucket is missing or elsewhere, or if the credentials are wrong; a denied right is none of these."""
+        """Raise if the bucket is missing or elsewhere, or if the credentials are wrong, but not if a right is denied."""
         answer = self._one("location", bucket, "location=", lambda reply: reply, until=until)
         if answer.fault is not None and answer.passing:
             raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
@@ -277,7 +282,7 @@ class BulkPlane:
         return answer.value
 
     def _listing(self, bucket: str, query: str, until: float | None) -> Answer[listing.Page]:
-        """Ask for a page with what it can tell of restores; without that where the endpoint does not take the question."""
+        """Ask for a page with restore statuses, or without them if the endpoint refuses that."""
         if self._asks_for_restores:
             answer = self._one("list", bucket, query, self._read_page, RESTORES_ASKED, until=until)
             if answer.fault is None or answer.fault.code not in ATTRIBUTES_REFUSED:
@@ -321,7 +326,10 @@ def _has_condition(request: Request[Copied]) -> bool:
 
 
 def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
-    """Return the page's last key; raise if the page is not what was asked for: what is merged with it would be wrong."""
+    """Return the page's last key.
+
+    Raises if the page is out of order or has other keys, because merging it would be wrong.
+    """
     if not page.objects:
         return last
     if page.objects[0].key <= last:

@@ -1,6 +1,7 @@
-"""The credentials and the clock that sign requests: frozen for each request, fetched ahead in a thread, corrected on demand.
+"""The credentials and the clock that sign requests.
 
-boto3's chain refreshes a while before expiry but blocks its caller: the transfer loop must never be that caller.
+boto3's chain refreshes credentials before they expire, but blocks its caller. The transfer loop must not block, so a thread
+fetches the credentials in advance. The clock is corrected to the server's when S3 finds it wrong.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MOST_SKEW_SECONDS = 900.0
 
 
 class Identity:
-    """Credentials from a Session, at most KEPT_SECONDS old, and the time as the server sees it."""
+    """Credentials from a Session, at most KEPT_SECONDS old, and the time on the server's clock."""
 
     def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
         self._session = session
@@ -32,11 +33,14 @@ class Identity:
         self._fetching = threading.Lock()
 
     def now(self) -> float:
-        """Return the seconds since the epoch, by the server's clock once it was told."""
+        """Return the seconds since the epoch, on the server's clock once that is known."""
         return self._clock() + self._skew
 
     def credentials(self) -> Credentials:
-        """Return the credentials to sign with. Raises StorageRefused if the chain finds none at the first call."""
+        """Return the credentials to sign with.
+
+        The first call raises StorageRefused if the chain finds none.
+        """
         if self._credentials is None:
             return self.renewed()
         if time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._fetching.locked():
@@ -44,25 +48,27 @@ class Identity:
         return self._credentials
 
     def renewed(self) -> Credentials:
-        """Fetch the credentials now and return them; raise StorageRefused if the chain has none."""
+        """Fetch the credentials now and return them.
+
+        Raises StorageRefused if the chain finds none.
+        """
         with self._fetching:
             self._fetched_at = time.monotonic()
             self._credentials = self._session.credentials()
             return self._credentials
 
     def is_skewed(self, server: datetime | None) -> bool:
-        """Return whether our time is further from the server's than S3 accepts."""
+        """Return whether our clock differs from the server's by more than S3 accepts."""
         return server is not None and abs(server.timestamp() - self.now()) > MOST_SKEW_SECONDS
 
     def learn(self, server: datetime | None) -> None:
-        """Take the server's clock as the right one."""
+        """Adopt the server's clock."""
         if server is not None:
             self._skew = server.timestamp() - self._clock()
 
     def _renew_ahead(self) -> None:
         try:
             self.renewed()
-        except (
-            RehouseError
-        ) as error:  # the old ones may still do; if not, S3 says so and `renewed` raises where it is seen
+        except RehouseError as error:
+            # The old ones may still work. If not, S3 refuses them, and then `renewed` raises.
             logger.warning("credentials could not be renewed ahead of time: %s", error.message)

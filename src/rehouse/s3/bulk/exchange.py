@@ -1,7 +1,7 @@
-"""What all requests of a plane share: limiter, slots, credentials, what was learnt about the endpoint, the connections.
+"""What all requests of a plane share: limiter, slots, credentials, connections, knowledge of the endpoint.
 
-Each running generator borrows transfers of its own, so several threads can use one exchange. Transfers never cross a
-fork: a child that closed its parent's would end the parent's connections.
+Each running generator borrows its own transfers, so several threads can use one exchange. Transfers are never used after a
+fork, because a child that closed them would end the parent's connections.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rehouse.s3.session import Session
 T = TypeVar("T")
 
 _INHERITED: list[list[Transfers]] = []
-"""A parent's transfers, kept after a fork so that nothing closes them here."""
+"""The parent's transfers after a fork, kept so that the child never closes them."""
 
 
 class Exchange:
-    """Sends requests to S3, at most `max_in_flight` at once, all generators together."""
+    """Sends requests to S3, at most `max_in_flight` at once over all generators."""
 
     def __init__(
         self,
@@ -58,15 +58,18 @@ class Exchange:
         *,
         until: float | None = None,
     ) -> Generator[Answer[T], None, None]:
-        """Yield an Answer for each request, in any order; see `Sender.run` for what is raised, and for `until`.
+        """Yield an Answer for each request, in any order.
 
-        `instead` may return another request to send in the place of one that failed.
+        `until` and the errors are those of `Sender.run`. `instead` may return a request to send in place of one that failed.
         """
         with self._transfers() as transfers:
             yield from Sender(self._shared, transfers, self._ceiling, instead, until).run(requests)
 
     def only(self, request: Request[T], until: float | None = None) -> Answer[T]:
-        """Return the answer to one request, also if it came home after an interruption; raise Interrupted if none came."""
+        """Return the answer to one request.
+
+        Raises Interrupted if an interruption came before the answer.
+        """
         with self._transfers() as transfers:
             answers = list(Sender[T](self._shared, transfers, 1, until=until).run([request]))
         if not answers:
@@ -80,7 +83,7 @@ class Exchange:
         return self._shared.interrupted
 
     def interrupt(self) -> None:
-        """Take no new work; what is in flight comes home."""
+        """Start no more requests; those in flight are still answered."""
         self._shared.interrupted = True
 
     def stop_if_interrupted(self) -> None:
@@ -96,7 +99,10 @@ class Exchange:
 
     @contextmanager
     def _transfers(self) -> Iterator[Transfers]:
-        """Lend transfers of this process; they come back only if nothing was left in flight."""
+        """Lend transfers of this process.
+
+        They are reused only if nothing is in flight at the end.
+        """
         with self._lock:
             if self._process != os.getpid():
                 _INHERITED.append(self._idle)
@@ -113,7 +119,10 @@ class Exchange:
                 self._keep(transfers)
 
     def _keep(self, transfers: Transfers) -> None:
-        """Keep transfers for the next generator; the oldest go where as many connections idle as may ever be in use."""
+        """Keep transfers for the next generator.
+
+        Close the oldest if more connections idle than can ever be used.
+        """
         with self._lock:
             self._idle.append(transfers)
             while sum(each.most_connections for each in self._idle) > self._ceiling + SPARE_CONNECTIONS:

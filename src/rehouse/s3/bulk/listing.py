@@ -1,6 +1,6 @@
-"""One page of ListObjectsV2: XML to ListedObjects, strictly. A page that is not whole and in order is refused, never "empty".
+"""Parse one page of ListObjectsV2 strictly: an incomplete or unsorted page is an error, and never an empty page.
 
-Keys arrive URL-encoded (XML has no way to carry `\\r` and control characters); entities and DTDs are off.
+Keys arrive URL-encoded, because XML cannot carry `\\r` and control characters. Entities and DTDs are off.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from rehouse.core.model import ListedObject
 ROOT = "ListBucketResult"
 ABOUT_THE_PAGE = ("IsTruncated", "NextContinuationToken", "EncodingType", "KeyCount")
 ABOUT_AN_OBJECT = ("Key", "ETag", "Size", "StorageClass", "LastModified", "RestoreStatus")
-"""Elements of the listing, all in the namespace of its root."""
+"""The elements of an entry; all are in the namespace of the root."""
 
 
 class UnusableListing(ValueError):
-    """A whole page that is not as Amazon S3 gives it: asked for again it would be the same."""
+    """A complete page that differs from Amazon S3's format, so asking again would not help."""
 
 
 class Page(NamedTuple):
-    """The objects of one page, by key in the order of UTF-8 bytes, and the token of the next page if there is one."""
+    """The objects of one page, sorted by the UTF-8 bytes of their keys, and the token of the next page, if any."""
 
     objects: list[ListedObject]
     token: str | None
 
 
 def parse(body: bytes) -> Page:
-    """Return the page; raise ValueError if the body is no ListBucketResult, UnusableListing if it is one of another kind.
+    """Parse a page. Raises ValueError if the body is not a ListBucketResult, UnusableListing if its form is unusable.
 
     >>> parse(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
     Page(objects=[], token=None)
@@ -106,7 +106,7 @@ def _object(entry: etree._Element, names: tuple[str, ...], *, encoded: bool) -> 
 
 
 def _is_restored(status: etree._Element) -> bool:
-    """Whether a readable copy exists: the restore has ended and its expiry is listed (S3 API Reference, RestoreStatus)."""
+    """Return whether a readable copy exists: the restore ended and has an expiry (S3 API Reference, RestoreStatus)."""
     told = {etree.QName(child).localname: child.text for child in status}
     return told.get("IsRestoreInProgress") == "false" and bool(told.get("RestoreExpiryDate"))
 

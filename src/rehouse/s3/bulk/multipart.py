@@ -1,8 +1,8 @@
-"""A server-side copy of an object too large for one CopyObject: parts by UploadPartCopy, each on the source's ETag.
+"""Copy an object that is too large for CopyObject on the server's side, by UploadPartCopy with the source's ETag.
 
-A multipart copy loses what CopyObject keeps, so headers, metadata and tags are read and sent again: headers through the
-bulk plane, which leaves their bytes alone (boto3 decodes them). Where the source has a CRC64NVME over the whole object, S3
-itself is made to prove the copy. Whatever fails, the upload is aborted.
+A multipart copy loses what CopyObject keeps, so rehouse reads the headers, metadata and tags and sends them again. Headers go
+through the bulk plane, which does not change their bytes (boto3 decodes them). If the source has a CRC64NVME of the whole
+object, S3 itself verifies the copy with it. If anything fails, the upload is aborted.
 Sources: "Copying an object using multipart upload" and "Checking object integrity", the S3 User Guide.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 MOST_PARTS = 10_000
 PARTS_AT_ONCE = 4
 ATTEMPTS = 3
-"""Attempts at the whole upload: a conflict at its end (409) can only be met by starting again."""
+"""Attempts at the whole upload: after a conflict at its end (409) it must start again."""
 CHECKSUM = "ChecksumCRC64NVME"
 TAGS_UNREADABLE = Fault(
     "TagsUnreadable", "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
@@ -42,7 +42,9 @@ TAGS_UNREADABLE = Fault(
 
 
 def ranges(size: int, part_bytes: int) -> list[tuple[int, int]]:
-    """Return the first and last byte of each part; parts grow where there would be more than S3 takes.
+    """Return the first and last byte of each part.
+
+    Parts grow if there would be more than S3 accepts.
 
     >>> ranges(11, 5)
     [(0, 4), (5, 9), (10, 10)]
@@ -52,7 +54,9 @@ def ranges(size: int, part_bytes: int) -> list[tuple[int, int]]:
 
 
 def etag_of_parts(etags: Sequence[str]) -> str:
-    """Return the ETag of an object made of parts with these ETags: the MD5 of their MD5s, and how many; empty if one is no MD5.
+    """Return the ETag of an object made of these parts: the MD5 of their MD5s, and their number.
+
+    It is empty if one of the ETags is not an MD5.
 
     >>> etag_of_parts(['"3349dc700140d7f86a078484278075a9"'])
     'f5c4f25dcc4f74057a674939fa8dcbd4-1'
@@ -73,11 +77,11 @@ def copy_multipart(
     owner: str | None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> CopyOutcome:
-    """Copy one large object and return what became of it; `attempts` counts uploads.
+    """Copy one large object and return the outcome; its `attempts` counts uploads.
 
-    The outcome of a copy that stands at the target without its tags has a fault and an ETag: the next one replaces it.
-    Raises StorageRefused or StorageUnavailable when the run cannot go on, Interrupted when `interrupted` says so: in each
-    case nothing is left behind in the target bucket.
+    If the copy exists but its tags could not be set, the outcome has a fault and the copy's ETag, so that the next copy replaces
+    it. Raises StorageRefused or StorageUnavailable if the run cannot continue, Interrupted when `interrupted` returns True. The
+    upload is aborted before.
     """
     for attempt in range(1, ATTEMPTS + 1):
         upload = _Upload(client, bulk, task, owner, interrupted)
@@ -100,7 +104,7 @@ def copy_multipart(
 
 
 class _FailedError(Exception):
-    """A fault of this object that was found before anything was written."""
+    """A fault of this object, found before anything was written."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -108,7 +112,7 @@ class _FailedError(Exception):
 
 
 class _Upload:
-    """One attempt: what every request of it needs."""
+    """One attempt at the upload."""
 
     def __init__(
         self, client: S3Client, bulk: BulkPlane, task: CopyTask, owner: str | None, interrupted: Callable[[], bool]
@@ -118,20 +122,23 @@ class _Upload:
         self._task = task
         self._interrupted = interrupted
         self.is_guarded = True
-        self.etag: str | None = None  # of what stands at the target, also where its tags could not be set
+        self.etag: str | None = None  # of the object at the target, even if its tags could not be set
         self._source: dict[str, Any] = {"Bucket": task.source.bucket, "Key": task.source.key}
         self._target: dict[str, Any] = {"Bucket": task.target.bucket, "Key": task.target.key}
         self._source_owner: dict[str, Any] = {}
         if task.source.version:
             self._source["VersionId"] = task.source.version
-        self._copy_source: Any = dict(self._source)  # not a string: botocore would encode that once more
+        self._copy_source: Any = dict(self._source)  # a dict, because botocore would encode a string again
         if owner is not None:
             self._source["ExpectedBucketOwner"] = self._target["ExpectedBucketOwner"] = owner
             self._source_owner["ExpectedSourceBucketOwner"] = owner
 
     def run(self, part_bytes: int) -> tuple[str, str | None, str | None]:
-        """Return the target's ETag, version and CRC64NVME where told."""
-        tags = self._tags()  # before the HEAD, whose failures give no reason
+        """Copy the object.
+
+        Return the target's ETag, and its version and CRC64NVME if S3 returned them.
+        """
+        tags = self._tags()  # before the HEAD, because a failed HEAD gives no reason
         head = _value(self._bulk.read_headers(self._task.source, self._task.source_etag))
         size, proof = int(head["content-length"]), _proof(head)
         upload_id = _value(self._bulk.begin_upload(self._task.target, self._content(head, tags) | _algorithm(proof)))
@@ -142,21 +149,21 @@ class _Upload:
         except BaseException:
             self._abort(upload)
             raise
-        # Ceph completes an upload and does not say its ETag.
+        # Ceph completes an upload without returning its ETag.
         self.etag = ended.get("ETag", "").strip('"') or etag_of_parts([part["ETag"] for part in parts])
         if tags:
             self._set_tags(tags, ended.get("VersionId"))
         return self.etag, ended.get("VersionId"), ended.get(CHECKSUM)
 
     def _tags(self) -> list[TagTypeDef]:
-        """Return the source's tags; none where the endpoint has no object tags, so that there are none to lose."""
+        """Return the source's tags; none if the endpoint does not support object tags."""
         try:
             tags = self._client.get_object_tagging(**self._source).get("TagSet")
         except ClientError as error:
             if error.response["Error"].get("Code") in NOT_OFFERED:
                 return []
             raise
-        if tags is None:  # not "none", but not told: Ceph answers so where tags came with an upload in parts
+        if tags is None:  # unknown, not empty: Ceph answers so if a multipart upload set the tags
             raise _FailedError(TAGS_UNREADABLE)
         return tags
 
@@ -211,7 +218,7 @@ class _Upload:
         return self._client.complete_multipart_upload(**arguments)
 
     def _set_tags(self, tags: list[TagTypeDef], version: str | None) -> None:
-        """Set the tags: too many bytes of them for a header, or one that some endpoints drop. Until then it is no copy."""
+        """Set the tags. They may be too long for the header, and some endpoints ignore the header."""
         which = {**self._target, "VersionId": version} if version else self._target
         self._client.put_object_tagging(**which, Tagging={"TagSet": tags})
 
@@ -219,11 +226,11 @@ class _Upload:
         try:
             self._client.abort_multipart_upload(**upload)
         except (ClientError, BotoCoreError):
-            return  # the first failure is the one to tell; the bucket's lifecycle rule removes the parts
+            return  # report the first failure only; the bucket's lifecycle rule removes the parts
 
 
 def _value(answer: Answer[T]) -> T:
-    """Return what was answered; raise for the fault of this object."""
+    """Return the value of an answer. Raises _FailedError for a fault."""
     if answer.value is None:
         assert answer.fault is not None
         code = {"NotFound": "NoSuchKey"}.get(answer.fault.code, answer.fault.code)
@@ -240,7 +247,7 @@ def _algorithm(proof: str | None) -> dict[str, str]:
 
 
 def _fault(error: ClientError, task: CopyTask) -> Fault:
-    """Return the fault of this object, or raise if the run cannot go on."""
+    """Return the fault of this object. Raises if the run cannot continue."""
     found = error.response["Error"]
     metadata = error.response["ResponseMetadata"]
     code = str(found.get("Code", "Unknown"))

@@ -1,6 +1,6 @@
-"""What S3 answered, read strictly: a reply that is not whole is no reply (the readers return None and it is asked again).
+"""Read S3's replies strictly: for an incomplete reply the readers return None, and the request is sent again.
 
-One that is whole and lacks what rehouse needs is a Fault: asked again it would be the same.
+A complete reply that lacks what rehouse needs is a Fault, because another attempt would get the same reply.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _QUOTES = (b"&quot;", b"&#34;", b'"')
 _NO_ETAG = b'<>&" \t\r\n\v\f'
 _VERSION = b"\nx-amz-version-id:"
 _SPACES = " \t\r\n"
-"""What is around a header's value. `str.strip` takes more: bytes that may be the end of a character of UTF-8."""
+"""The white space around a header's value. `str.strip` would also strip bytes that may end a UTF-8 character."""
 _ELEMENT = {
     name: re.compile(f"<{name}>([^<]*)</{name}>")
     for name in ("Code", "Message", "RequestId", "Region", "Condition", "UploadId")
@@ -42,9 +42,9 @@ CHECKSUM_PREFIX = "x-amz-checksum-"
 
 @dataclass(slots=True, eq=False)
 class Reply:
-    """One reply: curl's number (0: the transfer was complete) and message, the status, raw header lines, the body.
+    """One reply: curl's error number and message, the HTTP status, raw header lines and the body.
 
-    `proxy_status` is what a proxy answered where it opened no tunnel.
+    `errno` is 0 if the transfer was complete. `proxy_status` is the status of a proxy that did not open the tunnel.
     """
 
     errno: int
@@ -55,7 +55,7 @@ class Reply:
     proxy_status: int = 0
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of the last response, lower-case names; each character of a value stands for a byte."""
+        """Return the headers of the last response, with lower-case names and values as latin-1."""
         found: dict[str, str] = {}
         for line in self.lines:
             name, colon, value = line.decode("latin-1").partition(":")
@@ -66,7 +66,7 @@ class Reply:
         return found
 
     def fault(self) -> Fault:
-        """Return why this is no success: S3's own code where it gave one."""
+        """Return why the request failed, with S3's own code if there is one."""
         if self.errno:
             return Fault(transport_code(self.errno, self.proxy_status), shown(f"{self.error} (curl {self.errno})"))
         text = self.body[:65536].decode("utf-8", "replace")
@@ -79,22 +79,22 @@ class Reply:
         return Fault(shown(code), shown(f"{message} ({condition})" if condition else message), request_id)
 
     def region(self) -> str | None:
-        """Return the region that a redirect names as the right one."""
+        """Return the right region, if a redirect names it."""
         text = self.body[:65536].decode("utf-8", "replace")
         return self.headers().get("x-amz-bucket-region") or element(text, "Region")
 
     def is_marked(self) -> bool:
-        """Return whether a delete marker is in the place of the object."""
+        """Return whether the object has a delete marker."""
         return self.headers().get("x-amz-delete-marker", "").lower() == "true"
 
     def retry_after(self) -> float | None:
-        """Return the seconds that Retry-After asks for; a date in it is ignored."""
+        """Return the seconds in Retry-After; a date is ignored."""
         value = self.headers().get("retry-after", "")
         return float(value) if value.isdecimal() else None
 
 
 class Copied(NamedTuple):
-    """A finished copy: the target's ETag, version, and CRC64NVME where told."""
+    """A finished copy: the target's ETag, and its version and CRC64NVME if S3 returned them."""
 
     etag: str
     version: str | None
@@ -102,7 +102,7 @@ class Copied(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a HEAD found."""
+    """An object that a HEAD found."""
 
     object: ListedObject
     version: str | None
@@ -110,7 +110,7 @@ class Found(NamedTuple):
 
 
 def read_copy(reply: Reply) -> Copied | None:
-    """Return what the copy made, or None: 200 alone proves nothing, an error may be in the body."""
+    """Return the finished copy, or None: even a 200 may have an error in its body."""
     _, opening, result = reply.body.rstrip().partition(b"<CopyObjectResult")
     if not opening or result[:1] not in b"> \t\r\n" or not result.endswith(b"</CopyObjectResult>"):
         return None
@@ -127,7 +127,7 @@ def read_copy(reply: Reply) -> Copied | None:
 
 
 def read_head(key: str, reply: Reply) -> Found | Fault:
-    """Return the object as its headers tell it, or the fault if one that must be there is not."""
+    """Return the object that the headers describe, or a fault if a required header is missing."""
     headers = reply.headers()
     etag, size, modified_at = headers.get("etag"), headers.get("content-length", ""), _time(headers, "last-modified")
     if not etag or not size.isdecimal() or not modified_at:
@@ -146,13 +146,13 @@ def read_head(key: str, reply: Reply) -> Found | Fault:
 
 
 def read_headers(reply: Reply) -> dict[str, str] | None:
-    """Return all headers of an object's HEAD, or None if one that must be there is not."""
+    """Return all headers of an object's HEAD, or None if a required header is missing."""
     headers = reply.headers()
     return headers if headers.get("content-length", "").isdecimal() else None
 
 
 def read_upload(reply: Reply) -> str | None:
-    """Return the id of the multipart upload that was begun, or None: 200 alone proves nothing."""
+    """Return the id of the new multipart upload, or None if the reply has none."""
     body = reply.body.rstrip()
     if not body.endswith(b"</InitiateMultipartUploadResult>"):
         return None
@@ -160,7 +160,10 @@ def read_upload(reply: Reply) -> str | None:
 
 
 def element(text: str, name: str) -> str | None:
-    """Return the text of an element of an error document, or None. `name` is one of those known here."""
+    """Return the text of an element of an error document, or None.
+
+    `name` must be one of those known here.
+    """
     match = _ELEMENT[name].search(text)
     if match is None or not match[1]:
         return None
@@ -171,7 +174,7 @@ def element(text: str, name: str) -> str | None:
 
 
 def server_time(headers: dict[str, str]) -> datetime | None:
-    """Return what the server's clock says, or None."""
+    """Return the time on the server's clock, or None."""
     return _time(headers, "date")
 
 
@@ -183,7 +186,7 @@ def _time(headers: dict[str, str], name: str) -> datetime | None:
 
 
 def _inside(body: bytes, opening: bytes, closing: bytes) -> bytes:
-    """Return the text between two tags, or nothing if one of them is not there or the text is none."""
+    """Return the text between two tags; empty if a tag is missing or it is not text."""
     began = body.find(opening)
     ended = body.find(closing, began)
     text = body[began + len(opening) : ended] if 0 <= began < ended else b""

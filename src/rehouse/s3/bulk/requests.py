@@ -1,7 +1,7 @@
-"""What the bulk plane asks of S3, as data: the copy, HEAD and list requests.
+"""The requests of the bulk plane (copy, HEAD, list) as data.
 
-Building is pure. An empty key would address the bucket itself and a bucket name with a slash another bucket: both are
-refused with ValueError, which the callers turn into a fault of that object.
+Building a request is pure. An empty key would address the bucket itself, and a bucket name with a slash another bucket. Both
+raise ValueError, which the callers turn into a fault of that object.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from rehouse.s3.endpoint import Endpoint, checked
 T = TypeVar("T")
 
 SECONDS = 60
-BYTES_A_SECOND = 20_000_000  # a pessimistic server-side copy: 5 GiB get 5 minutes
+BYTES_A_SECOND = 20_000_000  # a slow server-side copy: about 5 minutes for 5 GiB
 PAGE = 1000
 
 
 @dataclass(slots=True, eq=False)
 class Request(Generic[T]):
-    """One request, its state over its attempts included.
+    """One request, with its state over all attempts.
 
-    `read` returns None for a reply that is not complete, a Fault for one that is and cannot be used.
-    `subject` names the object or bucket in errors; `context` is the caller's own. `waits`: how often a new bucket was waited for.
+    `read` returns None for an incomplete reply, and a Fault for a complete reply that cannot be used. `subject` names the object
+    or bucket in errors. `context` belongs to the caller. `seconds`: the time limit of one attempt. `waits`: how often the request
+    was retried because a bucket is new.
     """
 
     kind: str
@@ -47,13 +48,16 @@ class Request(Generic[T]):
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """The buckets that it names."""
+        """The buckets that the request names."""
         source = (self.context.source.bucket,) if isinstance(self.context, CopyTask) else ()
         return (self.endpoint.bucket, *source)
 
 
 def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[str, str]:
-    """Return the headers of a CopyObject: metadata and tags go along by default. `guarded`: with the target's condition."""
+    """Return the headers of a CopyObject, which keeps metadata and tags.
+
+    `guarded`: with the condition on the target.
+    """
     headers = {
         "content-length": "0",
         "x-amz-copy-source": copy_source(task.source),
@@ -74,25 +78,31 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
 
 
 def copy_source(ref: ObjectRef) -> str:
-    """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if one is meant."""
+    """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if there is one."""
     source = f"/{checked(ref.bucket)}/{key_path(ref.key)}"
     return f"{source}?{version_query(ref)}" if ref.version else source
 
 
 def key_path(key: str) -> str:
-    """Return the key encoded for a path; raise ValueError for one that no object can have."""
+    """Return the key encoded for a path.
+
+    Raises ValueError for a key that no object can have.
+    """
     if not key:
         raise ValueError("an object's key cannot be empty")
     return quoted_key(key)
 
 
 def version_query(ref: ObjectRef) -> str:
-    """Return the query that names the version, or nothing."""
+    """Return the query that names the version, or an empty text."""
     return query_string([("versionId", ref.version)]) if ref.version else ""
 
 
 def list_query(prefix: str, after: str, token: str | None, most: int = PAGE) -> str:
-    """Return the query of one ListObjectsV2 page of at most `most` keys, URL-encoded: XML cannot carry all of them."""
+    """Return the query of one ListObjectsV2 page of at most `most` keys.
+
+    It asks for URL-encoded keys.
+    """
     parameters = [("list-type", "2"), ("encoding-type", "url"), ("max-keys", str(most))]
     if prefix:
         parameters.append(("prefix", prefix))
@@ -104,10 +114,10 @@ def list_query(prefix: str, after: str, token: str | None, most: int = PAGE) -> 
 
 
 def copy_seconds(size: int) -> int:
-    """Return how long a copy of `size` bytes may take."""
+    """Return how many seconds a copy of `size` bytes may take."""
     return SECONDS + size // BYTES_A_SECOND
 
 
 def object_name(ref: ObjectRef) -> str:
-    """Return an object's name for people."""
+    """Return an object's name for messages."""
     return f"s3://{ref.bucket}/{ref.key}"

@@ -1,7 +1,7 @@
-"""The policy of the bulk plane: sign, send, judge each reply by `faults.py`, try again or not.
+"""The send loop of the bulk plane: sign, send, classify each reply by `faults.py`, and retry or not.
 
-Due retries go first, then the caller's requests, while less is in flight than the shared slots and the limiter allow. What
-stops a run (a refusal, an interruption) lets everything in flight come home before it is raised.
+Due retries are sent first, then the caller's requests, as many as the shared slots and the limiter allow. A refusal or an
+interruption stops the run only after every request in flight is answered.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ T = TypeVar("T")
 
 ATTEMPTS = 8
 ATTEMPTS_TO_REACH = 3
-"""Attempts to reach an endpoint that never answered: a wrong address should be told soon."""
+"""Attempts to reach an endpoint that never answered; few, so that a wrong address is reported soon."""
 LONGEST_WAIT_SECONDS = 0.25
-"""An interruption is seen this soon."""
+"""The longest wait before the loop checks for an interruption."""
 OVERLOAD = (429, 503)
 
 
 @dataclass(slots=True, eq=False)
 class Answer(Generic[T]):
-    """The outcome of a request: the value that was read, or the fault; `passing` if the fault might go by itself.
+    """The outcome of a request: the value that was read, or the fault.
 
-    `is_marked`: the reply says that a delete marker is in the place of the object.
+    `passing`: the fault may be temporary. `is_marked`: the object has a delete marker.
     """
 
     request: Request[T]
@@ -51,9 +51,9 @@ class Answer(Generic[T]):
 
 
 class NotInTime(Exception):
-    """The answers did not come in the time that there was.
+    """The answers did not come in the given time.
 
-    `is_slow`: all requests were on their way; `is_refused`: one would have to be asked again; neither: the limiter held some back.
+    `is_slow`: all requests had been sent. `is_refused`: a request would have to be sent again. Neither: the limiter held some back.
     """
 
     def __init__(self, *, is_slow: bool = False, is_refused: bool = False) -> None:
@@ -62,7 +62,7 @@ class NotInTime(Exception):
 
 
 class Conditions:
-    """What all senders of a plane share: identity, limiter, slots, chance, and what was learnt about the endpoint."""
+    """What all senders of a plane share: identity, limiter, slots, randomness, and what is known of the endpoint."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class Conditions:
 class Sender(Generic[T]):
     """One run of requests over one set of transfers, at most `most` at once.
 
-    While the caller or its source is at work, another sender's thread may bring replies home: the claim's lock is held
-    wherever the transfers are touched.
+    While the caller or its source of requests is busy, the thread of another sender may collect replies. So every access to the
+    transfers holds the claim's lock.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class Sender(Generic[T]):
     def run(self, requests: Iterable[Request[T]]) -> Iterator[Answer[T]]:
         """Yield an Answer for each request, in any order.
 
-        Raises StorageRefused or StorageUnavailable when nothing more can come of the run, once all that was in flight is
-        home. An interruption ends the generator early in the same way. `until` (of the monotonic clock): raises NotInTime then,
-        and as soon as a request would have to be sent again; what is in flight is given up.
+        Raises StorageRefused or StorageUnavailable if the run cannot continue, after every request in flight is answered. An
+        interruption ends the generator early in the same way. With `until`, a time of the monotonic clock, it raises NotInTime at
+        that time, or as soon as a request would have to be sent again. It then abandons the requests in flight.
         """
         source = iter(requests)
         more = True
@@ -186,7 +186,10 @@ class Sender(Generic[T]):
         return patience
 
     def _send(self, request: Request[T]) -> bool:
-        """Return whether the request is on its way: it is not if it cannot be signed, or if its slot was reclaimed."""
+        """Send the request.
+
+        Return False if it could not be signed or if its slot was reclaimed.
+        """
         identity, endpoint = self._shared.identity, request.endpoint
         try:
             lines = sign(
@@ -225,7 +228,10 @@ class Sender(Generic[T]):
             self._slots.give_back(self._claim, len(found))
 
     def _reclaimed(self, seconds: float) -> None:
-        """Give back slots while this sender drives nothing: called by another one, with this claim's lock."""
+        """Give back slots while this sender is idle.
+
+        Another sender calls this and holds this claim's lock.
+        """
         if self._unbegun:
             self._give_up_unbegun()
             seconds = 0.0
@@ -242,12 +248,12 @@ class Sender(Generic[T]):
             value = request.read(reply) if not reply.errno and 200 <= reply.status < 300 else None
             if value is not None:
                 good += 1
-                is_fault = isinstance(value, Fault)  # whole, and of no use: it would be the same again
+                is_fault = isinstance(value, Fault)  # complete but unusable: a retry would get the same
                 answers.append(Answer(request, None, value) if is_fault else Answer(request, value, None))
             else:
                 is_overload = reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
                 overloaded = overloaded or is_overload
-                good += not (reply.errno or is_overload or reply.status >= 500)  # a refusal is served, too
+                good += not (reply.errno or is_overload or reply.status >= 500)  # a refused request was served, too
                 answer = self._judged(request, reply)
                 if answer is not None:
                     answers.append(answer)
@@ -258,7 +264,10 @@ class Sender(Generic[T]):
         yield from answers
 
     def _judged(self, request: Request[T], reply: Reply) -> Answer[T] | None:
-        """Return the answer if nothing more is to be tried; else the request goes out again, or the run stops."""
+        """Return the answer if it is final.
+
+        Else send the request again or stop the run, and return None.
+        """
         fault = reply.fault()
         decision = verdict(fault.code, reply.status, reply.errno)
         self._shared.answered = self._shared.answered or not reply.errno
@@ -286,7 +295,10 @@ class Sender(Generic[T]):
         return True
 
     def _is_untold(self, request: Request[T], reply: Reply) -> bool:
-        """Whether this may be an expired token or a wrong clock: the reply to a HEAD has no body that would say so."""
+        """Return whether a failed HEAD may mean an expired token or a wrong clock.
+
+        It has no body with the reason.
+        """
         if request.method != "HEAD" or reply.errno:
             return False
         return reply.status == 400 or (

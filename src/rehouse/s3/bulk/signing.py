@@ -1,7 +1,7 @@
-"""AWS Signature Version 4 for S3, pure: nothing is read, not even the clock.
+"""AWS Signature Version 4 for S3, as pure functions that do not even read the clock.
 
-Paths and queries are signed exactly as they go over the wire (no normalisation: `a/./b` and `../b` are keys like any
-other), so the transfer must send them as they are. Only requests without a body are signed here.
+Paths and queries are signed without normalisation (`a/./b` and `../b` are valid keys), so the transfer must send them
+unchanged. Only requests without a body are signed here.
 Source: "Authenticating Requests (AWS Signature Version 4)", the S3 API Reference.
 """
 
@@ -24,9 +24,9 @@ UNSENDABLE = re.compile("[\r\n\0]")
 
 
 def quoted_key(key: str) -> str:
-    """Return the key as it stands in a path: every byte but unreserved ones and `/` percent-encoded.
+    """Return the key for a path: every byte except unreserved ones and `/` is percent-encoded.
 
-    The same as `urllib.parse.quote(key, safe="/~")`, without a look at each character of mostly harmless keys.
+    It equals `urllib.parse.quote(key, safe="/~")` but is faster for typical keys.
 
     >>> quoted_key("a b/ü")
     'a%20b/%C3%BC'
@@ -35,7 +35,9 @@ def quoted_key(key: str) -> str:
 
 
 def query_string(parameters: Iterable[tuple[str, str]]) -> str:
-    """Return the canonical query, which is also the one to send. Sorted as pairs, not as `k=v` strings.
+    """Return the canonical query, which is also the one to send.
+
+    It is sorted by pairs, not by `k=v` strings.
 
     >>> query_string([("prefix", "a b/"), ("list-type", "2")])
     'list-type=2&prefix=a%20b%2F'
@@ -56,11 +58,11 @@ def sign(
     now: float,
     service: str = "s3",
 ) -> list[str]:
-    """Return the header lines to send, `Authorization` included.
+    """Return the header lines to send, including `Authorization`.
 
-    `path` is encoded, `query` is from `query_string`, `headers` have lower-case names and values that stand for bytes
-    (latin-1), `credentials` are (access key, secret key, token or None), `now` is in seconds since the epoch. Raises
-    ValueError for a value that would break out of its line.
+    `path` is encoded, `query` comes from `query_string`. `headers` have lower-case names and latin-1 values. `credentials` are
+    (access key, secret key, token or None). `now` is in seconds since the epoch. Raises ValueError for a value with a line break
+    or a zero byte.
     """
     moment = _moment(credentials, region, service, int(now))
     sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": moment.timestamp}
@@ -71,7 +73,7 @@ def sign(
     canonical = form.text % values
     lines = canonical.split("\n")
     joined = " ".join(values).encode("latin-1")
-    if b"\0" in joined or b" ".join(joined.split()) != joined:  # some value is not the same in its canonical form
+    if b"\0" in joined or b" ".join(joined.split()) != joined:  # some value differs from its canonical form
         if UNSENDABLE.search("".join(values)):
             raise ValueError("a header value holds a line break or a zero byte")
         canonical = form.text % tuple([_trimmed(value) for value in values])
@@ -85,7 +87,10 @@ def sign(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Moment:
-    """What all requests of one second have in common; `keyed` is the HMAC before its message."""
+    """What all requests within one second share.
+
+    `keyed` is the HMAC before the message is added.
+    """
 
     timestamp: str
     keyed: hmac.HMAC
@@ -94,7 +99,7 @@ class _Moment:
 
 
 class _Form(NamedTuple):
-    """What all requests with the same headers have in common: their values in the order of the names, and the text around them."""
+    """What all requests with the same header names share: a getter of the sorted values, and the text around them."""
 
     in_order: Callable[[dict[str, str]], tuple[str, ...]]
     text: str
@@ -118,14 +123,16 @@ def _moment(credentials: tuple[str, str, str | None], region: str, service: str,
 @lru_cache(maxsize=64)
 def _form(names: tuple[str, ...]) -> _Form:
     ordered = sorted(names)
-    text = "\n".join(
-        [f"{name.replace('%', '%%')}:%s" for name in ordered]
-    )  # a name of metadata may hold a percent sign
+    # The name of a metadata entry may contain a percent sign.
+    text = "\n".join([f"{name.replace('%', '%%')}:%s" for name in ordered])
     return _Form(itemgetter(*ordered), text, ";".join(ordered))
 
 
 def _trimmed(value: str) -> str:
-    """Return a header's value as it is signed. Only ASCII white space counts: other bytes may be part of a character."""
+    """Return a header's value as it is signed.
+
+    Only ASCII white space is trimmed; other bytes may be text.
+    """
     return b" ".join(value.encode("latin-1").split()).decode("latin-1")
 
 

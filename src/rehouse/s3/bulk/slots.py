@@ -1,8 +1,8 @@
-"""The one ceiling of requests in flight, shared by everything that a plane sends at once.
+"""The limit of requests in flight, shared by all senders of a plane.
 
-Whoever sends alone may have all of it; several get equal shares. Nobody waits for a rival whose caller is busy elsewhere
-(or waits for this very sender): a rival that drives nothing just now gives up what it has not begun, and its replies are
-brought home for it.
+A single sender may use all slots; several get equal shares. A sender never waits for another one that is idle because its
+caller is busy (or even waits for this sender). Instead it takes the slots of requests that the idle sender has not started,
+and collects the idle sender's replies.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 
 class Claim:
-    """One sender's place under the ceiling: at most `most` at once, `held` of them now, whether in flight or not yet begun.
+    """The slots of one sender: at most `most`, of which it holds `held` for requests in flight or about to start.
 
-    `reclaim(seconds)` gives back what it can, waiting at most so long for a reply; whoever calls it has the `lock`.
+    `reclaim(seconds)` gives back as many as possible and waits at most so long for a reply. Its caller must hold `lock`.
     """
 
     __slots__ = ("held", "lock", "most", "reclaim")
@@ -27,7 +27,7 @@ class Claim:
 
 
 class Slots:
-    """`most` slots; never are more held, by however many claims."""
+    """A number of slots that all claims together never exceed."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -37,21 +37,24 @@ class Slots:
         self._freed = threading.Condition()
 
     def join(self, claim: Claim) -> None:
-        """Let a claim take part."""
+        """Add a claim."""
         with self._freed:
             self._claims.append(claim)
 
     def leave(self, claim: Claim) -> None:
-        """End a claim: what it holds is free."""
+        """Remove a claim and free its slots."""
         with self._freed:
             self._claims.remove(claim)
             if claim in self._queue:
                 self._queue.remove(claim)
-        with claim.lock:  # until nobody brings its replies home any more
+        with claim.lock:  # wait until no other sender collects its replies
             self.give_back(claim, claim.held)
 
     def take(self, claim: Claim, wanted: int) -> int:
-        """Return how many of `wanted` requests may start. A claim without any is then in a queue: it is to `wait`."""
+        """Return how many of `wanted` requests may start.
+
+        A claim that holds no slot is queued and must call `wait`.
+        """
         with self._freed:
             wanted = min(wanted, self._share(claim) - claim.held)
             if wanted > self._room(claim):
@@ -66,7 +69,7 @@ class Slots:
             return granted
 
     def give_back(self, claim: Claim, slots: int) -> None:
-        """Free slots of a claim: what they were taken for is answered, or was not sent."""
+        """Free slots of a claim whose requests are answered or were not sent."""
         with self._freed:
             claim.held -= slots
             self._used -= slots
@@ -74,7 +77,7 @@ class Slots:
                 self._freed.notify_all()
 
     def wait(self, claim: Claim, seconds: float) -> None:
-        """Return when a claim without any may get a slot, at the latest after `seconds`."""
+        """Wait until a queued claim may get a slot, at most `seconds`."""
         with self._freed:
             if self._room(claim) > 0:
                 return
@@ -88,14 +91,17 @@ class Slots:
             rival.lock.release()
 
     def _share(self, claim: Claim) -> int:
-        """Return what a claim may hold. Claims of one request at a time make nobody's share smaller unless they wait."""
+        """Return how many slots a claim may hold.
+
+        A claim for a single request reduces the shares only while it waits.
+        """
         rivals = sum(
             each is not claim and ((each.held > 0 and each.most > 1) or each in self._queue) for each in self._claims
         )
         return max(1, self._most // (1 + rivals))
 
     def _room(self, claim: Claim) -> int:
-        """Return the free slots without those of the claims that have waited for longer."""
+        """Return the free slots, without those reserved for claims that have waited longer."""
         ahead = self._queue.index(claim) if claim in self._queue else len(self._queue)
         return self._most - self._used - ahead
 

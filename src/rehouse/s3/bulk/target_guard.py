@@ -1,4 +1,4 @@
-"""Does the endpoint honour the conditions on a copy's target? Each is asked about once a run, by one copy that is sent twice."""
+"""Whether the endpoint honours the conditions on a copy's target, tested once per run by sending one copy twice."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable
 from rehouse.core.model import CopyTask
 
 ASKS = 3
-"""How often it is asked in a run before it stays unknown."""
+"""How often a run may ask before the answer stays unknown."""
 
 
 class Condition:
-    """What a run knows of one condition, over all its workers; `is_honoured` is None until it is known: never a yes."""
+    """What all workers of a run know about one condition.
+
+    Unknown never counts as honoured.
+    """
 
     def __init__(self) -> None:
         self._asking = threading.Lock()
@@ -21,13 +24,13 @@ class Condition:
 
     @property
     def is_honoured(self) -> bool | None:
-        """Whether the condition is honoured; None until there is an answer."""
+        """Whether the endpoint honours the condition; None until known."""
         return self._is_honoured
 
     def find_out(self, ask: Callable[[], bool | None]) -> None:
-        """Ask, unless the answer is known; one asks at a time, the others wait for its answer.
+        """Call `ask` unless the answer is known.
 
-        `ask` returns None, or raises, where it got none: then the next one asks.
+        One worker asks at a time, the others wait for the answer. If `ask` returns None or raises, the next worker asks.
         """
         if self._is_honoured is not None:
             return
@@ -35,21 +38,21 @@ class Condition:
             if self._is_honoured is None and self._asks < ASKS:
                 self._asks += 1
                 answer = ask()
-                if self._is_honoured is None:  # else a copy without the condition has told meanwhile
+                if self._is_honoured is None:  # else `note_unguarded` was called meanwhile
                     self._is_honoured = answer
 
     def note_unguarded(self) -> None:
-        """Note that the endpoint would not take the condition at all: this answer is final, whatever other requests got."""
+        """Note that the endpoint does not support the condition; this is final."""
         self._is_honoured = False
 
 
 class TargetGuard:
-    """What a run knows of both conditions: `absent` on a target that must not exist, `unchanged` on one that is replaced."""
+    """What a run knows about both conditions: `absent` (the target must not exist), `unchanged` (it has this ETag)."""
 
     def __init__(self) -> None:
         self.absent = Condition()
         self.unchanged = Condition()
 
     def of(self, task: CopyTask) -> Condition:
-        """Return the condition that the copy is sent with."""
+        """Return the condition of a copy."""
         return self.absent if task.replaces_etag is None else self.unchanged

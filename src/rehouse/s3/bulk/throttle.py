@@ -1,4 +1,4 @@
-"""The one limiter of a plane, shared by all its threads: core.pacing with a lock and a clock around it."""
+"""The limiter that all threads of a plane share: core.pacing with a lock and a clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rehouse.core import pacing
 
 
 class Throttle:
-    """How many requests may start now, and how many were sent, by kind."""
+    """Limits how many requests may start, and counts the requests sent, by kind."""
 
     def __init__(self, max_rate: float | None, clock: Callable[[], float]) -> None:
         self.sent: Counter[str] = Counter()
@@ -19,7 +19,7 @@ class Throttle:
         self._pace = pacing.started(clock(), max_rate)
 
     def take(self, wanted: int) -> int:
-        """Return how many of `wanted` requests may start at once; they count as started."""
+        """Return how many of `wanted` requests may start now, and count them as started."""
         with self._lock:
             pace = pacing.filled(self._pace, self._clock())
             granted = min(wanted, pacing.allowed(pace))
@@ -27,27 +27,27 @@ class Throttle:
             return granted
 
     def give_back(self, requests: int) -> None:
-        """Return requests that were granted and not sent."""
+        """Give back requests that were granted but not sent."""
         with self._lock:
             self._pace = pacing.spent(self._pace, -requests)
 
     def count(self, kind: str) -> None:
-        """Note that a request was sent."""
+        """Count a request that was sent."""
         with self._lock:
             self.sent[kind] += 1
 
     def wait_seconds(self) -> float:
-        """Return how long until one more request may start."""
+        """Return the seconds until another request may start."""
         with self._lock:
             return pacing.wait_seconds(self._pace)
 
     def room(self, seconds: float) -> int:
-        """Return how many requests may start within so many seconds, if no other thread sends any."""
+        """Return how many requests may start within `seconds` seconds, if no other thread sends any."""
         with self._lock:
             return pacing.room(pacing.filled(self._pace, self._clock()), seconds)
 
     def learn(self, good: int, *, overloaded: bool) -> None:
-        """Take in what a round of replies says about the rate."""
+        """Adjust the rate to a round of replies."""
         with self._lock:
             self._pace = pacing.answered(self._pace, good)
             if overloaded:

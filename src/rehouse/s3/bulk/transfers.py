@@ -1,8 +1,8 @@
-"""libcurl's multi interface as three verbs: start a request, collect what has finished, close. No policy lives here.
+"""libcurl's multi interface as three operations: start a request, collect finished requests, close. No policy lives here.
 
-Sockets are watched by epoll (poll where there is none) and driven by socket_action: `select` spins above descriptor
-1,024. Nothing is followed, nothing is normalised, libcurl itself takes no proxy from the environment. Handles belong to one
-process and one thread at a time; `bulk.py` sees to both.
+Sockets are watched by epoll (or poll, if there is no epoll) and driven by socket_action, because `select` spins above
+descriptor 1,024. It follows no redirects, normalises no paths, and takes no proxy from the environment. Handles belong to one
+process and one thread at a time, as `exchange.py` and `sender.py` ensure.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rehouse.s3.bulk.requests import Request
 from rehouse.s3.endpoint import Endpoint
 
 LARGEST_REPLY_BYTES = 64 * 1024**2
-"""A listing of a thousand keys of 1,024 bytes, each escaped, has some 4 MB; of a HEAD only headers are read."""
+"""The limit of a reply. A listing of 1,000 escaped keys of 1,024 bytes has about 4 MB."""
 SPARE_CONNECTIONS = 8
 _OWN_LEFT_OUT = ["host:", "accept:"]
-"""Headers of libcurl's own that are not sent. Ours are one item after them: it is passed on as it is, and each costs CPU."""
+"""Removes libcurl's own headers. Ours follow as a single item, because libcurl sends it unchanged and each item costs CPU."""
 _POLL_IN, _POLL_OUT = 1, 4  # the same numbers for poll and epoll
 _WATCHED = {pycurl.POLL_IN: _POLL_IN, pycurl.POLL_OUT: _POLL_OUT, pycurl.POLL_INOUT: _POLL_IN | _POLL_OUT}
 
@@ -48,7 +48,7 @@ _OPTIONS = (
 
 
 class _Handle:
-    """An easy handle kept for one method (methods are sticky), and where its reply goes."""
+    """An easy handle for one method, because libcurl keeps the method, with the buffers for its reply."""
 
     __slots__ = ("body", "curl", "endpoint", "lines", "request", "seconds")
 
@@ -63,9 +63,8 @@ class _Handle:
             self.curl.setopt(option, value)
         if method == "HEAD":
             self.curl.setopt(pycurl.NOBODY, 1)
-            self.curl.setopt(
-                pycurl.MAXFILESIZE, 0
-            )  # else libcurl holds the object's length against it, though none comes
+            # Else libcurl would compare the object's length with the limit, though no body comes.
+            self.curl.setopt(pycurl.MAXFILESIZE, 0)
         elif method != "GET":
             self.curl.setopt(pycurl.CUSTOMREQUEST, method)
         self.curl.setopt(pycurl.WRITEFUNCTION, self.body.append)
@@ -73,7 +72,7 @@ class _Handle:
         self.curl.handle = self
 
     def lead_to(self, endpoint: Endpoint) -> None:
-        """Take the endpoint's proxy and certificates."""
+        """Set the endpoint's proxy and certificates."""
         before, self.endpoint = self.endpoint, endpoint
         if before is None or before.proxy != endpoint.proxy:
             self.curl.setopt(pycurl.PROXY, endpoint.proxy or "")
@@ -103,11 +102,11 @@ class Transfers:
 
     @property
     def most_connections(self) -> int:
-        """How many connections may still be open while nothing is in flight."""
+        """The most connections that may stay open while nothing is in flight."""
         return max(map(len, self._idle.values()), default=0)
 
     def start(self, request: Request[Any], lines: list[str]) -> None:
-        """Put a request on its way; `lines` are its signed headers."""
+        """Start a request; `lines` are its signed headers."""
         idle = self._idle.setdefault(request.method, [])
         handle = idle.pop() if idle else _Handle(request.method)
         query = "?" + request.query if request.query else ""
@@ -126,7 +125,7 @@ class Transfers:
         self.in_flight += 1
 
     def finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
-        """Return what has finished, waiting at most `timeout` seconds for something to happen."""
+        """Return the finished requests; wait at most `timeout` seconds for one."""
         now = time.monotonic()
         due = self._due_at(now)
         if due is not None:
@@ -142,7 +141,7 @@ class Transfers:
         return self._collected()
 
     def close(self) -> None:
-        """Drop what is in flight and close every connection."""
+        """Abandon the requests in flight and close every connection."""
         for handle in self._running:
             self._multi.remove_handle(handle.curl)
             handle.curl.close()
@@ -194,7 +193,10 @@ class Transfers:
         self._watched[descriptor] = mask
 
     def _due_at(self, now: float) -> float | None:
-        """Return when libcurl wants to be called next; the milliseconds that it asked for last begin now."""
+        """Return when libcurl must be called next.
+
+        The timeout that it requested last starts now.
+        """
         if self._asked:
             milliseconds = self._asked.pop()
             self._due = None if milliseconds < 0 else now + milliseconds / 1000

@@ -1,4 +1,4 @@
-"""The application's schema, and what an older migration tool may have left beside it, for integer and uuid tenant ids."""
+"""Create the application's schema and the tables of an older migration tool, for integer and uuid tenant ids."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ def create_application(connection: psycopg.Connection[tuple[object, ...]], tenan
 
 
 def create_older_tool(connection: psycopg.Connection[tuple[object, ...]], tenant_id: TenantIdType) -> None:
-    """Create the older tool's tables and its trigger, without rows; the application's must be there."""
+    """Create the older tool's tables and trigger, without rows.
+
+    The application's tables must exist.
+    """
     _run(connection, "older_tool", tenant_id)
 
 
 def insert_older_rows(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Insert what the older tool wrote about the sample's tenants; nothing for tenants that are not there."""
+    """Insert the rows that the older tool wrote about the sample's tenants.
+
+    Skip tenants that do not exist.
+    """
     _run(connection, "older_tool_rows", "integer")
 
 
 def _run(connection: psycopg.Connection[tuple[object, ...]], name: str, tenant_id: TenantIdType) -> None:
     text = files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    # Our own file and two fixed words: nothing of a user's goes into it. Without parameters it may hold many statements.
+    # The text is our own file with two fixed words and no user input. Without parameters it may hold many statements.
     statements = text.replace("__tenant_key__", _KEYS[tenant_id]).replace("__tenant_id__", tenant_id)
     connection.execute(statements.encode())

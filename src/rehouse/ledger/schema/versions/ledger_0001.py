@@ -1,4 +1,7 @@
-"""The first edition of the ledger. What it brought, the newest revision brings: statements are made from what is missing."""
+"""The first version of the ledger.
+
+The newest revision adds everything that is missing, so this one does nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,4 +10,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Do nothing: the newest revision does it all."""
+    """Do nothing; the newest revision does everything."""

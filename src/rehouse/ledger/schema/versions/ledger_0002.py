@@ -1,4 +1,4 @@
-"""The ledger as it is now: whatever is missing of it, made or adopted, and what replaces an earlier edition's parts."""
+"""The present ledger: create or adopt whatever is missing, and replace parts of earlier versions."""
 
 from __future__ import annotations
 
