@@ -23,6 +23,7 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.naming import target_key
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
+from rehouse.ledger.installation import Installation
 from rehouse.operations.checks.account import skew_seconds
 from rehouse.operations.checks.database import SHORTEST_KEY, check_database
 from rehouse.operations.checks.machine import check_machine
@@ -249,6 +250,42 @@ def test_missing_rights_in_the_database_are_named(settings: Settings, applicatio
         "CREATE in the schema public",
     ):
         assert missing in rights.detail
+
+
+EVERYDAY = (
+    "GRANT SELECT ON tenants, documents",
+    "GRANT UPDATE (aws_bucket_name) ON tenants",
+    "GRANT UPDATE (s3_bucket, s3_key, etag, file_size, s3_version_id, s3_checksum, s3_migrated_at) ON documents",
+    "GRANT ALL ON s3_migrations, s3_migration_documents, s3_migration_events, s3_inventory, tenant_usage, rehouse_ledger,"
+    " rehouse_usage_deltas, rehouse_usage_faults, rehouse_schema_version",
+)
+
+
+@pytest.mark.parametrize(
+    ("taken", "named"),
+    [
+        (None, None),
+        ("UPDATE (s3_version_id) ON documents", "UPDATE of documents.s3_version_id"),
+        ("UPDATE ON s3_migration_documents", "SELECT, INSERT, UPDATE on s3_migration_documents"),
+        ("DELETE ON s3_inventory", "SELECT, INSERT, UPDATE, DELETE on s3_inventory"),
+    ],
+)
+def test_rights_on_the_ledger_are_looked_at(
+    settings: Settings, application_database: str, taken: str | None, named: str | None
+) -> None:
+    """What every flip and every record writes: a run would fail in its middle without one of these rights."""
+    with Installation.open(settings) as installation:
+        installation.upgrade()
+    name = f"runner_{next(_numbers)}"
+    url = role_of(application_database, name, *EVERYDAY)
+    if taken:
+        with psycopg.connect(application_database) as connection:
+            connection.execute(f"REVOKE {taken} FROM {name}")  # type: ignore[arg-type]
+    rights = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))[
+        "database: rights"
+    ]
+    assert rights.outcome is (Outcome.FAILED if taken else Outcome.OK), rights.detail
+    assert named is None or named in rights.detail
 
 
 def test_a_role_that_row_security_blinds_is_found_out(settings: Settings, application_database: str) -> None:

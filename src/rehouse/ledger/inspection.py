@@ -13,13 +13,22 @@ from psycopg import sql
 
 from rehouse.config import Settings, name_setting
 from rehouse.ledger import catalog as catalogs
-from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
 from rehouse.ledger.connection import connect_with, where
 from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.identity import Ambiguity, find_ambiguities
 from rehouse.ledger.queries import fill
 from rehouse.ledger.relations import Table
 from rehouse.ledger.usage import UsageState, usage_state
+
+_READ_AND_ADD = ("SELECT", "INSERT")
+_READ_AND_CHANGE = ("SELECT", "INSERT", "UPDATE")
+OWN_RIGHTS = {
+    "s3_migrations": _READ_AND_CHANGE,
+    "s3_migration_documents": _READ_AND_CHANGE,
+    "s3_inventory": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+}
+"""The rights that the statements in `sql/` need on the ledger's tables; the others are read and added to."""
 
 
 class Writability(NamedTuple):
@@ -110,7 +119,7 @@ class Inspection:
         """Yield the rights on the database that rehouse needs."""
         for role, table, columns in (
             ("tenants", catalog.tenants, ("aws_bucket_name",)),
-            ("documents", catalog.documents, ("s3_bucket", "s3_key", "etag", "file_size")),
+            ("documents", catalog.documents, ("s3_bucket", "s3_key", *ADDED_COLUMNS)),
         ):
             name = table.identifier.as_string(self.connection)
             yield Right(f"SELECT on {table.name}", self._has("has_table_privilege(%s, 'SELECT')", name))
@@ -118,6 +127,8 @@ class Inspection:
                 if column and column in table.columns:
                     is_granted = self._has("has_column_privilege(%s, %s, 'UPDATE')", name, column)
                     yield Right(f"UPDATE of {table.name}.{column}", is_granted)
+        temporary = "has_database_privilege(current_database(), 'TEMPORARY')"
+        yield Right("TEMPORARY in the database (for tables of this session)", self._has(temporary))
         yield from self._rights_to_init(catalog) if catalog.version is None else self._rights_on_own(catalog)
 
     def _rights_to_init(self, catalog: Catalog) -> Iterator[Right]:
@@ -129,9 +140,9 @@ class Inspection:
 
     def _rights_on_own(self, catalog: Catalog) -> Iterator[Right]:
         for own in catalog.own.values():
-            rights = "has_table_privilege(%s, 'SELECT') AND has_table_privilege(%s, 'INSERT')"
-            name = own.identifier.as_string(self.connection)
-            yield Right(f"SELECT and INSERT on {own.name}", self._has(rights, name, name))
+            name, rights = own.identifier.as_string(self.connection), OWN_RIGHTS.get(own.name, _READ_AND_ADD)
+            held = [right for right in rights if self._has("has_table_privilege(%s, %s)", name, right)]
+            yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights))
 
     def _has(self, expression: str, *names: str) -> bool:
         row = self.connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
