@@ -10,7 +10,7 @@ import pytest
 from website import commands, hosts, links, settings
 
 from rehouse import config
-from rehouse.cli.main import COMMANDS
+from rehouse.cli.main import COMMANDS, WORKFLOWS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -90,6 +90,7 @@ def test_a_stale_page_ends_the_build(old: str, new: str) -> None:
 
 def test_the_overview_has_every_command() -> None:
     text = commands.overview()
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == list(WORKFLOWS)
     assert re.findall(r"^\[`rehouse ([a-z-]+)`\]\(\1\.md\)\n:   \S", text, re.MULTILINE) == list(COMMANDS)
 
 

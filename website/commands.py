@@ -14,7 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from rehouse.cli.main import app
+from rehouse.cli.main import WORKFLOWS, app
 from website.entries import Entry, definition_list, find_table
 
 NO_OPTIONS = "## Options\n\nNone.\n"
@@ -26,22 +26,14 @@ class Stale(Exception):
     """A page and the program differ."""
 
 
-def command_names() -> list[str]:
-    """Return the names of all commands, in the order of `rehouse --help`."""
-    return list(_group().commands)
-
-
 def overview() -> str:
-    """Return the page that lists all commands, each with the first line of its help."""
+    """Return the page that lists all commands by workflow, each with the first line of its help."""
     text = ["# Commands", ""]
-    panel = None
-    for name, command in _group().commands.items():
-        named = command.rich_help_panel
-        if isinstance(named, str) and named != panel:
-            panel = named
-            text += [f"## {panel}", ""]
-        summary = (command.help or "").strip().splitlines()[0]
-        text += [f"[`rehouse {name}`]({name}.md)", f":   {summary}", ""]
+    for workflow, names in WORKFLOWS.items():
+        text += [f"## {workflow}", ""]
+        for name in names:
+            summary = (_group().commands[name].help or "").strip().splitlines()[0]
+            text += [f"[`rehouse {name}`]({name}.md)", f":   {summary}", ""]
     return "\n".join(text)
 
 

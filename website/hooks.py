@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
+from rehouse.cli.main import COMMANDS
 from website import commands, links, settings
 from website.hosts import faults_of
 
@@ -30,7 +31,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List every command and every decision in the navigation."""
     decisions = sorted(path.name for path in (links.ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     members: dict[str, list[object]] = {
-        "commands/index.md": [{name: f"commands/{name}.md"} for name in commands.command_names()],
+        "commands/index.md": [{name: f"commands/{name}.md"} for name in COMMANDS],
         "decisions/README.md": [f"decisions/{name}" for name in decisions],
     }
     _extend(config.nav or [], members)
@@ -66,6 +67,8 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return markdown
     uri = page.file.src_uri
     folder, _, name = uri.removesuffix(".md").rpartition("/")
+    if folder == "commands" or uri == "settings.md":
+        page.meta["search"] = {"boost": 3}
     try:
         if folder == "commands":
             markdown = commands.with_options(markdown, name)
