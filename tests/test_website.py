@@ -37,6 +37,12 @@ def targets(text: str) -> list[str]:
     return re.findall(r"(?:\]\(|\b(?:href|src|srcset)=\")(?!https?:|#)([^)\s\"#]+)", kept)
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "website" / "mkdocs.yml").read_text(encoding="utf-8").partition("\nvalidation:")[0]
+    listed = re.findall(r"\b([a-z-]+\.md)\n", navigation)
+    assert sorted(listed) == sorted([*(path.name for path in DOCS.glob("*.md")), *links.ROOT_PAGES.values()])
+
+
 @pytest.mark.parametrize(
     ("text", "file", "expected"),
     [
