@@ -63,7 +63,7 @@ def linked_files(text: str, file: str) -> Iterator[str]:
 def source_page(file: str) -> str:
     """Return the Markdown of the page that shows a file of the repository as it is, or the names in a folder."""
     path = ROOT / file
-    head = f"---\nsearch:\n  exclude: true\n---\n\n# `{file}`\n\n"
+    head = f"---\nhide: [navigation, toc]\nsearch: {{ exclude: true }}\n---\n\n# `{file}`\n\n"
     if path.is_dir():
         return head + "".join(f"- `{each.name}`\n" for each in sorted(path.iterdir()))
     text = path.read_text(encoding="utf-8")
