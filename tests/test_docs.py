@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import psycopg
 import pytest
@@ -23,10 +23,13 @@ from tests.support.schema_objects import objects
 from rehouse import config
 from rehouse.cli.main import COMMANDS, app
 from rehouse.config import Settings
+from rehouse.core.bucket.documents import log_delivery_policy
 from rehouse.core.copies import HINTS, Reason
 from rehouse.core.exit_status import MEANINGS
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
+from rehouse.core.permissions.policies import Scope, policy_documents
+from rehouse.core.permissions.table import Role
 from rehouse.core.removals import Verdict
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
@@ -238,6 +241,30 @@ def test_what_dbas_are_told_removes_all_of_it(application_database: str) -> None
         assert objects(application_database) > before
         connection.execute(removal)
     assert objects(application_database) == before
+
+
+def test_the_queries_on_the_ledger_run_as_written(application_database: str) -> None:
+    initialising.initialise(Settings(database_url=application_database, shared_bucket=("shared",)))
+    pages = {name: (DOCS / f"{name}.md").read_text(encoding="utf-8") for name in ("api", "evidence", "terraform")}
+    of_the_ledger = [query for name in ("api", "evidence") for query in blocks(pages[name], "sql") if "s3_" in query]
+    assert len(of_the_ledger) == 3
+    [homes] = re.findall(r"<<'END'\n(.*?)END$", pages["terraform"], re.MULTILINE | re.DOTALL)
+    with psycopg.connect(application_database) as connection:
+        for query in (*of_the_ledger, homes):
+            connection.execute(query.replace("'…'", "NULL"))
+        for table, columns in re.findall(r"^\| `(\w+)` \| [^|]+ \| (`.*`) \|$", pages["api"], re.MULTILINE):
+            connection.execute(f"SELECT {columns.replace('`', '')} FROM {table}")
+
+
+def test_terraform_names_the_policies_and_statements_that_are() -> None:
+    told = (DOCS / "terraform.md").read_text(encoding="utf-8")
+    made = log_delivery_policy("company-access-logs", sources="", account="123456789012", region="us-east-1", tls=True)
+    delivery = made["Statement"][0]
+    assert re.findall(r'sid += "(\w+)"', told) == [each["Sid"] for each in made["Statement"]]
+    assert f'"{delivery["Condition"]["ArnLike"]["aws:SourceArn"]}"' in told
+    assert f'"{delivery["Principal"]["Service"]}"' in told
+    known = policy_documents(get_args(Role), Scope(("shared",), "dataroom-saas"))
+    assert set(re.findall(r'"(rehouse-[a-z-]+)"', told)) - set(known) == set()
 
 
 class Example(NamedTuple):
