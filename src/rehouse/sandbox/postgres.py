@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from rehouse.core.errors import TryAgain
+from rehouse.core.errors import Refused
 from rehouse.sandbox.account import Account, account_for, hand_over, installation_for
 from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
 
@@ -143,8 +143,10 @@ class PostgresServer:
         )
         password.unlink()
         if done.returncode != 0:
-            words = (done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise TryAgain(f"initdb failed in {self.folder}: {words}", hint="give it an empty folder with room in it")
+            reason = _error_of(done.stderr.decode(errors="replace"))
+            raise Refused(
+                f"PostgreSQL cannot use {self.folder}: {reason}", hint="choose another folder, with 100 MB of room"
+            )
 
     def _answers(self) -> bool:
         try:
@@ -152,6 +154,12 @@ class PostgresServer:
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _error_of(output: str) -> str:
+    """Return the first error that initdb printed; what follows it says only what initdb removes."""
+    lines = output.strip().splitlines() or ["initdb printed nothing"]
+    return next((line for line in lines if re.search(r"\b(error|FATAL|PANIC):", line)), lines[-1])
 
 
 def _major_version(program: Path) -> int:

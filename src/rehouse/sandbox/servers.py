@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shlex
-import shutil
-import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rehouse.core.errors import Refused
 from rehouse.core.permissions.policies import Scope, policy_documents
-from rehouse.sandbox.account import private_folder
+from rehouse.sandbox.folder import choose_folder, is_new, prepare_folder, refusing_unusable, remove_files
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.s3_server import S3Server
 from rehouse.sandbox.sample import SHARED_BUCKET, Sample
@@ -40,7 +37,7 @@ class Sandbox:
     """The servers as a context manager: entering starts and fills them, leaving stops them and removes their files.
 
     `policies` (name → document) are the rights of the user `rehouse`. Without `folder` it creates a temporary folder. `keep`
-    keeps the files. `sample` is set on entering.
+    keeps the files. `sample` is set on entering. `report` is called with a line of text when something starts or stops.
     """
 
     sample: Sample
@@ -55,15 +52,16 @@ class Sandbox:
         keep: bool = False,
         postgres_port: int | None = None,
         s3_port: int | None = None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        temporary = Path(tempfile.gettempdir()) / f"rehouse-sandbox-{secrets.token_hex(4)}"
-        self.folder = (folder or temporary).absolute()
+        self.folder = choose_folder(folder)
         self.postgres = PostgresServer(self.folder / "postgres", postgres_port)
         self.s3 = S3Server(self.folder / "storage", s3_port)
         self._policies = policies
         self._tenant_id = tenant_id
         self._older_tool = older_tool
         self._keep = keep
+        self._report = report
         self._keys: dict[str, str] = {}
         self._leaving = contextlib.ExitStack()
 
@@ -73,17 +71,26 @@ class Sandbox:
         return self.folder / "environment"
 
     def __enter__(self) -> Sandbox:
-        with contextlib.ExitStack() as starting:
-            self._prepare_folder(starting)
+        begun = time.monotonic()
+        with contextlib.ExitStack() as starting, refusing_unusable(self.folder):
+            everything = is_new(self.folder)
+            if not self._keep:  # before the folder is made: an interrupt may come right after it
+                starting.callback(remove_files, self.folder, everything=everything)
+            prepare_folder(self.folder)
+            self._report(f"Starting PostgreSQL in {self.folder}")
             starting.enter_context(self.postgres)
+            self._report("Starting the S3 server")
             starting.enter_context(self.s3)
             self._fill()
             _write_private(self.environment_file, self.exports() + "\n")
+            self._report(f"Ready after {time.monotonic() - begun:.1f} s")
             self._leaving = starting.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._report("Stopping the S3 server and PostgreSQL")
         self._leaving.close()
+        self._report(f"Stopped; the files are in {self.folder}" if self._keep else "Stopped; the files are removed")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point rehouse, psql and the AWS CLI to the sandbox, with their secrets."""
@@ -113,18 +120,10 @@ class Sandbox:
     def _credentials_file(self) -> Path:
         return self.folder / "credentials"
 
-    def _prepare_folder(self, starting: contextlib.ExitStack) -> None:
-        made = not self.folder.exists()
-        if not made and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise Refused(f"{self.folder} is not an empty folder", hint="name another one, or empty it first")
-        if not self._keep:
-            starting.callback(self._remove, everything=made)  # first: an interrupt may come right after mkdir
-        if made:
-            private_folder(self.folder)
-
     def _fill(self) -> None:
         self.postgres.role(DATABASE_USER)
         self.postgres.create_database(DATABASE, owner=DATABASE_USER)
+        self._report("Adding the sample data")
         url = self.postgres.url(DATABASE, DATABASE_USER)
         self.sample = lay_out(url, self.s3.root(), tenant_id=self._tenant_id, older_tool=self._older_tool)
         access_key, secret_key = self.s3.user("rehouse", self._policies)
@@ -132,13 +131,6 @@ class Sandbox:
         access_key, secret_key = self.s3.user("application", policy_documents(("application",), SCOPE))
         profile = f"[application]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
         _write_private(self._credentials_file, profile)
-
-    def _remove(self, *, everything: bool) -> None:
-        for path in [self.folder] if everything else list(self.folder.iterdir()):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 def _write_private(path: Path, text: str) -> None:

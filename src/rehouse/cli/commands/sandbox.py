@@ -61,10 +61,14 @@ def sandbox(
 
 
 def new_sandbox(*roles: Role, **options: object) -> Sandbox:
-    """Return a sandbox whose user `rehouse` has the rights of a migration and of `roles`; `options` are Sandbox's own."""
+    """Return a sandbox whose user `rehouse` has the rights of a migration and of `roles`; `options` are Sandbox's own.
+
+    What it does while it starts and stops is printed on stderr, line by line.
+    """
     from rehouse.sandbox.servers import SCOPE, Sandbox
 
-    return Sandbox(policy_documents(tuple(dict.fromkeys(MIGRATION_ROLES + roles)), SCOPE), **options)  # type: ignore[arg-type]
+    policies = policy_documents(tuple(dict.fromkeys(MIGRATION_ROLES + roles)), SCOPE)
+    return Sandbox(policies, report=lambda line: typer.echo(line, err=True), **options)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
