@@ -28,6 +28,7 @@ class PostgresServer:
     """One PostgreSQL cluster in `folder`, as a context manager or with start() and stop().
 
     `binaries` is the `bin` folder of an installed server, version 13 or later; None uses the embedded one.
+    All roles have one `password`.
     """
 
     settings: ClassVar[Mapping[str, str]] = {
@@ -47,7 +48,7 @@ class PostgresServer:
         self.port = port or 0
         self._wanted_port = port
         self._binaries = binaries
-        self._password = secrets.token_urlsafe(18)
+        self.password = secrets.token_urlsafe(18)
         self._process = ServerProcess("the embedded PostgreSQL", folder / "postgres.log")
 
     @property
@@ -76,7 +77,7 @@ class PostgresServer:
 
     def url(self, database: str, user: str = SUPERUSER) -> str:
         """Return the connection string of `database` for `user`, with the password."""
-        return f"postgresql://{quote(user)}:{self._password}@{LOOPBACK}:{self.port}/{quote(database)}"
+        return f"postgresql://{quote(user)}:{self.password}@{LOOPBACK}:{self.port}/{quote(database)}"
 
     def execute(self, statement: sql.Composed, database: str = SUPERUSER) -> None:
         """Execute one statement as the superuser, outside a transaction."""
@@ -89,7 +90,7 @@ class PostgresServer:
         `attributes` is SQL, such as `BYPASSRLS`.
         """
         create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} " + attributes)
-        self.execute(create.format(sql.Identifier(name), sql.Literal(self._password)))
+        self.execute(create.format(sql.Identifier(name), sql.Literal(self.password)))
 
     def create_database(self, name: str, template: str | None = None, *, owner: str = SUPERUSER) -> str:
         """Create a database and return its url.
@@ -130,7 +131,7 @@ class PostgresServer:
     def _initialise(self, command: list[str], account: Account) -> None:
         password = self.folder / "password"
         password.touch(mode=0o600)
-        password.write_text(self._password)
+        password.write_text(self.password)
         hand_over([password], account)
         options = ["-U", SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", f"--pwfile={password}"]
         done = subprocess.run(  # noqa: S603 - our own command line

@@ -2,6 +2,7 @@
 
 rehouse never gets root rights on the S3 server. It works as the IAM user `rehouse` under the given policies. The application
 is the user `application` (the AWS profile of that name), which has rights on objects only.
+The AWS profile and the PostgreSQL service `administrator` are for people, who make buckets, users and databases of their own.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rehouse.core.errors import Refused
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.sandbox.folder import choose_folder, is_new, prepare_folder, refusing_unusable, remove_files
-from rehouse.sandbox.postgres import PostgresServer
+from rehouse.sandbox.postgres import SUPERUSER, PostgresServer
+from rehouse.sandbox.process import LOOPBACK
 from rehouse.sandbox.s3_server import S3Server
 from rehouse.sandbox.sample import SHARED_BUCKET, Sample
 from rehouse.sandbox.schema import TenantIdType
@@ -27,6 +30,10 @@ DATABASE_USER = "dataroom"
 BUCKET_PREFIX = "dataroom-saas"
 LOG_BUCKET = "dataroom-access-logs"
 CORS_ORIGIN = "https://app.example.com"
+ADMINISTRATOR = "administrator"
+EVERYTHING = {
+    ADMINISTRATOR: {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+}
 UNSET = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
 """Variables that would override the exported keys."""
 
@@ -37,7 +44,8 @@ class Sandbox:
     """The servers as a context manager: entering starts and fills them, leaving stops them and removes their files.
 
     `policies` (name → document) are the rights of the user `rehouse`. Without `folder` it creates a temporary folder. `keep`
-    keeps the files. `sample` is set on entering. `report` is called with a line of text when something starts or stops.
+    keeps the files. `sample` is set on entering, unless `empty`: then the database has no tables and the shared bucket no
+    objects. `report` is called with a line of text when something starts or stops.
     """
 
     sample: Sample
@@ -49,12 +57,19 @@ class Sandbox:
         folder: Path | None = None,
         tenant_id: TenantIdType = "integer",
         older_tool: bool = False,
+        empty: bool = False,
         keep: bool = False,
         postgres_port: int | None = None,
         s3_port: int | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
+        if empty and (older_tool or tenant_id != "integer"):
+            option = "--older-tool" if older_tool else "--tenant-id"
+            raise Refused(
+                f"{option} changes the sample data, and --empty leaves the sample data out", hint="use one of the two"
+            )
         self.folder = choose_folder(folder)
+        self.is_empty = empty
         self.postgres = PostgresServer(self.folder / "postgres", postgres_port)
         self.s3 = S3Server(self.folder / "storage", s3_port)
         self._policies = policies
@@ -103,6 +118,7 @@ class Sandbox:
             "AWS_ENDPOINT_URL_S3": self.s3.endpoint_url,
             "AWS_SHARED_CREDENTIALS_FILE": str(self._credentials_file),
             "AWS_CONFIG_FILE": os.devnull,
+            "PGSERVICEFILE": str(self._service_file),
             "NO_PROXY": "127.0.0.1,localhost",
             "REHOUSE_SHARED_BUCKET": SHARED_BUCKET,
             "REHOUSE_BUCKET_PREFIX": BUCKET_PREFIX,
@@ -120,17 +136,35 @@ class Sandbox:
     def _credentials_file(self) -> Path:
         return self.folder / "credentials"
 
+    @property
+    def _service_file(self) -> Path:
+        return self.folder / "pg_service.conf"
+
     def _fill(self) -> None:
         self.postgres.role(DATABASE_USER)
         self.postgres.create_database(DATABASE, owner=DATABASE_USER)
-        self._report("Adding the sample data")
-        url = self.postgres.url(DATABASE, DATABASE_USER)
-        self.sample = lay_out(url, self.s3.root(), tenant_id=self._tenant_id, older_tool=self._older_tool)
+        if self.is_empty:
+            self.s3.root().create_bucket(Bucket=SHARED_BUCKET)
+        else:
+            self._report("Adding the sample data")
+            url = self.postgres.url(DATABASE, DATABASE_USER)
+            self.sample = lay_out(url, self.s3.root(), tenant_id=self._tenant_id, older_tool=self._older_tool)
         access_key, secret_key = self.s3.user("rehouse", self._policies)
         self._keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
-        access_key, secret_key = self.s3.user("application", policy_documents(("application",), SCOPE))
-        profile = f"[application]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
-        _write_private(self._credentials_file, profile)
+        users = {"application": policy_documents(("application",), SCOPE), ADMINISTRATOR: EVERYTHING}
+        keys = {name: self.s3.user(name, policies) for name, policies in users.items()}
+        _write_private(self._credentials_file, "\n".join(_profile(name, *pair) for name, pair in keys.items()))
+        _write_private(self._service_file, self._service())
+
+    def _service(self) -> str:
+        """Return the service of PostgreSQL's client programs by which people are the superuser."""
+        place = {"host": LOOPBACK, "port": self.postgres.port, "dbname": SUPERUSER}
+        settings = {**place, "user": SUPERUSER, "password": self.postgres.password}
+        return f"[{ADMINISTRATOR}]\n" + "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _profile(name: str, access_key: str, secret_key: str) -> str:
+    return f"[{name}]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
 
 
 def _write_private(path: Path, text: str) -> None:

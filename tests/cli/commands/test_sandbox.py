@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.running_sandbox import COMMAND, RunningSandbox
 
+from rehouse.cli.main import main
 from rehouse.sandbox.account import private_folder
+from rehouse.sandbox.sample import SHARED_BUCKET
 
 ASK = """
 import boto3, os, psycopg
@@ -34,6 +37,55 @@ except ClientError as error:
 """
 
 
+OWN_ROOM = """
+import json, subprocess, sys
+import boto3, os, psycopg
+
+administrator = boto3.Session(profile_name="administrator")
+storage, iam = administrator.client("s3"), administrator.client("iam")
+with psycopg.connect("service=administrator", autocommit=True) as connection:
+    connection.execute("CREATE DATABASE mine OWNER dataroom")
+storage.create_bucket(Bucket="my-bucket")
+storage.put_object(Bucket="my-bucket", Key="a.txt", Body=b"abc")
+os.environ["DATABASE_URL"] = os.environ["DATABASE_URL"].rpartition("/")[0] + "/mine"
+os.environ |= {"REHOUSE_SHARED_BUCKET": "my-bucket", "REHOUSE_BUCKET_PREFIX": "mine"}
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute(
+        "CREATE TABLE tenants (id int PRIMARY KEY, name text, slug text, is_active bool, aws_bucket_name text)"
+    )
+    connection.execute(
+        "CREATE TABLE documents (id text PRIMARY KEY, tenant_id int, original_name text, size int, s3_bucket text, s3_key text)"
+    )
+    connection.execute("INSERT INTO tenants VALUES (1, 'Acme', 'acme', true)")
+    connection.execute("INSERT INTO documents VALUES ('d1', 1, 'a.txt', 3, NULL, 'a.txt')")
+
+def rehouse(*words):
+    return subprocess.run([sys.executable, "-m", "rehouse", *words], capture_output=True, text=True)
+
+policies = json.loads(rehouse("iam-policy", "--role", "provision", "--role", "migrate").stdout)
+for name, document in policies.items():
+    iam.put_user_policy(UserName="rehouse", PolicyName=f"mine-{name}", PolicyDocument=json.dumps(document))
+done = rehouse("migrate", "acme")
+print(done.returncode, done.stdout, done.stderr)
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    home, key = connection.execute("SELECT s3_bucket, s3_key FROM documents").fetchone()
+print(home, storage.get_object(Bucket=home, Key=key)["Body"].read())
+"""
+ASK_EMPTY = """
+import boto3, os, psycopg
+
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    print(connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()[0])
+    connection.execute("CREATE TABLE mine (id int)")
+administrator = boto3.Session(profile_name="administrator").client("s3")
+print([each["Name"] for each in administrator.list_buckets()["Buckets"]])
+bucket = os.environ["REHOUSE_SHARED_BUCKET"]
+print(administrator.list_objects_v2(Bucket=bucket)["KeyCount"])
+boto3.Session(profile_name="application").client("s3").put_object(Bucket=bucket, Key="a", Body=b"a")
+print(boto3.client("s3").get_object(Bucket=bucket, Key="a")["ContentLength"])
+"""
+
+
 @pytest.fixture(scope="module")
 def running(servers_folder: Path) -> Iterator[RunningSandbox]:
     folder = private_folder(servers_folder / "command")
@@ -44,11 +96,10 @@ def running(servers_folder: Path) -> Iterator[RunningSandbox]:
     assert list(folder.iterdir()) == []  # the folder was there before: it stays
 
 
-def test_the_file_makes_another_shell_work(running: RunningSandbox) -> None:
-    file = running.folder / "environment"
-    assert str(file) in running.said()
+def in_another_shell(running: RunningSandbox, code: str) -> list[str]:
+    """Return the lines that Python code prints in a shell which has sourced the file `environment`."""
     done = subprocess.run(
-        ["sh", "-c", '. "$0" && exec "$1" -c "$2"', str(file), sys.executable, ASK],
+        ["sh", "-c", '. "$0" && exec "$1" -c "$2"', str(running.folder / "environment"), sys.executable, code],
         env={"AWS_PROFILE": "mine", "AWS_SESSION_TOKEN": "stale"},
         cwd="/",
         capture_output=True,
@@ -56,7 +107,12 @@ def test_the_file_makes_another_shell_work(running: RunningSandbox) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    return done.stdout.splitlines()
+
+
+def test_the_file_makes_another_shell_work(running: RunningSandbox) -> None:
+    assert str(running.folder / "environment") in running.said()
+    assert in_another_shell(running, ASK) == [
         "497 uuid",
         "arn:aws:iam::000000000000:user/rehouse 481",
         "True",
@@ -79,10 +135,44 @@ def test_a_role_is_added_to_those_of_a_migration(running: RunningSandbox) -> Non
 
 
 def test_files_with_secrets_are_private(running: RunningSandbox) -> None:
-    for name in ("environment", "credentials"):
+    for name in ("environment", "credentials", "pg_service.conf"):
         assert stat.S_IMODE((running.folder / name).stat().st_mode) == 0o600
     secrets = [running.environment[name] for name in ("AWS_SECRET_ACCESS_KEY", "DATABASE_URL")]
     assert not any(secret in running.said() for secret in secrets)
+
+
+def test_an_administrator_makes_a_database_and_a_bucket(running: RunningSandbox) -> None:
+    [migrated, *_, document] = in_another_shell(running, OWN_ROOM)
+    assert migrated.startswith("0 "), migrated
+    assert document.startswith("mine-acme-")
+    assert document.endswith(" b'abc'")
+
+
+def test_progress_is_on_stderr_line_by_line(running: RunningSandbox) -> None:
+    said = running.said().splitlines()
+    assert said[:3] == [f"Starting PostgreSQL in {running.folder}", "Starting the S3 server", "Adding the sample data"]
+    assert re.fullmatch(r"Ready after \d+\.\d s", said[3])
+    assert "\r" not in running.said()
+    assert "\x1b" not in running.said()
+    assert all(line.startswith(("unset ", "export ")) for line in running.lines)
+
+
+def test_an_empty_sandbox_has_places_and_users_alone(servers_folder: Path) -> None:
+    running = RunningSandbox("--empty", "--folder", str(servers_folder / "empty"))
+    assert in_another_shell(running, ASK_EMPTY) == ["0", f"['{SHARED_BUCKET}']", "0", "1"]
+    assert "Adding the sample data" not in running.said()
+    running.process.terminate()
+    assert running.process.wait(20) == 0
+    assert running.said().splitlines()[-2:] == [
+        "Stopping the S3 server and PostgreSQL",
+        "Stopped; the files are removed",
+    ]
+
+
+@pytest.mark.parametrize("option", [["--older-tool"], ["--tenant-id", "uuid"]])
+def test_options_of_the_sample_do_not_go_with_empty(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "--empty", *option]) == 2
+    assert f"{option[0]} changes the sample data" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_in_use_is_refused(running: RunningSandbox, tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ RightsOption = Annotated[
     typer.Option("--role", help="What the user rehouse may do besides provision and migrate; may be given again."),
 ]
 OlderToolOption = Annotated[bool, typer.Option("--older-tool", help="Add what an older migration tool left behind.")]
+EmptyOption = Annotated[
+    bool, typer.Option("--empty", help="No sample data: a database without tables and an empty bucket.")
+]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the files in place at the end.")]
 PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Else a free one.")]
 
@@ -42,6 +45,7 @@ def sandbox(
     folder: FolderOption = None,
     tenant_id: TenantIdOption = "integer",
     older_tool: OlderToolOption = False,
+    empty: EmptyOption = False,
     role: RightsOption = None,
     keep: KeepOption = False,
     postgres_port: PortOption = None,
@@ -49,10 +53,10 @@ def sandbox(
 ) -> None:
     """Start PostgreSQL and S3 with a sample data room. Prints what points rehouse at them; Ctrl-C ends it.
 
-    Examples: `rehouse sandbox`, `rehouse sandbox --folder ./sandbox`, `rehouse sandbox --role rollback --role finish`.
+    Examples: `rehouse sandbox`, `rehouse sandbox --folder ./sandbox`, `rehouse sandbox --empty`, `rehouse sandbox --role finish`.
     """
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role or ()))
-    options = {"folder": folder, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
+    options = {"folder": folder, "empty": empty, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
     made = new_sandbox(*roles, tenant_id=tenant_id, older_tool=older_tool, **options)
     with until_interrupted() as wait, made as servers:
         typer.echo(servers.exports())
@@ -102,10 +106,14 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _next_steps(servers: Sandbox) -> str:
-    return f"""
-PostgreSQL and S3 run until you press Ctrl-C. In another shell:
+    from rehouse.sandbox.sample import SHARED_BUCKET
 
-  source {shlex.quote(str(servers.environment_file))}
-  rehouse doctor
-  rehouse plan
-  rehouse migrate-all"""
+    source = f"source {shlex.quote(str(servers.environment_file))}"
+    fill = [
+        'psql "$DATABASE_URL" < TABLES.sql',
+        f"aws s3 cp --recursive --profile administrator FILES s3://{SHARED_BUCKET}/",
+    ]
+    steps = [source, *(fill if servers.is_empty else ()), "rehouse doctor", "rehouse plan", "rehouse migrate-all"]
+    return "\n".join(
+        ["", "PostgreSQL and S3 run until you press Ctrl-C. In another shell:", "", *(f"  {step}" for step in steps)]
+    )
