@@ -2,10 +2,20 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.pricing import GIB, PriceList, ReadingCost, Requests, estimate, reading_cost, requests_for
+from rehouse.core.pricing import (
+    GIB,
+    PriceList,
+    ReadingCost,
+    Requests,
+    estimate,
+    reading_cost,
+    requests_dollars,
+    requests_for,
+)
 
 PRICES = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
 counts = st.integers(0, 10**9)
@@ -26,6 +36,19 @@ def test_each_kind_of_request_has_its_price() -> None:
     assert estimate(Requests(copies=1_000_000), 0, PRICES).requests_dollars == Decimal("5.00")
     assert estimate(Requests(lists=1_000_000), 0, PRICES).requests_dollars == Decimal("5.00")
     assert estimate(Requests(heads=1_000_000), 0, PRICES).requests_dollars == Decimal("0.40")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dollars"),
+    [
+        ("copy", "5.00"), ("upload", "5.00"), ("PutBucketPolicy", "5.00"), ("CreateBucket", "5.00"),
+        ("UploadPartCopy", "5.00"), ("CompleteMultipartUpload", "5.00"), ("list", "5.00"), ("ListObjectVersions", "5.00"),
+        ("head", "0.40"), ("GetObject", "0.40"), ("location", "0.40"), ("DeleteBucket", "0.00"),
+        ("AbortMultipartUpload", "0.00"),
+    ],
+)  # fmt: skip
+def test_a_million_sent_requests_cost_by_their_kind(kind: str, dollars: str) -> None:
+    assert requests_dollars({kind: 1_000_000}, PRICES) == Decimal(dollars)
 
 
 @given(counts)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -60,3 +62,17 @@ def logging_to(path: Path | None) -> Iterator[None]:
         log.removeHandler(handler)
         with suppress(OSError):  # a disk that filled up meanwhile: it was said when it happened
             stream.close()
+
+
+def log_requests(requests: Mapping[str, int]) -> None:
+    """Log how many requests a command sent to S3, attempts included, by kind or operation."""
+    log.info("requests: %s", ", ".join(f"{kind} {count}" for kind, count in sorted(requests.items())) or "none")
+
+
+def logged_requests(path: Path) -> Counter[str]:
+    """Return the requests to S3 of all commands that wrote into this log."""
+    lines = re.findall(r" INFO requests: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    found: Counter[str] = Counter()
+    for kind, count in re.findall(r"(\w+) (\d+)", "\n".join(lines)):
+        found[kind] += int(count)
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rehouse import config
-from rehouse.cli.logs import logging_to
+from rehouse.cli.logs import log_requests, logging_to
 from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import Kind, showing_progress
 from rehouse.config import Settings
@@ -44,7 +44,10 @@ def services(
         Services.open(settings, writes=writes, report=report, slugs=slugs) as opened,
         stopping(opened),
     ):
-        yield opened
+        try:
+            yield opened
+        finally:
+            log_requests(opened.bulk.requests + opened.control.requests)
 
 
 @contextmanager

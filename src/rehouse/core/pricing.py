@@ -105,10 +105,29 @@ def reading_cost(requests: Mapping[str, int], read_bytes: int, prices: PriceList
     >>> reading_cost({"list": 1000, "GetObject": 500_000, "GetObjectTagging": 500_000}, 100 * GIB, prices)
     ReadingCost(requests_dollars=Decimal('0.41'), egress_dollars=Decimal('9.00'))
     """
-    listings = sum(count for kind, count in requests.items() if kind.lower().startswith("list"))
-    others = sum(requests.values()) - listings
-    dollars = (listings * prices.list_per_thousand + others * prices.head_per_thousand) / 1000
-    return ReadingCost(_cents(dollars), _cents(Decimal(read_bytes) / GIB * prices.egress_gb))
+    return ReadingCost(_cents(requests_dollars(requests, prices)), _cents(Decimal(read_bytes) / GIB * prices.egress_gb))
+
+
+def requests_dollars(requests: Mapping[str, int], prices: PriceList) -> Decimal:
+    """Return what requests of these kinds or operations cost, in dollars, unrounded.
+
+    Whatever writes costs as much as a copy, deletions are free (the S3 pricing page, "Requests and data retrievals").
+
+    >>> prices = PriceList(*map(Decimal, ("0.005", "0.005", "0.0004", "0.023", "0.09")))
+    >>> requests_dollars({"copy": 1000, "PutBucketTagging": 1000, "list": 1000, "head": 1000, "DeleteBucket": 1000}, prices)
+    Decimal('0.0154')
+    """
+    return sum((count * _per_thousand(kind.lower(), prices) for kind, count in requests.items()), Decimal(0)) / 1000
+
+
+def _per_thousand(kind: str, prices: PriceList) -> Decimal:
+    if kind.startswith("list"):
+        return prices.list_per_thousand
+    if kind.startswith(("delete", "abort")):
+        return Decimal(0)
+    if kind.startswith(("copy", "create", "complete", "put", "upload")):
+        return prices.copy_per_thousand
+    return prices.head_per_thousand
 
 
 def _cents(dollars: Decimal) -> Decimal:
