@@ -11,21 +11,24 @@ import os
 import shlex
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rehouse.cli.commands.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
-from rehouse.core.copies import HINTS, Reason
 
 if TYPE_CHECKING:
+    from rehouse.cli.closing_screen import Outcome
     from rehouse.sandbox.sample import Sample
     from rehouse.sandbox.servers import Sandbox
 
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the servers up at the end, until Ctrl-C.")]
-RULE = "─" * 78
+Contents = dict[str, tuple[str, Any]]
+"""A bucket's objects: their ETags and when they were last modified, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ STEPS = (
     Step(
         ("migrate-all",),
         "Every active tenant gets a bucket; documents are copied inside S3, verified, then the rows are flipped. Exit status 3: "
-        "the planted faults stay behind, and a run that left something behind never says otherwise.",
+        "the documents that were broken on purpose stay behind.",
         3,
     ),
     Step(
@@ -72,15 +75,21 @@ def demo(
     """
     from rehouse.cli.services import finish
 
+    begun = time.monotonic()
     with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool) as servers:
+        before = _contents(servers)
         _introduce(servers.sample)
         surprises = [surprise for step in STEPS for surprise in _take(step, servers)]
-        surprises += _judged(servers)
-        _summarise(servers.sample, surprises)
+        found = Found.of(servers)
+        surprises += found.surprises(servers.sample, before)
+        outcome = found.outcome(servers, time.monotonic() - begun)
         if keep:
+            _close(outcome, surprises)
             file = shlex.quote(str(servers.environment_file))
             typer.echo(f"\nThe servers stay up until you press Ctrl-C. In another shell:\n\n  source {file}")
             wait()
+    if not keep:  # after the servers' own last words
+        _close(outcome, surprises)
     finish(well=not surprises)
 
 
@@ -91,17 +100,28 @@ def _introduce(sample: Sample) -> None:
 
 
 def _take(step: Step, servers: Sandbox) -> Iterator[str]:
+    from rehouse.cli.closing_screen import RULE
+
     command = " ".join(("rehouse", *step.arguments))
     typer.echo(f"\n{RULE}\n{step.why}\n$ {command}\n")
-    status = _run(step.arguments, servers, capture=False).returncode
+    sys.stdout.flush()
+    log = {"REHOUSE_LOG_FILE": str(servers.folder / f"{step.arguments[0]}.log")}
+    status = _run(step.arguments, servers, log, capture=False).returncode
     if status != step.expected:
         yield f"`{command}` ended with {status} instead of {step.expected}"
 
 
-def _run(arguments: tuple[str, ...], servers: Sandbox, *, capture: bool) -> subprocess.CompletedProcess[str]:
-    sys.stdout.flush()
+def _run(
+    arguments: tuple[str, ...], servers: Sandbox, variables: dict[str, str], *, capture: bool
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rehouse", *arguments]
-    return subprocess.run(command, env=_environment(servers), check=False, text=True, capture_output=capture)  # noqa: S603
+    environment = _environment(servers) | variables
+    place = servers.folder  # the working directory may have a rehouse.toml
+    return subprocess.run(command, env=environment, cwd=place, check=False, text=True, capture_output=capture)  # noqa: S603
+
+
+def _report_of(servers: Sandbox, *arguments: str) -> Any:
+    return json.loads(_run((*arguments, "--output", "json"), servers, {}, capture=True).stdout)
 
 
 def _environment(servers: Sandbox) -> dict[str, str]:
@@ -109,35 +129,80 @@ def _environment(servers: Sandbox) -> dict[str, str]:
     return kept | servers.environment()
 
 
-def _judged(servers: Sandbox) -> Iterator[str]:
-    """Compare where every tenant stands with what was planted."""
-    for tenant in servers.sample.tenants:
-        found = json.loads(_run(("status", tenant.slug, "--output", "json"), servers, capture=True).stdout)
-        stayed = {(each["document_id"], each["code"]) for each in found["outstanding"]}
-        planted = {(each.document_id, each.reason) for each in servers.sample.faults if each.slug == tenant.slug}
-        wanted = servers.sample.expected[tenant.slug].to_move
-        if not tenant.is_active:
-            planted, wanted = set(), 0
-        if stayed != planted:
-            yield f"{tenant.slug}: {sorted(stayed)} stayed behind instead of {sorted(planted)}"
-        if found["overview"]["documents_migrated"] != wanted:
-            yield f"{tenant.slug}: {found['overview']['documents_migrated']} documents moved instead of {wanted}"
+def _contents(servers: Sandbox) -> Contents:
+    pages = servers.s3.root().get_paginator("list_objects_v2").paginate(Bucket=servers.sample.shared_bucket)
+    return {each["Key"]: (each["ETag"], each["LastModified"]) for page in pages for each in page.get("Contents", ())}
 
 
-def _summarise(sample: Sample, surprises: list[str]) -> None:
-    moved = sum(sample.expected[tenant.slug].to_move for tenant in sample.tenants if tenant.is_active)
-    typer.echo(f"\n{RULE}")
-    if surprises:
-        typer.echo("The outcome is not the expected one:\n" + "\n".join(f"  - {each}" for each in surprises))
-        return
-    typer.echo(
-        f"As expected: {moved} documents are in buckets of their own, every byte, header and tag the same, and the"
-    )
-    typer.echo(
-        f"shared bucket is untouched. {len(sample.faults)} stayed behind, which is why migrate-all ended with 3, not 0:"
-    )
-    for fault in sample.faults:
-        typer.echo(
-            f"  - {fault.slug}: {fault.document_id}: {fault.reason.replace('_', ' ')}: {HINTS[Reason(fault.reason)]}"
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the commands and the shared bucket itself say after the migration."""
+
+    tenants: list[dict[str, Any]]
+    errors: list[dict[str, Any]]
+    verified: list[dict[str, Any]]
+    shared: Contents
+
+    @classmethod
+    def of(cls, servers: Sandbox) -> Found:
+        """Ask the commands again, and list the shared bucket."""
+        return cls(
+            tenants=_report_of(servers, "status")["tenants"],
+            errors=_report_of(servers, "status", "--errors")["errors"],
+            verified=_report_of(servers, "verify-all", "--deep")["tenants"],
+            shared=_contents(servers),
         )
-    typer.echo("Inactive tenants were left alone (--include-inactive moves them too).")
+
+    def surprises(self, sample: Sample, before: Contents) -> Iterator[str]:
+        """Yield in words whatever is not as the sample was made to be."""
+        migrated = {each["slug"]: each["documents_migrated"] for each in self.tenants}
+        proven = {each["slug"]: each["same"].get("bytes", 0) for each in self.verified}
+        for tenant in sample.tenants:
+            stayed = {(each["document_id"], each["code"]) for each in self.errors if each["slug"] == tenant.slug}
+            planted = {(each.document_id, each.reason) for each in sample.faults if each.slug == tenant.slug}
+            wanted = sample.expected[tenant.slug].to_move
+            if not tenant.is_active:
+                planted, wanted = set(), 0
+            if stayed != planted:
+                yield f"{tenant.slug}: {sorted(stayed)} stayed behind instead of {sorted(planted)}"
+            if migrated[tenant.slug] != wanted:
+                yield f"{tenant.slug}: {migrated[tenant.slug]} documents moved instead of {wanted}"
+            if proven.get(tenant.slug, 0) != wanted:
+                yield f"{tenant.slug}: {proven.get(tenant.slug, 0)} documents were proven by their bytes instead of {wanted}"
+        changed = sorted(key for key in before.keys() | self.shared.keys() if before.get(key) != self.shared.get(key))
+        if changed:
+            yield f"the shared bucket was changed: {', '.join(changed)}"
+
+    def outcome(self, servers: Sandbox, seconds: float) -> Outcome:
+        """Return the figures of the last screen."""
+        from rehouse.cli.closing_screen import Outcome, StayedBehind
+        from rehouse.cli.logs import logged_requests
+        from rehouse.config import Settings
+        from rehouse.core.pricing import PriceList, requests_dollars
+
+        requests = logged_requests(servers.folder / "migrate-all.log")
+        proofs = sum((Counter(each["same"]) for each in self.verified), Counter[str]())
+        return Outcome(
+            seconds=seconds,
+            documents=sum(each["documents_migrated"] for each in self.tenants),
+            tenants=sum(each["documents_migrated"] > 0 for each in self.tenants),
+            copied_bytes=sum(each["bytes_copied"] or 0 for each in self.tenants),
+            proven=proofs["bytes"],
+            shared_objects=len(self.shared),
+            requests=requests,
+            dollars=requests_dollars(requests, PriceList(**Settings().prices.model_dump())),
+            stayed=[
+                StayedBehind(each["slug"], each["document_id"], each["code"], each["message"] or "")
+                for each in self.errors
+            ],
+            inactive=[tenant.slug for tenant in servers.sample.tenants if not tenant.is_active],
+        )
+
+
+def _close(outcome: Outcome, surprises: list[str]) -> None:
+    from rehouse.cli.closing_screen import RULE, show_closing_screen
+
+    if not surprises:
+        show_closing_screen(outcome)
+        return
+    typer.echo(f"\n{RULE}\nThe outcome is not the expected one:\n" + "\n".join(f"  - {each}" for each in surprises))

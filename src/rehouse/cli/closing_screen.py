@@ -1,0 +1,129 @@
+"""The last screen of `rehouse demo`: what moved, what was proven, what stayed behind and why, what it cost, what comes next.
+
+It fits a terminal of 80 columns and 24 lines.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rehouse.cli.output import console
+from rehouse.cli.progress import human_bytes
+from rehouse.core.copies import HINTS, Reason
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+WIDTH = 78
+RULE = "─" * WIDTH
+_LABEL = 15
+_WORDS = {"missing_object": "S3 has no object under the row's key"}
+"""What a code means where every document's message names its own key."""
+_CENT = Decimal("0.01")
+
+
+class StayedBehind(NamedTuple):
+    """A document that was not moved, with the code of the reason and the reason in words."""
+
+    slug: str
+    document_id: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo found at its end. `proven` and `documents` count documents; `dollars` are AWS's prices for `requests`."""
+
+    seconds: float
+    documents: int
+    tenants: int
+    copied_bytes: int
+    proven: int
+    shared_objects: int
+    requests: Counter[str]
+    dollars: Decimal
+    stayed: Sequence[StayedBehind]
+    inactive: Sequence[str]
+
+
+def show_closing_screen(outcome: Outcome) -> None:
+    """Print the screen, in colour on a terminal."""
+    out = console()
+    for line in closing_lines(outcome):
+        out.print(line, soft_wrap=True)
+
+
+def closing_lines(outcome: Outcome) -> Iterator[Text]:
+    """Return the lines of the screen."""
+    from rich.text import Text
+
+    documents, stayed = f"{outcome.documents:,}", f"{len(outcome.stayed)} stayed behind"
+    size = human_bytes(outcome.copied_bytes)
+    yield Text(RULE, style="dim")
+    yield Text(f"Demo done in {outcome.seconds:.0f} s: {documents} documents moved, {stayed}.", style="bold")
+    yield Text()
+    yield _fact("Moved", f"{documents} documents, {size}, of {outcome.tenants} tenants: each has its own bucket")
+    yield _fact("Proven", f"{outcome.proven:,} of {documents} read back: bytes, headers, metadata, tags equal")
+    yield _fact("Shared bucket", f"{outcome.shared_objects:,} objects before and after; none was changed")
+    yield _fact("Cost", f"{_requests(outcome.requests)}, {_dollars(outcome.dollars)} on AWS")
+    if outcome.stayed:
+        yield Text()
+        yield Text("Stayed behind", style="bold yellow")
+        yield from _reasons(outcome.stayed)
+    if outcome.inactive:
+        names = ", ".join(outcome.inactive)
+        yield Text(f"Inactive, left alone: {_shorten(names, 24)} (--include-inactive moves them)")
+    yield Text()
+    yield Text.assemble(("Next  ", "bold"), (f"{_own_command()} sandbox", "cyan"), "  the same servers, for you to try")
+    yield Text.assemble("      ", (f"{_own_command()} doctor ", "cyan"), "  your database and bucket: README, On AWS")
+
+
+def _fact(label: str, text: str) -> Text:
+    from rich.text import Text
+
+    return Text.assemble((f"{label:<{_LABEL}}", "bold green"), text)
+
+
+def _requests(requests: Counter[str]) -> str:
+    return f"{requests.total():,} requests ({requests['copy']:,} copies inside S3)"
+
+
+def _dollars(dollars: Decimal) -> str:
+    return f"${dollars.quantize(_CENT)}" if dollars >= _CENT else "under $0.01"
+
+
+def _reasons(stayed: Sequence[StayedBehind]) -> Iterator[Text]:
+    """Yield for each reason what it means, which documents have it, and the way out."""
+    from rich.text import Text
+
+    for code in sorted({each.code for each in stayed}):
+        found = [each for each in stayed if each.code == code]
+        meaning = _shorten(_WORDS.get(code, found[0].message), WIDTH - len(code) - 4)
+        yield Text.assemble("  ", (code, "yellow"), f": {meaning}")
+        documents = ", ".join(f"{each.slug} {each.document_id[:8]}…" for each in found)
+        way_out = HINTS[Reason(code)] if code in {*Reason} else ""
+        for line in (_shorten(documents, WIDTH - 4), *textwrap.wrap(way_out, WIDTH - 4)):
+            yield Text(f"    {line}")
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _own_command() -> str:
+    """Return how this program is called here: by its name, or by its path where PATH lacks it."""
+    beside, found = Path(sys.executable).with_name("rehouse"), shutil.which("rehouse")
+    if not beside.exists() or (found and beside.samefile(found)):
+        return "rehouse"
+    here = os.path.relpath(beside)
+    return str(beside) if here.startswith("..") else here

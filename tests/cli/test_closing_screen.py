@@ -1,0 +1,66 @@
+"""The last screen of the demo: what it says of outcomes that the demo itself does not have."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehouse.cli.closing_screen import Outcome, StayedBehind, closing_lines
+
+OUTCOME: dict[str, Any] = {
+    "seconds": 12.4,
+    "documents": 1448,
+    "tenants": 6,
+    "copied_bytes": 7_400_000,
+    "proven": 1448,
+    "shared_objects": 1484,
+    "requests": Counter(copy=1449, head=2000),
+    "dollars": Decimal("0.0042"),
+    "stayed": (),
+    "inactive": (),
+}
+LONG = StayedBehind("a-slug-" * 20, "d" * 255, "SomeCode", "a message of S3 " * 20)
+
+
+def lines(**changed: object) -> list[str]:
+    """Return the lines of the screen without colours."""
+    return [line.plain for line in closing_lines(Outcome(**(OUTCOME | changed)))]
+
+
+def test_what_did_not_happen_is_not_shown() -> None:
+    shown = "\n".join(lines())
+    assert "1,448 documents moved, 0 stayed behind." in shown
+    assert "Stayed behind" not in shown
+    assert "Inactive" not in shown
+
+
+@pytest.mark.parametrize(("dollars", "shown"), [("0.0042", "under $0.01"), ("0.01", "$0.01"), ("12.345", "$12.34")])
+def test_cents_are_shown_from_one_cent_on(dollars: str, shown: str) -> None:
+    [cost] = [line for line in lines(dollars=Decimal(dollars)) if line.startswith("Cost")]
+    assert cost == f"Cost           3,449 requests (1,449 copies inside S3), {shown} on AWS"
+
+
+def test_long_names_are_shortened() -> None:
+    shown = lines(stayed=[LONG, LONG], inactive=["inactive-tenant"] * 5)
+    assert max(map(len, shown)) <= 80
+    assert any(line.startswith("  SomeCode: a message of S3") and line.endswith("…") for line in shown)
+
+
+def test_the_next_command_can_be_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("python", "rehouse"):
+        (tmp_path / "bin" / name).touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert f"Next  {tmp_path}/bin/rehouse sandbox  the same servers, for you to try" in lines()
+    monkeypatch.chdir(tmp_path)
+    assert "Next  bin/rehouse sandbox  the same servers, for you to try" in lines()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert "Next  rehouse sandbox  the same servers, for you to try" in lines()
+    (tmp_path / "bin" / "rehouse").unlink()
+    assert "Next  rehouse sandbox  the same servers, for you to try" in lines()
