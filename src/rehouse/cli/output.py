@@ -183,6 +183,12 @@ def wrapped(line: str, width: int) -> list[str]:
     return parts or [line]
 
 
+def say_next(command: str | None) -> None:
+    """Print what to do next, if there is something."""
+    if command:
+        say("", f"Next: {command}")
+
+
 def say_more(count: int) -> None:
     """Print how many lines were left out, if any."""
     if count > SHOWN:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.escaping import counted
 from rehouse.core.lifecycle import Phase
+from rehouse.core.next_steps import after_migration
 
 if TYPE_CHECKING:
     from rehouse.ledger.copies import Outstanding
@@ -39,7 +40,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
             say("", f"{each.slug}: could not be moved")
             show_outstanding(each.slug, each.outstanding)
         if each.phase == Phase.VERIFIED and not each.error:
-            say("", f"{each.slug}: its copies are proved, nothing is switched yet: rehouse cutover {each.slug}")
+            say("", f"{each.slug}: its copies are proved, nothing is switched yet")
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for note in sorted({note for each in reports for note in each.notes}):
@@ -73,10 +74,16 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
 
 
 def show_with_summary(show: Callable[[], None], summary: str | None) -> None:
-    """Print a report for people, and last which run it was and how long it took."""
+    """Print a report for people, then which run it was and how long it took."""
     show()
     if summary:
         say(summary)
+
+
+def _show_next(reports: Sequence[TenantReport]) -> None:
+    if not any(each.error for each in reports):
+        phases = {each.slug: each.phase for each in reports}
+        say_next(after_migration(phases, [each.slug for each in reports if each.quarantined]))
 
 
 def end_migration(
@@ -91,9 +98,11 @@ def end_migration(
     """Print each tenant's result and end the command. `ran`: this command could move documents."""
     from rehouse.cli.services import finish
 
-    print_report(
-        output, migration_object(made), partial(show_with_summary, partial(show_migration, made, ran=ran), summary)
-    )
+    def show() -> None:
+        show_with_summary(partial(show_migration, made, ran=ran), summary)
+        _show_next(made if ran and not interrupted else ())
+
+    print_report(output, migration_object(made), show)
     finish(
         well=all(report.is_well for report in made),
         quarantined=sum(report.quarantined for report in made),

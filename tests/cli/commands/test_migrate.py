@@ -28,7 +28,7 @@ def test_only_failed_needs_no_code_and_a_code_needs_it(room: Room, capsys: pytes
 
 
 def test_verified_says_how_to_go_on_rollback_the_way_out(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nothing is switched yet: rehouse cutover acme" in run_text(capsys, "migrate", "acme", "--until", "verified")
+    assert "Next: rehouse cutover acme" in run_text(capsys, "migrate", "acme", "--until", "verified")
     assert "nothing is switched yet" not in run_text(capsys, "cutover", "acme")
     room.put("documents/b/b.txt", b"at home", bucket=room.home())
     room.put("k/b", b"late")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import print_report, say
+from rehouse.cli.output import print_report, say, say_next
 
 if TYPE_CHECKING:
     from rehouse.operations.doctor import Check
@@ -36,8 +36,14 @@ def doctor(
         checks = list(examining.find_pointers(settings_only()))
     else:
         checks = list(examining.examine(settings_only(), probe=probe))
-    print_report(output, {"checks": checks}, lambda: show_checks(checks, examining.summary(checks)))
-    finish(well=not examining.exit_status(checks))
+    is_well = not examining.exit_status(checks)
+
+    def show() -> None:
+        show_checks(checks, examining.summary(checks))
+        say_next("rehouse plan" if is_well and not find_pointers else None)
+
+    print_report(output, {"checks": checks}, show)
+    finish(well=is_well)
 
 
 def show_checks(checks: Sequence[Check], summary: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from rehouse.cli.confirm import YesOption, confirm
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import print_report, say
+from rehouse.cli.output import print_report, say, say_next
 
 if TYPE_CHECKING:
     from rehouse.operations.uninstall import Uninstalled
@@ -45,7 +45,13 @@ def uninstall(
         removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
         confirm("This removes the ledger with the history of every migration, for good", "uninstall", yes=yes)
     made = removing.uninstall(settings, dry_run=dry_run, columns=columns, usage=usage)
-    print_report(output, made, lambda: show_uninstalled(made))
+    chosen = " --columns" * columns + " --usage" * usage
+
+    def show() -> None:
+        show_uninstalled(made)
+        say_next(f"rehouse uninstall{chosen}" if dry_run and made.removed else None)
+
+    print_report(output, made, show)
 
 
 def show_uninstalled(made: Uninstalled) -> None:
