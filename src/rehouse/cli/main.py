@@ -91,6 +91,7 @@ class Rehouse(WorkflowGroup):
 app = typer.Typer(
     name="rehouse",
     cls=Rehouse,
+    suggest_commands=False,
     epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -8,7 +8,6 @@ AWS credentials are left to boto3.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -31,6 +30,7 @@ from rehouse.config.sections import (
 )
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.mapping import ROLES
+from rehouse.core.near_names import near_names
 from rehouse.core.origins import checked_origin
 
 FILE_NAME = "rehouse.toml"
@@ -301,5 +301,8 @@ def _unknown(path: str, where: str) -> ConfigurationError:
 
 
 def _nearest(wrong: str, right: set[str]) -> str:
-    close = difflib.get_close_matches(wrong, sorted(right), n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else "docs/settings.md lists every setting"
+    """Return the hint that names the nearest setting; what all names of its kind begin with makes none of them near."""
+    section = PREFIX if wrong.startswith(PREFIX) else "".join(wrong.rpartition(".")[:2])
+    names = {each.removeprefix(section): each for each in sorted(right, key=lambda one: one.startswith(section))}
+    close = near_names(wrong.removeprefix(section), names, most=1)
+    return f"did you mean {names[close[0]]}?" if close else "docs/settings.md lists every setting"

@@ -294,6 +294,10 @@ class Ledger:
         """Return a tenant's events, oldest first."""
         return [PastEvent(**row._asdict()) for row in self.rows("history", tenant_id=tenant.id)]
 
+    def failure_codes(self) -> frozenset[str]:
+        """Return the codes that documents of any tenant carry."""
+        return frozenset(row.code for row in self.rows("failure_codes"))
+
     def documents_without_tenant(self) -> int:
         """Return how many documents have no tenant."""
         [found] = self.rows("documents_without_tenant")
