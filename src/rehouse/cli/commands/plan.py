@@ -66,7 +66,7 @@ def show_plan_of(
 
 
 def show_plan(plan: Plan) -> None:
-    """Print the plan: a line for each tenant, what would stay, the cost, and what the application must do."""
+    """Print the plan: a line for each tenant, what would stay, and the cost."""
     table(
         ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "seconds",
          "bucket"),
@@ -121,8 +121,7 @@ def show_plan(plan: Plan) -> None:
         )
     say(*(f"{sentence}." for sentence in plan.kept_versions))
     say(_settling(plan.versioning_settle_seconds))
-    say("", "While tenants move, the application must:", *(f"  - {rule}" for rule in plan.application_rules))
-    say("", "Nothing was changed.")
+    say("", "What the application must do while tenants move: rehouse rules", "", "Nothing was changed.")
 
 
 def _settling(seconds: int) -> str:
