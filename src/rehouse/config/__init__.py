@@ -50,6 +50,8 @@ ALIASES = {
 """The variables of other tools, which are read if our own is not set."""
 
 
+NOT_SETTINGS = frozenset({"origins", "dropped_buckets"})
+"""Fields of the settings that say something about them."""
 OFF_LEAVES = frozenset(
     f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
 )
@@ -128,6 +130,13 @@ class Settings(Section):
     mapping: TableMapping = TableMapping()
 
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    dropped_buckets: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    """Shared buckets that `cleanup --drop-bucket` removed: the ledger knows them, nobody sets them."""
+
+    @property
+    def remaining_buckets(self) -> tuple[str, ...]:
+        """The shared buckets that were not removed."""
+        return tuple(bucket for bucket in self.shared_bucket if bucket not in self.dropped_buckets)
 
     @property
     def grace(self) -> timedelta:
@@ -184,8 +193,8 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     path = Path(named) if named else (folder or Path()) / FILE_NAME
     values = _read_file(path, required=bool(named))
     origins = {".".join(leaf): str(path) for leaf, _ in _flatten(values)}
-    if "origins" in values:
-        raise _unknown("origins", str(path))
+    for name in NOT_SETTINGS & values.keys():
+        raise _unknown(name, str(path))
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
@@ -238,7 +247,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _leaves(field.annotation, f"{prefix}{name}.")
-        elif name != "origins":
+        elif name not in NOT_SETTINGS:
             yield prefix + name
 
 

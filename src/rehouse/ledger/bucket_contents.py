@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import TenantId
+from rehouse.ledger.dropped_buckets import REMOVED, REMOVING
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.rows import Row, plain_id
 from rehouse.ledger.run_scope import Fenced
@@ -59,9 +60,16 @@ class Leftovers:
         """Return those of the keys that are sources which rehouse removed from the bucket."""
         return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
+    def record_removing(self) -> None:
+        """Record in the history that the bucket is about to be deleted; from here on its absence is no fault."""
+        self._record(REMOVING)
+
     def record_removal(self) -> None:
         """Record in the history that the bucket was removed."""
-        self._ledger.connection.execute(self._ledger.queries["record_bucket_removed"], self._values)
+        self._record(REMOVED)
+
+    def _record(self, event: str) -> None:
+        self._ledger.connection.execute(self._ledger.queries["record_bucket"], {**self._values, "event": event})
 
     def _rows(self, name: str, **values: object) -> list[Row]:
         return self._ledger.rows(name, **{**self._values, **values})

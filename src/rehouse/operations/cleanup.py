@@ -78,16 +78,27 @@ class BucketLeft:
 def cleanup(services: Services) -> list[BucketLeft]:
     """Return what is left in each shared bucket; changes nothing."""
     with translating():
-        return [_survey_bucket(services, bucket) for bucket in services.settings.require_shared_buckets()]
+        return [
+            BucketLeft(bucket, removed=True)
+            if bucket in services.settings.dropped_buckets
+            else _survey_bucket(services, bucket)
+            for bucket in services.settings.require_shared_buckets()
+        ]
 
 
-def refuse_what_may_not_go(services: Services, bucket: str) -> None:
-    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed."""
+def refuse_what_may_not_go(services: Services, bucket: str) -> bool:
+    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed.
+
+    Returns False for a bucket that was removed before.
+    """
+    if bucket in services.settings.dropped_buckets:
+        return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
         raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
     with translating():
         _refuse_what_is_needed(services, bucket, Leftovers(services.ledger, bucket, shared[0]))
+    return True
 
 
 def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) -> BucketLeft:
@@ -95,7 +106,8 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
 
     With `keep_empty` only the versions go.
     """
-    refuse_what_may_not_go(services, bucket)
+    if not refuse_what_may_not_go(services, bucket):
+        return BucketLeft(bucket, removed=True)
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translating():
         for tenant in services.ledger.tenants():
@@ -112,6 +124,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
         _refuse_open_uploads(services, bucket)  # to delete the bucket would end them without a word
         if keep_empty:
             return BucketLeft(bucket, kept_empty=True)
+        known.record_removing()
         delete_bucket(services.control, bucket)
         known.record_removal()
     return BucketLeft(bucket, removed=True)

@@ -134,7 +134,7 @@ def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: b
         there = [each for each in found if is_at_least(each.phase, Phase.CUT_OVER)]
         count = sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
     if count and not final:
-        refuse_destroying(services.control, services.settings.require_shared_buckets())
+        refuse_destroying(services.control, services.settings.remaining_buckets)
     return count
 
 
@@ -258,7 +258,7 @@ def _ends(run: Removing) -> bool:
 def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishReport]:
     """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
-    shared = services.settings.require_shared_buckets()
+    shared = services.settings.remaining_buckets
     if before.old_enough and not run.final:
         refuse_destroying(services.control, shared)
     if before.old_enough:
@@ -308,8 +308,8 @@ def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> Finis
 
 
 def _is_guarded(services: Services) -> bool:
-    bucket = services.settings.require_shared_buckets()[0]
-    return services.control.once(honours_conditions, bucket)
+    bucket = next(iter(services.settings.remaining_buckets), None)
+    return bucket is None or services.control.once(honours_conditions, bucket)
 
 
 def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
@@ -322,7 +322,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
             report = _look_for_pointers(run, report, look)
         report = replace(report, outstanding=services.ledger.documents(migration).outstanding(is_cut_over=True))
         if run.removed:
-            kept = kept_versions(services.control, services.settings.require_shared_buckets())
+            kept = kept_versions(services.control, services.settings.remaining_buckets)
             report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)
         if report.held_back:
             run.removed = run.removed_bytes = 0
@@ -330,7 +330,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
 
 
 def _foresee_loss(services: Services, grace: timedelta) -> str | None:
-    destroyed = describe_destroying(services.control, services.settings.require_shared_buckets())
+    destroyed = describe_destroying(services.control, services.settings.remaining_buckets)
     told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
     return "; ".join(each for each in told if each) or None
 

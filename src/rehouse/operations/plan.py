@@ -87,11 +87,13 @@ class TenantPlan:
 class Plan:
     """The plan of all chosen tenants: totals, and what lies in the shared buckets.
 
-    `left_out`: by bucket how many objects have keys that the database's encoding cannot hold, so no row can point to them.
+    `dropped_buckets`: shared buckets that were removed. `left_out`: by bucket how many objects have keys that the database's
+    encoding cannot hold, so no row can point to them.
     """
 
     tenants: list[TenantPlan]
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
+    dropped_buckets: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
@@ -116,7 +118,7 @@ class Plan:
 
 def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False) -> Plan:
     """Return the plan for these tenants. Changes nothing; the shared buckets are listed once."""
-    ledger, buckets = services.ledger, services.settings.require_shared_buckets()
+    ledger, buckets = services.ledger, services.settings.remaining_buckets
     survey.list_shared_buckets(services)
     services.report(Progress("", BEGUN, documents_total=len(tenants)))
     planned = [_plan_tenant(services, tenant) for tenant in tenants]
@@ -128,6 +130,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     return Plan(
         tenants=planned,
         shared=shared,
+        dropped_buckets=services.settings.dropped_buckets,
         left_out={bucket: each.objects for bucket, each in services.left_out.items() if each.objects},
         orphans=_orphans(services, buckets) if orphans else [],
         documents_without_tenant=ledger.documents_without_tenant(),

@@ -46,10 +46,10 @@ def cleanup(
         warn_of_name(drop_bucket, keep_empty=keep_empty)
     if drop_bucket and not yes:
         with services(writes=False, progress=progress) as opened:
-            cleaning.refuse_what_may_not_go(opened, drop_bucket)
+            is_there = cleaning.refuse_what_may_not_go(opened, drop_bucket)
         what = "every version in the bucket" if keep_empty else "the bucket"
         kept = "" if keep_empty else " with every version that it keeps"
-        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=yes)
+        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=not is_there)
     with services(writes=drop_bucket is not None, progress=progress) as opened:
         made = (
             [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
@@ -68,7 +68,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
             continue
         if each.removed:
-            say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
+            say(f"{each.bucket}: removed", "Its name is not needed in REHOUSE_SHARED_BUCKET any more.")
             continue
         say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:

@@ -91,15 +91,7 @@ def show_plan(plan: Plan) -> None:
             f"{counted(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
             "only the copy shows which"
         )
-    for bucket, (count, size) in plan.shared.items():
-        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
-    for bucket, versioning in plan.shared_versioning.items():
-        if versioning == "suspended":
-            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
-    for bucket, count in plan.left_out.items():
-        say(
-            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
-        )
+    _show_shared_buckets(plan)
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
     if plan.documents_of_missing_tenants:
@@ -122,6 +114,20 @@ def show_plan(plan: Plan) -> None:
     say(*(f"{sentence}." for sentence in plan.kept_versions))
     say(_settling(plan.versioning_settle_seconds))
     say("", "What the application must do while tenants move: rehouse rules", "", "Nothing was changed.")
+
+
+def _show_shared_buckets(plan: Plan) -> None:
+    for bucket, (count, size) in plan.shared.items():
+        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
+    for bucket in plan.dropped_buckets:
+        say(f"{bucket}: removed by `rehouse cleanup --drop-bucket`")
+    for bucket, versioning in plan.shared_versioning.items():
+        if versioning == "suspended":
+            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
+    for bucket, count in plan.left_out.items():
+        say(
+            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
+        )
 
 
 def _settling(seconds: int) -> str:

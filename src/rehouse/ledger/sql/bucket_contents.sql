@@ -59,9 +59,21 @@ WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 SELECT DISTINCT source_key FROM s3_migration_documents
 WHERE source_bucket = %(bucket)s AND state = 'removed' AND source_key = ANY(%(keys)s);
 
--- name: record_bucket_removed
--- Add the removal of a shared bucket to the history; it belongs to no single tenant.
-INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, 'shared_bucket_removed', %(bucket)s);
+-- name: record_bucket
+-- Add the removal of a shared bucket, or that it is about to begin, to the history; it belongs to no single tenant.
+INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, %(event)s, %(bucket)s);
+
+-- name: buckets_dropped
+-- Find the shared buckets that were removed or about to be, first the one that most migrations had as the meaning of NULL.
+SELECT e.reason AS bucket FROM {s3_migration_events} e
+WHERE e.tenant_id IS NULL AND e.event = ANY(%(events)s) AND e.reason IS NOT NULL
+GROUP BY e.reason
+ORDER BY (SELECT count(*) FROM {s3_migrations} m WHERE m.old_bucket = e.reason) DESC, min(e.id);
+
+-- name: homes_in_use
+-- Find a few homes that were made: where no shared bucket is left, a run works in their region.
+SELECT m.home_bucket AS bucket FROM {s3_migrations} m
+WHERE m.home_bucket IS NOT NULL AND m.phase IN ('cut_over', 'released', 'finished') ORDER BY m.updated_at DESC LIMIT 3;
 
 -- name: make_versions
 -- Create the temporary table for the versions and open uploads of a bucket, to compare them with the ledger.

@@ -21,7 +21,7 @@ from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
-from rehouse.s3.faults import ACCESS_DENIED, PRECONDITION_FAILED, way_out
+from rehouse.s3.faults import ACCESS_DENIED, NO_SUCH_BUCKET, PRECONDITION_FAILED, way_out
 
 BATCH = 500
 """Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""
@@ -242,6 +242,7 @@ def _way_out(code: str) -> str:
 
 
 def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
+    wanted = _without_dropped(run, wanted)
     sources, source_faults = head_all(run.services, {each.source for each in wanted})
     homes, home_faults = head_all(run.services, {each.target for each in wanted})
     tasks = {}
@@ -272,6 +273,16 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
     for task in refused:
         if not there.get(task.target):  # else it was uploaded meanwhile; here the tenant's own object was written
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
+
+
+def _without_dropped(run: Removing, wanted: Sequence[Flipped]) -> list[Flipped]:
+    """Return those whose shared bucket was not removed; the others are noted."""
+    dropped = run.services.settings.dropped_buckets
+    for each in wanted:
+        if each.source.bucket in dropped:
+            fault = Fault(NO_SUCH_BUCKET, f"the shared bucket {each.source.bucket} was removed")
+            _note_not_put_back(run, each.document_id, each.source, fault)
+    return [each for each in wanted if each.source.bucket not in dropped]
 
 
 def _note_not_put_back(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
