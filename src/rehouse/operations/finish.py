@@ -17,7 +17,7 @@ from functools import partial
 from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.core.removals import given_up
+from rehouse.core.removals import STAYING_CODES, given_up
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
@@ -50,7 +50,7 @@ class FinishReport(RunReport):
     """What finishing a tenant did. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
     `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
-    once more; `left` are for somebody to look at; `outstanding` could not be moved. `pointers`: columns outside the mapping that
+    once more; `left` are for somebody to look at; `outstanding`, others with a fault. `pointers`: columns outside the mapping that
     hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
     """
 
@@ -245,7 +245,8 @@ def _has_nothing_to_do(run: Removing) -> bool:
     """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes, unless a kill left one."""
     if run.migration.status is Status.IN_PROGRESS:
         return False
-    return not (run.room.counts(run.grace).old_enough or _ends(run) or is_any_needed_again(run))
+    counts = run.room.counts(run.grace)
+    return not (counts.old_enough or counts.marked or _ends(run) or is_any_needed_again(run))
 
 
 def _ends(run: Removing) -> bool:
@@ -337,7 +338,7 @@ def _foresee_loss(services: Services, grace: timedelta) -> str | None:
 
 def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
     """Return the report with what the pass over the sources has done."""
-    counts = run.room.counts(run.grace)
+    counts, left = run.room.counts(run.grace), {each.document_id for each in run.left}
     report = replace(
         report,
         phase=run.migration.phase,
@@ -347,6 +348,9 @@ def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
         changed=len(run.changed),
         put_back=run.put_back,
         left=run.left,
+        outstanding=[
+            each for each in report.outstanding if each.code not in STAYING_CODES or each.document_id not in left
+        ],
         removed_in_all=counts.removed,
         waiting=counts.left - counts.old_enough,
         next_at=counts.next_at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehouse.core import copies, late_writes, row_refusals
+from rehouse.core import copies, late_writes, removals, row_refusals
 from rehouse.core.copies import Reason
 from rehouse.core.errors import Refused
 from rehouse.core.near_names import near_names
@@ -10,6 +10,7 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.s3 import faults
 
 HINTS = {
+    **removals.HINTS,
     **copies.HINTS,
     **late_writes.HINTS,
     **row_refusals.HINTS,
