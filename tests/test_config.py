@@ -173,7 +173,9 @@ def test_the_file_may_be_anywhere_but_then_it_must_be_there(tmp_path: Path) -> N
         ("[mapping.documents]\ns3key = 'k'", "mapping.documents.s3key", "mapping.documents.s3_key"),
         ("[mapping.tenant]\nslug = 's'", "mapping.tenant", "mapping.tenants."),
         ("origins = {region = 'mine'}", "origins", "cors_origins"),
+        ("Bucket_Prefix = 'x'", "Bucket_Prefix", "did you mean bucket_prefix?"),
         ("zzzzzzzz = 1", "zzzzzzzz", "docs/settings.md"),
+        ("[mapping.documents]\nzzzz = 1", "mapping.documents.zzzz", "docs/settings.md"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_right_one(
@@ -189,6 +191,7 @@ def test_an_unknown_variable_is_refused_only_if_it_is_ours(tmp_path: Path) -> No
     error = refusal({"REHOUSE_SHARED_BUCKETS": "a"}, tmp_path)
     assert "REHOUSE_SHARED_BUCKETS" in error.message
     assert error.hint == "did you mean REHOUSE_SHARED_BUCKET?"
+    assert refusal({"REHOUSE_ZZZZ": "a"}, tmp_path).hint == "docs/settings.md lists every setting"
     load({"AWS_WHATEVER": "x", "rehouse_x": "y", "PATH": "/bin"}, tmp_path)
 
 

@@ -44,8 +44,10 @@ from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.plan import APPLICATION_RULES, Orphan, Plan, Quarantined, TenantPlan
+from rehouse.operations.plan import Orphan, Plan, Quarantined, TenantPlan
 from rehouse.operations.report import ReturnReport, TenantReport
+from rehouse.operations.rules import Rules
+from rehouse.operations.rules import rules as application_rules
 from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.steps.removals import Left
 from rehouse.operations.uninstall import Uninstalled
@@ -61,6 +63,7 @@ REPORTS = {
     "plan": (Plan, TenantPlan, Quarantined, Orphan),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
+    "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
     "rollback": (ReturnReport, Outstanding, Dropped),
     "finish": (FinishReport, Left),
@@ -120,9 +123,10 @@ def test_the_readme_has_every_command() -> None:
     assert [name for name in COMMANDS if f"docs/commands/{name}.md" not in readme] == []
 
 
-def test_the_readme_and_the_plan_tell_the_same() -> None:
+def test_the_readme_has_every_rule_of_the_application() -> None:
     told = section((ROOT / "README.md").read_text(encoding="utf-8"), "What the application must do")
-    assert len(re.findall(r"^\d\. ", told, re.MULTILINE)) == len(APPLICATION_RULES) == 5
+    assert len(re.findall(r"^\d\. ", told, re.MULTILINE)) == len(application_rules(Settings()).rules) == 5
+    assert "`rehouse rules`" in told
 
 
 def test_the_words_are_those_of_the_help() -> None:

@@ -100,6 +100,14 @@ def test_quarantine_ends_with_3_and_accepted_documents_with_0(
     assert main(["migrate-all"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("word", "near"), [("stauts", " Did you mean status?"), ("Verify-All", " Did you mean verify-all?"), ("remove", "")]
+)
+def test_an_unknown_command_is_refused_with_near_ones(word: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 2
+    assert f"Error: No such command '{word}'.{near}\n" in capsys.readouterr().err
+
+
 def test_a_malformed_database_url_is_refused_before_s3_is_asked(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,10 +59,16 @@ def test_a_slug_that_is_anothers_id_is_refused() -> None:
     assert refused.value.hint == "name one of them by its id: 1 or id:2"
 
 
-def test_a_name_that_is_nobodys_is_refused_with_the_nearest() -> None:
+def test_a_name_that_is_nobodys_is_refused_with_a_near_one() -> None:
     with pytest.raises(Refused, match="there is no tenant 'acm'") as refused:
         choose("acm", named({1: "acme", 2: "globex"}))
-    assert "acme" in refused.value.hint
+    assert refused.value.hint == "did you mean acme?"
+    with pytest.raises(Refused) as refused:
+        choose("GLOBEX", named({1: "acme", 2: "globex"}))
+    assert refused.value.hint == "did you mean globex?"
+    with pytest.raises(Refused) as refused:
+        choose("gl", named({1: "acme", 2: "globex"}))
+    assert refused.value.hint == "`rehouse status` lists the tenants"
 
 
 def test_only_and_exclude_take_slugs_and_ids() -> None:

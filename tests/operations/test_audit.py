@@ -112,6 +112,23 @@ def test_drift_is_explained_setting_by_setting(moved: Room) -> None:
     assert lock.bucket == moved.home()
 
 
+def test_a_rule_that_deletes_documents_is_said_first(moved: Room) -> None:
+    home = moved.home()
+    spoil(moved, home)
+    ours = moved.root.get_bucket_lifecycle_configuration(Bucket=home)["Rules"]
+    purge = {"ID": "purge", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    moved.root.put_bucket_lifecycle_configuration(Bucket=home, LifecycleConfiguration={"Rules": [*ours, purge]})  # type: ignore[list-item]
+    worst = look(moved).findings[0]
+    assert (worst.setting, worst.bucket, worst.can_be_fixed) == ("lifecycle", home, True)
+    assert worst.differences == (
+        'the rule "purge" deletes every document 1 day after its upload: it must not be there',
+    )
+    assert "old versions are kept" in str(worst.why)
+    assert "removes old versions" not in f"{worst.detail} {worst.why}"
+    assert look(moved, fix=True).is_well
+    assert look(moved).findings == []
+
+
 def test_fix_puts_it_right_once_and_leaves_what_is_foreign(moved: Room) -> None:
     home = moved.home()
     spoil(moved, home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,7 +60,7 @@ def versioned(room: Room) -> None:
 
 
 def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
-    room.documents("moved", "late", "both", "dropped", "source")
+    room.documents("moved", "late", "both", "dropped", "source", "rewritten", "emptied")
     room.put("lost-and-found")
     room.put("shared-by-two", b"two")
     room.row("mine", "shared-by-two", bucket=room.shared)
@@ -70,6 +71,8 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
     room.documents("kept")
     with room.services() as services:
         accept(services, services.ledger.tenant("acme"), ["kept"], "on purpose")
+    room.put("documents/rewritten/rewritten.txt", b"written at home", bucket=room.home())
+    room.root.delete_object(Bucket=room.home(), Key="documents/emptied/emptied.txt")
     room.put("k/late", b"written late")
     room.put("k/both", b"written late")
     room.put("returned/acme/moved/x", b"r")
@@ -94,6 +97,7 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
         ("quarantined", "acme"): ("shared-by-two",),
         ("returned", "acme"): ("returned/acme/moved/x",),
         ("source", "acme"): ("k/source",),
+        ("stays", "acme"): ("k/emptied",),
         ("superseded", "acme"): ("k/dropped",),
     }
     in_utf_8 = set(cleaning.CATEGORIES) - {"other_encoding"}  # test_encodings.py has this one
@@ -101,6 +105,57 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
     assert sum(each.objects for each in left.left) == left.objects == len(room.keys(room.shared))
     assert sum(each.size for each in left.left) == left.size
     assert {each.reason for each in left.left if each.category == "quarantined"} == {"other_tenants_object"}
+    assert {each.reason: each.examples for each in left.left if each.category == "stays"} == {
+        "home_changed": ("k/rewritten",),
+        "home_missing": ("k/emptied",),
+    }
+
+
+def test_rows_at_no_object_are_shown_and_keep_the_bucket(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(room, "a")
+    for number in range(5):
+        room.row(f"lost{number}", f"nowhere/{number}", bucket=room.shared)
+    room.sql(
+        "INSERT INTO documents (id, original_name, filename, size, s3_key) VALUES ('x', '', '', 1, 'x'), ('y', '', '', 1, 'y')"
+    )
+    left = cleanup(room)
+    assert [(each.slug, each.rows, each.without_object, each.examples) for each in left.rows] == [
+        ("acme", 5, 5, ("lost0", "lost1", "lost2")),
+        (None, 2, 2, ("x", "y")),
+    ]
+    show_cleanup([left])
+    told = capsys.readouterr().out
+    assert "7 rows point into it\n7 rows of these point to an object that is not there:" in told
+    assert "lost0, lost1, lost2" in told
+    assert "Nothing is left" not in told
+    with pytest.raises(Refused, match=r"7 rows point into it \(acme: 5, no tenant: 2\)"):
+        drop(room)
+
+
+def test_the_tenants_that_keep_a_bucket_are_shown(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(room, "a")
+    room.tenant("globex", room.shared)
+    room.sql(
+        "INSERT INTO s3_migrations (tenant_id, phase, status, home_bucket)"
+        " SELECT id, 'finished', 'completed', 'x' FROM tenants WHERE slug = 'globex'"
+    )
+    with pytest.raises(Refused, match="it is the home of globex"):
+        drop(room)
+    room.tenant("initech")
+    left = cleanup(room)
+    assert (left.homes, left.not_finished, left.rows) == (("globex",), ("initech",), ())
+    show_cleanup([left])
+    told = capsys.readouterr().out
+    assert "Not finished: initech\nHome of: globex\n" in told
+    assert "Nothing is left" not in told
+
+
+def test_a_refusal_counts_all_that_is_there(room: Room) -> None:
+    finished(room, "a")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: room.put(f"o/{number:04}"), range(1012)))
+    with pytest.raises(Refused, match=r"still holds 1,012 objects: o/0000, .*, o/0009 and 1,002 more$"):
+        drop(room)
 
 
 def test_before_anything_was_begun_rows_and_orphans_are_told(room: Room) -> None:

@@ -76,6 +76,34 @@ def test_a_code_that_nothing_failed_with(failed: Room) -> None:
     assert (report.this_run, report.copied, len(report.outstanding)) == (0, 0, 2)
 
 
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("SlowDwon", "did you mean SlowDown?"),
+        ("missing-object", "did you mean missing_object?"),
+        ("MISSING_OBJECT", "did you mean missing_object?"),
+        ("oddcode", "did you mean OddCode?"),
+        ("planned", "the documents that failed have OddCode, unknown_bucket; `rehouse status --errors` lists them"),
+    ],
+)
+def test_a_code_that_does_not_exist_is_refused(failed: Room, code: str, hint: str) -> None:
+    failed.sql("UPDATE s3_migration_documents SET error_code = 'OddCode' WHERE document_id = 'lost'")
+    before = failed.sql("SELECT run_id, status FROM s3_migrations")
+    with failed.services() as services:
+        orders = Order(only_failed=True, code=code)
+        for run in (lambda: migrate_all(services, services.ledger.tenants(), orders), lambda: again(failed, code)):
+            with pytest.raises(Refused, match=f"--code '{code}' is the code of no failure") as refused:
+                run()
+            assert refused.value.hint == hint
+    assert failed.sql("SELECT run_id, status FROM s3_migrations") == before
+
+
+def test_a_code_of_s3_that_only_the_ledger_knows(failed: Room) -> None:
+    failed.sql("UPDATE s3_migration_documents SET error_code = 'OddCode' WHERE document_id = 'lost'")
+    failed.put("k/lost", b"found")
+    assert again(failed, "OddCode")[0].this_run == 1
+
+
 def test_what_did_not_fail_is_left_to_a_run_over_everything(failed: Room) -> None:
     failed.documents("new")
     failed.put("k/lost", b"found")

@@ -8,9 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from typer._click import Context, HelpFormatter
+from typer._click.exceptions import UsageError
 from typer.core import TyperCommand, TyperGroup
 
 from rehouse.core.errors import Refused
+from rehouse.core.near_names import near_names
 
 _EXAMPLE = re.compile(r"`([^`]+)`(?: \(([^)]+)\))?")
 
@@ -94,10 +96,20 @@ class Command(TyperCommand):
 
 
 class WorkflowGroup(TyperGroup):
-    """The commands by workflow."""
+    """The commands by workflow; an unknown one is refused with the near ones, whatever their case."""
 
     workflows: ClassVar[Mapping[str, Collection[str]]] = {}
     """Title of a group → the names of its commands, in order."""
+
+    def resolve_command(self, *arguments: Any) -> Any:
+        """Do what Typer does, whose own suggestion depends on the case."""
+        try:
+            return super().resolve_command(*arguments)
+        except UsageError as error:
+            near = near_names(arguments[1][0], self.commands)
+            if near:
+                error.message = f"{error.message} Did you mean {' or '.join(near)}?"
+            raise
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each group of commands with a line for each."""

@@ -34,6 +34,7 @@ from rehouse.cli.commands import (
     migrate,
     plan,
     rollback,
+    rules,
     sandbox,
     status,
     uninstall,
@@ -52,6 +53,7 @@ WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
         "doctor": doctor.doctor,
         "iam-policy": iam_policy.iam_policy,
         "plan": plan.plan,
+        "rules": rules.rules,
         "status": status.status,
         "verify": verify.verify,
         "verify-all": verify.verify_all,
@@ -91,6 +93,7 @@ class Rehouse(WorkflowGroup):
 app = typer.Typer(
     name="rehouse",
     cls=Rehouse,
+    suggest_commands=False,
     epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

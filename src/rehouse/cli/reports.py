@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.escaping import counted
-from rehouse.core.lifecycle import Phase
+from rehouse.core.late_writes import CONFLICT
+from rehouse.core.lifecycle import STATES, Phase
 from rehouse.core.next_steps import after_migration
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
         if each.error:
             say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
-            say("", f"{each.slug}: could not be moved")
+            say("", f"{each.slug}: {heading(each.outstanding)}")
             show_outstanding(each.slug, each.outstanding)
         if each.phase == Phase.VERIFIED and not each.error:
             say("", f"{each.slug}: its copies are proved, nothing is switched yet")
@@ -111,6 +112,14 @@ def end_migration(
     )
 
 
+def heading(documents: Sequence[Outstanding]) -> str:
+    """Return what is wrong with these documents: they could not be moved, or they were and something else is wrong."""
+    are_unmoved = {each.state in STATES["unmoved"] for each in documents}
+    if are_unmoved == {True}:
+        return "could not be moved"
+    return "could not be moved, or need attention" if True in are_unmoved else "moved, and need attention"
+
+
 def show_left_at_home(slug: str, documents: Sequence[Outstanding]) -> None:
     """Print the documents that a rollback left at home, and a hint for each code."""
     from rehouse.operations.status import RETURN_AGAIN
@@ -123,7 +132,8 @@ def show_outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
     from rehouse.operations.status import AGAIN
 
     _show_documents(slug, documents, AGAIN)
-    say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
+    if any(each.state in STATES["unmoved"] or each.code == CONFLICT for each in documents):
+        say(f"  to leave them where they are: rehouse accept {slug} DOCUMENT... --reason ...")
 
 
 def _show_documents(slug: str, documents: Sequence[Outstanding], again: str) -> None:

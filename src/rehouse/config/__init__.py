@@ -8,7 +8,6 @@ AWS credentials are left to boto3.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -31,6 +30,7 @@ from rehouse.config.sections import (
 )
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.mapping import ROLES
+from rehouse.core.near_names import near_names
 from rehouse.core.origins import checked_origin
 
 FILE_NAME = "rehouse.toml"
@@ -50,6 +50,8 @@ ALIASES = {
 """The variables of other tools, which are read if our own is not set."""
 
 
+NOT_SETTINGS = frozenset({"origins", "dropped_buckets"})
+"""Fields of the settings that say something about them."""
 OFF_LEAVES = frozenset(
     f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
 )
@@ -128,6 +130,13 @@ class Settings(Section):
     mapping: TableMapping = TableMapping()
 
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    dropped_buckets: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    """Shared buckets that `cleanup --drop-bucket` removed: the ledger knows them, nobody sets them."""
+
+    @property
+    def remaining_buckets(self) -> tuple[str, ...]:
+        """The shared buckets that were not removed."""
+        return tuple(bucket for bucket in self.shared_bucket if bucket not in self.dropped_buckets)
 
     @property
     def grace(self) -> timedelta:
@@ -184,8 +193,8 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     path = Path(named) if named else (folder or Path()) / FILE_NAME
     values = _read_file(path, required=bool(named))
     origins = {".".join(leaf): str(path) for leaf, _ in _flatten(values)}
-    if "origins" in values:
-        raise _unknown("origins", str(path))
+    for name in NOT_SETTINGS & values.keys():
+        raise _unknown(name, str(path))
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
@@ -238,7 +247,7 @@ def _leaves(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _leaves(field.annotation, f"{prefix}{name}.")
-        elif name != "origins":
+        elif name not in NOT_SETTINGS:
             yield prefix + name
 
 
@@ -301,5 +310,8 @@ def _unknown(path: str, where: str) -> ConfigurationError:
 
 
 def _nearest(wrong: str, right: set[str]) -> str:
-    close = difflib.get_close_matches(wrong, sorted(right), n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else "docs/settings.md lists every setting"
+    """Return the hint that names the nearest setting; what all names of its kind begin with makes none of them near."""
+    section = PREFIX if wrong.startswith(PREFIX) else "".join(wrong.rpartition(".")[:2])
+    names = {each.removeprefix(section): each for each in sorted(right, key=lambda one: one.startswith(section))}
+    close = near_names(wrong.removeprefix(section), names, most=1)
+    return f"did you mean {names[close[0]]}?" if close else "docs/settings.md lists every setting"

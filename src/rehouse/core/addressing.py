@@ -6,12 +6,12 @@ tenant. `id:7` always means the tenant with the id 7.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from rehouse.core.errors import Refused
 from rehouse.core.model import Tenant, TenantId
+from rehouse.core.near_names import near_names
 
 BY_ID = "id:"
 """The prefix of an argument that can only be an id."""
@@ -60,7 +60,7 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
             f"{named!r} names {len(found)} tenants: {'; '.join(_described(tenant, named) for tenant in found)}",
             hint=f"name one of them by its id: {' or '.join(tenant.slug for tenant in found)}",
         )
-    close = difflib.get_close_matches(named, [tenant.slug for tenant in tenants], n=3, cutoff=0.4)
+    close = near_names(named, [tenant.slug for tenant in tenants])
     hint = f"did you mean {' or '.join(close)}?" if close else "`rehouse status` lists the tenants"
     raise Refused(f"there is no tenant {named!r}", hint=hint)
 

@@ -30,7 +30,12 @@ class Verdict(StrEnum):
     LAST_COPY = "last_copy"
 
 
+NOT_PUT_BACK = "not_put_back"
+"""A row points to a source that was removed, and it could not be put back."""
+STAYING_CODES = frozenset({*Verdict} - {Verdict.MAY_GO, Verdict.WAITING}) | {NOT_PUT_BACK}
+"""The codes that a pass over the sources leaves in the ledger: only the next pass looks at them again, no sweep does."""
 HINTS = {
+    NOT_PUT_BACK: "run `rehouse finish` again, or copy the right object to where the row points",
     Verdict.UNKNOWN_BUCKET: "name the bucket in REHOUSE_SHARED_BUCKET, if it is one of the shared ones",
     Verdict.POINTED_AT: "that row's document has to move first: migrate its tenant, or correct the row",
     Verdict.IN_DOUBT: "`rehouse status` with the tenant's slug says what is wrong with it; put it right, then finish again",

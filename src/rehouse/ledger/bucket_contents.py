@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import TenantId
+from rehouse.ledger.dropped_buckets import REMOVED, REMOVING
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.rows import Row, plain_id
 from rehouse.ledger.run_scope import Fenced
@@ -30,6 +31,29 @@ class Leftover(NamedTuple):
     examples: tuple[str, ...]
 
 
+class RowsIn(NamedTuple):
+    """Rows of one tenant (None: of nobody) that point into a bucket: how many, how many at no object, the first of these."""
+
+    slug: str | None
+    tenant_id: TenantId | None
+    rows: int
+    without_object: int
+    examples: tuple[str, ...]
+
+
+class Needs(NamedTuple):
+    """Who needs a shared bucket: tenants that are not finished, rows that point into it, tenants whose home it is."""
+
+    not_finished: tuple[str, ...]
+    rows: tuple[RowsIn, ...]
+    homes: tuple[str, ...]
+
+    @property
+    def rows_in_all(self) -> int:
+        """How many rows point into the bucket."""
+        return sum(each.rows for each in self.rows)
+
+
 class Leftovers:
     """One shared bucket in one run, whose inventory must hold a listing of the bucket."""
 
@@ -37,34 +61,47 @@ class Leftovers:
         self._ledger = ledger
         self._values = {"run_id": ledger.run_id, "bucket": bucket, "default_bucket": default_bucket}
 
-    def sorted(self) -> list[Leftover]:
-        """Return the objects in the bucket, grouped by reason and tenant."""
+    def sorted(self, stays: Mapping[str, str]) -> list[Leftover]:
+        """Return the objects in the bucket, grouped by reason and tenant; `stays`: key → why `finish` leaves this source."""
         with self._ledger.connection.transaction():
             self._ledger.connection.execute(self._ledger.queries["prepare_stream"])
-            rows = self._rows("leftovers")
+            rows = self._rows("leftovers", stay_keys=list(stays), stay_reasons=list(stays.values()))
         called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
         found = [_leftover(row, called) for row in rows]
         return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.reason or "\uffff"))
 
-    def rows_and_homes(self) -> tuple[int, int]:
-        """Return how many rows point to the bucket, and how many tenants have it as their home."""
-        [found] = self._rows("count_rows_in")
-        return int(found.rows), int(found.homes)
-
-    def not_finished(self) -> list[str]:
-        """Return the addresses of the tenants that are not finished."""
-        return self._ledger.called(row.tenant_id for row in self._rows("tenants_not_finished"))
+    def needs(self) -> Needs:
+        """Return who needs the bucket; rows are without an object where the run's inventory has none."""
+        called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
+        waiting, at_home = (
+            self._ledger.called(row.tenant_id for row in self._rows(name))
+            for name in ("tenants_not_finished", "tenants_at")
+        )
+        return Needs(tuple(waiting), tuple(_rows_in(row, called) for row in self._rows("rows_in")), tuple(at_home))
 
     def removed_among(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are sources which rehouse removed from the bucket."""
         return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
+    def record_removing(self) -> None:
+        """Record in the history that the bucket is about to be deleted; from here on its absence is no fault."""
+        self._record(REMOVING)
+
     def record_removal(self) -> None:
         """Record in the history that the bucket was removed."""
-        self._ledger.connection.execute(self._ledger.queries["record_bucket_removed"], self._values)
+        self._record(REMOVED)
+
+    def _record(self, event: str) -> None:
+        self._ledger.connection.execute(self._ledger.queries["record_bucket"], {**self._values, "event": event})
 
     def _rows(self, name: str, **values: object) -> list[Row]:
         return self._ledger.rows(name, **{**self._values, **values})
+
+
+def _rows_in(row: Row, called: Mapping[TenantId, str]) -> RowsIn:
+    owner = None if row.tenant_id is None else plain_id(row.tenant_id)
+    slug = None if owner is None else called.get(owner)
+    return RowsIn(slug, owner, row.rows, row.without_object, tuple(row.examples or ()))
 
 
 def _leftover(row: Row, called: Mapping[TenantId, str]) -> Leftover:

@@ -29,6 +29,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.copies import Documents
+from rehouse.ledger.dropped_buckets import recorded_in, with_dropped
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
@@ -135,6 +136,8 @@ class Ledger:
         connection = connect_with(settings)
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
+            if not settings.shared_bucket:
+                settings = with_dropped(settings, recorded_in(connection, catalog))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
@@ -293,6 +296,10 @@ class Ledger:
     def history(self, tenant: Tenant) -> list[PastEvent]:
         """Return a tenant's events, oldest first."""
         return [PastEvent(**row._asdict()) for row in self.rows("history", tenant_id=tenant.id)]
+
+    def failure_codes(self) -> frozenset[str]:
+        """Return the codes that documents of any tenant carry."""
+        return frozenset(row.code for row in self.rows("failure_codes"))
 
     def documents_without_tenant(self) -> int:
         """Return how many documents have no tenant."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,6 +11,7 @@ import psycopg
 from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import CREATED, ROLES, Role, Written, parse, problem_of
+from rehouse.core.near_names import near_names
 from rehouse.ledger.relations import Column, Table, find_table, visible_tables
 
 NameSetting = Callable[[str], str]
@@ -166,7 +166,7 @@ def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: 
 
 def _nearest(wanted: str, existing: Iterable[str]) -> str:
     names = sorted(existing)
-    close = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
+    close = near_names(wanted, names)
     if close:
         return f"the nearest: {', '.join(close)}; "
     return f"there are: {', '.join(names[:12])}; " if names else "there is none; "

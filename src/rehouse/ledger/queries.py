@@ -18,6 +18,7 @@ The fields:
     {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
     {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
     {states.moved} …                 states of documents that are asked for together: `('flipped', 'removing', 'removed')`
+    {staying_codes}                  the codes of documents whose sources a removal leaves
     {row_of_line}                    the text of the statement of that name, for what several statements share
 """
 
@@ -33,6 +34,7 @@ from psycopg import sql
 
 from rehouse.core.lifecycle import STATES
 from rehouse.core.mapping import ROLES, Kind
+from rehouse.core.removals import STAYING_CODES
 from rehouse.ledger.catalog import ADDED_COLUMNS, OPTIONAL_COLUMNS, OWN_TABLES, Catalog
 from rehouse.ledger.encoding import UNCHECKED
 
@@ -164,6 +166,8 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
         return fill(expressions[table].replace("@", f"{column}.").replace("#", column), catalog)
     if table == "states":
         return raw("(" + ", ".join(f"'{state}'" for state in STATES[column]) + ")")
+    if field == "staying_codes":
+        return raw("(" + ", ".join(f"'{code}'" for code in sorted(STAYING_CODES)) + ")")
     if field == "documents.is_indexed":
         return fill(_IS_INDEXED, catalog)
     if column == "rows":

@@ -17,18 +17,23 @@ from rehouse.ledger.run_scope import Fenced
 
 
 class Candidate(NamedTuple):
-    """A document whose source may still exist: what PostgreSQL knows, its state, and whether its row was deleted."""
+    """A document whose source may still exist: what PostgreSQL knows, its state, and whether its row was deleted.
+
+    `is_marked`: an earlier pass recorded why its source stays.
+    """
 
     flipped: Flipped
     state: DocumentState
     is_row_gone: bool
+    is_marked: bool = False
 
 
 class Removal(NamedTuple):
     """How far the removal of a tenant's sources is.
 
     `old_enough`: how many of the sources left may be removed by their age; `next_at`: when the next one will be old enough.
-    `not_moved`: documents that could not be moved, or were not flipped yet, and were not accepted.
+    `not_moved`: documents that could not be moved, or were not flipped yet, and were not accepted. `marked`: documents for
+    which a pass recorded why the source stays.
     """
 
     removed: int
@@ -37,6 +42,7 @@ class Removal(NamedTuple):
     old_enough: int
     next_at: datetime | None
     not_moved: int
+    marked: int
 
 
 class Removals(Fenced):
@@ -81,6 +87,18 @@ class Removals(Fenced):
             for document_id, fault in kept:
                 values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
+
+    def record_stays(self, stays: Iterable[tuple[str, Fault]]) -> None:
+        """Record why these sources stay, or could not be put back."""
+        with self.fenced() as cursor:
+            for document_id, fault in stays:
+                cursor.execute(
+                    self.queries["record_stay"], {**self.values, "document_id": document_id, **_columns(fault)}
+                )
+
+    def clear_stays(self, document_ids: Sequence[str]) -> None:
+        """Delete the recorded reasons why these sources stay."""
+        self._mark("clear_stays", document_ids)
 
     def keep_unfinished(self, document_ids: Sequence[str]) -> None:
         """Record that these sources, which a killed run was removing, stay.
@@ -134,7 +152,7 @@ def _candidate(row: Row) -> Candidate:
         points_to_target=row.points_to_target,
         row_etag=row.row_etag,
     )
-    return Candidate(flipped, DocumentState(row.state), row.is_row_gone)
+    return Candidate(flipped, DocumentState(row.state), row.is_row_gone, row.is_marked)
 
 
 def _columns(fault: Fault | None) -> dict[str, object]:

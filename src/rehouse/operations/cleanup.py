@@ -6,18 +6,23 @@ it is open, and whatever older versions it keeps are of sources that the ledger 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from rehouse.core.errors import Refused
-from rehouse.ledger.bucket_contents import Leftover, Leftovers
+from rehouse.core.escaping import counted
+from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.model import ObjectRef
+from rehouse.ledger.bucket_contents import Leftover, Leftovers, RowsIn
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Pointers, Unchecked
+from rehouse.ledger.removals import Removals
 from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
+from rehouse.operations.steps.removals import Removing, remove_sources
 from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
@@ -26,12 +31,14 @@ from rehouse.s3.faults import ACCESS_DENIED, refused
 NAMED = 10
 """How many of what is in the way an error names."""
 CHECKED_AT_ONCE = 1000
+NO_GRACE = timedelta(0)
 EXAMPLES = 3
 CATEGORIES = {
     "pointed_at": "rows point to it: its tenant is not migrated, was rolled back, or a document could not be moved",
     "quarantined": "a row points to it, and it must not be copied as it stands (the reason)",
     "accepted": "a row points to it, and it stays on purpose (`rehouse accept`)",
-    "source": "the source of a document that was moved: `rehouse finish` removes it after the grace",
+    "source": "the source of a document that is safe in its tenant's bucket: `rehouse finish` removes it after the grace",
+    "stays": "the source of a moved document that `rehouse finish` leaves (the reason): `rehouse finish SLUG --dry-run`",
     "changed": "written after its document was moved: the next run of `migrate` brings it home",
     "conflict": "written after its document was moved, and the one at home as well: `rehouse status SLUG`",
     "superseded": "once to be copied, but its row moved or went: nobody's",
@@ -56,6 +63,7 @@ class BucketLeft:
     """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
 
     `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
+    `rows` point into it, by tenant; `not_finished` tenants may still need it, `homes` are the tenants that have it as their home.
     `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name. `pointers`:
     columns outside the mapping that hold keys of objects that no row points to, `unchecked`: those that could not be looked at,
     `not_looked_for`: so many orphans were not looked for.
@@ -65,6 +73,9 @@ class BucketLeft:
     objects: int = 0
     size: int = 0
     left: list[Leftover] = field(default_factory=list)
+    rows: tuple[RowsIn, ...] = ()
+    not_finished: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
     older: OlderVersions | None = None
     uploads: int = 0
     oldest_upload: datetime | None = None
@@ -78,16 +89,28 @@ class BucketLeft:
 def cleanup(services: Services) -> list[BucketLeft]:
     """Return what is left in each shared bucket; changes nothing."""
     with translating():
-        return [_survey_bucket(services, bucket) for bucket in services.settings.require_shared_buckets()]
+        stays = _judge_sources(services)
+        return [
+            BucketLeft(bucket, removed=True)
+            if bucket in services.settings.dropped_buckets
+            else _survey_bucket(services, bucket, {ref.key: why for ref, why in stays.items() if ref.bucket == bucket})
+            for bucket in services.settings.require_shared_buckets()
+        ]
 
 
-def refuse_what_may_not_go(services: Services, bucket: str) -> None:
-    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed."""
+def refuse_what_may_not_go(services: Services, bucket: str) -> bool:
+    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed.
+
+    Returns False for a bucket that was removed before.
+    """
+    if bucket in services.settings.dropped_buckets:
+        return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
         raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
     with translating():
         _refuse_what_is_needed(services, bucket, Leftovers(services.ledger, bucket, shared[0]))
+    return True
 
 
 def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) -> BucketLeft:
@@ -95,38 +118,61 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
 
     With `keep_empty` only the versions go.
     """
-    refuse_what_may_not_go(services, bucket)
+    if not refuse_what_may_not_go(services, bucket):
+        return BucketLeft(bucket, removed=True)
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translating():
         for tenant in services.ledger.tenants():
             held.enter_context(services.locks.holding(tenant.id, tenant.slug))
         known = Leftovers(services.ledger, bucket, shared[0])
         _refuse_what_is_needed(services, bucket, known)
-        for batch in _batches(
-            versions(services.control, bucket)
-        ):  # all of them are looked at before the first one goes
-            _refuse_unknown(bucket, batch, known)
+        # all of them are looked at before the first one goes
+        _refuse_unknown(bucket, _batches(versions(services.control, bucket)), known)
         _refuse_open_uploads(services, bucket)
         services.keep_locks()
         _empty(services, bucket, known)
         _refuse_open_uploads(services, bucket)  # to delete the bucket would end them without a word
         if keep_empty:
             return BucketLeft(bucket, kept_empty=True)
+        known.record_removing()
         delete_bucket(services.control, bucket)
         known.record_removal()
     return BucketLeft(bucket, removed=True)
 
 
-def _survey_bucket(services: Services, bucket: str) -> BucketLeft:
+def _judge_sources(services: Services) -> dict[ObjectRef, str]:
+    """Return the sources that `finish` would leave once their grace is over, with the reason: judged as `finish` does."""
+    stays: dict[ObjectRef, str] = {}
+    for tenant in services.ledger.tenants():
+        migration = services.ledger.migration(tenant)
+        if migration and is_at_least(migration.phase, Phase.CUT_OVER):
+            waited_for = services.ledger.of(migration, Removals).waited_for(NO_GRACE)
+            run = Removing(services, migration, tenant.slug, NO_GRACE, waited_for)
+            remove_sources(run, dry_run=True)
+            stays |= {each.source: each.reason for each in run.left}
+    return stays
+
+
+def _survey_bucket(services: Services, bucket: str, stays: Mapping[str, str]) -> BucketLeft:
     services.ledger.inventory().load(bucket, pages_of(services, bucket))
     services.stop_here()
     objects, size = services.ledger.inventory().totals(bucket)
     default = services.settings.require_shared_buckets()[0]
-    left = Leftovers(services.ledger, bucket, default).sorted()
+    known = Leftovers(services.ledger, bucket, default)
+    left, needs = known.sorted(stays), known.needs()
     open_ones = list(uploads(services.control, bucket))
     begun = [each.begun_at for each in open_ones if each.begun_at]
     older = _count_older(services, bucket)
-    made = BucketLeft(bucket, objects, size, left, older, len(open_ones), min(begun, default=None))
+    made = BucketLeft(
+        bucket,
+        objects,
+        size,
+        left,
+        **needs._asdict(),
+        older=older,
+        uploads=len(open_ones),
+        oldest_upload=min(begun, default=None),
+    )
     if any(each.category == "orphan" for each in left):
         made = _with_pointers(services, made, default)
     return _with_left_out(made, services.left_out[bucket])
@@ -184,48 +230,74 @@ def _count_older(services: Services, bucket: str) -> OlderVersions | None:
 
 
 def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) -> None:
-    waiting = known.not_finished()
-    if waiting:
+    needs = known.needs()
+    if needs.not_finished:
         raise Refused(
-            f"{bucket} is still needed: not finished: {_name_some(waiting)}",
+            f"{bucket} is still needed: not finished: {_name_some(needs.not_finished)}",
             hint="`rehouse status` tells how far they are; `rehouse finish --all` finishes those that were cut over",
         )
-    rows, homes = known.rows_and_homes()
-    if rows or homes:
+    if needs.rows or needs.homes:
+        owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows])
+        reasons = [f"{counted(needs.rows_in_all, 'row')} point into it ({owners})"] if needs.rows else []
+        reasons += [f"it is the home of {_name_some(needs.homes)}"] if needs.homes else []
         raise Refused(
-            f"{bucket} is still needed: {rows} rows point into it, {homes} tenants have it as their home",
-            hint="`rehouse cleanup` tells which; migrate or correct them first",
+            f"{bucket} is still needed: {'; '.join(reasons)}",
+            hint="`rehouse cleanup` shows them; migrate their tenants, or correct the rows, first",
         )
-    there = next((page for page in services.bulk.list(bucket) if page), [])
-    if there:
+    objects = 0
+    names: list[str] = []
+    for page in services.bulk.list(bucket):
+        objects += len(page)
+        names += [each.key for each in page][: NAMED - len(names)]
+    services.stop_here()
+    if objects:
         raise Refused(
-            f"{bucket} still holds objects: {_name_some([each.key for each in there])}",
+            f"{bucket} still holds {counted(objects, 'object')}: {_name_some(names, objects)}",
             hint="`rehouse cleanup` tells why each is there; what nobody needs is removed by hand",
         )
 
 
-def _refuse_unknown(bucket: str, batch: list[Version], known: Leftovers) -> None:
-    current = [version.key for version in batch if version.is_current and version.etag is not None]
-    if current:
+def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftovers) -> None:
+    current, unknown = _Named(), _Named()
+    for batch in batches:
+        current.add(version.key for version in batch if version.is_current and version.etag is not None)
+        removed = known.removed_among(version.key for version in batch)
+        asked = {each.key for each in batch if each.etag is None and each.key.startswith(NEVER_WAS)}
+        unknown.add(sorted({version.key for version in batch} - removed - asked))
+    if current.count:
         raise Refused(
-            f"{bucket}: objects were written meanwhile: {_name_some(current)}",
+            f"{bucket}: objects were written meanwhile: {_name_some(current.first, current.count)}",
             hint="find out who still writes there, then `rehouse cleanup`",
         )
-    removed = known.removed_among(version.key for version in batch)
-    asked = {each.key for each in batch if each.etag is None and each.key.startswith(NEVER_WAS)}
-    unknown = sorted({version.key for version in batch} - removed - asked)
-    if unknown:
+    if unknown.count:
         raise Refused(
-            f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown)}",
+            f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown.first, unknown.count)}",
             hint="whoever removed these has to remove their versions too, if nobody needs them",
         )
+
+
+@dataclass
+class _Named:
+    """Keys of which only the first are kept; a key whose versions lie in two batches counts once."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+    last: str | None = None
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Count these keys, which are in order."""
+        for key in keys:
+            if key != self.last:
+                self.count += 1
+                self.last = key
+                self.first += [key] if len(self.first) < NAMED else []
 
 
 def _empty(services: Services, bucket: str, known: Leftovers) -> None:
     for batch in _batches(versions(services.control, bucket)):
         services.stop_here()
         services.keep_locks()
-        _refuse_unknown(bucket, batch, known)
+        _refuse_unknown(bucket, [batch], known)
         delete_versions(services.control, bucket, batch)
 
 
@@ -251,6 +323,7 @@ def _batches(found: Iterable[Version]) -> Iterator[list[Version]]:
         yield batch
 
 
-def _name_some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _name_some(names: Sequence[str], count: int | None = None) -> str:
+    """Return the first names, and how many more there are; `count`: of so many, if there are more than `names`."""
+    rest = (len(names) if count is None else count) - len(names[:NAMED])
+    return ", ".join(names[:NAMED]) + (f" and {rest:,} more" if rest else "")

@@ -19,7 +19,8 @@ from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
-from rehouse.operations.checks.shared_bucket import check_shared_bucket
+from rehouse.operations.checks.shared_bucket import check_shared_bucket, removed_bucket
+from rehouse.operations.shared_buckets import require_places
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
@@ -31,8 +32,7 @@ def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
 
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
-    settings.require_places()
-    return _run_checks(settings, probe=probe)
+    return _run_checks(require_places(settings), probe=probe)
 
 
 def find_pointers(settings: Settings) -> Iterator[Check]:
@@ -40,8 +40,7 @@ def find_pointers(settings: Settings) -> Iterator[Check]:
 
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
-    settings.require_places()
-    return _end_with_error("pointers", check_pointers(settings))
+    return _end_with_error("pointers", check_pointers(require_places(settings)))
 
 
 def summary(checks: Iterable[Check]) -> str:
@@ -74,7 +73,8 @@ def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
     if located.region != control.session.region:
         control = Control(Session(located))
     settings = located
-    for bucket in settings.require_shared_buckets():
+    yield from (removed_bucket(bucket) for bucket in settings.shared_bucket if bucket in settings.dropped_buckets)
+    for bucket in settings.remaining_buckets:
         yield from check_shared_bucket(settings, control, bucket)
     yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))
     yield from _end_with_error("rights", check_rights(settings, control, probe=probe))

@@ -17,7 +17,7 @@ from functools import partial
 from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.core.removals import given_up
+from rehouse.core.removals import STAYING_CODES, given_up
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
@@ -50,7 +50,7 @@ class FinishReport(RunReport):
     """What finishing a tenant did. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
 
     `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
-    once more; `left` are for somebody to look at; `outstanding` could not be moved. `pointers`: columns outside the mapping that
+    once more; `left` are for somebody to look at; `outstanding`, others with a fault. `pointers`: columns outside the mapping that
     hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
     """
 
@@ -134,7 +134,7 @@ def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: b
         there = [each for each in found if is_at_least(each.phase, Phase.CUT_OVER)]
         count = sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
     if count and not final:
-        refuse_destroying(services.control, services.settings.require_shared_buckets())
+        refuse_destroying(services.control, services.settings.remaining_buckets)
     return count
 
 
@@ -245,7 +245,8 @@ def _has_nothing_to_do(run: Removing) -> bool:
     """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes, unless a kill left one."""
     if run.migration.status is Status.IN_PROGRESS:
         return False
-    return not (run.room.counts(run.grace).old_enough or _ends(run) or is_any_needed_again(run))
+    counts = run.room.counts(run.grace)
+    return not (counts.old_enough or counts.marked or _ends(run) or is_any_needed_again(run))
 
 
 def _ends(run: Removing) -> bool:
@@ -258,7 +259,7 @@ def _ends(run: Removing) -> bool:
 def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishReport]:
     """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
-    shared = services.settings.require_shared_buckets()
+    shared = services.settings.remaining_buckets
     if before.old_enough and not run.final:
         refuse_destroying(services.control, shared)
     if before.old_enough:
@@ -308,8 +309,8 @@ def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> Finis
 
 
 def _is_guarded(services: Services) -> bool:
-    bucket = services.settings.require_shared_buckets()[0]
-    return services.control.once(honours_conditions, bucket)
+    bucket = next(iter(services.settings.remaining_buckets), None)
+    return bucket is None or services.control.once(honours_conditions, bucket)
 
 
 def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
@@ -322,7 +323,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
             report = _look_for_pointers(run, report, look)
         report = replace(report, outstanding=services.ledger.documents(migration).outstanding(is_cut_over=True))
         if run.removed:
-            kept = kept_versions(services.control, services.settings.require_shared_buckets())
+            kept = kept_versions(services.control, services.settings.remaining_buckets)
             report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)
         if report.held_back:
             run.removed = run.removed_bytes = 0
@@ -330,14 +331,14 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
 
 
 def _foresee_loss(services: Services, grace: timedelta) -> str | None:
-    destroyed = describe_destroying(services.control, services.settings.require_shared_buckets())
+    destroyed = describe_destroying(services.control, services.settings.remaining_buckets)
     told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
     return "; ".join(each for each in told if each) or None
 
 
 def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
     """Return the report with what the pass over the sources has done."""
-    counts = run.room.counts(run.grace)
+    counts, left = run.room.counts(run.grace), {each.document_id for each in run.left}
     report = replace(
         report,
         phase=run.migration.phase,
@@ -347,6 +348,9 @@ def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
         changed=len(run.changed),
         put_back=run.put_back,
         left=run.left,
+        outstanding=[
+            each for each in report.outstanding if each.code not in STAYING_CODES or each.document_id not in left
+        ],
         removed_in_all=counts.removed,
         waiting=counts.left - counts.old_enough,
         next_at=counts.next_at,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from rehouse.config import Settings
 from rehouse.core.permissions.policies import ATTACHED_POLICIES, ITS_ACCOUNT, Policy, Scope, places, policy_documents
 from rehouse.core.permissions.table import Role
+from rehouse.operations.shared_buckets import require_places
 from rehouse.s3.session import Session
 
 
@@ -14,11 +15,13 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
     """Return policy name → document for the roles, for the AWS account `account`. No request is sent.
 
     Without `account` IAM's variable is used; on another server than AWS, which may have none, there is no condition.
-    Raises ConfigurationError if no shared bucket is set.
+    Raises ConfigurationError if no shared bucket is set, unless the ledger records that it was removed.
     """
+    settings = require_places(settings) if settings.database_url else settings
+    settings.require_shared_buckets()
     session = Session(settings)
     scope = Scope(
-        shared_buckets=settings.require_shared_buckets(),
+        shared_buckets=settings.remaining_buckets,
         bucket_prefix=settings.bucket_prefix,
         log_bucket=settings.log_bucket,
         region=session.region,

@@ -14,6 +14,7 @@ from rehouse.core.model import Tenant
 from rehouse.operations.report import TenantReport, note_guard
 from rehouse.operations.services import Services
 from rehouse.operations.steps.copies import copy
+from rehouse.operations.steps.failure_codes import refuse_unknown_code
 from rehouse.operations.steps.flips import flip, switch
 from rehouse.operations.steps.proofs import verify_copies
 from rehouse.operations.steps.provision import provision_home
@@ -58,7 +59,10 @@ def migrate(run: Run) -> Iterator[Run]:
 
 
 def migrate_one(services: Services, tenant: Tenant, order: Order = EVERYTHING) -> TenantReport:
-    """Migrate one tenant, its inventory cleared away at the end. Raises the error that ended the run, if one did."""
+    """Migrate one tenant, its inventory cleared away at the end. Raises the error that ended the run, if one did, and
+    Refused for a code that does not exist.
+    """
+    refuse_unknown_code(services.ledger, order.code)
     with run_inventory(services):
         report = walk(services, tenant, order, migrate).require_report()
         return note_guard(services, [report])[0]
@@ -72,7 +76,11 @@ def migrate_all(
     parallel: int = 1,
     fail_fast: bool = False,
 ) -> list[TenantReport]:
-    """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others."""
+    """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others.
+
+    Raises Refused for a code that does not exist.
+    """
+    refuse_unknown_code(services.ledger, order.code)
     with run_inventory(services):
         is_listed = bool(tenants) and not order.only_failed
         stages = Stages(services, order, partial(walk, steps=migrate, is_listed=is_listed), parallel, fail_fast)

@@ -35,16 +35,6 @@ COPIES_A_SECOND = 3500
 NOT_RESERVED = "xxxxxxxx"
 """Stands where the eight random characters of a name will be."""
 
-APPLICATION_RULES = (
-    "Read s3_bucket and s3_key from the row for every download; a NULL bucket is the first shared bucket.",
-    "Upload into tenants.aws_bucket_name, or into the shared bucket where it is NULL, and write both columns.",
-    "Use no pointer, cached home or presigned URL longer than the grace period (7 days) after reading it.",
-    "Write under a new key and then update the row, or overwrite in place while holding the row's lock (FOR UPDATE, "
-    "from reading the pointer to the commit): then no read ever fails or is stale.",
-    "Overwrites without the lock, and presigned PUTs granted earlier, are never lost: they become visible after the next sweep; "
-    "a write on both sides is reported as a conflict, both versions kept.",
-)
-
 
 class Orphan(NamedTuple):
     """An object of a shared bucket that no row points to; its size in bytes."""
@@ -95,13 +85,15 @@ class TenantPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of all chosen tenants: totals, what lies in the shared buckets, and what the application must do.
+    """The plan of all chosen tenants: totals, and what lies in the shared buckets.
 
-    `left_out`: by bucket how many objects have keys that the database's encoding cannot hold, so no row can point to them.
+    `dropped_buckets`: shared buckets that were removed. `left_out`: by bucket how many objects have keys that the database's
+    encoding cannot hold, so no row can point to them.
     """
 
     tenants: list[TenantPlan]
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
+    dropped_buckets: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
     orphans: list[Orphan] = field(default_factory=list)
     documents_without_tenant: int = 0
@@ -112,7 +104,6 @@ class Plan:
     cost: CostEstimate | None = None
     request_metrics_dollars: Decimal | None = None
     kept_versions: tuple[str, ...] = ()
-    application_rules: tuple[str, ...] = APPLICATION_RULES
 
     @property
     def quarantined(self) -> int:
@@ -127,7 +118,7 @@ class Plan:
 
 def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False) -> Plan:
     """Return the plan for these tenants. Changes nothing; the shared buckets are listed once."""
-    ledger, buckets = services.ledger, services.settings.require_shared_buckets()
+    ledger, buckets = services.ledger, services.settings.remaining_buckets
     survey.list_shared_buckets(services)
     services.report(Progress("", BEGUN, documents_total=len(tenants)))
     planned = [_plan_tenant(services, tenant) for tenant in tenants]
@@ -139,6 +130,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     return Plan(
         tenants=planned,
         shared=shared,
+        dropped_buckets=services.settings.dropped_buckets,
         left_out={bucket: each.objects for bucket, each in services.left_out.items() if each.objects},
         orphans=_orphans(services, buckets) if orphans else [],
         documents_without_tenant=ledger.documents_without_tenant(),

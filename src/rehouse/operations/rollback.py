@@ -163,6 +163,12 @@ def _require_way_back(services: Services, tenant: Tenant) -> Migration:
             f"{tenant.slug} is {migration.phase}: its sources are being removed, or are removed already",
             hint="its documents are safe in their home; there is no way back any more",
         )
+    shared = services.settings.require_shared_buckets()[0]
+    if shared in services.settings.dropped_buckets:
+        raise Refused(
+            f"{tenant.slug} cannot go back: the shared bucket {shared} was removed by `rehouse cleanup --drop-bucket`",
+            hint=f"its documents are safe in {migration.home_bucket}",
+        )
     home_of(tenant, services.settings, migration)
     return migration
 

@@ -23,12 +23,13 @@ from rehouse.core.pricing import PriceList
 from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
+from rehouse.ledger.dropped_buckets import recorded_in, with_dropped
 from rehouse.ledger.installation import Installation
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import settle_usage
+from rehouse.operations.shared_buckets import locate, require_places, without_present
 from rehouse.s3.buckets.control import BucketPresence, Control, foreign
-from rehouse.s3.buckets.region import located
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.target_guard import TargetGuard
 from rehouse.s3.faults import NO_SUCH_BUCKET, refused
@@ -93,7 +94,7 @@ class Services:
         With `writes` the schema is brought up to date first, if the shared buckets and the tenants `slugs` are there.
         Raises Refused errors for whatever cannot be used as it is.
         """
-        settings.require_places()
+        settings = require_places(settings)
         where(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
         stopping = threading.Event()
         with ExitStack() as opened:
@@ -101,7 +102,7 @@ class Services:
             pause = partial(_pause, stopping)
             control = Control(Session(settings), sleep=pause, new_buckets=new_buckets)
             control.session.credentials()
-            settings, presences = located(settings, control)
+            settings, presences = locate(settings, control)
             if settings.region != control.session.region:
                 control = Control(Session(settings), sleep=pause, new_buckets=new_buckets)
             account = control.identity().account
@@ -111,6 +112,8 @@ class Services:
                     installation.upgrade()
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
+            recorded = recorded_in(ledger.connection, ledger.catalog)
+            settings = without_present(with_dropped(settings, recorded), presences)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)
             settle_usage(ledger.connection, ledger.catalog)

@@ -5,31 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rehouse.core import copies, late_writes, row_refusals
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, Overview, PastEvent
 from rehouse.ledger.returns import Returns
+from rehouse.operations.steps.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.s3 import faults
 
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
 RETURN_AGAIN = "run `rehouse rollback SLUG` again"
-HINTS = {
-    **copies.HINTS,
-    **late_writes.HINTS,
-    **row_refusals.HINTS,
-    "PreconditionFailed": "the document was being overwritten: run it again, at a quieter time",
-    "SourceChanged": "the document was being overwritten: run it again, at a quieter time",
-    "Mismatch": "run it again: it is copied anew",
-    "TagsUnreadable": "set the object's tags once more (`aws s3api put-object-tagging`), then run it again",
-    "MetadataUnreadable": "write the object's metadata anew, in ASCII, then run it again",
-    "NoSuchKey": "run it again: it is then told as missing, or moved",
-    "LockBudget": "run it again; if it fails again, raise lock_budget_ms (REHOUSE_LOCK_BUDGET_MS)",
-}
-"""What to do about a code of the ledger; any other is S3's own."""
-OURS = frozenset({*DocumentState, "TargetChanged"})
+OURS = frozenset({*DocumentState, SETTLED_AGAIN})
 """States and codes that the next run settles: AGAIN, or after a rollback RETURN_AGAIN."""
 
 

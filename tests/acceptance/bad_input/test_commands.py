@@ -66,7 +66,7 @@ USAGE = {
     ("migrate-all", "--parallel", "0"): "--parallel",
     ("migrate-all", "--parallel", "many"): "--parallel",
     ("migrate", "acme-corp", "--max-rate", "0"): "--max-rate",
-    ("migrat", "acme-corp"): "'migrate'",
+    ("migrat", "acme-corp"): "Did you mean migrate",
     ("migrate",): "SLUG",
     ("migrate", "acme-corp", "globex"): "globex",
     ("accept", "acme-corp", "d1"): "--reason",

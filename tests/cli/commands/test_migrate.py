@@ -22,7 +22,11 @@ def test_late_writes_are_counted_and_conflicts_end_with_1(room: Room, capsys: py
 def test_only_failed_needs_no_code_and_a_code_needs_it(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost", bucket=room.shared)
     run_text(capsys, "migrate", "acme", status=3)
-    run_text(capsys, "migrate", "acme", "--code", "missing_object", status=2)
+    for command in (("migrate", "acme"), ("migrate-all",)):
+        run_text(capsys, *command, "--code", "missing_object", status=2)
+        run_text(capsys, *command, "--code", "missing_object", "--dry-run", status=2)
+        run_text(capsys, *command, "--only-failed", "--dry-run", status=2)
+        run_text(capsys, *command, "--only-failed", "--code", "missing-object", status=2)
     room.put("k/lost", b"found")
     assert run_json(capsys, "migrate-all", "--only-failed", "--code", "missing_object")["this_run"] == 1
 

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.bucket.documents import LifecycleRules, lifecycle_rules, tenant_policy
-from rehouse.core.bucket.drift_text import LINES, WHY, explained
+from rehouse.core.bucket.documents import LifecycleRules, lifecycle_rules, log_lifecycle_rules, tenant_policy
+from rehouse.core.bucket.drift_text import (
+    LINES,
+    WHY,
+    WHY_OF_LOG_RULES,
+    WHY_OF_RULES,
+    deletes_documents,
+    explained,
+    why,
+)
+from rehouse.core.bucket.lifecycle_text import Harm
 from rehouse.core.bucket.spec import SETTINGS, Drift
 
 POLICY = tenant_policy("b", region="us-east-1", tls=True, encryption="AES256")
@@ -37,6 +46,7 @@ def test_whatever_is_found_becomes_a_few_lines(setting: str, expected: Any, foun
     lines = explained(Drift(setting, expected, found, kind))
     assert 1 <= len(lines) <= LINES + 1
     assert all(lines)
+    assert why(Drift(setting, expected, found, kind))
 
 
 def test_a_lock_that_is_open_is_named() -> None:
@@ -64,12 +74,48 @@ def test_a_single_statement_may_stand_without_its_list() -> None:
     assert all("OtherEncryption" not in line for line in lines)
 
 
-def test_a_rule_is_named_by_its_id_and_its_days_are_told() -> None:
-    expected = {"Rules": lifecycle_rules(LifecycleRules())}
-    found = {"Rules": lifecycle_rules(LifecycleRules(noncurrent_days=3))}
-    assert differing("lifecycle", expected, found) == (
-        "Rules.old-versions.NoncurrentVersionExpiration.NoncurrentDays is 3, must be 30",
+def rules(**days: int) -> dict[str, Any]:
+    return {"Rules": lifecycle_rules(LifecycleRules(**days))}
+
+
+def test_a_lifecycle_rule_is_told_by_what_it_does() -> None:
+    drift = Drift("lifecycle", rules(), rules(noncurrent_days=3), "differs")
+    assert explained(drift) == (
+        'the rule "old-versions" deletes every old version 3 days after it was replaced: it must not be there',
+        "missing: a rule that deletes every old version 30 days after it was replaced",
     )
+    assert why(drift) == WHY_OF_RULES[Harm.DELETES_VERSIONS]
+    assert not deletes_documents(drift)
+
+
+def test_a_rule_that_deletes_documents_says_so_first() -> None:
+    purge = {"ID": "purge", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}
+    drift = Drift("lifecycle", rules(), {"Rules": [purge]}, "differs")
+    assert explained(drift)[0] == (
+        'the rule "purge" deletes every document 1 day after its upload: it must not be there'
+    )
+    assert why(drift).startswith("S3 deletes documents by this rule")
+    assert deletes_documents(drift)
+
+
+def test_rules_that_are_missing_matter_for_what_they_would_do() -> None:
+    for drift in (
+        Drift("lifecycle", rules(), None, "missing"),
+        Drift("lifecycle", rules(), {"Rules": rules()["Rules"][1:]}, "differs"),
+        Drift("lifecycle", rules(), None, "unreadable"),
+    ):
+        assert why(drift) == WHY["lifecycle"]
+        assert not deletes_documents(drift)
+
+
+def test_a_log_bucket_keeps_no_documents() -> None:
+    drift = Drift("lifecycle", {"Rules": log_lifecycle_rules(365)}, {"Rules": log_lifecycle_rules(30)}, "differs")
+    assert why(drift) == WHY_OF_LOG_RULES
+    assert not deletes_documents(drift)
+
+
+def test_every_harm_matters_for_a_reason() -> None:
+    assert set(WHY_OF_RULES) == set(Harm)
 
 
 def test_foreign_tags_do_not_count() -> None:

@@ -10,6 +10,7 @@ import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
 from rehouse.cli.output import plain, print_report, say
+from rehouse.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rehouse.operations.audit import AuditReport
@@ -31,6 +32,8 @@ def audit(
     from rehouse.cli.services import finish, services
     from rehouse.operations import audit as auditing
 
+    if dry_run and not fix:
+        raise ConfigurationError("--dry-run goes with --fix", hint="`rehouse audit` alone changes nothing either")
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)

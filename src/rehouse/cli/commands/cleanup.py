@@ -9,7 +9,7 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import OutputOption, ProgressOption
-from rehouse.cli.output import print_report, say, table
+from rehouse.cli.output import SHOWN, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
 from rehouse.core.escaping import counted
@@ -46,10 +46,10 @@ def cleanup(
         warn_of_name(drop_bucket, keep_empty=keep_empty)
     if drop_bucket and not yes:
         with services(writes=False, progress=progress) as opened:
-            cleaning.refuse_what_may_not_go(opened, drop_bucket)
+            is_there = cleaning.refuse_what_may_not_go(opened, drop_bucket)
         what = "every version in the bucket" if keep_empty else "the bucket"
         kept = "" if keep_empty else " with every version that it keeps"
-        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=yes)
+        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=not is_there)
     with services(writes=drop_bucket is not None, progress=progress) as opened:
         made = (
             [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
@@ -68,11 +68,12 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
             continue
         if each.removed:
-            say(f"{each.bucket}: removed", "Take its name out of REHOUSE_SHARED_BUCKET.")
+            say(f"{each.bucket}: removed", "Its name is not needed in REHOUSE_SHARED_BUCKET any more.")
             continue
         say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:
             _leftovers(each.left)
+        _rows(each)
         _look_for_orphans(each)
         if each.older:
             kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
@@ -80,8 +81,27 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.uploads:
             oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
             say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
-        elif not each.objects:
+        elif not (each.objects or each.rows or each.not_finished or each.homes):
             say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
+
+
+def _rows(bucket: BucketLeft) -> None:
+    """Print how many rows point into the bucket, those at no object by tenant, and the tenants that keep it."""
+    if bucket.rows:
+        say(f"{counted(sum(each.rows for each in bucket.rows), 'row')} point into it")
+    lost = [each for each in bucket.rows if each.without_object]
+    if lost:
+        say(
+            f"{counted(sum(each.without_object for each in lost), 'row')} of these point to an object that is not there:"
+        )
+        table(
+            ("tenant", "rows", "documents such as"),
+            ((each.slug or "none", each.without_object, ", ".join(map(shown_key, each.examples))) for each in lost),
+        )
+    for what, slugs in (("Not finished", bucket.not_finished), ("Home of", bucket.homes)):
+        if slugs:
+            say(f"{what}: {', '.join(slugs[:SHOWN])}")
+            say_more(len(slugs))
 
 
 def _look_for_orphans(bucket: BucketLeft) -> None:

@@ -45,13 +45,14 @@ def migrate(
 
     Examples: `rehouse migrate acme`, `rehouse migrate acme --until verified`, `rehouse migrate acme --dry-run`.
     """
+    order = _order(until, only_failed, code, dry_run=dry_run)
     if dry_run:
         return plan(slug, allow_quarantined=allow_quarantined, progress=progress, output=output)
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
 
     with services(writes=True, max_rate=max_rate, slugs=[slug], progress=progress) as opened:
-        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), _order(until, only_failed, code))
+        report = migrating.migrate_one(opened, opened.ledger.tenant(slug), order)
     return end_migration([report], output, summary=opened.summary(), allow_quarantined=allow_quarantined)
 
 
@@ -75,6 +76,7 @@ def migrate_all(
 
     Examples: `rehouse migrate-all`, `rehouse migrate-all --only acme --only globex`, `rehouse migrate-all --parallel 8`.
     """
+    order = _order(until, only_failed, code, dry_run=dry_run)
     if dry_run:
         return show_plan_of(
             include_inactive,
@@ -91,9 +93,7 @@ def migrate_all(
 
     with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())], progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
-        reports_made = migrating.migrate_all(
-            opened, tenants, _order(until, only_failed, code), parallel=parallel, fail_fast=fail_fast
-        )
+        reports_made = migrating.migrate_all(opened, tenants, order, parallel=parallel, fail_fast=fail_fast)
     return end_migration(
         reports_made,
         output,
@@ -103,9 +103,12 @@ def migrate_all(
     )
 
 
-def _order(until: str, only_failed: bool, code: str | None) -> Order:
+def _order(until: str, only_failed: bool, code: str | None, *, dry_run: bool) -> Order:
     from rehouse.operations.steps.run import Order
 
     if code is not None and not only_failed:
         raise ConfigurationError("--code says which failures are meant", hint="use it together with --only-failed")
+    if only_failed and dry_run:
+        hint = "`rehouse status --errors` shows the documents that failed"
+        raise ConfigurationError("--dry-run plans all documents, not only those that failed", hint=hint)
     return Order(phase(until), only_failed=only_failed, code=code)

@@ -66,7 +66,7 @@ def show_plan_of(
 
 
 def show_plan(plan: Plan) -> None:
-    """Print the plan: a line for each tenant, what would stay, the cost, and what the application must do."""
+    """Print the plan: a line for each tenant, what would stay, and the cost."""
     table(
         ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "seconds",
          "bucket"),
@@ -91,15 +91,7 @@ def show_plan(plan: Plan) -> None:
             f"{counted(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
             "only the copy shows which"
         )
-    for bucket, (count, size) in plan.shared.items():
-        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
-    for bucket, versioning in plan.shared_versioning.items():
-        if versioning == "suspended":
-            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
-    for bucket, count in plan.left_out.items():
-        say(
-            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
-        )
+    _show_shared_buckets(plan)
     if plan.documents_without_tenant:
         say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
     if plan.documents_of_missing_tenants:
@@ -121,8 +113,21 @@ def show_plan(plan: Plan) -> None:
         )
     say(*(f"{sentence}." for sentence in plan.kept_versions))
     say(_settling(plan.versioning_settle_seconds))
-    say("", "While tenants move, the application must:", *(f"  - {rule}" for rule in plan.application_rules))
-    say("", "Nothing was changed.")
+    say("", "What the application must do while tenants move: rehouse rules", "", "Nothing was changed.")
+
+
+def _show_shared_buckets(plan: Plan) -> None:
+    for bucket, (count, size) in plan.shared.items():
+        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
+    for bucket in plan.dropped_buckets:
+        say(f"{bucket}: removed by `rehouse cleanup --drop-bucket`")
+    for bucket, versioning in plan.shared_versioning.items():
+        if versioning == "suspended":
+            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
+    for bucket, count in plan.left_out.items():
+        say(
+            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
+        )
 
 
 def _settling(seconds: int) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from rehouse.cli.options import OptionalSlug
 from rehouse.cli.output import print_report, say, table
-from rehouse.cli.reports import of_tenant, show_left_at_home, show_outstanding
+from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 
@@ -85,7 +85,7 @@ def show_status(status: TenantStatus) -> None:
         say("", "could not be returned:")
         show_left_at_home(status.overview.slug, status.outstanding)
     elif status.outstanding:
-        say("", "could not be moved:")
+        say("", f"{heading(status.outstanding)}:")
         show_outstanding(status.overview.slug, status.outstanding)
     if status.history:
         say("")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rehouse.core.bucket.documents import OURS
+from rehouse.core.bucket.lifecycle_text import DELETING, Harm, compare_rules
 from rehouse.core.bucket.spec import Drift
 
 WHY: Mapping[str, str] = {
@@ -19,13 +20,29 @@ WHY: Mapping[str, str] = {
     "policy": "it refuses plain http where TLS is spoken, and uploads under another encryption than ours",
     "encryption": "it decides under which key an upload lies that names none",
     "versioning": "without it an object that is overwritten or deleted is gone at once",
-    "lifecycle": "it removes old versions, temporary files and unfinished uploads, which would be paid for without end",
+    "lifecycle": "without our rules, old versions, temporary files and unfinished uploads stay and are paid for without end",
     "cors": "browsers upload directly from these origins only; another page could do so with a stolen link",
     "logging": "it tells afterwards who read which document",
     "tags": "they tell whose bucket it is, and divide the bill by tenant",
     "metrics": "they count the bucket's requests by the minute",
 }
 """Setting → why it matters."""
+
+WHY_OF_RULES: Mapping[Harm, str] = {
+    **dict.fromkeys(
+        DELETING,
+        "S3 deletes documents by this rule: a download then finds nothing. They can be recovered only while their old versions "
+        "are kept",
+    ),
+    Harm.DELETES_VERSIONS: "a document that was overwritten or deleted by mistake can be recovered only until then",
+    Harm.UNKNOWN: "rehouse cannot tell what S3 does to the documents by this rule",
+    Harm.ARCHIVES: "a download of an archived document fails until somebody restores it, which takes hours",
+    Harm.MOVES: "another storage class has other prices, and may charge for each download",
+    Harm.DELETES_TEMPORARY: "temporary files are deleted at another time than the settings say",
+    Harm.TIDIES: "what nobody uses is removed at another time than the settings say",
+}
+"""The worst that a rule does which must not be in a tenant's bucket → why it matters."""
+WHY_OF_LOG_RULES = "access logs are kept for as long as lifecycle.log_days says"
 
 LINES = 8
 VALUE_CHARACTERS = 120
@@ -44,9 +61,31 @@ def explained(drift: Drift) -> tuple[str, ...]:
         return ("it may not be read with these rights",)
     if drift.kind == "not_offered":
         return ("this endpoint does not offer it",)
-    lines = list(_lines(drift.setting, "", drift.expected, drift.found))
+    lines = _lifecycle_lines(drift) or list(_lines(drift.setting, "", drift.expected, drift.found))
     more = [f"and {len(lines) - LINES} differences more"] if len(lines) > LINES else []
     return tuple(lines[:LINES] + more) or (f"it is {_told(drift.found)}, must be {_told(drift.expected)}",)
+
+
+def why(drift: Drift) -> str:
+    """Return why a drift matters; of lifecycle rules that must not be there, what the worst of them does."""
+    if drift.setting != "lifecycle":
+        return WHY[drift.setting]
+    rules = compare_rules(drift.expected, drift.found)
+    if rules.harm is None:
+        return WHY["lifecycle"]
+    return WHY_OF_RULES[rules.harm] if rules.keeps_documents else WHY_OF_LOG_RULES
+
+
+def deletes_documents(drift: Drift) -> bool:
+    """Return whether the drift is a lifecycle rule by which S3 deletes documents: nothing is worse."""
+    if drift.setting != "lifecycle":
+        return False
+    rules = compare_rules(drift.expected, drift.found)
+    return rules.keeps_documents and rules.harm in DELETING
+
+
+def _lifecycle_lines(drift: Drift) -> list[str]:
+    return list(compare_rules(drift.expected, drift.found).lines) if drift.setting == "lifecycle" else []
 
 
 def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:

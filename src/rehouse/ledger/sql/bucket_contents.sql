@@ -1,6 +1,7 @@
 -- name: leftovers
 -- Group the objects of a shared bucket in the run's inventory by why they are still there, with their number, their bytes and the
--- first three keys. A row that points to the object decides first, then what the ledger knows of it as a source.
+-- first three keys. A row that points to the object decides first, then what the ledger knows of it as a source. The sources that
+-- `finish` would leave are parameters: their keys and the reasons.
 WITH pointing AS (
   SELECT DISTINCT ON (d.{documents.s3_key} COLLATE "C") d.{documents.s3_key} COLLATE "C" AS key, d.{documents.tenant_id} AS tenant_id,
     d.{documents.id} AS document_id
@@ -20,18 +21,22 @@ WITH pointing AS (
     CASE WHEN p.key IS NOT NULL AND own.state IN ('accepted', 'quarantined') THEN own.state
       WHEN p.key IS NOT NULL THEN 'pointed_at'
       WHEN m.state IN {states.moved} AND m.error_code = 'Conflict' THEN 'conflict'
+      WHEN m.state IN {states.moved_with_source} AND m.source_etag = i.etag AND l.key IS NOT NULL THEN 'stays'
       WHEN m.state IN {states.moved_with_source} AND m.source_etag = i.etag THEN 'source'
       WHEN m.state IN {states.moved} THEN 'changed'
       WHEN m.key IS NOT NULL THEN 'superseded'
       WHEN r.key IS NOT NULL THEN 'returned'
       ELSE 'orphan' END AS category,
-    CASE WHEN p.key IS NOT NULL AND own.state <> 'accepted' THEN own.error_code END AS reason
+    CASE WHEN p.key IS NOT NULL AND own.state <> 'accepted' THEN own.error_code
+      WHEN p.key IS NULL AND m.state IN {states.moved_with_source} AND m.source_etag = i.etag AND coalesce(m.error_code, '') <> 'Conflict'
+      THEN l.reason END AS reason
   FROM s3_inventory i
   LEFT JOIN pointing p ON p.key = i.key
   LEFT JOIN s3_migration_documents own ON own.tenant_id = p.tenant_id AND own.document_id = p.document_id
     AND own.source_bucket = %(bucket)s AND own.source_key = i.key
   LEFT JOIN moved m ON m.key = i.key
   LEFT JOIN returned r ON r.key = i.key
+  LEFT JOIN unnest(%(stay_keys)s::text[], %(stay_reasons)s::text[]) l (key, reason) ON l.key COLLATE "C" = i.key
   WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s
 ), numbered AS (
   SELECT *, row_number() OVER (PARTITION BY category, tenant_id, reason ORDER BY key) AS number FROM sorted
@@ -43,11 +48,19 @@ LEFT JOIN s3_migrations g ON g.tenant_id = n.tenant_id
 GROUP BY n.category, n.tenant_id, g.phase, n.reason
 ORDER BY n.category, n.tenant_id, n.reason;
 
--- name: count_rows_in
--- Count the rows that point to a bucket, with or without an object, and the tenants that have it as their home.
-SELECT (SELECT count(*) FROM {documents} d
-    WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s) AS rows,
-  (SELECT count(*) FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s) AS homes;
+-- name: rows_in
+-- Count the rows that point to a bucket, by tenant, and those whose object the run's inventory lacks; with the first three of
+-- these documents.
+SELECT d.{documents.tenant_id} AS tenant_id, count(*) AS rows, count(*) FILTER (WHERE i.key IS NULL) AS without_object,
+  (array_agg(d.{documents.id}::text ORDER BY d.{documents.id}) FILTER (WHERE i.key IS NULL))[1:3] AS examples
+FROM {documents.rows} d
+LEFT JOIN s3_inventory i ON i.run_id = %(run_id)s AND i.bucket = %(bucket)s AND i.key = d.{documents.s3_key} COLLATE "C"
+WHERE d.{documents.s3_key} <> '' AND coalesce(nullif(d.{documents.s3_bucket}, ''), %(default_bucket)s) = %(bucket)s
+GROUP BY d.{documents.tenant_id} ORDER BY d.{documents.tenant_id};
+
+-- name: tenants_at
+-- Return the tenants that have a bucket as their home.
+SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t WHERE t.{tenants.aws_bucket_name} = %(bucket)s;
 
 -- name: tenants_not_finished
 -- Return the tenants that may still need a shared bucket, in order of slug.
@@ -59,9 +72,21 @@ WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
 SELECT DISTINCT source_key FROM s3_migration_documents
 WHERE source_bucket = %(bucket)s AND state = 'removed' AND source_key = ANY(%(keys)s);
 
--- name: record_bucket_removed
--- Add the removal of a shared bucket to the history; it belongs to no single tenant.
-INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, 'shared_bucket_removed', %(bucket)s);
+-- name: record_bucket
+-- Add the removal of a shared bucket, or that it is about to begin, to the history; it belongs to no single tenant.
+INSERT INTO s3_migration_events (run_id, event, reason) VALUES (%(run_id)s, %(event)s, %(bucket)s);
+
+-- name: buckets_dropped
+-- Find the shared buckets that were removed or about to be, first the one that most migrations had as the meaning of NULL.
+SELECT e.reason AS bucket FROM {s3_migration_events} e
+WHERE e.tenant_id IS NULL AND e.event = ANY(%(events)s) AND e.reason IS NOT NULL
+GROUP BY e.reason
+ORDER BY (SELECT count(*) FROM {s3_migrations} m WHERE m.old_bucket = e.reason) DESC, min(e.id);
+
+-- name: homes_in_use
+-- Find a few homes that were made: where no shared bucket is left, a run works in their region.
+SELECT m.home_bucket AS bucket FROM {s3_migrations} m
+WHERE m.home_bucket IS NOT NULL AND m.phase IN ('cut_over', 'released', 'finished') ORDER BY m.updated_at DESC LIMIT 3;
 
 -- name: make_versions
 -- Create the temporary table for the versions and open uploads of a bucket, to compare them with the ledger.

@@ -287,6 +287,10 @@ WHERE d.{documents.tenant_id} IS NOT NULL AND NOT EXISTS (
 -- Count the rows without a tenant, which stay where they are.
 SELECT count(*) AS count FROM {documents.rows} d WHERE d.{documents.tenant_id} IS NULL;
 
+-- name: failure_codes
+-- The codes of all documents that carry one, of every tenant.
+SELECT DISTINCT error_code AS code FROM s3_migration_documents WHERE error_code IS NOT NULL;
+
 -- name: failed_documents
 -- Return the documents that could not be moved, optionally only those with one code.
 SELECT document_id FROM s3_migration_documents

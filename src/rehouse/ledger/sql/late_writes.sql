@@ -11,9 +11,9 @@ WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN
 
 -- name: late_suspects
 -- Return the documents at home whose source, as this run saw it, changed after the copy or exists again after its removal, and
--- those with a fault. The inventory is looked up by key for each record (OFFSET 0), because it holds the objects of every
--- tenant. `contested`: the object may now belong to another document that reused the key, because another record of the tenant
--- knows a different object there.
+-- those with a fault, unless a removal recorded it: no sweep settles that. The inventory is looked up by key for each record
+-- (OFFSET 0), because it holds the objects of every tenant. `contested`: the object may now belong to another document that
+-- reused the key, because another record of the tenant knows a different object there.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag,
   coalesce(i.contested, false) OR (m.source_bucket, m.source_key) IN (
     SELECT source_bucket, source_key FROM s3_migration_documents WHERE tenant_id = %(tenant_id)s
@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
     AND o.key = m.source_key OFFSET 0) i ON true
 WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN {states.moved}
   AND d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.s3_bucket} = %(home_bucket)s
-  AND (m.error_code IS NOT NULL OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
+  AND (m.error_code NOT IN {staying_codes} OR i.etag <> m.source_etag OR i.etag IS NOT NULL AND m.state = 'removed')
 ORDER BY m.document_id;
 
 -- name: late_row
@@ -75,12 +75,13 @@ UPDATE s3_migration_documents SET error_code = NULL, error_message = NULL, reque
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND error_code IS NOT NULL;
 
 -- name: outstanding_late_writes
--- Return the documents at home with a fault: a late write that was not copied home, or a source that could not be removed.
+-- Return the documents at home with a fault: a late write that was not copied home, or a source that could not be removed or
+-- that stays, whether its row is there or not.
 SELECT m.document_id, m.source_bucket, m.source_key, m.state, m.error_code, m.error_message, m.request_id, m.attempts
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s AND m.state IN {states.moved}
-  AND m.error_code IS NOT NULL AND EXISTS (SELECT 1 FROM {documents.rows} d
-    WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id)
+  AND m.error_code IS NOT NULL AND (m.error_code IN {staying_codes} OR EXISTS (SELECT 1 FROM {documents.rows} d
+    WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id))
 ORDER BY m.document_id;
 
 -- name: accept_late_write

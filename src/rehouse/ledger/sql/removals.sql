@@ -6,7 +6,8 @@ SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coa
   CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END AS fault,
   coalesce(m.flipped_at <= now() - %(grace)s::interval, true) AS is_old_enough,
   coalesce(d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key, false) AS points_to_target,
-  btrim(d.{documents.etag}, '"') AS row_etag, d.{documents.id} IS NULL AS is_row_gone
+  btrim(d.{documents.etag}, '"') AS row_etag, d.{documents.id} IS NULL AS is_row_gone,
+  coalesce(m.error_code IN {staying_codes}, false) AS is_marked
 FROM (
   SELECT * FROM s3_migration_documents p
   WHERE p.tenant_id = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.document_id > %(after)s)
@@ -37,13 +38,14 @@ WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s) AND {doc
 -- name: sources_waited_for
 -- Return the moved documents whose source another document of the tenant still needs: that one is not flipped, was flipped
 -- less than the grace ago, or has a fault. Records of other tenants do not count, because an object that two tenants claim is
--- never copied. An accepted document does not count: as long as it exists, its row points to the source, which keeps it.
+-- never copied. An accepted document does not count: as long as it exists, its row points to the source, which keeps it. Two
+-- documents whose source stays because a row points to it do not wait for each other.
 SELECT m.document_id
 FROM s3_migration_documents m
 JOIN s3_migration_documents o ON o.tenant_id = m.tenant_id AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key
   AND o.document_id <> m.document_id
 WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.moved_with_source} AND (o.state IN {states.unmoved}
-    OR o.state IN {states.moved_with_source} AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code IS NOT NULL));
+    OR o.state IN {states.moved_with_source} AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code <> 'pointed_at'));
 
 -- name: mark_removing
 -- Committed before the first request that removes, so that a later run knows that the sources may be gone.
@@ -63,6 +65,19 @@ UPDATE s3_migration_documents SET state = %(state)s, error_code = %(code)s, erro
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN {states.moved_with_source};
 
+-- name: record_stay
+-- Record why a source stays; a conflict, or another fault of this run, is not replaced.
+UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = NULL, run_id = %(run_id)s,
+  updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state IN {states.moved}
+  AND (error_code IS NULL OR error_code IN {staying_codes} OR run_id <> %(run_id)s AND error_code <> 'Conflict');
+
+-- name: clear_stays
+-- Delete the recorded reasons why sources stay.
+UPDATE s3_migration_documents SET error_code = NULL, error_message = NULL, request_id = NULL, updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND document_id = ANY(%(document_ids)s::{document_id_type}[]) AND state IN {states.moved}
+  AND error_code IN {staying_codes};
+
 -- name: keep_unfinished
 -- Record that sources stay which a killed run was removing; the faults that the sweep recorded stay too.
 UPDATE s3_migration_documents SET state = 'flipped', run_id = %(run_id)s, updated_at = now()
@@ -77,12 +92,13 @@ WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'r
 
 -- name: count_removals
 -- Count how far the removal is: sources removed and their bytes, sources left and how many are old enough, when the next one
--- will be, and the documents that were not moved at all.
+-- will be, the documents that were not moved at all, and those for which a pass recorded why the source stays.
 SELECT count(*) FILTER (WHERE m.state = 'removed') AS removed,
   coalesce(sum(m.source_size) FILTER (WHERE m.state = 'removed'), 0)::bigint AS removed_bytes,
   count(*) FILTER (WHERE m.state IN {states.moved_with_source}) AS left,
   count(*) FILTER (WHERE m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval) AS old_enough,
   min(m.flipped_at) FILTER (WHERE m.state = 'flipped' AND m.flipped_at > now() - %(grace)s::interval) + %(grace)s::interval AS next_at,
-  count(*) FILTER (WHERE m.state IN {states.unmoved}) AS not_moved
+  count(*) FILTER (WHERE m.state IN {states.unmoved}) AS not_moved,
+  count(*) FILTER (WHERE m.state IN {states.moved} AND m.error_code IN {staying_codes}) AS marked
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN {states.stuck});

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.bucket.documents import LOG_TAGS, METRICS_ID, Document
-from rehouse.core.bucket.drift_text import WHY, explained
+from rehouse.core.bucket.drift_text import deletes_documents, explained, why
 from rehouse.core.bucket.spec import BucketSpec, Drift, differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
@@ -94,9 +94,10 @@ def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFindi
 
 
 def settings_of(services: Services, spec: BucketSpec, slug: str | None) -> Seen:
-    """Return the drift of a bucket that is there; raise StorageRefused where it cannot be read."""
+    """Return the drift of a bucket that is there, the worst first; raise StorageRefused where it cannot be read."""
     drifts = differences(spec, services.control.read(spec.bucket, spec.wanted()))
-    findings = tuple(_of_drift(each, spec.bucket, slug) for each in drifts if each.kind != "not_offered")
+    worst_first = sorted(drifts, key=deletes_documents, reverse=True)
+    findings = tuple(_of_drift(each, spec.bucket, slug) for each in worst_first if each.kind != "not_offered")
     return Seen(findings, tuple(each.setting for each in drifts if each.kind == "not_offered"), is_there=True)
 
 
@@ -110,7 +111,7 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
         bucket,
         drift.setting,
         explained(drift),
-        WHY[drift.setting],
+        why(drift),
         drift.expected,
         drift.found,
         can_be_fixed=is_readable,

@@ -81,7 +81,7 @@ def cors_origins(settings: Settings, control: Control) -> Origins:
     """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
     if settings.cors_origins:
         return Origins(settings.cors_origins, ())
-    return control.once(_inherit_origins, *settings.shared_bucket)
+    return control.once(_inherit_origins, *settings.remaining_buckets)
 
 
 def log_bucket_name(settings: Settings, control: Control) -> str:

@@ -25,9 +25,10 @@ from rehouse.operations.checks.check import (
     skip_dependents,
     try_check,
 )
+from rehouse.operations.shared_buckets import locate
 from rehouse.s3.account import answer_headers, bucket_quota
 from rehouse.s3.buckets.control import BucketPresence, Control
-from rehouse.s3.buckets.region import located, way_out
+from rehouse.s3.buckets.region import way_out
 
 CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"
@@ -190,7 +191,7 @@ REGION = "S3: region"
 def check_region(settings: Settings, control: Control) -> tuple[Check, Settings | None]:
     """Return the check, and the settings with the region; None if there is no region to go on with."""
     try:
-        found, presences = located(settings, control)
+        found, presences = locate(settings, control)
     except RehouseError as error:
         return of_error(REGION, error), None
     is_told = any(each.region for each in presences.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import Refused
 from rehouse.core.escaping import counted
 from rehouse.core.model import Migration
+from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
 from rehouse.ledger.ledger import Ledger, translating
 from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
@@ -125,7 +125,7 @@ def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Colu
     names = {str(column) for column in columns}
     for name in ignored:
         if name not in names:
-            close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+            close = near_names(name, names, most=1)
             near = f"did you mean {close[0]}?" if close else "take it out"
             raise Refused(
                 f"finish.ignore_columns names {name}, but there is no column of that name that can hold text", hint=near

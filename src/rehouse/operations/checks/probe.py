@@ -134,7 +134,10 @@ def _multipart(control: Control, bucket: str) -> Check:
 
 
 def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
-    shared = settings.require_shared_buckets()[0]
+    shared = next(iter(settings.remaining_buckets), None)
+    if shared is None:
+        yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), "the shared bucket was removed")
+        return
     try:
         with translating(shared):
             key = first_object(control, shared)

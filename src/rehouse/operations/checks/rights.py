@@ -74,7 +74,7 @@ def simulate_rights(
 def scope_of(settings: Settings, control: Control) -> Scope:
     """Return the scope of the policies for these settings and this account."""
     return Scope(
-        shared_buckets=settings.require_shared_buckets(),
+        shared_buckets=settings.remaining_buckets,
         bucket_prefix=settings.bucket_prefix,
         log_bucket=log_bucket_name(settings, control),
         region=settings.region,

@@ -154,6 +154,12 @@ def check_shared_bucket(settings: Settings, control: Control, bucket: str) -> It
         yield _habit(control, bucket, habit)
 
 
+def removed_bucket(bucket: str) -> Check:
+    """Return the check of a shared bucket that `cleanup --drop-bucket` removed: it is not missing."""
+    hint = f"take {bucket} out of REHOUSE_SHARED_BUCKET; a new tenant can upload after `rehouse migrate SLUG`"
+    return notice(f"{bucket}: presence", "`rehouse cleanup --drop-bucket` removed it", hint)
+
+
 def first_object(control: Control, bucket: str) -> str | None:
     """Return a key of the bucket, None if it is empty. Raises boto3's errors."""
     page = control.client.list_objects_v2(Bucket=bucket, MaxKeys=1, **control.owner())

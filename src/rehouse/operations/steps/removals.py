@@ -16,16 +16,15 @@ from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
-from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, judge, may_be_put_back
+from rehouse.core.removals import HINTS, NOT_PUT_BACK, Flipped, Verdict, detail_of, judge, may_be_put_back
 from rehouse.ledger.removals import Candidate, Removals
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
-from rehouse.s3.faults import ACCESS_DENIED, PRECONDITION_FAILED, way_out
+from rehouse.s3.faults import ACCESS_DENIED, NO_SUCH_BUCKET, PRECONDITION_FAILED, way_out
 
 BATCH = 500
 """Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""
-NOT_PUT_BACK = "not_put_back"
 AGAIN = "run the same command again"
 
 
@@ -73,7 +72,10 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
     _look_at_home(run)
     for page in run.room.candidates(run.grace, BATCH):
         run.services.stop_here()
-        going, staying = _judge_page(run, page)
+        going, staying, left = _judge_page(run, page)
+        run.left += left
+        if not dry_run:
+            _record_stays(run, staying, left)
         if dry_run:
             run.removed += len(going)
             run.removed_bytes += sum(each.flipped.source_size for each in going)
@@ -81,7 +83,7 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
             _settle_unfinished(run, [each for each in staying if each.state is DocumentState.REMOVING])
             if going:
                 _remove(run, going)
-        run.services.report(Progress(run.subject, "remove", run.removed, run.total))
+        run.services.report(Progress(run.subject, "look" if dry_run else "remove", run.removed, run.total))
 
 
 def put_back(run: Removing) -> None:
@@ -90,8 +92,10 @@ def put_back(run: Removing) -> None:
         run.services.stop_here()
         pointed = run.room.pointed_at({each.flipped.source for each in page})
         wanted = [each.flipped for each in page if each.flipped.source in pointed]
+        before = len(run.left)
         if wanted:
             _put_back(run, wanted)
+        _record_stays(run, page, run.left[before:])
 
 
 def is_any_needed_again(run: Removing) -> bool:
@@ -108,9 +112,19 @@ def _look_at_home(run: Removing) -> None:
         list_home(run.services, run.migration.home_bucket)
 
 
-def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
-    """Return the documents whose sources may go, and the others; what stays against the rule is noted."""
-    going, staying = [], []
+def _record_stays(run: Removing, page: Sequence[Candidate], left: Sequence[Left]) -> None:
+    """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
+    told = {each.document_id for each in left}
+    settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
+    if left or settled:
+        run.services.keep_locks()
+        run.room.record_stays((each.document_id, Fault(each.reason, each.message)) for each in left)
+        run.room.clear_stays(settled)
+
+
+def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
+    """Return the documents whose sources may go, the others, and of these what stays against the rule."""
+    going, staying, left = [], [], []
     for each in _look_at_page(run, page):
         verdict = judge(each.flipped, run.services.settings.require_shared_buckets())
         if verdict is Verdict.MAY_GO:
@@ -119,8 +133,8 @@ def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidat
         staying.append(each)
         if verdict is not Verdict.WAITING:
             detail = detail_of(each.flipped, verdict)
-            run.left.append(Left(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
-    return going, staying
+            left.append(Left(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
+    return going, staying, left
 
 
 def _look_at_page(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
@@ -242,6 +256,7 @@ def _way_out(code: str) -> str:
 
 
 def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
+    wanted = _without_dropped(run, wanted)
     sources, source_faults = head_all(run.services, {each.source for each in wanted})
     homes, home_faults = head_all(run.services, {each.target for each in wanted})
     tasks = {}
@@ -274,11 +289,17 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
+def _without_dropped(run: Removing, wanted: Sequence[Flipped]) -> list[Flipped]:
+    """Return those whose shared bucket was not removed; the others are noted."""
+    dropped = run.services.settings.dropped_buckets
+    for each in wanted:
+        if each.source.bucket in dropped:
+            fault = Fault(NO_SUCH_BUCKET, f"the shared bucket {each.source.bucket} was removed")
+            _note_not_put_back(run, each.document_id, each.source, fault)
+    return [each for each in wanted if each.source.bucket not in dropped]
+
+
 def _note_not_put_back(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
-    run.left.append(
-        Left(
-            document_id, source, NOT_PUT_BACK, message, "run it again, or copy the right object to where the row points"
-        )
-    )
+    run.left.append(Left(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))

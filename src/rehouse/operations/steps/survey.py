@@ -40,7 +40,7 @@ def list_shared_buckets(services: Services) -> None:
     """List every shared bucket into the run's inventory, once, however many tenants there are."""
     inventory = services.ledger.inventory()
     for bucket in services.settings.require_shared_buckets():
-        inventory.load(bucket, pages_of(services, bucket))
+        inventory.load(bucket, () if bucket in services.settings.dropped_buckets else pages_of(services, bucket))
         services.spellings.listed.add(bucket)
     inventory.mark_contested()
     services.stop_here()
@@ -121,11 +121,13 @@ def head_all(
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
     """HEAD every ref; return the objects (None: there is none) and the faults. Raises if the run was stopped half-way.
 
+    In a shared bucket that was removed is nothing: no request is sent.
     `until` (of the monotonic clock): raises NotInTime rather than ask twice or wait for longer.
     """
-    found: dict[ObjectRef, ListedObject | None] = {}
+    gone = {ref for ref in refs if ref.bucket in services.settings.dropped_buckets}
+    found: dict[ObjectRef, ListedObject | None] = dict.fromkeys(gone)
     faults: dict[ObjectRef, Fault] = {}
-    for head in services.bulk.head(sorted(refs, key=lambda ref: (ref.bucket, ref.key)), until=until):
+    for head in services.bulk.head(sorted(refs - gone, key=lambda ref: (ref.bucket, ref.key)), until=until):
         if head.fault:
             faults[head.ref] = head.fault
         else:

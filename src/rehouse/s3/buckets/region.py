@@ -13,16 +13,15 @@ from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.faults import shown
 
 
-def located(settings: Settings, control: Control) -> tuple[Settings, dict[str, BucketPresence]]:
-    """Return the settings with the region of the shared buckets, and the answer of HeadBucket for each bucket.
+def located(settings: Settings, control: Control, presences: Mapping[str, BucketPresence]) -> Settings:
+    """Return the settings with the region of these buckets: the shared ones, or homes where none of those is left.
 
     Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
     """
-    presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
     region = _common(presences)
     if region and settings.region and settings.region != region:
         raise _contradicted(settings, next(bucket for bucket, each in presences.items() if each.region), region)
-    return settings.model_copy(update={"region": region or control.session.region}), presences
+    return settings.model_copy(update={"region": region or control.session.region})
 
 
 def misplaced(bucket: str, found: str, wanted: str) -> StorageRefused:

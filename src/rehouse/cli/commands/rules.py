@@ -1,0 +1,32 @@
+"""The command `rules`: what the application must do while tenants move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rehouse.cli.options import OutputOption
+from rehouse.cli.output import console, print_report, say, wrapped
+
+if TYPE_CHECKING:
+    from rehouse.operations.rules import Rules
+
+LONGEST_LINE = 100
+
+
+def rules(*, output: OutputOption = "text") -> None:
+    """Print what the application must do while tenants move. The rules name its own tables and columns.
+
+    Examples: `rehouse rules`, `rehouse rules --output json`.
+    """
+    from rehouse.cli.services import settings_only
+    from rehouse.operations import rules as ruling
+
+    made = ruling.rules(settings_only())
+    print_report(output, made, lambda: show_rules(made))
+
+
+def show_rules(made: Rules) -> None:
+    """Print the rules as a numbered list."""
+    say("While tenants move, the application must follow these rules:", "")
+    for number, rule in enumerate(made.rules, 1):
+        say(*wrapped(f"{number}. {rule}", min(console().width, LONGEST_LINE)))

@@ -1,0 +1,79 @@
+"""Shared buckets that `cleanup --drop-bucket` removed, as the ledger's history names them.
+
+The history names a bucket before it is deleted, so that a run that was killed in between leaves no gap. Whether the bucket is there
+is S3's to say.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import psycopg
+
+from rehouse.config import Settings, name_setting
+from rehouse.core.errors import ConfigurationError, DatabaseRefused
+from rehouse.ledger.catalog import Catalog, read
+from rehouse.ledger.connection import connect_with, translated
+from rehouse.ledger.queries import fill
+from rehouse.ledger.queries import sources as statements
+from rehouse.ledger.rows import rows_of
+
+REMOVING, REMOVED = "shared_bucket_removing", "shared_bucket_removed"
+"""The events of the history: before a bucket is deleted, and afterwards."""
+
+
+class Recorded(NamedTuple):
+    """The shared buckets that were removed, first the one that a NULL bucket meant, and some homes of tenants."""
+
+    buckets: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
+
+
+def recorded_in(connection: psycopg.Connection, catalog: Catalog) -> Recorded:
+    """Return what the ledger of this database records; nothing where there is no ledger."""
+    if not {"s3_migration_events", "s3_migrations"} <= catalog.own.keys():
+        return Recorded()
+    buckets, homes = (
+        tuple(
+            str(row.bucket)
+            for row in rows_of(connection, fill(statements()[name], catalog), {"events": [REMOVING, REMOVED]})
+        )
+        for name in ("buckets_dropped", "homes_in_use")
+    )
+    return Recorded(buckets, homes)
+
+
+def read_recorded(settings: Settings) -> Recorded:
+    """Connect and return what the ledger records. Raises DatabaseRefused where PostgreSQL cannot be used as it is."""
+    try:
+        with connect_with(settings) as connection:
+            return recorded_in(connection, read(connection, settings.mapping, partial(name_setting, settings)))
+    except psycopg.Error as error:
+        raise translated(error) from error
+
+
+def require_places(settings: Settings) -> Settings:
+    """Return the settings, with the shared buckets that the ledger records as removed where none is set.
+
+    Raises ConfigurationError where the database or the shared bucket is not set and no ledger knows better.
+    """
+    if settings.shared_bucket or settings.database_url is None:
+        settings.require_places()
+        return settings
+    try:
+        recorded = read_recorded(settings)
+    except DatabaseRefused as error:
+        raise ConfigurationError(
+            f"REHOUSE_SHARED_BUCKET is not set, and the ledger cannot be asked for removed buckets: {error.message}",
+            hint=error.hint,
+        ) from None
+    settings = with_dropped(settings, recorded)
+    settings.require_places()
+    return settings
+
+
+def with_dropped(settings: Settings, recorded: Recorded) -> Settings:
+    """Return the settings with the recorded buckets as removed ones; where no shared bucket is set, these were it."""
+    update = {"shared_bucket": settings.shared_bucket or recorded.buckets, "dropped_buckets": recorded.buckets}
+    return settings.model_copy(update=update)

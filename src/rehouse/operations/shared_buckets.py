@@ -1,0 +1,45 @@
+"""Which shared buckets there are: those of the settings, without those that `cleanup --drop-bucket` removed; and the region.
+
+A bucket that the ledger records as removed and that is there and ours again counts as there. A bucket of its name in somebody
+else's account is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rehouse.config import Settings
+from rehouse.core.errors import ConfigurationError
+from rehouse.ledger.dropped_buckets import Recorded, read_recorded, require_places, with_dropped
+from rehouse.s3.buckets.control import BucketPresence, Control
+from rehouse.s3.buckets.region import located
+
+__all__ = ["locate", "require_places", "without_present"]
+
+
+def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, BucketPresence]]:
+    """Return the settings with the removed shared buckets and the region, and what HeadBucket said of each bucket that is left.
+
+    The ledger is asked only if a shared bucket is not there. Raises ConfigurationError if the setting is another region, if the
+    shared buckets are in several, or if none is set and one that was to be removed is still there.
+    """
+    presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
+    recorded = Recorded()
+    if any(each.whose != "ours" for each in presences.values()):
+        recorded = read_recorded(settings)
+        settings = without_present(with_dropped(settings, recorded), presences)
+    elif settings.dropped_buckets:  # none is set, and the last one was not removed after all
+        raise ConfigurationError(
+            f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and is still there",
+            hint=f"export REHOUSE_SHARED_BUCKET={','.join(presences)}; `rehouse cleanup` shows what is left",
+        )
+    left = {bucket: each for bucket, each in presences.items() if bucket not in settings.dropped_buckets}
+    anchors = left or {home: control.head(home) for home in recorded.homes}
+    return located(settings, control, anchors), left
+
+
+def without_present(settings: Settings, presences: Mapping[str, BucketPresence]) -> Settings:
+    """Return the settings without the removed buckets that are there and ours."""
+    there = {bucket for bucket, each in presences.items() if each.whose == "ours"}
+    dropped = tuple(bucket for bucket in settings.dropped_buckets if bucket not in there)
+    return settings.model_copy(update={"dropped_buckets": dropped})
