@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Kind, human_bytes
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled
 from rehouse.core.escaping import counted
+from rehouse.core.next_steps import after_plan
 from rehouse.core.pricing import REQUEST_METRICS
 from rehouse.core.removals import SUSPENDED
 
@@ -61,7 +61,13 @@ def show_plan_of(
     with services(writes=False, progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
-    print_report(output, made, partial(show_plan, made))
+
+    def show() -> None:
+        show_plan(made)
+        to_copy = {each.slug: each.to_copy for each in made.tenants if each.is_active}
+        say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1))
+
+    print_report(output, made, show)
     finish(well=made.is_well, quarantined=made.quarantined, allow_quarantined=allow_quarantined)
 
 
