@@ -119,7 +119,7 @@ def test_each_command_needs_the_roles_of_its_page_alone(
     for command in LIFE:
         as_role(place, *roles_of(command[0]), deletes=command[0] == "finish")
         ended = place.command(*command)
-        assert ended.status in {0, 1}, f"{command}: {ended}"
+        assert ended.status in {0, 1, 3}, f"{command}: {ended}"
         assert not [word for word in DENIALS if word in ended.printed], f"{command}: {ended}"
         assert place.unreadable() == [], command
     assert place.world.rows("SELECT phase FROM s3_migrations WHERE tenant_id = 1") == [("released",)]

@@ -114,12 +114,16 @@ def shortened(text: str, width: int) -> str:
     """
     if _cells(text) <= width:
         return text
-    from rich.cells import set_cell_size
-
     tail = max((width - 1) * 2 // 5, 1)
-    head = set_cell_size(text, width - 1 - tail)
-    end = text[len(text) - tail :]
-    return f"{head.rstrip()}…{end}"
+    return f"{_beginning(text, width - 1 - tail).rstrip()}…{_beginning(text[::-1], tail)[::-1]}"
+
+
+def _beginning(text: str, width: int) -> str:
+    """Return as much of the beginning of a text as fits into so many cells."""
+    count = width  # a character takes a cell at least, but for marks that stand on another one
+    while _cells(text[:count]) > width:
+        count -= 1
+    return text[:count]
 
 
 def _cells(text: str) -> int:
