@@ -26,7 +26,8 @@ def test_after_a_plan_the_smallest_tenant_goes_first(to_copy: dict[str, int], is
     ("phases", "quarantined", "expected"),
     [
         ({}, [], None),
-        ({"a": Phase.VERIFIED}, ["a"], "rehouse cutover a"),
+        ({"a": Phase.VERIFIED}, [], "rehouse cutover a"),
+        ({"a": Phase.VERIFIED, "b": Phase.CUT_OVER}, ["a"], "rehouse status a --errors"),
         ({"a": Phase.PROVISIONED}, [], "rehouse migrate a"),
         ({"a": None, "b": Phase.COPIED}, [], "rehouse migrate-all"),
         ({"a": Phase.CUT_OVER}, [], "rehouse verify a --deep"),

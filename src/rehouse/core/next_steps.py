@@ -34,13 +34,14 @@ def after_migration(phases: Mapping[str, Phase | None], quarantined: Collection[
     >>> after_migration({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, []), after_migration({"a": Phase.COPIED}, [])
     ('rehouse verify-all --deep', 'rehouse migrate a')
     """
-    waiting = [slug for slug, phase in phases.items() if phase is None or not is_at_least(phase, Phase.CUT_OVER)]
-    if waiting:
-        if len(waiting) > 1:
-            return "rehouse migrate-all"
-        return f"rehouse {'cutover' if phases[waiting[0]] is Phase.VERIFIED else 'migrate'} {quote(waiting[0])}"
     if quarantined:
         return f"rehouse status {quote(min(quarantined))} --errors"
+    waiting = [slug for slug, phase in phases.items() if phase is None or not is_at_least(phase, Phase.CUT_OVER)]
+    if len(waiting) > 1:
+        return "rehouse migrate-all"
+    if waiting:
+        verb = "cutover" if phases[waiting[0]] is Phase.VERIFIED else "migrate"
+        return f"rehouse {verb} {quote(waiting[0])}"
     if not phases:
         return None
     return f"rehouse verify {quote(next(iter(phases)))} --deep" if len(phases) == 1 else "rehouse verify-all --deep"
