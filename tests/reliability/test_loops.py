@@ -125,7 +125,8 @@ def drill(place: Place, chance: random.Random) -> Counter[str]:
     lay_out(place, 10)
     place.done("migrate", "a")
     writes = write(place, chance, 12)
-    time.sleep(1.1)  # a copy made within the second of a write cannot be told from an older one: killed then, it stays beside
+    # A copy made within the second of a write cannot be told from an older one: if the run is killed then, it stays beside.
+    time.sleep(1.1)
     until_done(place, chance, "rollback", "a", kills=1)
     assert {bucket for bucket, _ in place.pointers().values()} <= {place.world.shared}
     counted_once(place)

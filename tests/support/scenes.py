@@ -122,7 +122,8 @@ def source_is_untouched(place: Place) -> None:
 
 def counted_once(place: Place) -> None:
     """Nothing is there twice, the usage table says what a recount says, and no run's inventory is left."""
-    assert place.doubled() == []
+    doubled = place.doubled()
+    assert doubled == [], (doubled, place.pointers())
     assert place.usage() == place.recount()
     assert place.usage()[0] == len(place.bodies)
     assert place.altered() == []
