@@ -1,6 +1,6 @@
 """How far a run is: one frozen event, one callback. Operations report, the command line shows; here events are added up.
 
-Nothing that is told goes back: a second pass over the same documents does not undo what the first one told.
+Counts never decrease: a second pass over the same documents does not lower what the first one reported.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Comparison(NamedTuple):
 def compare_rules(expected: Any, found: Any) -> Comparison:
     """Return what the rules do that were found and must not be there, the worst first, then what no rule does.
 
-    A rule is told by what it does, not by its name: two rules that do the same are the same.
+    Rules are compared by what they do, not by their names: two rules with the same effect are equal.
     """
     keeps_documents = all(each.harm is not Harm.DELETES_ALL for rule in rules_in(expected) for each in effects(rule))
     noun = "document" if keeps_documents else "object"
