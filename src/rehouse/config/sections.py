@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from rehouse.core.pricing import PriceList
+
 Dollars = Annotated[Decimal, Field(ge=0)]
 Identifier = Annotated[str, Field(min_length=1, max_length=63)]
 Created = Annotated[str, Field(min_length=1, max_length=64)]
@@ -95,6 +97,10 @@ class Prices(Section):
     storage_gb_month: Dollars = Decimal("0.023")
     egress_gb: Dollars = Decimal("0.09")
     metric_month: Dollars = Decimal("0.30")
+
+    def price_list(self) -> PriceList:
+        """Return these prices as estimates take them."""
+        return PriceList(**self.model_dump())
 
 
 class FinishLook(Section):

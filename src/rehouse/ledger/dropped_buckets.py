@@ -23,34 +23,33 @@ REMOVING, REMOVED = "shared_bucket_removing", "shared_bucket_removed"
 """The events of the history: before a bucket is deleted, and afterwards."""
 
 
-class Recorded(NamedTuple):
+class Dropped(NamedTuple):
     """The shared buckets that were removed, first the one that a NULL bucket meant, and some homes of tenants."""
 
     buckets: tuple[str, ...] = ()
     homes: tuple[str, ...] = ()
 
 
-def recorded_in(connection: psycopg.Connection, catalog: Catalog) -> Recorded:
-    """Return what the ledger of this database records; nothing where there is no ledger."""
-    if not {"s3_migration_events", "s3_migrations"} <= catalog.own.keys():
-        return Recorded()
-    buckets, homes = (
-        tuple(
-            str(row.bucket)
-            for row in rows_of(connection, fill(statements()[name], catalog), {"events": [REMOVING, REMOVED]})
-        )
-        for name in ("buckets_dropped", "homes_in_use")
-    )
-    return Recorded(buckets, homes)
+def dropped_in(connection: psycopg.Connection, catalog: Catalog) -> tuple[str, ...]:
+    """Return the shared buckets that were removed, as the ledger of this database records; none if there is no ledger."""
+    return _buckets(connection, catalog, "buckets_dropped")
 
 
-def read_recorded(settings: Settings) -> Recorded:
+def read_dropped(settings: Settings) -> Dropped:
     """Connect and return what the ledger records. Raises DatabaseRefused where PostgreSQL cannot be used as it is."""
     try:
         with connect_with(settings) as connection:
-            return recorded_in(connection, read(connection, settings.mapping, partial(name_setting, settings)))
+            catalog = read(connection, settings.mapping, partial(name_setting, settings))
+            return Dropped(dropped_in(connection, catalog), _buckets(connection, catalog, "homes_in_use"))
     except psycopg.Error as error:
         raise translated(error) from error
+
+
+def _buckets(connection: psycopg.Connection, catalog: Catalog, query: str) -> tuple[str, ...]:
+    if not {"s3_migration_events", "s3_migrations"} <= catalog.own.keys():
+        return ()
+    rows = rows_of(connection, fill(statements()[query], catalog), {"events": [REMOVING, REMOVED]})
+    return tuple(str(row.bucket) for row in rows)
 
 
 def require_places(settings: Settings) -> Settings:
@@ -62,18 +61,18 @@ def require_places(settings: Settings) -> Settings:
         settings.require_places()
         return settings
     try:
-        recorded = read_recorded(settings)
+        dropped = read_dropped(settings)
     except DatabaseRefused as error:
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and the ledger cannot be asked for removed buckets: {error.message}",
             hint=error.hint,
         ) from None
-    settings = with_dropped(settings, recorded)
+    settings = with_dropped(settings, dropped.buckets)
     settings.require_places()
     return settings
 
 
-def with_dropped(settings: Settings, recorded: Recorded) -> Settings:
-    """Return the settings with the recorded buckets as removed ones; where no shared bucket is set, these were it."""
-    update = {"shared_bucket": settings.shared_bucket or recorded.buckets, "dropped_buckets": recorded.buckets}
+def with_dropped(settings: Settings, buckets: tuple[str, ...]) -> Settings:
+    """Return the settings with these buckets as removed ones; where no shared bucket is set, these were it."""
+    update = {"shared_bucket": settings.shared_bucket or buckets, "dropped_buckets": buckets}
     return settings.model_copy(update=update)

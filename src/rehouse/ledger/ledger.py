@@ -29,7 +29,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.copies import Documents
-from rehouse.ledger.dropped_buckets import recorded_in, with_dropped
+from rehouse.ledger.dropped_buckets import dropped_in, with_dropped
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.queries import Queries, load
@@ -137,7 +137,7 @@ class Ledger:
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             if not settings.shared_bucket:
-                settings = with_dropped(settings, recorded_in(connection, catalog))
+                settings = with_dropped(settings, dropped_in(connection, catalog))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()

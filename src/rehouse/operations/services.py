@@ -23,7 +23,7 @@ from rehouse.core.pricing import PriceList
 from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, silent
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import where
-from rehouse.ledger.dropped_buckets import recorded_in, with_dropped
+from rehouse.ledger.dropped_buckets import dropped_in, with_dropped
 from rehouse.ledger.installation import Installation
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
@@ -112,8 +112,8 @@ class Services:
                     installation.upgrade()
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
-            recorded = recorded_in(ledger.connection, ledger.catalog)
-            settings = without_present(with_dropped(settings, recorded), presences)
+            dropped = dropped_in(ledger.connection, ledger.catalog)
+            settings = without_present(with_dropped(settings, dropped), presences)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)
             settle_usage(ledger.connection, ledger.catalog)
@@ -155,7 +155,7 @@ class Services:
     @property
     def prices(self) -> PriceList:
         """The price list of the settings."""
-        return PriceList(**self.settings.prices.model_dump())
+        return self.settings.prices.price_list()
 
     def places(self, home: str, *, is_live: bool = False) -> Places:
         """Return the places of a tenant whose home bucket is `home`; `is_live`: the application writes there already."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
-from rehouse.ledger.dropped_buckets import Recorded, read_recorded, require_places, with_dropped
+from rehouse.ledger.dropped_buckets import Dropped, read_dropped, require_places, with_dropped
 from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.buckets.region import located
 
@@ -24,17 +24,17 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
     shared buckets are in several, or if none is set and one that was to be removed is still there.
     """
     presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
-    recorded = Recorded()
+    dropped = Dropped()
     if any(each.whose != "ours" for each in presences.values()):
-        recorded = read_recorded(settings)
-        settings = without_present(with_dropped(settings, recorded), presences)
+        dropped = read_dropped(settings)
+        settings = without_present(with_dropped(settings, dropped.buckets), presences)
     elif settings.dropped_buckets:  # none is set, and the last one was not removed after all
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and is still there",
             hint=f"export REHOUSE_SHARED_BUCKET={','.join(presences)}; `rehouse cleanup` shows what is left",
         )
     left = {bucket: each for bucket, each in presences.items() if bucket not in settings.dropped_buckets}
-    anchors = left or {home: control.head(home) for home in recorded.homes}
+    anchors = left or {home: control.head(home) for home in dropped.homes}
     return located(settings, control, anchors), left
 
 

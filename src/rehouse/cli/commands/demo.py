@@ -178,7 +178,7 @@ class Found:
         from rehouse.cli.closing_screen import Outcome, StayedBehind
         from rehouse.cli.logs import logged_requests
         from rehouse.config import Settings
-        from rehouse.core.pricing import PriceList, requests_dollars
+        from rehouse.core.pricing import requests_dollars
 
         requests = logged_requests(servers.folder / "migrate-all.log")
         proofs = sum((Counter(each["same"]) for each in self.verified), Counter[str]())
@@ -190,7 +190,7 @@ class Found:
             proven=proofs["bytes"],
             shared_objects=len(self.shared),
             requests=requests,
-            dollars=requests_dollars(requests, PriceList(**Settings().prices.model_dump())),
+            dollars=requests_dollars(requests, Settings().prices.price_list()),
             stayed=[
                 StayedBehind(each["slug"], each["document_id"], each["code"], each["message"] or "")
                 for each in self.errors
