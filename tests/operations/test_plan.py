@@ -28,7 +28,7 @@ def test_it_tells_documents_bytes_and_the_home(room: Room) -> None:
     assert (tenant.documents, tenant.to_copy, tenant.to_copy_bytes) == (3, 2, 4)
     assert tenant.standings[Standing.NO_KEY] == 1
     assert tenant.home_bucket == f"{room.settings.bucket_prefix}-acme-xxxxxxxx"
-    assert planned.is_well and not planned.quarantined
+    assert planned.is_well_otherwise and not planned.quarantined
     assert planned.shared == {room.shared: (2, 4)}
 
 

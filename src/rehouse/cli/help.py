@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, cast, get_args
 
 from typer._click import Context, HelpFormatter
 from typer._click.exceptions import UsageError
 from typer.core import TyperCommand, TyperGroup
 
+from rehouse.cli.output import Color, Style
 from rehouse.core.errors import Refused
 from rehouse.core.near_names import near_names
 
@@ -44,15 +46,15 @@ COMMON = {
 """The options that every command takes, and what they do."""
 
 
-def take_common(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return a command line without the options that every command takes, and what they say: `wide` and `color`.
+def take_common(arguments: Sequence[str]) -> tuple[list[str], Style]:
+    """Return a command line without the options that every command takes, and what they say.
 
     Raises Refused for a colour that does not exist.
 
     >>> take_common(["status", "--wide", "--color=never", "acme"])
-    (['status', 'acme'], {'wide': True, 'color': 'never'})
+    (['status', 'acme'], Style(wide=True, color='never'))
     """
-    left, said, waiting = list[str](), dict[str, Any](), list(reversed(arguments))
+    left, style, waiting = list[str](), Style(), list(reversed(arguments))
     while waiting:
         word = waiting.pop()
         if word == "--":
@@ -60,18 +62,19 @@ def take_common(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             break
         name, has_value, value = word.partition("=")
         if word == "--wide":
-            said["wide"] = True
+            style = replace(style, wide=True)
         elif name == "--color":
-            said["color"] = _color(value if has_value else waiting.pop() if waiting else "")
+            style = replace(style, color=_color(value if has_value else waiting.pop() if waiting else ""))
         else:
             left.append(word)
-    return left, said
+    return left, style
 
 
-def _color(value: str) -> str:
-    if value not in {"auto", "always", "never"}:
-        raise Refused(f"--color takes no {value!r}", hint="give auto, always or never")
-    return value
+def _color(value: str) -> Color:
+    for color in get_args(Color):
+        if value == color:
+            return cast("Color", color)
+    raise Refused(f"--color takes no {value!r}", hint="give auto, always or never")
 
 
 class Command(TyperCommand):

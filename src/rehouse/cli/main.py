@@ -10,8 +10,8 @@ import functools
 import os
 import resource
 import sys
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -19,6 +19,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
+from rehouse.cli import output
 from rehouse.cli.commands import (
     accept,
     audit,
@@ -136,11 +137,10 @@ def common(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command line; return the exit status: 0 fine, 1 findings or failures, 2 usage or configuration, 130 interrupted."""
+    """Run a command line; return its exit status, one of `core.exit_status.ExitStatus`."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        given, said = take_common(given)
-        _print_as(said)
+        given, output.style = take_common(given)
         result = app(args=given, standalone_mode=False, prog_name="rehouse")
     except (typer.Abort, KeyboardInterrupt):
         return Interrupted.exit_status
@@ -160,18 +160,8 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _print_as(said: Mapping[str, Any]) -> None:
-    """Let what is printed follow the options that every command takes."""
-    if said or "rehouse.cli.output" in sys.modules:
-        from rehouse.cli import output
-
-        output.style = output.Style(**said)
-
-
 def _fail(error: RehouseError) -> int:
-    from rehouse.cli.output import failure
-
-    failure(error)
+    output.failure(error)
     return error.exit_status
 
 

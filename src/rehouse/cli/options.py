@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rehouse.cli.progress import Kind
 from rehouse.core.lifecycle import Phase
 
 Output = Literal["text", "json"]
@@ -37,7 +38,7 @@ CodeOption = Annotated[
     str | None, typer.Option(help="With --only-failed: only failures of this code.", show_default=False)
 ]
 ProgressOption = Annotated[
-    Literal["bars", "plain", "json", "none"] | None,
+    Kind | None,
     typer.Option(help="How progress is shown on stderr; else bars on a terminal, plain elsewhere.", show_default=False),
 ]
 MaxRateOption = Annotated[

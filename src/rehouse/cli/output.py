@@ -31,7 +31,7 @@ _NUMBERS = (int, float, Decimal, type(None))
 Color = Literal["auto", "always", "never"]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, slots=True)
 class Style:
     """How this command prints: cells whole however wide, and with colours or not. Set from its options."""
 

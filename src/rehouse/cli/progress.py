@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from rehouse.cli.logs import log
+from rehouse.cli.output import console
 from rehouse.core.escaping import counted, on_one_line
 from rehouse.core.progress import Meter, Overall, Progress, Report, silent
 
@@ -68,13 +69,12 @@ def _nothing() -> Iterator[Report]:
 
 @contextmanager
 def _bars() -> Iterator[Report]:
-    from rich.console import Console  # only a terminal pays for the bars
-    from rich.live import Live
+    from rich.live import Live  # only a terminal pays for the bars
 
     shown = Shown()
     live = Live(
         get_renderable=lambda: drawn(*shown.now()),
-        console=Console(stderr=True, highlight=False),
+        console=console(stderr=True),
         refresh_per_second=REFRESHES_A_SECOND,
         transient=True,
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, say_next, table
@@ -74,13 +73,6 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 
-def show_with_summary(show: Callable[[], None], summary: str | None) -> None:
-    """Print a report for people, then which run it was and how long it took."""
-    show()
-    if summary:
-        say(summary)
-
-
 def _show_next(reports: Sequence[TenantReport]) -> None:
     if not any(each.error for each in reports):
         phases = {each.slug: each.phase for each in reports}
@@ -97,19 +89,16 @@ def end_migration(
     allow_quarantined: bool = False,
 ) -> None:
     """Print each tenant's result and end the command. `ran`: this command could move documents."""
-    from rehouse.cli.services import finish
+    from rehouse.cli.services import finish_by
 
     def show() -> None:
-        show_with_summary(partial(show_migration, made, ran=ran), summary)
+        show_migration(made, ran=ran)
+        if summary:
+            say(summary)
         _show_next(made if ran and not interrupted else ())
 
     print_report(output, migration_object(made), show)
-    finish(
-        well=all(report.is_well for report in made),
-        quarantined=sum(report.quarantined for report in made),
-        allow_quarantined=allow_quarantined,
-        interrupted=interrupted,
-    )
+    finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
 
 
 def heading(documents: Sequence[Outstanding]) -> str:

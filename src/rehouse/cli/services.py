@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
@@ -81,6 +81,31 @@ def stopping(opened: Services) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+class Judged(Protocol):
+    """A report that tells documents in quarantine from whatever else is wrong."""
+
+    @property
+    def quarantined(self) -> int:
+        """How many documents are in quarantine."""
+        ...
+
+    @property
+    def is_well_otherwise(self) -> bool:
+        """Whether nothing else is wrong."""
+        ...
+
+
+def finish_by(reports: Iterable[Judged], *, allow_quarantined: bool, interrupted: bool = False) -> None:
+    """End the command with the exit status that these reports make."""
+    judged = list(reports)
+    finish(
+        well=all(each.is_well_otherwise for each in judged),
+        quarantined=sum(each.quarantined for each in judged),
+        allow_quarantined=allow_quarantined,
+        interrupted=interrupted,
+    )
 
 
 def finish(*, well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False) -> None:

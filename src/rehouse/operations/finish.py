@@ -93,7 +93,7 @@ class FinishReport(RunReport):
         return count_quarantined(self.outstanding)
 
     @property
-    def is_well(self) -> bool:
+    def is_well_otherwise(self) -> bool:
         """Whether nothing is wrong but that documents are in quarantine."""
         is_held = bool(self.left) or self.held_back
         return not is_held and len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)

@@ -111,7 +111,7 @@ class Plan:
         return sum(tenant.standings[Standing.QUARANTINED] for tenant in self.tenants)
 
     @property
-    def is_well(self) -> bool:
+    def is_well_otherwise(self) -> bool:
         """Whether nothing is wrong but that documents would be in quarantine: each could be looked at."""
         return sum(len(tenant.quarantined) for tenant in self.tenants) == self.quarantined
 

@@ -101,7 +101,7 @@ class TenantReport(RunReport):
         return count_quarantined(self.outstanding)
 
     @property
-    def is_well(self) -> bool:
+    def is_well_otherwise(self) -> bool:
         """Whether nothing is wrong but that documents are in quarantine."""
         return len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 

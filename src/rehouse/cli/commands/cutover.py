@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OutputOption, ProgressOption, SlugArgument
 from rehouse.cli.reports import end_migration
-
-if TYPE_CHECKING:
-    pass
 
 
 def cutover(

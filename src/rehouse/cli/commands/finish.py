@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rehouse.cli.confirm import YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, show_with_summary
+from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked
 from rehouse.core.durations import duration, spelled
 from rehouse.core.escaping import counted
 
@@ -121,19 +120,14 @@ def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> 
 def _show_finish(
     made: list[FinishReport], output: str, *, dry_run: bool, summary: str, interrupted: bool, allow_quarantined: bool
 ) -> None:
-    from rehouse.cli.services import finish as end
+    from rehouse.cli.services import finish_by
 
-    print_report(
-        output,
-        finish_object(made, dry_run=dry_run),
-        partial(show_with_summary, partial(show_finish, made, dry_run=dry_run), summary),
-    )
-    end(
-        well=all(each.is_well for each in made),
-        quarantined=sum(each.quarantined for each in made),
-        allow_quarantined=allow_quarantined,
-        interrupted=interrupted,
-    )
+    def show() -> None:
+        show_finish(made, dry_run=dry_run)
+        say(summary)
+
+    print_report(output, finish_object(made, dry_run=dry_run), show)
+    finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:

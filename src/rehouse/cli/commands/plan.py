@@ -54,7 +54,7 @@ def show_plan_of(
     progress: Kind | None,
 ) -> None:
     """Show the plan of a selection of tenants."""
-    from rehouse.cli.services import finish, services
+    from rehouse.cli.services import finish_by, services
     from rehouse.operations import plan as planning
     from rehouse.operations.selection import chosen
 
@@ -68,7 +68,7 @@ def show_plan_of(
         say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1))
 
     print_report(output, made, show)
-    finish(well=made.is_well, quarantined=made.quarantined, allow_quarantined=allow_quarantined)
+    finish_by([made], allow_quarantined=allow_quarantined)
 
 
 def show_plan(plan: Plan) -> None:

@@ -6,7 +6,6 @@ It imports what it runs when it runs: help and completion need none of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_nam
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import add_up, plain, print_report, say, table
 from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_left_at_home, show_with_summary
+from rehouse.cli.reports import of_tenant, show_left_at_home
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
@@ -69,13 +68,13 @@ def end_rollback(
 ) -> None:
     """Print the result of a rollback for each tenant and end the command."""
     well = not any(each.errors for each in made)
-    _show(
-        rollback_object(made),
-        partial(show_with_summary, partial(show_rollback, made), summary),
-        output,
-        well=well,
-        interrupted=interrupted,
-    )
+
+    def show() -> None:
+        show_rollback(made)
+        if summary:
+            say(summary)
+
+    _show(rollback_object(made), show, output, well=well, interrupted=interrupted)
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:

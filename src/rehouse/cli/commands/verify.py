@@ -74,14 +74,10 @@ def verify_all(
 
 
 def _end(made: Sequence[VerifyReport], output: str, *, allow_quarantined: bool) -> None:
-    from rehouse.cli.services import finish
+    from rehouse.cli.services import finish_by
 
     print_report(output, verification_object(made), lambda: show_verification(made))
-    finish(
-        well=all(report.is_well_otherwise for report in made),
-        quarantined=sum(report.quarantined for report in made),
-        allow_quarantined=allow_quarantined,
-    )
+    finish_by(made, allow_quarantined=allow_quarantined)
 
 
 def show_verification(reports: Sequence[VerifyReport]) -> None:
