@@ -30,7 +30,7 @@ from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket
-from rehouse.operations.doctor import Check, Outcome, examine, exit_status, summary
+from rehouse.operations.doctor import Check, Group, Outcome, examine, exit_status, summary
 from rehouse.operations.init import initialise
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
@@ -90,6 +90,10 @@ def test_with_the_printed_rights_nothing_fails(settings: Settings, become: Becom
     assert with_outcome(checks, Outcome.COULD_NOT_CHECK) == ["S3: room for more buckets"]
     assert buckets(s3_server) == before
     assert by_subject(checks)["database: rehouse's own tables"].outcome is Outcome.NOTICE
+    assert None not in {check.group for check in checks}
+    rights = [check.detail for check in checks if check.group is Group.RIGHTS]
+    assert rights
+    assert not any("s3:" in detail for detail in rights), "actions are named where one is missing"
 
 
 def test_every_finding_that_is_not_fine_says_what_to_do(settings: Settings, become: Become) -> None:
@@ -384,7 +388,7 @@ def test_a_log_file_is_looked_at_and_not_made(settings: Settings, tmp_path: Path
 def test_only_a_failure_fails_and_every_check_is_counted(outcomes: list[Outcome]) -> None:
     checks = [Check("a", outcome, "b") for outcome in outcomes]
     assert exit_status(checks) == int(Outcome.FAILED in outcomes)
-    numbers = [int(part.split()[0]) for part in summary(checks).split(", ")]
+    numbers = [int(part.split()[0]) for part in summary(checks).split(", ") if checks]
     assert sum(numbers) == len(outcomes)
 
 

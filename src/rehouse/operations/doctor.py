@@ -6,15 +6,16 @@ and only into a scratch bucket of its own.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.account import check_account, check_region, check_surroundings
 from rehouse.operations.checks.application import application_control, check_application
-from rehouse.operations.checks.check import Check, Outcome, could_not_check, of_error
-from rehouse.operations.checks.database import check_database, count_tenants
+from rehouse.operations.checks.check import Check, Group, Outcome, could_not_check, of_error
+from rehouse.operations.checks.database import IDS, MAPPING, ROOM, SCHEMA, USAGE, check_database, count_tenants
+from rehouse.operations.checks.grouping import count, problems, summaries
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
@@ -24,7 +25,16 @@ from rehouse.operations.shared_buckets import require_places
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
-__all__ = ["Check", "Outcome", "examine", "exit_status", "find_pointers", "summary"]
+__all__ = ["Check", "Group", "Outcome", "examine", "exit_status", "find_pointers", "problems", "summaries", "summary"]
+
+_GROUPS = {
+    MAPPING: Group.MAPPING,
+    IDS: Group.MAPPING,
+    ROOM: Group.MAPPING,
+    SCHEMA: Group.LEDGER,
+    USAGE: Group.LEDGER,
+}
+"""The groups of checks that are not in the group of the part that makes them."""
 
 
 def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
@@ -40,13 +50,12 @@ def find_pointers(settings: Settings) -> Iterator[Check]:
 
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
-    return _end_with_error("pointers", check_pointers(require_places(settings)))
+    return _in_group(Group.OTHER_COLUMNS, _end_with_error("pointers", check_pointers(require_places(settings))))
 
 
 def summary(checks: Iterable[Check]) -> str:
     """Return the closing line: how many checks ended in which way."""
-    counts = Counter(check.outcome for check in checks)
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome)
+    return count(check.outcome for check in checks)
 
 
 def exit_status(checks: Iterable[Check]) -> int:
@@ -55,33 +64,46 @@ def exit_status(checks: Iterable[Check]) -> int:
 
 
 def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
-    yield from check_machine(settings)
-    yield from check_database(settings)
+    yield from _in_group(Group.MACHINE, check_machine(settings))
+    yield from _in_group(Group.DATABASE, check_database(settings))
     control = Control(Session(settings))
     usable = True
-    for check in check_account(settings, control):
+    for check in _in_group(Group.S3_ACCOUNT, check_account(settings, control)):
         usable = usable and check.outcome is not Outcome.FAILED
         yield check
     if not usable:
-        yield could_not_check("S3: buckets and rights", "S3 cannot be used with these credentials")
+        yield _skip_s3("S3 cannot be used with these credentials")
         return
     region, located = check_region(settings, control)
-    yield region
+    yield replace(region, group=Group.S3_ACCOUNT)
     if located is None:
-        yield could_not_check("S3: buckets and rights", "S3 cannot be used in this region")
+        yield _skip_s3("S3 cannot be used in this region")
         return
     if located.region != control.session.region:
         control = Control(Session(located))
     settings = located
-    yield from (removed_bucket(bucket) for bucket in settings.shared_bucket if bucket in settings.dropped_buckets)
+    dropped = (removed_bucket(bucket) for bucket in settings.shared_bucket if bucket in settings.dropped_buckets)
+    yield from _in_group(Group.SHARED_BUCKET, dropped)
     for bucket in settings.remaining_buckets:
-        yield from check_shared_bucket(settings, control, bucket)
-    yield from check_surroundings(settings, control, new_buckets=count_tenants(settings))
-    yield from _end_with_error("rights", check_rights(settings, control, probe=probe))
+        yield from _in_group(Group.SHARED_BUCKET, check_shared_bucket(settings, control, bucket))
+    surroundings = check_surroundings(settings, control, new_buckets=count_tenants(settings))
+    yield from _in_group(Group.NEW_BUCKETS, surroundings)
+    yield from _in_group(Group.RIGHTS, _end_with_error("rights", check_rights(settings, control, probe=probe)))
     application = application_control(control.session, control.new_buckets)
-    yield from _end_with_error("application", check_application(settings, control, application))
+    rights = _end_with_error("application", check_application(settings, control, application))
+    yield from _in_group(Group.APPLICATION, rights)
     if probe:
-        yield from _end_with_error("probe", check_by_probe(settings, control, application))
+        yield from _in_group(Group.PROBE, _end_with_error("probe", check_by_probe(settings, control, application)))
+
+
+def _in_group(group: Group, checks: Iterable[Check]) -> Iterator[Check]:
+    """Yield the checks in their group: their own one, else this one."""
+    for check in checks:
+        yield replace(check, group=_GROUPS.get(check.subject, group))
+
+
+def _skip_s3(because: str) -> Check:
+    return replace(could_not_check("S3: buckets and rights", because), group=Group.S3_ACCOUNT)
 
 
 def _end_with_error(subject: str, checks: Iterator[Check]) -> Iterator[Check]:

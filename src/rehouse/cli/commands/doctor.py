@@ -1,33 +1,41 @@
-"""The command `doctor`: its checks, each with its way out."""
+"""The command `doctor`: what is not fine, each with its way out, then a line for each group of checks."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rehouse.cli import output as printing
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
+from rehouse.core.escaping import legible
 
 if TYPE_CHECKING:
     from rehouse.operations.doctor import Check
 
+COLORS = {"ok": "green", "notice": "yellow", "could not check": "yellow", "failed": "bold red"}
+MARGIN = max(map(len, COLORS)) + 2
 
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
-
-
 FindPointersOption = Annotated[
     bool, typer.Option("--find-pointers", help="Only look for keys in the columns outside the mapping.")
 ]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="List every check, not only the problems.")]
 
 
 def doctor(
-    *, probe: ProbeOption = False, find_pointers: FindPointersOption = False, output: OutputOption = "text"
+    *,
+    probe: ProbeOption = False,
+    find_pointers: FindPointersOption = False,
+    verbose: VerboseOption = False,
+    output: OutputOption = "text",
 ) -> None:
     """Check whether a migration can work, and what is in the way. Looks at the database, credentials, rights and buckets.
 
-    Examples: `rehouse doctor`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
+    Examples: `rehouse doctor`, `rehouse doctor --verbose`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """
     from rehouse.cli.services import finish, settings_only
     from rehouse.operations import doctor as examining
@@ -39,17 +47,45 @@ def doctor(
     is_well = not examining.exit_status(checks)
 
     def show() -> None:
-        show_checks(checks, examining.summary(checks))
+        show_checks(checks, verbose=verbose)
         say_next("rehouse plan" if is_well and not find_pointers else None)
 
     print_report(output, {"checks": checks}, show)
     finish(well=is_well)
 
 
-def show_checks(checks: Sequence[Check], summary: str) -> None:
-    """Print the doctor's checks, each with its way out, and the summary."""
-    for each in checks:
-        say(f"{each.outcome:<16}{each.subject}: {each.detail}")
-        if each.hint and each.outcome != "ok":
-            say(f"{'':<16}  hint: {each.hint}")
-    say("", summary)
+def show_checks(checks: Sequence[Check], *, verbose: bool = False) -> None:
+    """Print what is not fine with its hint, the worst first; then the groups, with `verbose` their other checks too."""
+    from rehouse.operations import doctor as examining
+
+    found = examining.problems(checks)
+    for problem in found:
+        _show(problem.outcome, f"{problem.subject}: {problem.detail}", f"Hint: {problem.hint}" if problem.hint else "")
+    if found:
+        say("")
+    for summary in examining.summaries(checks):
+        passed = [each for each in checks if verbose and each.group is summary.group and each.outcome == "ok"]
+        _show(
+            summary.outcome,
+            f"{summary.group}: {summary.counts}",
+            *(f"  {each.subject}: {each.detail}" for each in passed),
+        )
+    say("", examining.summary(checks))
+
+
+def _show(outcome: str, *paragraphs: str) -> None:
+    """Print paragraphs beside an outcome, which has a colour and is a word as well."""
+    from rich.text import Text
+
+    out = printing.console()
+    width = out.width if not printing.style.wide else printing.WIDTH_OF_A_PIPE
+    lines: list[str] = []
+    for paragraph in map(legible, filter(None, paragraphs)):
+        room = max(width - MARGIN, printing.NARROWEST)
+        hanging = " " * (len(paragraph) - len(paragraph.lstrip()) + 2)
+        lines += textwrap.wrap(
+            paragraph, room, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+        )
+    shown = Text("\n".join(f"{outcome if number == 0 else '':<{MARGIN}}{line}" for number, line in enumerate(lines)))
+    shown.stylize(COLORS[outcome], 0, len(outcome))
+    out.print(shown, soft_wrap=True)

@@ -21,14 +21,31 @@ class Outcome(StrEnum):
     NOTICE = "notice"
 
 
+class Group(StrEnum):
+    """What a check is about, in the order in which doctor reports."""
+
+    MACHINE = "this machine"
+    DATABASE = "database"
+    MAPPING = "mapping"
+    LEDGER = "ledger"
+    S3_ACCOUNT = "S3 account"
+    SHARED_BUCKET = "shared bucket"
+    NEW_BUCKETS = "new buckets"
+    RIGHTS = "rights"
+    APPLICATION = "application"
+    PROBE = "probe"
+    OTHER_COLUMNS = "other columns"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, how it ended, what was seen, and what to do about it."""
+    """One finding: what was looked at, how it ended, what was seen, what to do about it. Doctor sets its group."""
 
     subject: str
     outcome: Outcome
     detail: str
     hint: str = ""
+    group: Group | None = None
 
 
 def ok(subject: str, detail: str) -> Check:
