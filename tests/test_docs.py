@@ -44,7 +44,8 @@ from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.plan import Orphan, Plan, Quarantined, TenantPlan
+from rehouse.operations.plan import Example, Orphan, Plan, Quarantined, TenantPlan, Totals
+from rehouse.operations.plan import Problem as PlanProblem
 from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
 from rehouse.operations.rules import rules as application_rules
@@ -60,7 +61,7 @@ PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 SECTIONS = ("Usage", "Options", "What it prints", "Exit status", "JSON", "What it changes")
 REPORTS = {
     "doctor": (Check,),
-    "plan": (Plan, TenantPlan, Quarantined, Orphan),
+    "plan": (Plan, Totals, PlanProblem, Example, TenantPlan, Quarantined, Orphan),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "rules": (Rules,),

@@ -188,9 +188,9 @@ def wrapped(line: str, width: int) -> list[str]:
 
 
 def say_next(command: str | None) -> None:
-    """Print what to do next, if there is something."""
+    """Print what to do next, if there is something; on one line, so that it can be copied."""
     if command:
-        say("", f"Next: {command}")
+        print(legible(f"\nNext: {command}"))
 
 
 def say_more(count: int) -> None:

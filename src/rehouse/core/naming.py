@@ -14,6 +14,8 @@ MAX_BUCKET_NAME = 63
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 SUFFIX_DIGITS = 8
+NOT_RESERVED = "x" * SUFFIX_DIGITS
+"""Stands in a bucket's name where the random characters will be."""
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9._]+")
 """What a single hyphen replaces in an ASCII name; a run of hyphens becomes one hyphen as well."""
 _HYPHENS = re.compile(r"-{2,}")

@@ -8,10 +8,10 @@ from shlex import quote
 from rehouse.core.lifecycle import Phase, is_at_least
 
 
-def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool) -> str | None:
+def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool, saved: str | None = None) -> str | None:
     """Return what to do after a plan; `to_copy`: how many documents of each active tenant would be copied, by slug.
 
-    Of several tenants the smallest goes first, without a switch.
+    Of several tenants the smallest goes first, without a switch. `saved`: the file that keeps the plan.
 
     >>> after_plan({"acme": 132, "globex": 72, "empty": 0}, is_everybody=True)
     'rehouse migrate globex --until verified'
@@ -23,7 +23,8 @@ def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool) -> str | None:
     )
     if smallest is None:
         return None
-    return f"rehouse migrate {quote(smallest)}" + (" --until verified" if is_everybody else "")
+    held = "" if saved is None else f" --plan {quote(saved)}"
+    return f"rehouse migrate {quote(smallest)}" + (" --until verified" if is_everybody else "") + held
 
 
 def after_migration(phases: Mapping[str, Phase | None], quarantined: Collection[str]) -> str | None:

@@ -25,6 +25,7 @@ from rehouse.core.addressing import addresses, choose
 from rehouse.core.errors import DatabaseRefused, Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.core.saved_plan import Database
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
@@ -149,6 +150,12 @@ class Ledger:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+    def database(self) -> Database:
+        """Return which database this is."""
+        [found] = self.rows("database")
+        identifier = self.rows("system_identifier")[0].identifier if found.is_identifiable else None
+        return Database(found.name, identifier)
 
     def tenants(self) -> list[Tenant]:
         """Return every tenant in order of slug."""

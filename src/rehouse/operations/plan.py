@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from shlex import quote
 from typing import NamedTuple
 
+from rehouse import config
 from rehouse.core.archiving import TIERED_CLASS
 from rehouse.core.copies import HINTS, Decision, Places, Seen, Standing, decide
+from rehouse.core.errors import Refused
 from rehouse.core.model import Fault, Tenant, TenantId
-from rehouse.core.naming import bucket_name
+from rehouse.core.naming import NOT_RESERVED, bucket_name
 from rehouse.core.pricing import (
     LISTED_PER_REQUEST,
     CostEstimate,
@@ -22,6 +25,7 @@ from rehouse.core.pricing import (
     requests_for,
 )
 from rehouse.core.progress import BEGUN, DONE, Progress
+from rehouse.core.saved_plan import SETTINGS, PlannedTenant, SavedPlan, describe, differences
 from rehouse.operations.buckets.homes import home_of, namespace, stand_in_migration
 from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
 from rehouse.operations.services import Services
@@ -32,8 +36,8 @@ from rehouse.operations.steps.settling import settle_seconds
 COPIES_A_SECOND = 3500
 """What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
 
-NOT_RESERVED = "xxxxxxxx"
-"""Stands where the eight random characters of a name will be."""
+EXAMPLES = 5
+"""How many documents of each kind of problem are shown."""
 
 
 class Orphan(NamedTuple):
@@ -84,13 +88,55 @@ class TenantPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the tenants of a plan.
+
+    `inactive` of the tenants are inactive. `standings`: documents by what a migration has to do for them, `faults`: those that
+    could not be looked at. `seconds`: how long the copies take at best, at `copies_a_second`.
+    """
+
+    tenants: int
+    inactive: int
+    documents: int
+    standings: Counter[Standing]
+    faults: int
+    to_copy: int
+    to_copy_bytes: int
+    seconds: float
+    copies_a_second: float
+
+
+class Example(NamedTuple):
+    """A document that has a problem."""
+
+    slug: str
+    document_id: str
+    bucket: str
+    key: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A reason why documents would not be moved: how many documents of how many tenants, the way out, and the first few."""
+
+    reason: str
+    documents: int
+    tenants: int
+    hint: str
+    examples: list[Example]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of all chosen tenants: totals, and what lies in the shared buckets.
+    """The plan of all chosen tenants: totals, what is wrong, and what lies in the shared buckets.
 
     `dropped_buckets`: shared buckets that were removed. `left_out`: by bucket how many objects have keys that the database's
     encoding cannot hold, so no row can point to them.
     """
 
+    totals: Totals
+    problems: list[Problem]
     tenants: list[TenantPlan]
     shared: dict[str, tuple[int, int]] = field(default_factory=dict)
     dropped_buckets: tuple[str, ...] = ()
@@ -128,6 +174,8 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
     requests = sum((each.requests for each in planned), Requests(lists=listings))
     has_metrics = services.settings.request_metrics
     return Plan(
+        totals=_totals(planned, _copies_a_second(services)),
+        problems=_problems(planned),
         tenants=planned,
         shared=shared,
         dropped_buckets=services.settings.dropped_buckets,
@@ -142,6 +190,75 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
         request_metrics_dollars=metrics_dollars(len(planned), services.prices) if has_metrics else None,
         kept_versions=kept_versions(services.control, buckets),
     )
+
+
+def saved(services: Services, made: Plan) -> SavedPlan:
+    """Return what `--save` keeps of a plan."""
+    shown = {leaf: value for leaf, value, _ in config.effective(services.settings)}
+    endpoint = str(services.control.client.meta.endpoint_url)
+    return SavedPlan(
+        made_at=datetime.now(UTC),
+        database=services.ledger.database(),
+        shared_buckets=services.settings.require_shared_buckets(),
+        settings={leaf: shown[leaf] for leaf in SETTINGS} | {"endpoint_url": endpoint},
+        tenants=tuple(
+            PlannedTenant(
+                slug=each.slug,
+                tenant_id=each.tenant_id,
+                is_active=each.is_active,
+                home_bucket=each.home_bucket,
+                documents=each.documents,
+                to_copy=each.to_copy,
+                to_copy_bytes=each.to_copy_bytes,
+                problems=dict(Counter(found.reason for found in each.quarantined)),
+            )
+            for each in made.tenants
+        ),
+    )
+
+
+def refuse_unplanned(services: Services, made: Plan, planned: SavedPlan, name: str) -> None:
+    """Raise Refused, with every difference, if `made` has what the saved plan `planned`, called `name`, does not have."""
+    found = differences(planned, saved(services, made))
+    if found:
+        raise Refused(
+            f"{name} is not the plan of what would be done now: {describe(found)}",
+            hint=f"look at `rehouse plan`; if it is as it should be, `rehouse plan --save {quote(name)}` and run this again",
+        )
+
+
+def _totals(tenants: Sequence[TenantPlan], copies_a_second: float) -> Totals:
+    standings = sum((each.standings for each in tenants), Counter[Standing]())
+    return Totals(
+        tenants=len(tenants),
+        inactive=sum(not each.is_active for each in tenants),
+        documents=sum(each.documents for each in tenants),
+        standings=standings,
+        faults=sum(len(each.quarantined) for each in tenants) - standings[Standing.QUARANTINED],
+        to_copy=standings[Standing.TO_COPY],
+        to_copy_bytes=sum(each.to_copy_bytes for each in tenants),
+        seconds=sum(each.seconds for each in tenants),
+        copies_a_second=copies_a_second,
+    )
+
+
+def _problems(tenants: Sequence[TenantPlan]) -> list[Problem]:
+    """Return the kinds of problem, that of the most documents first."""
+    found: dict[str, list[tuple[str, Quarantined]]] = {}
+    for tenant in tenants:
+        for each in tenant.quarantined:
+            found.setdefault(each.reason, []).append((tenant.slug, each))
+    problems = [
+        Problem(
+            reason,
+            len(documents),
+            len({slug for slug, _ in documents}),
+            documents[0][1].hint,
+            [Example(slug, it.document_id, it.bucket, it.key, it.detail) for slug, it in documents[:EXAMPLES]],
+        )
+        for reason, documents in found.items()
+    ]
+    return sorted(problems, key=lambda each: (-each.documents, each.reason))
 
 
 def _orphans(services: Services, buckets: Iterable[str]) -> list[Orphan]:
@@ -185,9 +302,13 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         quarantined=quarantined,
         requests=requests,
         cost=estimate(requests, to_copy_bytes, services.prices),
-        seconds=standings[Standing.TO_COPY] / min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND),
+        seconds=standings[Standing.TO_COPY] / _copies_a_second(services),
         tiered=tiered,
     )
+
+
+def _copies_a_second(services: Services) -> float:
+    return min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND)
 
 
 def _decide(services: Services, page: Sequence[Seen], places: Places) -> list[_Decided]:
@@ -211,7 +332,7 @@ def _quarantined(each: _Decided, places: Places) -> Quarantined | None:
     source = places.source_of(each.seen.document)
     where = each.seen.document.id, source.bucket, source.key
     if isinstance(each.decision, Fault):
-        return Quarantined(*where, each.decision.code, each.decision.message, "`rehouse doctor` looks at the rights")
+        return Quarantined(*where, each.decision.code, each.decision.message, "`rehouse doctor` checks the rights")
     reason, detail = each.decision.reason, each.decision.detail
     return Quarantined(*where, reason, detail, HINTS[reason]) if reason else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -26,11 +26,12 @@ def chosen(
     include_inactive: bool = False,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    among: Collection[TenantId] | None = None,
 ) -> list[Tenant]:
     """Return the tenants that a …-all command is for; raise Refused if a name fits no tenant or
     several, and if no tenant is left.
 
-    A tenant named in `only` is meant, active or not.
+    A tenant named in `only` is meant, active or not. `among`: none but these ids, None for no such limit.
     """
     tenants = services.ledger.tenants()
     wanted, left_out = only_and_excluded(tenants, only, exclude)
@@ -42,7 +43,9 @@ def chosen(
     return [
         tenant
         for tenant in tenants
-        if (tenant.id in wanted if only else tenant.is_active or include_inactive) and tenant.id not in left_out
+        if (tenant.id in wanted if only else tenant.is_active or include_inactive)
+        and tenant.id not in left_out
+        and (among is None or tenant.id in among)
     ]
 
 

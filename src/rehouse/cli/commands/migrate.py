@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.commands.plan import plan, show_plan_of
+from rehouse.cli.commands.plan import refuse_unplanned, show_plan_of
 from rehouse.cli.options import (
     AllowQuarantinedOption,
     CodeOption,
@@ -28,6 +29,16 @@ from rehouse.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from rehouse.operations.steps.run import Order
 
+PlanOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Refuse what the plan of `rehouse plan --save FILE` does not have.",
+        show_default=False,
+    ),
+]
+
 
 def migrate(
     slug: SlugArgument,
@@ -36,6 +47,7 @@ def migrate(
     only_failed: OnlyFailedOption = False,
     code: CodeOption = None,
     dry_run: DryRunOption = False,
+    plan: PlanOption = None,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     progress: ProgressOption = None,
@@ -47,10 +59,13 @@ def migrate(
     """
     order = _order(until, only_failed, code, dry_run=dry_run)
     if dry_run:
-        return plan(slug, allow_quarantined=allow_quarantined, progress=progress, output=output)
+        return show_plan_of(
+            True, [slug], None, saved=plan, output=output, allow_quarantined=allow_quarantined, progress=progress
+        )
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
 
+    refuse_unplanned(plan, only=[slug], progress=progress)
     with services(writes=True, max_rate=max_rate, slugs=[slug], progress=progress) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), order)
     return end_migration([report], output, summary=opened.summary(), allow_quarantined=allow_quarantined)
@@ -67,6 +82,7 @@ def migrate_all(
     only_failed: OnlyFailedOption = False,
     code: CodeOption = None,
     dry_run: DryRunOption = False,
+    plan: PlanOption = None,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     progress: ProgressOption = None,
@@ -82,7 +98,7 @@ def migrate_all(
             include_inactive,
             only,
             exclude,
-            orphans=False,
+            saved=plan,
             output=output,
             allow_quarantined=allow_quarantined,
             progress=progress,
@@ -91,8 +107,9 @@ def migrate_all(
     from rehouse.operations import migrate as migrating
     from rehouse.operations.selection import chosen
 
+    among = refuse_unplanned(plan, include_inactive=include_inactive, only=only, exclude=exclude, progress=progress)
     with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())], progress=progress) as opened:
-        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or (), among=among)
         reports_made = migrating.migrate_all(opened, tenants, order, parallel=parallel, fail_fast=fail_fast)
     return end_migration(
         reports_made,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rehouse.cli import output as printing
 from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, print_report, say, say_more, say_next, table
+from rehouse.cli.output import console, print_report, say, say_next, table, wrapped
 from rehouse.cli.progress import Kind, human_bytes
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled
@@ -19,27 +21,49 @@ from rehouse.core.pricing import REQUEST_METRICS
 from rehouse.core.removals import SUSPENDED
 
 if TYPE_CHECKING:
-    from rehouse.operations.plan import Plan, Quarantined
+    from rehouse.core.model import TenantId
+    from rehouse.operations.plan import Example, Plan, Problem, Totals
 
+LABEL = 11
+STANDINGS = {
+    Standing.COPIED: "copied before",
+    Standing.ADOPT: "found copied",
+    Standing.AT_HOME: "moved before",
+    Standing.NOT_UPLOADED: "waiting for their upload",
+    Standing.ACCEPTED: "accepted",
+    Standing.NO_KEY: "without a key",
+}
 
 OrphansOption = Annotated[bool, typer.Option("--orphans", help="List the objects that no row points to.")]
+SaveOption = Annotated[
+    Path | None,
+    typer.Option("--save", metavar="FILE", help="Save the plan, for `migrate-all --plan FILE`.", show_default=False),
+]
 
 
 def plan(
     slug: OptionalSlug = None,
     *,
     orphans: OrphansOption = False,
+    save: SaveOption = None,
     allow_quarantined: AllowQuarantinedOption = False,
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
     """Show what would move, what it costs, and what is wrong. Changes nothing; works before `init`.
 
-    Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --orphans --output json`.
+    Examples: `rehouse plan`, `rehouse plan acme`, `rehouse plan --save plan.json`, `rehouse plan --orphans --output json`.
     """
     only = None if slug is None else [slug]
     show_plan_of(
-        True, only, None, orphans=orphans, output=output, allow_quarantined=allow_quarantined, progress=progress
+        True,
+        only,
+        None,
+        orphans=orphans,
+        save=save,
+        output=output,
+        allow_quarantined=allow_quarantined,
+        progress=progress,
     )
 
 
@@ -48,105 +72,191 @@ def show_plan_of(
     only: list[str] | None,
     exclude: list[str] | None,
     *,
-    orphans: bool,
     output: str,
     allow_quarantined: bool,
     progress: Kind | None,
+    orphans: bool = False,
+    save: Path | None = None,
+    saved: Path | None = None,
 ) -> None:
-    """Show the plan of a selection of tenants."""
+    """Show the plan of a selection of tenants. `save`: keep it in this file; `saved`: refuse what is not in the plan there."""
+    from rehouse.cli import plan_file
     from rehouse.cli.services import finish_by, services
     from rehouse.operations import plan as planning
     from rehouse.operations.selection import chosen
 
+    if save:
+        plan_file.refuse_unwritable(save)
+    expected = plan_file.read(saved) if saved else None
     with services(writes=False, progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
+        if expected:
+            planning.refuse_unplanned(opened, made, expected, str(saved))
+        if save:
+            plan_file.save(save, planning.saved(opened, made))
 
     def show() -> None:
         show_plan(made)
+        if save:
+            say(f"Saved in {save}: with --plan, `migrate` and `migrate-all` refuse what this plan does not have.")
         to_copy = {each.slug: each.to_copy for each in made.tenants if each.is_active}
-        say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1))
+        kept = str(save or saved) if save or saved else None
+        say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1, saved=kept))
 
     print_report(output, made, show)
     finish_by([made], allow_quarantined=allow_quarantined)
 
 
+def refuse_unplanned(
+    saved: Path | None,
+    *,
+    include_inactive: bool = False,
+    only: list[str] | None = None,
+    exclude: list[str] | None = None,
+    progress: Kind | None = None,
+) -> Collection[TenantId] | None:
+    """Plan again, and refuse what the saved plan does not have; return the ids of the tenants, None where no plan is given.
+
+    Changes nothing.
+    """
+    if saved is None:
+        return None
+    from rehouse.cli import plan_file
+    from rehouse.cli.services import services
+    from rehouse.operations import plan as planning
+    from rehouse.operations.selection import chosen
+
+    expected = plan_file.read(saved)
+    with services(writes=False, progress=progress) as opened:
+        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        planning.refuse_unplanned(opened, planning.plan(opened, tenants), expected, str(saved))
+    return {tenant.id for tenant in tenants}
+
+
 def show_plan(plan: Plan) -> None:
-    """Print the plan: a line for each tenant, what would stay, and the cost."""
+    """Print the plan: totals, what would stay behind by kind of problem, a line for each tenant, notes."""
+    _show_totals(plan)
+    for each in plan.problems:
+        _show_problem(each)
+    if plan.tenants:
+        say("")
+        _show_tenants(plan)
+    say("", *_notes(plan))
+    say("What the application must do while tenants move: rehouse rules", "", "Nothing was changed.")
+
+
+def _show_totals(plan: Plan) -> None:
+    totals = plan.totals
+    inactive = f", {totals.inactive:,} of them inactive: `migrate-all` leaves these alone" if totals.inactive else ""
+    _fact("Tenants", f"{totals.tenants:,}{inactive}")
+    _fact("Documents", f"{totals.documents:,}: {', '.join(_standings(totals))}" if totals.documents else "0")
+    _fact("Bytes", f"{human_bytes(totals.to_copy_bytes)} to copy")
+    if plan.cost:
+        _fact(
+            "Cost",
+            f"about ${plan.cost.requests_dollars} for requests; until the sources are removed, "
+            f"${plan.cost.doubled_storage_dollars} a month for the doubled storage",
+        )
+    _fact("Time", _time(totals, plan.versioning_settle_seconds))
+
+
+def _standings(totals: Totals) -> Iterator[str]:
+    """Yield how many documents a migration would copy, leave behind, and find in another state."""
+    yield f"{totals.to_copy:,} to copy"
+    stays = totals.standings[Standing.QUARANTINED] + totals.faults
+    if stays:
+        yield f"{stays:,} would stay behind"
+    for standing, text in STANDINGS.items():
+        if count := totals.standings[standing]:
+            yield f"{count:,} {text}"
+
+
+def _time(totals: Totals, settle_seconds: int) -> str:
+    from rehouse.operations.plan import COPIES_A_SECOND
+
+    seconds = max(1, round(totals.seconds)) if totals.to_copy else 0
+    whose = "max_rate" if totals.copies_a_second < COPIES_A_SECOND else "what S3 allows for a prefix"
+    copies = f"at least {timedelta(seconds=seconds)} for the copies, at {totals.copies_a_second:,g} a second ({whose})"
+    if not settle_seconds:
+        return copies
+    length = spelled(timedelta(seconds=settle_seconds))
+    return (
+        f"{copies}; at least {length} with new buckets, whose versioning must settle before a home is switched "
+        "(versioning_settle_seconds): documents are copied meanwhile"
+    )
+
+
+def _fact(label: str, text: str) -> None:
+    width = 10_000 if printing.style.wide else max(console().width - LABEL, 4 * LABEL)
+    first, *others = (line.strip() for line in wrapped(text, width))
+    say(f"{label:<{LABEL}}{first}", *(f"{'':{LABEL}}{line}" for line in others))
+
+
+def _show_problem(problem: Problem) -> None:
+    whose = f" of {counted(problem.tenants, 'tenant')}" if problem.tenants > 1 else ""
+    say("", f"{problem.reason}: {counted(problem.documents, 'document')}{whose} would stay behind")
+    say(f"  hint: {problem.hint}")
+    say(*(f"  {each.slug}  {each.document_id}  {_where(each)}" for each in problem.examples))
+    if problem.documents > len(problem.examples):
+        say(f"  … and {problem.documents - len(problem.examples):,} more (--output json lists them all)")
+
+
+def _where(example: Example) -> str:
+    """Return where a document's row points, and what is wrong; once if the one names the other."""
+    if example.key and repr(example.key) in example.detail:
+        return example.detail
+    return f"{example.bucket}/{example.key}: {example.detail}"
+
+
+def _show_tenants(plan: Plan) -> None:
     table(
-        ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "seconds",
-         "bucket"),
+        ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "bucket"),
         (
             (
                 each.slug if each.is_active else f"{each.slug} (inactive)", each.documents, each.to_copy,
                 human_bytes(each.to_copy_bytes), len(each.quarantined), each.standings[Standing.NO_KEY],
                 each.standings[Standing.AT_HOME], each.standings[Standing.NOT_UPLOADED], each.standings[Standing.ACCEPTED],
-                each.standings[Standing.COPIED] + each.standings[Standing.ADOPT], round(each.seconds), each.home_bucket,
+                each.standings[Standing.COPIED] + each.standings[Standing.ADOPT], each.home_bucket,
             )
             for each in plan.tenants
         ),
         always=5,
     )  # fmt: skip
-    for each in plan.tenants:
-        if each.quarantined:
-            say("", f"{each.slug}: would not be moved")
-            _quarantined(each.quarantined)
-    say("")
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """Yield what else there is to know: of the shared buckets, rows that nobody moves, and what costs more."""
+    yield from _shared_buckets(plan)
     if tiered := sum(each.tiered for each in plan.tenants):
-        say(
+        yield (
             f"{counted(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
             "only the copy shows which"
         )
-    _show_shared_buckets(plan)
     if plan.documents_without_tenant:
-        say(f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are")
+        yield f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are"
     if plan.documents_of_missing_tenants:
         named = counted(plan.missing_tenants, "tenant")
-        say(
-            f"{plan.documents_of_missing_tenants:,} rows name {named} that the tenants' table lacks: they stay where they are"
-        )
+        rows = f"{plan.documents_of_missing_tenants:,} rows"
+        yield f"{rows} name {named} that the tenants' table lacks: they stay where they are"
     for bucket, key, size in plan.orphans:
-        say(f"orphan: {bucket} {key!r} ({human_bytes(size)})")
-    if plan.cost:
-        say(
-            f"Requests cost about ${plan.cost.requests_dollars}; until the sources are removed, the doubled storage costs "
-            f"${plan.cost.doubled_storage_dollars} a month."
-        )
+        yield f"orphan: {bucket} {key!r} ({human_bytes(size)})"
     if plan.request_metrics_dollars is not None:
-        say(
+        yield (
             f"Request metrics (request_metrics) cost up to ${plan.request_metrics_dollars} a month: {REQUEST_METRICS} custom "
             "metrics of CloudWatch for each tenant's bucket."
         )
-    say(*(f"{sentence}." for sentence in plan.kept_versions))
-    say(_settling(plan.versioning_settle_seconds))
-    say("", "What the application must do while tenants move: rehouse rules", "", "Nothing was changed.")
+    yield from (f"{sentence}." for sentence in plan.kept_versions)
 
 
-def _show_shared_buckets(plan: Plan) -> None:
+def _shared_buckets(plan: Plan) -> Iterator[str]:
     for bucket, (count, size) in plan.shared.items():
-        say(f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}")
+        yield f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}"
     for bucket in plan.dropped_buckets:
-        say(f"{bucket}: removed by `rehouse cleanup --drop-bucket`")
+        yield f"{bucket}: removed by `rehouse cleanup --drop-bucket`"
     for bucket, versioning in plan.shared_versioning.items():
         if versioning == "suspended":
-            say(f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`")
+            yield f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`"
     for bucket, count in plan.left_out.items():
-        say(
-            f"{bucket}: {counted(count, 'object')} more: the database's encoding cannot hold the key, so no row points to it"
-        )
-
-
-def _settling(seconds: int) -> str:
-    if not seconds:
-        return "Homes are switched as soon as their copies are verified (versioning_settle_seconds is 0)."
-    length = spelled(timedelta(seconds=seconds))
-    return (
-        f"No home is switched sooner than {length} after the versioning of its bucket is enabled (versioning_settle_seconds), so a "
-        f"run with new buckets takes {length} or longer; documents are copied meanwhile."
-    )
-
-
-def _quarantined(documents: Sequence[Quarantined]) -> None:
-    for each in documents[:SHOWN]:
-        say(f"  {each.document_id}  {each.reason}  {each.bucket}/{each.key}: {each.detail}; {each.hint}")
-    say_more(len(documents))
+        more = counted(count, "object")
+        yield f"{bucket}: {more} more: the database's encoding cannot hold the key, so no row points to it"

@@ -1,3 +1,12 @@
+-- name: database
+-- Return the database's name, and whether this role may ask for the identifier of its cluster.
+SELECT current_database()::text AS name,
+  coalesce(has_function_privilege(to_regprocedure('pg_control_system()'), 'EXECUTE'), false) AS is_identifiable;
+
+-- name: system_identifier
+-- Return the identifier that initdb gave the cluster. A copy of the data directory keeps it, a restored dump does not.
+SELECT system_identifier::text AS identifier FROM pg_control_system();
+
 -- name: tenants
 -- Return every tenant in order of slug. The slug may be mapped to a column of any type.
 SELECT t.{tenants.id} AS tenant_id, t.{tenants.slug}::text AS slug, t.{tenants.name}::text AS name,

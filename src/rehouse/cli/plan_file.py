@@ -1,0 +1,80 @@
+"""The file of a saved plan: written whole or not at all, readable by its owner only, and never over a file that is no plan."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from shlex import quote
+
+from rehouse.core.errors import ConfigurationError
+from rehouse.core.saved_plan import SavedPlan, as_json, from_json, is_plan
+
+LARGEST = 256 * 1024**2
+"""The most bytes of a plan: room for a million tenants."""
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise ConfigurationError if no plan can be saved at this path. Changes nothing."""
+    hint = "name another file for --save"
+    try:
+        folder = path.resolve().parent
+        found = _text_of(path)
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise ConfigurationError(f"{path} cannot be written: there is no folder {folder}", hint=hint) from None
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: symbolic links in a circle
+        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint) from None
+    else:
+        if not is_plan(found):
+            raise ConfigurationError(f"{path} is there and is no plan of rehouse: it is not overwritten", hint=hint)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{path} cannot be written: {folder} may not be written", hint=hint)
+
+
+def save(path: Path, plan: SavedPlan) -> None:
+    """Write a plan: the file is the whole plan or what it was before. Raises ConfigurationError if that is not possible."""
+    refuse_unwritable(path)
+    target = path.resolve()  # a symbolic link stays one
+    made: str | None = None
+    try:
+        descriptor, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:50]}.")  # of mode 0600
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(as_json(plan))
+            file.flush()
+            os.fsync(file.fileno())
+        Path(made).replace(target)
+    except BaseException as error:
+        if made:
+            with suppress(FileNotFoundError):
+                Path(made).unlink()
+        if not isinstance(error, OSError):
+            raise
+        hint = "name another file for --save"
+        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint) from None
+
+
+def read(path: Path) -> SavedPlan:
+    """Return the plan that a file keeps. Raises ConfigurationError if it keeps none that this version can read."""
+    hint = f"`rehouse plan --save {quote(str(path))}` saves the plan"
+    try:
+        return from_json(_text_of(path))
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} cannot be used: it is no plan of rehouse", hint=hint) from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} cannot be used: {error}", hint=hint) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {_reason(error)}", hint=hint) from None
+
+
+def _text_of(path: Path) -> str:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        raise ValueError("it is no plan of rehouse")
+    return path.read_text(encoding="utf-8")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
