@@ -10,5 +10,6 @@ WORDS = {
     "late write": "an object written at a source after its document was flipped, by somebody who had read the pointer before",
     "grace": "how long after the flip the old pointer may still be in use (grace_days, 7); no source goes sooner",
     "quarantine": "a document that must not be copied as it stands, with the reason; it stays behind, the others move",
+    "skipped": "a document without a file: its row has no key, so there is nothing to move",
     "orphan": "an object that no row points to; nobody moves or removes it",
 }

@@ -24,7 +24,7 @@ from rehouse.config import Settings, name_setting
 from rehouse.core.addressing import addresses, choose
 from rehouse.core.errors import DatabaseRefused, Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
-from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.core.model import Migration, Tenant
 from rehouse.core.saved_plan import Database
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
@@ -33,6 +33,7 @@ from rehouse.ledger.copies import Documents
 from rehouse.ledger.dropped_buckets import dropped_in, with_dropped
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
+from rehouse.ledger.overview import Overview
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import Row, plain_id, rows_of
 from rehouse.ledger.run_scope import Fenced
@@ -49,29 +50,6 @@ PATIENCE = 50
 """How often work that met a lock (200 ms) or a deadlock is retried before the run fails."""
 
 
-class Overview(NamedTuple):
-    """A line of `rehouse status`: a tenant and how far its migration is.
-
-    Sizes are bytes, times UTC.
-    """
-
-    slug: str
-    tenant_id: TenantId
-    name: str
-    is_active: bool
-    phase: str | None
-    status: str
-    home_bucket: str | None
-    documents_migrated: int
-    documents_total: int | None
-    documents_skipped: int | None
-    documents_failed: int | None
-    bytes_copied: int | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    error_message: str | None
-
-
 class PastEvent(NamedTuple):
     """A line of a tenant's history."""
 
@@ -84,7 +62,7 @@ class PastEvent(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """What a run records at its end: counts of documents, and bytes copied."""
+    """What a run records at its end: counts of documents, bytes copied, and whether an error ended it."""
 
     status: Status
     error_message: str | None
@@ -92,7 +70,11 @@ class Closing(NamedTuple):
     total: int
     skipped: int
     failed: int
+    accepted: int
+    waiting: int
+    at_home: int
     bytes_copied: int
+    run_failed: bool
 
 
 class Ledger:

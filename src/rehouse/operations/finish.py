@@ -8,7 +8,7 @@ keys of the tenant's sources. Run again it goes on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,7 +18,9 @@ from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, given_up
+from rehouse.core.tenant_state import TenantState, tenant_state
 from rehouse.ledger.copies import Outstanding
+from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
@@ -38,6 +40,7 @@ from rehouse.s3.faults import ACCESS_DENIED
 
 log = logging.getLogger(__name__)
 
+HELD_BACK = "finish removed nothing: columns outside the mapping hold keys of its sources, or could not be searched"
 AT_ONCE = 4
 """Tenants that are finished beside each other with --all."""
 NOT_GUARDED = (
@@ -86,6 +89,13 @@ class FinishReport(RunReport):
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
+
+    @property
+    def state(self) -> TenantState:
+        """The tenant's state after the run; that a removal is held back is recorded as a failure."""
+        run_failed = self.error is not None and not self.interrupted
+        is_held = self.held_back and self.status is Status.FAILED
+        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed or is_held)
 
     @property
     def quarantined(self) -> int:
@@ -162,15 +172,26 @@ def finish_all(
     with run_inventory(services):
         list_shared_buckets(services)
         work = [tenant for tenant, _ in there]
-        one = partial(_try_finish, grace=grace, look=look, final=final)
+        known = {tenant.id: migration for tenant, migration in there}
+        one = partial(_try_finish, known=known, grace=grace, look=look, final=final)
         return list(for_each(services, work, one, parallel=AT_ONCE))
 
 
-def _try_finish(services: Services, tenant: Tenant, *, grace: timedelta, look: Look, final: bool) -> FinishReport:
+def _try_finish(
+    services: Services,
+    tenant: Tenant,
+    *,
+    known: Mapping[TenantId, Migration],
+    grace: timedelta,
+    look: Look,
+    final: bool,
+) -> FinishReport:
     try:
         return _finish(services, tenant, grace, look, final=final, is_listed=True).report
     except RehouseError as error:
-        return FinishReport(tenant.slug, tenant.id).ended_by(error)
+        before = known[tenant.id]
+        report = FinishReport(tenant.slug, tenant.id, before.phase, before.status, before.home_bucket)
+        return report.ended_by(error)
 
 
 def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
@@ -203,10 +224,11 @@ def _finish(
                 for reached in _remove(run, report, _without_older_look(run, swept, look)):
                     report = reached
         except RehouseError as error:
-            close_after(services, tenant, swept, error, close_run)
+            swept = close_after(services, tenant, swept, error, close_run)
             _name_its_role(error)
-            return Outcome(report.ended_by(error), error)
-        swept = close_run(services, run.migration, swept)
+            report = replace(report, phase=swept.phase, status=swept.status, home_bucket=swept.home_bucket)
+            return Outcome(replace(report, outstanding=swept.outstanding).ended_by(error), error)
+        swept = close_run(services, run.migration, replace(swept, error=HELD_BACK) if report.held_back else swept)
         report = replace(report, status=swept.status, outstanding=swept.outstanding)
         return Outcome(_with_counts(report, run))
 
@@ -321,7 +343,8 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
         remove_sources(run, dry_run=True)
         if run.removed:
             report = _look_for_pointers(run, report, look)
-        report = replace(report, outstanding=services.ledger.documents(migration).outstanding(is_cut_over=True))
+        unmoved = services.ledger.documents(migration).outstanding(is_cut_over=True)
+        report = replace(report, outstanding=unmoved + services.ledger.of(migration, LateLines).outstanding())
         if run.removed:
             kept = kept_versions(services.control, services.settings.remaining_buckets)
             report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)

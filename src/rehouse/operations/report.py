@@ -12,6 +12,7 @@ from rehouse.core.comparing import Proof
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
+from rehouse.core.tenant_state import TenantState, tenant_state
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Closing, translating
@@ -74,6 +75,7 @@ class TenantReport(RunReport):
     status: Status = Status.PENDING
     home_bucket: str | None = None
     documents_migrated: int = 0
+    documents_total: int = 0
     this_run: int = 0
     copied: int = 0
     copied_bytes: int = 0
@@ -94,6 +96,12 @@ class TenantReport(RunReport):
     def errors(self) -> int:
         """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
+
+    @property
+    def state(self) -> TenantState:
+        """The tenant's state after the run."""
+        run_failed = self.error is not None and not self.interrupted
+        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed)
 
     @property
     def quarantined(self) -> int:
@@ -155,6 +163,7 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
         accepted=counts.accepted,
         waiting=max(0, counts.outside - counts.accepted - len(left)) if is_cut_over else report.waiting,
         documents_migrated=migrated,
+        documents_total=counts.total,
     )
     status = closing_status(
         migration.phase, errors=report.errors, waiting=report.waiting, interrupted=report.interrupted
@@ -170,7 +179,11 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
             total=counts.total,
             skipped=counts.without_key,
             failed=len(report.outstanding),
+            accepted=report.accepted,
+            waiting=report.waiting,
+            at_home=counts.at_home,
             bytes_copied=copied_bytes,
+            run_failed=report.error is not None and not report.interrupted,
         ),
     )
     return report
@@ -195,7 +208,7 @@ def _log(report: TenantReport) -> None:
     log.info(
         "%s: %s, %s: documents migrated: %d (this run: %d), errors: %d",
         report.slug,
-        report.status,
+        report.state.words,
         report.phase,
         report.documents_migrated,
         report.this_run,
@@ -265,6 +278,12 @@ class ReturnReport(RunReport):
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
 
+    @property
+    def state(self) -> TenantState:
+        """The tenant's state after the run."""
+        run_failed = self.error is not None and not self.interrupted
+        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed)
+
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
     """Return whether the home was the application's own. After a switch the home of before decides."""
@@ -311,7 +330,11 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
             total=counts.total,
             skipped=counts.without_key,
             failed=report.errors,
+            accepted=counts.accepted,
+            waiting=0,
+            at_home=counts.at_home,
             bytes_copied=copied_bytes,
+            run_failed=report.error is not None and not report.interrupted,
         ),
     )
     return report

@@ -107,17 +107,20 @@ def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: boo
             for_each(
                 services,
                 list(begun),
-                lambda mine, tenant: _try_roll_back(mine, tenant, dry_run=dry_run, is_listed=is_listed),
+                lambda mine, tenant: _try_roll_back(mine, tenant, begun[tenant], dry_run=dry_run, is_listed=is_listed),
                 parallel=1 if dry_run else PARALLEL,
             )
         )
 
 
-def _try_roll_back(services: Services, tenant: Tenant, *, dry_run: bool, is_listed: bool) -> ReturnReport:
+def _try_roll_back(
+    services: Services, tenant: Tenant, before: Migration, *, dry_run: bool, is_listed: bool
+) -> ReturnReport:
     try:
         return roll_back(services, tenant, dry_run=dry_run, is_listed=is_listed).report
     except RehouseError as error:
-        return ReturnReport(tenant.slug, tenant.id, dry_run=dry_run).ended_by(error)
+        report = ReturnReport(tenant.slug, tenant.id, before.phase, before.status, before.home_bucket, dry_run=dry_run)
+        return report.ended_by(error)
 
 
 def roll_back(

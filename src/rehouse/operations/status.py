@@ -9,7 +9,8 @@ from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
-from rehouse.ledger.ledger import Ledger, Overview, PastEvent
+from rehouse.ledger.ledger import Ledger, PastEvent
+from rehouse.ledger.overview import Overview
 from rehouse.ledger.returns import Returns
 from rehouse.operations.steps.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.s3 import faults

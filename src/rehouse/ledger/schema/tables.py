@@ -62,6 +62,10 @@ MIGRATIONS = OwnTable(
         "bytes_copied": "bigint",
         "updated_at": "timestamptz",
         "versioning_enabled_at": "timestamptz",
+        "documents_accepted": "bigint",
+        "documents_waiting": "bigint",
+        "documents_at_home": "bigint",
+        "run_failed": "boolean",
     },
     (f"CONSTRAINT s3_migrations_status_check {one_of('status', STATUSES)}",),
 )

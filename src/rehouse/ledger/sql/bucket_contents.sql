@@ -138,10 +138,11 @@ SELECT greatest(
 
 -- name: keep_home
 -- Record that the bucket is empty and keeps its name for a later migration.
-UPDATE s3_migrations SET status = 'rolled_back', error_message = NULL, updated_at = now()
+UPDATE s3_migrations SET status = 'rolled_back', error_message = NULL, run_failed = NULL, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'rolled_back';
 
 -- name: forget_home
 -- Record that the bucket is removed. Its name may belong to anybody now, so a later migration creates a new bucket.
-UPDATE s3_migrations SET home_bucket = NULL, status = 'rolled_back', error_message = NULL, updated_at = now()
+UPDATE s3_migrations SET home_bucket = NULL, status = 'rolled_back', error_message = NULL, run_failed = NULL,
+  updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s AND phase = 'rolled_back';

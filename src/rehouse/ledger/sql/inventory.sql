@@ -9,7 +9,8 @@ CREATE TEMPORARY TABLE s3_inventory (
 CREATE TEMPORARY TABLE s3_migrations (
   tenant_id {tenant_id_type}, run_id uuid, phase text, status text, home_bucket text, previous_home text, documents_migrated integer,
   documents_total bigint, documents_skipped bigint, documents_failed bigint, bytes_copied bigint, started_at timestamptz,
-  completed_at timestamptz, error_message text, versioning_enabled_at timestamptz);
+  completed_at timestamptz, error_message text, versioning_enabled_at timestamptz, documents_accepted bigint,
+  documents_waiting bigint, documents_at_home bigint, run_failed boolean);
 CREATE TEMPORARY TABLE s3_migration_documents (
   tenant_id {tenant_id_type}, document_id {document_id_type}, state text, source_bucket text, source_key text, source_etag text,
   source_size bigint, target_bucket text, target_key text, target_etag text, attempts integer, error_code text, error_message text,

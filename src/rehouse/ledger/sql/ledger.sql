@@ -40,7 +40,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET
   phase = coalesce(m.phase, 'planned'),
   documents_migrated = CASE WHEN m.phase IS NULL THEN 0 ELSE m.documents_migrated END,
   status = 'in_progress', run_id = excluded.run_id, started_at = now(), completed_at = NULL,
-  error_message = NULL, updated_at = now()
+  error_message = NULL, run_failed = NULL, updated_at = now()
 RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status,
   EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched') AS was_live;
 
@@ -83,7 +83,8 @@ UPDATE s3_migrations SET previous_home = %(previous_home)s WHERE tenant_id = %(t
 UPDATE s3_migrations SET
   status = %(status)s::text, error_message = %(error_message)s, documents_migrated = %(migrated)s,
   documents_total = %(total)s, documents_skipped = %(skipped)s, documents_failed = %(failed)s,
-  bytes_copied = %(bytes_copied)s, updated_at = now(),
+  documents_accepted = %(accepted)s, documents_waiting = %(waiting)s, documents_at_home = %(at_home)s,
+  bytes_copied = %(bytes_copied)s, run_failed = %(run_failed)s, updated_at = now(),
   completed_at = CASE WHEN %(status)s::text = 'completed' THEN now() END
 WHERE tenant_id = %(tenant_id)s AND run_id = %(run_id)s
 RETURNING 1;
@@ -98,7 +99,8 @@ VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
 SELECT t.{tenants.id} AS tenant_id, t.{tenants.name}::text AS name, {active.t} AS is_active, m.phase,
   coalesce(m.status, 'pending') AS status, coalesce(m.home_bucket, t.{tenants.aws_bucket_name}) AS home_bucket,
   coalesce(m.documents_migrated, 0) AS documents_migrated, m.documents_total, m.documents_skipped,
-  m.documents_failed, m.bytes_copied, m.started_at, m.completed_at, m.error_message
+  m.documents_failed, m.documents_accepted, m.documents_waiting, m.documents_at_home, m.bytes_copied,
+  m.started_at, m.completed_at, m.error_message, coalesce(m.run_failed, false) AS run_failed
 FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
 WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.name}, t.{tenants.slug}, t.{tenants.id};
 

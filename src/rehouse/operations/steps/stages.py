@@ -5,6 +5,7 @@ So the time passes while documents are copied, once for all tenants and not once
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -12,11 +13,14 @@ from typing import Protocol
 from rehouse.core.errors import RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Tenant, TenantId
+from rehouse.ledger.ledger import translating
 from rehouse.operations.report import Outcome, TenantReport
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Order
 from rehouse.operations.steps.settling import seconds_left, settle_seconds
+
+log = logging.getLogger(__name__)
 
 
 class MigrateOne(Protocol):
@@ -85,7 +89,7 @@ class Stages:
         try:
             return self.migrate_one(services, tenant, order, report=so_far).report
         except RehouseError as error:
-            return (so_far or TenantReport(tenant.slug, tenant.id)).ended_by(error)
+            return (so_far or _report_as_recorded(services, tenant)).ended_by(error)
 
     def _is_enough(self, report: TenantReport) -> bool:
         return self.fail_fast and report.errors > 0
@@ -103,3 +107,17 @@ class Stages:
 def _is_settling(services: Services, tenant: Tenant) -> bool:
     migration = services.ledger.migration(tenant)
     return migration is not None and seconds_left(services, migration) > 0
+
+
+def _report_as_recorded(services: Services, tenant: Tenant) -> TenantReport:
+    """Return a report with what the ledger says of the tenant, as far as the ledger can be read."""
+    report = TenantReport(tenant.slug, tenant.id)
+    try:
+        with translating():
+            found = services.ledger.migration(tenant)
+    except RehouseError as error:
+        log.warning("%s: its row could not be read: %s", tenant.slug, error.message)
+        return report
+    if found is None:
+        return report
+    return replace(report, phase=found.phase, status=found.status, home_bucket=found.home_bucket)

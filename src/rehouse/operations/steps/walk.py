@@ -103,6 +103,7 @@ def _report_done(
         status=migration.status,
         home_bucket=migration.home_bucket,
         documents_migrated=migrated,
+        documents_total=counts.total,
         without_key=counts.without_key,
         accepted=counts.accepted,
     )
