@@ -31,10 +31,13 @@ from rehouse.core.lifecycle import Event as LifecycleEvent
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
 from rehouse.core.removals import Verdict
+from rehouse.core.tenant_state import MEANINGS as STATE_MEANINGS
+from rehouse.core.tenant_state import TenantState
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.ledger import Overview, PastEvent
+from rehouse.ledger.ledger import PastEvent
+from rehouse.ledger.overview import Overview
 from rehouse.ledger.schema.tables import OWN
 from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising
@@ -136,6 +139,15 @@ def test_the_words_are_those_of_the_help() -> None:
     assert {word: meaning.replace("`", "") for word, meaning in found} == WORDS
 
 
+def test_the_states_of_a_tenant_are_those_of_the_help() -> None:
+    told = rows(section((DOCS / "lifecycle.md").read_text(encoding="utf-8"), "The state of a tenant"))
+    assert [(state, meaning.replace("`", "")) for state, meaning in told] == [
+        (state.words, meaning) for state, meaning in STATE_MEANINGS.items()
+    ]
+    ways_out = rows((DOCS / "troubleshooting.md").read_text(encoding="utf-8").split("\n## ")[0])
+    assert {state.words for state in TenantState} <= {state for state, _ in ways_out}
+
+
 def test_the_exit_statuses_are_those_of_the_help() -> None:
     table = rows((DOCS / "troubleshooting.md").read_text(encoding="utf-8").split("\n## ")[0])
     told = {status: meaning.replace("`", "") for status, meaning in table if status.isdigit()}
@@ -153,7 +165,13 @@ def test_every_phase_event_state_and_status_is_explained() -> None:
         for line in rows((DOCS / "lifecycle.md").read_text(encoding="utf-8"))
         for name in line[0].split(",")
     }
-    wanted = {*Phase, *DocumentState, *Status, *(event for moves in MOVES.values() for event in moves)}
+    wanted = {
+        *Phase,
+        *DocumentState,
+        *Status,
+        *(state.words for state in TenantState),
+        *(event for moves in MOVES.values() for event in moves),
+    }
     assert wanted - first == set()
     assert first <= {*wanted, *LifecycleEvent}
 

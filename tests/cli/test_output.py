@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 
 import pytest
@@ -14,6 +15,9 @@ from rich.console import Console
 from tests.support.command_line import BARE, COMMAND
 
 from rehouse.cli import output
+from rehouse.cli.output import Attention, Failures
+from rehouse.cli.progress import Bytes
+from rehouse.core.tenant_state import TenantState
 
 
 def on_a_terminal(**more: str) -> str:
@@ -85,6 +89,66 @@ def test_a_shortened_text_has_both_ends(text: str, width: int) -> None:
     found = output.shortened(text, width)
     assert cell_len(found) <= max(width, 1)
     assert found == text or "…" in found
+
+
+TENANTS = (
+    (
+        "acme",
+        TenantState.NEEDS_ATTENTION,
+        "cut_over",
+        1320,
+        Bytes(557_466),
+        Attention(2),
+        "dataroom-saas-acme-b236ed77",
+    ),
+    (
+        "globex-of-the-north",
+        TenantState.COMPLETED,
+        "cut_over",
+        7,
+        Bytes(5),
+        Attention(0),
+        "dataroom-saas-globex-1f0c9a7e",
+    ),
+    ("umbrella", TenantState.FAILED, "copied", 0, Bytes(0), Failures(1), None),
+)
+HEADINGS = ("tenant", "state", "phase", "migrated", "bytes", "errors", "bucket")
+
+
+def lines_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, color: str | None
+) -> list[str]:
+    """What a table of tenants prints on a terminal of this width."""
+    monkeypatch.setattr(
+        output,
+        "console",
+        lambda: Console(width=width, color_system=color, force_terminal=True),  # type: ignore[arg-type]
+    )
+    output.table(HEADINGS, TENANTS, spare=("bucket", "phase"))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_narrow_terminal_gets_no_spare_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lines_of(capsys, monkeypatch, 70, None) == [
+        "tenant               state            migrated      bytes  errors",
+        "acme                 needs attention     1,320  544.4 KiB       2",
+        "globex-of-the-north  completed               7        5 B       0",
+        "umbrella             failed                  0        0 B       1",
+    ]
+    for width in range(62, 140):
+        found = lines_of(capsys, monkeypatch, width, None)
+        assert len(found) == 4
+        assert max(map(cell_len, found)) <= width
+    assert lines_of(capsys, monkeypatch, 140, None)[0].split() == [*HEADINGS]
+
+
+def test_colours_say_what_the_words_say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, coloured = lines_of(capsys, monkeypatch, 100, None), lines_of(capsys, monkeypatch, 100, "standard")
+    assert [re.sub("\x1b\\[[0-9;]*m", "", line).rstrip() for line in coloured] == plain
+    green, yellow, red = "\x1b[32m", "\x1b[33m", "\x1b[31m"
+    assert [sorted(re.findall("\x1b\\[3[0-9]m", line)) for line in coloured[1:]] == [[yellow] * 2, [green], [red] * 2]
 
 
 def test_prose_wraps_at_words() -> None:

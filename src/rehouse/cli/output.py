@@ -9,10 +9,11 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.escaping import legible, legible_json, on_one_line
+from rehouse.core.tenant_state import TenantState
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,38 @@ _INDENT = "  "
 _GLUE = "\0"
 """Stands for a space that must not break a line. No cell contains it: control characters are escaped there."""
 _NUMBERS = (int, float, Decimal, type(None))
+Value = TypeVar("Value")
+
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
+"""Done, needs attention, failed. A colour repeats what the text says."""
+_LOOKS = {
+    TenantState.COMPLETED: GREEN,
+    TenantState.FINISHED: GREEN,
+    TenantState.NEEDS_ATTENTION: YELLOW,
+    TenantState.FAILED: RED,
+}
+
+
+class Attention(int):
+    """A count in a table that needs attention where it is not 0."""
+
+
+class Failures(int):
+    """A count in a table of what failed."""
+
+
+def look_of(cell: object) -> str | None:
+    """Return the colour of a table's cell, or None.
+
+    >>> look_of(TenantState.FAILED), look_of(Attention(0)), look_of(Failures(2)), look_of("failed")
+    ('red', None, 'red', None)
+    """
+    if isinstance(cell, TenantState):
+        return _LOOKS.get(cell)
+    if isinstance(cell, Attention | Failures) and cell:
+        return YELLOW if isinstance(cell, Attention) else RED
+    return None
 
 
 Color = Literal["auto", "always", "never"]
@@ -56,34 +89,72 @@ def console(*, stderr: bool = False) -> Console:
     )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1) -> None:
-    """Print a table; numbers stand to the right. A column with only empty cells or 0 is left out.
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1, spare: Sequence[str] = ()
+) -> None:
+    """Print a table; numbers stand to the right, states and counts have colours (`look_of`).
 
-    The first `always` columns are shown in any case. Texts that do not fit into the width of the terminal are shortened in the
-    middle, unless --wide says otherwise; cells that still do not fit are printed below their row, with their headings.
+    A column with only empty cells or 0 is left out; the first `always` columns are shown in any case. Where the terminal is too
+    narrow, columns named in `spare` are left out, the first of them first, and texts are shortened in the middle; --wide prevents
+    both. Cells that still do not fit are printed below their row, with their headings.
     """
-    from rich.text import Text
-
     lines = [list(row) for row in rows]
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
-    numeric = [bool(lines) and all(isinstance(line[index], _NUMBERS) for line in lines) for index in columns]
-    cells = [[format_cell(line[index]) for index in columns] for line in lines]
-    titles = [headings[index] for index in columns]
-    widths = [max(map(_cells, column)) for column in zip(titles, *cells, strict=True)]
+    numeric = [
+        bool(lines) and all(isinstance(line[index], _NUMBERS) for line in lines) for index in range(len(headings))
+    ]
+    cells = [[format_cell(cell) for cell in line] for line in lines]
+    widths = [max(map(_cells, column)) for column in zip(headings, *cells, strict=True)]
     out = console()
     if not style.wide:
+        columns = _without_spare(columns, headings, _least(widths, numeric), spare, out.width)
+    titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), _pick(widths, columns)
+    if not style.wide:
         widths = fitted(widths, numeric, out.width)
-    with out.capture() as captured:
-        first, _ = _split(titles, widths, numeric, out.width)
-        out.print(Text(first, style="bold"), soft_wrap=True)
-    print(captured.get().rstrip())
-    for row in cells:
+    print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out))
+    for line, formatted in zip(lines, cells, strict=True):
+        row = _pick(formatted, columns)
         short = [shortened(cell, width) for cell, width in zip(row, widths, strict=True)]
-        line, fitting = _split(short, widths, numeric, out.width)
-        print(line)
-        below = [f"{title}: {cell}" for title, cell in zip(titles[fitting:], row[fitting:], strict=True) if cell]
-        if below:
+        parts = _split(short, widths, numeric, out.width)
+        print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out))
+        rest = zip(titles[len(parts) :], row[len(parts) :], strict=True)
+        if below := [f"{title}: {cell}" for title, cell in rest if cell]:
             print("\n".join(_fold(below, out.width)))
+
+
+def _without_spare(
+    columns: Sequence[int], headings: Sequence[str], least: Sequence[int], spare: Sequence[str], width: int
+) -> list[int]:
+    """Return the columns that are shown: as many of the spare ones are left out as it takes to fit."""
+    kept = list(columns)
+    for title in spare:
+        if sum(least[index] for index in kept) + 2 * (len(kept) - 1) <= width:
+            break
+        kept = [index for index in kept if headings[index] != title]
+    return kept
+
+
+def _pick(values: Sequence[Value], columns: Sequence[int]) -> list[Value]:
+    return [values[index] for index in columns]
+
+
+def _least(widths: Sequence[int], numeric: Sequence[bool]) -> list[int]:
+    return [room if is_number else min(room, NARROWEST) for room, is_number in zip(widths, numeric, strict=True)]
+
+
+def _colored(parts: Sequence[str], looks: Sequence[str | None], out: Console) -> str:
+    """Return the parts of a line, each in its colour where the console has colours."""
+    shown = list(parts)
+    if shown:
+        shown[-1] = shown[-1].rstrip()
+    if not any(looks) or out.color_system is None:
+        return "  ".join(shown).rstrip()
+    from rich.text import Text
+
+    line = Text("  ").join(Text(part, style=look or "") for part, look in zip(shown, looks, strict=False))
+    with out.capture() as captured:
+        out.print(line, soft_wrap=True, end="")
+    return captured.get().rstrip()
 
 
 def fitted(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[int]:
@@ -94,7 +165,7 @@ def fitted(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[i
     >>> fitted([40, 30, 5], [False, False, True], 60), fitted([40, 8, 30], [False, True, False], 40)
     ([25, 26, 5], [30, 8, 30])
     """
-    least = [room if is_number else min(room, NARROWEST) for room, is_number in zip(widths, numeric, strict=True)]
+    least = _least(widths, numeric)
     count = len(widths)
     while count > 1 and sum(least[:count]) + 2 * (count - 1) > width:
         count -= 1
@@ -133,16 +204,17 @@ def _cells(text: str) -> int:
     return cell_len(text)
 
 
-def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], width: int) -> tuple[str, int]:
-    """Return as many cells, the first at least, as fit into one line, and how many these are."""
-    line = ""
-    for number, (cell, room, is_number) in enumerate(zip(cells, widths, numeric, strict=True)):
+def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[str]:
+    """Return as many cells, the first at least, as fit into one line, each as wide as its column."""
+    parts, taken = list[str](), 0
+    for cell, room, is_number in zip(cells, widths, numeric, strict=True):
         padding = " " * (room - _cells(cell))
-        longer = (f"{line}  " if number else "") + (padding + cell if is_number else cell + padding)
-        if number and _cells(longer.rstrip()) > width:
-            return line.rstrip(), number
-        line = longer
-    return line.rstrip(), len(cells)
+        part = padding + cell if is_number else cell + padding
+        if parts and taken + 2 + _cells(part.rstrip()) > width:
+            break
+        taken += 2 + _cells(part) if parts else _cells(part)
+        parts.append(part)
+    return parts
 
 
 def _fold(parts: Sequence[str], width: int) -> list[str]:
@@ -236,6 +308,8 @@ def format_cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, TenantState):
+        return value.words
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, datetime):

@@ -177,6 +177,14 @@ def drawn(overall: Overall, at_work: list[Progress]) -> RenderableType:
     return Group(Text(summed_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
 
 
+class Bytes(int):
+    """A size in a table: a number to the right, printed with its unit."""
+
+    def __format__(self, _: str) -> str:
+        """Return the size for people."""
+        return human_bytes(int(self))
+
+
 def human_bytes(size: float) -> str:
     """Return bytes for people.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, say_next, table
-from rehouse.cli.progress import human_bytes
+from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, table
+from rehouse.cli.progress import Bytes
 from rehouse.core.escaping import counted
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import STATES, Phase
@@ -14,24 +14,28 @@ from rehouse.core.next_steps import after_migration
 
 if TYPE_CHECKING:
     from rehouse.ledger.copies import Outstanding
+    from rehouse.ledger.overview import Overview
     from rehouse.ledger.pointers import Unchecked
     from rehouse.operations.checks.pointers import Mention
-    from rehouse.operations.report import TenantReport
+    from rehouse.operations.finish import FinishReport
+    from rehouse.operations.report import ReturnReport, TenantReport
 
 
 def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
     """Print each tenant's result, the documents that could not be moved, and the closing line."""
     table(
-        ("tenant", "status", "phase", "migrated", "this run", "errors", "bytes", "late", "no key", "waiting", "accepted",
-         "bucket"),
+        ("tenant", "state", "phase", "migrated", "total", "this run", "errors", "bytes", "skipped", "accepted", "waiting",
+         "late", "bucket"),
         (
             (
-                each.slug, each.status, each.phase, each.documents_migrated, each.this_run, each.errors,
-                human_bytes(each.copied_bytes), each.late_writes, each.without_key, each.waiting, each.accepted, each.home_bucket,
+                each.slug, each.state, each.phase, each.documents_migrated, each.documents_total, each.this_run,
+                Attention(each.errors), Bytes(each.copied_bytes), each.without_key, each.accepted, each.waiting,
+                each.late_writes, each.home_bucket,
             )
             for each in reports
         ),
-        always=6,
+        always=7,
+        spare=("bucket", "bytes", "phase", "total"),
     )  # fmt: skip
     for each in reports:
         if each.error:
@@ -63,13 +67,19 @@ def of_tenant(slug: str, error: str) -> str:
 def closing_line(reports: Sequence[TenantReport]) -> str:
     """Return the line that closes a migration's report."""
     migrated, this_run, errors = add_up(reports, "documents_migrated", "this_run", "errors")
-    return f"Documents migrated: {migrated} (this run: {this_run}), Errors: {errors}"
+    return f"Documents migrated: {migrated:,} (this run: {this_run:,}), Errors: {errors:,}"
+
+
+def tenant_object(report: TenantReport | ReturnReport | FinishReport | Overview) -> dict[str, Any]:
+    """Return what a command prints of a tenant as JSON: its state and errors with the report."""
+    found: dict[str, Any] = plain(report)
+    return found | {"state": report.state.value, "errors": report.errors}
 
 
 def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     """Return what `migrate --output json` prints."""
     migrated, this_run, errors = add_up(reports, "documents_migrated", "this_run", "errors")
-    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    tenants = [tenant_object(each) for each in reports]
     return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 

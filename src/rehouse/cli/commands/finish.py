@@ -10,9 +10,9 @@ import typer
 
 from rehouse.cli.confirm import YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, add_up, plain, print_report, say, say_more, table
-from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked
+from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, table
+from rehouse.cli.progress import Bytes
+from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, tenant_object
 from rehouse.core.durations import duration, spelled
 from rehouse.core.escaping import counted
 
@@ -133,16 +133,18 @@ def _show_finish(
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     """Print what was removed for each tenant, what was kept and why, and the closing line."""
     table(
-        ("tenant", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
+        ("tenant", "state", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
          "put back", "moved", "outstanding", "bucket"),
         (
             (
-                each.slug, each.phase, each.removed, human_bytes(each.removed_bytes), each.waiting, each.next_at, len(each.left),
-                each.changed, each.put_back, each.this_run, len(each.outstanding), each.home_bucket,
+                each.slug, each.state, each.phase, each.removed, Bytes(each.removed_bytes), each.waiting, each.next_at,
+                Attention(len(each.left)), each.changed, each.put_back, each.this_run, Attention(len(each.outstanding)),
+                each.home_bucket,
             )
             for each in reports
         ),
-        always=7,
+        always=4,
+        spare=("bucket", "bytes", "phase"),
     )  # fmt: skip
     for each in reports:
         if each.error:
@@ -195,12 +197,12 @@ def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
     """Return the line that closes a finish report."""
     removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
     if dry_run:
-        return f"Sources to remove: {removed}, Waiting: {waiting}, Errors: {errors}. Nothing was changed."
-    return f"Sources removed: {removed}, Waiting: {waiting}, Errors: {errors}"
+        return f"Sources to remove: {removed:,}, Waiting: {waiting:,}, Errors: {errors:,}. Nothing was changed."
+    return f"Sources removed: {removed:,}, Waiting: {waiting:,}, Errors: {errors:,}"
 
 
 def finish_object(reports: Sequence[FinishReport], *, dry_run: bool) -> dict[str, Any]:
     """Return what `finish --output json` prints."""
     removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
-    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    tenants = [tenant_object(each) for each in reports]
     return {"dry_run": dry_run, "removed": removed, "waiting": waiting, "errors": errors, "tenants": tenants}

@@ -52,7 +52,10 @@ def _show_settings() -> None:
 
 
 def _show_words() -> None:
-    from rehouse.cli.output import table
+    from rehouse.cli.output import say, table
+    from rehouse.core.tenant_state import MEANINGS
     from rehouse.core.words import WORDS
 
     table(("word", "meaning"), WORDS.items())
+    say("")
+    table(("state of a tenant", "meaning"), MEANINGS.items())

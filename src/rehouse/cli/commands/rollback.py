@@ -12,9 +12,9 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import add_up, plain, print_report, say, table
-from rehouse.cli.progress import human_bytes
-from rehouse.cli.reports import of_tenant, show_left_at_home
+from rehouse.cli.output import Attention, add_up, plain, print_report, say, table
+from rehouse.cli.progress import Bytes
+from rehouse.cli.reports import of_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
@@ -107,17 +107,18 @@ def _show(value: object, show: Callable[[], None], output: str, *, well: bool, i
 def show_rollback(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
     table(
-        ("tenant", "status", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
+        ("tenant", "state", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
          "late writes", "still at home", "stays", "bucket"),
         (
             (
-                each.slug, each.status if each.phase else "", each.phase, each.documents_returned, each.this_run,
-                each.errors, each.old_pointers, each.copied, human_bytes(each.copied_bytes), each.adopted,
-                each.late_writes, each.still_at_home, each.stays, each.home_bucket,
+                each.slug, each.state, each.phase, each.documents_returned, each.this_run, Attention(each.errors),
+                each.old_pointers, each.copied, Bytes(each.copied_bytes), each.adopted, each.late_writes,
+                each.still_at_home, each.stays, each.home_bucket,
             )
             for each in reports
         ),
         always=6,
+        spare=("bucket", "bytes", "phase"),
     )  # fmt: skip
     for each in reports:
         if each.error:
@@ -131,7 +132,7 @@ def show_rollback(reports: Sequence[ReturnReport]) -> None:
 def rollback_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
     """Return what `rollback --output json` prints."""
     returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
-    tenants = [plain(each) | {"errors": each.errors} for each in reports]
+    tenants = [tenant_object(each) for each in reports]
     return {"documents_returned": returned, "this_run": this_run, "errors": errors, "tenants": tenants}
 
 
@@ -139,5 +140,5 @@ def _closing_line(reports: Sequence[ReturnReport]) -> str:
     returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     if any(each.dry_run for each in reports):
         would = sum(each.old_pointers + each.copied + each.adopted for each in reports)
-        return f"Documents to return: {would}, Errors: {errors}. Nothing was changed."
-    return f"Documents returned: {returned} (this run: {this_run}), Errors: {errors}"
+        return f"Documents to return: {would:,}, Errors: {errors:,}. Nothing was changed."
+    return f"Documents returned: {returned:,} (this run: {this_run:,}), Errors: {errors:,}"

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rehouse.cli.options import OptionalSlug
-from rehouse.cli.output import print_report, say, table
-from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding
+from rehouse.cli.output import Attention, plain, print_report, say, shortened, table
+from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding, tenant_object
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
+from rehouse.core.tenant_state import TenantState, describe_rest, describe_states
 
 if TYPE_CHECKING:
-    from rehouse.ledger.ledger import Overview
+    from rehouse.ledger.overview import Overview
     from rehouse.operations.status import DocumentError, TenantStatus
 
 
 REASON_SHOWN = 120
+UNMOVED = frozenset({TenantState.NOT_STARTED, TenantState.ROLLED_BACK})
+"""States in which no document is migrated, or none any more."""
 
 
 FORMULA_SIGNS = "=+-@\t\r"
@@ -54,25 +57,33 @@ def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: S
             print_report(output, {"errors": found}, lambda: show_errors(found, as_csv=output == "csv"))
         elif slug is None:
             lines = standing.overview(opened)
-            print_report(output, {"tenants": lines}, lambda: show_overview(lines))
+            print_report(output, {"tenants": [tenant_object(line) for line in lines]}, lambda: show_overview(lines))
         else:
             one = standing.tenant_status(opened, opened.tenant(slug))
-            print_report(output, one, lambda: show_status(one))
+            print_report(output, plain(one) | {"overview": tenant_object(one.overview)}, lambda: show_status(one))
 
 
 def show_overview(lines: Sequence[Overview]) -> None:
-    """Print the overview."""
+    """Print the overview: a line for each tenant, and where the documents are that were not migrated."""
     table(
-        ("name", "slug", "status", "phase", "migrated", "of", "errors", "completed", "bucket"),
+        ("tenant", "name", "state", "phase", "migrated", "total", "errors", "skipped", "accepted", "waiting", "completed",
+         "bucket"),
         (
             (
-                line.name, line.slug if line.is_active else f"{line.slug} (inactive)", line.status, line.phase,
-                line.documents_migrated, line.documents_total, line.documents_failed, line.completed_at, line.home_bucket,
+                line.slug if line.is_active else f"{line.slug} (inactive)", line.name, line.state, line.phase,
+                line.documents_migrated, line.documents_total, Attention(line.errors), line.documents_skipped,
+                line.documents_accepted, line.documents_waiting, line.completed_at, line.home_bucket,
             )
             for line in lines
         ),
-        always=6,
+        always=7 if any(line.phase for line in lines) else 3,
+        spare=("bucket", "completed", "name", "phase"),
     )  # fmt: skip
+    tallies = [line.tally for line in lines if line.tally and line.state not in UNMOVED]
+    if tallies:
+        say("", f"{describe_rest(tallies)}.")
+    if len(lines) > 1:
+        say(*([] if tallies else [""]), f"{describe_states(line.state for line in lines)}.")
     messages = [of_tenant(line.slug, line.error_message) for line in lines if line.error_message]
     if messages:
         say("", *messages)
@@ -92,7 +103,7 @@ def show_status(status: TenantStatus) -> None:
         table(
             ("when (UTC)", "who", "event", "from", "to", "reason"),
             (
-                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shorten(each.reason))
+                (each.at, each.actor, each.event, each.from_phase, each.to_phase, _shorten_reason(each.reason))
                 for each in status.history
             ),
         )
@@ -111,12 +122,12 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
     for each in errors:
         say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
         say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
-    say(f"Errors: {len(errors)}")
+    say(f"Errors: {len(errors):,}")
 
 
-def _shorten(reason: str | None) -> str | None:
+def _shorten_reason(reason: str | None) -> str | None:
     """Shorten a reason for the table: that of an adopted row is the whole row. JSON has all of it."""
-    return f"{reason[: REASON_SHOWN - 1]}…" if reason and len(reason) > REASON_SHOWN else reason
+    return shortened(reason, REASON_SHOWN) if reason else reason
 
 
 def _escape_formula(cell: str | int | None) -> str | int | None:

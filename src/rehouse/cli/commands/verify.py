@@ -17,7 +17,7 @@ from rehouse.cli.options import (
     ProgressOption,
     SlugArgument,
 )
-from rehouse.cli.output import SHOWN, plain, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, Attention, Failures, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.escaping import counted
@@ -85,10 +85,11 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     table(
         (
             "tenant", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
-            "other problems", "accepted", "no key", "extra", "drift", "bucket",
+            "other problems", "accepted", "skipped", "extra", "drift", "bucket",
         ),
         (_verification_row(each) for each in reports),
         always=4,
+        spare=("bucket",),
     )  # fmt: skip
     for each in reports:
         problems = each.problems[:SHOWN]
@@ -140,9 +141,9 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
     others = len(report.problems) - different - missing - unsure
     drift = sum(1 for each in report.drift if each.kind != "not_offered")
     return (
-        report.slug, report.same.total(), different, missing, report.not_yet_migrated, report.not_uploaded,
-        unsure, others, report.accepted, report.without_key, len(report.extra), drift,
-        report.bucket,
+        report.slug, report.same.total(), Failures(different), Failures(missing), report.not_yet_migrated,
+        report.not_uploaded, Attention(unsure), Attention(others), report.accepted, report.without_key,
+        len(report.extra), Attention(drift), report.bucket,
     )  # fmt: skip
 
 
