@@ -45,6 +45,14 @@ class Removal(NamedTuple):
     marked: int
 
 
+class DueSources(NamedTuple):
+    """The sources in one bucket that are old enough to be removed: how many, and their bytes."""
+
+    bucket: str
+    sources: int
+    size: int
+
+
 class Removals(Fenced):
     """The sources of one tenant's documents, in one run."""
 
@@ -52,6 +60,10 @@ class Removals(Fenced):
         """Return how far the removal is, if a source may be removed `grace` after the flip."""
         [found] = self.rows("count_removals", grace=grace)
         return Removal(**found._asdict())
+
+    def due(self, grace: timedelta) -> list[DueSources]:
+        """Return by bucket which sources are old enough to be removed."""
+        return [DueSources(row.bucket, row.sources, row.size) for row in self.rows("due_sources", grace=grace)]
 
     def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources are not known to be removed, in order of id."""
