@@ -354,7 +354,7 @@ def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> Finis
 
 
 def _is_guarded(services: Services) -> bool:
-    bucket = next(iter(services.settings.remaining_buckets), None)
+    bucket = services.settings.remaining_bucket
     return bucket is None or services.control.once(honours_conditions, bucket)
 
 
