@@ -261,7 +261,7 @@ EVERYDAY = (
     "GRANT UPDATE (aws_bucket_name) ON tenants",
     "GRANT UPDATE (s3_bucket, s3_key, etag, file_size, s3_version_id, s3_checksum, s3_migrated_at) ON documents",
     "GRANT ALL ON s3_migrations, s3_migration_documents, s3_migration_events, s3_inventory, tenant_usage, rehouse_ledger,"
-    " rehouse_usage_deltas, rehouse_usage_faults, rehouse_schema_version",
+    " s3_migration_progress, rehouse_usage_deltas, rehouse_usage_faults, rehouse_schema_version",
 )
 
 
@@ -290,6 +290,19 @@ def test_rights_on_the_ledger_are_looked_at(
     ]
     assert rights.outcome is (Outcome.FAILED if taken else Outcome.OK), rights.detail
     assert named is None or named in rights.detail
+
+
+def test_a_role_that_cannot_publish_is_told_so_and_works(settings: Settings, application_database: str) -> None:
+    with Installation.open(settings) as installation:
+        installation.upgrade()
+    name = f"runner_{next(_numbers)}"
+    url = role_of(application_database, name, *EVERYDAY)
+    with psycopg.connect(application_database) as connection:
+        connection.execute(f"REVOKE UPDATE ON s3_migration_progress FROM {name}")  # type: ignore[arg-type]
+    checks = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))
+    rights = checks["database: rights"]
+    assert (rights.outcome, "status --watch" in rights.hint) == (Outcome.NOTICE, True), rights
+    assert "SELECT, INSERT, UPDATE, DELETE on s3_migration_progress" in rights.detail
 
 
 def test_a_role_that_row_security_blinds_is_found_out(settings: Settings, application_database: str) -> None:

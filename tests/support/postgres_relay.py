@@ -1,6 +1,7 @@
 """A relay between rehouse and PostgreSQL that knows where a call begins and ends (PostgreSQL's frontend protocol, version 3).
 
-A call ends with a simple Query, a Sync or a CopyDone of the client's; ReadyForQuery is the server's "done".
+A call ends with a simple Query, a Sync or a CopyDone of the client's; ReadyForQuery is the server's "done". The hooks do not hear
+of the connection that publishes progress, whose calls come when a second has passed: a run must have the same calls each time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import struct
 import threading
 from collections.abc import Callable
 
+UNHEARD = b"rehouse progress\0"
+"""How the startup of a connection whose calls are passed on unheard names itself."""
 CALLS = {b"Q": "query", b"S": "sync", b"c": "copy done"}
 
 Hook = Callable[[str], None]
@@ -61,31 +64,36 @@ class PostgresRelay:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {client, server}
-            said: list[str] = [""]
+            said: list[str | None] = [""]
             threading.Thread(target=self._questions, args=(client, server, said), daemon=True).start()
             threading.Thread(target=self._answers, args=(server, client, said), daemon=True).start()
 
-    def _questions(self, client: socket.socket, server: socket.socket, said: list[str]) -> None:
+    def _questions(self, client: socket.socket, server: socket.socket, said: list[str | None]) -> None:
         with contextlib.suppress(OSError, EOFError, struct.error), client.makefile("rb") as reader:
-            server.sendall(_startup(reader))
+            startup = _startup(reader)
+            server.sendall(startup)
+            if UNHEARD in startup:
+                said[0] = None
             while True:
                 kind, message = _message(reader)
-                if kind == b"P":
+                if said[0] is None:
+                    pass
+                elif kind == b"P":
                     said[0] = message[5:].split(b"\0", 2)[1].decode(errors="replace")
                 elif kind == b"Q":
                     said[0] = message[5:-1].decode(errors="replace")
-                if kind in CALLS:
+                if kind in CALLS and said[0] is not None:
                     self.before(_short(said[0], CALLS[kind]))
                 server.sendall(message)
         self._close(client, server)
 
-    def _answers(self, server: socket.socket, client: socket.socket, said: list[str]) -> None:
+    def _answers(self, server: socket.socket, client: socket.socket, said: list[str | None]) -> None:
         is_open = False
         with contextlib.suppress(OSError, EOFError, struct.error), server.makefile("rb") as reader:
             while True:
                 kind, message = _message(reader)
                 if kind == b"Z":
-                    if is_open:  # the first one ends the connection's set-up
+                    if is_open and said[0] is not None:  # the first one ends the connection's set-up
                         self.after(_short(said[0], "ready"))
                     is_open = True
                 client.sendall(message)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from rehouse.cli.logs import log
 from rehouse.cli.output import console
 from rehouse.core.escaping import counted, on_one_line
-from rehouse.core.progress import Meter, Overall, Progress, Report, silent
+from rehouse.core.progress import Overall, Progress, Report, silent
+from rehouse.operations.counters import Counters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -43,25 +43,6 @@ def showing_progress(kind: Kind | None = None) -> Iterator[Report]:
         yield report
 
 
-class Shown:
-    """The callback of a run: it takes events from every thread, and tells how far the run is."""
-
-    def __init__(self) -> None:
-        self._meter = Meter(time.monotonic())
-        self._guard = threading.Lock()
-
-    def __call__(self, event: Progress) -> None:
-        """Take an event."""
-        with self._guard:
-            self._meter.take(event, time.monotonic())
-
-    def now(self) -> tuple[Overall, list[Progress]]:
-        """Return how far the run is, and the tenants and buckets at work: those that are counted first."""
-        with self._guard:
-            at_work = sorted(self._meter.at_work.values(), key=lambda each: each.documents_total is None)
-            return self._meter.overall(time.monotonic()), at_work
-
-
 @contextmanager
 def _nothing() -> Iterator[Report]:
     yield silent
@@ -71,7 +52,7 @@ def _nothing() -> Iterator[Report]:
 def _bars() -> Iterator[Report]:
     from rich.live import Live  # only a terminal pays for the bars
 
-    shown = Shown()
+    shown = Counters()
     live = Live(
         get_renderable=lambda: drawn(*shown.now()),
         console=console(stderr=True),
@@ -84,7 +65,7 @@ def _bars() -> Iterator[Report]:
 
 @contextmanager
 def _lines() -> Iterator[Report]:
-    def tell(shown: Shown) -> None:
+    def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
         for line in described(overall, at_work):
             log.info(line)
@@ -96,7 +77,7 @@ def _lines() -> Iterator[Report]:
 
 @contextmanager
 def _objects() -> Iterator[Report]:
-    def tell(shown: Shown) -> None:
+    def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
         told = {"type": "progress", **asdict(overall), "at_work": [asdict(each) for each in at_work]}
         print(json.dumps(told), file=sys.stderr, flush=True)
@@ -106,9 +87,9 @@ def _objects() -> Iterator[Report]:
 
 
 @contextmanager
-def _telling(tell: Callable[[Shown], None], seconds: float) -> Iterator[Report]:
+def _telling(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
     """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
-    shown, is_over = Shown(), threading.Event()
+    shown, is_over = Counters(), threading.Event()
 
     def tell_again() -> None:
         while not is_over.wait(seconds):
@@ -123,7 +104,7 @@ def _telling(tell: Callable[[Shown], None], seconds: float) -> Iterator[Report]:
         teller.join()
 
 
-def summed_up(overall: Overall) -> str:
+def summed_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     """Return how far a run is, as a line.
 
     >>> summed_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
@@ -136,7 +117,8 @@ def summed_up(overall: Overall) -> str:
         parts.append(human_bytes(overall.copied_bytes))
     if overall.rate:
         parts.append(f"{overall.rate:,.0f}/s" if overall.rate >= 10 else f"{overall.rate:.1f}/s")
-    parts.append(str(timedelta(seconds=round(overall.elapsed))))
+    if with_elapsed:
+        parts.append(str(timedelta(seconds=round(overall.elapsed))))
     if overall.left is not None and overall.documents < overall.documents_total:
         parts.append(f"{timedelta(seconds=round(overall.left))} left")
     return ", ".join(parts)

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 import typer
+from typer._click.globals import get_current_context  # typer carries click inside and exports no name for it
 
 from rehouse import config
 from rehouse.cli.logs import log_requests, logging_to
@@ -20,6 +21,7 @@ from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.usage import settle_usage
+from rehouse.operations.counters import Counters
 
 if TYPE_CHECKING:
     from rehouse.operations.services import Services
@@ -32,6 +34,7 @@ def services(
     *, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = (), progress: Kind | None = None
 ) -> Iterator[Services]:
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
+    from rehouse.operations.publishing import publishing
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
     collect_seldom()
@@ -41,13 +44,19 @@ def services(
     with (
         logging_to(settings.log_file),
         showing_progress(progress) as report,
-        Services.open(settings, writes=writes, report=report, slugs=slugs) as opened,
+        Services.open(settings, writes=writes, report=(counters := Counters(report)), slugs=slugs) as opened,
         stopping(opened),
+        publishing(opened, counters, _command_name()),
     ):
         try:
             yield opened
         finally:
             log_requests(opened.bulk.requests + opened.control.requests)
+
+
+def _command_name() -> str:
+    context = get_current_context(silent=True)
+    return (context.info_name if context else None) or "rehouse"
 
 
 @contextmanager

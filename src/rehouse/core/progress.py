@@ -29,7 +29,8 @@ COUNTED = frozenset({"plan", "copy", "verify", "flip", "return", "remove"})
 class Progress:
     """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown.
 
-    `text` is shown instead of counts where nothing is counted, such as while the run waits.
+    `text` is shown instead of counts where nothing is counted, such as while the run waits. `documents_failed`: how many documents
+    could not be moved, or are not as they should be; 0 where a step does not count them.
     """
 
     subject: str
@@ -38,6 +39,7 @@ class Progress:
     documents_total: int | None = None
     copied_bytes: int = 0
     text: str | None = None
+    documents_failed: int = 0
 
 
 Report = Callable[[Progress], None]
@@ -59,6 +61,7 @@ class Overall:
     rate: float
     elapsed: float
     left: float | None
+    documents_failed: int = 0
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Meter:
     _documents: dict[str, int] = field(default_factory=dict)
     _totals: dict[str, int] = field(default_factory=dict)
     _bytes: dict[str, int] = field(default_factory=dict)
+    _failed: dict[str, int] = field(default_factory=dict)
     _lately: deque[tuple[float, int]] = field(default_factory=deque)
 
     def take(self, event: Progress, now: float) -> None:
@@ -82,7 +86,10 @@ class Meter:
             self._done |= {event.subject} if event.step == DONE else set()
             self.at_work.pop(event.subject, None)
         else:
-            self.at_work[event.subject] = _never_back(self.at_work.get(event.subject), event)
+            failed = max(self._failed.get(event.subject, 0), event.documents_failed)
+            self._failed[event.subject] = failed
+            forward = _never_back(self.at_work.get(event.subject), event)
+            self.at_work[event.subject] = replace(forward, documents_failed=failed)
             self._count(event, now)
 
     def _count(self, event: Progress, now: float) -> None:
@@ -112,6 +119,7 @@ class Meter:
             rate=rate,
             elapsed=now - self.begun,
             left=left,
+            documents_failed=sum(self._failed.values()),
         )
 
 

@@ -31,6 +31,7 @@ OWN_TABLES = (
     "s3_migration_documents",
     "s3_migration_events",
     "s3_inventory",
+    "s3_migration_progress",
     "tenant_usage",
     FACTS_TABLE,
     "rehouse_usage_deltas",

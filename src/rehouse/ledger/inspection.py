@@ -19,7 +19,6 @@ from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.identity import Ambiguity, find_ambiguities
 from rehouse.ledger.queries import fill
 from rehouse.ledger.relations import Table
-from rehouse.ledger.rows import rows_of, value_of
 from rehouse.ledger.usage import UsageState, usage_state
 
 _READ_AND_ADD = ("SELECT", "INSERT")
@@ -28,6 +27,7 @@ OWN_RIGHTS = {
     "s3_migrations": _READ_AND_CHANGE,
     "s3_migration_documents": _READ_AND_CHANGE,
     "s3_inventory": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "s3_migration_progress": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 """The rights that the statements in `sql/` need on the ledger's tables; the others are read and added to."""
 
@@ -40,10 +40,13 @@ class Writability(NamedTuple):
 
 
 class Right(NamedTuple):
-    """A right that rehouse needs, and whether this role has it. `name` is for people."""
+    """A right that rehouse needs, and whether this role has it. `name` is for people; without one that is not `is_needed` a run
+    works, and nobody can watch it.
+    """
 
     name: str
     is_granted: bool
+    is_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,9 @@ class Inspection:
 
     def writability(self) -> Writability:
         """Return what prevents the role from writing."""
-        query = (
-            "SELECT pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only"
-        )
-        [found] = rows_of(self.connection, sql.SQL(query))
-        return Writability(found.is_standby, found.is_read_only)
+        row = self.connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
+        is_standby, read_only = row or (False, "off")
+        return Writability(is_standby, read_only == "on")
 
     def catalog(self, settings: Settings) -> Catalog:
         """Return the application's tables.
@@ -96,19 +97,19 @@ class Inspection:
         PostgreSQL raises an error if row security would hide rows.
         """
         query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
-        return bool(value_of(self.connection, query))
+        row = self.connection.execute(query).fetchone()
+        return bool(row and row[0])
 
-    def count_tenants(self, catalog: Catalog) -> int:
+    def count_tenants(self, catalog: Catalog) -> int | None:
         """Return how many tenants there are."""
         query = sql.SQL("SELECT count(*) FROM {}").format(catalog.tenants.identifier)
-        return int(value_of(self.connection, query))
+        row = self.connection.execute(query).fetchone()
+        return int(row[0]) if row else None
 
     def labels(self, catalog: Catalog) -> list[str]:
         """Return each tenant's text for its bucket name: the slug, else the id."""
-        query = (
-            "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) AS label FROM {tenants.rows} t"
-        )
-        return [str(row.label) for row in rows_of(self.connection, fill(query, catalog))]
+        query = "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t"
+        return [str(slug) for (slug,) in self.connection.execute(fill(query, catalog)).fetchall()]
 
     def ambiguities(self, catalog: Catalog) -> list[Ambiguity]:
         """Return why rows of the application's tables cannot be identified; empty if they can."""
@@ -145,7 +146,9 @@ class Inspection:
         for own in catalog.own.values():
             name, rights = own.identifier.as_string(self.connection), OWN_RIGHTS.get(own.name, _READ_AND_ADD)
             held = [right for right in rights if self._has("has_table_privilege(%s, %s)", name, right)]
-            yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights))
+            is_needed = own.name != "s3_migration_progress"
+            yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights), is_needed)
 
     def _has(self, expression: str, *names: str) -> bool:
-        return bool(value_of(self.connection, sql.SQL("SELECT {}").format(sql.SQL(expression)), names))
+        row = self.connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
+        return bool(row and row[0])

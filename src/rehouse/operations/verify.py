@@ -162,7 +162,7 @@ def _compare_home(services: Services, migration: Migration, slug: str, *, is_the
             else:
                 _sort(inside, migration.home_bucket, key, row, comparison)
         if looked_at % REPORTED_EVERY == 0:
-            services.report(Progress(slug, "verify", looked_at))
+            services.report(Progress(slug, "verify", looked_at, documents_failed=len(inside.problems)))
     reader = DeepReader(services)
     compared = reader.compare(doubtful) if deep else compare_by_checksum(services.bulk, doubtful).items()
     for document_id, comparison in compared:
@@ -197,7 +197,7 @@ def _look_outside(services: Services, migration: Migration, *, listed: bool) -> 
     if counts.outside and not listed:
         survey.list_for_one_tenant(services, documents, counts.outside)
     outside = _Outside(counts.without_key, [], Counter())
-    for page in documents.outside(services.settings.batch_size):
+    for page in documents.pages(services.settings.batch_size):
         looked, faults = survey.head_missing_sources(services, page, places)
         for each in name_near_objects(services, looked, places, faults):
             standing = _standing_of(services, each, places, faults.get(each.document.id))

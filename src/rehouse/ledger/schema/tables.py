@@ -133,6 +133,31 @@ INVENTORY = OwnTable(
     ("PRIMARY KEY (run_id, bucket, key)",),
     kind="UNLOGGED TABLE",
 )
+PROGRESS = OwnTable(
+    "s3_migration_progress",
+    {
+        "run_id": "uuid NOT NULL",
+        "subject": "text NOT NULL",
+        "lock_key": "bigint NOT NULL",
+        "command": "text",
+        "host": "text",
+        "step": "text",
+        "message": "text",
+        "tenants_done": "bigint",
+        "tenants": "bigint",
+        "documents": "bigint",
+        "documents_total": "bigint",
+        "documents_failed": "bigint",
+        "bytes_copied": "bigint",
+        "begun_at": "timestamptz",
+        "updated_at": "timestamptz NOT NULL",
+    },
+    ("PRIMARY KEY (run_id, subject)",),
+    kind="UNLOGGED TABLE",
+    # A row is updated once a second and no indexed column changes, so that its versions take turns on its page.
+    storage="fillfactor = 50",
+)
+"""What commands publish while they run. It is not needed to read the ledger."""
 OWN = (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY)
 """The tables that are needed to read the ledger."""
 FACTS = OwnTable(
@@ -150,7 +175,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
     `older_tool` adopts an older s3_migrations.
     """
-    for table in (*OWN, FACTS):
+    for table in (*OWN, PROGRESS, FACTS):
         existing = catalog.own.get(table.name)
         if existing is None:
             yield create(catalog, table)

@@ -113,12 +113,18 @@ def _row_security(inspection: Inspection, found: Catalog) -> Check:
 
 
 def _rights(inspection: Inspection, found: Catalog) -> Check:
-    missing = [right.name for right in inspection.rights(found) if not right.is_granted]
+    lacking = [right for right in inspection.rights(found) if not right.is_granted]
+    missing = [right.name for right in lacking if right.is_needed]
     if missing:
         return failed(
             RIGHTS,
             f"{inspection.role} lacks: {', '.join(missing)}",
             f"grant them, or connect as the owner of {found.documents.name}",
+        )
+    if lacking:
+        detail = f"{inspection.role} lacks: {', '.join(right.name for right in lacking)}"
+        return notice(
+            RIGHTS, f"{detail}; everything else works", "grant them, if `status --watch` is to show its commands"
         )
     return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
 

@@ -134,7 +134,7 @@ def _multipart(control: Control, bucket: str) -> Check:
 
 
 def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
-    shared = settings.remaining_bucket
+    shared = next(iter(settings.remaining_buckets), None)
     if shared is None:
         yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), "the shared bucket was removed")
         return
@@ -199,8 +199,6 @@ def _application(application: Control, bucket: str) -> Check:
 
 def _removed(control: Control, bucket: str) -> Check:
     hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
-    try:
-        remove_scratch(control, bucket)
-    except RehouseError as error:
-        return failed(REMOVAL, f"{bucket} could not be removed: {error.message}", hint)
+    if error := remove_scratch(control, bucket):
+        return failed(REMOVAL, f"{bucket} could not be removed: {error}", hint)
     return ok(REMOVAL, "the scratch bucket is gone again")

@@ -112,7 +112,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
 
 def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]:
     """Yield the pages, ready to be copied; the next one is prepared while the caller works on this one."""
-    pages = run.documents.outside(run.services.settings.batch_size)
+    pages = run.documents.pages(run.services.settings.batch_size)
 
     def prepare() -> Page | None:
         with translating():
@@ -194,7 +194,8 @@ def _save(run: Pass, lines: list[Line]) -> None:
 
 def _progress(run: Pass) -> Progress:
     done = run.tally.changed + run.tally.failed + run.tally.standings[Standing.COPIED]
-    return Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes)
+    failed = run.tally.failed + run.tally.standings[Standing.QUARANTINED]
+    return Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes, documents_failed=failed)
 
 
 def _count(run: Pass, outcome: CopyOutcome) -> Line:

@@ -83,7 +83,8 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
             _settle_unfinished(run, [each for each in staying if each.state is DocumentState.REMOVING])
             if going:
                 _remove(run, going)
-        run.services.report(Progress(run.subject, "look" if dry_run else "remove", run.removed, run.total))
+        step, failed = "look" if dry_run else "remove", len(run.left)
+        run.services.report(Progress(run.subject, step, run.removed, run.total, documents_failed=failed))
 
 
 def put_back(run: Removing) -> None:

@@ -73,7 +73,7 @@ class ReturnPass:
 
 def decide_pages(run: ReturnPass) -> Iterator[list[Decided]]:
     """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
-    for page in run.returns.at_home(run.services.settings.batch_size):
+    for page in run.returns.pages(run.services.settings.batch_size):
         run.services.stop_here()
         looked, faults = _look_at_old_objects(run, page)
         looked, more = _look_at_returned_objects(run, looked)
@@ -87,7 +87,7 @@ def return_documents(run: ReturnPass) -> ReturnTally:
 
     Raises Interrupted when the run was stopped: everything finished is saved.
     """
-    done = 0
+    done = failed = 0
     for page in decide_pages(run):
         lines = [line for each in page for line in _lines(run, each)]
         outcomes = run.services.engine.copy(
@@ -100,7 +100,17 @@ def return_documents(run: ReturnPass) -> ReturnTally:
         run.services.ledger.documents(run.migration).record(lines)
         _record_conflicts(run, page)
         done += len(page)
-        run.services.report(Progress(run.slug, "return", done, run.total, copied_bytes=run.tally.copied_bytes))
+        failed += sum(line.code is not None for line in lines)
+        run.services.report(
+            Progress(
+                run.slug,
+                "return",
+                done,
+                run.total,
+                copied_bytes=run.tally.copied_bytes,
+                documents_failed=failed,
+            )
+        )
     run.services.stop_here()
     return run.tally
 

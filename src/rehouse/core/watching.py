@@ -1,0 +1,280 @@
+"""What a command publishes while it runs, and what a watcher makes of it: rates, and which commands are alive.
+
+Nothing is published that changes by itself, such as a rate or a time: so a run that waits publishes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rehouse.core.progress import RATE_SECONDS, Overall, Progress
+
+LATE_SECONDS = 5.0
+"""A row that is older than this has missed several publications."""
+LONGEST_SUBJECT = 200
+"""The most characters of a slug that are published: an index entry has a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One row that is published: of a tenant or bucket at work, or of the whole run, whose `subject` is empty."""
+
+    subject: str
+    step: str | None = None
+    message: str | None = None
+    tenants_done: int | None = None
+    tenants: int | None = None
+    documents: int = 0
+    documents_total: int | None = None
+    documents_failed: int = 0
+    copied_bytes: int = 0
+
+
+Snapshot = Mapping[str, Counts]
+"""All rows of a run, by subject."""
+
+
+def snapshot(overall: Overall, at_work: Sequence[Progress]) -> Snapshot:
+    """Return the rows that a run publishes."""
+    whole = Counts(
+        "",
+        tenants_done=overall.tenants_done,
+        tenants=overall.tenants,
+        documents=overall.documents,
+        documents_total=overall.documents_total,
+        documents_failed=overall.documents_failed,
+        copied_bytes=overall.copied_bytes,
+    )
+    return {"": whole} | {row.subject: row for row in map(_row, at_work) if row.subject}
+
+
+def _row(event: Progress) -> Counts:
+    return Counts(
+        event.subject[:LONGEST_SUBJECT],
+        event.step,
+        event.text,
+        documents=event.documents,
+        documents_total=event.documents_total,
+        documents_failed=event.documents_failed,
+        copied_bytes=event.copied_bytes,
+    )
+
+
+def changes(before: Snapshot, after: Snapshot) -> tuple[list[Counts], list[str]]:
+    """Return the rows that are new or changed, and the subjects whose rows are to be deleted."""
+    changed = [row for subject, row in after.items() if before.get(subject) != row]
+    return changed, [subject for subject in before if subject not in after]
+
+
+class Life(StrEnum):
+    """Whether a command is alive, as its row and its lock tell."""
+
+    RUNNING = "running"
+    QUIET = "quiet"
+    KILLED = "killed"
+
+
+def life(*, is_held: bool, age: float) -> Life:
+    """Return whether a command is alive.
+
+    | lock     | age of its row | life    |
+    |----------|----------------|---------|
+    | held     | up to 5 s      | RUNNING |
+    | held     | more           | QUIET   |
+    | not held | up to 5 s      | RUNNING |
+    | not held | more           | KILLED  |
+
+    A command without a lock whose row is fresh is about to end, or has lost its session for a moment. A command that ends deletes
+    its rows. QUIET: it lives, and nothing has changed for a while, such as while it waits for S3.
+    """
+    if age <= LATE_SECONDS:
+        return Life.RUNNING
+    return Life.QUIET if is_held else Life.KILLED
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A row as a watcher reads it. `elapsed`: seconds since the command began; `age`: seconds since the row changed."""
+
+    run_id: str
+    counts: Counts
+    command: str
+    host: str
+    elapsed: float
+    age: float
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TenantAtWork:
+    """A tenant or bucket that a command works on. `rate`: documents a second lately; `phase` is that of the ledger."""
+
+    subject: str
+    phase: str | None
+    step: str | None
+    message: str | None
+    documents: int
+    documents_total: int | None
+    documents_failed: int
+    copied_bytes: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A command at work. Times are seconds; `quiet`: since when nothing has changed; `left` None while it cannot be told."""
+
+    run_id: str
+    command: str
+    host: str
+    life: Life
+    tenants_done: int
+    tenants: int
+    documents: int
+    documents_total: int
+    documents_failed: int
+    copied_bytes: int
+    rate: float
+    elapsed: float
+    left: float | None
+    quiet: float
+    at_work: tuple[TenantAtWork, ...]
+
+    @property
+    def overall(self) -> Overall:
+        """The counts of the whole run."""
+        return Overall(
+            self.tenants_done,
+            self.tenants,
+            self.documents,
+            self.documents_total,
+            self.copied_bytes,
+            self.rate,
+            self.elapsed,
+            self.left,
+            self.documents_failed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that is not at work any more. `is_killed`: it did not come to its end."""
+
+    run_id: str
+    command: str
+    host: str
+    is_killed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look shows: the commands at work, those that were killed, and which of both have ended since the last look."""
+
+    alive: tuple[Running, ...] = ()
+    killed: tuple[Running, ...] = ()
+    ended: tuple[Ended, ...] = ()
+
+
+@dataclass
+class Watched:
+    """What one watcher has seen so far. Every `now` is in seconds of one clock that never goes back."""
+
+    _lately: dict[tuple[str, str, str | None], deque[tuple[float, int]]] = field(default_factory=dict)
+    _before: Look = field(default_factory=Look)
+
+    def take(self, rows: Sequence[Published], phases: Mapping[str, str | None], now: float) -> Look:
+        """Take in what is published now. `phases`: subject → the phase of that tenant's migration."""
+        rates = self._rates(rows, now)
+        runs = [
+            _running(row, [each for each in rows if each.run_id == row.run_id], phases, rates)
+            for row in rows
+            if not row.counts.subject
+        ]
+        alive = tuple(run for run in runs if run.life is not Life.KILLED)
+        killed = tuple(run for run in runs if run.life is Life.KILLED)
+        known = {run.run_id for run in self._before.killed}
+        there = {run.run_id for run in runs}
+        ended = [run for run in self._before.alive if run.run_id not in there]
+        died = [run for run in killed if run.run_id not in known]
+        self._before = Look(
+            alive,
+            killed,
+            tuple(Ended(each.run_id, each.command, each.host, each in died) for each in (*ended, *died)),
+        )
+        return self._before
+
+    def _rates(self, rows: Sequence[Published], now: float) -> dict[tuple[str, str, str | None], float]:
+        """Return the documents a second of each row, over the last seconds; those of another step count anew."""
+        lately, rates = {}, {}
+        for row in rows:
+            key = (row.run_id, row.counts.subject, row.counts.step)
+            seen = lately[key] = self._lately.get(key) or deque()
+            seen.append((now, row.counts.documents))
+            while len(seen) > 2 and seen[1][0] <= now - RATE_SECONDS:
+                seen.popleft()
+            since, before = seen[0]
+            rates[key] = max(row.counts.documents - before, 0) / max(now - since, 0.001)
+        self._lately = lately
+        return rates
+
+
+def _running(
+    whole: Published,
+    rows: Sequence[Published],
+    phases: Mapping[str, str | None],
+    rates: Mapping[tuple[str, str, str | None], float],
+) -> Running:
+    counts, rate = whole.counts, rates[whole.run_id, "", whole.counts.step]
+    total = max(counts.documents_total or 0, counts.documents)
+    age = min(row.age for row in rows)
+    return Running(
+        run_id=whole.run_id,
+        command=whole.command,
+        host=whole.host,
+        life=life(is_held=whole.is_held, age=age),
+        tenants_done=counts.tenants_done or 0,
+        tenants=counts.tenants or 0,
+        documents=counts.documents,
+        documents_total=total,
+        documents_failed=counts.documents_failed,
+        copied_bytes=counts.copied_bytes,
+        rate=rate,
+        elapsed=whole.elapsed,
+        left=(total - counts.documents) / rate if rate > 0 else None,
+        quiet=age,
+        at_work=tuple(
+            TenantAtWork(
+                subject=each.subject,
+                phase=phases.get(each.subject),
+                step=each.step,
+                message=each.message,
+                documents=each.documents,
+                documents_total=each.documents_total,
+                documents_failed=each.documents_failed,
+                copied_bytes=each.copied_bytes,
+                rate=rates[whole.run_id, each.subject, each.step],
+            )
+            for each in (row.counts for row in rows)
+            if each.subject
+        ),
+    )
+
+
+def total(runs: Sequence[Running]) -> Overall:
+    """Return what several commands add up to; the time is that of the first one that began."""
+    documents, of_all = sum(run.documents for run in runs), sum(run.documents_total for run in runs)
+    rate = sum(run.rate for run in runs)
+    return Overall(
+        tenants_done=sum(run.tenants_done for run in runs),
+        tenants=sum(run.tenants for run in runs),
+        documents=documents,
+        documents_total=of_all,
+        copied_bytes=sum(run.copied_bytes for run in runs),
+        rate=rate,
+        elapsed=max((run.elapsed for run in runs), default=0.0),
+        left=(of_all - documents) / rate if rate > 0 else None,
+        documents_failed=sum(run.documents_failed for run in runs),
+    )

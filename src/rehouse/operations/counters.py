@@ -1,0 +1,29 @@
+"""Count what a command reports while it runs, for the screen and for `status --watch`."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rehouse.core.progress import Meter, Overall, Progress, Report, silent
+
+
+class Counters:
+    """The callback of a run: it takes events from every thread, hands them on, and tells how far the run is."""
+
+    def __init__(self, also: Report = silent) -> None:
+        self._also = also
+        self._meter = Meter(time.monotonic())
+        self._guard = threading.Lock()
+
+    def __call__(self, event: Progress) -> None:
+        """Take an event."""
+        with self._guard:
+            self._meter.take(event, time.monotonic())
+        self._also(event)
+
+    def now(self) -> tuple[Overall, list[Progress]]:
+        """Return how far the run is, and the tenants and buckets at work: those that are counted first."""
+        with self._guard:
+            at_work = sorted(self._meter.at_work.values(), key=lambda each: each.documents_total is None)
+            return self._meter.overall(time.monotonic()), at_work

@@ -1,0 +1,76 @@
+"""Publish once a second how far a command is, for `status --watch`: from a thread and a connection of their own.
+
+It never slows or fails the command. What cannot be published is dropped, and the log says so once. A command that ends within a
+second publishes nothing and opens no connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rehouse.core.errors import RehouseError
+from rehouse.core.watching import Snapshot, changes, snapshot
+from rehouse.ledger.ledger import translating
+from rehouse.ledger.progress import NotPublished, Publication
+from rehouse.operations.counters import Counters
+from rehouse.operations.services import Services
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN = 1.0
+SECONDS_AFTER_FAILURE = 10.0
+LONGEST_GOODBYE = 2.0
+"""How many seconds a command waits at its end for its rows to be deleted; else the next command deletes them."""
+
+
+@contextmanager
+def publishing(services: Services, counters: Counters, command: str) -> Iterator[None]:
+    """Publish what the counters tell during the block; `command` is its name for people."""
+    is_over = threading.Event()
+    publisher = threading.Thread(
+        target=_publish, args=(services, counters, command, is_over), name="progress", daemon=True
+    )
+    publisher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        publisher.join(LONGEST_GOODBYE)
+
+
+def _publish(services: Services, counters: Counters, command: str, is_over: threading.Event) -> None:
+    publication: Publication | None = None
+    told: Snapshot = {}
+    is_logged, pause = False, SECONDS_BETWEEN
+    while not is_over.wait(pause):
+        pause = SECONDS_BETWEEN
+        try:
+            with translating():
+                if publication is None:
+                    run_id, catalog = services.ledger.run_id, services.ledger.catalog
+                    publication = Publication.open(services.settings, catalog, run_id=run_id, command=command)
+                told = _tell(publication, counters, told)
+        except RehouseError as error:
+            if isinstance(error, NotPublished):
+                log.warning("`status --watch` does not see this command: %s; %s", error.message, error.hint)
+                return
+            if not is_logged:
+                log.warning("`status --watch` does not see this command for a while: %s", error.message)
+            if publication is not None:
+                publication.give_up()
+            publication, told, is_logged, pause = None, {}, True, SECONDS_AFTER_FAILURE
+    if publication is not None:
+        publication.close()
+
+
+def _tell(publication: Publication, counters: Counters, told: Snapshot) -> Snapshot:
+    """Publish what has changed since the last time; nothing has: send nothing."""
+    overall, at_work = counters.now()
+    now = snapshot(overall, at_work)
+    changed, ended = changes(told, now)
+    if changed or ended:
+        publication.put(changed, ended, elapsed=overall.elapsed)
+    return now
