@@ -33,6 +33,7 @@ from rehouse.core.permissions.table import Role
 from rehouse.core.removals import Verdict
 from rehouse.core.tenant_state import MEANINGS as STATE_MEANINGS
 from rehouse.core.tenant_state import TenantState
+from rehouse.core.watching import Ended, Running, TenantAtWork
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
 from rehouse.ledger.copies import Outstanding
@@ -56,6 +57,7 @@ from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.steps.removals import Left
 from rehouse.operations.uninstall import Uninstalled
 from rehouse.operations.verify import Problem, VerifyReport
+from rehouse.operations.watching import HistoryEvent
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +122,12 @@ def test_a_command_s_page_has_every_key_of_its_json(command: str, report: type) 
     names = list(report._fields) if hasattr(report, "_fields") else [each.name for each in fields(report)]
     told = section(page(command), "JSON")
     assert [name for name in names if f"`{name}`" not in told] == []
+
+
+def test_the_watching_page_has_every_key_of_its_lines() -> None:
+    told = (DOCS / "watching.md").read_text(encoding="utf-8").partition("\n## JSON lines\n")[2]
+    names = {each.name for line in (Running, TenantAtWork, Ended, HistoryEvent) for each in fields(line)}
+    assert [name for name in sorted(names) if f"`{name}`" not in told] == []
 
 
 def test_the_readme_has_every_command() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import select
 import sys
 from typing import Any, TextIO
 
@@ -55,3 +56,14 @@ def _wrap_stream(stream: TextIO) -> TextIO:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+
+
+def is_reader_gone() -> bool:
+    """Return whether stdout is a pipe whose reader is gone: a command that has no end of its own ends then."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # it is no file
+        return False
+    asked = select.poll()
+    asked.register(descriptor, 0)  # errors are reported without being asked for
+    return any(found & select.POLLERR for _, found in asked.poll(0))

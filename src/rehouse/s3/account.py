@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rehouse.core.errors import StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
@@ -16,16 +15,12 @@ QUOTA_CODE = "L-DC2B2D3D"
 
 
 def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
-    """Return the headers of S3's answer about a bucket, even if S3 refuses, for example because another account owns it.
+    """Return the headers of S3's answer about a bucket, even if S3 refuses.
 
     Raises boto3's errors if no answer came.
     """
     try:
-        owner = control.owner()
-    except StorageRefused:  # STS refuses every request of a wrong clock, which is what these headers show
-        owner = {}
-    try:
-        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket, **owner))
+        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket))
     except ClientError as error:
         answer = cast("dict[str, Any]", error.response)
     headers: Mapping[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]

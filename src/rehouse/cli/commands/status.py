@@ -36,16 +36,36 @@ ErrorsOption = Annotated[
 ]
 
 
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Show the commands at work, once a second; JSON lines off a terminal.")
+]
+
+
 StatusOutputOption = Annotated[
     Literal["text", "json", "csv"], typer.Option("--output", "-o", help="text, one JSON object, or CSV of the errors.")
 ]
 
 
-def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: StatusOutputOption = "text") -> None:
+def status(
+    slug: OptionalSlug = None,
+    *,
+    errors: ErrorsOption = False,
+    watch: WatchOption = False,
+    output: StatusOutputOption = "text",
+) -> None:
     """Show how far every tenant is, or one in detail. Of one: its outstanding documents and its history.
 
-    Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`.
+    Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`,
+    `rehouse status --watch`.
     """
+    if watch:
+        if errors or slug is not None or output == "csv":
+            raise ConfigurationError(
+                "--watch shows all commands at work", hint="leave out SLUG, --errors and --output csv"
+            )
+        from rehouse.cli.watch import watch as watch_commands
+
+        return watch_commands(output)
     from rehouse.cli.services import ledger
     from rehouse.operations import status as standing
 
@@ -61,6 +81,7 @@ def status(slug: OptionalSlug = None, *, errors: ErrorsOption = False, output: S
         else:
             one = standing.tenant_status(opened, opened.tenant(slug))
             print_report(output, plain(one) | {"overview": tenant_object(one.overview)}, lambda: show_status(one))
+    return None
 
 
 def show_overview(lines: Sequence[Overview]) -> None:

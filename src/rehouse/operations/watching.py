@@ -1,0 +1,140 @@
+"""Watch the commands at work, on every machine, through the ledger: one look a second, by simple queries.
+
+A database that is away is part of what is seen: the watch connects again until it is back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rehouse.config import Settings
+from rehouse.core.errors import RehouseError
+from rehouse.core.model import TenantId
+from rehouse.core.watching import Look, Published, Watched
+from rehouse.ledger.ledger import Ledger, translating
+from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, published, require_table
+
+SECONDS_BETWEEN = 1.0
+EVENTS = 50
+"""How many lines of the history are read at each look."""
+SECONDS_BETWEEN_NAMES = 30.0
+"""How often the tenants are read again, if one is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """A line of the history, with the tenant's slug."""
+
+    at: datetime
+    actor: str
+    slug: str | None
+    tenant_id: TenantId | None
+    run_id: str | None
+    event: str
+    from_phase: str | None
+    to_phase: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look shows. `at` is the database's clock, None while the database is `away`; `new_events` oldest first.
+
+    `idle_seconds`: for how long no command has been at work, counted from the beginning of the watch.
+    """
+
+    look: Look = field(default_factory=Look)
+    events: tuple[HistoryEvent, ...] = ()
+    new_events: tuple[HistoryEvent, ...] = ()
+    at: datetime | None = None
+    away: RehouseError | None = None
+    idle_seconds: float = 0.0
+
+
+def watch(settings: Settings, is_over: threading.Event) -> Iterator[Sight]:
+    """Look once a second until `is_over`. Raises DatabaseRefused or TryAgain if the first look fails."""
+    watcher = _Watcher(settings)
+    try:
+        yield watcher.look()
+        while not is_over.wait(SECONDS_BETWEEN):
+            try:
+                sight = watcher.look()
+            except RehouseError as error:
+                watcher.close()
+                sight = watcher.away(error)
+            yield sight
+    finally:
+        watcher.close()
+
+
+class _Watcher:
+    """One watcher: its connection, what it has seen, and the tenants' names."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ledger: Ledger | None = None
+        self._watched = Watched()
+        self._busy_at = time.monotonic()
+        self._slugs: dict[TenantId, str] = {}
+        self._named_at = float("-inf")
+        self._seen: set[int] | None = None
+        self._last = Sight()
+
+    def look(self) -> Sight:
+        with translating():
+            ledger = self._ledger or self._connect()
+            rows, now = published(ledger), time.monotonic()
+            look = self._watched.take(rows, self._phases(ledger, rows), now)
+            if look.alive:
+                self._busy_at = now
+            events, new = self._events(ledger)
+            self._last = Sight(look, events, new, database_time(ledger), idle_seconds=now - self._busy_at)
+            return self._last
+
+    def away(self, error: RehouseError) -> Sight:
+        """Return what was seen last, for as long as the database is away: nothing is idle meanwhile."""
+        self._busy_at = time.monotonic()
+        return Sight(Look(self._last.look.alive, self._last.look.killed), self._last.events, away=error)
+
+    def close(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    def _connect(self) -> Ledger:
+        self._ledger = Ledger.open(self._settings, writes=False)
+        require_table(self._ledger)
+        return self._ledger
+
+    def _phases(self, ledger: Ledger, rows: Sequence[Published]) -> dict[str, str | None]:
+        """Return the phases of the tenants at work, by slug."""
+        subjects = {row.counts.subject for row in rows if row.counts.subject}
+        ids = {slug: tenant_id for tenant_id, slug in self._names(ledger, subjects).items() if slug in subjects}
+        found = phases(ledger, list(ids.values()))
+        return {slug: found.get(tenant_id) for slug, tenant_id in ids.items()}
+
+    def _names(self, ledger: Ledger, wanted: set[str] | set[TenantId]) -> dict[TenantId, str]:
+        """Return the slugs of the tenants by id, read again now and then if something wanted is not among them."""
+        is_known = wanted <= {*self._slugs, *self._slugs.values()}
+        if not is_known and time.monotonic() - self._named_at >= SECONDS_BETWEEN_NAMES:
+            self._slugs = {tenant.id: tenant.slug for tenant in ledger.tenants()}
+            self._named_at = time.monotonic()
+        return self._slugs
+
+    def _events(self, ledger: Ledger) -> tuple[tuple[HistoryEvent, ...], tuple[HistoryEvent, ...]]:
+        """Return the last lines of the history, and those of them that are new since the last look."""
+        found = latest_events(ledger, EVENTS)[::-1]
+        slugs = self._names(ledger, {each.tenant_id for each in found if each.tenant_id is not None})
+        new = [] if self._seen is None else [each for each in found if each.id not in self._seen]
+        self._seen = {each.id for each in found}
+        return tuple(_named(each, slugs) for each in found), tuple(_named(each, slugs) for each in new)
+
+
+def _named(event: RecentEvent, slugs: dict[TenantId, str]) -> HistoryEvent:
+    slug = None if event.tenant_id is None else slugs.get(event.tenant_id)
+    columns = {name: value for name, value in event._asdict().items() if name != "id"}
+    return HistoryEvent(slug=slug, **columns)
