@@ -277,6 +277,13 @@ def test_both_that_are_needed_are_named_at_once(tmp_path: Path) -> None:
     load({"DATABASE_URL": URL, "REHOUSE_SHARED_BUCKET": "shared"}, tmp_path).require_places()
 
 
+@pytest.mark.parametrize(
+    ("dropped", "first"), [((), "one"), (("one",), "two"), (("two",), "one"), (("one", "two"), None)]
+)
+def test_the_first_bucket_that_was_not_removed_remains(dropped: tuple[str, ...], first: str | None) -> None:
+    assert Settings(shared_bucket=("one", "two"), dropped_buckets=dropped).remaining_bucket == first
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().region = "elsewhere"  # type: ignore[misc]

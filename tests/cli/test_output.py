@@ -54,7 +54,7 @@ def test_colours_are_for_terminals_and_no_color_turns_them_off() -> None:
 def test_a_narrow_terminal_shortens_names_in_the_middle(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
+    monkeypatch.setattr(output, "console", lambda **_: Console(width=60, color_system=None))
     home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
     rows = [("acme", "cut_over", 1320, "5 B", home, why), ("globex", "cut_over", 7, "544.4 KiB", "short", None)]
     output.table(("tenant", "phase", "migrated", "bytes", "bucket", "why"), rows)
@@ -158,7 +158,7 @@ def test_prose_wraps_at_words() -> None:
 
 
 def test_wide_breaks_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "console", lambda: Console(width=60, color_system=None))
+    monkeypatch.setattr(output, "console", lambda **_: Console(width=60, color_system=None))
     monkeypatch.setattr(output, "style", output.Style(wide=True))
     home, why = "dataroom-saas-acme-corp-b236ed77", "word " * 20
     output.table(

@@ -1,17 +1,20 @@
-"""What cannot be undone is confirmed first: a name typed on a terminal, or `--yes`."""
+"""What cannot be undone is confirmed first: what goes is shown on standard error, and a name is typed, or `--yes` given."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from rehouse.cli.output import SHOWN, say, table
 from rehouse.core.errors import Interrupted, Refused
 from rehouse.core.escaping import legible
 from rehouse.core.naming import is_global
 
-YesOption = Annotated[bool, typer.Option("--yes", help="Ask for no confirmation.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Skip the confirmation prompt.")]
 KeepEmptyOption = Annotated[
     bool, typer.Option("--keep-empty", help="With --drop-bucket: empty the bucket but keep it, and with it the name.")
 ]
@@ -29,13 +32,24 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     )
 
 
-def confirm(what: str, name: str, *, yes: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is asked about: a sentence on what happens, a table of what goes, a sentence on what cannot be undone."""
+
+    what: str
+    final: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+def confirm(removal: Removal, name: str, *, yes: bool) -> None:
     """Return if the person at the terminal types `name`, or with `yes`; raise Refused otherwise: nothing was changed."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused(f"not confirmed, nothing was changed. {what}", hint="add --yes where nobody can be asked")
-    typer.echo(legible(what), err=True)
+        what = f"not confirmed, nothing was changed. {removal.what}. {removal.final}"
+        raise Refused(what, hint="add --yes where nobody can be asked")
+    _show(removal)
     typer.echo(f"Type {legible(name)} to go on: ", err=True, nl=False)
     try:
         typed = sys.stdin.readline().strip()
@@ -44,3 +58,14 @@ def confirm(what: str, name: str, *, yes: bool) -> None:
         raise Interrupted("interrupted: nothing was changed", hint="run the same command again") from None
     if typed != name:
         raise Refused("it was not confirmed: nothing was changed", hint=f"type {name} exactly, or add --yes")
+
+
+def _show(removal: Removal) -> None:
+    say(f"{removal.what}{':' if removal.rows else '.'}", stderr=True)
+    if removal.rows:
+        say("", stderr=True)
+        table(removal.headings, removal.rows[:SHOWN], always=len(removal.headings), stderr=True)
+        if len(removal.rows) > SHOWN:
+            say(f"… and {len(removal.rows) - SHOWN:,} more lines", stderr=True)
+        say("", stderr=True)
+    say(removal.final, stderr=True)

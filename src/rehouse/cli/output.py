@@ -90,7 +90,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Sequence[object]], *, always: int = 1, spare: Sequence[str] = ()
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    always: int = 1,
+    spare: Sequence[str] = (),
+    stderr: bool = False,
 ) -> None:
     """Print a table; numbers stand to the right, states and counts have colours (`look_of`).
 
@@ -105,21 +110,21 @@ def table(
     ]
     cells = [[format_cell(cell) for cell in line] for line in lines]
     widths = [max(map(_cells, column)) for column in zip(headings, *cells, strict=True)]
-    out = console()
+    out, stream = console(stderr=stderr), sys.stderr if stderr else sys.stdout
     if not style.wide:
         columns = _without_spare(columns, headings, _least(widths, numeric), spare, out.width)
     titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), _pick(widths, columns)
     if not style.wide:
         widths = fitted(widths, numeric, out.width)
-    print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out))
+    print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out), file=stream)
     for line, formatted in zip(lines, cells, strict=True):
         row = _pick(formatted, columns)
         short = [shortened(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts = _split(short, widths, numeric, out.width)
-        print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out))
+        print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out), file=stream)
         rest = zip(titles[len(parts) :], row[len(parts) :], strict=True)
         if below := [f"{title}: {cell}" for title, cell in rest if cell]:
-            print("\n".join(_fold(below, out.width)))
+            print("\n".join(_fold(below, out.width)), file=stream)
 
 
 def _without_spare(
@@ -231,12 +236,13 @@ def _fold(parts: Sequence[str], width: int) -> list[str]:
     return [line.replace(_GLUE, " ") for line in lines]
 
 
-def say(*lines: str) -> None:
+def say(*lines: str, stderr: bool = False) -> None:
     """Print plain lines; those that are longer than a terminal is wide are wrapped between words."""
-    if sys.stdout.isatty() and not style.wide:
-        width = console().width
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty() and not style.wide:
+        width = console(stderr=stderr).width
         lines = tuple(part for line in lines for each in line.split("\n") for part in wrapped(each, width))
-    print(legible("\n".join(lines)))
+    print(legible("\n".join(lines)), file=stream)
 
 
 def wrapped(line: str, width: int) -> list[str]:

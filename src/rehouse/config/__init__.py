@@ -139,6 +139,11 @@ class Settings(Section):
         return tuple(bucket for bucket in self.shared_bucket if bucket not in self.dropped_buckets)
 
     @property
+    def remaining_bucket(self) -> str | None:
+        """The first shared bucket that was not removed; None if all were removed."""
+        return next(iter(self.remaining_buckets), None)
+
+    @property
     def grace(self) -> timedelta:
         """How long old pointers may be in use after a flip.
 

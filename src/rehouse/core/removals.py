@@ -5,6 +5,7 @@ Pure functions: they take what S3 and the ledger say and return a verdict.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -162,6 +163,21 @@ def given_up(grace: timedelta, usual: timedelta) -> str | None:
         "that were read or granted before may still be used; a download through one of them fails, and a write through one "
         "lands where nobody reads it before the next sweep"
     )
+
+
+def finality(versionings: Collection[str]) -> str:
+    """Return what cannot be undone after a removal from shared buckets with these versionings.
+
+    >>> finality(["enabled"])
+    'There is no rollback afterwards; only the older versions that the shared bucket keeps still have the objects.'
+    >>> finality(["enabled", "off"]), finality([])
+    ('There is no rollback afterwards, and the removed objects cannot be restored.', 'There is no rollback afterwards.')
+    """
+    if not versionings:
+        return "There is no rollback afterwards."
+    if {*versionings} == {"enabled"}:
+        return "There is no rollback afterwards; only the older versions that the shared bucket keeps still have the objects."
+    return "There is no rollback afterwards, and the removed objects cannot be restored."
 
 
 def detail_of(flipped: Flipped, verdict: Verdict) -> str:

@@ -123,18 +123,10 @@ class Outstanding(NamedTuple):
 class Documents(Fenced):
     """The documents of one tenant's migration in one run."""
 
-    def pages(self, limit: int) -> Iterator[list[Seen]]:
+    def outside(self, limit: int) -> Iterator[list[Seen]]:
         """Yield pages of at most `limit` documents that have a key and are not at home, in order of id."""
-        after: object = None
-        while True:
-            with self.connection.transaction():
-                self.connection.execute(self.queries["prepare_page"])
-                rows = self._next("page_of_documents", after, limit)
-            if rows:
-                yield [_seen(row) for row in rows]
-            if len(rows) < limit:
-                return
-            after = rows[-1].document_id
+        for rows in self.pages("page_of_documents", limit):
+            yield [_seen(row) for row in rows]
 
     def counts(self) -> Counts:
         """Count the tenant's rows."""
@@ -201,7 +193,7 @@ class Documents(Fenced):
         """
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
-            yield [Copied(**columns_of_copied(row)) for row in self._next("lock_copies", after, limit)]
+            yield [Copied(**columns_of_copied(row)) for row in self.next_rows("lock_copies", after, limit)]
 
     def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
         """Return those of the objects that another tenant claims now.
@@ -301,7 +293,7 @@ class Documents(Fenced):
     def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
         with self.fenced():
             self.connection.execute(self.queries["check_at_once"])
-            ids = [str(row.document_id) for row in self._next("lock_null_buckets", after, limit)]
+            ids = [str(row.document_id) for row in self.next_rows("lock_null_buckets", after, limit)]
             if ids:
                 name(ids)
         return ids[-1] if ids else None
@@ -322,15 +314,6 @@ class Documents(Fenced):
         what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
         with self.fenced() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
-
-    def _next(self, name: str, after: object, limit: int) -> list[Row]:
-        """Return the next rows after an id.
-
-        The query is never prepared: the generic plan of a prepared statement does not know whether `after` is NULL, so it would
-        read the tenant from the start for each batch.
-        """
-        values = {**self.values, "after": after, "limit": limit}
-        return rows_of(self.connection, self.queries[name], values, prepare=False)
 
 
 def _seen(row: Row) -> Seen:

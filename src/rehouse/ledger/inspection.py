@@ -19,6 +19,7 @@ from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.identity import Ambiguity, find_ambiguities
 from rehouse.ledger.queries import fill
 from rehouse.ledger.relations import Table
+from rehouse.ledger.rows import rows_of, value_of
 from rehouse.ledger.usage import UsageState, usage_state
 
 _READ_AND_ADD = ("SELECT", "INSERT")
@@ -80,9 +81,11 @@ class Inspection:
 
     def writability(self) -> Writability:
         """Return what prevents the role from writing."""
-        row = self.connection.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
-        is_standby, read_only = row or (False, "off")
-        return Writability(is_standby, read_only == "on")
+        query = (
+            "SELECT pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only"
+        )
+        [found] = rows_of(self.connection, sql.SQL(query))
+        return Writability(found.is_standby, found.is_read_only)
 
     def catalog(self, settings: Settings) -> Catalog:
         """Return the application's tables.
@@ -97,19 +100,19 @@ class Inspection:
         PostgreSQL raises an error if row security would hide rows.
         """
         query = sql.SQL("SELECT count(*) FROM (SELECT 1 FROM {} LIMIT 1) AS seen").format(table.identifier)
-        row = self.connection.execute(query).fetchone()
-        return bool(row and row[0])
+        return bool(value_of(self.connection, query))
 
-    def count_tenants(self, catalog: Catalog) -> int | None:
+    def count_tenants(self, catalog: Catalog) -> int:
         """Return how many tenants there are."""
         query = sql.SQL("SELECT count(*) FROM {}").format(catalog.tenants.identifier)
-        row = self.connection.execute(query).fetchone()
-        return int(row[0]) if row else None
+        return int(value_of(self.connection, query))
 
     def labels(self, catalog: Catalog) -> list[str]:
         """Return each tenant's text for its bucket name: the slug, else the id."""
-        query = "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) FROM {tenants.rows} t"
-        return [str(slug) for (slug,) in self.connection.execute(fill(query, catalog)).fetchall()]
+        query = (
+            "SELECT coalesce(nullif(t.{tenants.slug}::text, ''), t.{tenants.id}::text) AS label FROM {tenants.rows} t"
+        )
+        return [str(row.label) for row in rows_of(self.connection, fill(query, catalog))]
 
     def ambiguities(self, catalog: Catalog) -> list[Ambiguity]:
         """Return why rows of the application's tables cannot be identified; empty if they can."""
@@ -150,5 +153,4 @@ class Inspection:
             yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights), is_needed)
 
     def _has(self, expression: str, *names: str) -> bool:
-        row = self.connection.execute(sql.SQL("SELECT {}").format(sql.SQL(expression)), names).fetchone()
-        return bool(row and row[0])
+        return bool(value_of(self.connection, sql.SQL("SELECT {}").format(sql.SQL(expression)), names))

@@ -24,6 +24,7 @@ from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.faults import translated
 from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.rows import rows_of, value_of
 
 READ_AT_ONCE = 1 << 18
 """How many bytes of rows are searched together first; usually none of them mentions a key."""
@@ -98,8 +99,8 @@ class Pointers:
             "documents": catalog.documents.name,
             "key": catalog.column("documents", "s3_key"),
         }
-        rows = self._connection.execute(self._ledger.queries["columns_that_hold_text"], values).fetchall()
-        return [Column(*row) for row in rows]
+        rows = rows_of(self._connection, self._ledger.queries["columns_that_hold_text"], values)
+        return [Column(**row._asdict()) for row in rows]
 
     def sources(self, migration: Migration, limit: int | None) -> list[str]:
         """Return the keys of a tenant's sources that are not removed yet.
@@ -112,15 +113,15 @@ class Pointers:
     def of_documents(self, limit: int) -> list[str]:
         """Return about `limit` keys of documents of all tenants."""
         table = self._ledger.catalog.documents.identifier.as_string(self._connection)
-        row = self._connection.execute(self._ledger.queries["rows_expected"], {"table": table}).fetchone()
-        percent = min(100.0, 1000.0 * limit / max(int(row[0]) if row else 0, 1))
+        expected = value_of(self._connection, self._ledger.queries["rows_expected"], {"table": table}) or 0
+        percent = min(100.0, 1000.0 * limit / max(int(expected), 1))
         return self._keys("keys_to_look_for", {"percent": percent, "limit": limit})
 
     def orphans(self, bucket: str, default_bucket: str, limit: int) -> list[tuple[str, int]]:
         """Return (key, bytes) of at most `limit` objects in the inventory that no row and no migration knows."""
         values = {"run_id": self._ledger.run_id, "bucket": bucket, "default_bucket": default_bucket, "limit": limit}
-        rows = self._connection.execute(self._ledger.queries["some_orphans"], values).fetchall()
-        return [(str(key), int(size)) for key, size in rows]
+        rows = rows_of(self._connection, self._ledger.queries["some_orphans"], values)
+        return [(str(row.key), int(row.size)) for row in rows]
 
     def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
         """Search columns for keys (each with its owners).
@@ -143,7 +144,7 @@ class Pointers:
             yield found
 
     def _keys(self, name: str, values: Mapping[str, object]) -> list[str]:
-        return [str(row[0]) for row in self._connection.execute(self._ledger.queries[name], values).fetchall()]
+        return [str(row.key) for row in rows_of(self._connection, self._ledger.queries[name], values)]
 
     def _read(
         self,
@@ -174,8 +175,8 @@ class Pointers:
         if most is None:
             return 1.0
         table = sql.Identifier(column.schema, column.table).as_string(self._connection)
-        row = self._connection.execute(self._ledger.queries["size_of_table"], {"table": table}).fetchone()
-        return min(1.0, most / max(int(row[0]) if row else 0, 1))
+        size = value_of(self._connection, self._ledger.queries["size_of_table"], {"table": table}) or 0
+        return min(1.0, most / max(int(size), 1))
 
 
 def _obstacle(column: Column) -> str | None:

@@ -45,6 +45,14 @@ class Removal(NamedTuple):
     marked: int
 
 
+class DueSources(NamedTuple):
+    """The sources in one bucket that are old enough to be removed: how many, and their bytes."""
+
+    bucket: str
+    sources: int
+    size: int
+
+
 class Removals(Fenced):
     """The sources of one tenant's documents, in one run."""
 
@@ -53,13 +61,17 @@ class Removals(Fenced):
         [found] = self.rows("count_removals", grace=grace)
         return Removal(**found._asdict())
 
+    def due(self, grace: timedelta) -> list[DueSources]:
+        """Return by bucket which sources are old enough to be removed."""
+        return [DueSources(row.bucket, row.sources, row.size) for row in self.rows("due_sources", grace=grace)]
+
     def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources are not known to be removed, in order of id."""
-        return self._pages(STATES["moved_with_source"], grace, limit)
+        return self._in_states(STATES["moved_with_source"], grace, limit)
 
     def removed(self, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources were removed, in order of id."""
-        return self._pages([DocumentState.REMOVED], timedelta(0), limit)
+        return self._in_states([DocumentState.REMOVED], timedelta(0), limit)
 
     def waited_for(self, grace: timedelta) -> frozenset[str]:
         """Return the ids of the documents whose source another document still needs.
@@ -124,19 +136,10 @@ class Removals(Fenced):
         with self.fenced() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_ids": list(document_ids)})
 
-    def _pages(self, states: Sequence[DocumentState], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
-        after: object = None
-        while True:
-            with self.connection.transaction():
-                self.connection.execute(self.queries["prepare_page"])
-                rows = self.rows(
-                    "page_of_flipped", states=[state.value for state in states], grace=grace, after=after, limit=limit
-                )
-            if rows:
-                yield [_candidate(row) for row in rows]
-            if len(rows) < limit:
-                return
-            after = rows[-1].document_id
+    def _in_states(self, states: Sequence[DocumentState], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
+        names = [state.value for state in states]
+        for rows in self.pages("page_of_flipped", limit, states=names, grace=grace):
+            yield [_candidate(row) for row in rows]
 
 
 def _candidate(row: Row) -> Candidate:

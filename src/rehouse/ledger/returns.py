@@ -45,18 +45,10 @@ class WrittenAfter(Copied):
 class Returns(Fenced):
     """The returns of one tenant's documents, in one run."""
 
-    def pages(self, limit: int) -> Iterator[list[SeenAtHome]]:
+    def at_home(self, limit: int) -> Iterator[list[SeenAtHome]]:
         """Yield pages of at most `limit` documents whose rows point to the home, in order of id."""
-        after: object = None
-        while True:
-            with self.connection.transaction():
-                self.connection.execute(self.queries["prepare_page"])
-                rows = self.rows("page_at_home", after=after, limit=limit)
-            if rows:
-                yield [seen_at_home(row) for row in rows]
-            if len(rows) < limit:
-                return
-            after = rows[-1].document_id
+        for rows in self.pages("page_at_home", limit):
+            yield [seen_at_home(row) for row in rows]
 
     def counts(self) -> ReturnCounts:
         """Return how far the rollback is."""

@@ -5,13 +5,13 @@ A ledger record has the columns of `s3_migration_documents`; an object in the in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import namedtuple_row
+from psycopg.rows import namedtuple_row, scalar_row
 
 from rehouse.core.copies import Recorded
 from rehouse.core.lifecycle import DocumentState
@@ -24,13 +24,23 @@ Row = Any
 def rows_of(
     connection: psycopg.Connection,
     query: sql.SQL | sql.Composed,
-    values: Mapping[str, object],
+    values: Mapping[str, object] | None = None,
     *,
     prepare: bool | None = None,
 ) -> list[Row]:
     """Return the rows of a query; `prepare` is psycopg's argument."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return cursor.execute(query, values, prepare=prepare).fetchall()
+
+
+def value_of(
+    connection: psycopg.Connection,
+    query: sql.SQL | sql.Composed,
+    values: Mapping[str, object] | Sequence[object] | None = None,
+) -> Any:
+    """Return the value of a query that has one column and at most one row; None if it has no row."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(query, values).fetchone()
 
 
 def plain_id(value: object) -> TenantId:

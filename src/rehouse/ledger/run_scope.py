@@ -73,6 +73,28 @@ class Fenced:
         """Return the rows of a named query."""
         return rows_of(self.connection, self.queries[name], {**self.values, **values})
 
+    def next_rows(self, name: str, after: object, limit: int, **values: object) -> list[Row]:
+        """Return the next rows of a named query after a document's id.
+
+        The query is never prepared: the generic plan of a prepared statement does not know whether `after` is NULL, so it would
+        read the tenant from the start for each page.
+        """
+        values = {**self.values, **values, "after": after, "limit": limit}
+        return rows_of(self.connection, self.queries[name], values, prepare=False)
+
+    def pages(self, name: str, limit: int, **values: object) -> Iterator[list[Row]]:
+        """Yield the rows of a named query in pages of at most `limit`, in order of document id, each in its own transaction."""
+        after: object = None
+        while True:
+            with self.connection.transaction():
+                self.connection.execute(self.queries["prepare_page"])
+                rows = self.next_rows(name, after, limit, **values)
+            if rows:
+                yield rows
+            if len(rows) < limit:
+                return
+            after = rows[-1].document_id
+
     def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
         """Return those of the objects to which a row of any tenant points."""
         if not refs:

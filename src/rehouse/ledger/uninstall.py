@@ -14,6 +14,7 @@ from rehouse.core.escaping import counted
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
+from rehouse.ledger.rows import rows_of, value_of
 from rehouse.ledger.schema.documents import BY_POINTER, BY_TENANT, FORMER
 from rehouse.ledger.schema.statement import Patience, run_politely
 from rehouse.ledger.schema.usage import FUNCTIONS, TRIGGERS, USAGE
@@ -56,16 +57,16 @@ def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependa
     if not catalog.own.keys() >= {_MIGRATIONS, "s3_migration_documents"}:
         return []
     queries = load(catalog)
-    called = addresses({str(row[0]): row[1] for row in connection.execute(queries["tenants"])})
-    found = connection.execute(queries["dependants"]).fetchall()
-    return [Dependant(str(called.get(tenant_id, tenant_id)), phase, moved) for tenant_id, phase, moved in found]
+    called = addresses({str(row.tenant_id): row.slug for row in rows_of(connection, queries["tenants"])})
+    found = rows_of(connection, queries["dependants"])
+    return [Dependant(str(called.get(row.tenant_id, row.tenant_id)), row.phase, row.moved) for row in found]
 
 
 def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
     """Return the ids of all tenants in the ledger."""
     if _MIGRATIONS not in catalog.own:
         return []
-    return [row[0] for row in connection.execute(load(catalog)["migrated_tenants"])]
+    return [row.tenant_id for row in rows_of(connection, load(catalog)["migrated_tenants"])]
 
 
 def find_removal(
@@ -138,8 +139,7 @@ def _going_columns(
 
 
 def _count(connection: psycopg.Connection, queries: Queries, question: str, default_bucket: str) -> int:
-    row = connection.execute(queries[question], {"default_bucket": default_bucket}).fetchone()
-    return int(row[0]) if row else 0
+    return int(value_of(connection, queries[question], {"default_bucket": default_bucket}) or 0)
 
 
 def _fact(connection: psycopg.Connection, catalog: Catalog, name: str) -> list:  # type: ignore[type-arg]
@@ -158,8 +158,8 @@ def _remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal) 
             connection.execute(drop.format(sql.Identifier(trigger), part.identifier))
     for name in removal.tables:
         connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(catalog.schema, name)))
-    for (routine,) in connection.execute(queries["own_routines"], {"names": list(_ROUTINES)}).fetchall():
-        connection.execute(sql.SQL("DROP ROUTINE IF EXISTS {}").format(sql.SQL(routine)))
+    for row in rows_of(connection, queries["own_routines"], {"names": list(_ROUTINES)}):
+        connection.execute(sql.SQL("DROP ROUTINE IF EXISTS {}").format(sql.SQL(row.routine)))
     for name in removal.indexes:
         connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(catalog.schema, name)))
     for role, column in removal.columns:
@@ -174,10 +174,8 @@ def _fold(connection: psycopg.Connection, catalog: Catalog, queries: Queries) ->
         return
     try:
         with connection.transaction():
-            while True:
-                row = connection.execute(queries["fold_all"]).fetchone()
-                if not row or not row[0]:
-                    return
+            while value_of(connection, queries["fold_all"]):
+                pass
     except errors.OperationalError:
         raise
     except psycopg.Error:

@@ -5,13 +5,14 @@ The database computes them (sql/usage.sql).
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import psycopg
 
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.faults import translated
 from rehouse.ledger.queries import load
+from rehouse.ledger.rows import rows_of, value_of
 
 _TABLES = frozenset({"tenant_usage", "rehouse_usage_deltas", "rehouse_usage_faults"})
 
@@ -37,15 +38,14 @@ def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
         "deltas": catalog.own["rehouse_usage_deltas"].identifier.as_string(connection),
     }
     try:
-        row = connection.execute(queries["unsettled_usage"], names).fetchone()
-        unsettled, may_write = cast("tuple[int, bool]", row)
-        if unsettled and may_write:
+        [found] = rows_of(connection, queries["unsettled_usage"], names)
+        if found.unsettled and found.may_settle:
             connection.execute(queries["settle_usage"])
     except psycopg.errors.InsufficientPrivilege:
         return 0
     except psycopg.Error as error:
         raise translated(error) from error
-    return unsettled if may_write else 0
+    return int(found.unsettled) if found.may_settle else 0
 
 
 def usage_state(connection: psycopg.Connection, catalog: Catalog) -> UsageState | None:
@@ -54,8 +54,8 @@ def usage_state(connection: psycopg.Connection, catalog: Catalog) -> UsageState 
         return None
     queries = load(catalog)
     try:
-        (pending,) = cast("tuple[int]", connection.execute(queries["pending_usage"]).fetchone())
-        faults = connection.execute(queries["usage_faults"]).fetchall()
+        pending = int(value_of(connection, queries["pending_usage"]))
+        faults = rows_of(connection, queries["usage_faults"])
     except psycopg.Error as error:
         raise translated(error) from error
-    return UsageState(pending, [(str(step), str(code), str(message)) for step, code, message in faults])
+    return UsageState(pending, [(str(row.step), str(row.code), str(row.message)) for row in faults])

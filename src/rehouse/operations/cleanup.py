@@ -6,6 +6,7 @@ it is open, and whatever older versions it keeps are of sources that the ledger 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -98,19 +99,37 @@ def cleanup(services: Services) -> list[BucketLeft]:
         ]
 
 
-def refuse_what_may_not_go(services: Services, bucket: str) -> bool:
-    """Raise Refused where the bucket is no shared one or something needs it; changes nothing, so no confirmation is needed.
+def foresee_drop(services: Services, bucket: str) -> OlderVersions | None:
+    """Return what would go with the bucket, None for one that was removed before. Changes nothing.
 
-    Returns False for a bucket that was removed before.
+    Raises Refused where the bucket is no shared one, or something needs it, so that nobody is asked to confirm what is refused.
     """
+    if not _is_left(services, bucket):
+        return None
+    sums = Counter[str]()
+    with translating():
+        known = Leftovers(services.ledger, bucket, services.settings.require_shared_buckets()[0])
+        _refuse_what_is_needed(services, bucket, known)
+        _refuse_unknown(bucket, _batches(_summed(versions(services.control, bucket), sums)), known)
+        _refuse_open_uploads(services, bucket)
+    return OlderVersions(sums["versions"], sums["size"], sums["delete_markers"])
+
+
+def _is_left(services: Services, bucket: str) -> bool:
+    """Return whether a shared bucket was not removed before. Raises Refused if it is none."""
     if bucket in services.settings.dropped_buckets:
         return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
         raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
-    with translating():
-        _refuse_what_is_needed(services, bucket, Leftovers(services.ledger, bucket, shared[0]))
     return True
+
+
+def _summed(found: Iterable[Version], sums: Counter[str]) -> Iterator[Version]:
+    for version in found:
+        sums["delete_markers" if version.etag is None else "versions"] += 1
+        sums["size"] += version.size
+        yield version
 
 
 def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) -> BucketLeft:
@@ -118,7 +137,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
 
     With `keep_empty` only the versions go.
     """
-    if not refuse_what_may_not_go(services, bucket):
+    if not _is_left(services, bucket):
         return BucketLeft(bucket, removed=True)
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translating():

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
@@ -24,7 +25,13 @@ from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
-from rehouse.operations.buckets.shared_versioning import describe_destroying, kept_versions, refuse_destroying
+from rehouse.operations.buckets.shared_versioning import (
+    Versioning,
+    describe_destroying,
+    kept_versions,
+    refuse_destroying,
+    versioning_of,
+)
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.report import Outcome, RunReport, TenantReport, close_after, close_run, count_quarantined
 from rehouse.operations.selection import for_each
@@ -109,6 +116,16 @@ class FinishReport(RunReport):
         return not is_held and len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 
 
+class Due(NamedTuple):
+    """Sources of one tenant in one bucket that are old enough to go; `size` in bytes."""
+
+    slug: str
+    documents: int
+    size: int
+    bucket: str
+    versioning: Versioning
+
+
 def finish_one(
     services: Services,
     tenant: Tenant,
@@ -130,22 +147,28 @@ def finish_one(
         return _finish(services, tenant, grace, look, final=final).require_report()
 
 
-def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> int:
-    """Return how many sources of the tenant (None: of everyone) are old enough to go.
+def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> list[Due]:
+    """Return which sources of the tenant (None: of everyone) are old enough to go, by tenant and bucket.
 
     Changes nothing: it is asked before anybody confirms. Raises Refused before its cutover, and unless `final` where the shared
     bucket's versioning is suspended.
     """
     with translating():
         if tenant:
-            found = [_require_cut_over(services, tenant)]
+            found = [(tenant, _require_cut_over(services, tenant))]
         else:
-            found = [each for other in services.ledger.tenants() if (each := services.ledger.migration(other))]
-        there = [each for each in found if is_at_least(each.phase, Phase.CUT_OVER)]
-        count = sum(services.ledger.of(each, Removals).counts(grace).old_enough for each in there)
-    if count and not final:
-        refuse_destroying(services.control, services.settings.remaining_buckets)
-    return count
+            tenants = services.ledger.tenants()
+            found = [(other, each) for other in tenants if (each := services.ledger.migration(other))]
+        there = [(owner, each) for owner, each in found if is_at_least(each.phase, Phase.CUT_OVER)]
+        sources = [(owner.slug, it) for owner, each in there for it in services.ledger.of(each, Removals).due(grace)]
+    shared = services.settings.remaining_buckets
+    if sources and not final:
+        refuse_destroying(services.control, shared)
+    return [
+        Due(slug, each.sources, each.size, each.bucket, versioning_of(services.control, each.bucket))
+        for slug, each in sources
+        if each.bucket in shared
+    ]
 
 
 def finish_all(
@@ -331,7 +354,7 @@ def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> Finis
 
 
 def _is_guarded(services: Services) -> bool:
-    bucket = next(iter(services.settings.remaining_buckets), None)
+    bucket = services.settings.remaining_bucket
     return bucket is None or services.control.once(honours_conditions, bucket)
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rehouse.core.errors import StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
 
@@ -15,12 +16,16 @@ QUOTA_CODE = "L-DC2B2D3D"
 
 
 def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
-    """Return the headers of S3's answer about a bucket, even if S3 refuses.
+    """Return the headers of S3's answer about a bucket, even if S3 refuses, for example because another account owns it.
 
     Raises boto3's errors if no answer came.
     """
     try:
-        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket))
+        owner = control.owner()
+    except StorageRefused:  # STS refuses every request of a wrong clock, which is what these headers show
+        owner = {}
+    try:
+        answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket, **owner))
     except ClientError as error:
         answer = cast("dict[str, Any]", error.response)
     headers: Mapping[str, str] = answer["ResponseMetadata"]["HTTPHeaders"]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
+from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, print_report, say, say_more, table
-from rehouse.cli.progress import human_bytes
+from rehouse.cli.progress import Bytes, human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
     from rehouse.ledger.bucket_contents import Leftover
-    from rehouse.operations.cleanup import BucketLeft
+    from rehouse.operations.cleanup import BucketLeft, OlderVersions
 
 
 DropOption = Annotated[
@@ -46,10 +46,9 @@ def cleanup(
         warn_of_name(drop_bucket, keep_empty=keep_empty)
     if drop_bucket and not yes:
         with services(writes=False, progress=progress) as opened:
-            is_there = cleaning.refuse_what_may_not_go(opened, drop_bucket)
-        what = "every version in the bucket" if keep_empty else "the bucket"
-        kept = "" if keep_empty else " with every version that it keeps"
-        confirm(f"This removes {what} {drop_bucket}{kept}, for good", drop_bucket, yes=not is_there)
+            goes = cleaning.foresee_drop(opened, drop_bucket)
+        if goes:
+            confirm(_removal(drop_bucket, goes, keep_empty=keep_empty), drop_bucket, yes=False)
     with services(writes=drop_bucket is not None, progress=progress) as opened:
         made = (
             [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]
@@ -57,6 +56,16 @@ def cleanup(
             else cleaning.cleanup(opened)
         )
     print_report(output, {"buckets": made}, lambda: show_cleanup(made))
+
+
+def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
+    what = f"every version in the bucket {bucket}, and keeps the bucket" if keep_empty else f"the bucket {bucket}"
+    return Removal(
+        what=f"This removes {what}",
+        final="Nothing of it can be restored.",
+        headings=("bucket", "versions", "delete markers", "bytes"),
+        rows=[(bucket, goes.versions, goes.delete_markers, Bytes(goes.size))],
+    )
 
 
 def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
@@ -122,7 +131,7 @@ def _leftovers(left: Sequence[Leftover]) -> None:
         ("why", "tenant", "phase", "reason", "objects", "bytes", "such as"),
         (
             (
-                each.category, each.slug, each.phase, each.reason, each.objects, human_bytes(each.size),
+                each.category, each.slug, each.phase, each.reason, each.objects, Bytes(each.size),
                 ", ".join(map(shown_key, each.examples)),
             )
             for each in left

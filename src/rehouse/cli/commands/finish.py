@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.confirm import YesOption, confirm
+from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, table
 from rehouse.cli.progress import Bytes
@@ -17,7 +17,7 @@ from rehouse.core.durations import duration, spelled
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
-    from rehouse.operations.finish import FinishReport
+    from rehouse.operations.finish import Due, FinishReport
 
 
 def _age(text: str) -> timedelta:
@@ -86,7 +86,7 @@ def finish(
     if not (dry_run or yes):
         with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
             due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
-        confirm(_warning(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
+        confirm(_removal(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
     look = Look(check_all, accept_unchecked)
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else [], progress=progress) as opened:
         if slug:
@@ -105,16 +105,20 @@ def finish(
     )
 
 
-def _warning(due: int, slug: str | None, grace: timedelta, usual: timedelta) -> str:
-    from rehouse.core.removals import given_up
+def _removal(due: Sequence[Due], slug: str | None, grace: timedelta, usual: timedelta) -> Removal:
+    from rehouse.core.removals import finality, given_up
 
     age = f" at least {spelled(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"
-    what = (
-        f"This removes from the shared bucket the sources of {whose} ({due:,} by now); there is no rollback afterwards"
-    )
+    count = sum(each.documents for each in due)
     gives_up = given_up(grace, usual)
-    return f"{what}; {gives_up}" if gives_up else what
+    return Removal(
+        what=f"This removes from the shared bucket the sources of {whose} ({count:,} by now)",
+        final=finality([each.versioning for each in due])
+        + (f" {gives_up[0].upper()}{gives_up[1:]}." if gives_up else ""),
+        headings=("tenant", "documents", "bytes", "bucket"),
+        rows=[(each.slug, each.documents, Bytes(each.size), each.bucket) for each in due],
+    )
 
 
 def _show_finish(

@@ -11,8 +11,8 @@ import typer
 
 from rehouse.cli import output as printing
 from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption, ProgressOption
-from rehouse.cli.output import console, print_report, say, say_next, table, wrapped
-from rehouse.cli.progress import Kind, human_bytes
+from rehouse.cli.output import Attention, console, print_report, say, say_next, table, wrapped
+from rehouse.cli.progress import Bytes, Kind, human_bytes
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spelled
 from rehouse.core.escaping import counted
@@ -215,7 +215,7 @@ def _show_tenants(plan: Plan) -> None:
         (
             (
                 each.slug if each.is_active else f"{each.slug} (inactive)", each.documents, each.to_copy,
-                human_bytes(each.to_copy_bytes), len(each.quarantined), each.standings[Standing.NO_KEY],
+                Bytes(each.to_copy_bytes), Attention(len(each.quarantined)), each.standings[Standing.NO_KEY],
                 each.standings[Standing.AT_HOME], each.standings[Standing.NOT_UPLOADED], each.standings[Standing.ACCEPTED],
                 each.standings[Standing.COPIED] + each.standings[Standing.ADOPT], each.home_bucket,
             )

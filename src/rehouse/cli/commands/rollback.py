@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.confirm import KeepEmptyOption, YesOption, confirm, warn_of_name
+from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import Attention, add_up, plain, print_report, say, table
 from rehouse.cli.progress import Bytes
@@ -18,6 +18,7 @@ from rehouse.cli.reports import of_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import counted
 
 if TYPE_CHECKING:
+    from rehouse.operations.buckets.drop import Dropped
     from rehouse.operations.report import ReturnReport
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration was begun.")]
@@ -84,17 +85,27 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
     with services(writes=False) as opened:
         tenant = opened.ledger.tenant(slug)
         bucket = dropping.bucket_to_drop(opened, tenant)
+        if not (dry_run or yes):
+            goes = dropping.drop_bucket(opened, tenant, bucket, dry_run=True, keep_empty=keep_empty)
     warn_of_name(bucket, keep_empty=keep_empty)
-    if not dry_run:
-        what = f"every version of every object in the bucket {bucket}"
-        whole = f"the bucket {bucket} with every version of every object in it"
-        confirm(f"This deletes {what if keep_empty else whole}", bucket, yes=yes)
+    if not (dry_run or yes):
+        confirm(_removal(goes), bucket, yes=False)
     with services(writes=not dry_run, slugs=[slug]) as opened:
         made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
     verb = "emptied" if made.kept else "deleted"
     did = f"Would be {verb}" if dry_run else verb.capitalize()
     line = f"{did}: {made.bucket}, {counted(made.versions, 'version')}, {counted(made.uploads, 'open upload')}"
     _show(plain(made), lambda: say(line), output, well=True, interrupted=False)
+
+
+def _removal(goes: Dropped) -> Removal:
+    what = "every version of every object in the bucket" if goes.kept else "the bucket"
+    return Removal(
+        what=f"This deletes {what} {goes.bucket}",
+        final="Nothing of it can be restored; the shared bucket keeps what the tenant's rows point to.",
+        headings=("tenant", "versions", "open uploads", "bytes", "bucket"),
+        rows=[(goes.slug, goes.versions, goes.uploads, Bytes(goes.size), goes.bucket)],
+    )
 
 
 def _show(value: object, show: Callable[[], None], output: str, *, well: bool, interrupted: bool) -> None:

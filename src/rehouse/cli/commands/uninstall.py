@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rehouse.cli.confirm import YesOption, confirm
+from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
 
@@ -42,8 +42,8 @@ def uninstall(
 
     settings = settings_only()
     if not dry_run:
-        removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
-        confirm("This removes the ledger with the history of every migration, for good", "uninstall", yes=yes)
+        goes = removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
+        confirm(_removal(goes), "uninstall", yes=yes or not goes.removed)
     made = removing.uninstall(settings, dry_run=dry_run, columns=columns, usage=usage)
     chosen = " --columns" * columns + " --usage" * usage
 
@@ -52,6 +52,16 @@ def uninstall(
         say_next(f"rehouse uninstall{chosen}" if dry_run and made.removed else None)
 
     print_report(output, made, show)
+
+
+def _removal(goes: Uninstalled) -> Removal:
+    return Removal(
+        what="This removes from the database what `rehouse init` made",
+        final="The history of every migration goes with the ledger and cannot be restored; "
+        "neither rollback nor finish is possible afterwards.",
+        headings=("what goes",),
+        rows=[(name,) for name in goes.removed],
+    )
 
 
 def show_uninstalled(made: Uninstalled) -> None:

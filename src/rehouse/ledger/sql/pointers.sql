@@ -6,10 +6,10 @@ WITH RECURSIVE resolved (type, base) AS (
   UNION ALL
   SELECT r.type, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
   FROM resolved r JOIN pg_type t ON t.oid = r.base WHERE t.typtype = 'd' OR t.typcategory = 'A')
-SELECT n.nspname::text, c.relname::text, a.attname::text, c.relkind::text,
-  has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT'),
+SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name, c.relkind::text AS kind,
+  has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS is_readable,
   c.relkind = 'p' AND EXISTS (
-    SELECT 1 FROM pg_partition_tree(c.oid) p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f')
+    SELECT 1 FROM pg_partition_tree(c.oid) p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') AS has_foreign_partitions
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -27,7 +27,7 @@ SELECT coalesce(sum(pg_table_size(p.relid)), 0)::bigint FROM (
 
 -- name: sources_to_look_for
 -- Return keys of a tenant's sources that are not removed yet; with a limit, a sample that is the same in every run.
-SELECT source_key FROM s3_migration_documents
+SELECT source_key AS key FROM s3_migration_documents
 WHERE tenant_id = %(tenant_id)s AND target_bucket = %(home_bucket)s AND state IN {states.moved_with_source}
 ORDER BY md5(document_id::text) LIMIT %(limit)s;
 

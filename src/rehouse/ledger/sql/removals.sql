@@ -102,3 +102,11 @@ SELECT count(*) FILTER (WHERE m.state = 'removed') AS removed,
   count(*) FILTER (WHERE m.state IN {states.moved} AND m.error_code IN {staying_codes}) AS marked
 FROM s3_migration_documents m
 WHERE m.tenant_id = %(tenant_id)s AND (m.target_bucket = %(home_bucket)s OR m.state IN {states.stuck});
+
+-- name: due_sources
+-- Return by bucket how many sources are old enough to be removed, and their bytes.
+SELECT m.source_bucket AS bucket, count(*) AS sources, coalesce(sum(m.source_size), 0)::bigint AS size
+FROM s3_migration_documents m
+WHERE m.tenant_id = %(tenant_id)s AND m.target_bucket = %(home_bucket)s
+  AND (m.state = 'removing' OR m.state = 'flipped' AND m.flipped_at <= now() - %(grace)s::interval)
+GROUP BY m.source_bucket ORDER BY m.source_bucket;

@@ -1,6 +1,6 @@
 -- name: dependants
 -- Return the tenants whose migration or rollback still needs the ledger, and how many documents it moved for each.
-SELECT m.tenant_id::text, m.phase, (
+SELECT m.tenant_id::text AS tenant_id, m.phase, (
   SELECT count(*) FROM {s3_migration_documents} d WHERE d.tenant_id = m.tenant_id AND d.state IN {states.moved_with_source}) AS moved
 FROM {s3_migrations} m
 WHERE m.phase IN ('cut_over', 'released') OR (m.phase NOT IN ('finished', 'rolled_back') AND EXISTS (
@@ -33,7 +33,7 @@ SELECT coalesce(sum({schema}.rehouse_fold_usage(p.tenant_id)), 0) FROM (
 
 -- name: own_routines
 -- Return our functions and procedures in the form that DROP ROUTINE takes.
-SELECT p.oid::regprocedure::text FROM pg_proc p
+SELECT p.oid::regprocedure::text AS routine FROM pg_proc p
 WHERE p.pronamespace = {schema_name}::regnamespace AND p.proname = ANY(%(names)s) ORDER BY 1;
 
 -- name: rows_that_need_the_bucket

@@ -433,8 +433,9 @@ DROP PROCEDURE IF EXISTS {schema}.rehouse_roll_months();
 -- name: unsettled_usage
 -- Count the tenants that have pending deltas or lack a row of this or next month (plus the failed folds), and return whether this
 -- session could settle them.
-SELECT count(*) + (SELECT count(*) FROM {rehouse_usage_faults} f WHERE f.step = 'fold'), NOT current_setting('transaction_read_only')::boolean
-  AND has_table_privilege(%(usage)s, 'SELECT, INSERT, UPDATE') AND has_table_privilege(%(deltas)s, 'DELETE')
+SELECT count(*) + (SELECT count(*) FROM {rehouse_usage_faults} f WHERE f.step = 'fold') AS unsettled,
+  NOT current_setting('transaction_read_only')::boolean AND has_table_privilege(%(usage)s, 'SELECT, INSERT, UPDATE')
+    AND has_table_privilege(%(deltas)s, 'DELETE') AS may_settle
 FROM (
   SELECT d.tenant_id::text FROM {rehouse_usage_deltas} d UNION
   SELECT t.{tenants.id}::text FROM {tenants} t WHERE 2 > (

@@ -29,6 +29,7 @@ SHOWN = 20
 class Dropped:
     """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
 
+    `size`: the bytes of the versions that were there.
     `kept`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
     """
 
@@ -39,6 +40,7 @@ class Dropped:
     uploads: int
     dry_run: bool
     kept: bool = False
+    size: int = 0
 
 
 def bucket_to_drop(services: Services, tenant: Tenant) -> str:
@@ -64,11 +66,12 @@ def drop_bucket(
         is_there = services.control.head(bucket).whose != "absent"
         if is_there and not dry_run:
             _close(services, bucket)
-        drops.hold(_held(services, bucket) if is_there else ())
+        sizes = [0]
+        drops.hold(_held(services, bucket, sizes) if is_there else ())
         _refuse_unknown(drops, bucket)
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
-            return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty)
+            return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty, sizes[0])
         _require_droppable(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
@@ -79,7 +82,7 @@ def drop_bucket(
         except RehouseError as error:
             close_return_after(services, tenant, ReturnReport(tenant.slug, tenant.id), error)
             raise
-        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there)
+        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there, sizes[0])
 
 
 def _require_droppable(services: Services, tenant: Tenant) -> Migration:
@@ -131,9 +134,11 @@ def _close(services: Services, bucket: str) -> None:
     )
 
 
-def _held(services: Services, bucket: str) -> Iterator[Held]:
+def _held(services: Services, bucket: str, sizes: list[int]) -> Iterator[Held]:
+    """Yield what is in the bucket; the bytes of the versions are added up in `sizes[0]`."""
     for version in empty.versions(services.control, bucket):
         services.stop_here()
+        sizes[0] += version.size
         yield Held(version.key, version.version_id, version.etag, version.is_current, False)
     for upload in empty.uploads(services.control, bucket):
         yield Held(upload.key, upload.upload_id, None, False, True)

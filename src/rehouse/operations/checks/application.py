@@ -62,7 +62,7 @@ def _identity(control: Control, application: Control) -> Check:
 
 
 def _reading(settings: Settings, control: Control, application: Control) -> Check:
-    shared = next(iter(settings.remaining_buckets), None)
+    shared = settings.remaining_bucket
     if shared is None:
         return could_not_check(READING, "the shared bucket was removed")
     key = first_object(control, shared)

@@ -134,7 +134,7 @@ def _multipart(control: Control, bucket: str) -> Check:
 
 
 def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
-    shared = next(iter(settings.remaining_buckets), None)
+    shared = settings.remaining_bucket
     if shared is None:
         yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), "the shared bucket was removed")
         return
@@ -199,6 +199,8 @@ def _application(application: Control, bucket: str) -> Check:
 
 def _removed(control: Control, bucket: str) -> Check:
     hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
-    if error := remove_scratch(control, bucket):
-        return failed(REMOVAL, f"{bucket} could not be removed: {error}", hint)
+    try:
+        remove_scratch(control, bucket)
+    except RehouseError as error:
+        return failed(REMOVAL, f"{bucket} could not be removed: {error.message}", hint)
     return ok(REMOVAL, "the scratch bucket is gone again")

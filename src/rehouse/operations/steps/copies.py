@@ -112,7 +112,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
 
 def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]:
     """Yield the pages, ready to be copied; the next one is prepared while the caller works on this one."""
-    pages = run.documents.pages(run.services.settings.batch_size)
+    pages = run.documents.outside(run.services.settings.batch_size)
 
     def prepare() -> Page | None:
         with translating():

@@ -73,7 +73,7 @@ class ReturnPass:
 
 def decide_pages(run: ReturnPass) -> Iterator[list[Decided]]:
     """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
-    for page in run.returns.pages(run.services.settings.batch_size):
+    for page in run.returns.at_home(run.services.settings.batch_size):
         run.services.stop_here()
         looked, faults = _look_at_old_objects(run, page)
         looked, more = _look_at_returned_objects(run, looked)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.buckets.empty import abort_uploads, delete_bucket, delete_versions, uploads, versions
 
 
 def is_refused_by_condition(request: Callable[[], object]) -> bool:
@@ -25,26 +25,8 @@ def is_refused_by_condition(request: Callable[[], object]) -> bool:
     return False
 
 
-def remove_scratch(control: Control, bucket: str) -> str | None:
-    """Empty the bucket and delete it.
-
-    Return the name of boto3's error if that failed, else None.
-    """
-    try:
-        _empty(control, bucket)
-        control.new_buckets.forget(bucket)
-        control.client.delete_bucket(Bucket=bucket, **control.owner())
-    except (ClientError, BotoCoreError) as error:
-        return type(error).__name__
-    return None
-
-
-def _empty(control: Control, bucket: str) -> None:
-    client, owner = control.client, control.owner()
-    uploads = client.list_multipart_uploads(Bucket=bucket, **owner).get("Uploads", [])
-    for upload in uploads:
-        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], **owner)
-    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, **owner):
-        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        for entry in cast("list[dict[str, Any]]", entries):
-            client.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"], **owner)
+def remove_scratch(control: Control, bucket: str) -> None:
+    """Empty the bucket and delete it. Raises StorageRefused or StorageUnavailable."""
+    abort_uploads(control, bucket, uploads(control, bucket))
+    delete_versions(control, bucket, versions(control, bucket))
+    delete_bucket(control, bucket)
