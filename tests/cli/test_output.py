@@ -122,7 +122,7 @@ def lines_of(
     monkeypatch.setattr(
         output,
         "console",
-        lambda: Console(width=width, color_system=color, force_terminal=True),  # type: ignore[arg-type]
+        lambda **_: Console(width=width, color_system=color, force_terminal=True),  # type: ignore[arg-type]
     )
     output.table(HEADINGS, TENANTS, spare=("bucket", "phase"))
     return capsys.readouterr().out.splitlines()
