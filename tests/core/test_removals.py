@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
 from rehouse.core.model import Fault, ListedObject, ObjectRef
-from rehouse.core.removals import HINTS, Flipped, Verdict, detail_of, is_proven, judge, may_be_put_back
+from rehouse.core.removals import (
+    HINTS,
+    Flipped,
+    Verdict,
+    detail_of,
+    is_proven,
+    judge,
+    judge_beside_others,
+    may_be_put_back,
+)
 
 SHARED = ("shared", "older")
 
@@ -119,6 +128,15 @@ def test_what_may_go_is_nobodys_only_copy(flipped: Flipped) -> None:
         assert not flipped.points_to_target or (
             flipped.home and flipped.home.etag in (flipped.target_etag, flipped.row_etag)
         )
+
+
+@given(anything, st.booleans())
+def test_a_source_stays_for_another_document(flipped: Flipped, is_needed: bool) -> None:
+    alone, needed = judge(flipped, SHARED), {flipped.source} if is_needed else set()
+    verdict = judge_beside_others(flipped, SHARED, needed)
+    assert verdict is (Verdict.SHARED_SOURCE if alone is Verdict.MAY_GO and is_needed else alone)
+    assert detail_of(flipped, verdict)
+    assert verdict in {Verdict.MAY_GO, Verdict.WAITING} or HINTS[verdict]
 
 
 @given(anything)

@@ -12,6 +12,7 @@ from rehouse.operations import cleanup as cleaning
 from rehouse.operations import finish as finishing
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.status import errors, overview
+from rehouse.operations.steps import removals
 
 
 def finish(room: Room, *, dry_run: bool = False) -> FinishReport:
@@ -101,6 +102,35 @@ def test_two_documents_of_one_source_do_not_wait_for_ever(room: Room) -> None:
     room.sql("DELETE FROM documents WHERE id = 'foreign'")
     report = finish(room)
     assert (report.removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
+
+
+def twins(room: Room) -> None:
+    """Two documents of one tenant with one source, each with an object of its own at home."""
+    room.documents("a", "other")
+    room.row("twin", "k/a", bucket=room.shared)
+    room.migrate()
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+@pytest.mark.parametrize(("lost", "safe"), [("a", "twin"), ("twin", "a")])
+def test_a_source_stays_for_either_of_two_documents(
+    room: Room, monkeypatch: pytest.MonkeyPatch, lost: str, safe: str, batch: int
+) -> None:
+    twins(room)
+    monkeypatch.setattr(removals, "BATCH", batch)
+    key = next(key for key in room.keys(room.home()) if key.startswith(f"documents/{lost}/"))
+    body = room.body(lost)
+    room.root.delete_object(Bucket=room.home(), Key=key)
+    foreseen = finish(room, dry_run=True)
+    assert (foreseen.removed, foreseen.errors) == (1, 2)
+    for report in (finish(room), finish(room)):
+        assert {each.document_id: each.reason for each in report.left} == {lost: "home_missing", safe: "shared_source"}
+        assert "k/a" in room.keys(room.shared)
+    assert counts(room) == {"status": 2, "status --errors": 2, "cleanup": 1}  # documents, documents, objects
+    room.put(key, body, bucket=room.home())
+    report = finish(room)
+    assert (report.removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
+    assert room.keys(room.shared) == []
 
 
 def test_a_document_without_a_row_is_counted_too(room: Room) -> None:

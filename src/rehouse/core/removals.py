@@ -5,7 +5,7 @@ Pure functions: they take what S3 and the ledger say and return a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -29,6 +29,7 @@ class Verdict(StrEnum):
     HOME_MISSING = "home_missing"
     HOME_CHANGED = "home_changed"
     LAST_COPY = "last_copy"
+    SHARED_SOURCE = "shared_source"
 
 
 NOT_PUT_BACK = "not_put_back"
@@ -43,6 +44,7 @@ HINTS = {
     Verdict.HOME_UNSEEN: "run the same command again",
     Verdict.HOME_MISSING: "the source is the only copy left: copy it back to where the row points, or delete the row",
     Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source yourself and finish again; else restore the row",
+    Verdict.SHARED_SOURCE: "correct the other document that has this source, then run the same command again",
     Verdict.HOME_CHANGED: "if the object in the tenant's bucket is right, write its ETag into the row's etag column",
 }
 
@@ -108,6 +110,19 @@ def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
     if flipped.is_row_gone:
         return _by_what_is_left(flipped)
     return _by_home(flipped) if flipped.points_to_target else Verdict.MAY_GO
+
+
+def judge_beside_others(flipped: Flipped, shared_buckets: tuple[str, ...], needed: Container[ObjectRef]) -> Verdict:
+    """Return the verdict on a source that other documents may have too. `needed`: the sources that must stay for one of them.
+
+    | alone (see `judge`) | its source is needed | verdict       |
+    |---------------------|----------------------|---------------|
+    | may_go              | yes                  | shared_source |
+    | may_go              | no                   | may_go        |
+    | any other           | yes or no            | as alone      |
+    """
+    verdict = judge(flipped, shared_buckets)
+    return Verdict.SHARED_SOURCE if verdict is Verdict.MAY_GO and flipped.source in needed else verdict
 
 
 def is_proven(flipped: Flipped) -> bool:
@@ -191,6 +206,7 @@ def detail_of(flipped: Flipped, verdict: Verdict) -> str:
         Verdict.HOME_UNSEEN: f"{home} could not be looked at: {flipped.home_fault.message if flipped.home_fault else ''}",
         Verdict.HOME_MISSING: f"its row points to {home}, and nothing is there",
         Verdict.LAST_COPY: f"its row is gone, nothing is at {home}, and no delete marker says that it was deleted there",
+        Verdict.SHARED_SOURCE: "another document has the same source, and the source must stay for that one",
         Verdict.HOME_CHANGED: f"{home} was written since it was copied, and its row does not know of it",
     }
     return told.get(verdict, "it may go")

@@ -5,12 +5,12 @@ Only the records of moved documents (their target is in the home) count here, no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from rehouse.core.lifecycle import STATES, DocumentState
-from rehouse.core.model import Fault
+from rehouse.core.model import Fault, ObjectRef
 from rehouse.core.removals import Flipped
 from rehouse.ledger.rows import Row, source_of, target_of
 from rehouse.ledger.run_scope import Fenced
@@ -26,6 +26,16 @@ class Candidate(NamedTuple):
     state: DocumentState
     is_row_gone: bool
     is_marked: bool = False
+
+
+class Sharing(NamedTuple):
+    """The ids of the documents that have a source together with other documents of the tenant.
+
+    `waited_for`: those of `ids` whose source has to stay for another one whatever S3 says, as that one has not moved long ago.
+    """
+
+    ids: frozenset[str]
+    waited_for: frozenset[str]
 
 
 class Removal(NamedTuple):
@@ -73,14 +83,21 @@ class Removals(Fenced):
         """Yield pages of the documents whose sources were removed, in order of id."""
         return self._in_states([DocumentState.REMOVED], timedelta(0), limit)
 
-    def waited_for(self, grace: timedelta) -> frozenset[str]:
-        """Return the ids of the documents whose source another document still needs.
+    def candidates_of(self, sources: Collection[ObjectRef], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
+        """Yield pages of the candidates that have one of these sources, or a source of the same key in another bucket."""
+        keys = sorted({source.key for source in sources})
+        return self._in_states(STATES["moved_with_source"], grace, limit, keys)
+
+    def sharing(self, grace: timedelta) -> Sharing:
+        """Return which documents have a source that other documents of the tenant have too.
 
         This reads the whole tenant.
         """
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_stream"])
-            return frozenset(str(row.document_id) for row in self.rows("sources_waited_for", grace=grace))
+            rows = self.rows("documents_sharing_sources", grace=grace)
+        ids = {str(row.document_id): row.is_waited_for for row in rows}
+        return Sharing(frozenset(ids), frozenset(each for each, is_waited_for in ids.items() if is_waited_for))
 
     def removing(self, document_ids: Sequence[str]) -> None:
         """Record that these sources are about to be removed."""
@@ -136,9 +153,11 @@ class Removals(Fenced):
         with self.fenced() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_ids": list(document_ids)})
 
-    def _in_states(self, states: Sequence[DocumentState], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
+    def _in_states(
+        self, states: Sequence[DocumentState], grace: timedelta, limit: int, source_keys: Sequence[str] | None = None
+    ) -> Iterator[list[Candidate]]:
         names = [state.value for state in states]
-        for rows in self.pages("page_of_flipped", limit, states=names, grace=grace):
+        for rows in self.pages("page_of_flipped", limit, states=names, grace=grace, source_keys=source_keys):
             yield [_candidate(row) for row in rows]
 
 

@@ -165,8 +165,8 @@ def _judge_sources(services: Services) -> dict[ObjectRef, str]:
     for tenant in services.ledger.tenants():
         migration = services.ledger.migration(tenant)
         if migration and is_at_least(migration.phase, Phase.CUT_OVER):
-            waited_for = services.ledger.of(migration, Removals).waited_for(NO_GRACE)
-            run = Removing(services, migration, tenant.slug, NO_GRACE, waited_for)
+            sharing = services.ledger.of(migration, Removals).sharing(NO_GRACE)
+            run = Removing(services, migration, tenant.slug, NO_GRACE, sharing)
             remove_sources(run, dry_run=True)
             stays |= {each.source: each.reason for each in run.left}
     return stays

@@ -282,8 +282,8 @@ def _new_pass(
     services: Services, migration: Migration, tenant: Tenant, grace: timedelta, *, final: bool = False
 ) -> Removing:
     """Return the pass over the sources; after the sweep, since what that has just moved waits for its grace."""
-    waited_for = services.ledger.of(migration, Removals).waited_for(grace)
-    return Removing(services, migration, tenant.slug, grace, waited_for, final=final)
+    sharing = services.ledger.of(migration, Removals).sharing(grace)
+    return Removing(services, migration, tenant.slug, grace, sharing, final=final)
 
 
 def _has_nothing_to_do(run: Removing) -> bool:

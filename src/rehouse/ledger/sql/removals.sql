@@ -1,6 +1,7 @@
 -- name: page_of_flipped
--- Return a page of the moved documents in some states, by keyset, with where their rows point now. A conflict stays a fault,
--- and so does a fault of this run. A fault of an earlier run is tried again. If the row was deleted, no fault counts.
+-- Return a page of the moved documents in some states, by keyset, with where their rows point now: all of them, or those with
+-- some keys of sources. A conflict stays a fault, and so does a fault of this run. A fault of an earlier run is tried again. If
+-- the row was deleted, no fault counts.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, coalesce(m.source_size, 0) AS source_size, m.target_bucket,
   m.target_key, m.target_etag,
   CASE WHEN d.{documents.id} IS NOT NULL AND (m.error_code = 'Conflict' OR m.run_id = %(run_id)s) THEN m.error_code END AS fault,
@@ -12,6 +13,7 @@ FROM (
   SELECT * FROM s3_migration_documents p
   WHERE p.tenant_id = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR p.document_id > %(after)s)
     AND p.target_bucket = %(home_bucket)s AND p.state = ANY(%(states)s)
+    AND (%(source_keys)s::text[] IS NULL OR p.source_key = ANY(%(source_keys)s))
   ORDER BY p.document_id LIMIT %(limit)s) m
 LEFT JOIN LATERAL (
   SELECT * FROM {documents.rows} o WHERE o.{documents.id} = m.document_id AND o.{documents.tenant_id} = m.tenant_id
@@ -35,17 +37,20 @@ UNION ALL
 SELECT %(default_bucket)s, {documents.s3_key} FROM {documents}
 WHERE {documents.s3_bucket} = '' AND {documents.s3_key} = ANY(%(keys)s) AND {documents.is_indexed};
 
--- name: sources_waited_for
--- Return the moved documents whose source another document of the tenant still needs: that one is not flipped, was flipped
--- less than the grace ago, or has a fault. Records of other tenants do not count, because an object that two tenants claim is
--- never copied. An accepted document does not count: as long as it exists, its row points to the source, which keeps it. Two
--- documents whose source stays because a row points to it do not wait for each other.
-SELECT m.document_id
+-- name: documents_sharing_sources
+-- Return the moved documents whose source another document of the tenant has too, and whether it has to stay for that one: it
+-- is not flipped, was flipped less than the grace ago, has its target in another bucket, or has a fault that no pass over the
+-- sources recorded. A pass judges the others together. Records of other tenants do not count, because an object that two
+-- tenants claim is never copied. An accepted document does not count: as long as it exists, its row points to the source, which
+-- keeps it.
+SELECT m.document_id, bool_or(o.state IN {states.unmoved} OR o.flipped_at > now() - %(grace)s::interval
+    OR o.target_bucket IS DISTINCT FROM %(home_bucket)s OR coalesce(o.error_code NOT IN {staying_codes}, false)) AS is_waited_for
 FROM s3_migration_documents m
 JOIN s3_migration_documents o ON o.tenant_id = m.tenant_id AND o.source_bucket = m.source_bucket AND o.source_key = m.source_key
   AND o.document_id <> m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.moved_with_source} AND (o.state IN {states.unmoved}
-    OR o.state IN {states.moved_with_source} AND (o.flipped_at > now() - %(grace)s::interval OR o.error_code <> 'pointed_at'));
+WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.moved_with_source}
+  AND (o.state IN {states.unmoved} OR o.state IN {states.moved_with_source})
+GROUP BY m.document_id;
 
 -- name: mark_removing
 -- Committed before the first request that removes, so that a later run knows that the sources may be gone.

@@ -6,7 +6,7 @@ Each batch: rows and homes looked at, `removing` committed, the sources looked a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -16,8 +16,17 @@ from rehouse.core.errors import StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
-from rehouse.core.removals import HINTS, NOT_PUT_BACK, Flipped, Verdict, detail_of, judge, may_be_put_back
-from rehouse.ledger.removals import Candidate, Removals
+from rehouse.core.removals import (
+    HINTS,
+    NOT_PUT_BACK,
+    Flipped,
+    Verdict,
+    detail_of,
+    judge,
+    judge_beside_others,
+    may_be_put_back,
+)
+from rehouse.ledger.removals import Candidate, Removals, Sharing
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
@@ -43,14 +52,15 @@ class Removing:
     """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
 
     `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
-    the history says of the release. `final`: sources go although their only version is destroyed.
+    the history says of the release. `final`: sources go although their only version is destroyed. Of the sources that several
+    documents have, `settled` are those all of whose documents were judged, and `needed` those that must stay for one of them.
     """
 
     services: Services
     migration: Migration
     subject: str
     grace: timedelta
-    waited_for: frozenset[str]
+    sharing: Sharing
     reason: str | None = None
     final: bool = False
     total: int = 0
@@ -60,6 +70,8 @@ class Removing:
     changed: dict[str, ObjectRef] = field(default_factory=dict)
     put_back: int = 0
     left: list[Left] = field(default_factory=list)
+    settled: set[ObjectRef] = field(default_factory=set)
+    needed: set[ObjectRef] = field(default_factory=set)
 
     @property
     def room(self) -> Removals:
@@ -126,8 +138,11 @@ def _record_stays(run: Removing, page: Sequence[Candidate], left: Sequence[Left]
 def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
     """Return the documents whose sources may go, the others, and of these what stays against the rule."""
     going, staying, left = [], [], []
-    for each in _look_at_page(run, page):
-        verdict = judge(each.flipped, run.services.settings.require_shared_buckets())
+    looked_at = _look_at_page(run, page)
+    _judge_sharing(run, looked_at)
+    shared_buckets = run.services.settings.require_shared_buckets()
+    for each in looked_at:
+        verdict = judge_beside_others(each.flipped, shared_buckets, run.needed)
         if verdict is Verdict.MAY_GO:
             going.append(each)
             continue
@@ -138,7 +153,31 @@ def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidat
     return going, staying, left
 
 
-def _look_at_page(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidate]:
+def _judge_sharing(run: Removing, page: Sequence[Candidate]) -> None:
+    """Find which sources of a page must stay for other documents, on this page or not, that have them too.
+
+    Each source is looked at once in a pass. Every one of its documents is judged before the first of them lets it go.
+    """
+    ids = {each.flipped.document_id for each in page}
+    sources = {each.flipped.source for each in page if each.flipped.document_id in run.sharing.ids} - run.settled
+    if not sources:
+        return
+    _note_needed(run, page)
+    for others in run.room.candidates_of(sources, run.grace, BATCH):
+        _note_needed(run, _look_at_page(run, [each for each in others if each.flipped.document_id not in ids]))
+    run.settled |= sources
+
+
+def _note_needed(run: Removing, looked_at: Sequence[Candidate]) -> None:
+    shared_buckets = run.services.settings.require_shared_buckets()
+    run.needed |= {
+        each.flipped.source
+        for each in looked_at
+        if each.flipped.document_id in run.sharing.ids and judge(each.flipped, shared_buckets) is not Verdict.MAY_GO
+    }
+
+
+def _look_at_page(run: Removing, page: Sequence[Candidate]) -> list[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
     pointed = run.room.pointed_at({each.source for each in due})
     rowless = {each.flipped.document_id for each in page if each.is_row_gone}
@@ -150,19 +189,20 @@ def _look_at_page(run: Removing, page: Sequence[Candidate]) -> Iterator[Candidat
     ]
     deleted, gone, more = _look_at_lost(run, lost)
     faults |= more
-    for each in page:
-        flipped = each.flipped
-        yield each._replace(
+    return [
+        each._replace(
             flipped=replace(
-                flipped,
-                is_pointed_at=flipped.source in pointed or flipped.document_id in run.waited_for,
-                home=homes.get(flipped.target),
-                home_fault=faults.get(flipped.target),
+                each.flipped,
+                is_pointed_at=each.flipped.source in pointed or each.flipped.document_id in run.sharing.waited_for,
+                home=homes.get(each.flipped.target),
+                home_fault=faults.get(each.flipped.target),
                 is_row_gone=each.is_row_gone,
-                home_was_deleted=flipped.target in deleted,
-                is_source_gone=flipped.source in gone,
+                home_was_deleted=each.flipped.target in deleted,
+                is_source_gone=each.flipped.source in gone,
             )
         )
+        for each in page
+    ]
 
 
 def _look_at_lost(
