@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, cast, get_args
 
-from typer._click import Context, HelpFormatter
+from typer._click import Context, HelpFormatter, Parameter
 from typer._click.exceptions import UsageError
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 from rehouse.cli.output import Color, Style
@@ -77,8 +78,29 @@ def _color(value: str) -> Color:
     raise Refused(f"--color takes no {value!r}", hint="give auto, always or never")
 
 
+class _AsTyped:
+    """Converts no value. Typer's own conversion loads pydantic, which is slow, even for a flag that was not given."""
+
+    @staticmethod
+    def coerce(value: Any, **_rest: Any) -> Any:
+        """Return the value."""
+        return value
+
+
+def _as_typed(params: Sequence[Parameter]) -> list[Parameter]:
+    """Return the parameters, which no longer convert their values."""
+    for param in params:
+        setattr(param, "get_runtime_param", _AsTyped)  # noqa: B010 - for this parameter only
+    return list(params)
+
+
 class Command(TyperCommand):
     """A command whose examples are printed one a line, as they are typed."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the parameters; while the shell completes, their values stay as they were typed."""
+        params = super().get_params(ctx)
+        return _as_typed(params) if ctx.resilient_parsing else params
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write what the command does, then its examples."""
@@ -97,12 +119,28 @@ class Command(TyperCommand):
         with formatter.section("Options of every command"):
             formatter.write_dl(list(COMMON.items()))
 
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        """Return the options that begin with what was typed, those that every command takes among them."""
+        common = [name.split()[0] for name in COMMON]
+        found = super().shell_complete(ctx, incomplete)
+        return found + [CompletionItem(name) for name in common if incomplete and name.startswith(incomplete)]
+
 
 class WorkflowGroup(TyperGroup):
     """The commands by workflow; an unknown one is refused with the near ones, whatever their case."""
 
     workflows: ClassVar[Mapping[str, Collection[str]]] = {}
     """Title of a group → the names of its commands, in order."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Return the options of `rehouse` itself: all of them are flags."""
+        return _as_typed(super().get_params(ctx))
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Context:
+        """Do what Typer does; while the shell completes, the options that every command takes are still in `args`."""
+        if extra.get("resilient_parsing"):
+            args, _ = take_common(args)
+        return super().make_context(info_name, args, *rest, **extra)
 
     def resolve_command(self, *arguments: Any) -> Any:
         """Do what Typer does, whose own suggestion depends on the case."""

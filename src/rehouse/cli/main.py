@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import output
+from rehouse.cli import completion, output
 from rehouse.cli.commands import (
     accept,
     audit,
@@ -139,6 +140,8 @@ def common(
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; return its exit status, one of `core.exit_status.ExitStatus`."""
     given = sys.argv[1:] if arguments is None else arguments
+    if completion.prepare():
+        return _complete()
     try:
         given, output.style = take_common(given)
         result = app(args=given, standalone_mode=False, prog_name="rehouse")
@@ -158,6 +161,13 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _fail(known)
     return result if isinstance(result, int) else 0
+
+
+def _complete() -> int:
+    """Print what the shell asks for; nothing where the command line is wrong: the command itself will say so."""
+    with suppress(ClickException, RehouseError):
+        app(args=[], standalone_mode=False, prog_name="rehouse")
+    return 0
 
 
 def _fail(error: RehouseError) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rehouse.cli.completion import offer_codes, offer_tenants
 from rehouse.cli.progress import Kind
 from rehouse.core.lifecycle import Phase
 
@@ -13,19 +14,39 @@ Output = Literal["text", "json"]
 Until = Literal["planned", "provisioned", "copied", "verified", "cut_over"]
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text, or one JSON object on stdout.")]
-SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The tenant's slug or id.", show_default=False)]
+SlugArgument = Annotated[
+    str,
+    typer.Argument(metavar="SLUG", help="The tenant's slug or id.", show_default=False, autocompletion=offer_tenants),
+]
 OptionalSlug = Annotated[
     str | None,
-    typer.Argument(metavar="SLUG", help="One tenant, by its slug or id; else all of them.", show_default=False),
+    typer.Argument(
+        metavar="SLUG",
+        help="One tenant, by its slug or id; else all of them.",
+        show_default=False,
+        autocompletion=offer_tenants,
+    ),
 ]
 OneOrAllSlug = Annotated[
-    str | None, typer.Argument(metavar="SLUG", help="The tenant's slug or id; or --all.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="SLUG",
+        help="The tenant's slug or id; or --all.",
+        show_default=False,
+        autocompletion=offer_tenants,
+    ),
 ]
 OnlyOption = Annotated[
-    list[str] | None, typer.Option(metavar="SLUG", help="Only this tenant (slug or id); may be given again.")
+    list[str] | None,
+    typer.Option(
+        metavar="SLUG", help="Only this tenant (slug or id); may be given again.", autocompletion=offer_tenants
+    ),
 ]
 ExcludeOption = Annotated[
-    list[str] | None, typer.Option(metavar="SLUG", help="Not this tenant (slug or id); may be given again.")
+    list[str] | None,
+    typer.Option(
+        metavar="SLUG", help="Not this tenant (slug or id); may be given again.", autocompletion=offer_tenants
+    ),
 ]
 InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
 UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
@@ -35,7 +56,10 @@ AllowQuarantinedOption = Annotated[
 ]
 OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Look only at the documents that failed before.")]
 CodeOption = Annotated[
-    str | None, typer.Option(help="With --only-failed: only failures of this code.", show_default=False)
+    str | None,
+    typer.Option(
+        help="With --only-failed: only failures of this code.", show_default=False, autocompletion=offer_codes
+    ),
 ]
 ProgressOption = Annotated[
     Kind | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rehouse.core.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.copies import Outstanding
@@ -12,7 +13,6 @@ from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import Ledger, PastEvent
 from rehouse.ledger.overview import Overview
 from rehouse.ledger.returns import Returns
-from rehouse.operations.steps.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.s3 import faults
 
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
