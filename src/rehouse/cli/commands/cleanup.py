@@ -137,6 +137,7 @@ def _leftovers(left: Sequence[Leftover]) -> None:
             for each in left
         ),
         always=3,
+        spare=("phase", "bytes"),
     )  # fmt: skip
     for category in sorted({each.category for each in left}):
         say(f"  {category}: {CATEGORIES[category]}")

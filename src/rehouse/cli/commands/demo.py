@@ -94,9 +94,11 @@ def demo(
 
 
 def _introduce(sample: Sample) -> None:
-    typer.echo(f"A data room with {len(sample.tenants)} tenants and {len(sample.rows)} documents in one shared bucket,")
+    typer.echo(
+        f"A data room with {len(sample.tenants):,} tenants and {len(sample.rows):,} documents in one shared bucket,"
+    )
     typer.echo(f"{sample.shared_bucket}, on a PostgreSQL and an S3 server of this machine.")
-    typer.echo(f"{len(sample.faults)} documents were broken on purpose.")
+    typer.echo(f"{len(sample.faults):,} documents were broken on purpose.")
 
 
 def _take(step: Step, servers: Sandbox) -> Iterator[str]:

@@ -211,7 +211,7 @@ def _where(example: Example) -> str:
 
 def _show_tenants(plan: Plan) -> None:
     table(
-        ("tenant", "documents", "to copy", "bytes", "stays", "no key", "at home", "waiting", "accepted", "copied", "bucket"),
+        ("tenant", "documents", "to copy", "bytes", "stays", "skipped", "at home", "waiting", "accepted", "copied", "bucket"),
         (
             (
                 each.slug if each.is_active else f"{each.slug} (inactive)", each.documents, each.to_copy,
@@ -222,6 +222,7 @@ def _show_tenants(plan: Plan) -> None:
             for each in plan.tenants
         ),
         always=5,
+        spare=("bucket", "bytes"),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from rehouse.cli.options import (
     ProgressOption,
     SlugArgument,
 )
-from rehouse.cli.output import SHOWN, Attention, Failures, plain, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.escaping import counted
@@ -84,7 +84,7 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     """Print what was found of each tenant."""
     table(
         (
-            "tenant", "ok", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
+            "tenant", "verified", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
             "other problems", "accepted", "skipped", "extra", "drift", "bucket",
         ),
         (_verification_row(each) for each in reports),
@@ -103,21 +103,32 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         for drift in each.drift:
             if drift.kind != "not_offered":
                 say(f"  {each.bucket}: {drift.setting} {drift.kind}")
-    proofs = sum((each.same for each in reports), Counter[Proof]())
-    say(
-        "",
-        "Proved by: " + (", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items())) or "nothing yet"),
-    )
+    say("", verified_line(reports))
     _show_reads(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
         say(f"not offered by this endpoint: {lacking}")
     say(closing_line(reports))
 
 
+def verified_line(reports: Sequence[VerifyReport]) -> str:
+    """Return how many documents were verified, of those that should be at home, and by which proof."""
+    proofs = sum((each.same for each in reports), Counter[Proof]())
+    unproven = sum(len(each.problems) + each.not_yet_migrated + each.not_uploaded for each in reports)
+    by = ", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items()))
+    total = counted(proofs.total() + unproven, "document")
+    return f"Verified: {proofs.total():,} of {total}" + (f" (by {by})" if by else "")
+
+
 def closing_line(reports: Sequence[VerifyReport]) -> str:
     """Return the line that closes a verification."""
     if not all(each.is_well_otherwise for each in reports):
-        return "Not all is well."
+        problems = sum(len(each.problems) + _drift(each) + (each.error is not None) for each in reports)
+        found = [f"{counted(problems, 'problem')} found"] if problems else []
+        for count, what in zip(
+            add_up(reports, "not_yet_migrated", "not_uploaded"), ("migrated", "uploaded"), strict=True
+        ):
+            found += [f"{counted(count, 'document')} not {what} yet"] if count else []
+        return f"{', '.join(found)}."
     quarantined = sum(each.quarantined for each in reports)
     return f"All is well but for {counted(quarantined, 'document')} in quarantine." if quarantined else "All is well."
 
@@ -134,12 +145,16 @@ def _show_reads(reports: Sequence[VerifyReport]) -> None:
     say(f"Read: {human_bytes(read)}, free within the bucket's region, about ${egress} outside of it")
 
 
+def _drift(report: VerifyReport) -> int:
+    return sum(each.kind != "not_offered" for each in report.drift)
+
+
 def _verification_row(report: VerifyReport) -> tuple[object, ...]:
     different, missing, unsure = (
         report.count(finding) for finding in (Finding.DIFFERENT, Finding.MISSING, Finding.COULD_NOT_CHECK)
     )
     others = len(report.problems) - different - missing - unsure
-    drift = sum(1 for each in report.drift if each.kind != "not_offered")
+    drift = _drift(report)
     return (
         report.slug, report.same.total(), Failures(different), Failures(missing), report.not_yet_migrated,
         report.not_uploaded, Attention(unsure), Attention(others), report.accepted, report.without_key,
