@@ -73,6 +73,16 @@ def test_a_run_that_could_not_go_on_has_failed(room: Room) -> None:
     assert shown(room.migrate()) == shown(recorded(room)) == (TenantState.NEEDS_ATTENTION, 1)
 
 
+def test_a_preview_changes_no_state(room: Room) -> None:
+    room.documents("a")
+    room.row("lost", "k/lost", bucket=room.shared)
+    room.migrate()
+    with room.services(writes=False) as services:
+        report = returning.roll_back_one(services, services.ledger.tenant("acme"), dry_run=True)
+    assert shown(report) == (TenantState.NEEDS_ATTENTION, 0)
+    assert finish(room, dry_run=True).state is recorded(room).state is TenantState.NEEDS_ATTENTION
+
+
 def test_a_rollback_has_its_own_words(room: Room) -> None:
     room.documents("a")
     room.migrate()

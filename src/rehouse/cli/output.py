@@ -122,8 +122,8 @@ def table(
         short = [shortened(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts = _split(short, widths, numeric, out.width)
         print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out), file=stream)
-        rest = zip(titles[len(parts) :], row[len(parts) :], strict=True)
-        if below := [f"{title}: {cell}" for title, cell in rest if cell]:
+        rest = zip(titles[len(parts) :], row[len(parts) :], _pick(line, columns[len(parts) :]), strict=True)
+        if below := [f"{title}: {text}" for title, text, cell in rest if cell]:
             print("\n".join(_fold(below, out.width)), file=stream)
 
 

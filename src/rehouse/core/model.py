@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rehouse.core.lifecycle import Phase, Status
+from rehouse.core.tenant_state import TenantState
 
 TenantId = int | str  # an integer, or the text of a uuid or another id
 
@@ -125,7 +126,7 @@ class Migration:
     """A tenant's row in `s3_migrations`: one per tenant, reused by every run.
 
     `run_id` is the run that owns it. `was_live`: the tenant was cut over once, so a client that read the home then may still
-    write there.
+    write there. `state`: as the last run left it.
     """
 
     tenant_id: TenantId
@@ -135,3 +136,4 @@ class Migration:
     previous_home: str | None
     status: Status
     was_live: bool = False
+    state: TenantState = TenantState.NOT_STARTED

@@ -26,6 +26,7 @@ from rehouse.core.errors import DatabaseRefused, Halt, Refused
 from rehouse.core.lifecycle import Event, Phase, Status, after
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.saved_plan import Database
+from rehouse.core.tenant_state import tenant_state
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
@@ -358,12 +359,14 @@ def _overview(row: Row, slug: str) -> Overview:
 
 
 def _migration(row: Row) -> Migration:
+    phase, status = Phase(row.phase or Phase.PLANNED), Status(row.status)
     return Migration(
         tenant_id=plain_id(row.tenant_id),
         run_id=str(row.run_id),
-        phase=Phase(row.phase or Phase.PLANNED),
+        phase=phase,
         home_bucket=row.home_bucket,
         previous_home=row.previous_home,
-        status=Status(row.status),
+        status=status,
         was_live=row.was_live,
+        state=tenant_state(status, phase, documents=row.documents_failed or 0, run_failed=row.run_failed),
     )

@@ -19,7 +19,7 @@ from rehouse.core.errors import Refused, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, given_up
-from rehouse.core.tenant_state import TenantState, tenant_state
+from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateLines
 from rehouse.ledger.ledger import translating
@@ -37,7 +37,7 @@ from rehouse.operations.report import Outcome, RunReport, TenantReport, close_af
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import sweep_again
-from rehouse.operations.steps.removals import Left, Removing, is_any_needed_again, put_back, remove_sources
+from rehouse.operations.steps.removals import Left, Removing, ends, has_nothing_to_do, put_back, remove_sources
 from rehouse.operations.steps.run import Order, Run, run_inventory
 from rehouse.operations.steps.survey import list_shared_buckets, survey_documents
 from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
@@ -68,6 +68,7 @@ class FinishReport(RunReport):
     tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
+    state: TenantState = TenantState.NOT_STARTED
     home_bucket: str | None = None
     this_run: int = 0
     removed: int = 0
@@ -96,13 +97,6 @@ class FinishReport(RunReport):
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
-
-    @property
-    def state(self) -> TenantState:
-        """The tenant's state after the run; that a removal is held back is recorded as a failure."""
-        run_failed = self.error is not None and not self.interrupted
-        is_held = self.held_back and self.status is Status.FAILED
-        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed or is_held)
 
     @property
     def quarantined(self) -> int:
@@ -213,7 +207,7 @@ def _try_finish(
         return _finish(services, tenant, grace, look, final=final, is_listed=True).report
     except RehouseError as error:
         before = known[tenant.id]
-        report = FinishReport(tenant.slug, tenant.id, before.phase, before.status, before.home_bucket)
+        report = FinishReport(tenant.slug, tenant.id, before.phase, before.status, before.state, before.home_bucket)
         return report.ended_by(error)
 
 
@@ -236,10 +230,15 @@ def _finish(
         swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=is_listed).require_report()
         migration = _require_cut_over(services, tenant)
         report = FinishReport(
-            tenant.slug, tenant.id, status=swept.status, outstanding=swept.outstanding, this_run=swept.this_run
+            tenant.slug,
+            tenant.id,
+            status=swept.status,
+            state=swept.state,
+            outstanding=swept.outstanding,
+            this_run=swept.this_run,
         )
         run = _new_pass(services, migration, tenant, grace, final=final)
-        if _has_nothing_to_do(run):
+        if has_nothing_to_do(run):
             return Outcome(_with_counts(report, run))
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
@@ -249,10 +248,12 @@ def _finish(
         except RehouseError as error:
             swept = close_after(services, tenant, swept, error, close_run)
             _name_its_role(error)
-            report = replace(report, phase=swept.phase, status=swept.status, home_bucket=swept.home_bucket)
+            report = replace(
+                report, phase=swept.phase, status=swept.status, state=swept.state, home_bucket=swept.home_bucket
+            )
             return Outcome(replace(report, outstanding=swept.outstanding).ended_by(error), error)
         swept = close_run(services, run.migration, replace(swept, error=HELD_BACK) if report.held_back else swept)
-        report = replace(report, status=swept.status, outstanding=swept.outstanding)
+        report = replace(report, status=swept.status, state=swept.state, outstanding=swept.outstanding)
         return Outcome(_with_counts(report, run))
 
 
@@ -286,21 +287,6 @@ def _new_pass(
     return Removing(services, migration, tenant.slug, grace, sharing, final=final)
 
 
-def _has_nothing_to_do(run: Removing) -> bool:
-    """Whether nothing is old enough, nothing ends and nothing has to be put back: then no row changes, unless a kill left one."""
-    if run.migration.status is Status.IN_PROGRESS:
-        return False
-    counts = run.room.counts(run.grace)
-    return not (counts.old_enough or counts.marked or _ends(run) or is_any_needed_again(run))
-
-
-def _ends(run: Removing) -> bool:
-    """Whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
-    counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
-    is_all_home = documents.outside <= documents.accepted and not counts.not_moved
-    return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED
-
-
 def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishReport]:
     """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
@@ -320,7 +306,7 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishR
         if run.changed:  # no sweep of this run has seen what was written there
             sweep_again(services, run.migration, run.subject, run.changed)
     put_back(run)
-    if _ends(run):
+    if ends(run):
         if run.migration.phase is Phase.CUT_OVER:
             run.migration = services.ledger.advance(run.migration, Event.SOURCES_RELEASED, "there is none to remove")
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
@@ -360,7 +346,7 @@ def _is_guarded(services: Services) -> bool:
 
 def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: timedelta, look: Look) -> FinishReport:
     """Return the report of what would happen."""
-    report = FinishReport(tenant.slug, tenant.id, status=migration.status)
+    report = FinishReport(tenant.slug, tenant.id, status=migration.status, state=migration.state)
     run = _new_pass(services, migration, tenant, grace)
     with translating():
         remove_sources(run, dry_run=True)

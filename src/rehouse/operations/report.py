@@ -38,11 +38,10 @@ class RunReport:
 
     def ended_by(self, error: RehouseError) -> Self:
         """Return the report with what ended the run before it was done."""
-        ending: dict[str, Any] = {
-            "error": error.message,
-            "hint": error.hint,
-            "interrupted": isinstance(error, Interrupted),
-        }
+        interrupted = isinstance(error, Interrupted)
+        ending: dict[str, Any] = {"error": error.message, "hint": error.hint, "interrupted": interrupted}
+        if not interrupted:
+            ending["state"] = TenantState.FAILED
         return replace(self, **ending)
 
 
@@ -73,6 +72,7 @@ class TenantReport(RunReport):
     tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
+    state: TenantState = TenantState.NOT_STARTED
     home_bucket: str | None = None
     documents_migrated: int = 0
     documents_total: int = 0
@@ -96,12 +96,6 @@ class TenantReport(RunReport):
     def errors(self) -> int:
         """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
-
-    @property
-    def state(self) -> TenantState:
-        """The tenant's state after the run."""
-        run_failed = self.error is not None and not self.interrupted
-        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed)
 
     @property
     def quarantined(self) -> int:
@@ -168,7 +162,9 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
     status = closing_status(
         migration.phase, errors=report.errors, waiting=report.waiting, interrupted=report.interrupted
     )
-    report = replace(report, status=status)
+    run_failed = report.error is not None and not report.interrupted
+    state = tenant_state(status, migration.phase, documents=len(report.outstanding), run_failed=run_failed)
+    report = replace(report, status=status, state=state)
     _log(report)
     services.ledger.close_run(
         migration,
@@ -183,7 +179,7 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
             waiting=report.waiting,
             at_home=counts.at_home,
             bytes_copied=copied_bytes,
-            run_failed=report.error is not None and not report.interrupted,
+            run_failed=run_failed,
         ),
     )
     return report
@@ -246,6 +242,7 @@ class ReturnReport(RunReport):
     tenant_id: TenantId
     phase: Phase | None = None
     status: Status = Status.PENDING
+    state: TenantState = TenantState.NOT_STARTED
     home_bucket: str | None = None
     previous_home: str | None = None
     dry_run: bool = False
@@ -277,12 +274,6 @@ class ReturnReport(RunReport):
             if each.state is DocumentState.FLIPPED and each.source.bucket == self.home_bucket
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
-
-    @property
-    def state(self) -> TenantState:
-        """The tenant's state after the run."""
-        run_failed = self.error is not None and not self.interrupted
-        return tenant_state(self.status, self.phase, documents=self.errors, run_failed=run_failed)
 
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
@@ -317,8 +308,10 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
         still_at_home=back.at_home - stays if migration.phase is Phase.ROLLED_BACK else 0,
     )
     status = closing_status(migration.phase, errors=report.errors, waiting=0, interrupted=report.interrupted)
-    report = replace(report, status=status)
-    log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.status, back.returned,
+    run_failed = report.error is not None and not report.interrupted
+    state = tenant_state(status, migration.phase, documents=report.errors, run_failed=run_failed)
+    report = replace(report, status=status, state=state)
+    log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.state.words, back.returned,
              report.this_run, report.errors)  # fmt: skip
     migrated, copied_bytes = documents.migrated()
     services.ledger.close_run(
@@ -334,7 +327,7 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
             waiting=0,
             at_home=counts.at_home,
             bytes_copied=copied_bytes,
-            run_failed=report.error is not None and not report.interrupted,
+            run_failed=run_failed,
         ),
     )
     return report

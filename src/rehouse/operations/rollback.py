@@ -119,7 +119,9 @@ def _try_roll_back(
     try:
         return roll_back(services, tenant, dry_run=dry_run, is_listed=is_listed).report
     except RehouseError as error:
-        report = ReturnReport(tenant.slug, tenant.id, before.phase, before.status, before.home_bucket, dry_run=dry_run)
+        report = ReturnReport(
+            tenant.slug, tenant.id, before.phase, before.status, before.state, before.home_bucket, dry_run=dry_run
+        )
         return report.ended_by(error)
 
 
@@ -253,6 +255,7 @@ def _foresee(run: ReturnRun) -> ReturnReport:
     return replace(
         run.report,
         status=run.migration.status,
+        state=run.migration.state,
         previous_home=run.migration.previous_home,
         old_pointers=standings[Returning.OLD_POINTER],
         copied=standings[Returning.TO_COPY],

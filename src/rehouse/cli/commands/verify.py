@@ -85,7 +85,7 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
     table(
         (
             "tenant", "verified", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
-            "other problems", "accepted", "skipped", "extra", "drift", "bucket",
+            "other", "accepted", "skipped", "extra", "drift", "bucket",
         ),
         (_verification_row(each) for each in reports),
         always=4,

@@ -20,7 +20,8 @@ FROM {tenants.rows} t WHERE t.{tenants.id} = %(tenant_id)s;
 
 -- name: migration
 -- Return a tenant's migration.
-SELECT m.tenant_id, m.run_id, m.phase, m.home_bucket, m.previous_home, m.status,
+SELECT m.tenant_id, m.run_id, m.phase, m.home_bucket, m.previous_home, m.status, m.documents_failed,
+  coalesce(m.run_failed, false) AS run_failed,
   EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched') AS was_live
 FROM s3_migrations m WHERE m.tenant_id = %(tenant_id)s AND home_bucket IS NOT NULL;
 
@@ -41,7 +42,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET
   documents_migrated = CASE WHEN m.phase IS NULL THEN 0 ELSE m.documents_migrated END,
   status = 'in_progress', run_id = excluded.run_id, started_at = now(), completed_at = NULL,
   error_message = NULL, run_failed = NULL, updated_at = now()
-RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status,
+RETURNING tenant_id, run_id, phase, home_bucket, previous_home, status, documents_failed, false AS run_failed,
   EXISTS (SELECT 1 FROM s3_migration_events e WHERE e.tenant_id = m.tenant_id AND e.event = 'home_switched') AS was_live;
 
 -- name: rename_home

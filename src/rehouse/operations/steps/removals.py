@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rehouse.core.copies import is_listing_cheaper
 from rehouse.core.errors import StorageRefused
-from rehouse.core.lifecycle import DocumentState, Event, Phase
+from rehouse.core.lifecycle import DocumentState, Event, Phase, Status
 from rehouse.core.model import CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
 from rehouse.core.removals import (
@@ -344,3 +344,21 @@ def _note_not_put_back(run: Removing, document_id: str, source: ObjectRef, fault
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
     run.left.append(Left(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
+
+
+def has_nothing_to_do(run: Removing) -> bool:
+    """Return whether nothing is old enough, nothing ends and nothing has to be put back.
+
+    Then no row changes. A tenant in progress was left by a kill, and its row is closed again.
+    """
+    if run.migration.status is Status.IN_PROGRESS:
+        return False
+    counts = run.room.counts(run.grace)
+    return not (counts.old_enough or counts.marked or ends(run) or is_any_needed_again(run))
+
+
+def ends(run: Removing) -> bool:
+    """Return whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
+    counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
+    is_all_home = documents.outside <= documents.accepted and not counts.not_moved
+    return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED

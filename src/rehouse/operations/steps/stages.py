@@ -120,4 +120,4 @@ def _report_as_recorded(services: Services, tenant: Tenant) -> TenantReport:
         return report
     if found is None:
         return report
-    return replace(report, phase=found.phase, status=found.status, home_bucket=found.home_bucket)
+    return replace(report, phase=found.phase, status=found.status, state=found.state, home_bucket=found.home_bucket)

@@ -101,6 +101,7 @@ def _report_done(
         report,
         phase=migration.phase,
         status=migration.status,
+        state=migration.state,
         home_bucket=migration.home_bucket,
         documents_migrated=migrated,
         documents_total=counts.total,
