@@ -52,7 +52,7 @@ def test_a_run_is_seen_to_grow_and_to_end(world):
     [run_id] = re.findall(r"Run (\S+), ", run.stdout)
     told = lines(watching)
     assert world.rows("SELECT count(*) FROM s3_migration_progress") == [(0,)]
-    assert {each["type"] for each in told} == {"idle", "progress", "event", "ended"}
+    assert {each["type"] for each in told} == {"idle", "progress", "event", "ended", "states"}
     seen = [each for each in told if each["type"] == "progress"]
     assert {(each["run_id"], each["command"]) for each in seen} == {(run_id, "migrate")}
     assert len({each["documents"] for each in seen}) >= 3
@@ -65,6 +65,7 @@ def test_a_run_is_seen_to_grow_and_to_end(world):
     assert [(each["event"], each["slug"]) for each in told if each["type"] == "event"][-1] == ("home_switched", "a")
     [ended] = [each for each in told if each["type"] == "ended"]
     assert (ended["run_id"], ended["is_killed"]) == (run_id, False)
+    assert [each["tenants"] for each in told if each["type"] == "states"][-1] == {"completed": 1}
     assert told[-1]["type"] == "idle"
 
 
@@ -85,7 +86,7 @@ def test_a_database_that_is_away_is_told_until_it_is_back(world):
     name = world.url.rsplit("/", 1)[1]
     watching = world.start("status", "--watch")
     assert watching.stdout is not None
-    assert json.loads(watching.stdout.readline())["type"] == "idle"
+    assert [json.loads(watching.stdout.readline())["type"] for _ in range(2)] == ["states", "idle"]
     server = World(world.server, world.url.rsplit("/", 1)[0] + "/postgres", "", "")
     server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:

@@ -12,6 +12,7 @@ from tests.support.data_room import Room
 
 from rehouse.cli.watch import SECONDS_IDLE, drawn, lines_of, print_lines
 from rehouse.core.errors import TryAgain
+from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Ended, Life, Look, Running, TenantAtWork
 from rehouse.operations.watching import HistoryEvent, Sight
 
@@ -31,14 +32,16 @@ EVENTS = tuple(
     HistoryEvent(NOW, "me", LONG if number else None, 1, "r", "all_copied", "provisioned", "copied", None)
     for number in range(50)
 )
-SIGHT = Sight(Look((RUN, QUIET), (KILLED,)), EVENTS, at=NOW)
+STATES = {TenantState.COMPLETED: 2, TenantState.NEEDS_ATTENTION: 1}
+SIGHT = Sight(Look((RUN, QUIET), (KILLED,)), EVENTS, states=STATES, at=NOW)
+IDLE = Sight(states=STATES, at=NOW)
 AWAY = TryAgain("the database is starting up", hint="wait a moment")
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (60, 10), (40, 5)])
 @pytest.mark.parametrize(
     "sight",
-    [SIGHT, Sight(at=NOW), Sight(Look((RUN,)), EVENTS, at=NOW), replace(SIGHT, away=AWAY, at=None)],
+    [SIGHT, IDLE, Sight(Look((RUN,)), EVENTS, at=NOW), replace(SIGHT, away=AWAY, at=None)],
     ids=["three commands", "idle", "one command", "away"],
 )
 def test_the_screen_fits_the_terminal(sight: Sight, width: int, height: int) -> None:
@@ -49,6 +52,7 @@ def test_the_screen_fits_the_terminal(sight: Sight, width: int, height: int) -> 
 
 def test_the_screen_tells_each_command_its_tenants_and_events() -> None:
     told = "\n".join(line.plain for line in drawn(SIGHT, 120, 40))
+    assert "3 tenants: 2 completed, 1 needs attention." in told
     assert "2 commands: 0 of 16 tenants, 24,690 of 1,357,802 documents" in told
     assert "migrate-all on host-1  0:01:05, running" in told
     assert "no change for 0:00:42" in told
@@ -59,6 +63,12 @@ def test_the_screen_tells_each_command_its_tenants_and_events() -> None:
     assert "18:38:29" in told.rpartition("Last events")[2]
 
 
+def test_a_summary_that_is_too_wide_goes_on_below() -> None:
+    told = "\n".join(line.plain for line in drawn(SIGHT, 80, 40))
+    assert " ".join(told.split()).count("left, 8 errors") == 1
+    assert not [line for line in told.splitlines() if " documents" in line and "…" in line]
+
+
 def test_a_low_screen_shows_fewer_tenants_and_still_events() -> None:
     told = [line.plain for line in drawn(Sight(Look((RUN,)), EVENTS, at=NOW), 80, 14)]
     assert "Last events (UTC)" in told
@@ -67,15 +77,17 @@ def test_a_low_screen_shows_fewer_tenants_and_still_events() -> None:
 
 
 def test_lines_tell_changes_once() -> None:
-    first = list(lines_of(Sight(at=NOW), None))
-    assert [each["type"] for each in first] == ["idle"]
-    begun = Sight(Look((RUN,)), EVENTS, EVENTS[:1], NOW)
-    told = list(lines_of(begun, Sight(at=NOW)))
+    first = list(lines_of(IDLE, None))
+    assert [each["type"] for each in first] == ["states", "idle"]
+    assert first[0]["tenants"] == {"completed": 2, "needs_attention": 1}
+    begun = Sight(Look((RUN,)), EVENTS, EVENTS[:1], STATES, NOW)
+    told = list(lines_of(begun, IDLE))
     assert [each["type"] for each in told] == ["progress", "event"]
     assert (told[0]["run_id"], told[0]["documents"], told[0]["at_work"][0]["subject"]) == ("r", 12_345, LONG)
-    ended = Sight(Look(ended=(Ended("r", "migrate-all", "host-1", False),)), at=NOW)
-    assert [each["type"] for each in lines_of(ended, begun)] == ["ended", "idle"]
-    assert list(lines_of(Sight(at=NOW), ended)) == []
+    after = {TenantState.COMPLETED: 3}
+    ended = Sight(Look(ended=(Ended("r", "migrate-all", "host-1", False),)), states=after, at=NOW)
+    assert [each["type"] for each in lines_of(ended, begun)] == ["ended", "states", "idle"]
+    assert list(lines_of(replace(IDLE, states=after), ended)) == []
     json.dumps([first, told])
 
 
@@ -88,9 +100,9 @@ def test_lines_tell_when_the_database_is_away_and_back() -> None:
 
 
 def test_lines_end_when_no_command_is_at_work(capsys: pytest.CaptureFixture[str]) -> None:
-    sights = iter([Sight(at=NOW), Sight(at=NOW, idle_seconds=SECONDS_IDLE), SIGHT])
+    sights = iter([IDLE, replace(IDLE, idle_seconds=SECONDS_IDLE), SIGHT])
     print_lines(sights)
-    assert [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()] == ["idle"]
+    assert [json.loads(line)["type"] for line in capsys.readouterr().out.splitlines()] == ["states", "idle"]
     assert next(sights) is SIGHT
 
 

@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,11 +17,12 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import console, fitted, plain, say, shortened
+from rehouse.cli.output import GREEN, RED, YELLOW, console, fitted, plain, say, shortened, wrapped
 from rehouse.cli.process import is_reader_gone
 from rehouse.cli.progress import MOST_TENANTS, summed_up
 from rehouse.core.escaping import counted, legible_json, on_one_line
 from rehouse.core.progress import Overall
+from rehouse.core.tenant_state import describe_states
 from rehouse.core.watching import Life, Running, TenantAtWork, total
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ FEWEST_EVENTS = 3
 WIDTH_FOR_BARS = 100
 BAR = 16
 LONGEST_NAME = 24
-COLORS = {Life.RUNNING: "green", Life.QUIET: "yellow", Life.KILLED: "red"}
+COLORS = {Life.RUNNING: GREEN, Life.QUIET: YELLOW, Life.KILLED: RED}
 
 
 def watch(output: str) -> None:
@@ -97,6 +99,8 @@ def lines_of(sight: Sight, before: Sight | None) -> Iterator[dict[str, Any]]:
         yield {"type": "event", **plain(event)}
     for ended in sight.look.ended:
         yield {"type": "ended", "at": at, **asdict(ended)}
+    if before is None or sight.states != before.states:
+        yield {"type": "states", "at": at, "tenants": {str(state): count for state, count in sight.states.items()}}
     if not sight.look.alive and (before is None or before.look.alive):
         yield {"type": "idle", "at": at}
 
@@ -142,17 +146,23 @@ def _line(text: str = "", style: str = "") -> Text:
     return Text(on_one_line(text), style=style, no_wrap=True)
 
 
+def _fold(text: str, width: int, style: str = "") -> list[Text]:
+    return [_line(part, style) for part in wrapped(on_one_line(text), width)]
+
+
 def _heading(sight: Sight, width: int) -> list[Text]:
     if sight.away:
         first = [_line(f"The database is away: {sight.away.message}", "bold red"), _line(f"Hint: {sight.away.hint}")]
     else:
         clock = f"{sight.at:%Y-%m-%d %H:%M:%S} UTC"
         first = [_line(clock + "Ctrl-C ends".rjust(width - len(clock)), "dim")]
+    if sight.states:
+        first.append(_line(f"{describe_states(Counter(sight.states).elements())}."))
     alive = sight.look.alive
     if not alive and not sight.away:
         first += [_line(), _line(IDLE, "bold")]
     if len(alive) > 1:
-        first += [_line(), _line(f"{counted(len(alive), 'command')}: {_far(total(alive))}", "bold")]
+        first += [_line(), *_fold(f"{counted(len(alive), 'command')}: {_far(total(alive))}", width, "bold")]
     return first
 
 
@@ -166,7 +176,7 @@ def _of_run(run: Running, width: int, most: int) -> list[Text]:
     title.append(f"  {_life(run)}", style=COLORS[run.life])
     if run.life is Life.KILLED:
         return [_line(), title, _line("  Run the same command again: it goes on where this one stopped.")]
-    lines = [_line(), title, _line(f"  {_far(run.overall)}")]
+    lines = [_line(), title, *_fold(f"  {_far(run.overall)}", width)]
     shown = run.at_work[:most]
     if shown:
         lines += _table(shown, width)
@@ -209,7 +219,7 @@ def _table(tenants: Sequence[TenantAtWork], width: int) -> list[Text]:
         lines.append(_line(f"  {'  '.join(parts)}".rstrip(), style))
     for line, each in zip(lines[1:], tenants, strict=True):
         if each.documents_failed:
-            line.stylize("red", len(line) - len(f"{each.documents_failed:,}"))
+            line.stylize(RED, len(line) - len(f"{each.documents_failed:,}"))
     return lines
 
 

@@ -20,6 +20,7 @@ from rehouse.core.model import TenantId
 from rehouse.ledger.connection import connect
 from rehouse.ledger.faults import translated
 
+_WAIT = "wait until they are done: `rehouse status --watch` shows how far they are"
 _TRY = "SELECT pg_try_advisory_lock(%s)"
 _RELEASE = "SELECT pg_advisory_unlock(%s)"
 _MINE = """
@@ -158,7 +159,7 @@ class Locks:
             row = self._ask(_TRY, key)
             if not (row and row[0]):
                 holder = self._holder(key) or ""
-                raise TryAgain(f"another operator is working on {name}{holder}", hint="wait until they are done")
+                raise TryAgain(f"another operator is working on {name}{holder}", hint=_WAIT)
             self._held[key] = name
 
     def _let_go(self, key: int) -> None:

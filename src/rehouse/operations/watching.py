@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
+from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Look, Published, Watched
 from rehouse.ledger.ledger import Ledger, translating
 from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, published, require_table
@@ -23,6 +25,8 @@ EVENTS = 50
 """How many lines of the history are read at each look."""
 SECONDS_BETWEEN_NAMES = 30.0
 """How often the tenants are read again, if one is not known."""
+SECONDS_BETWEEN_STATES = 10.0
+"""How often the states of all tenants are read again while nothing happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,14 @@ class HistoryEvent:
 class Sight:
     """What one look shows. `at` is the database's clock, None while the database is `away`; `new_events` oldest first.
 
-    `idle_seconds`: for how long no command has been at work, counted from the beginning of the watch.
+    `states`: how many tenants are in which state. `idle_seconds`: for how long no command has been at work, at the most since the
+    watch began.
     """
 
     look: Look = field(default_factory=Look)
     events: tuple[HistoryEvent, ...] = ()
     new_events: tuple[HistoryEvent, ...] = ()
+    states: Mapping[TenantState, int] = field(default_factory=dict)
     at: datetime | None = None
     away: RehouseError | None = None
     idle_seconds: float = 0.0
@@ -82,6 +88,8 @@ class _Watcher:
         self._slugs: dict[TenantId, str] = {}
         self._named_at = float("-inf")
         self._seen: set[int] | None = None
+        self._states: Mapping[TenantState, int] = {}
+        self._counted_at = float("-inf")
         self._last = Sight()
 
     def look(self) -> Sight:
@@ -92,13 +100,17 @@ class _Watcher:
             if look.alive:
                 self._busy_at = now
             events, new = self._events(ledger)
-            self._last = Sight(look, events, new, database_time(ledger), idle_seconds=now - self._busy_at)
+            if new or look.ended or now - self._counted_at >= SECONDS_BETWEEN_STATES:
+                self._states, self._counted_at = Counter(each.state for each in ledger.overview()), now
+            idle = now - self._busy_at
+            self._last = Sight(look, events, new, self._states, database_time(ledger), idle_seconds=idle)
             return self._last
 
     def away(self, error: RehouseError) -> Sight:
         """Return what was seen last, for as long as the database is away: nothing is idle meanwhile."""
         self._busy_at = time.monotonic()
-        return Sight(Look(self._last.look.alive, self._last.look.killed), self._last.events, away=error)
+        look = Look(self._last.look.alive, self._last.look.killed)
+        return Sight(look, self._last.events, states=self._states, away=error)
 
     def close(self) -> None:
         if self._ledger is not None:
