@@ -18,10 +18,11 @@ from rehouse.cli.logs import log
 from rehouse.cli.output import console
 from rehouse.core.escaping import counted, on_one_line
 from rehouse.core.progress import Overall, Progress, Report, silent
-from rehouse.operations.counters import Counters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from rehouse.operations.counters import Counters
 
 Kind = Literal["bars", "plain", "json", "none"]
 SECONDS_BETWEEN_LINES = 5.0
@@ -51,6 +52,8 @@ def _nothing() -> Iterator[Report]:
 @contextmanager
 def _bars() -> Iterator[Report]:
     from rich.live import Live  # only a terminal pays for the bars
+
+    from rehouse.operations.counters import Counters
 
     shown = Counters()
     live = Live(
@@ -89,6 +92,8 @@ def _objects() -> Iterator[Report]:
 @contextmanager
 def _telling(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
     """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
+    from rehouse.operations.counters import Counters
+
     shown, is_over = Counters(), threading.Event()
 
     def tell_again() -> None:

@@ -33,7 +33,7 @@ def test_the_worst_comes_first_and_in_colour(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", DEAD)
     said = run_text(capsys, "doctor", "--color", "always", status=1)
-    assert said.startswith("\x1b[1;31mfailed\x1b[0m           database: connection: ")
+    assert said.startswith("\x1b[31mfailed\x1b[0m           database: connection: ")
     assert "database: 1 failed, 5 could not be checked" in said
     assert "\x1b[33mcould not check\x1b[0m  mapping: 3 could not be checked" in said
     assert "hunter2" not in said

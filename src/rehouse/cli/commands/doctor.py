@@ -16,7 +16,7 @@ from rehouse.core.escaping import legible
 if TYPE_CHECKING:
     from rehouse.operations.doctor import Check
 
-COLORS = {"ok": "green", "notice": "yellow", "could not check": "yellow", "failed": "bold red"}
+COLORS = {"ok": printing.GREEN, "notice": printing.YELLOW, "could not check": printing.YELLOW, "failed": printing.RED}
 MARGIN = max(map(len, COLORS)) + 2
 
 ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
