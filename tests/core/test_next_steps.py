@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rehouse.cli.main import app
 from rehouse.core.lifecycle import Phase
-from rehouse.core.next_steps import after_migration, after_plan
+from rehouse.core.next_steps import (
+    AFTER_CONFIG,
+    AFTER_IAM_POLICY,
+    AFTER_INIT,
+    Finished,
+    Left,
+    Standing,
+    Verified,
+    after_audit,
+    after_cleanup,
+    after_drop,
+    after_errors,
+    after_finish,
+    after_migration,
+    after_plan,
+    after_rollback,
+    after_status,
+    after_tenant_status,
+    after_verify,
+)
+from rehouse.core.tenant_state import TenantState
 
 slugs = st.text("abc", min_size=1, max_size=3)
 
@@ -23,7 +48,7 @@ def test_after_a_plan_the_smallest_tenant_goes_first(to_copy: dict[str, int], is
 
 
 @pytest.mark.parametrize(
-    ("phases", "quarantined", "expected"),
+    ("phases", "outstanding", "expected"),
     [
         ({}, [], None),
         ({"a": Phase.VERIFIED}, [], "rehouse cutover a"),
@@ -36,10 +61,205 @@ def test_after_a_plan_the_smallest_tenant_goes_first(to_copy: dict[str, int], is
     ],
 )
 def test_what_to_do_after_a_migration(
-    phases: dict[str, Phase | None], quarantined: list[str], expected: str | None
+    phases: dict[str, Phase | None], outstanding: list[str], expected: str | None
 ) -> None:
-    assert after_migration(phases, quarantined) == expected
+    assert after_migration(phases, outstanding) == expected
+
+
+NEW = Standing("new", TenantState.NOT_STARTED, None)
+IDLE = Standing("idle", TenantState.NOT_STARTED, None, is_active=False)
+HALFWAY = Standing("halfway", TenantState.IN_PROGRESS, Phase.COPIED)
+PROVEN = Standing("proven", TenantState.IN_PROGRESS, Phase.VERIFIED)
+UPLOADING = Standing("uploading", TenantState.IN_PROGRESS, Phase.CUT_OVER)
+MOVED = Standing("moved", TenantState.COMPLETED, Phase.CUT_OVER)
+RELEASED = Standing("released", TenantState.COMPLETED, Phase.RELEASED)
+FINISHED = Standing("finished", TenantState.FINISHED, Phase.FINISHED)
+BACK = Standing("back", TenantState.ROLLED_BACK, Phase.ROLLED_BACK)
+ATTENTION = Standing("attention", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+FAILED = Standing("failed", TenantState.FAILED, Phase.PROVISIONED)
+
+
+@pytest.mark.parametrize(
+    ("tenants", "expected"),
+    [
+        ([], None),
+        ([IDLE], None),
+        ([NEW], "rehouse plan new"),
+        ([NEW, Standing("b", TenantState.NOT_STARTED, None), IDLE], "rehouse plan"),
+        ([NEW, MOVED], "rehouse migrate new"),
+        ([NEW, HALFWAY, MOVED], "rehouse migrate-all"),
+        ([NEW, BACK], "rehouse migrate new"),
+        ([HALFWAY], "rehouse migrate halfway"),
+        ([PROVEN, MOVED], "rehouse cutover proven"),
+        ([UPLOADING, MOVED], "rehouse migrate uploading"),
+        ([MOVED, IDLE], "rehouse finish moved --dry-run"),
+        ([MOVED, MOVED, FINISHED], "rehouse finish --all --dry-run"),
+        ([MOVED, RELEASED], "rehouse finish released"),
+        ([FINISHED, IDLE], "rehouse cleanup"),
+        ([FINISHED, BACK], "rehouse cleanup"),
+        ([BACK], None),
+        ([ATTENTION, NEW, MOVED], "rehouse status attention --errors"),
+        ([ATTENTION, FAILED], "rehouse migrate failed"),
+        ([Standing("f", TenantState.FAILED, Phase.ROLLED_BACK)], "rehouse rollback f"),
+        ([Standing("f", TenantState.FAILED, Phase.RELEASED)], "rehouse finish f"),
+    ],
+)
+def test_what_to_do_after_a_look_at_all(tenants: list[Standing], expected: str | None) -> None:
+    assert after_status(tenants) == expected
+
+
+@pytest.mark.parametrize(
+    ("tenant", "codes", "expected"),
+    [
+        (MOVED, [], "rehouse finish moved --dry-run"),
+        (ATTENTION, ["missing_object"], "rehouse migrate attention --only-failed"),
+        (ATTENTION, ["Conflict", "home_changed"], None),
+        (ATTENTION, ["Conflict", "SlowDown"], "rehouse migrate attention --only-failed"),
+        (BACK, ["copied"], "rehouse rollback back"),
+        (FAILED, ["copied"], "rehouse migrate failed"),
+    ],
+)
+def test_what_to_do_after_a_look_at_one(tenant: Standing, codes: list[str], expected: str | None) -> None:
+    assert after_tenant_status(tenant, codes) == expected
+
+
+@pytest.mark.parametrize(
+    ("codes", "returning", "expected"),
+    [
+        ({}, [], None),
+        ({"a": ["SlowDown"], "b": ["copied"]}, ["b"], "rehouse migrate a --only-failed"),
+        ({"a": ["copied"], "b": ["copied"]}, ["a", "b"], "rehouse rollback --all"),
+        ({"a": ["Conflict"], "b": ["pointed_at"]}, [], None),
+    ],
+)
+def test_what_to_do_after_the_errors(
+    codes: Mapping[str, list[str]], returning: list[str], expected: str | None
+) -> None:
+    assert after_errors(codes, returning) == expected
+
+
+CUT, DONE = Verified("cut", Phase.CUT_OVER), Verified("done", Phase.FINISHED)
+
+
+@pytest.mark.parametrize(
+    ("tenants", "deep", "expected"),
+    [
+        ([], False, None),
+        ([CUT], False, "rehouse verify cut --deep"),
+        ([CUT, DONE], False, "rehouse verify-all --deep"),
+        ([CUT], True, "rehouse finish cut --dry-run"),
+        ([CUT, CUT], True, "rehouse finish cut --dry-run"),
+        ([CUT, Verified("b", Phase.RELEASED)], True, "rehouse finish --all --dry-run"),
+        ([CUT, DONE], True, "rehouse finish cut --dry-run"),
+        ([DONE], True, None),
+        ([Verified("a", None, quarantined=1, not_yet_migrated=3)], True, "rehouse migrate a"),
+        ([Verified("a", Phase.VERIFIED, not_yet_migrated=3)], False, "rehouse cutover a"),
+        ([Verified("a", Phase.CUT_OVER, not_yet_migrated=3), CUT], True, "rehouse migrate a"),
+        ([Verified("a", Phase.ROLLED_BACK, not_yet_migrated=3)], True, None),
+        ([Verified("a", Phase.CUT_OVER, quarantined=1)], True, "rehouse status a --errors"),
+        ([Verified("a", Phase.CUT_OVER, has_drift=True)], True, "rehouse audit a --fix --dry-run"),
+        ([Verified(each, Phase.CUT_OVER, has_drift=True) for each in "ab"], True, "rehouse audit --fix --dry-run"),
+        ([CUT, Verified("a", Phase.CUT_OVER, has_problems=True, has_drift=True)], True, None),
+    ],
+)
+def test_what_to_do_after_a_verification(tenants: list[Verified], deep: bool, expected: str | None) -> None:
+    assert after_verify(tenants, deep=deep) == expected
+
+
+@pytest.mark.parametrize(
+    ("buckets", "expected"),
+    [
+        ([], None),
+        ([Left("a", is_gone=True)], "rehouse uninstall --dry-run"),
+        ([Left("a", is_gone=True), Left("b", is_unused=True)], "rehouse cleanup --drop-bucket b"),
+        ([Left("a", categories=frozenset({"source", "changed"}))], "rehouse migrate-all"),
+        ([Left("a", is_needed=True, categories=frozenset({"source"}))], "rehouse finish --all --dry-run"),
+        ([Left("a", is_needed=True, categories=frozenset({"pointed_at"}))], "rehouse status"),
+        ([Left("a", categories=frozenset({"orphan"}))], None),
+    ],
+)
+def test_what_to_do_after_a_cleanup(buckets: list[Left], expected: str | None) -> None:
+    assert after_cleanup(buckets) == expected
+
+
+AGAIN = "rehouse finish --all --after 0"
+
+
+@pytest.mark.parametrize(
+    ("tenants", "dry_run", "expected"),
+    [
+        ([], True, None),
+        ([], False, None),
+        ([Finished("a", Phase.CUT_OVER, removed=2)], True, AGAIN),
+        ([Finished("a", Phase.CUT_OVER, removed=2, outstanding=1)], True, AGAIN),
+        ([Finished("a", Phase.CUT_OVER)], True, None),
+        ([Finished("a", Phase.CUT_OVER, removed=2), Finished("b", Phase.CUT_OVER, is_held=True)], True, None),
+        ([Finished("a", Phase.FINISHED, removed=2)], False, "rehouse cleanup"),
+        ([Finished("a", Phase.FINISHED), Finished("b", Phase.CUT_OVER)], False, None),
+        ([Finished("a", Phase.RELEASED, removed=2, outstanding=1)], False, "rehouse status a --errors"),
+        ([Finished("a", Phase.FINISHED, is_held=True)], False, None),
+    ],
+)
+def test_what_to_do_after_a_removal(tenants: list[Finished], dry_run: bool, expected: str | None) -> None:
+    assert after_finish(tenants, command=AGAIN, dry_run=dry_run) == expected
+
+
+@pytest.mark.parametrize(
+    ("everyone", "dry_run", "to_return", "errors", "expected"),
+    [
+        (False, True, 3, 0, "rehouse rollback a"),
+        (True, True, 3, 0, "rehouse rollback --all"),
+        (False, True, 0, 0, None),
+        (False, True, 3, 1, None),
+        (False, False, 3, 0, None),
+    ],
+)
+def test_what_to_do_after_a_rollback(
+    everyone: bool, dry_run: bool, to_return: int, errors: int, expected: str | None
+) -> None:
+    found = after_rollback(["a", "b"], everyone=everyone, dry_run=dry_run, to_return=to_return, errors=errors)
+    assert found == expected
+
+
+standings = st.builds(Standing, slugs, st.sampled_from(TenantState), st.none() | st.sampled_from(Phase), st.booleans())
+verified = st.builds(
+    Verified,
+    slugs,
+    st.none() | st.sampled_from(Phase),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+)
+flags = st.booleans()
+told = st.one_of(
+    st.sampled_from([AFTER_INIT, AFTER_CONFIG, AFTER_IAM_POLICY]),
+    st.builds(after_status, st.lists(standings, max_size=4)),
+    st.builds(after_tenant_status, standings, st.lists(st.sampled_from(["Conflict", "copied", "archived"]))),
+    st.builds(after_verify, st.lists(verified, max_size=3), deep=flags),
+    st.builds(after_audit, st.none() | slugs, fixable=st.integers(0, 1), fix=flags, dry_run=flags),
+    st.builds(after_drop, slugs, dry_run=flags, keep_empty=flags),
+    st.builds(
+        after_migration,
+        st.dictionaries(slugs, st.none() | st.sampled_from(Phase), max_size=3),
+        st.lists(slugs, max_size=2),
+    ),
+)
+
+
+@given(told)
+def test_every_step_is_a_command_that_exists(step: str | None) -> None:
+    if step is None:
+        return
+    program, name, *words = shlex.split(step)
+    assert program == "rehouse"
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    known = {option for each in command.params for option in each.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+    assert sum(not word.startswith("--") for word in words) <= 1
 
 
 def test_a_slug_is_quoted_for_the_shell() -> None:
     assert after_plan({"it's & mine": 1}, is_everybody=False) == """rehouse migrate 'it'"'"'s & mine'"""
+    odd = Standing("it's & mine", TenantState.COMPLETED, Phase.CUT_OVER)
+    assert after_status([odd]) == """rehouse finish 'it'"'"'s & mine' --dry-run"""

@@ -86,7 +86,7 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
 def _show_next(reports: Sequence[TenantReport]) -> None:
     if not any(each.error for each in reports):
         phases = {each.slug: each.phase for each in reports}
-        say_next(after_migration(phases, [each.slug for each in reports if each.quarantined]))
+        say_next(after_migration(phases, [each.slug for each in reports if each.outstanding]))
 
 
 def end_migration(
@@ -105,7 +105,7 @@ def end_migration(
         show_migration(made, ran=ran)
         if summary:
             say(summary)
-        _show_next(made if ran and not interrupted else ())
+        _show_next(() if interrupted else made)
 
     print_report(output, migration_object(made), show)
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)

@@ -23,6 +23,20 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def written(length: timedelta) -> str:
+    """Format a duration as `duration` reads it, in the largest unit that divides it.
+
+    >>> written(timedelta(days=7)), written(timedelta(hours=36)), written(timedelta(0))
+    ('7d', '36h', '0')
+    """
+    seconds = round(length.total_seconds())
+    for letter, unit in _UNITS.items():
+        count, rest = divmod(seconds, round(timedelta(**{unit: 1}).total_seconds()))
+        if count and not rest:
+            return f"{count}{letter}"
+    return "0"
+
+
 def spelled(length: timedelta) -> str:
     """Format a duration for people, in the largest unit that divides it.
 

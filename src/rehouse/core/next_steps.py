@@ -1,11 +1,22 @@
-"""What to do after a command, as a command to copy; nothing where nothing is to be done."""
+"""What to do after a command, as a command to copy; None where nothing is to be done.
+
+After a failure nothing is suggested, unless a command is the way out whatever the failure was: the error has a hint of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from shlex import quote
 
+from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.removals import STAYING_CODES
+from rehouse.core.tenant_state import TenantState
+
+AFTER_INIT = "rehouse plan"
+AFTER_CONFIG = "rehouse doctor"
+AFTER_IAM_POLICY = "rehouse doctor --probe"
 
 
 def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool, saved: str | None = None) -> str | None:
@@ -27,22 +38,279 @@ def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool, saved: str | N
     return f"rehouse migrate {quote(smallest)}" + (" --until verified" if is_everybody else "") + held
 
 
-def after_migration(phases: Mapping[str, Phase | None], quarantined: Collection[str]) -> str | None:
-    """Return what to do after a migration that nothing stopped: `phases` of its tenants, and which have documents in quarantine.
+def after_migration(phases: Mapping[str, Phase | None], outstanding: Collection[str]) -> str | None:
+    """Return what to do after a migration that nothing stopped: `phases` of its tenants, and which have documents that stay behind.
 
     >>> after_migration({"a": Phase.VERIFIED}, []), after_migration({"a": Phase.CUT_OVER}, ["a"])
     ('rehouse cutover a', 'rehouse status a --errors')
     >>> after_migration({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, []), after_migration({"a": Phase.COPIED}, [])
     ('rehouse verify-all --deep', 'rehouse migrate a')
     """
-    if quarantined:
-        return f"rehouse status {quote(min(quarantined))} --errors"
-    waiting = [slug for slug, phase in phases.items() if phase is None or not is_at_least(phase, Phase.CUT_OVER)]
-    if len(waiting) > 1:
-        return "rehouse migrate-all"
-    if waiting:
-        verb = "cutover" if phases[waiting[0]] is Phase.VERIFIED else "migrate"
-        return f"rehouse {verb} {quote(waiting[0])}"
+    if outstanding:
+        return _errors_of(outstanding)
     if not phases:
         return None
-    return f"rehouse verify {quote(next(iter(phases)))} --deep" if len(phases) == 1 else "rehouse verify-all --deep"
+    return _move_on(phases) or (_of("verify", phases) + " --deep")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A tenant as `status` shows it."""
+
+    slug: str
+    state: TenantState
+    phase: Phase | None
+    is_active: bool = True
+
+
+def after_status(tenants: Sequence[Standing]) -> str | None:
+    """Return what to do after a look at tenants. The first line that fits holds:
+
+    | there is a tenant that               | next                                                        |
+    |--------------------------------------|-------------------------------------------------------------|
+    | failed                               | the command that failed                                     |
+    | needs attention                      | `status SLUG --errors`                                      |
+    | is not begun or on its way, of some  | `migrate SLUG`, `cutover SLUG`; `migrate-all` for several    |
+    |   that are begun                     |                                                             |
+    | is not begun, of none that is begun  | `plan`                                                      |
+    | is being finished                    | `finish SLUG`; `finish --all` for several                   |
+    | is completed                         | `finish SLUG --dry-run`; `finish --all --dry-run` for several |
+    | is finished                          | `cleanup`                                                   |
+    """
+    meant = [each for each in tenants if each.is_active or each.state is not TenantState.NOT_STARTED]
+    states = {state: [each for each in meant if each.state is state] for state in TenantState}
+    if failed := states[TenantState.FAILED]:
+        return _again(failed[0])
+    if attention := states[TenantState.NEEDS_ATTENTION]:
+        return _errors_of([each.slug for each in attention])
+    begun = [each for each in meant if each.state is not TenantState.NOT_STARTED]
+    waiting = {each.slug: each.phase for each in states[TenantState.NOT_STARTED] + states[TenantState.IN_PROGRESS]}
+    if waiting:
+        return (_move_on(waiting) or _of("migrate", waiting)) if begun else " ".join(["rehouse plan", *_one(waiting)])
+    for phase, suffix in ((Phase.RELEASED, ""), (Phase.CUT_OVER, " --dry-run")):
+        if slugs := [each.slug for each in states[TenantState.COMPLETED] if each.phase is phase]:
+            return _of("finish", slugs) + suffix
+    return "rehouse cleanup" if states[TenantState.FINISHED] else None
+
+
+def after_tenant_status(tenant: Standing, codes: Collection[str]) -> str | None:
+    """Return what to do after a look at one tenant, whose documents with these codes were shown with the way out.
+
+    >>> attention = Standing("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+    >>> after_tenant_status(attention, ["missing_object"])
+    'rehouse migrate a --only-failed'
+    """
+    if tenant.state is TenantState.FAILED:
+        return _again(tenant)
+    if codes:
+        return after_errors({tenant.slug: codes}, [tenant.slug] if tenant.phase is Phase.ROLLED_BACK else [])
+    return after_status([tenant])
+
+
+def after_errors(codes: Mapping[str, Collection[str]], returning: Collection[str]) -> str | None:
+    """Return what to do after the way out of each document was shown: `codes` of the documents by tenant.
+
+    What a person has to decide, a conflict or a source that stays, is settled by no run. `returning`: tenants whose documents go
+    back to the shared bucket.
+
+    >>> after_errors({"a": ["missing_object"]}, []), after_errors({"a": ["missing_object"]}, ["a"])
+    ('rehouse migrate a --only-failed', 'rehouse rollback a')
+    >>> after_errors({"a": ["SlowDown"], "b": ["archived"]}, []), after_errors({"a": ["Conflict"]}, [])
+    ('rehouse migrate-all --only-failed', None)
+    """
+    by_run = [slug for slug, found in codes.items() if {*found} - {CONFLICT, *STAYING_CODES}]
+    moving = [slug for slug in by_run if slug not in returning]
+    if moving:
+        return _of("migrate", moving) + " --only-failed"
+    return _of("rollback", by_run) if by_run else None
+
+
+def after_rollback(slugs: Sequence[str], *, everyone: bool, dry_run: bool, to_return: int, errors: int) -> str | None:
+    """Return what to do after a rollback: after a dry run without errors, the rollback. The way on begins with a new plan.
+
+    >>> after_rollback(["a"], everyone=False, dry_run=True, to_return=3, errors=0)
+    'rehouse rollback a'
+    >>> after_rollback(["a"], everyone=False, dry_run=False, to_return=0, errors=0)
+    """
+    if not dry_run or errors or not to_return:
+        return None
+    return "rehouse rollback --all" if everyone else f"rehouse rollback {quote(slugs[0])}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A tenant as `verify` found it.
+
+    `has_problems`: documents or settings are not as they must be, and quarantine is not why; `has_drift`: settings of its bucket.
+    """
+
+    slug: str
+    phase: Phase | None
+    quarantined: int = 0
+    not_yet_migrated: int = 0
+    has_problems: bool = False
+    has_drift: bool = False
+
+
+def after_verify(tenants: Sequence[Verified], *, deep: bool) -> str | None:
+    """Return what to do after a verification. The first line that fits holds:
+
+    | there is a tenant that          | next                                                                |
+    |---------------------------------|---------------------------------------------------------------------|
+    | has a problem                   | nothing: somebody has to look                                       |
+    | has another setting             | `audit SLUG --fix --dry-run`                                        |
+    | has documents in quarantine     | `status SLUG --errors`, where the ledger knows the tenant           |
+    | is on its way                   | `migrate SLUG`, `cutover SLUG`; `migrate-all` for several           |
+    | was not compared byte by byte   | the same command with `--deep`                                      |
+    | is cut over                     | `finish SLUG --dry-run`; `finish --all --dry-run` for several       |
+    """
+    if any(each.has_problems for each in tenants):
+        return None
+    if drifted := [each.slug for each in tenants if each.has_drift]:
+        return " ".join(["rehouse audit", *_one(drifted), "--fix --dry-run"])
+    if quarantined := [each.slug for each in tenants if each.quarantined and each.phase]:
+        return _errors_of(quarantined)
+    if moving := _move_on({each.slug: each.phase for each in tenants if each.phase is not Phase.ROLLED_BACK}):
+        return moving
+    moved = {each.slug: each.phase for each in tenants if each.phase and is_at_least(each.phase, Phase.CUT_OVER)}
+    if any(each.not_yet_migrated for each in tenants if each.slug in moved):
+        return _of("migrate", [each.slug for each in tenants if each.not_yet_migrated and each.slug in moved])
+    if moved and not deep:
+        return _of("verify", moved) + " --deep"
+    left = [slug for slug, phase in moved.items() if phase is not Phase.FINISHED]
+    return _of("finish", left) + " --dry-run" if left else None
+
+
+def after_audit(slug: str | None, *, fixable: int, fix: bool, dry_run: bool) -> str | None:
+    """Return what to do after an audit: `fixable` findings could be put right and were not.
+
+    >>> after_audit("a", fixable=2, fix=False, dry_run=False), after_audit(None, fixable=2, fix=True, dry_run=True)
+    ('rehouse audit a --fix --dry-run', 'rehouse audit --fix')
+    >>> after_audit(None, fixable=0, fix=False, dry_run=False), after_audit(None, fixable=1, fix=True, dry_run=False)
+    (None, None)
+    """
+    if not fixable or (fix and not dry_run):
+        return None
+    return " ".join(["rehouse audit", *_one([slug] if slug else []), "--fix" if dry_run else "--fix --dry-run"])
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A shared bucket as `cleanup` shows it; `categories`: why objects are in it.
+
+    `is_gone`: it was removed, or emptied and kept; `is_unused`: nothing is in it, and nobody needs it.
+    """
+
+    bucket: str
+    is_gone: bool = False
+    is_unused: bool = False
+    is_needed: bool = False
+    categories: frozenset[str] = frozenset()
+
+
+def after_cleanup(buckets: Sequence[Left]) -> str | None:
+    """Return what to do after a look at the shared buckets, or after the removal of one. The first line that fits holds:
+
+    | of the buckets                                | next                        |
+    |-----------------------------------------------|-----------------------------|
+    | all are gone                                  | `uninstall --dry-run`       |
+    | one is empty, and nothing needs it            | `cleanup --drop-bucket`     |
+    | one has what was written after the migration  | `migrate-all`               |
+    | one has sources that `finish` removes         | `finish --all --dry-run`    |
+    | one is needed by a tenant                     | `status`                    |
+    """
+    there = [each for each in buckets if not each.is_gone]
+    if buckets and not there:
+        return "rehouse uninstall --dry-run"
+    if unused := [each.bucket for each in there if each.is_unused]:
+        return f"rehouse cleanup --drop-bucket {quote(unused[0])}"
+    categories = frozenset().union(*(each.categories for each in there))
+    if "changed" in categories:
+        return "rehouse migrate-all"
+    if "source" in categories:
+        return "rehouse finish --all --dry-run"
+    return "rehouse status" if any(each.is_needed for each in there) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A tenant as `finish` left it. `is_held`: sources stay for a reason, or the run failed; `removed`: also what would be."""
+
+    slug: str
+    phase: Phase | None
+    removed: int = 0
+    outstanding: int = 0
+    is_held: bool = False
+
+
+def after_finish(tenants: Sequence[Finished], *, command: str, dry_run: bool) -> str | None:
+    """Return what to do after a removal of sources; `command`: the same command without `--dry-run`.
+
+    | after                                        | next                                               |
+    |----------------------------------------------|----------------------------------------------------|
+    | a dry run that would remove something        | the command itself, unless a tenant is held        |
+    | a removal, with documents that stay behind   | `status SLUG --errors`, unless a tenant is held    |
+    | a removal after which all are finished       | `cleanup`                                          |
+    """
+    if any(each.is_held for each in tenants):
+        return None
+    if dry_run:
+        return command if any(each.removed for each in tenants) else None
+    if outstanding := [each.slug for each in tenants if each.outstanding]:
+        return _errors_of(outstanding)
+    return "rehouse cleanup" if tenants and all(each.phase is Phase.FINISHED for each in tenants) else None
+
+
+def after_uninstall(command: str, *, dry_run: bool, is_any_there: bool) -> str | None:
+    """Return what to do after `uninstall`; `command`: the same command without `--dry-run`.
+
+    >>> after_uninstall("rehouse uninstall --usage", dry_run=True, is_any_there=True)
+    'rehouse uninstall --usage'
+    """
+    return command if dry_run and is_any_there else None
+
+
+def after_drop(slug: str, *, dry_run: bool, keep_empty: bool) -> str | None:
+    """Return what to do after `rollback --drop-bucket`.
+
+    >>> after_drop("a", dry_run=True, keep_empty=True), after_drop("a", dry_run=False, keep_empty=False)
+    ('rehouse rollback a --drop-bucket --keep-empty', None)
+    """
+    kept = " --keep-empty" if keep_empty else ""
+    return f"rehouse rollback {quote(slug)} --drop-bucket{kept}" if dry_run else None
+
+
+def _again(tenant: Standing) -> str:
+    """Return the command that goes on where a tenant's run failed."""
+    verb = "migrate"
+    if tenant.phase is Phase.ROLLED_BACK:
+        verb = "rollback"
+    elif tenant.phase in {Phase.RELEASED, Phase.FINISHED}:
+        verb = "finish"
+    return f"rehouse {verb} {quote(tenant.slug)}"
+
+
+def _move_on(phases: Mapping[str, Phase | None]) -> str | None:
+    """Return what takes tenants to their own buckets, None where all are there."""
+    waiting = {slug: phase for slug, phase in phases.items() if phase is None or not is_at_least(phase, Phase.CUT_OVER)}
+    if not waiting:
+        return None
+    return _of("cutover" if len(waiting) == 1 and Phase.VERIFIED in waiting.values() else "migrate", waiting)
+
+
+def _of(verb: str, slugs: Iterable[str]) -> str:
+    """Return the command for one tenant, or for all."""
+    named = list(slugs)
+    if len(named) == 1:
+        return f"rehouse {verb} {quote(named[0])}"
+    return f"rehouse {verb} --all" if verb in {"finish", "rollback"} else f"rehouse {verb}-all"
+
+
+def _one(slugs: Iterable[str]) -> list[str]:
+    """Return the argument for one tenant, none for all."""
+    named = list(slugs)
+    return [quote(named[0])] if len(named) == 1 else []
+
+
+def _errors_of(slugs: Collection[str]) -> str:
+    return f"rehouse status {quote(min(slugs))} --errors"

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
 
-from rehouse.core.errors import Refused, RehouseError, StorageRefused
+from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, given_up
@@ -26,16 +25,15 @@ from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import (
-    Versioning,
     describe_destroying,
     kept_versions,
     refuse_destroying,
-    versioning_of,
 )
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
 from rehouse.operations.report import Outcome, RunReport, TenantReport, close_after, close_run, count_quarantined
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
+from rehouse.operations.steps.due_sources import require_cut_over
 from rehouse.operations.steps.late_writes import sweep_again
 from rehouse.operations.steps.removals import Left, Removing, ends, has_nothing_to_do, put_back, remove_sources
 from rehouse.operations.steps.run import Order, Run, run_inventory
@@ -110,16 +108,6 @@ class FinishReport(RunReport):
         return not is_held and len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 
 
-class Due(NamedTuple):
-    """Sources of one tenant in one bucket that are old enough to go; `size` in bytes."""
-
-    slug: str
-    documents: int
-    size: int
-    bucket: str
-    versioning: Versioning
-
-
 def finish_one(
     services: Services,
     tenant: Tenant,
@@ -134,35 +122,11 @@ def finish_one(
     Raises Refused before its cutover; TryAgain, Halt as `migrate` does.
     """
     with translating():
-        migration = _require_cut_over(services, tenant)
+        migration = require_cut_over(services, tenant)
     if dry_run:
         return _foresee(services, tenant, migration, grace, look)
     with run_inventory(services):
         return _finish(services, tenant, grace, look, final=final).require_report()
-
-
-def due(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> list[Due]:
-    """Return which sources of the tenant (None: of everyone) are old enough to go, by tenant and bucket.
-
-    Changes nothing: it is asked before anybody confirms. Raises Refused before its cutover, and unless `final` where the shared
-    bucket's versioning is suspended.
-    """
-    with translating():
-        if tenant:
-            found = [(tenant, _require_cut_over(services, tenant))]
-        else:
-            tenants = services.ledger.tenants()
-            found = [(other, each) for other in tenants if (each := services.ledger.migration(other))]
-        there = [(owner, each) for owner, each in found if is_at_least(each.phase, Phase.CUT_OVER)]
-        sources = [(owner.slug, it) for owner, each in there for it in services.ledger.of(each, Removals).due(grace)]
-    shared = services.settings.remaining_buckets
-    if sources and not final:
-        refuse_destroying(services.control, shared)
-    return [
-        Due(slug, each.sources, each.size, each.bucket, versioning_of(services.control, each.bucket))
-        for slug, each in sources
-        if each.bucket in shared
-    ]
 
 
 def finish_all(
@@ -211,24 +175,13 @@ def _try_finish(
         return report.ended_by(error)
 
 
-def _require_cut_over(services: Services, tenant: Tenant) -> Migration:
-    migration = services.ledger.migration(tenant)
-    if migration is None or not is_at_least(migration.phase, Phase.CUT_OVER):
-        stands = f"is {migration.phase}" if migration else "was not begun"
-        raise Refused(
-            f"{tenant.slug} {stands}: its documents are not in a bucket of its own",
-            hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
-        )
-    return migration
-
-
 def _finish(
     services: Services, tenant: Tenant, grace: timedelta, look: Look, *, final: bool, is_listed: bool = False
 ) -> Outcome[FinishReport]:
     with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
-        _require_cut_over(services, tenant)
+        require_cut_over(services, tenant)
         swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=is_listed).require_report()
-        migration = _require_cut_over(services, tenant)
+        migration = require_cut_over(services, tenant)
         report = FinishReport(
             tenant.slug,
             tenant.id,

@@ -17,6 +17,7 @@ from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.copies import Places, Reason, Seen, Standing, decide
 from rehouse.core.errors import Interrupted, RehouseError
+from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import BEGUN, DONE, REPORTED_EVERY, Progress
@@ -59,6 +60,7 @@ class VerifyReport:
     slug: str
     tenant_id: TenantId
     bucket: str | None
+    phase: Phase | None = None
     same: Counter[Proof] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     not_yet_migrated: int = 0
@@ -100,7 +102,8 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
 
     `listed`: the shared buckets are in the inventory already (verify-all lists them once).
     """
-    migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
+    begun = services.ledger.migration(tenant)
+    migration = begun or stand_in_migration(tenant, services.settings)
     home, before = home_of(tenant, services.settings, migration), _requests_so_far(services)
     outside = _look_outside(services, migration, listed=listed)
     is_there = home is not None and services.control.head(home).whose != "absent"
@@ -109,6 +112,7 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
         slug=tenant.slug,
         tenant_id=tenant.id,
         bucket=home,
+        phase=begun.phase if begun else None,
         same=inside.same,
         problems=[*outside.problems, *inside.problems],
         not_yet_migrated=sum(count for each, count in outside.standings.items() if each not in STAYS),

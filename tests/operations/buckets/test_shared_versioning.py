@@ -14,6 +14,7 @@ from rehouse.operations import finish as finishing
 from rehouse.operations.doctor import examine
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.plan import plan
+from rehouse.operations.steps.due_sources import due_sources
 
 NOW = timedelta(0)
 
@@ -47,7 +48,7 @@ def test_nothing_is_removed_without_final(suspended: Room) -> None:
     assert "--final" in asked.value.hint
     assert suspended.keys(suspended.shared) == ["k/a", "k/b"]
     with suspended.services(writes=False) as services, pytest.raises(Refused):
-        finishing.due(services, services.ledger.tenant("acme"), grace=NOW)
+        due_sources(services, services.ledger.tenant("acme"), grace=NOW)
 
 
 def test_final_and_enabled_versioning_let_it_go_on(suspended: Room) -> None:

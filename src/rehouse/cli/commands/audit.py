@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
-from rehouse.cli.output import plain, print_report, say
+from rehouse.cli.output import plain, print_report, say, say_next
 from rehouse.core.errors import ConfigurationError
+from rehouse.core.next_steps import after_audit
 
 if TYPE_CHECKING:
     from rehouse.operations.audit import AuditReport
@@ -38,7 +39,13 @@ def audit(
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)
     made = plain(report) | {"is_well": report.is_well}
-    print_report(output, made, lambda: show_audit(report, dry_run=dry_run))
+
+    def show() -> None:
+        show_audit(report, dry_run=dry_run)
+        fixable = sum(each.can_be_fixed and not each.is_fixed for each in report.findings)
+        say_next(after_audit(slug, fixable=fixable, fix=fix, dry_run=dry_run))
+
+    print_report(output, made, show)
     finish(well=report.is_well)
 
 

@@ -9,10 +9,11 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes, human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
 from rehouse.core.escaping import counted
+from rehouse.core.next_steps import Left, after_cleanup
 
 if TYPE_CHECKING:
     from rehouse.ledger.bucket_contents import Leftover
@@ -55,7 +56,12 @@ def cleanup(
             if drop_bucket
             else cleaning.cleanup(opened)
         )
-    print_report(output, {"buckets": made}, lambda: show_cleanup(made))
+
+    def show() -> None:
+        show_cleanup(made)
+        say_next(after_cleanup([_left(each) for each in made]))
+
+    print_report(output, {"buckets": made}, show)
 
 
 def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
@@ -65,6 +71,16 @@ def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
         final="Nothing of it can be restored.",
         headings=("bucket", "versions", "delete markers", "bytes"),
         rows=[(bucket, goes.versions, goes.delete_markers, Bytes(goes.size))],
+    )
+
+
+def _left(bucket: BucketLeft) -> Left:
+    return Left(
+        bucket.bucket,
+        is_gone=bucket.removed or bucket.kept_empty,
+        is_unused=not (bucket.objects or bucket.uploads or bucket.rows or bucket.not_finished or bucket.homes),
+        is_needed=bool(bucket.rows or bucket.not_finished or bucket.homes),
+        categories=frozenset(each.category for each in bucket.left),
     )
 
 
@@ -90,8 +106,8 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.uploads:
             oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
             say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
-        elif not (each.objects or each.rows or each.not_finished or each.homes):
-            say(f"Nothing is left: rehouse cleanup --drop-bucket {each.bucket}")
+        elif _left(each).is_unused:
+            say("Nothing is left.")
 
 
 def _rows(bucket: BucketLeft) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, tenant_object
-from rehouse.core.durations import duration, spelled
+from rehouse.core.durations import duration, spelled, written
 from rehouse.core.escaping import counted
+from rehouse.core.next_steps import Finished, after_finish
 
 if TYPE_CHECKING:
-    from rehouse.operations.finish import Due, FinishReport
+    from rehouse.operations.finish import FinishReport
+    from rehouse.operations.steps.due_sources import Due
 
 
 def _age(text: str) -> timedelta:
@@ -79,14 +82,22 @@ def finish(
     from rehouse.operations import finish as finishing
     from rehouse.operations.checks.pointers import Look
     from rehouse.operations.selection import chosen
+    from rehouse.operations.steps.due_sources import due_sources
 
     if (slug is None) is not everyone:
         raise typer.BadParameter("name one tenant, or --all")
     grace = settings_only().grace if after is None else after
     if not (dry_run or yes):
         with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
-            due = finishing.due(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
+            due = due_sources(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
         confirm(_removal(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
+    options = [
+        *([] if after is None else [f"--after {written(after)}"]),
+        *["--check-all"] * check_all,
+        *["--accept-unchecked"] * accept_unchecked,
+        *["--final"] * final,
+        *["--allow-quarantined"] * allow_quarantined,
+    ]
     look = Look(check_all, accept_unchecked)
     with services(writes=not dry_run, max_rate=max_rate, slugs=[slug] if slug else [], progress=progress) as opened:
         if slug:
@@ -98,6 +109,7 @@ def finish(
     _show_finish(
         made,
         output,
+        again=" ".join(["rehouse finish", quote(slug) if slug else "--all", *options]),
         dry_run=dry_run,
         summary=opened.summary(),
         interrupted=opened.stopping.is_set(),
@@ -122,16 +134,31 @@ def _removal(due: Sequence[Due], slug: str | None, grace: timedelta, usual: time
 
 
 def _show_finish(
-    made: list[FinishReport], output: str, *, dry_run: bool, summary: str, interrupted: bool, allow_quarantined: bool
+    made: list[FinishReport],
+    output: str,
+    *,
+    again: str,
+    dry_run: bool,
+    summary: str,
+    interrupted: bool,
+    allow_quarantined: bool,
 ) -> None:
     from rehouse.cli.services import finish_by
 
     def show() -> None:
         show_finish(made, dry_run=dry_run)
         say(summary)
+        say_next(
+            None if interrupted else after_finish([_finished(each) for each in made], command=again, dry_run=dry_run)
+        )
 
     print_report(output, finish_object(made, dry_run=dry_run), show)
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
+
+
+def _finished(report: FinishReport) -> Finished:
+    is_held = report.held_back or bool(report.left) or report.error is not None
+    return Finished(report.slug, report.phase, report.removed, len(report.outstanding), is_held)
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from rehouse.cli.output import as_json
+from rehouse.core.next_steps import AFTER_IAM_POLICY
 from rehouse.core.permissions.policies import ROLES
 from rehouse.core.permissions.table import Role
 
@@ -58,3 +59,4 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> Non
         typer.echo(sentence, err=True)
     for sentence in policies.warnings(settings):
         typer.echo(f"Warning: {sentence}", err=True)
+    typer.echo(f"Next: {AFTER_IAM_POLICY}", err=True)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import print_report, say
+from rehouse.cli.output import print_report, say, say_next
+from rehouse.core.next_steps import AFTER_INIT
 
 
 def init(
@@ -34,4 +35,9 @@ def init(
     with logging_to(settings.log_file):
         changed = initialising.initialise(settings, accept_mapping=accept_mapping)
     lines = changed or ["nothing to do: the schema is up to date"]
-    print_report(output, {"changed": changed}, lambda: say(*lines))
+
+    def show() -> None:
+        say(*lines)
+        say_next(AFTER_INIT)
+
+    print_report(output, {"changed": changed}, show)

@@ -12,10 +12,11 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import Attention, add_up, plain, print_report, say, table
+from rehouse.cli.output import Attention, add_up, plain, print_report, say, say_next, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import of_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import counted
+from rehouse.core.next_steps import after_drop, after_rollback
 
 if TYPE_CHECKING:
     from rehouse.operations.buckets.drop import Dropped
@@ -60,12 +61,17 @@ def rollback(
             made = [returning.roll_back_one(opened, opened.ledger.tenant(slug), dry_run=dry_run)]
         else:
             made = returning.roll_back_all(opened, opened.ledger.tenants(), dry_run=dry_run)
-    end_rollback(made, output, interrupted=opened.stopping.is_set(), summary=opened.summary())
+    end_rollback(made, output, interrupted=opened.stopping.is_set(), summary=opened.summary(), everyone=everyone)
     return None
 
 
 def end_rollback(
-    made: Sequence[ReturnReport], output: str, *, summary: str | None = None, interrupted: bool = False
+    made: Sequence[ReturnReport],
+    output: str,
+    *,
+    summary: str | None = None,
+    interrupted: bool = False,
+    everyone: bool = False,
 ) -> None:
     """Print the result of a rollback for each tenant and end the command."""
     well = not any(each.errors for each in made)
@@ -74,8 +80,25 @@ def end_rollback(
         show_rollback(made)
         if summary:
             say(summary)
+        if not interrupted:
+            say_next(_next_of(made, everyone=everyone))
 
     _show(rollback_object(made), show, output, well=well, interrupted=interrupted)
+
+
+def _next_of(made: Sequence[ReturnReport], *, everyone: bool) -> str | None:
+    to_return, errors = sum(_to_return(each) for each in made), sum(each.errors for each in made)
+    return after_rollback(
+        [each.slug for each in made],
+        everyone=everyone,
+        dry_run=any(each.dry_run for each in made),
+        to_return=to_return,
+        errors=errors,
+    )
+
+
+def _to_return(report: ReturnReport) -> int:
+    return report.old_pointers + report.copied + report.adopted
 
 
 def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str) -> None:
@@ -95,7 +118,12 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
     verb = "emptied" if made.kept else "deleted"
     did = f"Would be {verb}" if dry_run else verb.capitalize()
     line = f"{did}: {made.bucket}, {counted(made.versions, 'version')}, {counted(made.uploads, 'open upload')}"
-    _show(plain(made), lambda: say(line), output, well=True, interrupted=False)
+
+    def show() -> None:
+        say(line)
+        say_next(after_drop(slug, dry_run=dry_run, keep_empty=keep_empty))
+
+    _show(plain(made), show, output, well=True, interrupted=False)
 
 
 def _removal(goes: Dropped) -> Removal:
@@ -150,6 +178,6 @@ def rollback_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
 def _closing_line(reports: Sequence[ReturnReport]) -> str:
     returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     if any(each.dry_run for each in reports):
-        would = sum(each.old_pointers + each.copied + each.adopted for each in reports)
+        would = sum(_to_return(each) for each in reports)
         return f"Documents to return: {would:,}, Errors: {errors:,}. Nothing was changed."
     return f"Documents returned: {returned:,} (this run: {this_run:,}), Errors: {errors:,}"

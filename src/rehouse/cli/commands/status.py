@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rehouse.cli.options import OptionalSlug
-from rehouse.cli.output import Attention, plain, print_report, say, shortened, table
+from rehouse.cli.output import Attention, plain, print_report, say, say_next, shortened, table
 from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding, tenant_object
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
+from rehouse.core.next_steps import Standing, after_errors, after_status, after_tenant_status
 from rehouse.core.tenant_state import TenantState, describe_rest, describe_states
 
 if TYPE_CHECKING:
@@ -74,10 +75,13 @@ def status(
     with ledger() as opened:
         if errors:
             found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])
-            print_report(output, {"errors": found}, lambda: show_errors(found, as_csv=output == "csv"))
+            returning = {each.slug for each in standing.overview(opened) if each.phase == Phase.ROLLED_BACK}
+            print_report(
+                output, {"errors": found}, lambda: show_errors(found, as_csv=output == "csv", returning=returning)
+            )
         elif slug is None:
             lines = standing.overview(opened)
-            print_report(output, {"tenants": [tenant_object(line) for line in lines]}, lambda: show_overview(lines))
+            print_report(output, {"tenants": [tenant_object(line) for line in lines]}, lambda: _show_all(lines))
         else:
             one = standing.tenant_status(opened, opened.tenant(slug))
             print_report(output, plain(one) | {"overview": tenant_object(one.overview)}, lambda: show_status(one))
@@ -110,6 +114,15 @@ def show_overview(lines: Sequence[Overview]) -> None:
         say("", *messages)
 
 
+def _show_all(lines: Sequence[Overview]) -> None:
+    show_overview(lines)
+    say_next(after_status([_standing(line) for line in lines]))
+
+
+def _standing(line: Overview) -> Standing:
+    return Standing(line.slug, line.state, Phase(line.phase) if line.phase else None, line.is_active)
+
+
 def show_status(status: TenantStatus) -> None:
     """Print one tenant: its line, what is outstanding, what happened."""
     show_overview([status.overview])
@@ -128,9 +141,11 @@ def show_status(status: TenantStatus) -> None:
                 for each in status.history
             ),
         )
+    codes = [each.code or each.state.value for each in status.outstanding]
+    say_next(after_tenant_status(_standing(status.overview), codes))
 
 
-def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
+def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Collection[str]) -> None:
     """Print every document that could not be moved: as CSV, or for people."""
     if as_csv:
         from rehouse.operations.status import DocumentError
@@ -144,6 +159,10 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool) -> None:
         say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
         say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
     say(f"Errors: {len(errors):,}")
+    codes: dict[str, set[str]] = {}
+    for each in errors:
+        codes.setdefault(each.slug, set()).add(each.code)
+    say_next(after_errors(codes, returning))
 
 
 def _shorten_reason(reason: str | None) -> str | None:

@@ -9,6 +9,7 @@ import typer
 from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
+from rehouse.core.next_steps import after_uninstall
 
 if TYPE_CHECKING:
     from rehouse.operations.uninstall import Uninstalled
@@ -49,7 +50,7 @@ def uninstall(
 
     def show() -> None:
         show_uninstalled(made)
-        say_next(f"rehouse uninstall{chosen}" if dry_run and made.removed else None)
+        say_next(after_uninstall(f"rehouse uninstall{chosen}", dry_run=dry_run, is_any_there=bool(made.removed)))
 
     print_report(output, made, show)
 

@@ -17,10 +17,11 @@ from rehouse.cli.options import (
     ProgressOption,
     SlugArgument,
 )
-from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, table
+from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.escaping import counted
+from rehouse.core.next_steps import Verified, after_verify
 
 if TYPE_CHECKING:
     from rehouse.operations.verify import VerifyReport
@@ -46,7 +47,7 @@ def verify(
 
     with services(writes=False, progress=progress) as opened:
         made = [verifying.verify(opened, opened.ledger.tenant(slug), deep=deep)]
-    _end(made, output, allow_quarantined=allow_quarantined)
+    _end(made, output, deep=deep, allow_quarantined=allow_quarantined)
 
 
 def verify_all(
@@ -70,13 +71,29 @@ def verify_all(
     with services(writes=False, progress=progress) as opened:
         tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = verifying.verify_all(opened, tenants, deep=deep)
-    _end(made, output, allow_quarantined=allow_quarantined)
+    _end(made, output, deep=deep, allow_quarantined=allow_quarantined)
 
 
-def _end(made: Sequence[VerifyReport], output: str, *, allow_quarantined: bool) -> None:
+def _verified(report: VerifyReport) -> Verified:
+    drift = any(each.kind != "not_offered" for each in report.drift)
+    return Verified(
+        report.slug,
+        report.phase,
+        quarantined=report.quarantined,
+        not_yet_migrated=report.not_yet_migrated,
+        has_problems=bool(report.error) or len(report.problems) > report.quarantined,
+        has_drift=drift,
+    )
+
+
+def _end(made: Sequence[VerifyReport], output: str, *, deep: bool, allow_quarantined: bool) -> None:
     from rehouse.cli.services import finish_by
 
-    print_report(output, verification_object(made), lambda: show_verification(made))
+    def show() -> None:
+        show_verification(made)
+        say_next(after_verify([_verified(each) for each in made], deep=deep))
+
+    print_report(output, verification_object(made), show)
     finish_by(made, allow_quarantined=allow_quarantined)
 
 
