@@ -189,6 +189,14 @@ def test_values_of_options_are_offered(words: tuple[str, ...], expected: list[st
     assert complete("rehouse", *words) == expected
 
 
+def test_the_limit_counts_from_the_start_of_the_process() -> None:
+    program = (
+        "import time; time.sleep(0.5); from rehouse.cli.completion import seconds_since_start as since; print(since())"
+    )
+    done = subprocess.run([COMMAND[0], "-c", program], check=True, capture_output=True, text=True)
+    assert 0.5 <= float(done.stdout) < 60
+
+
 def test_zsh_and_fish_are_offered_the_same(dead: None) -> None:
     remember("acme", "globex")
     assert complete("rehouse", "migrate", "gl", shell="zsh") == ["_arguments", "'*:", """:(("globex"))'"""]
