@@ -14,16 +14,15 @@ from tests.support.command import World
 from tests.support.http_relay import HttpRelay
 from tests.support.place import Place
 from tests.support.postgres_relay import PostgresRelay
-from tests.support.warm_process import Warm, warm_command
+from tests.support.warm_process import Warm, common_warm_command
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
+def warm() -> Warm:
     """The command, kept warm."""
-    with warm_command() as process:
-        yield process
+    return common_warm_command()
 
 
 @pytest.fixture
