@@ -8,7 +8,7 @@ from dataclasses import replace
 from tests.model.world import HOME, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.copies import Copied, is_adoptable
-from rehouse.core.late_writes import Verdict, decide_late
+from rehouse.core.late_writes import Verdict, decide_late_write
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
@@ -99,7 +99,7 @@ def _decided(world: World, document: str, copied: CopyTask | None) -> tuple[Copy
     moved = Copied(document, line.state, *ends, contested=is_anothers)
     copied_etag = copied.source_etag if copied else None
     at = row.at if row and row.tenant == TENANT else None
-    verdict = decide_late(moved, at, found, there, copied_etag=copied_etag)
+    verdict = decide_late_write(moved, at, found, there, copied_etag=copied_etag)
     if verdict is Verdict.CONFLICT and not world.on(Clause.LATE_WRITE_ON_OUR_COPY) and there:
         verdict, moved = Verdict.COPY, replace(moved, target_etag=there.etag)
     if verdict is Verdict.RECORD and copied:

@@ -1,11 +1,13 @@
-"""Decide what to do about a late write: an object written at a document's source after the document was moved.
+"""Decide what to do about a late write: an object written where a document was, after the document was moved from there.
 
-Presigned uploads that were granted earlier, and overwrites that do not lock the row, still go to the source. rehouse copies
-such a write to the home if the home object has not changed since. If it has, rehouse keeps both and a person decides.
+Presigned uploads that were granted earlier, and overwrites that do not lock the row, still go to the old place: the source after
+a migration, the home after a rollback. rehouse copies such a write to the document if that has not changed since. If it has,
+rehouse keeps both and a person decides.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rehouse.core.copies import Copied, is_md5
@@ -21,7 +23,7 @@ HINTS = {
 
 
 class Verdict(StrEnum):
-    """What to do about a document whose source may have received a late write."""
+    """What to do about a document that may have received a late write."""
 
     NOTHING = "nothing"
     COPY = "copy"
@@ -30,7 +32,7 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"
 
 
-def decide_late(
+def decide_late_write(
     moved: Copied,
     row: ObjectRef | None,
     source: ListedObject | None,
@@ -101,6 +103,63 @@ def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target
         )
     home = named(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
     return f"{named(moved.source, source)} was written late, and {home} was written by the application as well"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Copied):
+    """A document that went back, whose object at home may have been written since.
+
+    Its source is the object at home. `contested`: another record of the tenant knows another object there. `given_away`: its row
+    now belongs to another tenant.
+    """
+
+    name: str = field(kw_only=True)
+    given_away: bool = field(kw_only=True)
+
+
+def decide_late_write_at_home(
+    returned: Returned,
+    row: ObjectRef | None,
+    at_home: ListedObject | None,
+    there: ListedObject | None,
+    *,
+    is_copied: bool = False,
+) -> Verdict:
+    """Return what to do, from the row, the object at home and the one where the document went, as they are now.
+
+    The first matching line applies:
+
+    | the document                                            | verdict  |
+    |---------------------------------------------------------|----------|
+    | its row is gone, and was not given to another tenant    | nothing  |
+    | its object at home is gone                              | nothing  |
+    | its object at home is as it was copied back             | nothing  |
+    | its object at home may be another document's by now     | conflict |
+    | its row points elsewhere                                | conflict |
+    | what its row points to is not as it was copied back     | conflict |
+    | this run has copied its object at home to a free place  | record   |
+    | anything else                                           | copy     |
+
+    `is_copied`: the copy was made from the object at home as it is now, and is still there.
+    """
+    if row is None and not returned.given_away:
+        return Verdict.NOTHING
+    if at_home is None or at_home.etag == returned.source_etag:
+        return Verdict.NOTHING
+    is_as_returned = there is not None and there.etag == returned.target_etag
+    if returned.contested or row != returned.target or not is_as_returned:
+        return Verdict.CONFLICT
+    return Verdict.RECORD if is_copied else Verdict.COPY
+
+
+def conflict_message_at_home(returned: Returned, row: ObjectRef | None, at_home: ListedObject) -> str:
+    """Return a sentence that names both objects of a conflict after a rollback."""
+    late = f"{named(returned.source, at_home)} was written after its document had gone back"
+    if returned.contested:
+        return f"{late}, or is another document, put onto that key"
+    if row is None:
+        return f"{late}, and the document was given to another tenant"
+    return f"{late}, and s3://{row.bucket}/{row.key} was written as well"
 
 
 def named(ref: ObjectRef, found: ListedObject) -> str:

@@ -60,7 +60,7 @@ class LateLines(Fenced):
                 raise RowIsBusy
             yield ObjectRef(*found[0]) if found else None
 
-    def brought_home(self, outcome: CopyOutcome) -> Fault | None:
+    def record_copy(self, outcome: CopyOutcome) -> Fault | None:
         """Record in the ledger and the row that the late write is home.
 
         Return the fault if the row refuses. Call it inside `locked`.

@@ -6,11 +6,10 @@ The record of a return is reversed: its source is the object at home, its target
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from rehouse.core.copies import Copied
 from rehouse.core.errors import Halt
+from rehouse.core.late_writes import Returned
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.copies import Outstanding
@@ -24,22 +23,6 @@ class ReturnCounts(NamedTuple):
     returned: int
     at_home: int
     never_moved: int
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenAfter(Copied):
-    """A returned document whose object at home may have been written since.
-
-    `contested`: another record of the tenant knows another object there. `given_away`: its row now belongs to another tenant.
-    """
-
-    name: str = field(kw_only=True)
-    given_away: bool = field(kw_only=True)
-
-    @classmethod
-    def from_row(cls, row: Row) -> Self:
-        """Create it from a row of `written_after_return`."""
-        return cls(**columns_of_copied(row), contested=row.contested, name=row.name, given_away=row.given_away)
 
 
 class Returns(Fenced):
@@ -90,11 +73,14 @@ class Returns(Fenced):
         """Return the documents that could not be returned, in order of id."""
         return [Outstanding.from_row(row) for row in self.rows("outstanding_returns")]
 
-    def written_after(self) -> list[WrittenAfter]:
+    def late_writes(self) -> list[Returned]:
         """Return the returned documents whose objects at home were written since, according to the run's inventory."""
-        return [WrittenAfter.from_row(row) for row in self.rows("written_after_return")]
+        return [
+            Returned(**columns_of_copied(row), contested=row.contested, name=row.name, given_away=row.given_away)
+            for row in self.rows("late_writes_at_home")
+        ]
 
-    def sent_after(self, outcome: CopyOutcome) -> Fault | None:
+    def record_late_write(self, outcome: CopyOutcome) -> Fault | None:
         """Record a later write that was copied back, in the ledger and the locked row.
 
         Return the fault if it refuses.
@@ -113,7 +99,7 @@ class Returns(Fenced):
             "checksum": outcome.checksum,
             "attempts": outcome.attempts,
         }
-        return self.change_both(task.document_id, "point_to_sent_after", "record_sent_after", values)
+        return self.change_both(task.document_id, "follow_late_copy_from_home", "record_late_copy_from_home", values)
 
 
 def seen_at_home(row: Row) -> SeenAtHome:

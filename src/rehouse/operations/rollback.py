@@ -26,11 +26,11 @@ from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
+from rehouse.operations.steps.late_writes_at_home import send_late_writes
 from rehouse.operations.steps.returns import Decided, ReturnPass, decide_pages, return_documents
 from rehouse.operations.steps.run import run_inventory
 from rehouse.operations.steps.survey import list_home, list_shared_buckets
 from rehouse.operations.steps.trials import try_return
-from rehouse.operations.steps.written_after import send_after
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ def _return_round(run: ReturnRun) -> ReturnRun:
     """Send what was written at home after its document, return the documents at home, and flip their rows back."""
     services, slug = run.services, run.tenant.slug
     this_pass = run.new_pass()
-    sent = send_after(services, run.migration, slug)
+    sent = send_late_writes(services, run.migration, slug)
     tally = return_documents(this_pass)
     flips = flip_copies(services, run.migration, slug)
     report = run.report.plus(

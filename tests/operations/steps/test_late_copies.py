@@ -22,7 +22,7 @@ from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_one
-from rehouse.operations.steps import late_writes, written_after
+from rehouse.operations.steps import late_writes, late_writes_at_home
 from rehouse.operations.steps.guarded_copies import is_guarded
 from rehouse.s3.session import Session
 
@@ -361,7 +361,7 @@ def test_a_rollback_killed_after_its_copy_is_taken_up(returned: Room, strict: St
     write_at_home(returned, "a", "b")
     time.sleep(1.1)  # only a copy that is newer than its source is taken up, and S3 tells times in seconds
     strict.meanwhile = copies = Copies(returned)
-    killed_before_it_is_written_down(returned, written_after, roll_back_one)
+    killed_before_it_is_written_down(returned, late_writes_at_home, roll_back_one)
     assert returned.body("b") == b"b"
     assert roll_back(returned).late_writes == 1
     assert (returned.body("b"), copies.locked) == (LATE, [False])

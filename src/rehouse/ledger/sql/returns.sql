@@ -104,7 +104,7 @@ WHERE m.tenant_id = %(tenant_id)s AND (
       AND d.{documents.s3_bucket} = m.target_bucket))
 ORDER BY m.document_id;
 
--- name: written_after_return
+-- name: late_writes_at_home
 -- Return the returned documents whose object at home changed since, as this run saw it, and those with a fault. `contested`:
 -- the object may belong to another document that reused the key, because another record of the tenant knows a different object
 -- there. `given_away`: the row now belongs to another tenant.
@@ -119,7 +119,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.source_bucket = %(home_bucket)s AND m.st
   AND (i.etag <> m.source_etag OR m.error_code IS NOT NULL) AND d.{documents.s3_bucket} IS DISTINCT FROM %(home_bucket)s
 ORDER BY m.document_id;
 
--- name: point_to_sent_after
+-- name: follow_late_copy_from_home
 -- Point the row of a document that was written at home after its return to the copy of that write.
 UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_key} = %(target_key)s,
   {documents.file_size} = %(source_size)s, -- if documents.file_size
@@ -127,7 +127,7 @@ UPDATE {documents} SET {documents.s3_bucket} = %(target_bucket)s, {documents.s3_
   s3_version_id = %(version)s, s3_checksum = %(checksum)s, s3_migrated_at = NULL
 WHERE {documents.id} = %(document_id)s AND {documents.tenant_id} = %(tenant_id)s;
 
--- name: record_sent_after
+-- name: record_late_copy_from_home
 -- Record that copy in the same transaction, if the row points to it now.
 UPDATE s3_migration_documents m SET source_etag = %(source_etag)s, source_size = %(source_size)s, storage_class = %(storage_class)s,
   target_bucket = %(target_bucket)s, target_key = %(target_key)s, target_etag = %(target_etag)s, target_version = %(version)s,

@@ -14,9 +14,10 @@ from typing import NamedTuple, TypeVar
 from rehouse.core import lock_budget
 from rehouse.core.late_writes import ROW_LOCKED
 from rehouse.core.model import CopyOutcome, Fault, ListedObject, ObjectRef
-from rehouse.ledger.late_writes import RowIsBusy
+from rehouse.ledger.late_writes import LateLines, RowIsBusy
 from rehouse.operations.services import Services
 from rehouse.operations.steps.busy_rows import passes
+from rehouse.operations.steps.guarded_copies import NOT_OFFERED
 from rehouse.operations.steps.survey import head_all
 from rehouse.s3.bulk.sender import NotInTime
 from rehouse.s3.faults import CHANGED, PRECONDITION_FAILED
@@ -26,14 +27,15 @@ ROUNDS = 3
 LATE = "late"
 """The work that locks one row at a time: it learns for itself how long a look takes."""
 
-"""One of the objects changed under the copy: the document is decided on once more."""
 CHANGED_AGAIN = Fault(PRECONDITION_FAILED, "its objects changed each time that they were looked at")
+"""One of the objects changed under the copy: the document is decided on once more."""
 BUSY = Fault(ROW_LOCKED, "its source may have been written late, and another transaction kept its row locked")
 TOO_SLOW = Fault(
     "LockBudget", "S3 did not answer about its objects within the time for which a row may be locked (lock_budget_ms)"
 )
 
-Seen = dict[ObjectRef, ListedObject | None]
+Heads = dict[ObjectRef, ListedObject | None]
+Refs = Callable[[], set[ObjectRef]]
 
 
 class LateWrites(NamedTuple):
@@ -52,7 +54,19 @@ class Late:
     copied: CopyOutcome | None = None
     delay: Fault = BUSY
 
+    def keep(self, outcome: CopyOutcome) -> Fault | None:
+        """Keep a copy that was made without a lock; return the fault, but none where S3 offers no condition for it.
 
+        Then it is copied under the lock.
+        """
+        if outcome.fault is None:
+            self.copied = outcome
+            return None
+        return None if outcome.fault.code == NOT_OFFERED else outcome.fault
+
+
+Write = Callable[[ObjectRef | None, Heads], LateWrites | Fault]
+"""Write down what is so, from where the locked row points and what is at the objects; a fault of CHANGED takes another round."""
 Item = TypeVar("Item", bound=Late)
 
 
@@ -87,18 +101,38 @@ def settle_in_passes(
 
 
 def settle_in_rounds(
-    prepare: Callable[[], Fault | None], settle: Callable[[], LateWrites | Fault]
-) -> LateWrites | Fault:
-    """Prepare without a lock, settle with it, until that is done; return the fault where it is not."""
-    found: LateWrites | Fault = CHANGED_AGAIN
+    services: Services, lines: LateLines, item: Late, *, prepare: Callable[[], Fault | None], write: Write, refs: Refs
+) -> LateWrites:
+    """Prepare without a lock, then look and write with it, until that is done; record the fault where it is not.
+
+    `refs` returns the objects to look at under the lock.
+    """
+
+    def settle() -> LateWrites | Fault:
+        services.bulk.await_room()
+        with lines.locked(item.document_id) as row:
+            seen = _look_in_time(services, refs())
+            return seen if isinstance(seen, Fault) else write(row, seen)
+
+    fault = CHANGED_AGAIN
     for _ in range(ROUNDS):
-        found = prepare() or settle()
-        if isinstance(found, LateWrites) or found.code not in CHANGED:
+        found = prepare() or services.ledger.patiently(settle)
+        if isinstance(found, LateWrites):
+            return found
+        fault = found
+        if fault.code not in CHANGED:
             break
-    return found
+    return record_fault(lines, item.document_id, fault)
 
 
-def look_in_time(services: Services, refs: set[ObjectRef]) -> Seen | Fault:
+def record_fault(lines: LateLines, document_id: str, fault: Fault) -> LateWrites:
+    """Record why a document is left for the next run."""
+    with lines.fenced():
+        lines.fail(document_id, fault)
+    return LateWrites(left=1)
+
+
+def _look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
     """Look at these objects once, while a row is locked; return the fault if S3 has one. Raises NotInTime."""
     budget, began = services.lock_budget(LATE), time.monotonic()
     found, faults = head_all(services, refs, until=began + budget.patience)

@@ -14,18 +14,19 @@ from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
 from rehouse.core.copies import Copied, is_listing_cheaper
-from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late, needs_proof
+from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late_write, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
 from rehouse.ledger.late_writes import LateLines
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.guarded_copies import NOT_OFFERED, copy_one, find_out_guard, is_guarded
+from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is_guarded
 from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
+    Heads,
     Late,
     LateWrites,
-    look_in_time,
+    record_fault,
     settle_in_passes,
     settle_in_rounds,
     sum_up,
@@ -103,16 +104,8 @@ def sweep_late_writes(
 
     settled, waiting = settle_in_passes(services, items, partial(_settle, services, lines), report)
     not_seen |= {item.document_id: item.delay for item in waiting}
-    _fail(services, lines, not_seen)
-    total = sum_up(settled)
-    return total._replace(left=total.left + len(not_seen))
-
-
-def _fail(services: Services, lines: LateLines, faults: Mapping[str, Fault]) -> None:
     services.keep_locks()
-    for document_id, fault in faults.items():
-        with lines.fenced():
-            lines.fail(document_id, fault)
+    return sum_up([*settled, *(record_fault(lines, *each) for each in not_seen.items())])
 
 
 @dataclass(kw_only=True)
@@ -138,13 +131,11 @@ class _Seen(NamedTuple):
 
 
 def _settle(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites:
-    locked = partial(_settle_locked, services, lines, suspect)
-    settled = settle_in_rounds(partial(_prepare, services, lines, suspect), lambda: services.ledger.patiently(locked))
-    if isinstance(settled, LateWrites):
-        return settled
-    with lines.fenced():
-        lines.fail(suspect.document_id, settled)
-    return LateWrites(left=1)
+    moved = suspect.moved
+    prepare, write = partial(_prepare, services, lines, suspect), partial(_settle_locked, services, lines, suspect)
+    return settle_in_rounds(
+        services, lines, suspect, prepare=prepare, write=write, refs=lambda: {moved.source, moved.target}
+    )
 
 
 def _prepare(services: Services, lines: LateLines, suspect: _Suspect) -> Fault | None:
@@ -158,32 +149,19 @@ def _prepare(services: Services, lines: LateLines, suspect: _Suspect) -> Fault |
     if fault or seen.source is None or _verdict(suspect, seen) is not Verdict.COPY:
         return fault
     task = replace(_task(suspect.moved, seen.source), only_guarded=True)
-    return _copy(services, suspect, task) if is_guarded(services, task) else None
+    return suspect.keep(copy_one(services, task)) if is_guarded(services, task) else None
 
 
-def _copy(services: Services, suspect: _Suspect, task: CopyTask) -> Fault | None:
-    outcome = copy_one(services, task)
-    if outcome.fault is None:
-        suspect.copied = outcome
-        return None
-    return None if outcome.fault.code == NOT_OFFERED else outcome.fault  # not offered: it is copied under the lock
+def _settle_locked(
+    services: Services, lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Heads
+) -> LateWrites | Fault:
+    """Write down what is so, or return why that takes another round."""
+    seen = _seen(lines, suspect, row, found)
+    verdict = _verdict(suspect, seen)
+    return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
 
 
-def _settle_locked(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites | Fault:
-    """Lock the row, look once more and write down what is so, or return why that takes another round."""
-    services.bulk.await_room()
-    with lines.locked(suspect.document_id) as row:
-        found = look_in_time(services, {suspect.moved.source, suspect.moved.target})
-        if isinstance(found, Fault):
-            return found
-        seen = _seen(lines, suspect, row, found)
-        verdict = _verdict(suspect, seen)
-        return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
-
-
-def _seen(
-    lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Mapping[ObjectRef, ListedObject | None]
-) -> _Seen:
+def _seen(lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Heads) -> _Seen:
     moved = suspect.moved
     if lines.pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
         moved = replace(moved, contested=True)
@@ -198,7 +176,7 @@ def _verdict(suspect: _Suspect, seen: _Seen) -> Verdict | None:
     if is_needed and pair not in suspect.proofs:
         return None
     is_proven = is_needed and pair is not None and suspect.proofs[pair]
-    return decide_late(seen.moved, seen.row, seen.source, seen.target, is_proven=is_proven, copied_etag=copied)
+    return decide_late_write(seen.moved, seen.row, seen.source, seen.target, is_proven=is_proven, copied_etag=copied)
 
 
 def _write(
@@ -206,7 +184,7 @@ def _write(
 ) -> LateWrites | Fault:
     """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
     if verdict is Verdict.RECORD and suspect.copied:
-        return lines.brought_home(suspect.copied) or LateWrites(recopied=1)
+        return lines.record_copy(suspect.copied) or LateWrites(recopied=1)
     if seen.row is None or seen.source is None or verdict is Verdict.NOTHING:
         lines.clear(suspect.document_id)
         return LateWrites()
@@ -220,7 +198,7 @@ def _write(
         return CHANGED_AGAIN
     else:
         outcome = find_out_guard(services, copy_one(services, task))
-    return outcome.fault or lines.brought_home(outcome) or LateWrites(recopied=1)
+    return outcome.fault or lines.record_copy(outcome) or LateWrites(recopied=1)
 
 
 def _task(moved: Copied, source: ListedObject) -> CopyTask:

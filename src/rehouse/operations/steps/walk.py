@@ -17,8 +17,8 @@ from rehouse.operations.buckets.homes import home_of, new_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import Looked, has_late_writes, look_at_sources
+from rehouse.operations.steps.late_writes_at_home import require_no_late_writes
 from rehouse.operations.steps.run import Order, Run
-from rehouse.operations.steps.written_after import catch_up
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def plan_again(run: Run) -> Run:
     """Plan a tenant that was rolled back, once what was written in its bucket since is sent after its documents."""
     if run.phase is not Phase.ROLLED_BACK:
         return run
-    catch_up(run.services, run.migration, run.slug)
+    require_no_late_writes(run.services, run.migration, run.slug)
 
     def advance() -> Run:
         with run.services.ledger.connection.transaction():
