@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
 from rehouse.ledger import catalog
-from rehouse.ledger.connection import connect, translated, where
+from rehouse.ledger.connection import address_of, connect, translated
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.process import free_port
 
@@ -79,14 +79,14 @@ def test_a_refused_connection_says_why(empty_database: str, change, message: str
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 def test_a_quoted_password_is_never_shown(password: str) -> None:
     marked = f"{SECRET}{password}"
-    assert where(f"postgresql://user:{quote(marked, safe='')}@host:5433/database") == "user@host:5433/database"
+    assert address_of(f"postgresql://user:{quote(marked, safe='')}@host:5433/database") == "user@host:5433/database"
 
 
 @given(st.text(st.sampled_from("ab@:/?#%& ="), min_size=1, max_size=12))
 def test_an_unquoted_password_is_never_shown(password: str) -> None:
     """Either libpq understands it as it was meant, or it is refused; no piece of it turns up in another part."""
     try:
-        shown = where(f"postgresql://user:X{password}X@host:5433/database")
+        shown = address_of(f"postgresql://user:X{password}X@host:5433/database")
     except DatabaseRefused as refused:
         assert "X" not in refused.message + refused.hint
     else:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from rehouse.core.errors import DatabaseRefused
-from rehouse.ledger.connection import connect, where
+from rehouse.ledger.connection import address_of, connect
 from rehouse.ledger.database_url import libpq_url
 
 PLAIN = {"user": "me", "password": "p@s/s", "host": "db.example", "port": "5433", "dbname": "app"}
@@ -55,7 +55,7 @@ UNDERSTOOD = {
 @pytest.mark.parametrize(("written", "more"), UNDERSTOOD.values(), ids=UNDERSTOOD)
 def test_urls_of_other_tools_are_understood(written, more):
     assert conninfo_to_dict(libpq_url(written)) == {**PLAIN, **more}
-    assert where(written) == "me@db.example:5433/app"
+    assert address_of(written) == "me@db.example:5433/app"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ REFUSED = {
 @pytest.mark.parametrize(("written", "named"), REFUSED.items(), ids=REFUSED)
 def test_what_is_not_understood_is_named_and_not_repeated(written, named):
     with pytest.raises(DatabaseRefused) as refusal:
-        where(written)
+        address_of(written)
     assert named in refusal.value.message
     assert refusal.value.hint
     assert "shown" not in refusal.value.message + refusal.value.hint

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from rehouse.core.errors import DatabaseRefused
-from rehouse.ledger.connection import connect, where
+from rehouse.ledger.connection import address_of, connect
 from rehouse.sandbox.postgres import PostgresServer
 
 
@@ -61,7 +61,7 @@ def test_a_service(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("PGSERVICE", "production")
     with connect(url) as connection:
         assert database_of(connection) == parts.dbname
-    assert where(url) == "the service production"
+    assert address_of(url) == "the service production"
 
 
 def test_the_environment_variables(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def test_the_environment_variables(parts: Parts, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(names[name], value)
     with connect("postgresql://") as connection:
         assert database_of(connection) == parts.dbname
-    assert where("postgresql://") == f"{parts.user}@{parts.host}:{parts.port}/{parts.dbname}"
+    assert address_of("postgresql://") == f"{parts.user}@{parts.host}:{parts.port}/{parts.dbname}"
     with pytest.raises(DatabaseRefused) as refusal:
         connect("postgresql:///nowhere")
     assert parts.password not in refusal.value.message

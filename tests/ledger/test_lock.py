@@ -20,8 +20,8 @@ def test_a_second_operator_is_told_at_once(empty_database: str) -> None:
         theirs.acquire(2)
         ours.release(1)
         theirs.acquire(1)
-        assert ours.still_held()
-        assert theirs.still_held()
+        assert ours.is_still_held()
+        assert theirs.is_still_held()
 
 
 def test_a_lock_is_let_go_at_the_end(empty_database: str) -> None:
@@ -50,11 +50,11 @@ def test_a_lost_session_is_found_out_and_every_lock_taken_again(empty_database: 
     with Locks(empty_database) as ours:
         ours.acquire(1)
         ours.hold_run("r")
-        assert ours.still_held()
+        assert ours.is_still_held()
         cut_off(empty_database)
-        assert not ours.still_held()
+        assert not ours.is_still_held()
         ours.reacquire()
-        assert ours.still_held()
+        assert ours.is_still_held()
         with Locks(empty_database) as theirs:
             assert theirs.is_run_alive("r")
             with pytest.raises(TryAgain):
@@ -70,7 +70,7 @@ def test_what_another_took_meanwhile_is_not_taken_back(empty_database: str) -> N
             theirs.acquire(2)
             with pytest.raises(TryAgain):
                 ours.reacquire()
-            assert not ours.still_held()
+            assert not ours.is_still_held()
             theirs.acquire(1)
 
 

@@ -64,9 +64,9 @@ def test_every_connection_asks_for_the_password(rotating: Rotating, empty_databa
     with Locks(rotating.url, password_command=rotating.command) as locks:
         locks.acquire(7)
         cut_off(empty_database)
-        assert not locks.still_held()
+        assert not locks.is_still_held()
         locks.reacquire()
-        assert locks.still_held()
+        assert locks.is_still_held()
     assert len(set(rotating.printed)) == 3
 
 

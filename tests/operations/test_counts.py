@@ -144,7 +144,7 @@ def test_what_is_held_does_not_grow_with_documents(room: Room):
             tracemalloc.start()
             inventory.load(room.shared, pages_of(slug, count))
             now = datetime.now(UTC)
-            for page in documents.outside(500):
+            for page in documents.pages_outside(500):
                 decided = Counter(decide(each, places, now=now, upload_window=timedelta(0)).standing for each in page)
                 assert decided == {Standing.TO_COPY: len(page)}
             held[slug] = tracemalloc.get_traced_memory()[1]
@@ -208,7 +208,7 @@ def test_paging_reads_each_row_about_once(room: Room):
         documents = services.ledger.documents(services.ledger.begin_run(services.ledger.tenant("acme"), "home"))
         services.ledger.connection.execute("SELECT pg_stat_force_next_flush()")
         before = room.sql(read)[0][0]
-        assert sum(len(page) for page in documents.outside(50)) == rows
+        assert sum(len(page) for page in documents.pages_outside(50)) == rows
         services.ledger.connection.execute("SELECT pg_stat_force_next_flush()")
         services.ledger.connection.execute("SELECT 1")
     assert rows <= room.sql(read)[0][0] - before <= 3 * rows

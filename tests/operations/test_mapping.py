@@ -101,7 +101,7 @@ def test_a_row_moved_to_another_partition_is_tried_again(room: Room) -> None:
         return "done"
 
     with room.services() as services:
-        assert services.ledger.patiently(work) == "done"
+        assert services.ledger.run_with_retries(work) == "done"
 
 
 def test_a_column_is_created_under_its_default_or_wanted_name(room: Room) -> None:

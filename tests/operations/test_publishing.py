@@ -113,7 +113,7 @@ def test_a_lost_session_is_logged_once_and_opened_again(room: Room, caplog: pyte
                 counters(Progress("tenant-0", "copy", documents, 100))
                 await_rows(room, lambda found, wanted=documents: found.get("tenant-0") == wanted)
                 assert room.sql(CUT) == [(1,)]
-        assert services.locks.still_held(), "the run's own connections are untouched"
+        assert services.locks.is_still_held(), "the run's own connections are untouched"
     assert len([each.message for each in caplog.records if "does not see" in each.message]) == 1
 
 

@@ -11,7 +11,7 @@ from rehouse.core.model import TenantId
 from rehouse.ledger.dropped_buckets import REMOVED, REMOVING
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.rows import Row, plain_id
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 
 
 class Leftover(NamedTuple):
@@ -74,12 +74,12 @@ class Leftovers:
         """Return who needs the bucket; rows are without an object where the run's inventory has none."""
         called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
         waiting, at_home = (
-            self._ledger.called(row.tenant_id for row in self._rows(name))
+            self._ledger.addresses_of(row.tenant_id for row in self._rows(name))
             for name in ("tenants_not_finished", "tenants_at")
         )
         return Needs(tuple(waiting), tuple(_rows_in(row, called) for row in self._rows("rows_in")), tuple(at_home))
 
-    def removed_among(self, keys: Iterable[str]) -> set[str]:
+    def find_removed(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are sources which rehouse removed from the bucket."""
         return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
@@ -111,7 +111,7 @@ def _leftover(row: Row, called: Mapping[TenantId, str]) -> Leftover:
     return Leftover(row.category, slug, owner, phase, row.reason, row.objects, row.size, tuple(row.examples))
 
 
-class Held(NamedTuple):
+class HeldVersion(NamedTuple):
     """A version of an object, a delete marker (no ETag), or an open upload (`version_id` is its upload id)."""
 
     key: str
@@ -121,10 +121,10 @@ class Held(NamedTuple):
     is_upload: bool
 
 
-class Drops(Fenced):
+class FormerHome(RunScope):
     """The ledger's side of removing a tenant's former home."""
 
-    def hold(self, found: Iterable[Held]) -> None:
+    def replace_contents(self, found: Iterable[HeldVersion]) -> None:
         """Replace the recorded contents of the bucket."""
         with self.connection.transaction():
             self.connection.execute(self.queries["make_versions"])
@@ -134,21 +134,23 @@ class Drops(Fenced):
                     copy.write_row(each)
             self.connection.execute(self.queries["analyze_versions"])
 
-    def unknown(self) -> list[Held]:
+    def unknown_contents(self) -> list[HeldVersion]:
         """Return the versions and uploads that no record of the tenant knows, in order of key."""
-        return [Held(row.key, row.version_id, None, False, row.is_upload) for row in self.rows("unknown_versions")]
+        return [
+            HeldVersion(row.key, row.version_id, None, False, row.is_upload) for row in self.rows("unknown_versions")
+        ]
 
-    def versions(self) -> Iterator[Held]:
+    def versions(self) -> Iterator[HeldVersion]:
         """Yield the versions and delete markers."""
         for row in self.stream("versions_held"):
-            yield Held(row.key, row.version_id, row.etag, row.is_current, False)
+            yield HeldVersion(row.key, row.version_id, row.etag, row.is_current, False)
 
-    def uploads(self) -> Iterator[Held]:
+    def uploads(self) -> Iterator[HeldVersion]:
         """Yield the open uploads."""
         for row in self.stream("uploads_held"):
-            yield Held(row.key, row.version_id, None, False, True)
+            yield HeldVersion(row.key, row.version_id, None, False, True)
 
-    def is_anybody_there(self) -> bool:
+    def is_in_use(self) -> bool:
         """Return whether a row of any tenant points to the bucket."""
         return bool(self.rows("anybody_in_bucket"))
 
@@ -166,7 +168,7 @@ class Drops(Fenced):
         self._record("keep_home", "bucket_emptied")
 
     def _record(self, query: str, event: str) -> None:
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries[query], self.values)
             cursor.execute(
                 self.queries["record_event"], {**self.values, "event": event, "reason": self.values["home_bucket"]}

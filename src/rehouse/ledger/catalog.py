@@ -19,7 +19,7 @@ from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import ROLES, parse
 from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
-from rehouse.ledger.faults import blinded, translated
+from rehouse.ledger.faults import row_security_error, translated
 from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
 from rehouse.ledger.relations import Table, find_tables
 
@@ -221,7 +221,7 @@ def _refuse_misfits(catalog: Catalog) -> None:
         )
     for table in (catalog.tenants, catalog.documents):
         if table.is_blinded:
-            raise blinded(f"policies of the table {table.name} apply to it")
+            raise row_security_error(f"policies of the table {table.name} apply to it")
     ours = catalog.documents.columns[catalog.mapping.documents.tenant_id].type
     theirs = catalog.tenant_id_type
     if not is_same_type(ours, theirs):

@@ -14,12 +14,12 @@ from psycopg.pq import Conninfo
 
 from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
-from rehouse.ledger.database_url import libpq_url, malformed
+from rehouse.ledger.database_url import libpq_url, malformed_url_error
 from rehouse.ledger.encoding import adapt
 from rehouse.ledger.faults import refused_connection, translated
 from rehouse.ledger.password import ask_password
 
-__all__ = ["connect", "connect_with", "refuse_pooler", "translated", "where"]
+__all__ = ["address_of", "connect", "connect_with", "refuse_pooler", "translated"]
 
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
@@ -53,7 +53,7 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
     `password_command` prints the password. It runs for every connection, because a password may expire during a run. Raises
     DatabaseRefused, or TryAgain while the server starts or has no free connection. No message contains the password.
     """
-    place, url = where(url), libpq_url(url)
+    place, url = address_of(url), libpq_url(url)
     options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
     if password_command is not None:
         options["password"] = ask_password(password_command)
@@ -85,7 +85,7 @@ def refuse_pooler(connection: psycopg.Connection) -> None:
         )
 
 
-def where(url: str) -> str:
+def address_of(url: str) -> str:
     """Return `user@host:port/database` of a connection string, never its password.
 
     Missing parts come from where libpq takes them: PGHOST and so on, or a service of PGSERVICEFILE, of which only the name is
@@ -95,11 +95,11 @@ def where(url: str) -> str:
     try:
         given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except (psycopg.Error, ValueError):
-        raise malformed() from None
+        raise malformed_url_error() from None
     parts = {**_defaults(), **given}
     host, port, database = parts.get("host", "localhost"), parts.get("port", "5432"), parts.get("dbname", "")
     if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, given.get("password")):
-        raise malformed()
+        raise malformed_url_error()
     if parts.get("service") and "host" not in given:
         return f"the service {parts['service']}"
     return f"{parts.get('user', '')}@{host}:{port}/{database}".lstrip("@")

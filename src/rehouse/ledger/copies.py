@@ -28,7 +28,7 @@ from rehouse.ledger.rows import (
     source_of,
     target_of,
 )
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 
 _OUTCOME_TYPES = ("text",) * 4 + ("int8",) + ("text",) * 7 + ("int4",) + ("text",) * 3
 """The types of `_outcome_columns`, because a batch is written in PostgreSQL's binary format."""
@@ -120,10 +120,10 @@ class Outstanding(NamedTuple):
         return cls(str(row.document_id), source_of(row), DocumentState(row.state), *why, row.attempts)
 
 
-class Documents(Fenced):
+class Documents(RunScope):
     """The documents of one tenant's migration in one run."""
 
-    def outside(self, limit: int) -> Iterator[list[Seen]]:
+    def pages_outside(self, limit: int) -> Iterator[list[Seen]]:
         """Yield pages of at most `limit` documents that have a key and are not at home, in order of id."""
         for rows in self.pages("page_of_documents", limit):
             yield [_seen(row) for row in rows]
@@ -137,18 +137,18 @@ class Documents(Fenced):
         """Return how many rows of all tenants have a key."""
         return int(self.rows("count_rows_with_key")[0].count)
 
-    def below(self, prefix: str) -> int:
+    def count_below(self, prefix: str) -> int:
         """Return how many of the tenant's documents have a key with this prefix in its home."""
         return int(self.rows("count_below", prefix=prefix)[0].count)
 
-    def migrated(self) -> tuple[int, int]:
+    def count_migrated(self) -> tuple[int, int]:
         """Return (documents, bytes) that the migration has moved so far."""
         [found] = self.rows("migrated")
         return int(found.documents), int(found.bytes)
 
     def record(self, lines: Sequence[Line]) -> None:
         """Merge a batch of outcomes into the ledger, in one transaction."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries["make_outcomes"])
             with cursor.copy(self.queries["copy_outcomes"]) as copy:
                 copy.set_types(_OUTCOME_TYPES)
@@ -169,11 +169,11 @@ class Documents(Fenced):
 
     def drop_copy(self, document_id: str, fault: Fault) -> None:
         """Reset a copy that is wrong or could not be checked, so that it is copied again."""
-        self._say("drop_copy", document_id, fault)
+        self._record_fault("drop_copy", document_id, fault)
 
-    def blame(self, document_id: str, fault: Fault) -> None:
+    def record_fault(self, document_id: str, fault: Fault) -> None:
         """Record why a copy was not flipped: its source could not be checked, or its row refused the update."""
-        self._say("blame_copy", document_id, fault)
+        self._record_fault("record_copy_fault", document_id, fault)
 
     def name_null_buckets(self, after: str | None, limit: int) -> str | None:
         """Write the shared bucket's name into the next rows that have a key and no bucket.
@@ -186,12 +186,12 @@ class Documents(Fenced):
             return self._name(after, limit, self._name_allowed)
 
     @contextmanager
-    def locked_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
+    def lock_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
         """Lock the next rows whose copies can be flipped.
 
         Call `flip` inside the block, which commits at its end.
         """
-        with self.fenced():
+        with self.fence():
             self.connection.execute(self.queries["check_at_once"])
             yield [Copied(**columns_of_copied(row)) for row in self.next_rows("lock_copies", after, limit)]
 
@@ -230,7 +230,7 @@ class Documents(Fenced):
         """
         refused = change_allowed(self.connection, document_ids, self.flip)
         for document_id, each in refused.items():
-            self.blame(document_id, self._with_holder(document_id, each))
+            self.record_fault(document_id, self._with_holder(document_id, each))
         return len(refused)
 
     def _with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
@@ -263,7 +263,7 @@ class Documents(Fenced):
 
     def supersede(self) -> int:
         """Mark the copies whose rows moved or were deleted as superseded; return how many."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries["supersede_copies"], self.values)
             return cursor.rowcount
 
@@ -291,7 +291,7 @@ class Documents(Fenced):
         return [Outstanding.from_row(row) for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)]
 
     def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
-        with self.fenced():
+        with self.fence():
             self.connection.execute(self.queries["check_at_once"])
             ids = [str(row.document_id) for row in self.next_rows("lock_null_buckets", after, limit)]
             if ids:
@@ -308,11 +308,11 @@ class Documents(Fenced):
 
     def _name_allowed(self, document_ids: Sequence[str]) -> None:
         for document_id, refused in change_allowed(self.connection, document_ids, self._name_all).items():
-            self.blame(document_id, refused.fault)
+            self.record_fault(document_id, refused.fault)
 
-    def _say(self, name: str, document_id: str, fault: Fault) -> None:
+    def _record_fault(self, name: str, document_id: str, fault: Fault) -> None:
         what = {"code": fault.code, "message": fault.message, "request_id": fault.request_id}
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
 
@@ -335,7 +335,7 @@ def _bare(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
 
 
-class Failures(Fenced):
+class FailedDocuments(RunScope):
     """The failed documents of one tenant's migration."""
 
     def ids(self, code: str | None = None) -> set[str]:
@@ -352,7 +352,7 @@ class Sample(NamedTuple):
     size: int
 
 
-class Canaries(Fenced):
+class CanarySamples(RunScope):
     """Samples of one tenant's migration to read completely."""
 
     def copies(self, count: int) -> list[Sample]:

@@ -129,7 +129,7 @@ def _unknown(name: str, query: str) -> DatabaseRefused:
     A raw @ in the query suggests an unescaped ? in the password.
     """
     if "@" in query or not _NAME.fullmatch(name):
-        return malformed()
+        return malformed_url_error()
     return DatabaseRefused(
         f"DATABASE_URL: PostgreSQL has no parameter {name}",
         hint=f"remove {name}: rehouse needs user, password, host, port, database, sslmode, sslrootcert, options and schema only",
@@ -138,14 +138,14 @@ def _unknown(name: str, query: str) -> DatabaseRefused:
 
 def _not_postgres(scheme: str) -> DatabaseRefused:
     if scheme not in _OTHERS:
-        return malformed()
+        return malformed_url_error()
     return DatabaseRefused(
         f"DATABASE_URL is a {scheme} address",
         hint="rehouse works on PostgreSQL: postgresql://user:password@host:5432/database",
     )
 
 
-def malformed() -> DatabaseRefused:
+def malformed_url_error() -> DatabaseRefused:
     """Return the error for a connection string that libpq does not understand."""
     return DatabaseRefused(
         "DATABASE_URL is no connection string that PostgreSQL understands",

@@ -30,7 +30,7 @@ class Dropped(NamedTuple):
     homes: tuple[str, ...] = ()
 
 
-def dropped_in(connection: psycopg.Connection, catalog: Catalog) -> tuple[str, ...]:
+def read_dropped_buckets(connection: psycopg.Connection, catalog: Catalog) -> tuple[str, ...]:
     """Return the shared buckets that were removed, as the ledger of this database records; none if there is no ledger."""
     return _buckets(connection, catalog, "buckets_dropped")
 
@@ -40,7 +40,7 @@ def read_dropped(settings: Settings) -> Dropped:
     try:
         with connect_with(settings) as connection:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
-            return Dropped(dropped_in(connection, catalog), _buckets(connection, catalog, "homes_in_use"))
+            return Dropped(read_dropped_buckets(connection, catalog), _buckets(connection, catalog, "homes_in_use"))
     except psycopg.Error as error:
         raise translated(error) from error
 

@@ -50,7 +50,7 @@ def translated(error: psycopg.Error) -> RehouseError:
     The caller raises it `from error` or `from None`.
     """
     if error.diag.source_function == "check_enable_rls":
-        return blinded(error.diag.message_primary or "row security")
+        return row_security_error(error.diag.message_primary or "row security")
     if error.sqlstate is None:
         return _without_state(error)
     kind, what, hint = _FAULTS.get(error.sqlstate) or _CLASSES.get(
@@ -60,7 +60,7 @@ def translated(error: psycopg.Error) -> RehouseError:
     return kind(f"{what}: {error.diag.message_primary or error.sqlstate}", hint=hint)
 
 
-def blinded(what: str) -> DatabaseRefused:
+def row_security_error(what: str) -> DatabaseRefused:
     """Return the error for a role from which row security hides rows, so that documents would seem to be missing."""
     return DatabaseRefused(
         f"row security hides rows from this role: {what}",

@@ -14,7 +14,7 @@ from psycopg import sql
 from rehouse.config import Settings, name_setting
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
-from rehouse.ledger.connection import connect_with, where
+from rehouse.ledger.connection import address_of, connect_with
 from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.identity import Ambiguity, find_ambiguities
 from rehouse.ledger.queries import fill
@@ -62,7 +62,7 @@ class Inspection:
     def open(cls, settings: Settings) -> Iterator[Self]:
         """Connect. Raises DatabaseRefused or TryAgain if that fails."""
         with connect_with(settings, application_name="rehouse doctor") as connection:
-            yield cls(where(settings.require_database_url()), connection)
+            yield cls(address_of(settings.require_database_url()), connection)
 
     @property
     def role(self) -> str:

@@ -12,14 +12,14 @@ from rehouse.core.copies import Copied
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.rows import columns_of_copied, source_of
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 
 
 class RowIsBusy(Exception):
     """Another transaction holds the row's lock."""
 
 
-class LateLines(Fenced):
+class LateWriteRecords(RunScope):
     """The records of one tenant's documents at home, in one run."""
 
     def count(self) -> int:
@@ -43,17 +43,17 @@ class LateLines(Fenced):
 
         Raises Halt if another run owns the migration.
         """
-        with self.fenced():
+        with self.fence():
             found = self.rows("late_row", document_id=document_id)
         return ObjectRef(*found[0]) if found else None
 
     @contextmanager
-    def locked(self, document_id: str) -> Iterator[ObjectRef | None]:
+    def lock_row(self, document_id: str) -> Iterator[ObjectRef | None]:
         """Lock the document's row.
 
         Yield where it points, None if it was deleted. Raises RowIsBusy.
         """
-        with self.fenced():
+        with self.fence():
             self.connection.execute(self.queries["check_at_once"])
             found = self.rows("lock_late_row", document_id=document_id)
             if not found and self.rows("is_row_there", document_id=document_id):
@@ -63,7 +63,7 @@ class LateLines(Fenced):
     def record_copy(self, outcome: CopyOutcome) -> Fault | None:
         """Record in the ledger and the row that the late write is home.
 
-        Return the fault if the row refuses. Call it inside `locked`.
+        Return the fault if the row refuses. Call it inside `lock_row`.
         """
         task = outcome.task
         values = {
@@ -102,7 +102,7 @@ class LateLines(Fenced):
         Return False if there is no conflict.
         """
         values = {**self.values, "document_id": document_id}
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             if cursor.execute(self.queries["accept_late_write"], values).fetchone() is None:
                 return False
             event = {**values, "event": "document_accepted", "reason": f"{document_id}: {reason}"}

@@ -31,17 +31,17 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translated
 from rehouse.ledger.copies import Documents
-from rehouse.ledger.dropped_buckets import dropped_in, with_dropped
+from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.overview import Overview
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import Row, plain_id, rows_of
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 from rehouse.ledger.schema import is_current
 
 Result = TypeVar("Result")
-Room = TypeVar("Room", bound=Fenced)
+Room = TypeVar("Room", bound=RunScope)
 PASSING = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
@@ -121,7 +121,7 @@ class Ledger:
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             if not settings.shared_bucket:
-                settings = with_dropped(settings, dropped_in(connection, catalog))
+                settings = with_dropped(settings, read_dropped_buckets(connection, catalog))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
@@ -163,7 +163,7 @@ class Ledger:
             )
         return replace(tenant, name=row.name or tenant.slug, home=row.home, is_active=bool(row.is_active))
 
-    def called(self, tenant_ids: Iterable[object]) -> list[str]:
+    def addresses_of(self, tenant_ids: Iterable[object]) -> list[str]:
         """Return the addresses of these tenants, in alphabetical order."""
         wanted = {str(tenant_id) for tenant_id in tenant_ids}
         return sorted(tenant.slug for tenant in self.tenants() if str(tenant.id) in wanted) if wanted else []
@@ -176,7 +176,7 @@ class Ledger:
     def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
         """Return the addresses of the other tenants that have or reserved this bucket."""
         rows = self.rows("others_at", tenant_id=tenant.id, home_bucket=home_bucket)
-        return self.called(row.tenant_id for row in rows)
+        return self.addresses_of(row.tenant_id for row in rows)
 
     def begin_run(self, tenant: Tenant, home_bucket: str) -> Migration:
         """Give the tenant's migration to this run.
@@ -189,7 +189,7 @@ class Ledger:
             "home_bucket": home_bucket,
             "run_id": self.run_id,
         }
-        return self.patiently(lambda: _migration(self._one("begin_run", values)))
+        return self.run_with_retries(lambda: _migration(self._one("begin_run", values)))
 
     def recent_homes(self, seconds: float) -> list[tuple[str, float]]:
         """Return (bucket, age in seconds) of the homes that rehouse created less than `seconds` ago."""
@@ -215,7 +215,7 @@ class Ledger:
             "to_phase": to,
             "reason": reason,
         }
-        self.patiently(lambda: self._one("advance", values))
+        self.run_with_retries(lambda: self._one("advance", values))
         return replace(migration, phase=to)
 
     def switch_home(self, migration: Migration, tenant: Tenant) -> Migration:
@@ -234,12 +234,12 @@ class Ledger:
                 self.connection.execute(self.queries["remember_previous_home"], values)
                 return self.advance(migration, Event.HOME_SWITCHED)
 
-        return replace(self.patiently(switch), previous_home=tenant.home)
+        return replace(self.run_with_retries(switch), previous_home=tenant.home)
 
     def close_run(self, migration: Migration, closing: Closing) -> None:
         """Record the end of a run."""
         values = {"tenant_id": migration.tenant_id, "run_id": self.run_id, **closing._asdict()}
-        self.patiently(lambda: self._one("close_run", values))
+        self.run_with_retries(lambda: self._one("close_run", values))
 
     def accept(self, migration: Migration, document_id: str, reason: str) -> None:
         """Accept that a document stays where it is, with the reason in the history (once)."""
@@ -301,7 +301,7 @@ class Ledger:
         [found] = self.rows("documents_of_missing_tenants")
         return int(found.rows), int(found.tenants)
 
-    def patiently(self, work: Callable[[], Result]) -> Result:
+    def run_with_retries(self, work: Callable[[], Result]) -> Result:
         """Run a transaction.
 
         If it meets a lock or a deadlock, run it again after a random pause. Inside another transaction the work runs only once:

@@ -99,7 +99,7 @@ class Locks:
         with self._guard:
             return self._holder(lock_key("run", run_id)) is not None
 
-    def still_held(self) -> bool:
+    def is_still_held(self) -> bool:
         """Return whether the session still holds every lock taken.
 
         False if the session is lost.
@@ -135,7 +135,7 @@ class Locks:
         Raises as `reacquire` does, also in every later call.
         """
         with self._guard:
-            if not self.still_held():
+            if not self.is_still_held():
                 self.reacquire()
 
     def close(self) -> None:

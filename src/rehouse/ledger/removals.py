@@ -13,7 +13,7 @@ from rehouse.core.lifecycle import STATES, DocumentState
 from rehouse.core.model import Fault, ObjectRef
 from rehouse.core.removals import Flipped
 from rehouse.ledger.rows import Row, source_of, target_of
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 
 
 class Candidate(NamedTuple):
@@ -63,7 +63,7 @@ class DueSources(NamedTuple):
     size: int
 
 
-class Removals(Fenced):
+class Removals(RunScope):
     """The sources of one tenant's documents, in one run."""
 
     def counts(self, grace: timedelta) -> Removal:
@@ -112,14 +112,14 @@ class Removals(Fenced):
 
         Without a fault, they have a late write for the next sweep.
         """
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             for document_id, fault in kept:
                 values = {"document_id": document_id, "state": DocumentState.FLIPPED.value, **_columns(fault)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
 
     def record_stays(self, stays: Iterable[tuple[str, Fault]]) -> None:
         """Record why these sources stay, or could not be put back."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             for document_id, fault in stays:
                 cursor.execute(
                     self.queries["record_stay"], {**self.values, "document_id": document_id, **_columns(fault)}
@@ -138,7 +138,7 @@ class Removals(Fenced):
 
     def supersede(self, document_ids: Iterable[str]) -> None:
         """Record that the objects at these sources belong to no document: the rows were deleted, the objects written later."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             for document_id in document_ids:
                 values = {"document_id": document_id, "state": DocumentState.SUPERSEDED.value, **_columns(None)}
                 cursor.execute(self.queries["keep_source"], {**self.values, **values})
@@ -146,11 +146,11 @@ class Removals(Fenced):
     def put_back(self, document_id: str, source_etag: str, source_size: int) -> None:
         """Record that a removed source was restored, with its ETag and its size in bytes."""
         values = {"document_id": document_id, "source_etag": source_etag, "source_size": source_size}
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries["source_put_back"], {**self.values, **values})
 
     def _mark(self, name: str, document_ids: Sequence[str]) -> None:
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_ids": list(document_ids)})
 
     def _in_states(

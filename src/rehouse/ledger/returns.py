@@ -14,7 +14,7 @@ from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.core.returns import SeenAtHome
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.rows import THERE, Row, columns_of_copied, document_of, object_of, recorded_of
-from rehouse.ledger.run_scope import Fenced
+from rehouse.ledger.run_scope import RunScope
 
 
 class ReturnCounts(NamedTuple):
@@ -25,10 +25,10 @@ class ReturnCounts(NamedTuple):
     never_moved: int
 
 
-class Returns(Fenced):
+class Returns(RunScope):
     """The returns of one tenant's documents, in one run."""
 
-    def at_home(self, limit: int) -> Iterator[list[SeenAtHome]]:
+    def pages_at_home(self, limit: int) -> Iterator[list[SeenAtHome]]:
         """Yield pages of at most `limit` documents whose rows point to the home, in order of id."""
         for rows in self.pages("page_at_home", limit):
             yield [seen_at_home(row) for row in rows]
@@ -48,12 +48,12 @@ class Returns(Fenced):
 
     def supersede_forward(self) -> None:
         """Mark copies in the home that are not flipped as superseded, because no row will point to them."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries["supersede_forward"], self.values)
 
     def give_up(self) -> None:
         """Give up an interrupted rollback before a new migration: keep at home what it had not returned."""
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             cursor.execute(self.queries["keep_at_home"], self.values)
             cursor.execute(self.queries["supersede_returns"], self.values)
 
@@ -62,7 +62,7 @@ class Returns(Fenced):
 
         Raises Halt if its row does not name the home.
         """
-        with self.fenced() as cursor:
+        with self.fence() as cursor:
             if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
                 raise Halt(
                     f"the tenant's row does not name {self.values['home_bucket']} any more",

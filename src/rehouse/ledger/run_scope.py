@@ -19,7 +19,7 @@ TAKEN_OVER = "this migration belongs to another run now"
 TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
 
 
-class Fenced:
+class RunScope:
     """The base of everything that reads and writes one tenant's migration in one run."""
 
     def __init__(
@@ -43,12 +43,12 @@ class Fenced:
         }
 
     @contextmanager
-    def fenced(self, *, in_vain: bool = False) -> Iterator[psycopg.Cursor]:
+    def fence(self, *, undo: bool = False) -> Iterator[psycopg.Cursor]:
         """Open a transaction. Raises Halt if the migration belongs to another run now.
 
-        `in_vain`: roll it back at its end.
+        `undo`: roll it back at its end.
         """
-        with self.connection.transaction(force_rollback=in_vain), self.connection.cursor() as cursor:
+        with self.connection.transaction(force_rollback=undo), self.connection.cursor() as cursor:
             if cursor.execute(self.queries["fence"], self.values).fetchone() is None:
                 raise Halt(TAKEN_OVER, hint=TAKEN_OVER_HINT)
             yield cursor

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rehouse.core.errors import Halt
-from rehouse.ledger.run_scope import TAKEN_OVER, TAKEN_OVER_HINT, Fenced
+from rehouse.ledger.run_scope import TAKEN_OVER, TAKEN_OVER_HINT, RunScope
 
 
-class Versioning(Fenced):
+class Versioning(RunScope):
     """The time when the versioning of one tenant's home was enabled."""
 
     def expect(self) -> None:

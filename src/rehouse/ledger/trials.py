@@ -51,7 +51,7 @@ class Trials(Documents):
         """
         values = {**self.values, "previous_home": previous_home}
         try:
-            with self._in_vain():
+            with self._trial():
                 switched = self.connection.execute(self.queries["switch_home"], values).rowcount
                 return KEPT if self._is_kept(previous_home, switched) else None
         except RowsRefused as refused:
@@ -61,14 +61,14 @@ class Trials(Documents):
         [(is_home, is_as_before)] = self.rows("home_now", previous_home=previous_home) or [(False, False)]
         return not is_home and bool(switched or is_as_before)
 
-    def flip_in_vain(self, document_id: str, previous_home: str | None) -> Fault | None:
+    def try_flip(self, document_id: str, previous_home: str | None) -> Fault | None:
         """Try to switch the tenant's home and flip a document's row.
 
         Return the fault if a row refuses. Raises RowIsBusy if the row is locked, or changed since it was copied.
         """
         values = {**self.values, "document_id": document_id, "previous_home": previous_home}
         try:
-            with self._in_vain():
+            with self._trial():
                 if not self.rows("lock_for_trial", document_id=document_id):
                     raise RowIsBusy
                 self.connection.execute(self.queries["name_null_bucket_of"], values)
@@ -84,14 +84,14 @@ class Trials(Documents):
         It is no fault here if the row names another bucket than the home, because the rollback itself reports that.
         """
         try:
-            with self._in_vain():
+            with self._trial():
                 self.connection.execute(self.queries["return_home"], self.values)
                 [(is_home, is_as_before)] = self.rows("home_now") or [(False, False)]
                 return KEPT if is_home and not is_as_before else None
         except RowsRefused as refused:
             return refused.fault
 
-    def return_in_vain(self, document_id: str, back: WayBack, *, is_switched: bool) -> Fault | None:
+    def try_return(self, document_id: str, back: WayBack, *, is_switched: bool) -> Fault | None:
         """Try to flip a row at home back; return the fault if a row refuses.
 
         `is_switched`: the home is switched to the tenant's bucket, so try to switch it back first. Raises RowIsBusy if the row is
@@ -100,7 +100,7 @@ class Trials(Documents):
         line = {"target_bucket": back.pointer.bucket, "target_key": back.pointer.key}
         line |= {"target_etag": back.etag, "source_etag": back.home_etag}
         try:
-            with self._in_vain():
+            with self._trial():
                 if is_switched:
                     self.connection.execute(self.queries["return_home"], self.values)
                 if not self.rows("line_to_try", document_id=document_id, **line):
@@ -111,13 +111,13 @@ class Trials(Documents):
         return None
 
     @contextmanager
-    def _in_vain(self) -> Iterator[None]:
+    def _trial(self) -> Iterator[None]:
         """Open a transaction that is rolled back.
 
         Raises RowsRefused if PostgreSQL refuses a row or a statement.
         """
         try:
-            with self.fenced(in_vain=True):
+            with self.fence(undo=True):
                 self.connection.execute(self.queries["check_at_once"])
                 yield
         except psycopg.Error as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.ledger import translating
 from rehouse.operations.report import ReturnReport, TenantReport, close_return, close_run, is_home_adopted
 from rehouse.operations.services import Services
@@ -32,7 +32,7 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
             )
         with services.ledger.connection.transaction():
             migration = services.ledger.begin_run(tenant, before.home_bucket)
-            late = services.ledger.of(migration, LateLines)
+            late = services.ledger.of(migration, LateWriteRecords)
             for document_id in document_ids:
                 if not late.accept(document_id, reason):
                     services.ledger.accept(migration, document_id, reason)

@@ -280,7 +280,7 @@ def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftov
     current, unknown = _Named(), _Named()
     for batch in batches:
         current.add(version.key for version in batch if version.is_current and version.etag is not None)
-        removed = known.removed_among(version.key for version in batch)
+        removed = known.find_removed(version.key for version in batch)
         asked = {each.key for each in batch if each.etag is None and each.key.startswith(NEVER_WAS)}
         unknown.add(sorted({version.key for version in batch} - removed - asked))
     if current.count:

@@ -20,7 +20,7 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, given_up
 from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.ledger import translating
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
@@ -306,7 +306,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
         if run.removed:
             report = _look_for_pointers(run, report, look)
         unmoved = services.ledger.documents(migration).outstanding(is_cut_over=True)
-        report = replace(report, outstanding=unmoved + services.ledger.of(migration, LateLines).outstanding())
+        report = replace(report, outstanding=unmoved + services.ledger.of(migration, LateWriteRecords).outstanding())
         if run.removed:
             kept = kept_versions(services.control, services.settings.remaining_buckets)
             report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)

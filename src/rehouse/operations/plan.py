@@ -280,7 +280,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     standings = Counter({Standing.NO_KEY: counts.without_key, Standing.AT_HOME: counts.at_home})
     quarantined: list[Quarantined] = []
     to_copy_bytes = tiered = 0
-    for page in documents.outside(services.settings.batch_size):
+    for page in documents.pages_outside(services.settings.batch_size):
         services.stop_here()
         decided = _decide(services, page, places)
         standings.update(each.decision.standing for each in decided if isinstance(each.decision, Decision))

@@ -14,7 +14,7 @@ from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status,
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.tenant_state import TenantState, tenant_state
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.ledger import Closing, translating
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
@@ -147,8 +147,8 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
     # After an interruption copies wait for the flip, and nothing is wrong with them.
     left = documents.outstanding(is_cut_over=is_cut_over and not report.interrupted)
-    late = services.ledger.of(migration, LateLines).outstanding()
-    migrated, copied_bytes = documents.migrated()
+    late = services.ledger.of(migration, LateWriteRecords).outstanding()
+    migrated, copied_bytes = documents.count_migrated()
     report = replace(
         report,
         phase=migration.phase,
@@ -313,7 +313,7 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
     report = replace(report, status=status, state=state)
     log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.state.words, back.returned,
              report.this_run, report.errors)  # fmt: skip
-    migrated, copied_bytes = documents.migrated()
+    migrated, copied_bytes = documents.count_migrated()
     services.ledger.close_run(
         migration,
         Closing(

@@ -199,7 +199,7 @@ def _give_home_back(run: ReturnRun) -> ReturnRun:
                 returns.return_home()
             return services.ledger.advance(migration, Event.HOME_RETURNED)
 
-    return replace(run, migration=services.ledger.patiently(give_back))
+    return replace(run, migration=services.ledger.run_with_retries(give_back))
 
 
 def _has_documents(run: ReturnRun) -> bool:

@@ -22,8 +22,8 @@ from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.pricing import PriceList
 from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, silent
 from rehouse.engine.local import LocalEngine
-from rehouse.ledger.connection import where
-from rehouse.ledger.dropped_buckets import dropped_in, with_dropped
+from rehouse.ledger.connection import address_of
+from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
 from rehouse.ledger.installation import Installation
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
@@ -95,7 +95,7 @@ class Services:
         Raises Refused errors for whatever cannot be used as it is.
         """
         settings = require_places(settings)
-        where(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
+        address_of(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
         stopping = threading.Event()
         with ExitStack() as opened:
             new_buckets = NewBuckets(tell=lambda bucket, text: report(Progress(bucket, "wait", text=text)))
@@ -112,7 +112,7 @@ class Services:
                     installation.upgrade()
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
-            dropped = dropped_in(ledger.connection, ledger.catalog)
+            dropped = read_dropped_buckets(ledger.connection, ledger.catalog)
             settings = without_present(with_dropped(settings, dropped), presences)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)

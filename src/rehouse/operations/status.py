@@ -9,7 +9,7 @@ from rehouse.core.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.model import Tenant, TenantId
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.ledger import Ledger, PastEvent
 from rehouse.ledger.overview import Overview
 from rehouse.ledger.returns import Returns
@@ -89,4 +89,4 @@ def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:
         return ledger.of(migration, Returns).outstanding()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
     left = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
-    return left + ledger.of(migration, LateLines).outstanding()
+    return left + ledger.of(migration, LateWriteRecords).outstanding()

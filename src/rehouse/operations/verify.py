@@ -201,7 +201,7 @@ def _look_outside(services: Services, migration: Migration, *, listed: bool) -> 
     if counts.outside and not listed:
         survey.list_for_one_tenant(services, documents, counts.outside)
     outside = _Outside(counts.without_key, [], Counter())
-    for page in documents.outside(services.settings.batch_size):
+    for page in documents.pages_outside(services.settings.batch_size):
         looked, faults = survey.head_missing_sources(services, page, places)
         for each in name_near_objects(services, looked, places, faults):
             standing = _standing_of(services, each, places, faults.get(each.document.id))

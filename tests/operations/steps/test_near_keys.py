@@ -105,7 +105,7 @@ def reasons_by_heads(services: Services) -> dict[str, str]:
     """Decide on the documents of `acme` where nothing was listed; return the reasons."""
     migration = stand_in_migration(services.ledger.tenant("acme"), services.settings)
     places = services.places(migration.home_bucket)
-    (page,) = services.ledger.documents(migration).outside(100)
+    (page,) = services.ledger.documents(migration).pages_outside(100)
     looked, faults = survey.head_missing_sources(services, page, places)
     named = near_keys.name_near_objects(services, looked, places, faults)
     now, window = datetime.now(UTC), timedelta(0)

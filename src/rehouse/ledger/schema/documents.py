@@ -15,7 +15,7 @@ from rehouse.ledger.catalog import ADDED_COLUMNS, Catalog
 from rehouse.ledger.facts import record_items
 from rehouse.ledger.queries import raw
 from rehouse.ledger.schema.statement import Manner, Statement
-from rehouse.ledger.schema.tables import rendered
+from rehouse.ledger.schema.tables import render
 
 BY_TENANT = "rehouse_documents_by_tenant"
 """The index for reading a tenant's documents page by page."""
@@ -48,7 +48,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     yield from _index(catalog, BY_TENANT, ("tenant_id", "id"))
     yield from _index(catalog, BY_POINTER, ("s3_bucket", "s3_key"), "{documents.is_indexed}")
     if not catalog.documents.is_partitioned and any(index.name == FORMER for index in catalog.documents.indexes):
-        drop = rendered(f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{FORMER}", catalog)
+        drop = render(f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{FORMER}", catalog)
         yield Statement(f"the index {FORMER} is dropped", drop, Manner.ALONE)
 
 
@@ -72,11 +72,11 @@ def _index(catalog: Catalog, name: str, fields: tuple[str, str], condition: str 
         return
     if any(index.name == name for index in others):
         drop = f"DROP INDEX CONCURRENTLY IF EXISTS {{schema}}.{name}"
-        yield Statement(f"the invalid index {name} is dropped", rendered(drop, catalog), Manner.ALONE)
+        yield Statement(f"the invalid index {name} is dropped", render(drop, catalog), Manner.ALONE)
     columns = ", ".join(f"{{documents.{field}}}" for field in fields)
     where = f" WHERE {condition}" if condition else ""
     text = f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {{documents}} ({columns}){where}"
-    yield Statement(f"the index {name}", rendered(text, catalog), Manner.ALONE)
+    yield Statement(f"the index {name}", render(text, catalog), Manner.ALONE)
 
 
 def _partitioned_index(
@@ -87,11 +87,11 @@ def _partitioned_index(
     PostgreSQL cannot create the parent's index CONCURRENTLY.
     """
     where = f" WHERE {condition}" if condition else ""
-    columns = rendered(f"({', '.join(f'{{documents.{field}}}' for field in fields)}){where}", catalog)
+    columns = render(f"({', '.join(f'{{documents.{field}}}' for field in fields)}){where}", catalog)
     made = {catalog.documents.oid: sql.Identifier(catalog.schema, name).as_string(None)}
     yield Statement(
         f"the index {name} of the partitioned table",
-        f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {rendered('{documents}', catalog)} {columns}",
+        f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {render('{documents}', catalog)} {columns}",
         Manner.POLITE,
     )
     attached = []

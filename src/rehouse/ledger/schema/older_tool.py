@@ -12,7 +12,7 @@ from rehouse.ledger.facts import ADOPTED_TABLES, record_items
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Table
 from rehouse.ledger.schema.statement import Manner, Statement
-from rehouse.ledger.schema.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfit, rendered
+from rehouse.ledger.schema.tables import MIGRATIONS, STATUSES, complete, one_of, refuse_unfit, render
 
 _KEPT_NOT_NULL = ("id", "tenant_id")
 _UNIQUE = "s3_migrations_one_a_tenant"
@@ -25,13 +25,13 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     """
     existing = catalog.own.get(MIGRATIONS.name)
     if existing is None:
-        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog))
+        yield Statement(f"the index {_UNIQUE}", render(_unique(), catalog))
         return
     refuse_unfit(catalog, MIGRATIONS, existing)
     yield from _columns(catalog, existing)
     yield from _check(catalog, existing)
     if not existing.has_index("tenant_id", unique=True):
-        yield Statement(f"the index {_UNIQUE}", rendered(_unique(), catalog), Manner.POLITE, _named(existing))
+        yield Statement(f"the index {_UNIQUE}", render(_unique(), catalog), Manner.POLITE, _named(existing))
 
 
 def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
@@ -49,7 +49,7 @@ def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     text = ";\n".join(
         [
             completed[0].text,
-            *(rendered(change, catalog) for change in [*changes, sources()["begin_again"]]),
+            *(render(change, catalog) for change in [*changes, sources()["begin_again"]]),
             record_items(catalog.schema, ADOPTED_TABLES, [MIGRATIONS.name]),
         ]
     )
@@ -65,7 +65,7 @@ def _check(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     name = "s3_migrations_status_check"
     text = f"ALTER TABLE {{schema}}.s3_migrations {dropped}ADD CONSTRAINT {name} {one_of('status', STATUSES)}"
     change = "s3_migrations.status may be rolled_back"
-    yield Statement(change, rendered(text, catalog), Manner.POLITE, _named(existing))
+    yield Statement(change, render(text, catalog), Manner.POLITE, _named(existing))
 
 
 def _named(table: Table) -> str:

@@ -190,7 +190,7 @@ def create(catalog: Catalog, table: OwnTable) -> Statement:
     lines = ",\n  ".join([*(f"{name} {kind}" for name, kind in table.columns.items()), *table.constraints])
     storage = f" WITH ({table.storage})" if table.storage else ""
     text = f"CREATE {table.kind} IF NOT EXISTS {{schema}}.{table.name} (\n  {lines}\n){storage}"
-    return Statement(f"the table {table.name}", rendered(text, catalog))
+    return Statement(f"the table {table.name}", render(text, catalog))
 
 
 def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Statement]:
@@ -198,7 +198,7 @@ def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Sta
     lacking = {name: kind for name, kind in table.columns.items() if name not in existing.columns}
     if lacking:
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in lacking.items())
-        text = rendered(f"ALTER TABLE {{schema}}.{table.name} {added}", catalog)
+        text = render(f"ALTER TABLE {{schema}}.{table.name} {added}", catalog)
         yield Statement(
             f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE, existing.identifier.as_string(None)
         )
@@ -220,7 +220,7 @@ def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:
             )
 
 
-def rendered(text: str, catalog: Catalog) -> str:
+def render(text: str, catalog: Catalog) -> str:
     """Return SQL text with the fields of queries.py filled in."""
     return fill(text, catalog).as_string(None)
 
@@ -230,10 +230,10 @@ def _indexes(catalog: Catalog, table: OwnTable, existing: Table | None) -> Itera
     for name, columns in table.indexes.items():
         if name not in present:
             text = f"CREATE INDEX IF NOT EXISTS {name} ON {{schema}}.{table.name} {columns}"
-            yield Statement(f"the index {name}", rendered(text, catalog))
+            yield Statement(f"the index {name}", render(text, catalog))
 
 
 def _append_only(catalog: Catalog) -> Iterator[Statement]:
     existing = catalog.own.get(EVENTS.name)
     if existing is None or "rehouse_append_only" not in existing.triggers:
-        yield Statement("the history is append only", rendered(sources()["append_only"], catalog))
+        yield Statement("the history is append only", render(sources()["append_only"], catalog))

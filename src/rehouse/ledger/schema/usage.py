@@ -13,7 +13,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Partition, Table
 from rehouse.ledger.schema.statement import Manner, Statement
-from rehouse.ledger.schema.tables import OwnTable, complete, create, refuse_unfit, rendered
+from rehouse.ledger.schema.tables import OwnTable, complete, create, refuse_unfit, render
 
 USAGE = OwnTable(
     "tenant_usage",
@@ -95,7 +95,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     untold = [part for part in catalog.documents.partitions if not part.triggers >= TRIGGERS]
     if not triggers >= TRIGGERS or triggers & REPLACED_TRIGGERS or untold:
         yield trial(catalog)
-        yield Statement("this month's usage is opened", rendered(sources()["settle_usage"], catalog), Manner.ALONE)
+        yield Statement("this month's usage is opened", render(sources()["settle_usage"], catalog), Manner.ALONE)
         yield Statement(
             "documents are counted as they change", _triggers(catalog), Manner.POLITE, _named(catalog.documents)
         )
@@ -117,7 +117,7 @@ def preparations(catalog: Catalog) -> Iterator[Statement]:
     existing = catalog.own.get(USAGE.name)
     if existing is None:
         yield create(catalog, USAGE)
-        yield Statement(f"the index {_UNIQUE}", rendered(_ONE_A_MONTH, catalog))
+        yield Statement(f"the index {_UNIQUE}", render(_ONE_A_MONTH, catalog))
     else:
         yield from _adopt(catalog, existing)
     for table in (DELTAS, FAULTS):
@@ -129,17 +129,17 @@ def preparations(catalog: Catalog) -> Iterator[Statement]:
     yield from _functions(catalog)
     deltas = catalog.own.get(DELTAS.name)
     if deltas is None or "rehouse_fold_at_commit" not in deltas.triggers:
-        yield Statement("usage is folded at commit", rendered(sources()["usage_fold_trigger"], catalog))
+        yield Statement("usage is folded at commit", render(sources()["usage_fold_trigger"], catalog))
 
 
 def trial(catalog: Catalog) -> Statement:
     """Return the statement that tries the triggers on a temporary table and leaves nothing behind."""
-    return Statement("the triggers are tried on a temporary table", rendered(sources()["usage_trial"], catalog))
+    return Statement("the triggers are tried on a temporary table", render(sources()["usage_trial"], catalog))
 
 
 def _triggers(catalog: Catalog) -> str:
     kind = "usage_partition_triggers" if catalog.documents.is_partitioned else "usage_row_triggers"
-    return rendered(";\n".join(sources()[name] for name in ("usage_triggers_dropped", kind)), catalog)
+    return render(";\n".join(sources()[name] for name in ("usage_triggers_dropped", kind)), catalog)
 
 
 def _partition_triggers(catalog: Catalog, part: Partition) -> Statement:
@@ -152,7 +152,7 @@ def _partition_triggers(catalog: Catalog, part: Partition) -> Statement:
 
 def _drop_first_functions(catalog: Catalog) -> Iterator[Statement]:
     if any(procedure.startswith(f"{_FIRST_FUNCTION}:") for procedure in catalog.procedures):
-        text = rendered(sources()["first_usage_functions_dropped"], catalog)
+        text = render(sources()["first_usage_functions_dropped"], catalog)
         yield Statement("the functions of the first edition are dropped", text)
 
 
@@ -169,22 +169,22 @@ def _adopt(catalog: Catalog, existing: Table) -> Iterator[Statement]:
                 if column.type.startswith("timestamp")
                 else "0"
             )
-            text = rendered(f"ALTER TABLE {{schema}}.tenant_usage ALTER {column.name} SET DEFAULT {default}", catalog)
+            text = render(f"ALTER TABLE {{schema}}.tenant_usage ALTER {column.name} SET DEFAULT {default}", catalog)
             yield Statement(f"tenant_usage.{column.name} gets a default", text, Manner.POLITE, _named(existing))
     if not existing.has_index("tenant_id", "month", unique=True):
-        text = rendered(f"{sources()['adopt_older_usage']};\n{_ONE_A_MONTH}", catalog)
+        text = render(f"{sources()['adopt_older_usage']};\n{_ONE_A_MONTH}", catalog)
         yield Statement("tenant_usage has one row a tenant and month", text, Manner.POLITE, _named(existing))
 
 
 def _functions(catalog: Catalog) -> Iterator[Statement]:
     changed = []
     for name in FUNCTIONS:
-        text = rendered(sources()[name], catalog)
+        text = render(sources()[name], catalog)
         body = text.split("$$")[1]
         if f"{name}:{hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()}" not in catalog.procedures:
             changed.append(text)
     if changed:
-        text = ";\n\n".join([*changed, rendered(sources()["usage_rights"], catalog)])
+        text = ";\n\n".join([*changed, render(sources()["usage_rights"], catalog)])
         yield Statement("the functions that keep tenant_usage", text)
 
 
@@ -193,5 +193,5 @@ def _named(table: Table) -> str:
 
 
 def _recount(catalog: Catalog) -> Statement:
-    text = rendered("CALL {schema}.rehouse_recount_usage()", catalog)
+    text = render("CALL {schema}.rehouse_recount_usage()", catalog)
     return Statement("tenant_usage is counted", text, Manner.ALONE)

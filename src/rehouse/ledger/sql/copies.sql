@@ -111,7 +111,7 @@ UPDATE s3_migration_documents SET state = 'planned', error_code = %(code)s, erro
   request_id = %(request_id)s, run_id = %(run_id)s, updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND document_id = %(document_id)s AND state = 'copied';
 
--- name: blame_copy
+-- name: record_copy_fault
 -- Record why a copy was not flipped: its source could not be checked, or its row refused.
 UPDATE s3_migration_documents SET error_code = %(code)s, error_message = %(message)s, request_id = %(request_id)s,
   run_id = %(run_id)s, updated_at = now()

@@ -14,7 +14,7 @@ from rehouse.core.bucket.closing import closed_policy
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.ledger.bucket_contents import Drops, Held
+from rehouse.ledger.bucket_contents import FormerHome, HeldVersion
 from rehouse.ledger.ledger import translating
 from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
 from rehouse.operations.report import ReturnReport, close_return_after
@@ -62,12 +62,12 @@ def drop_bucket(
         migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
             raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
-        drops = services.ledger.of(migration, Drops)
+        drops = services.ledger.of(migration, FormerHome)
         is_there = services.control.head(bucket).whose != "absent"
         if is_there and not dry_run:
             _close(services, bucket)
         sizes = [0]
-        drops.hold(_held(services, bucket, sizes) if is_there else ())
+        drops.replace_contents(_held(services, bucket, sizes) if is_there else ())
         _refuse_unknown(drops, bucket)
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
@@ -109,8 +109,8 @@ def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple
     others = services.ledger.others_at(home, tenant)
     if others:
         return f"it is also the home of {', '.join(others)}", "a bucket is one tenant's: correct that tenant's row"
-    drops = services.ledger.of(migration, Drops)
-    if drops.is_anybody_there():
+    drops = services.ledger.of(migration, FormerHome)
+    if drops.is_in_use():
         return "rows point into it", f"`rehouse rollback {tenant.slug}` sends them back"
     last = drops.last_return()
     if last and datetime.now(UTC) - last < settings.grace:
@@ -134,18 +134,18 @@ def _close(services: Services, bucket: str) -> None:
     )
 
 
-def _held(services: Services, bucket: str, sizes: list[int]) -> Iterator[Held]:
+def _held(services: Services, bucket: str, sizes: list[int]) -> Iterator[HeldVersion]:
     """Yield what is in the bucket; the bytes of the versions are added up in `sizes[0]`."""
     for version in empty.versions(services.control, bucket):
         services.stop_here()
         sizes[0] += version.size
-        yield Held(version.key, version.version_id, version.etag, version.is_current, False)
+        yield HeldVersion(version.key, version.version_id, version.etag, version.is_current, False)
     for upload in empty.uploads(services.control, bucket):
-        yield Held(upload.key, upload.upload_id, None, False, True)
+        yield HeldVersion(upload.key, upload.upload_id, None, False, True)
 
 
-def _refuse_unknown(drops: Drops, bucket: str) -> None:
-    unknown = drops.unknown()
+def _refuse_unknown(drops: FormerHome, bucket: str) -> None:
+    unknown = drops.unknown_contents()
     if unknown:
         named = [f"{each.key!r} ({'upload' if each.is_upload else 'version'} {each.version_id})" for each in unknown]
         more = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
@@ -155,7 +155,7 @@ def _refuse_unknown(drops: Drops, bucket: str) -> None:
         )
 
 
-def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
+def _empty(services: Services, drops: FormerHome, bucket: str) -> tuple[int, int]:
     """Delete everything in the bucket; the current versions last: else an older one, unknown to a later run, took its place."""
     control = services.control
     services.keep_locks()
@@ -166,7 +166,7 @@ def _empty(services: Services, drops: Drops, bucket: str) -> tuple[int, int]:
     return versions, uploads
 
 
-def _give_up(services: Services, drops: Drops, bucket: str, *, is_there: bool, keep_empty: bool) -> None:
+def _give_up(services: Services, drops: FormerHome, bucket: str, *, is_there: bool, keep_empty: bool) -> None:
     if is_there and keep_empty:
         drops.keep_home()
         return
@@ -175,7 +175,7 @@ def _give_up(services: Services, drops: Drops, bucket: str, *, is_there: bool, k
     drops.forget_home()
 
 
-def _doomed(services: Services, drops: Drops, *, is_current: bool) -> Iterator[Version]:
+def _doomed(services: Services, drops: FormerHome, *, is_current: bool) -> Iterator[Version]:
     """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
     doomed = (each for each in drops.versions() if each.is_current is is_current)
     for number, each in enumerate(doomed, 1):

@@ -13,7 +13,7 @@ from rehouse.core.copies import is_md5
 from rehouse.core.errors import Halt, Refused, StorageRefused, StorageUnavailable
 from rehouse.core.escaping import counted
 from rehouse.core.lifecycle import Phase
-from rehouse.ledger.copies import Canaries, Sample
+from rehouse.ledger.copies import CanarySamples, Sample
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
 from rehouse.s3.faults import translating
@@ -27,7 +27,7 @@ def read_canary_copies(run: Run) -> Run:
     """Read a few copies in the home before it is switched, if a canary was asked for. Raises Refused for the first that fails."""
     if not run.order.canary or run.phase is not Phase.VERIFIED:
         return run
-    samples = run.services.ledger.of(run.migration, Canaries).copies(run.order.canary)
+    samples = run.services.ledger.of(run.migration, CanarySamples).copies(run.order.canary)
     problem = _first_problem(run.services, samples)
     if problem:
         raise Refused(
@@ -44,7 +44,7 @@ def read_canary_rows(run: Run) -> Run:
     """
     if not run.order.canary:
         return run
-    canaries = run.services.ledger.of(run.migration, Canaries)
+    canaries = run.services.ledger.of(run.migration, CanarySamples)
     samples = canaries.rows_flipped(run.order.canary)
     problem = _first_problem(run.services, samples, is_live=True)
     if problem and canaries.rows_flipped(run.order.canary) == samples:

@@ -20,7 +20,7 @@ from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
-from rehouse.ledger.copies import Documents, Failures, Line, line_of
+from rehouse.ledger.copies import Documents, FailedDocuments, Line, line_of
 from rehouse.ledger.ledger import translating
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -40,7 +40,7 @@ def copy(run: Run) -> Run:
         run = run.advance(Event.CHANGES_FOUND, "a run looks for changes again")
     only: frozenset[str] | None = None
     if run.order.only_failed:
-        only = run.failed | run.services.ledger.of(run.migration, Failures).ids(run.order.code)
+        only = run.failed | run.services.ledger.of(run.migration, FailedDocuments).ids(run.order.code)
         run = replace(run, failed=only)
     tally = copy_documents(run.services, run.migration, run.slug, is_adopted=run.is_home_adopted, only=only)
     report = run.report.plus(copied=tally.copied, adopted=tally.adopted, copied_bytes=tally.copied_bytes)
@@ -112,7 +112,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
 
 def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]:
     """Yield the pages, ready to be copied; the next one is prepared while the caller works on this one."""
-    pages = run.documents.outside(run.services.settings.batch_size)
+    pages = run.documents.pages_outside(run.services.settings.batch_size)
 
     def prepare() -> Page | None:
         with translating():
@@ -136,7 +136,7 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         page = decide_page(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
-        with translating(), run.documents.fenced():
+        with translating(), run.documents.fence():
             pass  # a run that was paused until another one took over must not replace what that one copied
         for outcome in run.services.engine.copy(page.tasks):
             if _is_condition_failed(outcome) and look < LOOKS - 1:

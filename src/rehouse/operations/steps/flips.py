@@ -100,7 +100,7 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
     after: str | None = None
     while True:
         budget, began = services.lock_budget(NAMING), time.monotonic()
-        after = services.ledger.patiently(partial(documents.name_null_buckets, after, budget.rows))
+        after = services.ledger.run_with_retries(partial(documents.name_null_buckets, after, budget.rows))
         if after is None:
             return
         services.lock_budgets[NAMING] = lock_budget.held(budget, budget.rows, time.monotonic() - began)
@@ -120,7 +120,7 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
         if total:
             name_null_buckets(services, migration)  # each time: a row that was locked before still has none
             _one_pass(services, documents, flips, subject, total)
-        services.ledger.patiently(documents.supersede)
+        services.ledger.run_with_retries(documents.supersede)
         flips.left = documents.count_copies()[0] if flips.flipped < total else 0
         if flips.left <= flips.unseen:  # S3 was asked again and again already
             break
@@ -190,7 +190,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
 
 def _flip_allowed(batch: _Batch) -> tuple[str | None, Flips]:
     """Flip the batch; if a row refuses, take it once more: now such rows are found, and the others flipped."""
-    patiently = batch.services.ledger.patiently
+    patiently = batch.services.ledger.run_with_retries
     try:
         return patiently(partial(_flip_locked, batch, batch.documents.flip))
     except RowsRefused:
@@ -201,7 +201,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
     services, documents = batch.services, batch.documents
     budget = services.lock_budget(FLIPPING)
     most = min(batch.most, budget.rows)
-    with documents.locked_copies(batch.after, most) as locked:
+    with documents.lock_copies(batch.after, most) as locked:
         if not locked:
             return None, Flips()
         began = time.monotonic()
@@ -230,7 +230,7 @@ def _settle(
             documents.drop_copy(copy.document_id, CLAIMED)
             some.changed += 1
         elif fault:
-            documents.blame(copy.document_id, fault)
+            documents.record_fault(copy.document_id, fault)
             some.unseen += 1
         elif etag == copy.source_etag and there == copy.target_etag:
             same.append(copy.document_id)

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from rehouse.core import lock_budget
 from rehouse.core.late_writes import ROW_LOCKED
 from rehouse.core.model import CopyOutcome, Fault, ListedObject, ObjectRef
-from rehouse.ledger.late_writes import LateLines, RowIsBusy
+from rehouse.ledger.late_writes import LateWriteRecords, RowIsBusy
 from rehouse.operations.services import Services
 from rehouse.operations.steps.busy_rows import passes
 from rehouse.operations.steps.guarded_copies import NOT_OFFERED
@@ -101,7 +101,13 @@ def settle_in_passes(
 
 
 def settle_in_rounds(
-    services: Services, lines: LateLines, item: Late, *, prepare: Callable[[], Fault | None], write: Write, refs: Refs
+    services: Services,
+    lines: LateWriteRecords,
+    item: Late,
+    *,
+    prepare: Callable[[], Fault | None],
+    write: Write,
+    refs: Refs,
 ) -> LateWrites:
     """Prepare without a lock, then look and write with it, until that is done; record the fault where it is not.
 
@@ -110,13 +116,13 @@ def settle_in_rounds(
 
     def settle() -> LateWrites | Fault:
         services.bulk.await_room()
-        with lines.locked(item.document_id) as row:
+        with lines.lock_row(item.document_id) as row:
             seen = _look_in_time(services, refs())
             return seen if isinstance(seen, Fault) else write(row, seen)
 
     fault = CHANGED_AGAIN
     for _ in range(ROUNDS):
-        found = prepare() or services.ledger.patiently(settle)
+        found = prepare() or services.ledger.run_with_retries(settle)
         if isinstance(found, LateWrites):
             return found
         fault = found
@@ -125,9 +131,9 @@ def settle_in_rounds(
     return record_fault(lines, item.document_id, fault)
 
 
-def record_fault(lines: LateLines, document_id: str, fault: Fault) -> LateWrites:
+def record_fault(lines: LateWriteRecords, document_id: str, fault: Fault) -> LateWrites:
     """Record why a document is left for the next run."""
-    with lines.fenced():
+    with lines.fence():
         lines.fail(document_id, fault)
     return LateWrites(left=1)
 

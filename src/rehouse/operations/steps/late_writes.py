@@ -17,7 +17,7 @@ from rehouse.core.copies import Copied, is_listing_cheaper
 from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late_write, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is_guarded
@@ -53,7 +53,7 @@ def look_at_sources(
 
     `listed`: that was done already. `only_failed`: only the sources of documents with a fault (of this code).
     """
-    lines = services.ledger.of(migration, LateLines)
+    lines = services.ledger.of(migration, LateWriteRecords)
     if listed and not only_failed:
         return Looked(True, {})
     documents = services.ledger.documents(migration)
@@ -70,7 +70,7 @@ def look_at_sources(
 
 def has_late_writes(services: Services, migration: Migration) -> bool:
     """Return whether the run's inventory shows a late write, or the ledger holds one that is outstanding."""
-    return bool(services.ledger.of(migration, LateLines).suspects())
+    return bool(services.ledger.of(migration, LateWriteRecords).suspects())
 
 
 def sweep_again(services: Services, migration: Migration, subject: str, sources: Mapping[str, ObjectRef]) -> LateWrites:
@@ -94,7 +94,7 @@ def sweep_late_writes(
     `faults`: documents whose sources could not be looked at; `only`: the documents that count. What is left is in the ledger
     with its code.
     """
-    lines = services.ledger.of(migration, LateLines)
+    lines = services.ledger.of(migration, LateWriteRecords)
     not_seen = dict(faults or {})
     suspects = [moved for moved in lines.suspects() if only is None or moved.document_id in only]
     items = [_Suspect(moved.document_id, moved=moved) for moved in suspects if moved.document_id not in not_seen]
@@ -130,7 +130,7 @@ class _Seen(NamedTuple):
     target: ListedObject | None
 
 
-def _settle(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrites:
+def _settle(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> LateWrites:
     moved = suspect.moved
     prepare, write = partial(_prepare, services, lines, suspect), partial(_settle_locked, services, lines, suspect)
     return settle_in_rounds(
@@ -138,7 +138,7 @@ def _settle(services: Services, lines: LateLines, suspect: _Suspect) -> LateWrit
     )
 
 
-def _prepare(services: Services, lines: LateLines, suspect: _Suspect) -> Fault | None:
+def _prepare(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> Fault | None:
     """Ask for the proof and make the copy that the decision will need, without any lock; return what is in the way."""
     row = lines.row(suspect.document_id)
     found, faults = survey.head_all(services, {suspect.moved.source, suspect.moved.target})
@@ -153,7 +153,7 @@ def _prepare(services: Services, lines: LateLines, suspect: _Suspect) -> Fault |
 
 
 def _settle_locked(
-    services: Services, lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Heads
+    services: Services, lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads
 ) -> LateWrites | Fault:
     """Write down what is so, or return why that takes another round."""
     seen = _seen(lines, suspect, row, found)
@@ -161,7 +161,7 @@ def _settle_locked(
     return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
 
 
-def _seen(lines: LateLines, suspect: _Suspect, row: ObjectRef | None, found: Heads) -> _Seen:
+def _seen(lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads) -> _Seen:
     moved = suspect.moved
     if lines.pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
         moved = replace(moved, contested=True)
@@ -180,7 +180,7 @@ def _verdict(suspect: _Suspect, seen: _Seen) -> Verdict | None:
 
 
 def _write(
-    services: Services, lines: LateLines, suspect: _Suspect, seen: _Seen, verdict: Verdict
+    services: Services, lines: LateWriteRecords, suspect: _Suspect, seen: _Seen, verdict: Verdict
 ) -> LateWrites | Fault:
     """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
     if verdict is Verdict.RECORD and suspect.copied:

@@ -22,7 +22,7 @@ from rehouse.core.late_writes import (
 )
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -68,7 +68,9 @@ def require_no_late_writes(services: Services, migration: Migration, slug: str) 
 
 def send_late_writes(services: Services, migration: Migration, slug: str) -> LateWrites:
     """Settle every write that this run's listing of the home shows; return how many were sent, conflicts, and left."""
-    after = _After(services, services.ledger.of(migration, Returns), services.ledger.of(migration, LateLines), slug)
+    after = _After(
+        services, services.ledger.of(migration, Returns), services.ledger.of(migration, LateWriteRecords), slug
+    )
     items = [_Sending(returned.document_id, returned=returned) for returned in after.returns.late_writes()]
     settled, waiting = settle_in_passes(services, items, partial(_settle, after))
     return sum_up([*settled, *(record_fault(after.lines, item.document_id, item.delay) for item in waiting)])
@@ -105,7 +107,7 @@ class _After:
 
     services: Services
     returns: Returns
-    lines: LateLines
+    lines: LateWriteRecords
     slug: str
 
 

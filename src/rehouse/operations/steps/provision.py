@@ -89,7 +89,7 @@ def provision_home(run: Run) -> Run:
 
 def _refuse_what_would_expire(run: Run) -> None:
     home = run.migration.home_bucket
-    count = run.services.ledger.documents(run.migration).below(TEMPORARY_PREFIX)
+    count = run.services.ledger.documents(run.migration).count_below(TEMPORARY_PREFIX)
     if count:
         days = run.services.settings.lifecycle.temporary_days
         raise Refused(

@@ -27,7 +27,7 @@ from rehouse.core.returns import (
     way_back,
 )
 from rehouse.ledger.copies import Line, line_of
-from rehouse.ledger.late_writes import LateLines
+from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -73,7 +73,7 @@ class ReturnPass:
 
 def decide_pages(run: ReturnPass) -> Iterator[list[Decided]]:
     """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
-    for page in run.returns.at_home(run.services.settings.batch_size):
+    for page in run.returns.pages_at_home(run.services.settings.batch_size):
         run.services.stop_here()
         looked, faults = _look_at_old_objects(run, page)
         looked, more = _look_at_returned_objects(run, looked)
@@ -264,11 +264,11 @@ def _conflict_line(run: ReturnPass, seen: SeenAtHome) -> Line:
 
 
 def _record_conflicts(run: ReturnPass, page: Sequence[Decided]) -> None:
-    lines = run.services.ledger.of(run.migration, LateLines)
+    lines = run.services.ledger.of(run.migration, LateWriteRecords)
     for each in page:
         is_new = each.decision.standing is Returning.CONFLICT and each.seen.error_code != CONFLICT
         if is_new and not each.fault and each.seen.there:
-            with lines.fenced():
+            with lines.fence():
                 lines.fail(each.seen.document.id, Fault(CONFLICT, each.decision.detail), each.seen.there.etag)
 
 

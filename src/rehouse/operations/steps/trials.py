@@ -80,13 +80,13 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
 
     def flips() -> Mapping[str, Mapping[str, Attempt]]:
         kinds = trials.candidates(CANDIDATES, is_partitioned=services.ledger.catalog.documents.is_partitioned).items()
-        return {kind: {each: partial(trials.flip_in_vain, each, tenant.home) for each in ids} for kind, ids in kinds}
+        return {kind: {each: partial(trials.try_flip, each, tenant.home) for each in ids} for kind, ids in kinds}
 
     hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
     switch = partial(trials.switch, tenant.home)
     if _try_kinds(services, _Trial(tenant, "nothing was switched", hint, switch, flips)):
         return True
-    services.ledger.patiently(trials.supersede)
+    services.ledger.run_with_retries(trials.supersede)
     return False
 
 
@@ -103,7 +103,7 @@ def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_a
         for kind, seen in trials.candidates_at_home(CANDIDATES):
             document_id = seen.document.id
             if back := probable_return(seen, places, tenant.slug, is_adopted=is_adopted):
-                attempt = partial(trials.return_in_vain, document_id, back, is_switched=is_switched)
+                attempt = partial(trials.try_return, document_id, back, is_switched=is_switched)
                 kinds.setdefault(kind, {})[document_id] = attempt
         return kinds
 
@@ -115,7 +115,7 @@ def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_a
 def _try_kinds(services: Services, trial: _Trial) -> bool:
     """Return whether a row of each kind could be flipped; False if there is none. Raises what `try_cutover` raises."""
     kinds = trial.flips()
-    if kinds and trial.home and (fault := services.ledger.patiently(trial.home)):
+    if kinds and trial.home and (fault := services.ledger.run_with_retries(trial.home)):
         raise trial.refused(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
     for number in passes():
         kinds = trial.flips() if number else kinds  # anew each time: rows move
@@ -137,7 +137,7 @@ def _problem(
     refused: list[tuple[str, Fault]] = []
     for document_id, attempt in attempts.items():
         try:
-            fault = services.ledger.patiently(attempt)
+            fault = services.ledger.run_with_retries(attempt)
         except RowIsBusy:
             continue
         if fault is None:

@@ -76,7 +76,7 @@ def plan_again(run: Run) -> Run:
             run.services.ledger.of(run.migration, Returns).give_up()
             return run.advance(Event.PLANNED_AGAIN)
 
-    return run.services.ledger.patiently(advance)
+    return run.services.ledger.run_with_retries(advance)
 
 
 def _report_done(
@@ -94,7 +94,7 @@ def _report_done(
         return None
     home_of(tenant, services.settings, migration)
     counts = documents.counts()
-    migrated, _ = documents.migrated()
+    migrated, _ = documents.count_migrated()
     if counts.outside > counts.accepted:
         return None
     return replace(

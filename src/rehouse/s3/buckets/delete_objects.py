@@ -52,7 +52,7 @@ def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[
     single = [key for key in etags if _UNFIT_FOR_XML.search(key)]
     together = iter([key for key in etags if not _UNFIT_FOR_XML.search(key)])
     while batch := list(islice(together, REMOVED_PER_REQUEST)):
-        yield from _patiently(control, bucket, {key: etags[key] for key in batch})
+        yield from _remove_with_retries(control, bucket, {key: etags[key] for key in batch})
     for key in single:
         yield _one(control, bucket, key, etags[key])
 
@@ -68,7 +68,7 @@ def honours_conditions(control: Control, bucket: str) -> bool:
     return all(fault is not None and fault.code in MISSED for fault in faults)
 
 
-def _patiently(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
+def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
     waiting = dict(etags)
     for delay_seconds in (*AGAIN_AFTER_SECONDS, None):
         busy = {}
