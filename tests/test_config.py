@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.config import MASK, Settings, effective, leaves, load, variables
+from rehouse.config import MASK, Settings, effective_settings, leaves, load, variables
 from rehouse.core.errors import ConfigurationError
 
 SECRET = "hunter2-and-more"
@@ -52,7 +52,7 @@ def refusal(environment: dict[str, str], folder: Path) -> ConfigurationError:
 
 def shown(settings: Settings, leaf: str) -> tuple[str, str]:
     """The value and the origin that `effective` tells of a setting."""
-    return next((value, origin) for name, value, origin in effective(settings) if name == leaf)
+    return next((value, origin) for name, value, origin in effective_settings(settings) if name == leaf)
 
 
 def another(leaf: str) -> str:
@@ -72,7 +72,7 @@ def another(leaf: str) -> str:
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     settings = load({}, tmp_path)
     assert settings == Settings()
-    assert {origin for _, _, origin in effective(settings)} == {"default"}
+    assert {origin for _, _, origin in effective_settings(settings)} == {"default"}
     assert settings.bucket_prefix == "dataroom-saas"
     assert (settings.mapping.tenants.aws_bucket_name, settings.mapping.documents.s3_key) == (
         "aws_bucket_name",
@@ -250,7 +250,7 @@ def test_a_value_where_a_section_stands_is_refused(tmp_path: Path) -> None:
 
 def test_the_secret_is_shown_nowhere(tmp_path: Path) -> None:
     settings = load({"DATABASE_URL": URL}, tmp_path)
-    everything = [repr(settings), str(settings), settings.model_dump_json(), str(list(effective(settings)))]
+    everything = [repr(settings), str(settings), settings.model_dump_json(), str(list(effective_settings(settings)))]
     assert not any(SECRET in text for text in everything)
     assert shown(settings, "database_url") == (MASK, "DATABASE_URL")
     assert settings.require_database_url() == URL

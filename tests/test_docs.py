@@ -188,7 +188,7 @@ def test_every_setting_is_documented_as_it_is() -> None:
     told = {line[0].strip("`"): (line[1], line[2]) for line in rows((DOCS / "settings.md").read_text(encoding="utf-8"))}
     real = {
         leaf: (", ".join(f"`{name}`" for name in config.variables(leaf)), shown or "none")
-        for leaf, shown, _ in config.effective(Settings())
+        for leaf, shown, _ in config.effective_settings(Settings())
     }
     assert told == real
 

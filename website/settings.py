@@ -33,7 +33,7 @@ def with_settings(text: str) -> str:
 
 
 def _entry(leaf: str, meaning: str) -> Entry:
-    default = next(shown for path, shown, _ in config.effective(Settings()) if path == leaf)
+    default = next(shown for path, shown, _ in config.effective_settings(Settings()) if path == leaf)
     facts = [
         _values(leaf),
         f"default: `{default}`" if default else "no default",

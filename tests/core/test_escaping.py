@@ -8,27 +8,30 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.escaping import legible, legible_json, on_one_line
+from rehouse.core.escaping import escape_controls, escape_json, on_one_line
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b\x07\x9b\x7f\u202e\u2066\u2028\r\n\t"))
 
 
 @given(TEXT)
 def test_nothing_unseen_is_left_but_breaks(text: str) -> None:
-    assert not {each for each in legible(text) if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp")} - {"\n", "\t"}
+    assert not {each for each in escape_controls(text) if unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp")} - {
+        "\n",
+        "\t",
+    }
     assert not {
-        each for each in legible(text) if unicodedata.bidirectional(each) in ("RLO", "LRO", "RLE", "LRE", "PDF")
+        each for each in escape_controls(text) if unicodedata.bidirectional(each) in ("RLO", "LRO", "RLE", "LRE", "PDF")
     }
     assert not {"\n", "\t"} & set(on_one_line(text))
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
 def test_what_can_be_seen_stays(text: str) -> None:
-    assert legible(text) == text
+    assert escape_controls(text) == text
 
 
 @given(TEXT)
 def test_json_says_the_same(text: str) -> None:
-    document = legible_json(json.dumps([text], ensure_ascii=False, indent=2))
+    document = escape_json(json.dumps([text], ensure_ascii=False, indent=2))
     assert json.loads(document) == [text]
-    assert document == legible(document)
+    assert document == escape_controls(document)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rehouse.core.naming import bucket_name, dns_label, key_problem, sanitised, target_key
+from rehouse.core.naming import bucket_name, dns_label, key_problem, sanitise, target_key
 
 anything = st.text(st.characters())  # lone surrogates included
 long_text = st.text(st.characters(), max_size=700)
@@ -136,7 +136,7 @@ def test_every_key_is_one_that_s3_the_column_and_urls_can_hold(document_id: str,
     assert top == "documents"
     assert re.fullmatch(r"[A-Za-z0-9_.~%=-]+", folder)
     assert not set(folder) <= {"."}
-    assert file == sanitised(file)
+    assert file == sanitise(file)
 
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in "123456789")}
@@ -148,8 +148,8 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 @example("x" * 254 + "..")
 @example("con\u0301")
 def test_sanitising_a_file_name_is_safe_and_idempotent(name: str) -> None:
-    clean = sanitised(name)
-    assert sanitised(clean) == clean
+    clean = sanitise(name)
+    assert sanitise(clean) == clean
     assert 1 <= len(clean.encode()) <= 255
     assert not clean.startswith((".", " "))
     assert not clean.endswith((".", " "))
@@ -160,28 +160,28 @@ def test_sanitising_a_file_name_is_safe_and_idempotent(name: str) -> None:
 
 @given(st.text("abé🦊", min_size=1, max_size=400), st.sampled_from(["pdf", "docx", "tar"]))
 def test_the_extension_survives_the_cut(stem: str, extension: str) -> None:
-    assert sanitised(f"x{stem}.{extension}").endswith(f".{extension}")
+    assert sanitise(f"x{stem}.{extension}").endswith(f".{extension}")
 
 
 @given(st.one_of(long_text, st.sampled_from(NAMES)), st.integers(24, 255))
 def test_a_name_can_be_cut_to_less(name: str, most: int) -> None:
-    clean = sanitised(name, max_bytes=most)
+    clean = sanitise(name, max_bytes=most)
     assert len(clean.encode()) <= most
-    assert sanitised(clean, max_bytes=most) == clean
+    assert sanitise(clean, max_bytes=most) == clean
 
 
 def test_what_is_left_of_a_stem_does_not_end_in_dots() -> None:
-    assert sanitised("a" + "." * 400 + "b") == "a.b"
+    assert sanitise("a" + "." * 400 + "b") == "a.b"
 
 
 def test_plain_names_of_any_script_stay_as_they_are() -> None:
     for name in ("report.pdf", "Q3-2025_final.xlsx", "отчёт.docx", "決算.pdf", "חוזה.pdf", "สัญญา.pdf"):
-        assert sanitised(name) == name
+        assert sanitise(name) == name
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=60))
 def test_a_name_of_ascii_alone_is_made_by_the_same_rule(name: str) -> None:
-    alone, beside = sanitised(f"x{name}x"), sanitised(f"x{name}xé")
+    alone, beside = sanitise(f"x{name}x"), sanitise(f"x{name}xé")
     assert beside == f"{alone}é"
 
 

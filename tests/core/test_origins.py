@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.origins import checked_origin, origin_as_sent
+from rehouse.core.origins import check_origin, origin_as_sent
 
 SENT = [
     "https://app.example.com", "http://localhost:3000", "https://app.example.com:8443", "http://[::1]:3000", "http://127.0.0.1",
@@ -33,41 +33,41 @@ NO_ORIGIN = ["", "https://", "https:///path", "https://a b.example", "https://a.
 
 @pytest.mark.parametrize("origin", SENT)
 def test_what_browsers_send_is_taken(origin):
-    assert checked_origin(origin) == origin
+    assert check_origin(origin) == origin
 
 
 @pytest.mark.parametrize(("written", "sent"), NOT_SENT)
 def test_what_no_browser_sends_is_refused_with_the_right_form(written, sent):
     with pytest.raises(ValueError, match=r"write .*") as refusal:
-        checked_origin(written)
+        check_origin(written)
     assert str(refusal.value).endswith(f"write {sent}")
 
 
 @pytest.mark.parametrize("written", NO_ORIGIN)
 def test_what_is_no_origin_is_refused_with_an_example(written):
     with pytest.raises(ValueError, match=r"https://app\.example\.com"):
-        checked_origin(written)
+        check_origin(written)
 
 
 @pytest.mark.parametrize("written", ["*", "https://*.example.com", "*://app.example.com"])
 def test_a_wildcard_is_refused(written):
     with pytest.raises(ValueError, match="exactly"):
-        checked_origin(written)
+        check_origin(written)
 
 
 def test_a_password_is_not_repeated():
     with pytest.raises(ValueError, match=r"write https://app\.example\.com$") as refusal:
-        checked_origin("https://me:word@app.example.com/")
+        check_origin("https://me:word@app.example.com/")
     assert "word@" not in str(refusal.value)
 
 
 def test_the_origin_of_sandboxed_pages_is_refused():
     with pytest.raises(ValueError, match="sandboxed"):
-        checked_origin("null")
+        check_origin("null")
 
 
 @given(st.text())
 def test_the_form_that_is_named_is_taken(written):
     sent = origin_as_sent(written)
     if sent is not None:
-        checked_origin(sent)
+        check_origin(sent)

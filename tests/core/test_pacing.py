@@ -14,14 +14,14 @@ gaps = st.lists(st.floats(0, 5), min_size=1, max_size=60)
 
 @given(gaps, st.one_of(st.none(), st.floats(0.5, 5000)))
 def test_no_more_requests_start_than_time_has_allowed(waits, max_rate):
-    pace, now, sent, budget = pacing.started(0.0, max_rate), 0.0, 0, 0.0
+    pace, now, sent, budget = pacing.start(0.0, max_rate), 0.0, 0, 0.0
     budget = max(1.0, pace.rate * pacing.BURST_SECONDS)
     for wait in waits:
         now += wait
         budget += wait * pace.rate
-        pace = pacing.filled(pace, now)
-        granted = pacing.allowed(pace)
-        pace = pacing.answered(pacing.spent(pace, granted), granted)
+        pace = pacing.fill(pace, now)
+        granted = pacing.requests_allowed(pace)
+        pace = pacing.speed_up(pacing.spend(pace, granted), granted)
         sent += granted
         assert sent <= budget + 1e-6
         assert pace.rate <= (max_rate or float("inf"))
@@ -29,69 +29,69 @@ def test_no_more_requests_start_than_time_has_allowed(waits, max_rate):
 
 @given(st.lists(st.sampled_from(["good", "slow", "use"]), max_size=200), st.floats(0.5, 5000))
 def test_the_rate_keeps_its_bounds_and_waiting_ends(events, max_rate):
-    pace, now = pacing.started(0.0, max_rate), 0.0
+    pace, now = pacing.start(0.0, max_rate), 0.0
     for event in events:
         now += 0.3
-        pace = pacing.filled(pace, now)
+        pace = pacing.fill(pace, now)
         if event == "good":
-            pace = pacing.answered(pace, 10)
+            pace = pacing.speed_up(pace, 10)
         elif event == "slow":
-            pace = pacing.slowed(pace, now)
+            pace = pacing.slow_down(pace, now)
         else:
-            pace = pacing.spent(pace, pacing.allowed(pace))
+            pace = pacing.spend(pace, pacing.requests_allowed(pace))
         assert min(max_rate, pacing.LOWEST_RATE) <= pace.rate <= max_rate
-        later = pacing.filled(pace, now + pacing.wait_seconds(pace) + 1e-6)
-        assert pacing.allowed(later) >= 1
+        later = pacing.fill(pace, now + pacing.wait_seconds(pace) + 1e-6)
+        assert pacing.requests_allowed(later) >= 1
 
 
 def test_a_used_rate_doubles_until_the_first_overload():
-    pace = pacing.spent(pacing.started(0.0), 10)
-    assert pacing.answered(pace, 100).rate == 200.0
+    pace = pacing.spend(pacing.start(0.0), 10)
+    assert pacing.speed_up(pace, 100).rate == 200.0
 
 
 def test_an_overload_halves_the_rate_once_a_moment():
-    pace = pacing.slowed(pacing.started(0.0), 10.0)
+    pace = pacing.slow_down(pacing.start(0.0), 10.0)
     assert (pace.rate, pace.tokens) == (50.0, 0.0)
-    assert pacing.slowed(pace, 10.5).rate == 50.0
-    assert pacing.slowed(pace, 11.5).rate == 25.0
+    assert pacing.slow_down(pace, 10.5).rate == 50.0
+    assert pacing.slow_down(pace, 11.5).rate == 25.0
 
 
 def test_a_ceiling_below_one_a_second_survives_an_overload():
-    assert pacing.slowed(pacing.started(0.0, 0.5), 10.0).rate == 0.5
+    assert pacing.slow_down(pacing.start(0.0, 0.5), 10.0).rate == 0.5
 
 
 def test_an_overload_after_good_replies_takes_off_only_a_little():
-    pace = pacing.slowed(pacing.started(0.0), 10.0)
-    assert pacing.slowed(pacing.answered(pacing.filled(pace, 11.0), 24), 11.0).rate == pytest.approx(25.0, rel=0.01)
-    served = pacing.answered(pacing.filled(pace, 11.0), 30)
-    assert pacing.slowed(served, 11.0).rate == served.rate * pacing.LATE_CUT
+    pace = pacing.slow_down(pacing.start(0.0), 10.0)
+    assert pacing.slow_down(pacing.speed_up(pacing.fill(pace, 11.0), 24), 11.0).rate == pytest.approx(25.0, rel=0.01)
+    served = pacing.speed_up(pacing.fill(pace, 11.0), 30)
+    assert pacing.slow_down(served, 11.0).rate == served.rate * pacing.LATE_CUT
 
 
 def test_the_rate_grows_faster_the_longer_no_overload_came():
-    pace = pacing.slowed(pacing.started(0.0), 10.0)
-    at_once, later = (pacing.spent(pacing.filled(pace, now), 5) for now in (10.0, 14.0))
-    assert pacing.answered(at_once, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE)
-    assert pacing.answered(later, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE * 5)
+    pace = pacing.slow_down(pacing.start(0.0), 10.0)
+    at_once, later = (pacing.spend(pacing.fill(pace, now), 5) for now in (10.0, 14.0))
+    assert pacing.speed_up(at_once, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE)
+    assert pacing.speed_up(later, 50).rate == pytest.approx(50.0 + 50 * pacing.GROWTH_SHARE * 5)
 
 
 def simulated(allowance: Callable[[float], float], seconds: int) -> list[tuple[float, int, int]]:
     """Return for each second (the allowance, good replies, refusals) of a client that always has work."""
-    pace, room, told = pacing.started(0.0), 10.0, []
+    pace, room, told = pacing.start(0.0), 10.0, []
     for second in range(seconds):
         good = refused = 0
         for tick in range(100):
             now = second + tick / 100
             rate = allowance(now)
             room = min(rate / 10, room + rate / 100)
-            pace = pacing.filled(pace, now)
-            sent = pacing.allowed(pace)
-            pace = pacing.spent(pace, sent)
+            pace = pacing.fill(pace, now)
+            sent = pacing.requests_allowed(pace)
+            pace = pacing.spend(pace, sent)
             served = min(sent, int(room))
             room -= served
             good, refused = good + served, refused + sent - served
-            pace = pacing.answered(pace, served)
+            pace = pacing.speed_up(pace, served)
             if sent > served:
-                pace = pacing.slowed(pace, now)
+                pace = pacing.slow_down(pace, now)
         told.append((allowance(float(second)), good, refused))
     return told
 
@@ -114,13 +114,13 @@ def test_a_growing_or_shrinking_allowance_is_followed():
 
 
 def test_a_rate_that_is_not_used_does_not_grow():
-    pace = pacing.started(0.0)
-    assert pacing.answered(pace, 1000).rate == pace.rate
+    pace = pacing.start(0.0)
+    assert pacing.speed_up(pace, 1000).rate == pace.rate
 
 
 def test_the_clock_going_back_takes_nothing_away():
-    pace = pacing.started(100.0)
-    assert pacing.filled(pace, 50.0).tokens == pace.tokens
+    pace = pacing.start(100.0)
+    assert pacing.fill(pace, 50.0).tokens == pace.tokens
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True), st.one_of(st.none(), st.floats(0, 1e6)))

@@ -39,7 +39,7 @@ def test_a_key_is_found_in_every_encoding(encoding: str, key: str, others: list[
     finder = KeyFinder([key, *others])
     text = f"before {ENCODED[encoding](key)} after"
     assert finder.may_mention(text)
-    assert key in finder.mentioned(text)
+    assert key in finder.find_mentions(text)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_a_key_is_found_in_every_encoding(encoding: str, key: str, others: list[
     ["k/10.pdf", "xk/1", "k/1x", "k%2F10", "", "K/1", "k/ 1", "\u00e9k/1"],
 )
 def test_a_key_that_is_part_of_another_is_not_mentioned(text: str) -> None:
-    assert KeyFinder(["k/1"]).mentioned(text) == set()
+    assert KeyFinder(["k/1"]).find_mentions(text) == set()
 
 
 @pytest.mark.parametrize(
     "text", ["k/1", "k/10 and k/1", "a/k/1.thumb", "https://b.s3.amazonaws.com/k/1?x", "{k/1,k/2}", "\\nk/1"]
 )
 def test_a_key_that_stands_alone_is(text: str) -> None:
-    assert KeyFinder(["k/1", "k/3"]).mentioned(text) == {"k/1"}
+    assert KeyFinder(["k/1", "k/3"]).find_mentions(text) == {"k/1"}
 
 
 @given(st.lists(keys, max_size=8), st.text(max_size=200) | st.text("k/12%2F\\u0031&#47;+", max_size=60))
@@ -62,7 +62,7 @@ def test_a_key_that_stands_alone_is(text: str) -> None:
 @example(["k/1"], "%ff%&#xffffffff;")
 def test_what_is_mentioned_may_be_mentioned(wanted: list[str], text: str) -> None:
     finder = KeyFinder(wanted)
-    found = finder.mentioned(text)
+    found = finder.find_mentions(text)
     assert found <= set(wanted)
     assert finder.may_mention(text) or not found
 
@@ -70,4 +70,4 @@ def test_what_is_mentioned_may_be_mentioned(wanted: list[str], text: str) -> Non
 def test_the_rarest_word_tells_keys_apart() -> None:
     finder = KeyFinder(f"uploads/{number}/report.pdf" for number in range(1000))
     assert not finder.may_mention("uploads/x/report.pdf")
-    assert finder.mentioned("uploads/7/report.pdf") == {"uploads/7/report.pdf"}
+    assert finder.find_mentions("uploads/7/report.pdf") == {"uploads/7/report.pdf"}

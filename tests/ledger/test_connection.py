@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
 from rehouse.ledger import catalog
-from rehouse.ledger.connection import address_of, connect, translated
+from rehouse.ledger.connection import address_of, connect, translate_error
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.process import free_port
 
@@ -164,7 +164,7 @@ def test_a_role_that_row_security_blinds_is_refused(application_database: str, p
             assert "BYPASSRLS" in refused.value.hint
             with pytest.raises(psycopg.Error) as raised:
                 blind.execute("SELECT count(*) FROM documents")
-            assert "BYPASSRLS" in translated(raised.value).hint
+            assert "BYPASSRLS" in translate_error(raised.value).hint
         owner.execute(f"ALTER ROLE {name} BYPASSRLS".encode())
         with connect(postgres.url(database, name)) as seeing:
             catalog.read(seeing, TableMapping())
@@ -188,7 +188,7 @@ def test_a_role_that_row_security_blinds_is_refused(application_database: str, p
 def test_an_error_says_what_to_do_next(empty_database: str, statement: str, kind: type[RehouseError]) -> None:
     with connect(empty_database) as connection, pytest.raises(psycopg.Error) as raised:
         connection.execute(statement.encode())
-    error = translated(raised.value)
+    error = translate_error(raised.value)
     assert type(error) is kind
     assert error.hint
 
@@ -198,4 +198,4 @@ def test_a_connection_that_was_lost_is_no_fault_of_ours(empty_database: str) -> 
         connection.close()
         with pytest.raises(psycopg.Error) as raised:
             connection.execute("SELECT 1")
-    assert isinstance(translated(raised.value), TryAgain)
+    assert isinstance(translate_error(raised.value), TryAgain)

@@ -19,7 +19,7 @@ from rehouse.operations.accept import accept
 from rehouse.operations.finish import finish_all
 from rehouse.operations.migrate import migrate_all
 from rehouse.operations.rollback import roll_back_all
-from rehouse.operations.selection import chosen
+from rehouse.operations.selection import choose_tenants
 from rehouse.sandbox.s3_server import S3Server
 
 Open = Callable[[Application], "World"]
@@ -76,7 +76,7 @@ def test_it_goes_there_and_back_and_through_finish(world: Open, application: App
     made = world(application)
     made.put("avatars/an-object-without-a-row")
     with made.services() as services:
-        tenants = chosen(services)
+        tenants = choose_tenants(services)
         assert {str(each.id): each.slug for each in tenants} == application.tenants
         reports = migrate_all(services, tenants)
         made.assert_readable(at_home=True)

@@ -15,7 +15,7 @@ from rehouse.operations.finish import finish_all
 from rehouse.operations.migrate import migrate_all
 from rehouse.operations.plan import plan
 from rehouse.operations.rollback import roll_back_all, roll_back_one
-from rehouse.operations.selection import chosen
+from rehouse.operations.selection import choose_tenants
 from rehouse.operations.services import Services
 from rehouse.operations.status import overview, tenant_status
 from rehouse.operations.uninstall import uninstall
@@ -82,7 +82,7 @@ def test_an_id_names_one_tenant_even_with_a_shared_slug(strange: Room, name: str
 
 def test_every_command_for_all_takes_each_tenant_once_by_its_id(strange: Room) -> None:
     with strange.services() as services:
-        tenants = chosen(services, include_inactive=True)
+        tenants = choose_tenants(services, include_inactive=True)
         assert {each.id: each.slug for each in tenants} == CALLED
         made = migrate_all(services, tenants, parallel=3)
         assert {each.tenant_id: each.slug for each in made} == CALLED
@@ -101,10 +101,10 @@ def test_every_command_for_all_takes_each_tenant_once_by_its_id(strange: Room) -
 
 def test_only_and_exclude_take_ids_and_refuse_shared_slugs(strange: Room) -> None:
     with strange.services(writes=False) as services:
-        assert {each.id for each in chosen(services, only=["1", "id:3", "own"])} == {1, 3, 8}
-        assert {each.id for each in chosen(services, exclude=["2", "globex"])} == {3, 4, 5, 7, 8}
+        assert {each.id for each in choose_tenants(services, only=["1", "id:3", "own"])} == {1, 3, 8}
+        assert {each.id for each in choose_tenants(services, exclude=["2", "globex"])} == {3, 4, 5, 7, 8}
         with pytest.raises(Refused, match="names 2 tenants"):
-            chosen(services, exclude=["acme"])
+            choose_tenants(services, exclude=["acme"])
 
 
 def test_reports_call_a_tenant_as_commands_do(strange: Room) -> None:

@@ -16,7 +16,7 @@ from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.signing import sign
-from rehouse.s3.faults import translated
+from rehouse.s3.faults import translate_error
 from rehouse.s3.session import Session
 
 LONG = "legacy_" + "l" * 90
@@ -157,7 +157,7 @@ def test_a_client_that_has_no_endpoint_says_the_same(surroundings):
     session = surroundings(environment={"AWS_USE_FIPS_ENDPOINT": "true"}, region="cn-north-1")
     with pytest.raises(BotoCoreError) as error:
         session.client("s3").head_bucket(Bucket="home")
-    refusal = translated(error.value, "home")
+    refusal = translate_error(error.value, "home")
     assert "FIPS" in refusal.message
     assert "AWS_USE_FIPS_ENDPOINT" in refusal.hint
 

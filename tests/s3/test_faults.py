@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
-from rehouse.s3.faults import CODES, HINTS, Verdict, refused, shown, translated, verdict, way_out
+from rehouse.s3.faults import CODES, HINTS, Verdict, refused, show_on_one_line, translate_error, verdict, way_out
 
 TABLE = [
     ("SlowDown", 503, 0, Verdict.RETRY),
@@ -111,7 +111,7 @@ def client_error(code, status=400, headers=None, **fields):
     ],
 )
 def test_boto3s_errors_become_ours(error, kind, code):
-    found = translated(error, "s3://home")
+    found = translate_error(error, "s3://home")
     assert (type(found), found.code) == (kind, code)
     assert "s3://home" in found.message
     assert found.hint
@@ -120,8 +120,8 @@ def test_boto3s_errors_become_ours(error, kind, code):
 def test_the_right_region_is_named():
     redirect = client_error("301", 301, {"x-amz-bucket-region": "eu-west-1"})
     malformed = client_error("AuthorizationHeaderMalformed", 400, Region="eu-west-2")
-    assert "AWS_REGION=eu-west-1" in translated(redirect, "s3://b").hint
-    assert "AWS_REGION=eu-west-2" in translated(malformed, "s3://b").hint
+    assert "AWS_REGION=eu-west-1" in translate_error(redirect, "s3://b").hint
+    assert "AWS_REGION=eu-west-2" in translate_error(malformed, "s3://b").hint
 
 
 def test_a_real_refusal_is_translated(storage_settings):
@@ -135,13 +135,13 @@ def test_a_real_refusal_is_translated(storage_settings):
     )
     with pytest.raises((ClientError, BotoCoreError)) as raised:
         client.list_objects_v2(Bucket="any")
-    error = translated(raised.value, "s3://any")
+    error = translate_error(raised.value, "s3://any")
     assert error.code == "InvalidAccessKeyId"
     assert "not-the-secret" not in str(error) + error.hint
 
 
 @given(st.text())
 def test_what_is_shown_is_one_short_printable_line(text):
-    line = shown(text)
+    line = show_on_one_line(text)
     assert line.isprintable()
     assert len(line) <= 300

@@ -15,7 +15,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused
 from rehouse.core.model import ObjectRef
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import translated
+from rehouse.s3.faults import translate_error
 from rehouse.s3.session import Session
 
 THERE = "http://s3.internal.example:9000"
@@ -69,7 +69,7 @@ def test_a_proxys_password_is_sent_to_it_and_never_shown(through, task):
             list(plane.copy([task()]))
         with pytest.raises(ClientError) as answer:
             control.client.head_bucket(Bucket="home")
-    for error in (refusal.value, translated(answer.value, "home")):
+    for error in (refusal.value, translate_error(answer.value, "home")):
         assert error.code == "ProxyRefused"
         assert "HTTP_PROXY" in error.hint
         told += [error.message, error.hint]

@@ -13,7 +13,7 @@ import pytest
 
 from rehouse.cli.main import main
 from rehouse.core.errors import Refused
-from rehouse.sandbox.folder import choose_folder, prepare_folder, refusing_unusable, remove_files
+from rehouse.sandbox.folder import choose_folder, prepare_folder, refuse_unusable, remove_files
 from rehouse.sandbox.postgres import PostgresServer
 
 
@@ -93,13 +93,13 @@ def test_what_initdb_complains_about_is_the_reason(servers_folder: Path) -> None
 
 def test_errors_about_other_files_and_the_network_pass(tmp_path: Path) -> None:
     for error in (FileNotFoundError(errno.ENOENT, "No such file", "/bin/postgres"), ConnectionResetError()):
-        with pytest.raises(type(error)), refusing_unusable(tmp_path):
+        with pytest.raises(type(error)), refuse_unusable(tmp_path):
             raise error
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), shutil.Error(["copies failed"])])
 def test_errors_that_name_no_file_are_the_folder_s(tmp_path: Path, error: OSError) -> None:
-    with pytest.raises(Refused, match=r"cannot be used: .*(No space|copies failed)"), refusing_unusable(tmp_path):
+    with pytest.raises(Refused, match=r"cannot be used: .*(No space|copies failed)"), refuse_unusable(tmp_path):
         raise error
 
 

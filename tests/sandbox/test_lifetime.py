@@ -15,7 +15,7 @@ import pytest
 from tests.support.running_sandbox import COMMAND, RunningSandbox, listens
 
 from rehouse.core.errors import Refused, TryAgain
-from rehouse.sandbox.account import NOBODY, Account, installation_for, reachable
+from rehouse.sandbox.account import NOBODY, Account, installation_for, is_reachable
 from rehouse.sandbox.postgres import PostgresServer
 from rehouse.sandbox.process import ServerProcess, free_port
 
@@ -140,7 +140,7 @@ class TestAsRoot:
 
     def test_a_closed_folder_needs_another_way(self, tmp_path: Path) -> None:
         (tmp_path / "closed").mkdir(mode=0o700)
-        assert not reachable(tmp_path / "closed" / "inside")
+        assert not is_reachable(tmp_path / "closed" / "inside")
         server = PostgresServer(tmp_path / "closed" / "inside")
         try:
             server.start()
@@ -169,7 +169,7 @@ class TestAsRoot:
     def test_an_ordinary_user_can_run_it_too(self, servers_folder: Path) -> None:
         interpreter = Path(f"/usr/bin/python3.{sys.version_info.minor}")
         packages = [entry for entry in sys.path if entry.endswith("site-packages") or entry.endswith("src")]
-        if not interpreter.exists() or not all(reachable(Path(entry)) for entry in packages):
+        if not interpreter.exists() or not all(is_reachable(Path(entry)) for entry in packages):
             pytest.skip("no Python and project here that an ordinary user could read")
         home = servers_folder / "ordinary"
         subprocess.run([str(interpreter), "-m", "venv", "--without-pip", str(home)], check=True)

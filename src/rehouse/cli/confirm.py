@@ -11,7 +11,7 @@ import typer
 
 from rehouse.cli.output import SHOWN, say, table
 from rehouse.core.errors import Interrupted, Refused
-from rehouse.core.escaping import legible
+from rehouse.core.escaping import escape_controls
 from rehouse.core.naming import is_global
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Skip the confirmation prompt.")]
@@ -24,7 +24,7 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
     if keep_empty or not is_global(bucket):
         return
-    name = legible(bucket)
+    name = escape_controls(bucket)
     typer.echo(
         f"Warning: once {name} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
         " there. --keep-empty empties the bucket and keeps it.",
@@ -50,7 +50,7 @@ def confirm(removal: Removal, name: str, *, yes: bool) -> None:
         what = f"not confirmed, nothing was changed. {removal.what}. {removal.final}"
         raise Refused(what, hint="add --yes where nobody can be asked")
     _show(removal)
-    typer.echo(f"Type {legible(name)} to go on: ", err=True, nl=False)
+    typer.echo(f"Type {escape_controls(name)} to go on: ", err=True, nl=False)
     try:
         typed = sys.stdin.readline().strip()
     except KeyboardInterrupt:

@@ -179,9 +179,9 @@ def _translate_database_error(error: Exception) -> RehouseError | None:
     """Translate an error of PostgreSQL's into one with a hint; return None for any other error."""
     import psycopg
 
-    from rehouse.ledger.connection import translated
+    from rehouse.ledger.connection import translate_error
 
-    return translated(error) if isinstance(error, psycopg.Error) else None
+    return translate_error(error) if isinstance(error, psycopg.Error) else None
 
 
 def _explain_usage_error(error: ClickException, arguments: list[str]) -> Refused:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rehouse.core.errors import RehouseError
-from rehouse.core.escaping import legible, legible_json, on_one_line
+from rehouse.core.escaping import escape_controls, escape_json, on_one_line
 from rehouse.core.tenant_state import TenantState
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def say(*lines: str, stderr: bool = False) -> None:
     if stream.isatty() and not style.wide:
         width = console(stderr=stderr).width
         lines = tuple(part for line in lines for each in line.split("\n") for part in wrapped(each, width))
-    print(legible("\n".join(lines)), file=stream)
+    print(escape_controls("\n".join(lines)), file=stream)
 
 
 def wrapped(line: str, width: int) -> list[str]:
@@ -268,7 +268,7 @@ def wrapped(line: str, width: int) -> list[str]:
 def say_next(command: str | None) -> None:
     """Print what to do next, if there is something; on one line, so that it can be copied."""
     if command:
-        print(legible(f"\nNext: {command}"))
+        print(escape_controls(f"\nNext: {command}"))
 
 
 def say_more(count: int) -> None:
@@ -292,7 +292,7 @@ def add_up(reports: Sequence[object], *names: str) -> list[int]:
 
 def as_json(value: object) -> None:
     """Print one JSON object."""
-    print(legible_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
+    print(escape_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
 
 
 def failure(error: RehouseError) -> None:
@@ -302,7 +302,7 @@ def failure(error: RehouseError) -> None:
     out = console(stderr=True)
     wrap = sys.stderr.isatty() and not style.wide
     for label, look, text in (("Error: ", "bold red", error.message), ("Hint:  ", "bold", error.hint)):
-        lines = wrapped(label + legible(text), out.width) if wrap else [label + legible(text)]
+        lines = wrapped(label + escape_controls(text), out.width) if wrap else [label + escape_controls(text)]
         shown = Text("\n".join(lines))
         shown.stylize(look, 0, len(label))
         out.print(shown, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import STATES, Phase
 from rehouse.core.next_steps import after_migration
@@ -149,7 +149,7 @@ def _show_documents(slug: str, documents: Sequence[Outstanding], again: str) -> 
 
 def show_mentions(mentions: Sequence[Mention]) -> None:
     """Print the columns outside the mapping that hold keys, with how many rows do."""
-    say(*(f"  {each.column}: {counted(each.rows, 'row')}" for each in mentions))
+    say(*(f"  {each.column}: {count_noun(each.rows, 'row')}" for each in mentions))
 
 
 def show_unchecked(columns: Sequence[Unchecked]) -> None:

@@ -26,12 +26,12 @@ from rehouse.config.sections import (
     Prices,
     Section,
     TableMapping,
-    comma_separated,
+    split_at_commas,
 )
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.mapping import ROLES
 from rehouse.core.near_names import near_names
-from rehouse.core.origins import checked_origin
+from rehouse.core.origins import check_origin
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
@@ -88,12 +88,12 @@ BucketPrefix = Annotated[
 EndpointUrl = Annotated[
     str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(checked_origin)], ...], BeforeValidator(comma_separated)]
-BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(comma_separated)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(split_at_commas)]
+BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(split_at_commas)]
 
 
 KmsKeyName = Annotated[str, _matching(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
-KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(comma_separated)]
+KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(split_at_commas)]
 
 
 class Settings(Section):
@@ -231,7 +231,7 @@ def name_setting(settings: Settings, leaf: str) -> str:
     return origin if origin in variables(leaf) else f"{leaf} in {origin}"
 
 
-def effective(settings: Settings) -> Iterator[tuple[str, str, str]]:
+def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Yield (path, value with secrets masked, where the value comes from) for every setting."""
     for leaf in leaves():
         value: object = settings
@@ -302,7 +302,7 @@ def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> C
     where = origins.get(path, str(file))
     if error["type"] == "extra_forbidden":
         return _unknown(path, where)
-    default = next((shown for leaf, shown, _ in effective(Settings()) if leaf == path), None)
+    default = next((shown for leaf, shown, _ in effective_settings(Settings()) if leaf == path), None)
     if default is None:
         return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
     rule = error["msg"].removeprefix("Value error, ").replace("Input should", "it must", 1)

@@ -26,7 +26,7 @@ def _with_its_table(name: str) -> str:
 ColumnName = Annotated[str, AfterValidator(_with_its_table)]
 
 
-def comma_separated(value: object) -> object:
+def split_at_commas(value: object) -> object:
     """Split a text at its commas; return any other value unchanged."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
@@ -106,6 +106,6 @@ class Prices(Section):
 class FinishLook(Section):
     """How `finish` searches the columns outside the mapping for keys before it removes anything."""
 
-    ignore_columns: Annotated[tuple[ColumnName, ...], BeforeValidator(comma_separated)] = ()
+    ignore_columns: Annotated[tuple[ColumnName, ...], BeforeValidator(split_at_commas)] = ()
     table_seconds: Annotated[int, Field(ge=1)] = 60
     table_mb: Annotated[int, Field(ge=1)] = 256

@@ -98,7 +98,7 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
     return Comparison(Finding.COULD_NOT_CHECK, detail="the ETags cannot be compared; --deep compares the bytes")
 
 
-def unseen(fault: Fault) -> Comparison:
+def unseen_side(fault: Fault) -> Comparison:
     """Return the finding of a comparison for which S3 refused to answer about one side."""
     return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 would not tell about it: {fault.message}", fault=fault)
 

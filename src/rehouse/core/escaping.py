@@ -8,7 +8,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 _BREAKS = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 
-def legible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Escape control characters and direction marks; line breaks and tabs stay.
 
     >>> legible("a\\x1b[2Jb")
@@ -23,10 +23,10 @@ def on_one_line(text: str) -> str:
     >>> on_one_line("a\\nb")
     'a\\\\nb'
     """
-    return legible(text).translate(_BREAKS)
+    return escape_controls(text).translate(_BREAKS)
 
 
-def counted(count: int, noun: str) -> str:
+def count_noun(count: int, noun: str) -> str:
     """Return a count with its noun; the plural gets an s.
 
     >>> counted(1, "document"), counted(1200, "open upload"), counted(0, "bucket")
@@ -35,7 +35,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def legible_json(document: str) -> str:
+def escape_json(document: str) -> str:
     r"""Return an equal JSON document with invisible characters as `\u202e`.
 
     JSON has them in strings only.

@@ -83,7 +83,7 @@ def target_key(document_id: str, name: str, *, former: str | None = None, max_ch
     if former is not None:
         folder += hashlib.sha256(former.encode("utf-8", "surrogatepass")).hexdigest()[:SUFFIX_DIGITS] + "-"
     room = min(MAX_NAME_BYTES, limit - len(folder))
-    return folder + sanitised(name, max_bytes=room)
+    return folder + sanitise(name, max_bytes=room)
 
 
 def target_folder(document_id: str, *, max_characters: int = MAX_KEY_BYTES) -> str:
@@ -110,10 +110,10 @@ def returned_key(
     if etag is not None:
         folder += hashlib.sha256(etag.encode()).hexdigest()[:SUFFIX_DIGITS] + "-"
     room = min(MAX_NAME_BYTES - SUFFIX_DIGITS - 1, limit - len(folder))
-    return folder + sanitised(name, max_bytes=room)
+    return folder + sanitise(name, max_bytes=room)
 
 
-def sanitised(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
+def sanitise(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
     """Return a file name that is safe in keys, URLs, headers and file systems.
 
     It holds letters and digits of any script and `. - _`, in NFC. It is never empty, only dots, or a reserved Windows name. If it

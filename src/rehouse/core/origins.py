@@ -31,7 +31,7 @@ def origin_as_sent(written: str) -> str | None:
     return sent if _WRITTEN.fullmatch(sent) else None
 
 
-def checked_origin(written: str) -> str:
+def check_origin(written: str) -> str:
     """Return the origin if browsers send it exactly so.
 
     Raises ValueError with the right form otherwise.

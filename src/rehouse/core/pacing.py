@@ -39,25 +39,25 @@ class Pace(NamedTuple):
     good: int = 0
 
 
-def started(now: float, max_rate: float | None = None) -> Pace:
+def start(now: float, max_rate: float | None = None) -> Pace:
     """Return the initial state; without `max_rate` only S3 limits the rate."""
     ceiling = float("inf") if max_rate is None else max_rate
     rate = min(START_RATE, ceiling)
     return Pace(rate, ceiling, _burst(rate), now)
 
 
-def filled(pace: Pace, now: float) -> Pace:
+def fill(pace: Pace, now: float) -> Pace:
     """Return the state at `now`, with the tokens that accrued since the last call."""
     elapsed = max(0.0, now - pace.filled_at)
     return pace._replace(tokens=min(_burst(pace.rate), pace.tokens + elapsed * pace.rate), filled_at=now)
 
 
-def allowed(pace: Pace) -> int:
+def requests_allowed(pace: Pace) -> int:
     """Return how many requests may start at once."""
     return int(pace.tokens)
 
 
-def spent(pace: Pace, requests: int) -> Pace:
+def spend(pace: Pace, requests: int) -> Pace:
     """Return the state after `requests` were started."""
     return pace._replace(tokens=pace.tokens - requests)
 
@@ -72,7 +72,7 @@ def room(pace: Pace, seconds: float) -> int:
     return int(pace.tokens + pace.rate * seconds)
 
 
-def answered(pace: Pace, replies: int) -> Pace:
+def speed_up(pace: Pace, replies: int) -> Pace:
     """Return the state after good replies: the rate grows if it was what limited the requests."""
     pace = pace._replace(good=pace.good + replies)
     if pace.tokens >= 1.0 or pace.rate >= pace.max_rate:
@@ -81,7 +81,7 @@ def answered(pace: Pace, replies: int) -> Pace:
     return pace._replace(rate=min(pace.max_rate, pace.rate + growth * replies))
 
 
-def slowed(pace: Pace, now: float) -> Pace:
+def slow_down(pace: Pace, now: float) -> Pace:
     """Return the state after a 503: no tokens, and a lower rate, cut at most once in HOLD_SECONDS.
 
     The rate falls to 85 %, or to half at the first 503 and if few requests succeeded since the last cut.

@@ -51,7 +51,7 @@ class KeyFinder:
             for reading in readings(text)
         )
 
-    def mentioned(self, text: str) -> set[str]:
+    def find_mentions(self, text: str) -> set[str]:
         """Return the keys that the text mentions."""
         return {
             key

@@ -45,7 +45,7 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def silent(event: Progress) -> None:
+def report_nothing(event: Progress) -> None:
     """Report to nobody."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from rehouse.core.durations import spelled
+from rehouse.core.durations import spell_duration
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 
 SUSPENDED = "suspended: a DELETE destroys the null version of an object, which may be its only one"
@@ -172,9 +172,9 @@ def given_up(grace: timedelta, usual: timedelta) -> str | None:
     """
     if grace >= usual:
         return None
-    early = spelled(grace) if grace else "at once"
+    early = spell_duration(grace) if grace else "at once"
     return (
-        f"sources go {early} instead of {spelled(usual)} after the flip: pointers, cached homes and presigned URLs "
+        f"sources go {early} instead of {spell_duration(usual)} after the flip: pointers, cached homes and presigned URLs "
         "that were read or granted before may still be used; a download through one of them fails, and a write through one "
         "lands where nobody reads it before the next sweep"
     )

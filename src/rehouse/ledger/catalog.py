@@ -19,7 +19,7 @@ from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import ROLES, parse
 from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
-from rehouse.ledger.faults import row_security_error, translated
+from rehouse.ledger.faults import row_security_error, translate_error
 from rehouse.ledger.mapping import NameSetting, find_mapped, usual_name
 from rehouse.ledger.relations import Table, find_tables
 
@@ -159,7 +159,7 @@ def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSettin
             encoding=server_encoding(connection),
         )
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
     _refuse_misfits(catalog)
     return catalog
 

@@ -16,10 +16,10 @@ from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.database_url import libpq_url, malformed_url_error
 from rehouse.ledger.encoding import adapt
-from rehouse.ledger.faults import refused_connection, translated
+from rehouse.ledger.faults import refused_connection, translate_error
 from rehouse.ledger.password import ask_password
 
-__all__ = ["address_of", "connect", "connect_with", "refuse_pooler", "translated"]
+__all__ = ["address_of", "connect", "connect_with", "refuse_pooler", "translate_error"]
 
 _SESSION = """
 SET timezone = 'UTC'; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
@@ -76,7 +76,7 @@ def refuse_pooler(connection: psycopg.Connection) -> None:
     try:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
     except psycopg.Error as error:
-        raise translated(error) from None
+        raise translate_error(error) from None
     if row is None or row[0] != connection.info.backend_pid:
         info = connection.info
         raise DatabaseRefused(
@@ -127,4 +127,4 @@ def _prepare(connection: psycopg.Connection) -> None:
     try:
         connection.execute(statement)
     except psycopg.Error as error:
-        raise translated(error) from None
+        raise translate_error(error) from None

@@ -14,7 +14,7 @@ import psycopg
 from rehouse.config import Settings, name_setting
 from rehouse.core.errors import ConfigurationError, DatabaseRefused
 from rehouse.ledger.catalog import Catalog, read
-from rehouse.ledger.connection import connect_with, translated
+from rehouse.ledger.connection import connect_with, translate_error
 from rehouse.ledger.queries import fill
 from rehouse.ledger.queries import sources as statements
 from rehouse.ledger.rows import rows_of
@@ -42,7 +42,7 @@ def read_dropped(settings: Settings) -> Dropped:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             return Dropped(read_dropped_buckets(connection, catalog), _buckets(connection, catalog, "homes_in_use"))
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
 
 
 def _buckets(connection: psycopg.Connection, catalog: Catalog, query: str) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ _CLASSES: dict[str, tuple[type[RehouseError], str, str]] = {
 }
 
 
-def translated(error: psycopg.Error) -> RehouseError:
+def translate_error(error: psycopg.Error) -> RehouseError:
     """Return the error of rehouse for `error`.
 
     The caller raises it `from error` or `from None`.

@@ -16,7 +16,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.identity import refuse_ambiguous
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.schema.statement import POLITE_MS
 
 
@@ -36,7 +36,7 @@ class Installation:
         Raises DatabaseRefused if rows of the application's tables cannot be identified, or if the ledger was made for another
         mapping and `accept_mapping` is False.
         """
-        with connect_with(settings) as connection, translating():
+        with connect_with(settings) as connection, translate_errors():
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             refuse_ambiguous(connection, catalog)
             if not accept_mapping:

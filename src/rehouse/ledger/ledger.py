@@ -29,7 +29,7 @@ from rehouse.core.saved_plan import Database
 from rehouse.core.tenant_state import tenant_state
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
-from rehouse.ledger.connection import connect_with, translated
+from rehouse.ledger.connection import connect_with, translate_error
 from rehouse.ledger.copies import Documents
 from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
 from rehouse.ledger.encoding import holder
@@ -125,7 +125,7 @@ class Ledger:
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
-            raise translated(error) from error
+            raise translate_error(error) from error
         except BaseException:
             connection.close()
             raise
@@ -341,12 +341,12 @@ def _older(catalog: Catalog) -> DatabaseRefused:
 
 
 @contextmanager
-def translating() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate PostgreSQL's errors in the block into errors of rehouse."""
     try:
         yield
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
 
 
 def _tenant(row: Row, slug: str) -> Tenant:

@@ -18,7 +18,7 @@ import psycopg
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import TenantId
 from rehouse.ledger.connection import connect
-from rehouse.ledger.faults import translated
+from rehouse.ledger.faults import translate_error
 
 _WAIT = "wait until they are done: `rehouse status --watch` shows how far they are"
 _TRY = "SELECT pg_try_advisory_lock(%s)"
@@ -182,4 +182,4 @@ class Locks:
         try:
             return self._connection.execute(question, (key,)).fetchone()
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translate_error(error) from error

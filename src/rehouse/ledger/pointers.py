@@ -17,12 +17,12 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.model import Migration
 from rehouse.core.pointers import KeyFinder
 from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
 from rehouse.ledger.encoding import UNCHECKED
-from rehouse.ledger.faults import translated
+from rehouse.ledger.faults import translate_error
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.rows import rows_of, value_of
 
@@ -187,8 +187,8 @@ def _obstacle(column: Column) -> str | None:
 
 def _reason(error: psycopg.Error, limits: Limits) -> str:
     if isinstance(error, psycopg.errors.QueryCanceled):
-        return f"it was not read within {counted(limits.seconds, 'second')}"
-    return translated(error).message
+        return f"it was not read within {count_noun(limits.seconds, 'second')}"
+    return translate_error(error).message
 
 
 def _statement(columns: Sequence[Column], shortest_bytes: int, share: float) -> sql.Composed:
@@ -236,7 +236,7 @@ def _search(
         if not finder.may_mention(_plain(line)):
             continue
         for column, value in zip(columns, line.rstrip(b"\n").split(b"\t"), strict=True):
-            if keys := finder.mentioned(_plain(value)):
+            if keys := finder.find_mentions(_plain(value)):
                 found.keys |= keys
                 found.rows[str(column)].update({owner for key in keys for owner in owners[key]})
 

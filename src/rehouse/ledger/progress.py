@@ -19,7 +19,7 @@ from rehouse.core.errors import DatabaseRefused
 from rehouse.core.model import TenantId
 from rehouse.core.watching import Counts, Published
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.connection import connect_with, translated
+from rehouse.ledger.connection import connect_with, translate_error
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import lock_key
 from rehouse.ledger.queries import Queries, load
@@ -77,7 +77,7 @@ class Publication:
             made._begin(catalog.own[TABLE].identifier.as_string(connection))
         except psycopg.Error as error:
             connection.close()
-            raise translated(error) from error
+            raise translate_error(error) from error
         except BaseException:
             connection.close()
             raise
@@ -119,7 +119,7 @@ class Publication:
             values = {**self._values, **columns, "ended": list(ended), "elapsed": elapsed}
             self._connection.execute(self._queries["publish_progress"], values)
         except psycopg.Error as error:
-            raise translated(error) from error
+            raise translate_error(error) from error
 
     def close(self) -> None:
         """Delete the rows and let the lock go."""

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 
 from rehouse.core.addressing import addresses
 from rehouse.core.errors import DatabaseRefused
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
@@ -132,7 +132,7 @@ def _going_columns(
             continue
         needed = _count(connection, queries, question, default_bucket) if question else 0
         if needed:
-            kept[f"{table.name}.{column}"] = f"the only record of the bucket of {counted(needed, 'row')}"
+            kept[f"{table.name}.{column}"] = f"the only record of the bucket of {count_noun(needed, 'row')}"
         else:
             going.append((role, column))
     return going

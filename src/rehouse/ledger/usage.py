@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psycopg
 
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.faults import translated
+from rehouse.ledger.faults import translate_error
 from rehouse.ledger.queries import load
 from rehouse.ledger.rows import rows_of, value_of
 
@@ -44,7 +44,7 @@ def settle_usage(connection: psycopg.Connection, catalog: Catalog) -> int:
     except psycopg.errors.InsufficientPrivilege:
         return 0
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
     return int(found.unsettled) if found.may_settle else 0
 
 
@@ -57,5 +57,5 @@ def usage_state(connection: psycopg.Connection, catalog: Catalog) -> UsageState 
         pending = int(value_of(connection, queries["pending_usage"]))
         faults = rows_of(connection, queries["usage_faults"])
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
     return UsageState(pending, [(str(row.step), str(row.code), str(row.message)) for row in faults])

@@ -11,7 +11,7 @@ from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.report import ReturnReport, TenantReport, close_return, close_run, is_home_adopted
 from rehouse.operations.services import Services
 
@@ -23,7 +23,7 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
     """
     if not reason.strip():
         raise Refused("no reason was given", hint='--reason "why these documents may stay where they are"')
-    with services.locks.holding(tenant.id, tenant.slug), translating():
+    with services.locks.holding(tenant.id, tenant.slug), translate_errors():
         before = services.ledger.migration(tenant)
         if before is None:
             raise Refused(

@@ -18,11 +18,11 @@ from rehouse.operations.buckets.findings import (
     AuditFinding,
     FindingKind,
     Seen,
-    could_not_look,
     presence_of,
     settings_of,
     unfit_logs,
     unowned_bucket,
+    unread_bucket,
     unseen_origins,
     unwanted_metrics,
 )
@@ -31,7 +31,7 @@ from rehouse.operations.buckets.homes import Holding, holdings, list_unowned
 from rehouse.operations.services import Services
 from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import translating
+from rehouse.s3.faults import translate_errors
 
 AT_ONCE = 8
 """Buckets looked at side by side; each is asked about a dozen settings, one after the other."""
@@ -107,7 +107,7 @@ def _look_at_tenant(services: Services, holding: Holding) -> Seen:
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((could_not_look(error, slug, holding.bucket),), is_there=True)
+        return Seen((unread_bucket(error, slug, holding.bucket),), is_there=True)
     return replace(seen, findings=(*_shared_home(holding), *seen.findings))
 
 
@@ -151,7 +151,7 @@ def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((could_not_look(error, None, name),))
+        return Seen((unread_bucket(error, None, name),))
     if wrong.kind is not FindingKind.MISSING_BUCKET:
         return Seen((wrong,))
     return Seen((replace(wrong, hint=FIX_HINT, can_be_fixed=True),) if is_wanted else ())
@@ -179,7 +179,7 @@ def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
 
 def _remove_metrics(control: Control, bucket: str) -> None:
     """Remove the metrics configuration with rehouse's id, and no other."""
-    with translating(f"{bucket}, metrics"):
+    with translate_errors(f"{bucket}, metrics"):
         control.client.delete_bucket_metrics_configuration(Bucket=bucket, Id=METRICS_ID, **control.owner())
 
 
@@ -202,7 +202,7 @@ def _look_for_unowned(services: Services, held: Sequence[Holding]) -> list[Audit
     try:
         names = list_unowned(services, held)
     except (StorageRefused, StorageUnavailable) as error:
-        return [could_not_look(error, None, None)]
+        return [unread_bucket(error, None, None)]
     seen = []
     for name in names:
         services.stop_here()

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from rehouse.core.errors import Refused
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import ObjectRef
 from rehouse.ledger.bucket_contents import Leftover, Leftovers, RowsIn
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for
@@ -89,7 +89,7 @@ class BucketLeft:
 
 def cleanup(services: Services) -> list[BucketLeft]:
     """Return what is left in each shared bucket; changes nothing."""
-    with translating():
+    with translate_errors():
         stays = _judge_sources(services)
         return [
             BucketLeft(bucket, removed=True)
@@ -107,7 +107,7 @@ def foresee_drop(services: Services, bucket: str) -> OlderVersions | None:
     if not _is_left(services, bucket):
         return None
     sums = Counter[str]()
-    with translating():
+    with translate_errors():
         known = Leftovers(services.ledger, bucket, services.settings.require_shared_buckets()[0])
         _refuse_what_is_needed(services, bucket, known)
         _refuse_unknown(bucket, _batches(_summed(versions(services.control, bucket), sums)), known)
@@ -140,7 +140,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
     if not _is_left(services, bucket):
         return BucketLeft(bucket, removed=True)
     shared = services.settings.require_shared_buckets()
-    with ExitStack() as held, translating():
+    with ExitStack() as held, translate_errors():
         for tenant in services.ledger.tenants():
             held.enter_context(services.locks.holding(tenant.id, tenant.slug))
         known = Leftovers(services.ledger, bucket, shared[0])
@@ -257,7 +257,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         )
     if needs.rows or needs.homes:
         owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows])
-        reasons = [f"{counted(needs.rows_in_all, 'row')} point into it ({owners})"] if needs.rows else []
+        reasons = [f"{count_noun(needs.rows_in_all, 'row')} point into it ({owners})"] if needs.rows else []
         reasons += [f"it is the home of {_name_some(needs.homes)}"] if needs.homes else []
         raise Refused(
             f"{bucket} is still needed: {'; '.join(reasons)}",
@@ -271,7 +271,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
     services.stop_here()
     if objects:
         raise Refused(
-            f"{bucket} still holds {counted(objects, 'object')}: {_name_some(names, objects)}",
+            f"{bucket} still holds {count_noun(objects, 'object')}: {_name_some(names, objects)}",
             hint="`rehouse cleanup` tells why each is there; what nobody needs is removed by hand",
         )
 

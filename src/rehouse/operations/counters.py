@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
-from rehouse.core.progress import Meter, Overall, Progress, Report, silent
+from rehouse.core.progress import Meter, Overall, Progress, Report, report_nothing
 
 
 class Counters:
     """The callback of a run: it takes events from every thread, hands them on, and tells how far the run is."""
 
-    def __init__(self, also: Report = silent) -> None:
+    def __init__(self, also: Report = report_nothing) -> None:
         self._also = also
         self._meter = Meter(time.monotonic())
         self._guard = threading.Lock()

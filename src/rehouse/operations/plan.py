@@ -194,7 +194,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
 
 def saved(services: Services, made: Plan) -> SavedPlan:
     """Return what `--save` keeps of a plan."""
-    shown = {leaf: value for leaf, value, _ in config.effective(services.settings)}
+    shown = {leaf: value for leaf, value, _ in config.effective_settings(services.settings)}
     endpoint = str(services.control.client.meta.endpoint_url)
     return SavedPlan(
         made_at=datetime.now(UTC),

@@ -15,7 +15,7 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.tenant_state import TenantState, tenant_state
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import Closing, translating
+from rehouse.ledger.ledger import Closing, translate_errors
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 
@@ -132,7 +132,7 @@ def close_after(
     """
     report = report.ended_by(error)
     try:
-        with translating():
+        with translate_errors():
             migration = services.ledger.migration(tenant)  # as the failed step left it
             return close(services, migration, report) if migration else report
     except RehouseError as second:

@@ -18,7 +18,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.returns import Returning
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of
 from rehouse.operations.report import Outcome, ReturnReport, close_return, close_return_after, is_home_adopted
@@ -135,7 +135,7 @@ def roll_back(
     Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
     where the ledger and the tenant's row disagree. What was done until an error is saved.
     """
-    with translating(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         migration = _require_way_back(services, tenant)
         report = ReturnReport(
@@ -148,7 +148,7 @@ def roll_back(
         log.info("%s: run %s rolls back from %s", tenant.slug, migration.run_id, migration.phase)
         run = replace(run, migration=migration)
         try:
-            with translating():
+            with translate_errors():
                 for reached in take_back(run):
                     run = reached
                 return Outcome(close_return(services, run.migration, run.report, is_adopted=run.is_adopted))

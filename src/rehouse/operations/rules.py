@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rehouse.config import Settings
-from rehouse.core.durations import spelled
+from rehouse.core.durations import spell_duration
 from rehouse.core.mapping import parse
 
 
@@ -33,8 +33,8 @@ def rules(settings: Settings) -> Rules:
         f"Read {bucket} and {key} from the row in {documents.table} for every download. Where {bucket} is NULL, the object is in "
         f"{shared}.",
         f"Upload into the bucket that {home} names, or into {shared} where it is NULL. Write {bucket} and {key} of the row.",
-        f"Do not cache a bucket, a key or a presigned URL for more than {spelled(settings.grace)} (grace_days). If some live "
-        "longer, raise grace_days before you migrate.",
+        f"Do not cache a bucket, a key or a presigned URL for more than {spell_duration(settings.grace)} (grace_days). If some "
+        "live longer, raise grace_days before you migrate.",
         f"Write a new version under a new key, then update the row in {documents.table}. Or overwrite the object in place while "
         "you hold the row's lock (FOR UPDATE), from reading the row to the commit. Then no read fails or is stale.",
         "Other overwrites are not lost: those without the lock, and those through a presigned PUT that was granted earlier. "

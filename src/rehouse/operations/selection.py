@@ -12,7 +12,7 @@ from rehouse.core.addressing import only_and_excluded
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.model import Tenant, TenantId
 from rehouse.core.progress import BEGUN, DONE, IDLE, Progress
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.services import Services
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Report = TypeVar("Report")
 
 
-def chosen(
+def choose_tenants(
     services: Services,
     *,
     include_inactive: bool = False,
@@ -82,7 +82,7 @@ def for_each(
 
     def one_more() -> None:
         try:
-            with translating(), services.worker() as mine:
+            with translate_errors(), services.worker() as mine:
                 work_with(mine)
         except RehouseError as error:
             log.warning("one worker fewer: %s", error.message)

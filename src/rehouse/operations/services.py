@@ -20,7 +20,7 @@ from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.pricing import PriceList
-from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, silent
+from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, report_nothing
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import address_of
 from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
@@ -29,7 +29,7 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.usage import settle_usage
 from rehouse.operations.shared_buckets import locate, require_places, without_present
-from rehouse.s3.buckets.control import BucketPresence, Control, foreign
+from rehouse.s3.buckets.control import BucketPresence, Control, foreign_bucket_error
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.target_guard import TargetGuard
 from rehouse.s3.faults import NO_SUCH_BUCKET, refused
@@ -72,7 +72,7 @@ class Services:
     control: Control
     bulk: BulkPlane
     engine: LocalEngine
-    report: Report = silent
+    report: Report = report_nothing
     stopping: threading.Event = field(default_factory=threading.Event)
     guard: TargetGuard = field(default_factory=TargetGuard)
     lock_budgets: dict[str, LockBudget] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Services:
     @classmethod
     @contextmanager
     def open(
-        cls, settings: Settings, *, writes: bool, report: Report = silent, slugs: Sequence[str] = ()
+        cls, settings: Settings, *, writes: bool, report: Report = report_nothing, slugs: Sequence[str] = ()
     ) -> Iterator[Services]:
         """Open everything, and close it at the end. `writes=False` for operations that change nothing.
 
@@ -204,7 +204,7 @@ def _refuse_missing(
         if presence.whose == "absent":
             raise refused(NO_SUCH_BUCKET, "it does not exist", f"the shared bucket {bucket}")
         if presence.whose == "somebody_else" and account:  # every request on it would be refused
-            raise foreign(bucket)
+            raise foreign_bucket_error(bucket)
     with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
         for slug in slugs:
             ledger.tenant(slug)

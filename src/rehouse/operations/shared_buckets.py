@@ -12,7 +12,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
 from rehouse.ledger.dropped_buckets import Dropped, read_dropped, require_places, with_dropped
 from rehouse.s3.buckets.control import BucketPresence, Control
-from rehouse.s3.buckets.region import located
+from rehouse.s3.buckets.region import locate_buckets
 
 __all__ = ["locate", "require_places", "without_present"]
 
@@ -35,7 +35,7 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
         )
     left = {bucket: each for bucket, each in presences.items() if bucket not in settings.dropped_buckets}
     anchors = left or {home: control.head(home) for home in dropped.homes}
-    return located(settings, control, anchors), left
+    return locate_buckets(settings, control, anchors), left
 
 
 def without_present(settings: Settings, presences: Mapping[str, BucketPresence]) -> Settings:

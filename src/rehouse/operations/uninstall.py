@@ -11,7 +11,7 @@ from rehouse.ledger import uninstall as removing
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.schema.statement import POLITE_MS, Patience
 from rehouse.ledger.uninstall import Dependant, Removal
@@ -41,7 +41,7 @@ def uninstall(
     Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, TryAgain
     while somebody works on a tenant or holds a table.
     """
-    with ExitStack() as opened, translating():
+    with ExitStack() as opened, translate_errors():
         connection = opened.enter_context(connect_with(settings))
         catalog = read(connection, settings.mapping)
         refuse_other_mapping(catalog, settings)

@@ -22,7 +22,7 @@ from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import BEGUN, DONE, REPORTED_EVERY, Progress
 from rehouse.ledger.copies import AtHome
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.buckets.home_spec import drift
 from rehouse.operations.buckets.homes import home_of, stand_in_migration
 from rehouse.operations.services import Services
@@ -237,7 +237,7 @@ def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = Fa
 
 def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:
     try:
-        with translating():
+        with translate_errors():
             report = verify(services, tenant, deep=deep, listed=True)
     except Interrupted:
         raise

@@ -17,7 +17,7 @@ from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
 from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Look, Published, Watched
-from rehouse.ledger.ledger import Ledger, translating
+from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, published, require_table
 
 SECONDS_BETWEEN = 1.0
@@ -93,7 +93,7 @@ class _Watcher:
         self._last = Sight()
 
     def look(self) -> Sight:
-        with translating():
+        with translate_errors():
             ledger = self._ledger or self._connect()
             rows, now = published(ledger), time.monotonic()
             look = self._watched.take(rows, self._phases(ledger, rows), now)

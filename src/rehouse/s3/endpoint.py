@@ -68,7 +68,7 @@ class Endpoints:
         """
         endpoint = self._known.get(bucket)
         if endpoint is None:
-            endpoint = self._known[bucket] = self._resolve(checked(bucket))
+            endpoint = self._known[bucket] = self._resolve(check_bucket_name(bucket))
         return endpoint
 
     def _resolve(self, bucket: str) -> Endpoint:
@@ -100,7 +100,7 @@ class _PreparedError(Exception):
 
 
 @lru_cache(maxsize=1024)
-def checked(bucket: str) -> str:
+def check_bucket_name(bucket: str) -> str:
     """Return the bucket's name.
 
     Raises ValueError for a name that would address something else.

@@ -191,20 +191,24 @@ def refused(code: str, message: str, subject: str, *, region: str | None = None)
 
     `region`: the right region, if S3 named it.
     """
-    hint = f"the bucket is in {shown(region)}: set AWS_REGION={shown(region)}" if region else HINTS.get(code, _ANY)
-    return StorageRefused(f"{shown(subject)}: {code}: {shown(message)}", hint=hint, code=code)
+    hint = (
+        f"the bucket is in {show_on_one_line(region)}: set AWS_REGION={show_on_one_line(region)}"
+        if region
+        else HINTS.get(code, _ANY)
+    )
+    return StorageRefused(f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}", hint=hint, code=code)
 
 
 def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
     """Return the error for an endpoint that kept failing after every retry."""
     return StorageUnavailable(
-        f"{shown(subject)}: {code}: {shown(message)}",
+        f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}",
         hint="S3 kept failing; run the same command again later",
         code=code,
     )
 
 
-def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
+def translate_error(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
     """Translate an error of boto3: StorageUnavailable if another attempt may help, else StorageRefused."""
     if isinstance(error, ClientError):
         return _of_reply(error, subject)
@@ -222,19 +226,21 @@ def translated(error: ClientError | BotoCoreError, subject: str) -> RehouseError
     if isinstance(error, ParamValidationError):
         return refused("InvalidRequest", message, subject)
     hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
-    return StorageRefused(f"{shown(subject)}: {shown(message)}", hint=hint, code=type(error).__name__)
+    return StorageRefused(
+        f"{show_on_one_line(subject)}: {show_on_one_line(message)}", hint=hint, code=type(error).__name__
+    )
 
 
 @contextmanager
-def translating(subject: str) -> Iterator[None]:
+def translate_errors(subject: str) -> Iterator[None]:
     """Translate boto3's errors in the block into errors of rehouse about `subject`."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise translated(error, subject) from error
+        raise translate_error(error, subject) from error
 
 
-def shown(text: str) -> str:
+def show_on_one_line(text: str) -> str:
     """Return the text on one line for a terminal or a log: escaped, at most 300 characters."""
     line = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"

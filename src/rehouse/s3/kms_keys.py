@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.kms_keys import kms_key
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import refused, translated
+from rehouse.s3.faults import refused, translate_error
 
 ALIAS_HINT = (
     "the roles provision and migrate of `rehouse iam-policy` may ask (kms:DescribeKey);"
@@ -43,6 +43,6 @@ def _described(control: Control, alias: str) -> str:
             raised = refused(code, why, f"the KMS key {alias}")
             raised.hint = "correct REHOUSE_ENCRYPTION" if code == "NotFoundException" else ALIAS_HINT
             raise raised from None
-        raise translated(error, f"the KMS key {alias}") from None
+        raise translate_error(error, f"the KMS key {alias}") from None
     except BotoCoreError as error:
-        raise translated(error, f"the KMS key {alias}") from None
+        raise translate_error(error, f"the KMS key {alias}") from None

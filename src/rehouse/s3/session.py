@@ -21,7 +21,7 @@ from botocore.session import Session as CoreSession
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.s3.endpoint import Endpoint, Endpoints
-from rehouse.s3.faults import ENDPOINT_HINT, refused, shown, translated
+from rehouse.s3.faults import ENDPOINT_HINT, refused, show_on_one_line, translate_error
 from rehouse.s3.strict_parser import StrictParsers
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Session:
         try:
             return self._endpoints(bucket)
         except BotoCoreError as error:
-            raise _unusable("s3", shown(str(error)), ENDPOINT_HINT) from None
+            raise _unusable("s3", show_on_one_line(str(error)), ENDPOINT_HINT) from None
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
         """Return whether the service may be used.
@@ -141,7 +141,7 @@ class Session:
             found = self._core.get_credentials()
             frozen = found and found.get_frozen_credentials()
         except BotoCoreError as error:
-            raise translated(error, "the AWS credentials") from None
+            raise translate_error(error, "the AWS credentials") from None
         if frozen is None:
             raise StorageRefused(
                 "no AWS credentials were found",
@@ -192,7 +192,7 @@ class Session:
                 service, region or self.region, endpoint_url=url, config=config, **(keys or {})
             )
         except BotoCoreError as error:
-            raise _unusable(service, shown(str(error)), ENDPOINT_HINT) from None
+            raise _unusable(service, show_on_one_line(str(error)), ENDPOINT_HINT) from None
         except AttributeError:  # botocore raises it for a section that has a plain value
             raise _unusable(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
         except ValueError:

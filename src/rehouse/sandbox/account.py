@@ -51,7 +51,7 @@ def account_for(folder: Path) -> Account:
     """
     if os.geteuid() != 0:
         return Account()
-    if reachable(folder):
+    if is_reachable(folder):
         return Account(uid=NOBODY)
     if _works((*_NAMESPACE, "true")):
         return Account(prefix=_NAMESPACE)
@@ -64,7 +64,7 @@ def account_for(folder: Path) -> Account:
 def installation_for(account: Account, package: Path, folder: Path) -> Path:
     """Return the `pginstall` folder to run: the package's own, or a copy in `folder` that `account` can reach."""
     original = package / "pginstall"
-    if account.uid is None or reachable(original / "bin" / "postgres"):
+    if account.uid is None or is_reachable(original / "bin" / "postgres"):
         return original
     copy = folder / package.name / "pginstall"
     if not copy.exists():
@@ -86,7 +86,7 @@ def hand_over(paths: Sequence[Path], account: Account) -> None:
             os.chown(each, account.uid, account.uid, follow_symlinks=False)
 
 
-def reachable(path: Path) -> bool:
+def is_reachable(path: Path) -> bool:
     """Return whether every user may enter all parent folders of `path`."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
 

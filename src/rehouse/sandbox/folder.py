@@ -26,7 +26,7 @@ def choose_folder(wanted: Path | None) -> Path:
 
 def is_new(folder: Path) -> bool:
     """Return whether the folder has to be made; raise Refused if it is in use, or no folder."""
-    with refusing_unusable(folder):
+    with refuse_unusable(folder):
         if not os.path.lexists(folder):
             return True
         if folder.is_dir() and not any(folder.iterdir()):
@@ -36,7 +36,7 @@ def is_new(folder: Path) -> bool:
 
 def prepare_folder(folder: Path) -> None:
     """Make the folder if it is missing, and write a file for trial; raise Refused if that fails."""
-    with refusing_unusable(folder):
+    with refuse_unusable(folder):
         if not folder.exists():
             private_folder(folder)
         tempfile.TemporaryFile(dir=folder).close()
@@ -55,7 +55,7 @@ def remove_files(folder: Path, *, everything: bool) -> None:
 
 
 @contextlib.contextmanager
-def refusing_unusable(folder: Path) -> Iterator[None]:
+def refuse_unusable(folder: Path) -> Iterator[None]:
     """Turn an error of the file system below `folder` into Refused, with the reason; other errors pass."""
     try:
         yield

@@ -17,7 +17,7 @@ from typing import Any
 
 from rehouse.core.errors import Refused
 from rehouse.core.permissions.policies import Scope, policy_documents
-from rehouse.sandbox.folder import choose_folder, is_new, prepare_folder, refusing_unusable, remove_files
+from rehouse.sandbox.folder import choose_folder, is_new, prepare_folder, refuse_unusable, remove_files
 from rehouse.sandbox.postgres import SUPERUSER, PostgresServer
 from rehouse.sandbox.process import LOOPBACK
 from rehouse.sandbox.s3_server import S3Server
@@ -87,7 +87,7 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         begun = time.monotonic()
-        with contextlib.ExitStack() as starting, refusing_unusable(self.folder):
+        with contextlib.ExitStack() as starting, refuse_unusable(self.folder):
             everything = is_new(self.folder)
             if not self._keep:  # before the folder is made: an interrupt may come right after it
                 starting.callback(remove_files, self.folder, everything=everything)

@@ -15,8 +15,8 @@ from rehouse.core.bucket.drift_text import (
     WHY_OF_LOG_RULES,
     WHY_OF_RULES,
     deletes_documents,
-    explained,
-    why,
+    explain_drift,
+    reason_of,
 )
 from rehouse.core.bucket.lifecycle_text import Harm
 from rehouse.core.bucket.spec import SETTINGS, Drift
@@ -29,7 +29,7 @@ documents = st.recursive(
 
 
 def differing(setting: str, expected: Any, found: Any) -> tuple[str, ...]:
-    return explained(Drift(setting, expected, found, "differs"))
+    return explain_drift(Drift(setting, expected, found, "differs"))
 
 
 def test_every_setting_matters_for_a_reason() -> None:
@@ -43,10 +43,10 @@ def test_every_setting_matters_for_a_reason() -> None:
     st.sampled_from(["differs", "missing", "not_offered", "unreadable"]),
 )
 def test_whatever_is_found_becomes_a_few_lines(setting: str, expected: Any, found: Any, kind: Any) -> None:
-    lines = explained(Drift(setting, expected, found, kind))
+    lines = explain_drift(Drift(setting, expected, found, kind))
     assert 1 <= len(lines) <= LINES + 1
     assert all(lines)
-    assert why(Drift(setting, expected, found, kind))
+    assert reason_of(Drift(setting, expected, found, kind))
 
 
 def test_a_lock_that_is_open_is_named() -> None:
@@ -80,21 +80,21 @@ def rules(**days: int) -> dict[str, Any]:
 
 def test_a_lifecycle_rule_is_told_by_what_it_does() -> None:
     drift = Drift("lifecycle", rules(), rules(noncurrent_days=3), "differs")
-    assert explained(drift) == (
+    assert explain_drift(drift) == (
         'the rule "old-versions" deletes every old version 3 days after it was replaced: it must not be there',
         "missing: a rule that deletes every old version 30 days after it was replaced",
     )
-    assert why(drift) == WHY_OF_RULES[Harm.DELETES_VERSIONS]
+    assert reason_of(drift) == WHY_OF_RULES[Harm.DELETES_VERSIONS]
     assert not deletes_documents(drift)
 
 
 def test_a_rule_that_deletes_documents_says_so_first() -> None:
     purge = {"ID": "purge", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 1}}
     drift = Drift("lifecycle", rules(), {"Rules": [purge]}, "differs")
-    assert explained(drift)[0] == (
+    assert explain_drift(drift)[0] == (
         'the rule "purge" deletes every document 1 day after its upload: it must not be there'
     )
-    assert why(drift).startswith("S3 deletes documents by this rule")
+    assert reason_of(drift).startswith("S3 deletes documents by this rule")
     assert deletes_documents(drift)
 
 
@@ -104,13 +104,13 @@ def test_rules_that_are_missing_matter_for_what_they_would_do() -> None:
         Drift("lifecycle", rules(), {"Rules": rules()["Rules"][1:]}, "differs"),
         Drift("lifecycle", rules(), None, "unreadable"),
     ):
-        assert why(drift) == WHY["lifecycle"]
+        assert reason_of(drift) == WHY["lifecycle"]
         assert not deletes_documents(drift)
 
 
 def test_a_log_bucket_keeps_no_documents() -> None:
     drift = Drift("lifecycle", {"Rules": log_lifecycle_rules(365)}, {"Rules": log_lifecycle_rules(30)}, "differs")
-    assert why(drift) == WHY_OF_LOG_RULES
+    assert reason_of(drift) == WHY_OF_LOG_RULES
     assert not deletes_documents(drift)
 
 
@@ -125,4 +125,4 @@ def test_foreign_tags_do_not_count() -> None:
 
 @pytest.mark.parametrize(("kind", "word"), [("missing", "not set"), ("unreadable", "rights"), ("not_offered", "offer")])
 def test_what_is_not_there_is_told(kind: Any, word: str) -> None:
-    assert word in explained(Drift("versioning", {"Status": "Enabled"}, None, kind))[0]
+    assert word in explain_drift(Drift("versioning", {"Status": "Enabled"}, None, kind))[0]

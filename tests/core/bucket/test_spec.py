@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.bucket.documents import partition, tag_value
-from rehouse.core.bucket.normal_form import normal
+from rehouse.core.bucket.normal_form import normalise
 from rehouse.core.bucket.spec import (
     LACKING,
     SETTINGS,
@@ -20,9 +20,9 @@ from rehouse.core.bucket.spec import (
     differences,
     log_bucket_spec,
     matches,
-    merged,
+    merge_documents,
+    restrict_to_dialect,
     spec_for,
-    spoken,
 )
 
 json_values = st.recursive(
@@ -90,7 +90,7 @@ def test_two_buckets_are_alike_in_both_directions_or_in_none(one: BucketSpec, ot
 
 @given(st.sampled_from(SETTINGS), json_values)
 def test_no_answer_whatever_breaks_the_comparison(setting: str, answer: object) -> None:
-    normal(setting, answer)
+    normalise(setting, answer)
     spec = spec_for(
         "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
         request_metrics=True,
@@ -167,18 +167,18 @@ def test_what_is_written_is_what_is_wanted(spec: BucketSpec, setting: str, befor
         return
     if setting == "policy":
         before = {"Statement": before}
-    assert matches(setting, spec.wanted()[setting], merged(setting, spec.wanted()[setting], before))
+    assert matches(setting, spec.wanted()[setting], merge_documents(setting, spec.wanted()[setting], before))
 
 
 def test_foreign_tags_and_statements_are_kept_and_ours_replaced() -> None:
     spec = spec_for("b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
-    assert merged("tags", spec.tags, {"tenant-id": "9", "team": "x"}) == {
+    assert merge_documents("tags", spec.tags, {"tenant-id": "9", "team": "x"}) == {
         "tenant-id": "1",
         "tenant-slug": "a",
         "team": "x",
     }
     before = {"Statement": [{"Sid": "Backup"}, {"Sid": "RehouseOld"}]}
-    sids = [statement["Sid"] for statement in merged("policy", spec.policy, before)["Statement"]]
+    sids = [statement["Sid"] for statement in merge_documents("policy", spec.policy, before)["Statement"]]
     assert sids[0] == "Backup"
     assert "RehouseOld" not in sids
 
@@ -233,8 +233,8 @@ def test_the_partition_follows_the_region(region: str, expected: str) -> None:
 
 @given(specs)
 def test_ceph_goes_without_what_it_lacks_and_keeps_three_locks(spec: BucketSpec) -> None:
-    ceph = spoken(spec, "ceph")
+    ceph = restrict_to_dialect(spec, "ceph")
     assert set(ceph.wanted()) == set(spec.wanted()) - LACKING["ceph"]
     assert [name for name, is_on in ceph.public_access_block.items() if not is_on] == ["BlockPublicAcls"]  # type: ignore[union-attr]
-    assert spoken(spec, "aws") == spec
-    assert spoken(ceph, "ceph") == ceph
+    assert restrict_to_dialect(spec, "aws") == spec
+    assert restrict_to_dialect(ceph, "ceph") == ceph

@@ -22,7 +22,7 @@ from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.operations.migrate import migrate_one
 from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_one
-from rehouse.operations.steps import late_writes, late_writes_at_home
+from rehouse.operations.steps import late_rounds
 from rehouse.operations.steps.guarded_copies import is_guarded
 from rehouse.s3.session import Session
 
@@ -277,9 +277,9 @@ def test_a_row_whose_source_never_answers_is_left(
     assert (moved.body("b"), copies.locked) == (LATE, [False])
 
 
-def killed_before_it_is_written_down(room: Room, module: Any, command: Callable[[Any, Any], object]) -> None:
+def killed_before_it_is_written_down(room: Room, command: Callable[[Any, Any], object]) -> None:
     """Run a command that dies with the row of `b` locked, its late write copied and nothing written down."""
-    look = module.look_in_time
+    look = late_rounds.look_in_time
 
     def die_at_b(services: Any, refs: set[ObjectRef]) -> Any:
         if any("b" in ref.key.split("/") for ref in refs):
@@ -287,7 +287,7 @@ def killed_before_it_is_written_down(room: Room, module: Any, command: Callable[
         return look(services, refs)
 
     def deed() -> None:
-        module.look_in_time = die_at_b
+        late_rounds.look_in_time = die_at_b
         with room.services() as services:
             command(services, services.ledger.tenant("acme"))
 
@@ -299,7 +299,7 @@ def killed_before_it_is_written_down(room: Room, module: Any, command: Callable[
 def test_a_run_killed_after_its_copy_has_lost_nothing(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
     strict.meanwhile = copies = Copies(moved)
-    killed_before_it_is_written_down(moved, late_writes, migrate_one)
+    killed_before_it_is_written_down(moved, migrate_one)
     assert (moved.body("b"), line(moved, "b")) == (LATE, (md5(b"b"), md5(b"b"), None))
     report = moved.migrate()
     assert (report.status, report.late_writes) == (Status.COMPLETED, 1)
@@ -309,7 +309,7 @@ def test_a_run_killed_after_its_copy_has_lost_nothing(moved: Room, strict: Stric
 
 def test_what_is_written_home_after_a_kill_is_a_conflict(moved: Room, strict: StrictRelay) -> None:
     write_late(moved, "a", "b")
-    killed_before_it_is_written_down(moved, late_writes, migrate_one)
+    killed_before_it_is_written_down(moved, migrate_one)
     overwrite(moved, "b")
     assert [each.code for each in moved.migrate().outstanding] == ["Conflict"]
     assert moved.body("b") == HERE
@@ -361,7 +361,7 @@ def test_a_rollback_killed_after_its_copy_is_taken_up(returned: Room, strict: St
     write_at_home(returned, "a", "b")
     time.sleep(1.1)  # only a copy that is newer than its source is taken up, and S3 tells times in seconds
     strict.meanwhile = copies = Copies(returned)
-    killed_before_it_is_written_down(returned, late_writes_at_home, roll_back_one)
+    killed_before_it_is_written_down(returned, roll_back_one)
     assert returned.body("b") == b"b"
     assert roll_back(returned).late_writes == 1
     assert (returned.body("b"), copies.locked) == (LATE, [False])

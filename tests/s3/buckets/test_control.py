@@ -11,7 +11,7 @@ from tests.support.s3_stub import Scripted, Seen, error, serving
 from rehouse.config import Settings
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.buckets.settings import CALLS, classified
+from rehouse.s3.buckets.settings import CALLS, classify_code
 from rehouse.s3.session import Session
 from rehouse.sandbox.s3_server import S3Server
 
@@ -244,8 +244,8 @@ def test_the_account_regional_namespace_goes_by_the_names(
 
 @pytest.mark.parametrize("setting", CALLS)
 def test_an_unknown_code_says_nothing_of_a_setting(setting: str) -> None:
-    assert classified(CALLS[setting], "SlowDown") is None
-    assert classified(CALLS[setting], "") in (None, classified(CALLS[setting], CALLS[setting].absent_code))
+    assert classify_code(CALLS[setting], "SlowDown") is None
+    assert classify_code(CALLS[setting], "") in (None, classify_code(CALLS[setting], CALLS[setting].absent_code))
 
 
 def test_what_was_made_once_is_kept_and_a_failure_is_not(control: Control) -> None:

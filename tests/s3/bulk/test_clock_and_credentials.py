@@ -65,7 +65,7 @@ def test_an_early_failed_refresh_keeps_the_old_credentials(monkeypatch):
     assert signer.credentials() == FIRST
     wait_for_renewal()
     with pytest.raises(StorageRefused) as refusal:
-        signer.renewed()
+        signer.renew()
     assert refusal.value.hint
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from rehouse.core.model import ObjectRef
 from rehouse.s3.bulk.requests import copy_seconds, copy_source, key_path, list_query
-from rehouse.s3.endpoint import checked
+from rehouse.s3.endpoint import check_bucket_name
 
 
 @pytest.mark.parametrize("bucket", ["", "a", "a/b", "../x", "a?b", "a#b", "a b", "a@b", "a:1", "ä", "a\n"])
 def test_what_is_no_bucket_is_refused(bucket):
     with pytest.raises(ValueError, match="bucket"):
-        checked(bucket)
+        check_bucket_name(bucket)
     with pytest.raises(ValueError, match="bucket"):
         copy_source(ObjectRef(bucket, "k"))
 

@@ -14,7 +14,7 @@ def config(*, output: OutputOption = "text") -> None:
     from rehouse.cli.output import as_json, say_next, table
     from rehouse.core.next_steps import AFTER_CONFIG
 
-    rows = list(settings.effective(settings.load()))
+    rows = list(settings.effective_settings(settings.load()))
     if output == "json":
         as_json({name: {"value": value, "from": origin} for name, value, origin in rows})
     else:

@@ -11,7 +11,7 @@ import typer
 from rehouse.cli import output as printing
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
-from rehouse.core.escaping import legible
+from rehouse.core.escaping import escape_controls
 
 if TYPE_CHECKING:
     from rehouse.operations.doctor import Check
@@ -80,7 +80,7 @@ def _show(outcome: str, *paragraphs: str) -> None:
     out = printing.console()
     width = out.width if not printing.style.wide else printing.WIDTH_OF_A_PIPE
     lines: list[str] = []
-    for paragraph in map(legible, filter(None, paragraphs)):
+    for paragraph in map(escape_controls, filter(None, paragraphs)):
         room = max(width - MARGIN, printing.NARROWEST)
         hanging = " " * (len(paragraph) - len(paragraph.lstrip()) + 2)
         lines += textwrap.wrap(

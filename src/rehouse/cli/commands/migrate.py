@@ -105,11 +105,13 @@ def migrate_all(
         )
     from rehouse.cli.services import services
     from rehouse.operations import migrate as migrating
-    from rehouse.operations.selection import chosen
+    from rehouse.operations.selection import choose_tenants
 
     among = refuse_unplanned(plan, include_inactive=include_inactive, only=only, exclude=exclude, progress=progress)
     with services(writes=True, max_rate=max_rate, slugs=[*(only or ()), *(exclude or ())], progress=progress) as opened:
-        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or (), among=among)
+        tenants = choose_tenants(
+            opened, include_inactive=include_inactive, only=only or (), exclude=exclude or (), among=among
+        )
         reports_made = migrating.migrate_all(opened, tenants, order, parallel=parallel, fail_fast=fail_fast)
     return end_migration(
         reports_made,

@@ -14,8 +14,8 @@ from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOpti
 from rehouse.cli.output import Attention, console, print_report, say, say_next, table, wrapped
 from rehouse.cli.progress import Bytes, Kind, human_bytes
 from rehouse.core.copies import Standing
-from rehouse.core.durations import spelled
-from rehouse.core.escaping import counted
+from rehouse.core.durations import spell_duration
+from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import after_plan
 from rehouse.core.pricing import REQUEST_METRICS
 from rehouse.core.removals import SUSPENDED
@@ -83,13 +83,13 @@ def show_plan_of(
     from rehouse.cli import plan_file
     from rehouse.cli.services import finish_by, services
     from rehouse.operations import plan as planning
-    from rehouse.operations.selection import chosen
+    from rehouse.operations.selection import choose_tenants
 
     if save:
         plan_file.refuse_unwritable(save)
     expected = plan_file.read(saved) if saved else None
     with services(writes=False, progress=progress) as opened:
-        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        tenants = choose_tenants(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = planning.plan(opened, tenants, orphans=orphans)
         if expected:
             planning.refuse_unplanned(opened, made, expected, str(saved))
@@ -125,11 +125,11 @@ def refuse_unplanned(
     from rehouse.cli import plan_file
     from rehouse.cli.services import services
     from rehouse.operations import plan as planning
-    from rehouse.operations.selection import chosen
+    from rehouse.operations.selection import choose_tenants
 
     expected = plan_file.read(saved)
     with services(writes=False, progress=progress) as opened:
-        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        tenants = choose_tenants(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         planning.refuse_unplanned(opened, planning.plan(opened, tenants), expected, str(saved))
     return {tenant.id for tenant in tenants}
 
@@ -180,7 +180,7 @@ def _time(totals: Totals, settle_seconds: int) -> str:
     copies = f"at least {timedelta(seconds=seconds)} for the copies, at {totals.copies_a_second:,g} a second ({whose})"
     if not settle_seconds:
         return copies
-    length = spelled(timedelta(seconds=settle_seconds))
+    length = spell_duration(timedelta(seconds=settle_seconds))
     return (
         f"{copies}; at least {length} with new buckets, whose versioning must settle before a home is switched "
         "(versioning_settle_seconds): documents are copied meanwhile"
@@ -194,8 +194,8 @@ def _fact(label: str, text: str) -> None:
 
 
 def _show_problem(problem: Problem) -> None:
-    whose = f" of {counted(problem.tenants, 'tenant')}" if problem.tenants > 1 else ""
-    say("", f"{problem.reason}: {counted(problem.documents, 'document')}{whose} would stay behind")
+    whose = f" of {count_noun(problem.tenants, 'tenant')}" if problem.tenants > 1 else ""
+    say("", f"{problem.reason}: {count_noun(problem.documents, 'document')}{whose} would stay behind")
     say(f"  hint: {problem.hint}")
     say(*(f"  {each.slug}  {each.document_id}  {_where(each)}" for each in problem.examples))
     if problem.documents > len(problem.examples):
@@ -231,13 +231,13 @@ def _notes(plan: Plan) -> Iterator[str]:
     yield from _shared_buckets(plan)
     if tiered := sum(each.tiered for each in plan.tenants):
         yield (
-            f"{counted(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
+            f"{count_noun(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
             "only the copy shows which"
         )
     if plan.documents_without_tenant:
         yield f"{plan.documents_without_tenant:,} rows belong to no tenant: they stay where they are"
     if plan.documents_of_missing_tenants:
-        named = counted(plan.missing_tenants, "tenant")
+        named = count_noun(plan.missing_tenants, "tenant")
         rows = f"{plan.documents_of_missing_tenants:,} rows"
         yield f"{rows} name {named} that the tenants' table lacks: they stay where they are"
     for bucket, key, size in plan.orphans:
@@ -252,12 +252,12 @@ def _notes(plan: Plan) -> Iterator[str]:
 
 def _shared_buckets(plan: Plan) -> Iterator[str]:
     for bucket, (count, size) in plan.shared.items():
-        yield f"{bucket}: {counted(count, 'object')}, {human_bytes(size)}"
+        yield f"{bucket}: {count_noun(count, 'object')}, {human_bytes(size)}"
     for bucket in plan.dropped_buckets:
         yield f"{bucket}: removed by `rehouse cleanup --drop-bucket`"
     for bucket, versioning in plan.shared_versioning.items():
         if versioning == "suspended":
             yield f"{bucket}: its versioning is {SUSPENDED}. Enable it before `rehouse finish`"
     for bucket, count in plan.left_out.items():
-        more = counted(count, "object")
+        more = count_noun(count, "object")
         yield f"{bucket}: {more} more: the database's encoding cannot hold the key, so no row points to it"

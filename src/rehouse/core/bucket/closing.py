@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rehouse.core.bucket.documents import OURS, Document, bucket_arn
-from rehouse.core.bucket.normal_form import normal, statements
+from rehouse.core.bucket.normal_form import normalise, statements
 
 CLOSED = f"{OURS}Closed"
 """The Sid of the statement that closes a bucket."""
@@ -26,8 +26,8 @@ def closed_policy(policy: Document | None, bucket: str, region: str) -> Document
 
 def is_closed(policy: Document | None, bucket: str, region: str) -> bool:
     """Return whether a policy read back from S3 has our complete statement that denies every upload."""
-    expected = normal("policy", {"Statement": _closing(bucket, region)})
-    return bool(normal("policy", policy)["Statement"].get(CLOSED) == expected["Statement"][CLOSED])
+    expected = normalise("policy", {"Statement": _closing(bucket, region)})
+    return bool(normalise("policy", policy)["Statement"].get(CLOSED) == expected["Statement"][CLOSED])
 
 
 def _closing(bucket: str, region: str) -> Document:

@@ -49,7 +49,7 @@ VALUE_CHARACTERS = 120
 _KEYS = ("Sid", "ID")
 
 
-def explained(drift: Drift) -> tuple[str, ...]:
+def explain_drift(drift: Drift) -> tuple[str, ...]:
     """Return what a setting is and what it must be, one line per difference, at least one.
 
     >>> explained(Drift("versioning", {"Status": "Enabled"}, {"Status": "Suspended"}, "differs"))
@@ -66,7 +66,7 @@ def explained(drift: Drift) -> tuple[str, ...]:
     return tuple(lines[:LINES] + more) or (f"it is {_told(drift.found)}, must be {_told(drift.expected)}",)
 
 
-def why(drift: Drift) -> str:
+def reason_of(drift: Drift) -> str:
     """Return why a drift matters; of lifecycle rules that must not be there, what the worst of them does."""
     if drift.setting != "lifecycle":
         return WHY[drift.setting]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rehouse.core.archiving import ARCHIVED_CLASSES
 from rehouse.core.bucket.documents import TEMPORARY_PREFIX, Document
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 
 
 class Harm(IntEnum):
@@ -178,7 +178,7 @@ def _when(action: Mapping[str, Any], since: str) -> str:
 
 
 def _days(days: Any) -> str:
-    return counted(days, "day") if isinstance(days, int) else f"{days} days"
+    return count_noun(days, "day") if isinstance(days, int) else f"{days} days"
 
 
 def _scope(rule: Document) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
-def normal(setting: str, document: Any) -> Any:
+def normalise(setting: str, document: Any) -> Any:
     """Return `document` in the normal form of its setting.
 
     Lists whose order does not matter become sets, and members that S3 adds are dropped.

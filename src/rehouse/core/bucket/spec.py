@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from rehouse.core.bucket import documents
 from rehouse.core.bucket.documents import OURS, Document, LifecycleRules
-from rehouse.core.bucket.normal_form import normal, statements
+from rehouse.core.bucket.normal_form import normalise, statements
 
 Dialect = Literal["aws", "ceph"]
 State = Literal["set", "absent", "not_offered", "unreadable"]
@@ -114,10 +114,10 @@ def spec_for(
         tags={"tenant-id": documents.tag_value(str(tenant_id)), "tenant-slug": documents.tag_value(tenant_slug)},
         metrics={"Id": documents.METRICS_ID} if request_metrics else None,
     )
-    return spoken(spec, dialect)
+    return restrict_to_dialect(spec, dialect)
 
 
-def spoken(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
+def restrict_to_dialect(spec: BucketSpec, dialect: Dialect) -> BucketSpec:
     """Return the spec without the settings that a server of this dialect lacks or misreads."""
     without: dict[str, Any] = dict.fromkeys(LACKING[dialect])
     if dialect == "ceph" and spec.public_access_block:
@@ -173,7 +173,7 @@ def matches(setting: str, expected: Document, found: Document) -> bool:
 
     Foreign tags and policy statements are ignored.
     """
-    wanted, actual = normal(setting, expected), normal(setting, found)
+    wanted, actual = normalise(setting, expected), normalise(setting, found)
     if setting == "tags":
         return all(actual.get(key) == value for key, value in wanted.items())
     if setting == "policy":
@@ -183,7 +183,7 @@ def matches(setting: str, expected: Document, found: Document) -> bool:
     return bool(wanted == actual)
 
 
-def merged(setting: str, expected: Document, found: Document | None) -> Document:
+def merge_documents(setting: str, expected: Document, found: Document | None) -> Document:
     """Return the document to write: `expected` plus the foreign tags and policy statements of `found`."""
     if not isinstance(found, Mapping):
         return expected

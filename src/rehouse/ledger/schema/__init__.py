@@ -18,7 +18,7 @@ from psycopg import errors, sql
 
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.ledger.catalog import VERSIONS, Catalog, read
-from rehouse.ledger.faults import translated
+from rehouse.ledger.faults import translate_error
 from rehouse.ledger.schema import tables, usage
 from rehouse.ledger.schema.first import statements
 from rehouse.ledger.schema.statement import POLITE_MS, Patience, run, run_politely
@@ -74,7 +74,7 @@ def upgrade(
             else:
                 _alembic({"connection": connection, "catalog": fresh, "patience": patience}, "head")
     except psycopg.Error as error:
-        raise translated(error) from error
+        raise translate_error(error) from error
     return [statement.change for statement in missing]
 
 

@@ -15,7 +15,7 @@ from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.bucket_contents import FormerHome, HeldVersion
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
 from rehouse.operations.report import ReturnReport, close_return_after
 from rehouse.operations.services import Services
@@ -45,7 +45,7 @@ class Dropped:
 
 def bucket_to_drop(services: Services, tenant: Tenant) -> str:
     """Return the name of the bucket that may be removed. Raises Refused, with the reason, where none may; changes nothing."""
-    with translating():
+    with translate_errors():
         return _require_droppable(services, tenant).home_bucket
 
 
@@ -58,7 +58,7 @@ def drop_bucket(
     Raises Refused where it may not be removed or holds something unknown: then nothing was deleted. Raises TryAgain if
     another operator works on the tenant.
     """
-    with translating(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
         migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
             raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
@@ -75,7 +75,7 @@ def drop_bucket(
         _require_droppable(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
-            with translating():
+            with translate_errors():
                 versions, uploads = _empty(services, drops, bucket) if is_there else (0, 0)
                 services.keep_locks()
                 _give_up(services, drops, bucket, is_there=is_there, keep_empty=keep_empty)

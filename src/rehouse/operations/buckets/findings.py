@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.bucket.documents import LOG_TAGS, METRICS_ID, Document
-from rehouse.core.bucket.drift_text import deletes_documents, explained, why
+from rehouse.core.bucket.drift_text import deletes_documents, explain_drift, reason_of
 from rehouse.core.bucket.spec import BucketSpec, Drift, differences
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
@@ -110,8 +110,8 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
         slug,
         bucket,
         drift.setting,
-        explained(drift),
-        why(drift),
+        explain_drift(drift),
+        reason_of(drift),
         drift.expected,
         drift.found,
         can_be_fixed=is_readable,
@@ -156,7 +156,7 @@ def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
     ]
 
 
-def could_not_look(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
+def unread_bucket(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
     """Return an error as a finding: what was not seen is not fine."""
     return AuditFinding(FindingKind.COULD_NOT_CHECK, error.message, error.hint, slug, bucket)
 

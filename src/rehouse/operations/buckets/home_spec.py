@@ -15,7 +15,7 @@ from rehouse.core.bucket.documents import LOG_TAGS, LifecycleRules
 from rehouse.core.bucket.spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
-from rehouse.core.origins import checked_origin
+from rehouse.core.origins import check_origin
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import ACCESS_DENIED, refused
 from rehouse.s3.kms_keys import key_arn
@@ -138,7 +138,7 @@ def _inherit_origins(control: Control, *shared_buckets: str) -> Origins:
         origins = {origin for rule in rules for origin in rule.get("AllowedOrigins", [])}
         for origin in sorted(origins):
             try:
-                exact.add(checked_origin(origin))
+                exact.add(check_origin(origin))
             except ValueError as error:
                 notes.append(f"an origin of {shared} is not carried over: {error}")
     if not exact:

@@ -18,7 +18,7 @@ from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
 from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import translating
+from rehouse.s3.faults import translate_errors
 
 NO_RUN = "00000000-0000-0000-0000-000000000000"
 NO_HOME = ""
@@ -136,5 +136,5 @@ def _with_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
 
 
 def _with_our_prefix(control: Control, settings: Settings) -> list[str]:
-    with translating("the buckets that no tenant has"):
+    with translate_errors("the buckets that no tenant has"):
         return list(control.buckets(f"{settings.bucket_prefix}-"))

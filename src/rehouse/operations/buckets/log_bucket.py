@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rehouse.core.bucket.spec import BucketSpec
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ACCESS_DENIED, NOT_OFFERED, refused, translating
+from rehouse.s3.faults import ACCESS_DENIED, NOT_OFFERED, refused, translate_errors
 
 LOG_RIGHTS_HINT = (
     "`rehouse iam-policy --role log-bucket` prints the rights to make and configure it: attach them for one run of "
@@ -47,7 +47,7 @@ def _other_encryption(control: Control, bucket: str) -> Iterator[Unfit]:
 
 def _default_retention(control: Control, bucket: str) -> Iterator[Unfit]:
     try:
-        with translating(f"the bucket {bucket}, Object Lock"):
+        with translate_errors(f"the bucket {bucket}, Object Lock"):
             reply = control.client.get_object_lock_configuration(Bucket=bucket, **control.owner())
     except (StorageRefused, StorageUnavailable) as error:
         if error.code in _NO_LOCK:

@@ -11,7 +11,7 @@ from rehouse.config import Settings
 from rehouse.core.bucket.documents import partition
 from rehouse.core.bucket.spec import differences
 from rehouse.core.errors import RehouseError
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, log_bucket_name, log_spec
 from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.checks.check import (
@@ -122,17 +122,19 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
     if not control.session.is_aws:
         return could_not_check(
-            QUOTA, f"{counted(count, 'bucket')}{wanted}; only AWS itself tells a quota", "ask whoever runs the endpoint"
+            QUOTA,
+            f"{count_noun(count, 'bucket')}{wanted}; only AWS itself tells a quota",
+            "ask whoever runs the endpoint",
         )
     place = partition(control.session.region)
     region = QUOTA_REGIONS.get(place)
     if region is None:
-        told = f"{counted(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
+        told = f"{count_noun(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
         return could_not_check(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
     quota = bucket_quota(control.session, region)
     if quota is None:
         hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
-        return could_not_check(QUOTA, f"{counted(count, 'bucket')}{wanted}; the quota could not be read", hint)
+        return could_not_check(QUOTA, f"{count_noun(count, 'bucket')}{wanted}; the quota could not be read", hint)
     if count + (new_buckets or 1) > quota:
         return failed(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
     return ok(QUOTA, f"{count} of {quota} buckets{wanted}")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.s3.faults import DENIED
-from rehouse.s3.faults import translating as translating_s3
+from rehouse.s3.faults import translate_errors as translating_s3
 
 
 class Outcome(StrEnum):
@@ -74,7 +74,7 @@ def try_check(subject: str, look: Callable[[], Check], *, denied: Outcome = Outc
     `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
     """
     try:
-        with translating_s3(subject), translating():
+        with translating_s3(subject), translate_errors():
             return look()
     except RehouseError as error:
         return of_error(subject, error, denied=denied)

@@ -18,7 +18,7 @@ from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.inspection import Inspection
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.checks.check import Check, failed, notice, of_error, ok, skip_dependents, try_check
 
 CONNECTION = "database: connection"
@@ -154,7 +154,7 @@ def _schema(found: Catalog, settings: Settings) -> Check:
 def count_tenants(settings: Settings) -> int | None:
     """Return how many tenants may want a bucket, None where the database cannot be asked."""
     try:
-        with translating(), Inspection.open(settings) as inspection:
+        with translate_errors(), Inspection.open(settings) as inspection:
             return inspection.count_tenants(inspection.catalog(settings))
     except RehouseError:
         return None

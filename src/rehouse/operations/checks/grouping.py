@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.operations.checks.check import Check, Group, Outcome
 
 WORST_FIRST = (Outcome.FAILED, Outcome.COULD_NOT_CHECK, Outcome.NOTICE, Outcome.OK)
@@ -68,10 +68,10 @@ def count(outcomes: Iterable[Outcome]) -> str:
     """
     counts = Counter(outcomes)
     told = {
-        Outcome.OK: f"{counted(counts[Outcome.OK], 'check')} passed",
+        Outcome.OK: f"{count_noun(counts[Outcome.OK], 'check')} passed",
         Outcome.FAILED: f"{counts[Outcome.FAILED]:,} failed",
         Outcome.COULD_NOT_CHECK: f"{counts[Outcome.COULD_NOT_CHECK]:,} could not be checked",
-        Outcome.NOTICE: counted(counts[Outcome.NOTICE], "notice"),
+        Outcome.NOTICE: count_noun(counts[Outcome.NOTICE], "notice"),
     }
     return ", ".join(words for outcome, words in told.items() if counts[outcome]) or "no checks"
 
@@ -81,7 +81,7 @@ def _name(group: Group | None, subjects: Sequence[str]) -> str:
     if len(subjects) == 1:
         return subjects[0]
     if len(subjects) > NAMED:
-        return f"{group or 'doctor'}: {counted(len(subjects), 'check')}"
+        return f"{group or 'doctor'}: {count_noun(len(subjects), 'check')}"
     parts = [subject.partition(": ") for subject in subjects]
     if len({first for first, _, _ in parts}) == 1 and all(rest for _, _, rest in parts):
         return f"{parts[0][0]}: {', '.join(rest for _, _, rest in parts)}"

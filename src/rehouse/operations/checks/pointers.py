@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.errors import Refused
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.model import Migration
 from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
-from rehouse.ledger.ledger import Ledger, translating
+from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
 from rehouse.operations.checks.check import Check, could_not_check, failed, notice, ok
 from rehouse.operations.services import Services
@@ -154,7 +154,7 @@ _ANY = "document"
 
 def check_pointers(settings: Settings) -> Iterator[Check]:
     """Yield what was found of each column that holds keys or could not be looked at, and what was looked at."""
-    with closing(Ledger.open(settings, writes=False)) as ledger, translating():
+    with closing(Ledger.open(settings, writes=False)) as ledger, translate_errors():
         keys = Pointers(ledger).of_documents(KEYS_A_LOOK)
         look = Look(found=look_for(ledger, settings, {key: [_ANY] for key in keys}))
     for mention in look.mentions(_ANY):
@@ -168,4 +168,6 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
             SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "raise finish.table_mb to read more"
         )
     looked_at = look.found.columns if look.found else 0
-    yield ok(SUBJECT, f"{counted(len(keys), 'key')} looked for in {counted(looked_at, 'column')} outside the mapping")
+    yield ok(
+        SUBJECT, f"{count_noun(len(keys), 'key')} looked for in {count_noun(looked_at, 'column')} outside the mapping"
+    )

@@ -33,7 +33,7 @@ from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.scratch import is_refused_by_condition, remove_scratch
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
-from rehouse.s3.faults import translating
+from rehouse.s3.faults import translate_errors
 
 SCRATCH = "probe: scratch bucket"
 WRITE = "probe: objects"
@@ -139,7 +139,7 @@ def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check
         yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), "the shared bucket was removed")
         return
     try:
-        with translating(shared):
+        with translate_errors(shared):
             key = first_object(control, shared)
     except (StorageRefused, StorageUnavailable):
         yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} could not be listed")

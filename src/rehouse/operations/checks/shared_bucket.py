@@ -25,7 +25,7 @@ from rehouse.operations.checks.check import (
     try_check,
 )
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import NOT_OFFERED, translating
+from rehouse.s3.faults import NOT_OFFERED, translate_errors
 
 Reply = Mapping[str, Any]
 
@@ -195,7 +195,7 @@ def _habit(control: Control, bucket: str, habit: Habit) -> Check:
 
     def look() -> Check:
         try:
-            with translating(subject):
+            with translate_errors(subject):
                 reply = getattr(control.client, habit.get)(Bucket=bucket, **habit.arguments, **control.owner())
         except (StorageRefused, StorageUnavailable) as error:
             if error.code in NOT_OFFERED:

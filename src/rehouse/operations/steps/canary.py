@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from rehouse.core.copies import is_md5
 from rehouse.core.errors import Halt, Refused, StorageRefused, StorageUnavailable
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase
 from rehouse.ledger.copies import CanarySamples, Sample
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
-from rehouse.s3.faults import translating
+from rehouse.s3.faults import translate_errors
 from rehouse.s3.reading import read_object
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
     `is_live`: the application writes there, so another object is what it says of itself.
     """
     try:
-        with translating(sample.place.key):
+        with translate_errors(sample.place.key):
             found = read_object(client, sample.place, "md5")
     except (StorageRefused, StorageUnavailable) as error:
         return error.message
@@ -90,4 +90,4 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
 def _describe(services: Services, samples: Sequence[Sample]) -> str:
     profile = services.settings.application_profile
     whose = "the application's credentials" if profile else "our credentials (REHOUSE_APPLICATION_PROFILE is not set)"
-    return f"{counted(len(samples), 'document')} {'was' if len(samples) == 1 else 'were'} read in full with {whose}"
+    return f"{count_noun(len(samples), 'document')} {'was' if len(samples) == 1 else 'were'} read in full with {whose}"

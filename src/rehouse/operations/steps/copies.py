@@ -21,7 +21,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
 from rehouse.ledger.copies import Documents, FailedDocuments, Line, line_of
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import find_out_guard
@@ -115,7 +115,7 @@ def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]
     pages = run.documents.pages_outside(run.services.settings.batch_size)
 
     def prepare() -> Page | None:
-        with translating():
+        with translate_errors():
             run.services.stop_here()
             page = next(pages, None)
             return None if page is None else prepare_page(run, page)
@@ -136,7 +136,7 @@ def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
         page = decide_page(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
-        with translating(), run.documents.fence():
+        with translate_errors(), run.documents.fence():
             pass  # a run that was paused until another one took over must not replace what that one copied
         for outcome in run.services.engine.copy(page.tasks):
             if _is_condition_failed(outcome) and look < LOOKS - 1:
@@ -179,7 +179,7 @@ class _Writer:
 
 
 def _save(run: Pass, lines: list[Line]) -> None:
-    with translating():
+    with translate_errors():
         run.services.keep_locks()
         run.documents.record(lines)
     refused = [line for line in lines if line.code == ACCESS_DENIED]

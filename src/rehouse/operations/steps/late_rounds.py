@@ -117,7 +117,7 @@ def settle_in_rounds(
     def settle() -> LateWrites | Fault:
         services.bulk.await_room()
         with lines.lock_row(item.document_id) as row:
-            seen = _look_in_time(services, refs())
+            seen = look_in_time(services, refs())
             return seen if isinstance(seen, Fault) else write(row, seen)
 
     fault = CHANGED_AGAIN
@@ -138,7 +138,7 @@ def record_fault(lines: LateWriteRecords, document_id: str, fault: Fault) -> Lat
     return LateWrites(left=1)
 
 
-def _look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
+def look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
     """Look at these objects once, while a row is locked; return the fault if S3 has one. Raises NotInTime."""
     budget, began = services.lock_budget(LATE), time.monotonic()
     found, faults = head_all(services, refs, until=began + budget.patience)

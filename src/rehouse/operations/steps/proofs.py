@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
-from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen
+from rehouse.core.comparing import Comparison, Finding, Proof, compare, compare_checksums, merge, unseen_side
 from rehouse.core.copies import is_listing_cheaper
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Event, Phase
@@ -25,7 +25,7 @@ from rehouse.operations.steps.run import Run
 from rehouse.operations.steps.survey import head_all, listing
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane, Head
-from rehouse.s3.faults import translating
+from rehouse.s3.faults import translate_errors
 from rehouse.s3.object_headers import carried_headers, hidden_metadata
 from rehouse.s3.reading import read_object, read_tags
 
@@ -52,7 +52,7 @@ def check_copies(services: Services, migration: Migration, subject: str) -> tupl
     doubtful: dict[str, Ends] = {}
     dropped: dict[str, Fault] = {}
     for looked_at, (row, target, found) in enumerate(looked(services, migration), start=1):
-        comparison = unseen(found) if isinstance(found, Fault) else compare(row.expected, found)
+        comparison = unseen_side(found) if isinstance(found, Fault) else compare(row.expected, found)
         if comparison.finding is Finding.COULD_NOT_CHECK and isinstance(found, ListedObject):
             doubtful[row.document_id] = ends_of(row, target, found)
         else:
@@ -128,7 +128,7 @@ def _compare_heads(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
     source, target = heads.get(ends.source), heads.get(ends.target)
     fault = next((head.fault for head in (source, target) if head and head.fault), None)
     if fault:
-        return unseen(fault)
+        return unseen_side(fault)
     if not (_is_still(source, ends.source_etag) and _is_still(target, ends.target_etag)):
         return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or went")
     assert source
@@ -171,7 +171,7 @@ class DeepReader:
 
     def _compare(self, ends: Ends) -> tuple[str, Comparison, int]:
         try:
-            with translating(ends.target.key):
+            with translate_errors(ends.target.key):
                 (source, source_bytes), (target, target_bytes) = self._read(ends.source), self._read(ends.target)
         except (StorageRefused, StorageUnavailable) as error:
             return ends.document_id, Comparison(Finding.COULD_NOT_CHECK, detail=error.message), 0

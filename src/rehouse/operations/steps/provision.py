@@ -12,7 +12,15 @@ from functools import partial
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import TEMPORARY_PREFIX, Document, public_access_block
-from rehouse.core.bucket.spec import BucketSpec, Drift, Found, differences, foreign_statements, has_ours, merged
+from rehouse.core.bucket.spec import (
+    BucketSpec,
+    Drift,
+    Found,
+    differences,
+    foreign_statements,
+    has_ours,
+    merge_documents,
+)
 from rehouse.core.errors import Halt, Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Tenant
@@ -29,8 +37,8 @@ from rehouse.operations.buckets.homes import new_home
 from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, unfit_settings
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
-from rehouse.s3.buckets.control import Control, foreign
-from rehouse.s3.buckets.region import misplaced
+from rehouse.s3.buckets.control import Control, foreign_bucket_error
+from rehouse.s3.buckets.region import region_mismatch
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 from rehouse.s3.faults import ACCESS_DENIED, refused
 
@@ -203,11 +211,11 @@ def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     presence = control.head(bucket)
     if presence.whose == "somebody_else":
-        raise foreign(bucket)
+        raise foreign_bucket_error(bucket)
     if presence.whose == "unknown":
         raise refused(presence.code or ACCESS_DENIED, "nobody would say whose it is", f"the bucket {bucket}")
     if presence.whose == "ours" and presence.region and presence.region != control.session.region:
-        raise misplaced(bucket, presence.region, control.session.region)
+        raise region_mismatch(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
 
 
@@ -266,7 +274,7 @@ def _write(
     for setting in settings:
         before(setting)
         present = found.get(setting, Found("absent")).value
-        if not control.apply(spec.bucket, setting, merged(setting, spec.wanted()[setting], present)):
+        if not control.apply(spec.bucket, setting, merge_documents(setting, spec.wanted()[setting], present)):
             refused_settings.add(setting)
     return refused_settings
 

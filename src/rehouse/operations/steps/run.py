@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Fault, Migration, Tenant
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
 
@@ -121,7 +121,7 @@ def run_inventory(services: Services) -> Iterator[None]:
     listed before that is gone, so a late write may not have been seen.
     """
     inventory = services.ledger.inventory()
-    with services.locks.holding_run(services.ledger.run_id), translating():
+    with services.locks.holding_run(services.ledger.run_id), translate_errors():
         for run_id in inventory.runs():
             if not services.locks.is_run_alive(run_id):
                 inventory.forget(run_id)
@@ -139,7 +139,7 @@ def run_inventory(services: Services) -> Iterator[None]:
 
 def _clear_away(services: Services) -> None:
     try:
-        with translating():
+        with translate_errors():
             services.ledger.inventory().clear()
     except RehouseError as error:
         log.warning("the inventory stays until the next run clears it away: %s", error.message)

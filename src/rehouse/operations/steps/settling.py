@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from rehouse.core import settling
-from rehouse.core.durations import spelled
+from rehouse.core.durations import spell_duration
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration
 from rehouse.core.progress import Progress
@@ -43,7 +43,7 @@ def await_settled(run: Run) -> None:
         return
     services = run.services
     while left := seconds_left(services, run.migration):
-        length = spelled(timedelta(seconds=-(-left // 1)))
+        length = spell_duration(timedelta(seconds=-(-left // 1)))
         text = f"waiting {length} for S3 to settle the versioning of {run.migration.home_bucket}"
         services.report(Progress(run.slug, "settle", text=text))
         services.control.sleep(min(left, LOOK_AGAIN_SECONDS))

@@ -13,7 +13,7 @@ from typing import Protocol
 from rehouse.core.errors import RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Tenant, TenantId
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.report import Outcome, TenantReport
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
@@ -113,7 +113,7 @@ def _report_as_recorded(services: Services, tenant: Tenant) -> TenantReport:
     """Return a report with what the ledger says of the tenant, as far as the ledger can be read."""
     report = TenantReport(tenant.slug, tenant.id)
     try:
-        with translating():
+        with translate_errors():
             found = services.ledger.migration(tenant)
     except RehouseError as error:
         log.warning("%s: its row could not be read: %s", tenant.slug, error.message)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from rehouse.core.durations import spelled
+from rehouse.core.durations import spell_duration
 from rehouse.core.errors import Halt, Refused, RehouseError
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of, new_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
@@ -42,7 +42,7 @@ def walk(
     tenant's row has the error.
     """
     report = report or TenantReport(tenant.slug, tenant.id)
-    with translating(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         before = services.ledger.migration(tenant)
         looked = Looked(is_listed, {})
@@ -56,7 +56,7 @@ def walk(
         report = replace(report, phase=migration.phase, home_bucket=migration.home_bucket)
         run = Run(services, tenant, migration, order, report, looked.listed, looked.faults)
         try:
-            with translating():
+            with translate_errors():
                 run = run.note(*_notes_after_return(run))
                 for reached in steps(run):
                     run = reached
@@ -149,6 +149,6 @@ def _notes_after_return(run: Run) -> list[str]:
     if not returned or datetime.now(UTC) - returned[-1] >= grace:
         return []
     return [
-        f"{run.slug} was rolled back less than {spelled(grace)} ago: what is still written through a pointer or URL of before "
-        f"that stays where it lands in {run.migration.home_bucket}, and no sweep brings it to its document"
+        f"{run.slug} was rolled back less than {spell_duration(grace)} ago: what is still written through a pointer or URL of "
+        f"before that stays where it lands in {run.migration.home_bucket}, and no sweep brings it to its document"
     ]

@@ -19,9 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.bucket.documents import Document, bucket_arn
 from rehouse.core.bucket.spec import SETTINGS, Found
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.s3.buckets.settings import CALLS, classified, tag_set
+from rehouse.s3.buckets.settings import CALLS, classify_code, tag_set
 from rehouse.s3.content_md5 import ContentMd5
-from rehouse.s3.faults import ACCESS_DENIED, DENIED, NO_SUCH_BUCKET, NOT_OFFERED, shown, translated
+from rehouse.s3.faults import ACCESS_DENIED, DENIED, NO_SUCH_BUCKET, NOT_OFFERED, show_on_one_line, translate_error
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
 
@@ -118,7 +118,7 @@ class Control:
         except ClientError as error:
             return self._not_open(bucket, error)
         except BotoCoreError as error:
-            raise translated(error, bucket) from None
+            raise translate_error(error, bucket) from None
         region = reply.get("BucketRegion")
         is_ours = self.identity().account or self.new_buckets.is_made(bucket)
         return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
@@ -154,12 +154,12 @@ class Control:
         try:
             reply = getattr(self.client, calls.get)(Bucket=bucket, **calls.get_arguments, **self.owner())
         except ClientError as error:
-            found = classified(calls, _code(error))
+            found = classify_code(calls, _code(error))
             if found is None:
-                raise translated(error, f"{bucket}, {setting}") from None
+                raise translate_error(error, f"{bucket}, {setting}") from None
             return found
         except BotoCoreError as error:
-            raise translated(error, f"{bucket}, {setting}") from None
+            raise translate_error(error, f"{bucket}, {setting}") from None
         return calls.found(reply)
 
     def apply(self, bucket: str, setting: str, document: Document) -> bool:
@@ -172,9 +172,9 @@ class Control:
                 return True
             if self._is_not_offered(bucket, setting, _code(error)):
                 return False
-            raise translated(error, f"{bucket}, {setting}") from None
+            raise translate_error(error, f"{bucket}, {setting}") from None
         except BotoCoreError as error:
-            raise translated(error, f"{bucket}, {setting}") from None
+            raise translate_error(error, f"{bucket}, {setting}") from None
         return True
 
     def _tag_resource(self, bucket: str, tags: Document) -> bool:
@@ -200,7 +200,7 @@ class Control:
         try:
             self.client.delete_bucket_policy(Bucket=bucket, **self.owner())
         except (ClientError, BotoCoreError) as error:
-            raise translated(error, f"{bucket}, policy") from None
+            raise translate_error(error, f"{bucket}, policy") from None
 
     def buckets(self, prefix: str = "") -> Iterator[str]:
         """Yield the names of our buckets that begin with `prefix`. Raises boto3's errors.
@@ -229,10 +229,10 @@ class Control:
             reply = self.session.client("sts").get_caller_identity()
         except ClientError as error:
             if _code(error) in CREDENTIAL_CODES:
-                raise translated(error, "the AWS credentials") from None
+                raise translate_error(error, "the AWS credentials") from None
             return CallerIdentity(None)
         except BotoCoreError as error:
-            translation = translated(error, "STS")
+            translation = translate_error(error, "STS")
             if self.session.is_aws or _is_unreachable(translation):
                 raise translation from None
             return CallerIdentity(None)
@@ -247,7 +247,7 @@ class Control:
             return self._listed(bucket, region)
         if code in {"301", "PermanentRedirect"} and region:
             return self._listed(bucket, region)
-        raise translated(self._reason(bucket) or error, bucket) from None
+        raise translate_error(self._reason(bucket) or error, bucket) from None
 
     def _reason(self, bucket: str) -> ClientError | None:
         """Return why S3 refuses the bucket, from a GET, because the reply to a HEAD has no body with the reason."""
@@ -256,7 +256,7 @@ class Control:
         except ClientError as error:
             return error
         except BotoCoreError as error:
-            raise translated(error, bucket) from None
+            raise translate_error(error, bucket) from None
         return None
 
     def _listed(self, bucket: str, region: str | None) -> BucketPresence:
@@ -265,7 +265,7 @@ class Control:
             ours = bucket in self.buckets(bucket)
         except ClientError as error:
             if _code(error) not in DENIED | NOT_OFFERED:
-                raise translated(error, bucket) from None
+                raise translate_error(error, bucket) from None
             return BucketPresence("unknown", region, _code(error))
         return BucketPresence("ours" if ours else "somebody_else", region)
 
@@ -288,7 +288,7 @@ class Control:
         try:
             self.client.create_bucket(**self._creation(bucket, tags))
         except BotoCoreError as error:
-            raise translated(error, bucket) from None
+            raise translate_error(error, bucket) from None
         except ClientError as error:
             code = _code(error)
             if tags and code in TAGS_NOT_OFFERED:
@@ -296,9 +296,9 @@ class Control:
             # Some endpoints return BucketAlreadyExists for the caller's own bucket too.
             if code in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 if code == "BucketAlreadyExists" and self._listed(bucket, None).whose != "ours":
-                    raise foreign(bucket) from None
+                    raise foreign_bucket_error(bucket) from None
                 return False
-            raise translated(error, bucket) from None
+            raise translate_error(error, bucket) from None
         return True
 
     def _is_not_offered(self, bucket: str, setting: str, code: str) -> bool:
@@ -346,10 +346,10 @@ class Control:
             self.requests[event_name.rpartition(".")[2]] += 1
 
 
-def foreign(bucket: str) -> StorageRefused:
+def foreign_bucket_error(bucket: str) -> StorageRefused:
     """Return the error for a bucket that another account owns."""
     return StorageRefused(
-        f"the bucket {shown(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
+        f"the bucket {show_on_one_line(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
         hint="use credentials of the account that owns it, or another bucket",
         code="BucketAlreadyExists",
     )

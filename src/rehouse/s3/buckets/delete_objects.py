@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.model import Fault
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, Verdict, translated, verdict
+from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, Verdict, translate_error, verdict
 
 NEVER_WAS = "rehouse-never-was-"
 """The prefix of the key that tests whether the endpoint evaluates conditions; no object has it."""
@@ -93,10 +93,10 @@ def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_
             return _together(control, bucket, etags, absent_is_gone=absent_is_gone)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in NOT_OFFERED:
-                raise translated(error, f"removing objects of {bucket}") from None
+                raise translate_error(error, f"removing objects of {bucket}") from None
             control.not_offered.add(DELETE_OBJECTS)
         except BotoCoreError as error:
-            raise translated(error, f"removing objects of {bucket}") from None
+            raise translate_error(error, f"removing objects of {bucket}") from None
     return (_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())
 
 
@@ -134,10 +134,10 @@ def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: 
         if code in ABSENT and absent_is_gone:
             return Removed(key)
         if verdict(code, status) is Verdict.REFUSE:
-            raise translated(error, f"removing an object of {bucket}") from None
+            raise translate_error(error, f"removing an object of {bucket}") from None
         code = PRECONDITION_FAILED if status == 412 else code
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         return Removed(key, Fault(code, str(found.get("Message") or code), request_id))
     except BotoCoreError as error:
-        raise translated(error, f"removing an object of {bucket}") from None
+        raise translate_error(error, f"removing an object of {bucket}") from None
     return Removed(key)

@@ -18,7 +18,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rehouse.core.errors import StorageRefused
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.delete_objects import DELETE_OBJECTS
-from rehouse.s3.faults import ABSENT, NO_SUCH_BUCKET, NOT_OFFERED, Verdict, refused, translated, unavailable, verdict
+from rehouse.s3.faults import (
+    ABSENT,
+    NO_SUCH_BUCKET,
+    NOT_OFFERED,
+    Verdict,
+    refused,
+    translate_error,
+    unavailable,
+    verdict,
+)
 
 DELETED_PER_REQUEST = 1000
 """The most keys per DeleteObjects request (S3 API Reference, DeleteObjects)."""
@@ -115,9 +124,9 @@ def delete_bucket(control: Control, bucket: str) -> None:
         if code == "BucketNotEmpty":  # a 409, which would otherwise be retried
             raise refused(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
         if code not in {NO_SUCH_BUCKET, "404"}:
-            raise translated(error, f"the bucket {bucket}") from None
+            raise translate_error(error, f"the bucket {bucket}") from None
     except BotoCoreError as error:
-        raise translated(error, f"the bucket {bucket}") from None
+        raise translate_error(error, f"the bucket {bucket}") from None
 
 
 def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) -> bool:
@@ -151,16 +160,16 @@ def _ask(control: Control, operation: str, bucket: str, **arguments: Any) -> Any
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") in ABSENT:
             return {}
-        raise translated(error, subject) from None
+        raise translate_error(error, subject) from None
     except BotoCoreError as error:
-        raise translated(error, subject) from None
+        raise translate_error(error, subject) from None
 
 
 def _translated(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
     try:
         yield from pages
     except (ClientError, BotoCoreError) as error:
-        raise translated(error, f"listing the versions of {bucket}") from None
+        raise translate_error(error, f"listing the versions of {bucket}") from None
 
 
 def _is_in_xml(key: str) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from rehouse.config import Settings, variables
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.s3.buckets.control import BucketPresence, Control
-from rehouse.s3.faults import shown
+from rehouse.s3.faults import show_on_one_line
 
 
-def located(settings: Settings, control: Control, presences: Mapping[str, BucketPresence]) -> Settings:
+def locate_buckets(settings: Settings, control: Control, presences: Mapping[str, BucketPresence]) -> Settings:
     """Return the settings with the region of these buckets: the shared ones, or homes where none of those is left.
 
     Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
@@ -24,9 +24,9 @@ def located(settings: Settings, control: Control, presences: Mapping[str, Bucket
     return settings.model_copy(update={"region": region or control.session.region})
 
 
-def misplaced(bucket: str, found: str, wanted: str) -> StorageRefused:
+def region_mismatch(bucket: str, found: str, wanted: str) -> StorageRefused:
     """Return the error for a tenant's bucket or log bucket that is not in the region of the shared bucket."""
-    found = shown(found)
+    found = show_on_one_line(found)
     return StorageRefused(
         f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
         hint=way_out(bucket, found, wanted),
@@ -45,7 +45,7 @@ def way_out(bucket: str, found: str, wanted: str) -> str:
 def _common(presences: Mapping[str, BucketPresence]) -> str | None:
     regions = {bucket: each.region for bucket, each in presences.items() if each.region}
     if len(set(regions.values())) > 1:
-        told = ", ".join(f"{bucket} in {shown(region)}" for bucket, region in regions.items())
+        told = ", ".join(f"{bucket} in {show_on_one_line(region)}" for bucket, region in regions.items())
         raise ConfigurationError(
             f"the shared buckets are in several regions: {told}",
             hint="set REHOUSE_SHARED_BUCKET to the buckets of one region, and run rehouse once for each region",
@@ -54,7 +54,7 @@ def _common(presences: Mapping[str, BucketPresence]) -> str | None:
 
 
 def _contradicted(settings: Settings, bucket: str, region: str) -> ConfigurationError:
-    names, region = variables("region"), shown(region)
+    names, region = variables("region"), show_on_one_line(region)
     origin = settings.origins.get("region", names[0])
     told, hint = f"region in {origin}", f'set region = "{region}" in {origin}, or remove it'
     if origin in names:

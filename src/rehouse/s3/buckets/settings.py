@@ -33,7 +33,7 @@ class Setting:
     get_arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def classified(setting: Setting, code: str) -> Found | None:
+def classify_code(setting: Setting, code: str) -> Found | None:
     """Return the state that an error code means for a setting, or None if it says nothing about the setting."""
     if code == setting.absent_code:
         return Found("absent")

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.errors import StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ACCESS_DENIED, translated
+from rehouse.s3.faults import ACCESS_DENIED, translate_error
 
 KEY = "temp/rehouse-upload-trial"
 NO_UPLOAD_HINT = (
@@ -27,10 +27,10 @@ def takes_uploads(control: Control, bucket: str) -> bool:
     try:
         control.client.put_object(Bucket=bucket, Key=KEY, Body=b"", IfMatch='"rehouse"', **control.owner())
     except ClientError as error:
-        failure = translated(error, bucket)
+        failure = translate_error(error, bucket)
         if isinstance(failure, StorageUnavailable):
             raise failure from None
         return str(error.response.get("Error", {}).get("Code")) not in {ACCESS_DENIED, "403"}
     except BotoCoreError as error:
-        raise translated(error, bucket) from None
+        raise translate_error(error, bucket) from None
     return True

@@ -42,12 +42,12 @@ class Identity:
         The first call raises StorageRefused if the chain finds none.
         """
         if self._credentials is None:
-            return self.renewed()
+            return self.renew()
         if time.monotonic() - self._fetched_at > KEPT_SECONDS and not self._fetching.locked():
             threading.Thread(target=self._renew_ahead, name="credentials", daemon=True).start()
         return self._credentials
 
-    def renewed(self) -> Credentials:
+    def renew(self) -> Credentials:
         """Fetch the credentials now and return them.
 
         Raises StorageRefused if the chain finds none.
@@ -68,7 +68,7 @@ class Identity:
 
     def _renew_ahead(self) -> None:
         try:
-            self.renewed()
+            self.renew()
         except RehouseError as error:
             # The old ones may still work. If not, S3 refuses them, and then `renewed` raises.
             logger.warning("credentials could not be renewed ahead of time: %s", error.message)

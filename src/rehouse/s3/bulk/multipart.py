@@ -22,7 +22,7 @@ from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.sender import Answer
-from rehouse.s3.faults import NOT_OFFERED, Verdict, shown, translated, verdict
+from rehouse.s3.faults import NOT_OFFERED, Verdict, show_on_one_line, translate_error, verdict
 from rehouse.s3.object_headers import carried_headers, hidden_metadata, tagging_header
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def copy_multipart(
         except _FailedError as error:
             return CopyOutcome(task, fault=error.fault, attempts=attempt)
         except BotoCoreError as error:
-            refusal = translated(error, _subject(task))
+            refusal = translate_error(error, _subject(task))
             if isinstance(refusal, StorageRefused) and refusal.code != "InvalidRequest":
                 raise refusal from None
             code = getattr(refusal, "code", "ConnectionLost")
@@ -252,9 +252,9 @@ def _fault(error: ClientError, task: CopyTask) -> Fault:
     metadata = error.response["ResponseMetadata"]
     code = str(found.get("Code", "Unknown"))
     if verdict(code, metadata.get("HTTPStatusCode", 0)) in {Verdict.REFUSE, Verdict.REFRESH}:
-        raise translated(error, _subject(task)) from None
+        raise translate_error(error, _subject(task)) from None
     code = {"404": "NoSuchKey", "412": "PreconditionFailed", "403": "AccessDenied"}.get(code, code)
-    return Fault(shown(code), shown(str(found.get("Message", code))), metadata.get("RequestId"))
+    return Fault(show_on_one_line(code), show_on_one_line(str(found.get("Message", code))), metadata.get("RequestId"))
 
 
 def _subject(task: CopyTask) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from rehouse.core.archiving import class_now
 from rehouse.core.model import Fault, ListedObject
-from rehouse.s3.faults import shown, transport_code
+from rehouse.s3.faults import show_on_one_line, transport_code
 
 _QUOTES = (b"&quot;", b"&#34;", b'"')
 _NO_ETAG = b'<>&" \t\r\n\v\f'
@@ -68,7 +68,9 @@ class Reply:
     def fault(self) -> Fault:
         """Return why the request failed, with S3's own code if there is one."""
         if self.errno:
-            return Fault(transport_code(self.errno, self.proxy_status), shown(f"{self.error} (curl {self.errno})"))
+            return Fault(
+                transport_code(self.errno, self.proxy_status), show_on_one_line(f"{self.error} (curl {self.errno})")
+            )
         text = self.body[:65536].decode("utf-8", "replace")
         request_id = element(text, "RequestId") or self.headers().get("x-amz-request-id")
         code = element(text, "Code") if "<Error" in text else None
@@ -76,7 +78,9 @@ class Reply:
             code = "IncompleteReply" if 200 <= self.status < 300 else _status_code(self.status)
         message = element(text, "Message") or f"HTTP status {self.status}"
         condition = element(text, "Condition")
-        return Fault(shown(code), shown(f"{message} ({condition})" if condition else message), request_id)
+        return Fault(
+            show_on_one_line(code), show_on_one_line(f"{message} ({condition})" if condition else message), request_id
+        )
 
     def region(self) -> str | None:
         """Return the right region, if a redirect names it."""

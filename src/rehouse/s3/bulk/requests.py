@@ -14,7 +14,7 @@ from rehouse.core.archiving import class_of_copy
 from rehouse.core.model import CopyTask, Fault, ObjectRef
 from rehouse.s3.bulk.replies import Reply
 from rehouse.s3.bulk.signing import UNSENDABLE, query_string, quoted_key
-from rehouse.s3.endpoint import Endpoint, checked
+from rehouse.s3.endpoint import Endpoint, check_bucket_name
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def copy_headers(task: CopyTask, owner: str | None, *, guarded: bool) -> dict[st
 
 def copy_source(ref: ObjectRef) -> str:
     """Return the `x-amz-copy-source` of an object: `/bucket/key`, encoded, and its version if there is one."""
-    source = f"/{checked(ref.bucket)}/{key_path(ref.key)}"
+    source = f"/{check_bucket_name(ref.bucket)}/{key_path(ref.key)}"
     return f"{source}?{version_query(ref)}" if ref.version else source
 
 

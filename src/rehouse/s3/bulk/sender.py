@@ -323,7 +323,7 @@ class Sender(Generic[T]):
             return
         self._shared.identity.learn(server_time(reply.headers()))
         try:
-            self._shared.identity.renewed()
+            self._shared.identity.renew()
         except RehouseError as error:
             self._stopped = self._stopped or error
         self._again(request, 0.0)

@@ -16,20 +16,20 @@ class Throttle:
         self.sent: Counter[str] = Counter()
         self._clock = clock
         self._lock = threading.Lock()
-        self._pace = pacing.started(clock(), max_rate)
+        self._pace = pacing.start(clock(), max_rate)
 
     def take(self, wanted: int) -> int:
         """Return how many of `wanted` requests may start now, and count them as started."""
         with self._lock:
-            pace = pacing.filled(self._pace, self._clock())
-            granted = min(wanted, pacing.allowed(pace))
-            self._pace = pacing.spent(pace, granted)
+            pace = pacing.fill(self._pace, self._clock())
+            granted = min(wanted, pacing.requests_allowed(pace))
+            self._pace = pacing.spend(pace, granted)
             return granted
 
     def give_back(self, requests: int) -> None:
         """Give back requests that were granted but not sent."""
         with self._lock:
-            self._pace = pacing.spent(self._pace, -requests)
+            self._pace = pacing.spend(self._pace, -requests)
 
     def count(self, kind: str) -> None:
         """Count a request that was sent."""
@@ -44,11 +44,11 @@ class Throttle:
     def room(self, seconds: float) -> int:
         """Return how many requests may start within `seconds` seconds, if no other thread sends any."""
         with self._lock:
-            return pacing.room(pacing.filled(self._pace, self._clock()), seconds)
+            return pacing.room(pacing.fill(self._pace, self._clock()), seconds)
 
     def learn(self, good: int, *, overloaded: bool) -> None:
         """Adjust the rate to a round of replies."""
         with self._lock:
-            self._pace = pacing.answered(self._pace, good)
+            self._pace = pacing.speed_up(self._pace, good)
             if overloaded:
-                self._pace = pacing.slowed(self._pace, self._clock())
+                self._pace = pacing.slow_down(self._pace, self._clock())
