@@ -11,7 +11,7 @@ _BREAKS = str.maketrans({"\n": "\\n", "\t": "\\t"})
 def escape_controls(text: str) -> str:
     """Escape control characters and direction marks; line breaks and tabs stay.
 
-    >>> legible("a\\x1b[2Jb")
+    >>> escape_controls("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
     """
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
@@ -29,7 +29,7 @@ def on_one_line(text: str) -> str:
 def count_noun(count: int, noun: str) -> str:
     """Return a count with its noun; the plural gets an s.
 
-    >>> counted(1, "document"), counted(1200, "open upload"), counted(0, "bucket")
+    >>> count_noun(1, "document"), count_noun(1200, "open upload"), count_noun(0, "bucket")
     ('1 document', '1,200 open uploads', '0 buckets')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

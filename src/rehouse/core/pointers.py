@@ -22,7 +22,7 @@ class KeyFinder:
     To be fast, it searches the text for one word of each key: the word that the fewest other keys contain.
 
     >>> finder = KeyFinder(["uploads/1/a b.pdf", "uploads/2/c.pdf"])
-    >>> sorted(finder.mentioned('{"url": "https:\\\\/\\\\/cdn.example.com\\\\/uploads\\\\/1\\\\/a%20b.pdf?v=1"}'))
+    >>> sorted(finder.find_mentions('{"url": "https:\\\\/\\\\/cdn.example.com\\\\/uploads\\\\/1\\\\/a%20b.pdf?v=1"}'))
     ['uploads/1/a b.pdf']
     """
 

@@ -52,7 +52,7 @@ _KEYS = ("Sid", "ID")
 def explain_drift(drift: Drift) -> tuple[str, ...]:
     """Return what a setting is and what it must be, one line per difference, at least one.
 
-    >>> explained(Drift("versioning", {"Status": "Enabled"}, {"Status": "Suspended"}, "differs"))
+    >>> explain_drift(Drift("versioning", {"Status": "Enabled"}, {"Status": "Suspended"}, "differs"))
     ('Status is "Suspended", must be "Enabled"',)
     """
     if drift.kind == "missing":
