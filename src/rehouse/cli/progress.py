@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rehouse.cli.logs import log
 from rehouse.cli.output import console
-from rehouse.core.escaping import counted, on_one_line
-from rehouse.core.progress import Overall, Progress, Report, silent
+from rehouse.core.escaping import count_noun, on_one_line
+from rehouse.core.progress import Overall, Progress, Report, report_nothing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -46,7 +46,7 @@ def showing_progress(kind: Kind | None = None) -> Iterator[Report]:
 
 @contextmanager
 def _nothing() -> Iterator[Report]:
-    yield silent
+    yield report_nothing
 
 
 @contextmanager
@@ -115,9 +115,9 @@ def summed_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     >>> summed_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
     '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
     """
-    parts = [f"{overall.tenants_done:,} of {counted(overall.tenants, 'tenant')}"] if overall.tenants else []
+    parts = [f"{overall.tenants_done:,} of {count_noun(overall.tenants, 'tenant')}"] if overall.tenants else []
     if overall.documents_total:
-        parts.append(f"{overall.documents:,} of {counted(overall.documents_total, 'document')}")
+        parts.append(f"{overall.documents:,} of {count_noun(overall.documents_total, 'document')}")
     if overall.copied_bytes:
         parts.append(human_bytes(overall.copied_bytes))
     if overall.rate:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rehouse.cli.output import GREEN, RED, YELLOW, console, fitted, plain, say, shortened, wrapped
 from rehouse.cli.process import is_reader_gone
 from rehouse.cli.progress import MOST_TENANTS, summed_up
-from rehouse.core.escaping import counted, legible_json, on_one_line
+from rehouse.core.escaping import count_noun, escape_json, on_one_line
 from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import describe_states
 from rehouse.core.watching import Life, Running, TenantAtWork, total
@@ -78,7 +78,7 @@ def print_lines(sights: Iterable[Sight]) -> None:
     before: Sight | None = None
     for sight in sights:
         for line in lines_of(sight, before):
-            print(legible_json(json.dumps(line, ensure_ascii=False)), flush=True)
+            print(escape_json(json.dumps(line, ensure_ascii=False)), flush=True)
         before = sight
         if sight.idle_seconds >= SECONDS_IDLE or is_reader_gone():
             return
@@ -162,7 +162,7 @@ def _heading(sight: Sight, width: int) -> list[Text]:
     if not alive and not sight.away:
         first += [_line(), _line(IDLE, "bold")]
     if len(alive) > 1:
-        first += [_line(), *_fold(f"{counted(len(alive), 'command')}: {_far(total(alive))}", width, "bold")]
+        first += [_line(), *_fold(f"{count_noun(len(alive), 'command')}: {_far(total(alive))}", width, "bold")]
     return first
 
 
@@ -194,7 +194,7 @@ def _life(run: Running) -> str:
 
 
 def _far(overall: Overall) -> str:
-    errors = f", {counted(overall.documents_failed, 'error')}" if overall.documents_failed else ""
+    errors = f", {count_noun(overall.documents_failed, 'error')}" if overall.documents_failed else ""
     return (summed_up(overall, with_elapsed=False) or "nothing is counted yet") + errors
 
 

@@ -9,10 +9,10 @@ _FORM = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Parse a duration. Raises ValueError, which states the accepted form.
 
-    >>> parse_duration("7d"), duration("30m"), duration("0")
+    >>> parse_duration("7d"), parse_duration("30m"), duration("0")
     (datetime.timedelta(days=7), datetime.timedelta(seconds=1800), datetime.timedelta(0))
     """
     if text == "0":
@@ -37,10 +37,10 @@ def written(length: timedelta) -> str:
     return "0"
 
 
-def spelled(length: timedelta) -> str:
+def spell_duration(length: timedelta) -> str:
     """Format a duration for people, in the largest unit that divides it.
 
-    >>> spell_duration(timedelta(days=7)), spelled(timedelta(hours=36)), spelled(timedelta(0))
+    >>> spell_duration(timedelta(days=7)), spell_duration(timedelta(hours=36)), spelled(timedelta(0))
     ('7 days', '36 hours', '0 days')
     """
     seconds = round(length.total_seconds())

@@ -21,7 +21,7 @@ from rehouse.core.removals import STAYING_CODES, given_up
 from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import (
@@ -121,7 +121,7 @@ def finish_one(
 
     Raises Refused before its cutover; TryAgain, Halt as `migrate` does.
     """
-    with translating():
+    with translate_errors():
         migration = require_cut_over(services, tenant)
     if dry_run:
         return _foresee(services, tenant, migration, grace, look)
@@ -141,7 +141,7 @@ def finish_all(
     """Finish every one of the tenants that was cut over; a failed one does not stop the others. The database is looked through
     once for all of them.
     """
-    with translating():
+    with translate_errors():
         begun = [(tenant, services.ledger.migration(tenant)) for tenant in tenants]
         there = [(tenant, each) for tenant, each in begun if each and is_at_least(each.phase, Phase.CUT_OVER)]
         due = [each for _, each in there if services.ledger.of(each, Removals).counts(grace).old_enough]
@@ -178,7 +178,7 @@ def _try_finish(
 def _finish(
     services: Services, tenant: Tenant, grace: timedelta, look: Look, *, final: bool, is_listed: bool = False
 ) -> Outcome[FinishReport]:
-    with _naming_its_role(), translating(), services.locks.holding(tenant.id, tenant.slug):
+    with _naming_its_role(), translate_errors(), services.locks.holding(tenant.id, tenant.slug):
         require_cut_over(services, tenant)
         swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=is_listed).require_report()
         migration = require_cut_over(services, tenant)
@@ -195,7 +195,7 @@ def _finish(
             return Outcome(_with_counts(report, run))
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
-            with translating():
+            with translate_errors():
                 for reached in _remove(run, report, _without_older_look(run, swept, look)):
                     report = reached
         except RehouseError as error:
@@ -301,7 +301,7 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
     """Return the report of what would happen."""
     report = FinishReport(tenant.slug, tenant.id, status=migration.status, state=migration.state)
     run = _new_pass(services, migration, tenant, grace)
-    with translating():
+    with translate_errors():
         remove_sources(run, dry_run=True)
         if run.removed:
             report = _look_for_pointers(run, report, look)

@@ -12,7 +12,7 @@ from rehouse.cli.options import OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes, human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import Left, after_cleanup
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.removed:
             say(f"{each.bucket}: removed", "Its name is not needed in REHOUSE_SHARED_BUCKET any more.")
             continue
-        say(f"{each.bucket}: {counted(each.objects, 'object')}, {human_bytes(each.size)}")
+        say(f"{each.bucket}: {count_noun(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:
             _leftovers(each.left)
         _rows(each)
@@ -105,7 +105,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{kept}, {each.older.delete_markers:,} delete markers")
         if each.uploads:
             oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
-            say(f"{counted(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
+            say(f"{count_noun(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
         elif _left(each).is_unused:
             say("Nothing is left.")
 
@@ -113,11 +113,11 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
 def _rows(bucket: BucketLeft) -> None:
     """Print how many rows point into the bucket, those at no object by tenant, and the tenants that keep it."""
     if bucket.rows:
-        say(f"{counted(sum(each.rows for each in bucket.rows), 'row')} point into it")
+        say(f"{count_noun(sum(each.rows for each in bucket.rows), 'row')} point into it")
     lost = [each for each in bucket.rows if each.without_object]
     if lost:
         say(
-            f"{counted(sum(each.without_object for each in lost), 'row')} of these point to an object that is not there:"
+            f"{count_noun(sum(each.without_object for each in lost), 'row')} of these point to an object that is not there:"
         )
         table(
             ("tenant", "rows", "documents such as"),

@@ -14,8 +14,8 @@ from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllS
 from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, tenant_object
-from rehouse.core.durations import duration, spelled, written
-from rehouse.core.escaping import counted
+from rehouse.core.durations import parse_duration, spell_duration, written
+from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import Finished, after_finish
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _age(text: str) -> timedelta:
     try:
-        return duration(text)
+        return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -81,7 +81,7 @@ def finish(
     from rehouse.cli.services import services, settings_only
     from rehouse.operations import finish as finishing
     from rehouse.operations.checks.pointers import Look
-    from rehouse.operations.selection import chosen
+    from rehouse.operations.selection import choose_tenants
     from rehouse.operations.steps.due_sources import due_sources
 
     if (slug is None) is not everyone:
@@ -104,7 +104,7 @@ def finish(
             tenant = opened.ledger.tenant(slug)
             made = [finishing.finish_one(opened, tenant, grace=grace, dry_run=dry_run, look=look, final=final)]
         else:
-            tenants = chosen(opened, include_inactive=True)
+            tenants = choose_tenants(opened, include_inactive=True)
             made = finishing.finish_all(opened, tenants, grace=grace, dry_run=dry_run, look=look, final=final)
     _show_finish(
         made,
@@ -120,7 +120,7 @@ def finish(
 def _removal(due: Sequence[Due], slug: str | None, grace: timedelta, usual: timedelta) -> Removal:
     from rehouse.core.removals import finality, given_up
 
-    age = f" at least {spelled(grace)} ago" if grace else ", however recently"
+    age = f" at least {spell_duration(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"
     count = sum(each.documents for each in due)
     gives_up = given_up(grace, usual)
@@ -194,7 +194,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
         if each.outstanding:
             say(
                 "",
-                f"{each.slug}: {counted(len(each.outstanding), 'document')} could not be moved: rehouse status {each.slug}",
+                f"{each.slug}: {count_noun(len(each.outstanding), 'document')} could not be moved: rehouse status {each.slug}",
             )
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")

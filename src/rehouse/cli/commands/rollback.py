@@ -15,7 +15,7 @@ from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, Progr
 from rehouse.cli.output import Attention, add_up, plain, print_report, say, say_next, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import of_tenant, show_left_at_home, tenant_object
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import after_drop, after_rollback
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
         made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
     verb = "emptied" if made.kept else "deleted"
     did = f"Would be {verb}" if dry_run else verb.capitalize()
-    line = f"{did}: {made.bucket}, {counted(made.versions, 'version')}, {counted(made.uploads, 'open upload')}"
+    line = f"{did}: {made.bucket}, {count_noun(made.versions, 'version')}, {count_noun(made.uploads, 'open upload')}"
 
     def show() -> None:
         say(line)

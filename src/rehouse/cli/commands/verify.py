@@ -20,7 +20,7 @@ from rehouse.cli.options import (
 from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import human_bytes
 from rehouse.core.comparing import Finding, Proof
-from rehouse.core.escaping import counted
+from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import Verified, after_verify
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def verify_all(
     """
     from rehouse.cli.services import services
     from rehouse.operations import verify as verifying
-    from rehouse.operations.selection import chosen
+    from rehouse.operations.selection import choose_tenants
 
     with services(writes=False, progress=progress) as opened:
-        tenants = chosen(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
+        tenants = choose_tenants(opened, include_inactive=include_inactive, only=only or (), exclude=exclude or ())
         made = verifying.verify_all(opened, tenants, deep=deep)
     _end(made, output, deep=deep, allow_quarantined=allow_quarantined)
 
@@ -132,7 +132,7 @@ def verified_line(reports: Sequence[VerifyReport]) -> str:
     proofs = sum((each.same for each in reports), Counter[Proof]())
     unproven = sum(len(each.problems) + each.not_yet_migrated + each.not_uploaded for each in reports)
     by = ", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items()))
-    total = counted(proofs.total() + unproven, "document")
+    total = count_noun(proofs.total() + unproven, "document")
     return f"Verified: {proofs.total():,} of {total}" + (f" (by {by})" if by else "")
 
 
@@ -140,14 +140,16 @@ def closing_line(reports: Sequence[VerifyReport]) -> str:
     """Return the line that closes a verification."""
     if not all(each.is_well_otherwise for each in reports):
         problems = sum(len(each.problems) + _drift(each) + (each.error is not None) for each in reports)
-        found = [f"{counted(problems, 'problem')} found"] if problems else []
+        found = [f"{count_noun(problems, 'problem')} found"] if problems else []
         for count, what in zip(
             add_up(reports, "not_yet_migrated", "not_uploaded"), ("migrated", "uploaded"), strict=True
         ):
-            found += [f"{counted(count, 'document')} not {what} yet"] if count else []
+            found += [f"{count_noun(count, 'document')} not {what} yet"] if count else []
         return f"{', '.join(found)}."
     quarantined = sum(each.quarantined for each in reports)
-    return f"All is well but for {counted(quarantined, 'document')} in quarantine." if quarantined else "All is well."
+    return (
+        f"All is well but for {count_noun(quarantined, 'document')} in quarantine." if quarantined else "All is well."
+    )
 
 
 def _show_reads(reports: Sequence[VerifyReport]) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.ledger import translating
+from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import Versioning, refuse_destroying, versioning_of
 from rehouse.operations.services import Services
@@ -30,7 +30,7 @@ def due_sources(services: Services, tenant: Tenant | None, *, grace: timedelta, 
     Changes nothing: it is asked before anybody confirms. Raises Refused before its cutover, and unless `final` where the shared
     bucket's versioning is suspended.
     """
-    with translating():
+    with translate_errors():
         if tenant:
             found = [(tenant, require_cut_over(services, tenant))]
         else:
