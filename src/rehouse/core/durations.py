@@ -12,7 +12,7 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 def parse_duration(text: str) -> timedelta:
     """Parse a duration. Raises ValueError, which states the accepted form.
 
-    >>> parse_duration("7d"), parse_duration("30m"), duration("0")
+    >>> parse_duration("7d"), parse_duration("30m"), parse_duration("0")
     (datetime.timedelta(days=7), datetime.timedelta(seconds=1800), datetime.timedelta(0))
     """
     if text == "0":
@@ -40,7 +40,7 @@ def written(length: timedelta) -> str:
 def spell_duration(length: timedelta) -> str:
     """Format a duration for people, in the largest unit that divides it.
 
-    >>> spell_duration(timedelta(days=7)), spell_duration(timedelta(hours=36)), spelled(timedelta(0))
+    >>> spell_duration(timedelta(days=7)), spell_duration(timedelta(hours=36)), spell_duration(timedelta(0))
     ('7 days', '36 hours', '0 days')
     """
     seconds = round(length.total_seconds())
