@@ -85,6 +85,22 @@ def test_an_init_that_stopped_anywhere_is_completed(
         assert sorted(dump(other).splitlines()) == sorted(dump(url).splitlines()), f"after {done} statements"
 
 
+def test_an_init_that_stopped_before_its_count_counts(application_database: str, opened: Opener, look: Look) -> None:
+    """The triggers are there, the count is not, and Alembic has recorded the revision before."""
+    connection = opened(application_database)
+    add_document(connection, "one", add_tenants(connection, "acme")[0], 7)
+    for each in first.statements(look(connection)):
+        if "rehouse_recount_usage()" in each.text and each.manner is statement.Manner.ALONE:
+            break
+        statement.run(connection, each, statement.Patience())
+    connection.execute(
+        "CREATE TABLE rehouse_schema_version (version_num varchar(32) PRIMARY KEY);"
+        " INSERT INTO rehouse_schema_version VALUES ('0001')"
+    )
+    schema.upgrade(connection, look(connection))
+    assert recorded(connection) == recounted(connection) == [("acme", 1, 7)]
+
+
 def test_ids_have_the_applications_types(url: str, opened: Opener, look: Look) -> None:
     connection = opened(url)
     foreign_keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.catalog import VERSIONS, Catalog
 from rehouse.ledger.queries import sources
 from rehouse.ledger.relations import Partition, Table
 from rehouse.ledger.schema.statement import Manner, Statement
@@ -105,7 +105,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     else:
         yield from _drop_first_functions(catalog)
         made = {procedure.partition(":")[0] for procedure in catalog.procedures}
-        if catalog.version is None or catalog.usage_is_doubtful or not made.issuperset(FUNCTIONS):
+        if catalog.version != VERSIONS[-1] or catalog.usage_is_doubtful or not made.issuperset(FUNCTIONS):
             yield _recount(catalog)
 
 
