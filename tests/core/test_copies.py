@@ -39,7 +39,7 @@ documents = st.builds(
     name=st.just("a.pdf"),
     bucket=st.sampled_from([None, "shared", "shared", "older", "home", "elsewhere"]),
     key=st.sampled_from([None, "", "k", "k", "k", "k", "s3://shared/k", "../x"]),
-    etag=st.none(),
+    etag=st.sampled_from([None, MD5, f'"{OTHER}"', MULTIPART]),
     uploaded_at=st.none() | instants,
 )
 objects = st.builds(
@@ -63,7 +63,7 @@ def circumstances(draw: st.DrawFn) -> Seen:
             Recorded,
             state=st.sampled_from(DocumentState),
             source=st.sampled_from([PLACES.source_of(document), ObjectRef("shared", "before")]),
-            source_etag=st.just(source.etag) if source else st.none(),
+            source_etag=st.just(source.etag) if source else st.sampled_from([None, MD5]),
             target=st.sampled_from([PLACES.target_of(document), ObjectRef("home", "before"), None]),
             target_etag=st.sampled_from([MD5, OTHER, None, target.etag if target else None]),
         )
@@ -103,6 +103,43 @@ def _can_adopt(seen: Seen) -> bool:
     return one.etag == other.etag != MULTIPART and one.size == other.size and one.modified_at < other.modified_at
 
 
+def _etag_at_home(seen: Seen) -> str | None:
+    line, target = seen.recorded, PLACES.target_of(seen.document)
+    if seen.recorded_now and line is not None and line.target == target:
+        return line.target_etag
+    return seen.target.etag if seen.target else None
+
+
+def _class_at_home(seen: Seen) -> str:
+    return "" if _was_taken(seen) or seen.target is None else seen.target.storage_class
+
+
+def _is_about_it(seen: Seen) -> bool:
+    line, target = seen.recorded, PLACES.target_of(seen.document)
+    etag = _etag_at_home(seen)
+    if seen.source or seen.contested or line is None or etag is None:
+        return False
+    return (line.source, line.target, line.target_etag) == (_points_at(seen), target, etag)
+
+
+def _was_taken(seen: Seen) -> bool:
+    line = seen.recorded
+    return _is_about_it(seen) and line is not None and line.state == "copied" and line.source_etag is None
+
+
+def _is_recorded_copy(seen: Seen) -> bool:
+    line = seen.recorded
+    made = {"copied", "flipped", "superseded", "removing", "removed"}
+    is_known = _is_about_it(seen) and line is not None and line.state in made and line.source_etag is not None
+    return is_known and seen.target is not None and not seen.recorded_now
+
+
+def _has_md5_of_row(seen: Seen) -> bool:
+    etag, target = (seen.document.etag or "").strip('"'), seen.target
+    is_seen = target is not None and not (seen.source or seen.contested or seen.recorded_now)
+    return is_seen and etag == _etag_at_home(seen) != MULTIPART
+
+
 LINES: dict[str, Callable[[Seen], bool]] = {
     "its row has no key": lambda seen: not seen.document.key,
     "its row points into its home": lambda seen: seen.document.bucket == "home",
@@ -111,8 +148,14 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     "no object, and its key can be no key of S3": lambda seen: (
         not seen.source and key_problem(seen.document.key or "") is not None
     ),
+    "no object, and the ledger took the one at home for it": _was_taken,
+    "no object, but the ledger's copy of it is at home": _is_recorded_copy,
+    "no object, but the one at home has the MD5 of the row": _has_md5_of_row,
     "no object, its row younger than the upload window": lambda seen: not seen.source and _is_young(seen),
     "no object, but one of another spelling that is free": lambda seen: not seen.source and seen.near is not None,
+    "no object, but one at home that nothing proves": lambda seen: (
+        not seen.source and seen.target is not None and not seen.contested
+    ),
     "no object": lambda seen: not seen.source,
     "another tenant's row points to its object": lambda seen: seen.contested,
     "its object is archived now": lambda seen: (
@@ -170,8 +213,14 @@ EXAMPLES = {
     "accepted, and its row as it was then": Seen(_a(), FROZEN, recorded=ACCEPTED, contested=True),
     "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
     "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, NOW), None),
+    "no object, and the ledger took the one at home for it": Seen(
+        replace(YOUNG, etag=MD5), None, NEWER, replace(LINE, source_etag=None)
+    ),
+    "no object, but the ledger's copy of it is at home": Seen(replace(YOUNG, etag=MD5), None, NEWER, LINE),
+    "no object, but the one at home has the MD5 of the row": Seen(replace(YOUNG, etag=MD5), None, NEWER),
     "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
     "no object, but one of another spelling that is free": Seen(_a(), None, contested=True, near="/k"),
+    "no object, but one at home that nothing proves": Seen(_a(), None, NEWER),
     "no object": Seen(_a(), None, contested=True),
     "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
     "its object is archived now": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
@@ -221,19 +270,19 @@ def test_only_what_is_to_be_copied_has_a_task(seen: Seen) -> None:
         assert decision.detail
         assert HINTS[decision.reason]
     if decision.task:
-        assert seen.source is not None
         assert decision.task.source == _points_at(seen)
-        assert (decision.task.source_etag, decision.task.size) == (seen.source.etag, seen.source.size)
+        told = (seen.source.etag, seen.source.storage_class) if seen.source else ("", _class_at_home(seen))
+        assert (decision.task.source_etag, decision.task.storage_class) == told
+        assert decision.standing is not Standing.TO_COPY or seen.source is not None
         assert decision.task.target == PLACES.target_of(seen.document)
         assert decision.task.target.bucket == "home"
-        assert decision.task.storage_class == seen.source.storage_class
 
 
 @given(circumstances())
 def test_a_copy_never_covers_what_was_not_seen(seen: Seen) -> None:
     """The condition on the target is what is known to be there: nothing, the listing's ETag, or this run's own copy."""
     decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
-    if decision.task and not seen.recorded_now:
+    if decision.standing is Standing.TO_COPY and decision.task and not seen.recorded_now:
         assert decision.task.replaces_etag == (seen.target.etag if seen.target else None)
 
 

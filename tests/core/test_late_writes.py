@@ -36,7 +36,7 @@ lines = st.builds(
         "a", state, SOURCE, source_etag, HOME, target_etag, contested
     ),
     states,
-    etags,
+    st.none() | etags,
     etags,
     st.booleans(),
 )
@@ -56,7 +56,9 @@ LINES = {
     "its source may be another document's by now": lambda m, r, s, t, p, c: m.contested,
     "its row points to another object of the home": lambda m, r, s, t, p, c: r != HOME,
     "its home object is gone": lambda m, r, s, t, p, c: t is None,
-    "its home object is as it was copied": lambda m, r, s, t, p, c: t.etag == m.target_etag,
+    "its home object is as it was copied from a source": lambda m, r, s, t, p, c: (
+        t.etag == m.target_etag and m.source_etag is not None
+    ),
     "its home object has the source's MD5 and size": lambda m, r, s, t, p, c: (
         (s.etag, s.size) == (t.etag, t.size) and s.etag != PARTS
     ),

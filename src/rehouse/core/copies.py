@@ -16,6 +16,17 @@ from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_folder, target_key
 from rehouse.core.pricing import LISTED_PER_REQUEST
 
+MADE = frozenset(
+    {
+        DocumentState.COPIED,
+        DocumentState.FLIPPED,
+        DocumentState.SUPERSEDED,
+        DocumentState.REMOVING,
+        DocumentState.REMOVED,
+    }
+)
+"""The states in which the ledger records a copy that S3 answered."""
+
 
 class Standing(StrEnum):
     """What a migration has to do for one document."""
@@ -34,6 +45,7 @@ class Reason(StrEnum):
     """Why a document is in quarantine, that is, must not be copied in its present state."""
 
     MISSING_OBJECT = "missing_object"
+    ONLY_AT_HOME = "only_at_home"
     OTHER_SPELLING = "other_spelling"
     OTHER_TENANTS_OBJECT = "other_tenants_object"
     UNKNOWN_BUCKET = "unknown_bucket"
@@ -44,6 +56,8 @@ class Reason(StrEnum):
 
 HINTS = {
     Reason.MISSING_OBJECT: "restore the object from a backup, or delete the row, or accept it",
+    Reason.ONLY_AT_HOME: "if the object in the tenant's bucket is this document, write its bucket and key into the row's s3_bucket "
+    "and s3_key; else restore the object from a backup, delete the row, or accept it",
     Reason.OTHER_SPELLING: "find out which of the two keys the application reads; if both mean this document, write the object's "
     "key into the row's s3_key, or copy the object to the row's key, or accept it",
     Reason.OTHER_TENANTS_OBJECT: "decide whose it is: give the other tenant's row an object of its own, or accept it",
@@ -54,6 +68,10 @@ HINTS = {
     Reason.TARGET_TAKEN: "run the same command again, the application was writing there; if it stays, the object there may be "
     "a late write that is newer than the row's: compare the two, keep the right one, move the one that is there away",
 }
+
+
+ABSENT = frozenset({Reason.MISSING_OBJECT, Reason.OTHER_SPELLING, Reason.ONLY_AT_HOME})
+"""The reasons for which the object is not where the row points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +177,12 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | accepted, and its row as it was then                    | accepted                         |
     | its bucket is neither shared nor home                   | quarantined, unknown_bucket      |
     | no object, and its key can be no key of S3              | quarantined, invalid_key         |
+    | no object, and the ledger took the one at home for it   | copied                           |
+    | no object, but the ledger's copy of it is at home       | adopt                            |
+    | no object, but the one at home has the MD5 of the row   | adopt                            |
     | no object, its row younger than the upload window       | not_uploaded                     |
     | no object, but one of another spelling that is free     | quarantined, other_spelling      |
+    | no object, but one at home that nothing proves          | quarantined, only_at_home        |
     | no object                                               | quarantined, missing_object      |
     | another tenant's row points to its object               | quarantined, other_tenants_object|
     | its object is archived now                              | quarantined, archived            |
@@ -178,8 +200,10 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
         return Decision(Standing.AT_HOME)
     if _is_accepted(seen.recorded, source):
         return Decision(Standing.ACCEPTED)
+    if kept := _kept_at_home(seen, source, places):
+        return kept
     reason, detail = _obstacle(seen, source, places)
-    if reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING) and _is_young(document, now, upload_window):
+    if reason in ABSENT and _is_young(document, now, upload_window):
         return Decision(Standing.NOT_UPLOADED, detail="its upload has not arrived yet")
     if reason:
         return Decision(Standing.QUARANTINED, reason, detail)
@@ -187,10 +211,55 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     return _copying(seen, seen.source, source, places)
 
 
+def may_be_kept_at_home(seen: Seen, places: Places) -> bool:
+    """Return whether an object at home may be the only one of the document: where its row points is none.
+
+    A database that was restored from an old dump has such rows, if the sources were removed since. If another tenant's row points
+    to the same key as well, it is not known whose object was there.
+    """
+    source = places.source_of(seen.document)
+    is_absent = seen.source is None and source.bucket in places.shared and not seen.contested
+    return is_absent and seen.document.key_fault is None and key_problem(source.key) is None
+
+
+def _kept_at_home(seen: Seen, source: ObjectRef, places: Places) -> Decision | None:
+    """Return the decision for a document whose only object is proven to be at home. Its task has no ETag of a source."""
+    target = places.target_of(seen.document, seen.recorded)
+    etag = _etag_at_target(seen, target)
+    if etag is None or not may_be_kept_at_home(seen, places):
+        return None
+    if _is_taken_for_it(seen.recorded, source, target, etag):
+        size = seen.target.size if seen.target else 0
+        return Decision(Standing.COPIED, task=CopyTask(seen.document.id, source, "", size, "", target))
+    if seen.target is None or seen.recorded_now:
+        return None
+    is_proven = _is_recorded_copy(seen.recorded, source, target, etag) or _has_md5_of_row(seen.document, etag)
+    size, storage_class = seen.target.size, seen.target.storage_class
+    task = CopyTask(seen.document.id, source, "", size, storage_class, target)
+    return Decision(Standing.ADOPT, task=task) if is_proven else None
+
+
+def _is_taken_for_it(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
+    is_copied = recorded is not None and recorded.state is DocumentState.COPIED and recorded.source_etag is None
+    return is_copied and (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
+
+
+def _is_recorded_copy(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
+    if recorded is None or recorded.state not in MADE or recorded.source_etag is None:
+        return False
+    return (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
+
+
+def _has_md5_of_row(document: Document, etag: str) -> bool:
+    return is_md5(etag) and document.etag is not None and document.etag.strip('"') == etag
+
+
 def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | None, str]:
     if source.bucket not in places.shared:
         return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
     if seen.source is None:
+        if seen.near is None and seen.target is not None and may_be_kept_at_home(seen, places):
+            return Reason.ONLY_AT_HOME, _unproven(source, places.target_of(seen.document, seen.recorded), seen.target)
         return _absence(seen.document, source, seen.near)
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
@@ -208,6 +277,13 @@ def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[R
         return Reason.INVALID_KEY, f"the key cannot be used: {problem}{nearby}"
     reason = Reason.MISSING_OBJECT if near is None else Reason.OTHER_SPELLING
     return reason, f"there is no object {source.key!r} in {source.bucket}{nearby}"
+
+
+def _unproven(source: ObjectRef, home: ObjectRef, found: ListedObject) -> str:
+    return (
+        f"there is no object {source.key!r} in {source.bucket}; {home.bucket} holds one at {home.key!r} ({found.size:,} bytes, "
+        f"written {found.modified_at:%Y-%m-%d %H:%M} UTC), and nothing proves that it is this document"
+    )
 
 
 def _told_apart(key: str, other: str) -> str:

@@ -55,7 +55,7 @@ def decide_late_write(
     | its source may be another document's by now              | conflict |
     | its row points to another object of the home             | conflict |
     | its home object is gone                                  | conflict |
-    | its home object is as it was copied                      | copy     |
+    | its home object is as it was copied from a source        | copy     |
     | its home object has the source's MD5 and size            | adopt    |
     | its home object has the source's checksum and size       | adopt    |
     | anything else                                            | conflict |
@@ -74,7 +74,7 @@ def decide_late_write(
         return Verdict.NOTHING
     if moved.contested or row != moved.target or target is None:
         return Verdict.CONFLICT
-    if target.etag == moved.target_etag:
+    if target.etag == moved.target_etag and moved.source_etag is not None:
         return Verdict.COPY
     is_same = target.size == source.size and (is_proven or (is_md5(source.etag) and source.etag == target.etag))
     return Verdict.ADOPT if is_same else Verdict.CONFLICT

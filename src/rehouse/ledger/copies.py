@@ -325,7 +325,7 @@ def _seen(row: Row) -> Seen:
 def _outcome_columns(line: Line) -> tuple[object, ...]:
     task = line.task
     return (
-        task.document_id, task.source.bucket, task.source.key, task.source_etag, task.size, task.storage_class,
+        task.document_id, task.source.bucket, task.source.key, task.source_etag or None, task.size, task.storage_class,
         task.target.bucket, task.target.key, line.target_etag, line.version, line.checksum, line.state.value,
         line.attempts, line.code, line.message, line.request_id,
     )  # fmt: skip

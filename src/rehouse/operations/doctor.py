@@ -16,6 +16,7 @@ from rehouse.operations.checks.application import application_control, check_app
 from rehouse.operations.checks.check import Check, Group, Outcome, could_not_check, of_error
 from rehouse.operations.checks.database import IDS, MAPPING, ROOM, SCHEMA, USAGE, check_database, count_tenants
 from rehouse.operations.checks.grouping import count, problems, summaries
+from rehouse.operations.checks.homes import check_homes
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
@@ -88,6 +89,7 @@ def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
         yield from _in_group(Group.SHARED_BUCKET, check_shared_bucket(settings, control, bucket))
     surroundings = check_surroundings(settings, control, new_buckets=count_tenants(settings))
     yield from _in_group(Group.NEW_BUCKETS, surroundings)
+    yield from _in_group(Group.NEW_BUCKETS, [check_homes(settings, control)])
     yield from _in_group(Group.RIGHTS, _end_with_error("rights", check_rights(settings, control, probe=probe)))
     application = application_control(control.session, control.new_buckets)
     rights = _end_with_error("application", check_application(settings, control, application))

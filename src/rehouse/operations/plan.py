@@ -14,6 +14,7 @@ from rehouse import config
 from rehouse.core.archiving import TIERED_CLASS
 from rehouse.core.copies import HINTS, Decision, Places, Seen, Standing, decide
 from rehouse.core.errors import Refused
+from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Fault, Tenant, TenantId
 from rehouse.core.naming import NOT_RESERVED, bucket_name
 from rehouse.core.pricing import (
@@ -26,7 +27,7 @@ from rehouse.core.pricing import (
 )
 from rehouse.core.progress import BEGUN, DONE, Progress
 from rehouse.core.saved_plan import SETTINGS, PlannedTenant, SavedPlan, describe, differences
-from rehouse.operations.buckets.homes import home_of, namespace, stand_in_migration
+from rehouse.operations.buckets.homes import home_of, namespace, refuse_earlier_home, stand_in_migration
 from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -65,7 +66,8 @@ class TenantPlan:
     """What a migration of one tenant would do. Bytes are those of the objects.
 
     `home_bucket` ends in `xxxxxxxx` if it is not reserved yet. `tiered`: how many of those to copy are in Intelligent-Tiering,
-    whose archive tiers no listing shows.
+    whose archive tiers no listing shows. `problem`: why `migrate` would refuse the tenant, with a `hint`. `notes`: what could not
+    be looked at.
     """
 
     slug: str
@@ -80,6 +82,9 @@ class TenantPlan:
     cost: CostEstimate | None = None
     seconds: float = 0
     tiered: int = 0
+    problem: str | None = None
+    hint: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def to_copy(self) -> int:
@@ -158,8 +163,9 @@ class Plan:
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing is wrong but that documents would be in quarantine: each could be looked at."""
-        return sum(len(tenant.quarantined) for tenant in self.tenants) == self.quarantined
+        """Whether nothing is wrong but that documents would be in quarantine: each could be looked at, no tenant is refused."""
+        are_refused = any(tenant.problem for tenant in self.tenants)
+        return not are_refused and sum(len(tenant.quarantined) for tenant in self.tenants) == self.quarantined
 
 
 def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False) -> Plan:
@@ -277,12 +283,13 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
     documents = services.ledger.documents(migration)
     counts, places = documents.counts(), services.places(migration.home_bucket)
+    is_home_there = migration.home_bucket == tenant.home or is_at_least(migration.phase, Phase.PROVISIONED)
     standings = Counter({Standing.NO_KEY: counts.without_key, Standing.AT_HOME: counts.at_home})
     quarantined: list[Quarantined] = []
     to_copy_bytes = tiered = 0
     for page in documents.pages_outside(services.settings.batch_size):
         services.stop_here()
-        decided = _decide(services, page, places)
+        decided = _decide(services, page, places, is_home_there=is_home_there)
         standings.update(each.decision.standing for each in decided if isinstance(each.decision, Decision))
         to_copy = [each.seen.source for each in decided if each.seen.source and _is_to_copy(each.decision)]
         to_copy_bytes += sum(source.size for source in to_copy)
@@ -290,6 +297,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         quarantined += [found for each in decided if (found := _quarantined(each, places))]
         services.report(Progress(tenant.slug, "plan", sum(standings.values()), counts.total))
     services.report(Progress(tenant.slug, DONE))
+    problem, hint, notes = _find_problem(services, tenant)
     requests = requests_for(standings[Standing.TO_COPY])
     return TenantPlan(
         slug=tenant.slug,
@@ -304,6 +312,9 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         cost=estimate(requests, to_copy_bytes, services.prices),
         seconds=standings[Standing.TO_COPY] / _copies_a_second(services),
         tiered=tiered,
+        problem=problem,
+        hint=hint,
+        notes=notes,
     )
 
 
@@ -311,14 +322,26 @@ def _copies_a_second(services: Services) -> float:
     return min(services.settings.max_rate or COPIES_A_SECOND, COPIES_A_SECOND)
 
 
-def _decide(services: Services, page: Sequence[Seen], places: Places) -> list[_Decided]:
+def _find_problem(services: Services, tenant: Tenant) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Return why `migrate` would refuse the tenant, with the way out, and notes about what could not be looked at."""
+    if home_of(tenant, services.settings, services.ledger.migration(tenant)):
+        return None, None, ()
+    try:
+        return None, None, refuse_earlier_home(services.settings, services.control, services.ledger, tenant)
+    except Refused as error:
+        return error.message, error.hint, ()
+
+
+def _decide(services: Services, page: Sequence[Seen], places: Places, *, is_home_there: bool) -> list[_Decided]:
     window = timedelta(seconds=services.settings.upload_window_seconds)
     looked, faults = survey.head_missing_sources(services, page, places)
+    if is_home_there:
+        looked, more = survey.head_only_copies(services, looked, places)
+        faults |= more
     decided = []
     for each in name_near_objects(services, looked, places, faults):
-        trusted = replace(
-            each, recorded_now=each.recorded is not None
-        )  # no look at the homes: the ledger's word counts
+        # Only the homes of documents without a source are looked at: else the ledger's word counts.
+        trusted = replace(each, recorded_now=each.recorded is not None and each.source is not None)
         decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
         decided.append(_Decided(each, faults.get(each.document.id, decision)))
     return decided

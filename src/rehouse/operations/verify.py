@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rehouse.core.bucket.documents import TEMPORARY_PREFIX
 from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
-from rehouse.core.copies import Places, Reason, Seen, Standing, decide
+from rehouse.core.copies import ABSENT, Places, Seen, Standing, decide
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
@@ -105,8 +105,8 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     begun = services.ledger.migration(tenant)
     migration = begun or stand_in_migration(tenant, services.settings)
     home, before = home_of(tenant, services.settings, migration), _requests_so_far(services)
-    outside = _look_outside(services, migration, listed=listed)
     is_there = home is not None and services.control.head(home).whose != "absent"
+    outside = _look_outside(services, migration, listed=listed, is_home_there=is_there)
     inside = _compare_home(services, migration, tenant.slug, is_there=is_there, deep=deep) if home else _Inside()
     report = VerifyReport(
         slug=tenant.slug,
@@ -195,7 +195,7 @@ class _Outside(NamedTuple):
     standings: Counter[Standing]
 
 
-def _look_outside(services: Services, migration: Migration, *, listed: bool) -> _Outside:
+def _look_outside(services: Services, migration: Migration, *, listed: bool, is_home_there: bool) -> _Outside:
     documents, places = services.ledger.documents(migration), services.places(migration.home_bucket)
     counts = documents.counts()
     if counts.outside and not listed:
@@ -203,6 +203,9 @@ def _look_outside(services: Services, migration: Migration, *, listed: bool) -> 
     outside = _Outside(counts.without_key, [], Counter())
     for page in documents.pages_outside(services.settings.batch_size):
         looked, faults = survey.head_missing_sources(services, page, places)
+        if is_home_there:
+            looked, more = survey.head_only_copies(services, looked, places)
+            faults |= more
         for each in name_near_objects(services, looked, places, faults):
             standing = _standing_of(services, each, places, faults.get(each.document.id))
             if isinstance(standing, Problem):
@@ -220,7 +223,7 @@ def _standing_of(services: Services, each: Seen, places: Places, fault: Fault | 
     decision = decide(each, places, now=datetime.now(UTC), upload_window=window)
     if decision.standing is not Standing.QUARANTINED:
         return decision.standing
-    is_missing = decision.reason in (Reason.MISSING_OBJECT, Reason.OTHER_SPELLING)
+    is_missing = decision.reason in ABSENT
     finding = Finding.MISSING if is_missing else str(decision.reason)
     return Problem(*where, finding, decision.detail, is_quarantined=True)
 

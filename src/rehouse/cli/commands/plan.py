@@ -137,6 +137,9 @@ def refuse_unplanned(
 def show_plan(plan: Plan) -> None:
     """Print the plan: totals, what would stay behind by kind of problem, a line for each tenant, notes."""
     _show_totals(plan)
+    for tenant in plan.tenants:
+        if tenant.problem:
+            say("", tenant.problem, f"  hint: {tenant.hint}")
     for each in plan.problems:
         _show_problem(each)
     if plan.tenants:
@@ -228,6 +231,7 @@ def _show_tenants(plan: Plan) -> None:
 
 def _notes(plan: Plan) -> Iterator[str]:
     """Yield what else there is to know: of the shared buckets, rows that nobody moves, and what costs more."""
+    yield from sorted({f"note: {note}" for each in plan.tenants for note in each.notes})
     yield from _shared_buckets(plan)
     if tiered := sum(each.tiered for each in plan.tenants):
         yield (

@@ -194,8 +194,8 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
 
 -- name: record_flips
 -- Record the flips in the same transaction, but only of rows that really point to their copies now: triggers and rules may have
--- changed the effect of the statement before.
-UPDATE s3_migration_documents m SET state = 'flipped', flipped_at = now(), error_code = NULL, error_message = NULL,
+-- changed the effect of the statement before. Without an ETag of a source there was none: it counts as removed.
+UPDATE s3_migration_documents m SET state = CASE WHEN m.source_etag IS NULL THEN 'removed' ELSE 'flipped' END, flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
 FROM {documents} d
 WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'

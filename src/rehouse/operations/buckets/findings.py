@@ -174,6 +174,7 @@ def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding |
     elif "tenant-id" in tags:
         whose = f"{tags.get('tenant-slug', '?')} (id {tags['tenant-id']})"
         detail = f"{bucket} was made for the tenant {whose}, and no tenant has it"
+        hint = "if the database was restored from a dump, `rehouse doctor` prints the statement that names it"
     elif all(tags.get(key) == value for key, value in LOG_TAGS.items()):
         detail = f"{bucket} was made for access logs, and no tenant's bucket logs to it by these settings"
     else:

@@ -1,6 +1,8 @@
 """Which bucket is whose: a tenant's home is the one it has, the one reserved in the ledger, or a new name.
 
-A bucket that is reserved for a tenant is the tenant's, migrated or not, rolled back or not. Nothing is changed here.
+A bucket that is reserved for a tenant is the tenant's, migrated or not, rolled back or not. A bucket that was made for a tenant,
+and that the database does not name, is never taken: the database may be an old dump, or another one may use the bucket.
+Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -11,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rehouse.config import Settings
-from rehouse.core.errors import ConfigurationError, Halt
+from rehouse.core.bucket.documents import tag_value
+from rehouse.core.errors import ConfigurationError, Halt, Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status, is_at_least
+from rehouse.core.mapping import parse
 from rehouse.core.model import Migration, Tenant
 from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
+from rehouse.ledger.ledger import Ledger
 from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
@@ -40,9 +45,77 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
     if promised and not own and migration and is_at_least(migration.phase, Phase.CUT_OVER):
         raise Halt(
             f"{tenant.slug}: it was cut over to {promised}, but its row names {tenant.home or 'no bucket'}",
-            hint="somebody changed tenants.aws_bucket_name back; put it right before going on",
+            hint=f"if an old dump of the row was restored: {naming_statement(settings, tenant, promised)} "
+            "Else find out who changed the row before you go on",
         )
     return own or promised
+
+
+def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:
+    """Return the UPDATE that names a tenant's bucket in its row, with the names of the mapping."""
+    tenants = settings.mapping.tenants
+    table = ".".join(map(_quoted, tenants.table.split(".")))
+    home, key = (_quoted(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
+    value = str(tenant.id) if isinstance(tenant.id, int) else _literal(tenant.id)
+    return f"UPDATE {table} SET {home} = {_literal(bucket)} WHERE {key} = {value};"  # noqa: S608 (shown to a person, never run)
+
+
+def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> tuple[str, ...]:
+    """Refuse to make a bucket for a tenant where one was made for it before that the database does not name.
+
+    Return what could not be looked at, as notes. Raises Refused.
+    """
+    try:
+        earlier = earlier_homes(settings, control, ledger, tenant)
+    except StorageRefused as error:
+        return (f"could not check whether rehouse made buckets that this database does not name: {error.message}",)
+    if earlier:
+        message, hint = earlier_home_message(settings, tenant, earlier)
+        raise Refused(message, hint=hint)
+    return ()
+
+
+def earlier_home_message(settings: Settings, tenant: Tenant, earlier: Sequence[str]) -> tuple[str, str]:
+    """Return what is wrong where buckets were made for a tenant that the database does not name, and the way out."""
+    statements = " or ".join(naming_statement(settings, tenant, each) for each in earlier)
+    return (
+        f"{tenant.slug}: rehouse made {' and '.join(earlier)} for this tenant before, and this database does not name it",
+        f"if the database was restored from a dump: {statements} If another database uses the bucket: set another "
+        "REHOUSE_BUCKET_PREFIX",
+    )
+
+
+def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> list[str]:
+    """Return the buckets that carry our prefix and this tenant's tags, and that neither a row nor the ledger names.
+
+    One whose tags may not be read counts if its name begins like a name for this tenant. The buckets are listed once a run.
+    Raises StorageRefused where they cannot be listed.
+    """
+    unnamed = control.once(_list_unnamed, settings=settings, ledger=ledger)
+    wanted = {"tenant-id": tag_value(str(tenant.id)), "tenant-slug": tag_value(tenant.label)}
+    stem = bucket_name(settings.bucket_prefix, tenant.label, "0" * SUFFIX_DIGITS).removesuffix("0" * SUFFIX_DIGITS)
+    return [
+        bucket
+        for bucket, tags in unnamed.items()
+        if (bucket.startswith(stem) if tags is None else wanted.items() <= tags.items())
+    ]
+
+
+def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> dict[str, dict[str, str] | None]:
+    """Return the tags (None: not readable) of each bucket with our prefix that this database does not name."""
+    named = {each.home_bucket for each in ledger.overview()} | {each.home for each in ledger.tenants()}
+    found = {
+        name: control.read_setting(name, "tags") for name in _with_our_prefix(control, settings) if name not in named
+    }
+    return {name: None if each.state == "unreadable" else dict(each.value or {}) for name, each in found.items()}
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() and name.islower() else '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def new_home(tenant: Tenant, settings: Settings, account: str | None) -> str:

@@ -285,9 +285,10 @@ def prepare_page(run: Pass, rows: Sequence[Seen]) -> Page:
     page, faults = survey.head_missing_sources(run.services, _with_claims(run, wanted), run.places)
     page = name_near_objects(run.services, page, run.places, faults)
     if run.is_home_listed:
-        page, unproven = mark_proven(run, survey.with_known_targets(run.services, page, run.places))
-        faults = {**faults, **unproven}
-    return decide_page(run, page, faults)
+        page, more = mark_proven(run, survey.with_known_targets(run.services, page, run.places))
+    else:
+        page, more = survey.head_only_copies(run.services, page, run.places)
+    return decide_page(run, page, {**faults, **more})
 
 
 def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
@@ -330,10 +331,15 @@ def decide_page(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) ->
             seen[each.document.id] = each
         elif decision.standing is Standing.ADOPT and decision.task and each.target:
             run.tally.adopted += 1
-            lines.append(Line(decision.task, DocumentState.COPIED, target_etag=each.target.etag))
+            lines.append(_adopted_line(decision.task, each.target))
         elif decision.standing is Standing.QUARANTINED:
             lines.append(_quarantine_line(run.places, each, decision))
     return Page(tasks, seen, lines)
+
+
+def _adopted_line(task: CopyTask, found: ListedObject) -> Line:
+    """Return the line for an object that is a finished copy. Where there is no source it must keep the ETag that it has now."""
+    return Line(task, DocumentState.COPIED, target_etag=found.etag, attempts=0 if task.source_etag else 1)
 
 
 def _quarantine_line(places: Places, each: Seen, decision: Decision) -> Line:

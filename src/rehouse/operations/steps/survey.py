@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rehouse.core.archiving import is_archived
-from rehouse.core.copies import Places, Seen, is_listing_cheaper
+from rehouse.core.copies import Places, Seen, is_listing_cheaper, may_be_kept_at_home
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
@@ -95,6 +95,17 @@ def look_at_targets(services: Services, page: Sequence[Seen], places: Places) ->
         for each in page
     ]
     return looked, {document_id: faults[ref] for document_id, ref in refs.items() if ref in faults}
+
+
+def head_only_copies(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+    """Send a HEAD for the home object of every document whose source is missing: it may be the only one that is left.
+
+    Return the page with them, and the faults by document.
+    """
+    wanted = [each for each in page if may_be_kept_at_home(each, places)]
+    looked, faults = look_at_targets(services, wanted, places)
+    found = {each.document.id: each for each in looked}
+    return [found.get(each.document.id, each) for each in page], faults
 
 
 def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:

@@ -13,7 +13,7 @@ from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of, new_home
+from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import Looked, has_late_writes, look_at_sources
@@ -52,12 +52,12 @@ def walk(
             if done and not (looked.faults or has_late_writes(services, before)):
                 return Outcome(done)
         _refuse_too_early(tenant, before, order)
-        migration = _begin(services, tenant, before)
+        migration, notes = _begin(services, tenant, before)
         report = replace(report, phase=migration.phase, home_bucket=migration.home_bucket)
         run = Run(services, tenant, migration, order, report, looked.listed, looked.faults)
         try:
             with translate_errors():
-                run = run.note(*_notes_after_return(run))
+                run = run.note(*notes, *_notes_after_return(run))
                 for reached in steps(run):
                     run = reached
         except RehouseError as error:
@@ -118,16 +118,19 @@ def _refuse_too_early(tenant: Tenant, before: Migration | None, order: Order) ->
         )
 
 
-def _begin(services: Services, tenant: Tenant, before: Migration | None) -> Migration:
-    """Give the tenant's row to this run; the name of its bucket is reserved in it."""
+def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tuple[Migration, tuple[str, ...]]:
+    """Give the tenant's row to this run, with the name of its bucket reserved in it; return it with notes for the report."""
     home = home_of(tenant, services.settings, before)
+    notes: tuple[str, ...] = ()
     if home:
         _refuse_somebody_elses(services, tenant, home)
+    else:
+        notes = refuse_earlier_home(services.settings, services.control, services.ledger, tenant)
     migration = services.ledger.begin_run(
         tenant, home or new_home(tenant, services.settings, services.control.identity().account)
     )
     log.info("%s: run %s begins at %s, home %s", tenant.slug, migration.run_id, migration.phase, migration.home_bucket)
-    return migration
+    return migration, notes
 
 
 def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:
