@@ -63,7 +63,8 @@ def sample_on(new_world: Callable[..., World], s3_server: S3Server | CephServer)
     """Return a function that makes a world with the sample data room in it."""
 
     def make(kind: Kind) -> World:
-        world = new_world(None, prefix=f"{PREFIX}-{next(_numbers)}")
+        world = new_world(None, prefix=PREFIX)
+        world.prefix = f"{PREFIX}-{next(_numbers)}"  # a prefix of its own: all samples have the same tenants
         lay_out(
             world.url,
             s3_server.root(),

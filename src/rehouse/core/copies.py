@@ -11,20 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from rehouse.core.archiving import archived_detail, is_archived
-from rehouse.core.lifecycle import DocumentState
+from rehouse.core.lifecycle import STATES, DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, target_folder, target_key
 from rehouse.core.pricing import LISTED_PER_REQUEST
 
-MADE = frozenset(
-    {
-        DocumentState.COPIED,
-        DocumentState.FLIPPED,
-        DocumentState.SUPERSEDED,
-        DocumentState.REMOVING,
-        DocumentState.REMOVED,
-    }
-)
+MADE = frozenset({*STATES["moved"], DocumentState.COPIED, DocumentState.SUPERSEDED})
 """The states in which the ledger records a copy that S3 answered."""
 
 
@@ -240,8 +232,9 @@ def _kept_at_home(seen: Seen, source: ObjectRef, places: Places) -> Decision | N
 
 
 def _is_taken_for_it(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
-    is_copied = recorded is not None and recorded.state is DocumentState.COPIED and recorded.source_etag is None
-    return is_copied and (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
+    if recorded is None or recorded.state is not DocumentState.COPIED or recorded.source_etag is not None:
+        return False
+    return (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
 
 
 def _is_recorded_copy(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:

@@ -87,7 +87,8 @@ def needs_proof(
 
     A run that was killed after the copy leaves such an object.
     """
-    if source is None or target is None or target.etag in (moved.target_etag, copied_etag):
+    known = (moved.target_etag if moved.source_etag else None, copied_etag)
+    if source is None or target is None or target.etag in known:
         return False
     return source.size == target.size and not (is_md5(source.etag) and source.etag == target.etag)
 
