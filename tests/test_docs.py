@@ -25,6 +25,7 @@ from rehouse.cli.main import COMMANDS, app
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import log_delivery_policy
 from rehouse.core.copies import HINTS, Reason
+from rehouse.core.errors import CODE_MEANINGS
 from rehouse.core.exit_status import MEANINGS
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
@@ -160,6 +161,11 @@ def test_the_exit_statuses_are_those_of_the_help() -> None:
     table = rows((DOCS / "troubleshooting.md").read_text(encoding="utf-8").split("\n## ")[0])
     told = {status: meaning.replace("`", "") for status, meaning in table if status.isdigit()}
     assert told == {str(int(status)): meaning for status, meaning in MEANINGS.items()}
+
+
+def test_the_codes_of_errors_are_those_of_the_help() -> None:
+    told = dict(rows(section((DOCS / "api.md").read_text(encoding="utf-8"), "Error codes")))
+    assert told == {f"`{code}`": meaning for code, meaning in CODE_MEANINGS.items()}
 
 
 def test_the_diagram_is_the_table_s() -> None:

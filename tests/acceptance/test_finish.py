@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from tests.support.ceph import NO_POLICIES
 from tests.support.command import World
+from tests.support.envelope import result_of
 
 DOCUMENTS = 30
 _numbers = itertools.count(1)
@@ -156,7 +157,7 @@ def test_the_emptied_bucket_goes_under_the_role_finish(moved: World) -> None:
     kept = moved.run("cleanup", "--drop-bucket", moved.shared, "--keep-empty", "--yes")
     assert (kept.returncode, "Warning" in kept.stderr) == (0, False), kept.stderr
     gone = moved.run("cleanup", "--drop-bucket", moved.shared, "--yes", "--output", "json")
-    assert json.loads(gone.stdout)["buckets"][0]["removed"] is True
+    assert result_of(gone.stdout)["buckets"][0]["removed"] is True
     assert f"once {moved.shared} is deleted, any AWS account can create a bucket of that name" in gone.stderr
     assert moved.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
     assert downloads(moved) == EVERYTHING

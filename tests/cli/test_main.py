@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.command_line import BARE, COMMAND, SECRET
+from tests.support.envelope import result_of
 
 from rehouse.cli import progress
 from rehouse.cli.main import COMMANDS, WORKFLOWS, main
@@ -49,7 +49,13 @@ def test_examples_are_commands_to_copy(capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("topic", "expected"), [("exit-codes", "130"), ("settings", "REHOUSE_MAX_RATE"), ("words", "late write")]
+    ("topic", "expected"),
+    [
+        ("exit-codes", "130"),
+        ("error-codes", "unknown_tenant"),
+        ("settings", "REHOUSE_MAX_RATE"),
+        ("words", "late write"),
+    ],
 )
 def test_help_explains_a_topic(topic: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help", topic]) == 0
@@ -58,13 +64,13 @@ def test_help_explains_a_topic(topic: str, expected: str, capsys: pytest.Capture
 
 def test_help_of_an_unknown_topic_names_the_topics(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help", "nonsense"]) == 2
-    assert "exit-codes, settings, words" in capsys.readouterr().err
+    assert "exit-codes, error-codes, settings, words" in capsys.readouterr().err
 
 
 def one_object(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> dict[str, object]:
-    """What the command says: one JSON object on stdout and nothing else there."""
-    assert main([*arguments, *([] if arguments[0] == "iam-policy" else ["--output", "json"])]) == status
-    found = json.loads(capsys.readouterr().out)
+    """What the command finds: one JSON object on stdout and nothing else there."""
+    assert main([*arguments, "--output", "json"]) == status
+    found = result_of(capsys.readouterr().out)
     assert isinstance(found, dict)
     return found
 
@@ -75,7 +81,7 @@ def test_json_is_one_object_and_progress_goes_to_stderr(
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.001)
     assert main(["plan", "--output", "json"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out)["tenants"]
+    assert result_of(said.out)["tenants"]
     assert "0 of 2 tenants" in said.err
     for before in (("doctor",), ("iam-policy",), ("config",), ("status",), ("init",), ("migrate", "acme", "--dry-run")):
         assert one_object(capsys, *before)

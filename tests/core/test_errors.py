@@ -9,6 +9,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 STATUSES = {
     "RehouseError": 1, "TryAgain": 1, "Halt": 1, "StorageUnavailable": 1, "Interrupted": 130,
     "Refused": 2, "ConfigurationError": 2, "DatabaseRefused": 2, "StorageRefused": 2,
+    "Locked": 1, "BadUsage": 2, "UnknownTenant": 2, "NotConfirmed": 2,
 }  # fmt: skip
 
 

@@ -6,11 +6,11 @@ document ends at home with its own bytes, headers, metadata and tags.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.envelope import result_of
 from tests.support.place import LARGE_BYTES, LIKE, Place
 from tests.support.sampling import only
 
@@ -104,7 +104,7 @@ def caught(place: Place, name: str, damage: Damage, look: str) -> bool:
     if look != LOOKS[0]:
         ended = place.command("verify", "a", *look.split(" ")[1:], "--output", "json")
         assert ended.status in (0, 1), ended
-        report = json.loads(ended.printed)["tenants"][0]
+        report = result_of(ended.printed)["tenants"][0]
         assert bool(report["problems"]) == (ended.status == 1) or report["drift"]
         return ended.status == 1 or bool(report["extra"])
     ended = place.command("migrate", "a")

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from psycopg import sql
+from tests.support.envelope import result_of
 from tests.support.place import SHARED, Place
 from tests.support.scenes import finished, lay_out, opened
 
@@ -196,7 +197,7 @@ def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:
     place = new_place()
     lay_out(place)
     as_role(place, *roles_of("doctor"))
-    checks = json.loads(place.command("doctor", "--probe", "--output", "json").printed)["checks"]
+    checks = result_of(place.command("doctor", "--probe", "--output", "json").printed)["checks"]
     refused = [each for each in checks if "AccessDenied" in each["detail"] and "no simulation" not in each["detail"]]
     assert refused == []
     assert place.homes() == []

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from tests.support.envelope import envelope_of
 from tests.support.warm_process import common_warm_command
 
 from rehouse.sandbox.s3_server import S3Server
@@ -97,10 +98,12 @@ class World:
             )
 
     def json(self, *arguments: str, status: int = 0, **more: str) -> Any:
-        """Run the command with `--output json`, hold it to an exit status, and return what it said."""
+        """Run the command with `--output json`, hold it to an exit status, and return its result."""
         done = self.run(*arguments, "--output", "json", **more)
         assert done.returncode == status, f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout)
+        told = envelope_of(done.stdout)
+        assert told["exit_status"] == status, told
+        return told["result"]
 
     def policies(self) -> dict[str, Any]:
         """What the command itself says that it needs, for provisioning and migrating."""

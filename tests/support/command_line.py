@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
 
 import pytest
+from tests.support.envelope import envelope_of
 
 from rehouse.cli.main import main
 
@@ -24,5 +24,7 @@ def run_text(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 
 
 
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> Any:
-    """Run a command with `--output json`; return its object."""
-    return json.loads(run_text(capsys, *arguments, "--output", "json", status=status))
+    """Run a command with `--output json`; return its result."""
+    told = envelope_of(run_text(capsys, *arguments, "--output", "json", status=status))
+    assert told["exit_status"] == status, told
+    return told["result"]

@@ -5,12 +5,12 @@ A key of 1,025 bytes is in a row alone.
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from tests.support import independent_check
+from tests.support.envelope import result_of
 from tests.support.place import Place
 from tests.support.s3_keys import KEYS as BITING
 from tests.support.warm_process import Ended
@@ -187,7 +187,7 @@ class Hostile:
         assert {home: set(independent_check.objects_of(self.root, home)) for home in wanted} == wanted
 
     def errors(self) -> dict[str, str]:
-        found = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        found = result_of(self.run("status", "--errors", "--output", "json").printed)["errors"]
         return {each["document_id"]: each["code"] for each in found}
 
 

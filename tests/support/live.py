@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.closing_questions import Write
+from tests.support.envelope import result_of
 from tests.support.live_writers import UPLOADS, Told, body
 from tests.support.place import Place
 from tests.support.warm_process import Ended
@@ -175,7 +176,7 @@ class Life:
 
     def errors(self) -> list[dict[str, Any]]:
         """Return what the command tells of the documents that stay behind."""
-        found: list[dict[str, Any]] = json.loads(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        found: list[dict[str, Any]] = result_of(self.run("status", "--errors", "--output", "json").printed)["errors"]
         return found
 
     def _look_at(self, error: dict[str, Any]) -> None:
@@ -283,7 +284,7 @@ class Life:
 
     def cleanup_tells_of_everything(self) -> bool:
         """Return whether the command says of every object left in the shared bucket why it is there."""
-        [told] = json.loads(self.run("cleanup", "--output", "json").printed)["buckets"]
+        [told] = result_of(self.run("cleanup", "--output", "json").printed)["buckets"]
         return bool(told["objects"] == sum(kind["objects"] for kind in told["left"]) >= len(self.left_behind()))
 
     def homes(self) -> dict[str, str]:

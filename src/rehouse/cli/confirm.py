@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rehouse.cli.output import SHOWN, say, table
-from rehouse.core.errors import Interrupted, Refused
+from rehouse.core.errors import Interrupted, NotConfirmed
 from rehouse.core.escaping import escape_controls
 from rehouse.core.naming import is_global
 
@@ -43,12 +43,12 @@ class Removal:
 
 
 def confirm(removal: Removal, name: str, *, yes: bool) -> None:
-    """Return if the person at the terminal types `name`, or with `yes`; raise Refused otherwise: nothing was changed."""
+    """Return if the person at the terminal types `name`, or with `yes`; raise NotConfirmed otherwise: nothing was changed."""
     if yes:
         return
     if not sys.stdin.isatty():
         what = f"not confirmed, nothing was changed. {removal.what}. {removal.final}"
-        raise Refused(what, hint="add --yes where nobody can be asked")
+        raise NotConfirmed(what, hint="add --yes where nobody can be asked", subject=name)
     _show(removal)
     typer.echo(f"Type {escape_controls(name)} to go on: ", err=True, nl=False)
     try:
@@ -57,7 +57,8 @@ def confirm(removal: Removal, name: str, *, yes: bool) -> None:
         typer.echo(err=True)
         raise Interrupted("interrupted: nothing was changed", hint="run the same command again") from None
     if typed != name:
-        raise Refused("it was not confirmed: nothing was changed", hint=f"type {name} exactly, or add --yes")
+        hint = f"type {name} exactly, or add --yes"
+        raise NotConfirmed("it was not confirmed: nothing was changed", hint=hint, subject=name)
 
 
 def _show(removal: Removal) -> None:

@@ -14,7 +14,7 @@ from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
 from rehouse.cli.output import Color, Style
-from rehouse.core.errors import Refused
+from rehouse.core.errors import BadUsage
 from rehouse.core.near_names import near_names
 
 _EXAMPLE = re.compile(r"`([^`]+)`(?: \(([^)]+)\))?")
@@ -50,7 +50,7 @@ COMMON = {
 def take_common(arguments: Sequence[str]) -> tuple[list[str], Style]:
     """Return a command line without the options that every command takes, and what they say.
 
-    Raises Refused for a colour that does not exist.
+    Raises BadUsage for a colour that does not exist.
 
     >>> take_common(["status", "--wide", "--color=never", "acme"])
     (['status', 'acme'], Style(wide=True, color='never'))
@@ -75,7 +75,7 @@ def _color(value: str) -> Color:
     for color in get_args(Color):
         if value == color:
             return cast("Color", color)
-    raise Refused(f"--color takes no {value!r}", hint="give auto, always or never")
+    raise BadUsage(f"--color takes no {value!r}", hint="give auto, always or never")
 
 
 class _AsTyped:

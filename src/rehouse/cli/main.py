@@ -20,7 +20,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
-from rehouse.cli import completion, output
+from rehouse.cli import completion, envelope, output
 from rehouse.cli.commands import (
     accept,
     audit,
@@ -44,7 +44,8 @@ from rehouse.cli.commands import (
 )
 from rehouse.cli.help import Command, WorkflowGroup, take_common
 from rehouse.cli.process import collect_seldom, ignore_closed_pipes, skip_last_collection
-from rehouse.core.errors import Interrupted, Refused, RehouseError
+from rehouse.core.errors import BadUsage, Interrupted, Refused, RehouseError
+from rehouse.core.exit_status import ExitStatus
 
 OPEN_FILES = 4096
 """Enough for the most requests in flight that can be set, each a connection; shells often begin with 256 or 1,024."""
@@ -110,11 +111,13 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _report_interrupts(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command so that Ctrl-C raises Interrupted: Typer alone would end it without a message."""
+def _as_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command: the envelope has its name, and Ctrl-C raises Interrupted (Typer alone would end it without a message)."""
 
     @functools.wraps(command)
     def run_command(*arguments: object, **options: object) -> None:
+        envelope.ending.begin_command(name, is_json=options.get("output") == "json")
+        envelope.ending.is_stream = bool(options.get("watch"))
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
@@ -124,7 +127,7 @@ def _report_interrupts(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(_report_interrupts(command))
+    app.command(name, cls=Command)(_as_command(name, command))
 
 
 @app.callback()
@@ -142,25 +145,37 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if completion.prepare():
         return _complete()
+    envelope.ending = envelope.Ending()
+    status = _run(given)
+    envelope.ending.print_envelope(status)
+    return status
+
+
+def _run(given: list[str]) -> int:
     try:
-        given, output.style = take_common(given)
-        result = app(args=given, standalone_mode=False, prog_name="rehouse")
+        left, output.style = take_common(given)
+        result = app(args=left, standalone_mode=False, prog_name="rehouse")
     except (typer.Abort, KeyboardInterrupt):
+        envelope.ending.refuse(Interrupted("interrupted", hint="run the same command again").as_failure())
         return Interrupted.exit_status
     except NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
     except ClickException as error:
-        _fail(_explain_usage_error(error, given))
-        return error.exit_code
+        envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
+        return _fail(_explain_usage_error(error, given))
     except RehouseError as error:
+        if envelope.ending.command is None:
+            envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
         return _fail(error)
     except Exception as error:
         known = _translate_database_error(error)
         if known is None:
+            envelope.ending.refuse(envelope.internal_error(error))
+            envelope.ending.print_envelope(ExitStatus.LEFT)
             raise
         return _fail(known)
-    return result if isinstance(result, int) else 0
+    return result if isinstance(result, int) else ExitStatus.DONE
 
 
 def _complete() -> int:
@@ -172,7 +187,13 @@ def _complete() -> int:
 
 def _fail(error: RehouseError) -> int:
     output.failure(error)
+    envelope.ending.refuse(error.as_failure())
     return error.exit_status
+
+
+def _named(given: list[str]) -> str | None:
+    """Return the command that a command line names, or None."""
+    return next((word for word in given[:1] if word in COMMANDS), None)
 
 
 def _translate_database_error(error: Exception) -> RehouseError | None:
@@ -186,9 +207,11 @@ def _translate_database_error(error: Exception) -> RehouseError | None:
 
 def _explain_usage_error(error: ClickException, arguments: list[str]) -> Refused:
     context = getattr(error, "ctx", None)
-    named = next((f"rehouse {word}" for word in arguments[:1] if word in COMMANDS), "rehouse")
-    command = context.command_path if context else named
-    return Refused(error.format_message().replace("Value error, ", ""), hint=f"`{command} --help` shows how it is used")
+    named = _named(arguments)
+    command = context.command_path if context else f"rehouse {named}" if named else "rehouse"
+    return BadUsage(
+        error.format_message().replace("Value error, ", ""), hint=f"`{command} --help` shows how it is used"
+    )
 
 
 def run() -> None:

@@ -11,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rehouse.core.errors import RehouseError
+from rehouse.cli import envelope
+from rehouse.core.errors import Failure, RehouseError
 from rehouse.core.escaping import escape_controls, escape_json, on_one_line
 from rehouse.core.tenant_state import TenantState
 
@@ -277,11 +278,10 @@ def say_more(count: int) -> None:
         say(f"  … and {count - SHOWN:,} more (--output json lists them all)")
 
 
-def print_report(output: str, value: object, show: Callable[[], None]) -> None:
-    """Print a report as one JSON object, or for people by `show`."""
-    if output == "json":
-        as_json(value)
-    else:
+def print_report(output: str, value: object, show: Callable[[], None], failures: Iterable[Failure] = ()) -> None:
+    """Print a report for people by `show`; in JSON it is the `result` of the envelope, with `failures` among its errors."""
+    envelope.ending.report(value, failures)
+    if output != "json":
         show()
 
 
@@ -290,9 +290,9 @@ def add_up(reports: Sequence[object], *names: str) -> list[int]:
     return [sum(getattr(each, name) for each in reports) for name in names]
 
 
-def as_json(value: object) -> None:
-    """Print one JSON object."""
-    print(escape_json(json.dumps(plain(value), indent=2, ensure_ascii=False)))
+def as_json(value: object, *, indent: int | None = 2) -> None:
+    """Print one JSON object; without an indent on one line."""
+    print(escape_json(json.dumps(plain(value), indent=indent, ensure_ascii=False)))
 
 
 def failure(error: RehouseError) -> None:

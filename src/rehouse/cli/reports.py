@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, table
@@ -13,12 +13,14 @@ from rehouse.core.lifecycle import STATES, Phase
 from rehouse.core.next_steps import after_migration
 
 if TYPE_CHECKING:
+    from rehouse.core.errors import Failure
     from rehouse.ledger.copies import Outstanding
     from rehouse.ledger.overview import Overview
     from rehouse.ledger.pointers import Unchecked
     from rehouse.operations.checks.pointers import Mention
     from rehouse.operations.finish import FinishReport
-    from rehouse.operations.report import ReturnReport, TenantReport
+    from rehouse.operations.report import ReturnReport, RunReport, TenantReport
+    from rehouse.operations.verify import VerifyReport
 
 
 def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None:
@@ -107,8 +109,13 @@ def end_migration(
             say(summary)
         _show_next(() if interrupted else made)
 
-    print_report(output, migration_object(made), show)
+    print_report(output, migration_object(made), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
+
+
+def failures_of(reports: Iterable[RunReport | VerifyReport]) -> list[Failure]:
+    """Return what ended the work on tenants early, as errors about them."""
+    return [each.failure for each in reports if each.failure]
 
 
 def heading(documents: Sequence[Outstanding]) -> str:

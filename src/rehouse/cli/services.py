@@ -14,6 +14,7 @@ import typer
 from typer._click.globals import get_current_context  # typer carries click inside and exports no name for it
 
 from rehouse import config
+from rehouse.cli import envelope
 from rehouse.cli.logs import log_requests, logging_to
 from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import Kind, showing_progress
@@ -48,6 +49,8 @@ def services(
         stopping(opened),
         publishing(opened, counters, _command_name()),
     ):
+        if writes:
+            envelope.ending.begin_run(opened.ledger.run_id)
         try:
             yield opened
         finally:

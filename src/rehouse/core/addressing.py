@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rehouse.core.errors import Refused
+from rehouse.core.errors import UnknownTenant
 from rehouse.core.model import Tenant, TenantId
 from rehouse.core.near_names import near_names
 
@@ -56,13 +56,14 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
     if len(found) == 1:
         return found[0]
     if found:
-        raise Refused(
+        raise UnknownTenant(
             f"{named!r} names {len(found)} tenants: {'; '.join(_described(tenant, named) for tenant in found)}",
             hint=f"name one of them by its id: {' or '.join(tenant.slug for tenant in found)}",
+            subject=named,
         )
     close = near_names(named, [tenant.slug for tenant in tenants])
     hint = f"did you mean {' or '.join(close)}?" if close else "`rehouse status` lists the tenants"
-    raise Refused(f"there is no tenant {named!r}", hint=hint)
+    raise UnknownTenant(f"there is no tenant {named!r}", hint=hint, subject=named)
 
 
 def only_and_excluded(

@@ -7,21 +7,86 @@ raise one of these errors: its failure is data (`CopyOutcome.fault`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 from rehouse.core.exit_status import ExitStatus
+
+
+class ErrorCode(StrEnum):
+    """What kind of error it is. Programs read these codes: they do not change."""
+
+    BAD_USAGE = "bad_usage"
+    BAD_SETTINGS = "bad_settings"
+    UNKNOWN_TENANT = "unknown_tenant"
+    NOT_CONFIRMED = "not_confirmed"
+    DATABASE_REFUSED = "database_refused"
+    STORAGE_REFUSED = "storage_refused"
+    REFUSED = "refused"
+    LOCKED = "locked"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    TRY_AGAIN = "try_again"
+    HALTED = "halted"
+    INTERRUPTED = "interrupted"
+    INTERNAL_ERROR = "internal_error"
+
+
+CODE_MEANINGS = {
+    ErrorCode.BAD_USAGE: "the command line is wrong: an unknown command or option, a missing or malformed value",
+    ErrorCode.BAD_SETTINGS: "a setting is missing, unknown or malformed",
+    ErrorCode.UNKNOWN_TENANT: "no tenant has this slug or id",
+    ErrorCode.NOT_CONFIRMED: "the confirmation was not given; nothing was changed",
+    ErrorCode.DATABASE_REFUSED: "PostgreSQL cannot be used: unreachable, missing rights, a missing table or column",
+    ErrorCode.STORAGE_REFUSED: "S3 refuses access: credentials, rights, a missing bucket, an unreachable endpoint",
+    ErrorCode.REFUSED: "any other refusal: correct what the hint names",
+    ErrorCode.LOCKED: "another operator is working on the tenant",
+    ErrorCode.STORAGE_UNAVAILABLE: "S3 kept failing after every retry",
+    ErrorCode.TRY_AGAIN: "any other temporary problem: run the same command again",
+    ErrorCode.HALTED: "something contradicts what must always be true: investigate before you continue",
+    ErrorCode.INTERRUPTED: "SIGINT or SIGTERM; what was done is saved",
+    ErrorCode.INTERNAL_ERROR: "a bug in rehouse; the traceback is on standard error",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as data. `subject`: what it is about, such as a tenant's slug, a bucket or `database`; None: the whole command."""
+
+    code: ErrorCode
+    subject: str | None
+    message: str
+    hint: str
+
+
+def ended_early(slug: str, code: ErrorCode | None, message: str | None, hint: str | None) -> Failure | None:
+    """Return the failure of a tenant's work that an error ended early, or None if it came to its end.
+
+    >>> ended_early("acme", None, None, None) is None
+    True
+    """
+    return Failure(code, slug, message or "", hint or "") if code else None
 
 
 class RehouseError(Exception):
     """The base class.
 
-    `message` names the subject, `hint` says what to do, `exit_status` is the exit status of the process.
+    `message` names the subject, `hint` says what to do, `exit_status` is the exit status of the process. `kind` and `subject` are
+    for programs.
     """
 
     exit_status: ExitStatus = ExitStatus.LEFT
+    kind: ErrorCode
+    subject: str | None = None
 
-    def __init__(self, message: str, *, hint: str) -> None:
+    def __init__(self, message: str, *, hint: str, subject: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.subject = subject or self.subject
+
+    def as_failure(self) -> Failure:
+        """Return the error as data."""
+        return Failure(self.kind, self.subject, self.message, self.hint)
 
 
 class TryAgain(RehouseError):
@@ -30,23 +95,59 @@ class TryAgain(RehouseError):
     Running the same command again continues.
     """
 
+    kind = ErrorCode.TRY_AGAIN
+
+
+class Locked(TryAgain):
+    """Another operator is working on the same tenant or run."""
+
+    kind = ErrorCode.LOCKED
+
 
 class Refused(RehouseError):
     """Wrong input, settings or rights. rehouse changed nothing, and you have to correct them first."""
 
     exit_status = ExitStatus.REFUSED
+    kind = ErrorCode.REFUSED
+
+
+class BadUsage(Refused):
+    """The command line is wrong."""
+
+    kind = ErrorCode.BAD_USAGE
+    subject = "command line"
+
+
+class UnknownTenant(Refused):
+    """No tenant, or more than one, has the slug or id that was given. `subject` is what was given."""
+
+    kind = ErrorCode.UNKNOWN_TENANT
+
+
+class NotConfirmed(Refused):
+    """Nobody confirmed what cannot be undone."""
+
+    kind = ErrorCode.NOT_CONFIRMED
 
 
 class Halt(RehouseError):
     """Something contradicts what must always be true; continuing could do harm."""
 
+    kind = ErrorCode.HALTED
+
 
 class ConfigurationError(Refused):
     """A setting is missing, unknown or malformed."""
 
+    kind = ErrorCode.BAD_SETTINGS
+    subject = "settings"
+
 
 class DatabaseRefused(Refused):
     """PostgreSQL cannot be used: unreachable, wrong password, a connection pooler, row security, a missing column."""
+
+    kind = ErrorCode.DATABASE_REFUSED
+    subject = "database"
 
 
 class StorageRefused(Refused):
@@ -55,16 +156,22 @@ class StorageRefused(Refused):
     `code` is S3's error code.
     """
 
-    def __init__(self, message: str, *, hint: str, code: str) -> None:
-        super().__init__(message, hint=hint)
+    kind = ErrorCode.STORAGE_REFUSED
+    subject = "storage"
+
+    def __init__(self, message: str, *, hint: str, code: str, subject: str | None = None) -> None:
+        super().__init__(message, hint=hint, subject=subject)
         self.code = code
 
 
 class StorageUnavailable(TryAgain):
     """S3 kept failing after every retry. `code` is the last error code."""
 
-    def __init__(self, message: str, *, hint: str, code: str) -> None:
-        super().__init__(message, hint=hint)
+    kind = ErrorCode.STORAGE_UNAVAILABLE
+    subject = "storage"
+
+    def __init__(self, message: str, *, hint: str, code: str, subject: str | None = None) -> None:
+        super().__init__(message, hint=hint, subject=subject)
         self.code = code
 
 
@@ -72,3 +179,4 @@ class Interrupted(TryAgain):
     """SIGINT or SIGTERM. rehouse finished and saved the requests that were in flight."""
 
     exit_status = ExitStatus.INTERRUPTED
+    kind = ErrorCode.INTERRUPTED

@@ -15,7 +15,7 @@ from typing import cast
 
 import psycopg
 
-from rehouse.core.errors import TryAgain
+from rehouse.core.errors import Locked
 from rehouse.core.model import TenantId
 from rehouse.ledger.connection import connect
 from rehouse.ledger.faults import translate_error
@@ -57,7 +57,7 @@ class Locks:
     def acquire(self, tenant_id: TenantId, name: str | None = None) -> None:
         """Take the tenant's lock.
 
-        Do nothing if this process has it. `name` (the slug) is for messages. Raises TryAgain immediately if another operator
+        Do nothing if this process has it. `name` (the slug) is for messages. Raises Locked immediately if another operator
         has it.
         """
         self._take(lock_key("tenant", tenant_id), name or f"tenant {tenant_id}")
@@ -74,7 +74,7 @@ class Locks:
     def holding(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
         """Hold the tenant's lock during the block; the outermost block releases it.
 
-        Raises TryAgain immediately if another operator has it.
+        Raises Locked immediately if another operator has it.
         """
         with self._guard:
             is_outermost = lock_key("tenant", tenant_id) not in self._held
@@ -159,7 +159,7 @@ class Locks:
             row = self._ask(_TRY, key)
             if not (row and row[0]):
                 holder = self._holder(key) or ""
-                raise TryAgain(f"another operator is working on {name}{holder}", hint=_WAIT)
+                raise Locked(f"another operator is working on {name}{holder}", hint=_WAIT, subject=name)
             self._held[key] = name
 
     def _let_go(self, key: int) -> None:

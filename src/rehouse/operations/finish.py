@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from rehouse.core.errors import RehouseError, StorageRefused
+from rehouse.core.errors import ErrorCode, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, given_up
@@ -86,6 +86,7 @@ class FinishReport(RunReport):
     not_offered: tuple[str, ...] = ()
     kept_versions: tuple[str, ...] = ()
     error: str | None = None
+    error_code: ErrorCode | None = None
     hint: str | None = None
     interrupted: bool = False
 

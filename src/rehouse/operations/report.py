@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar
 
 from rehouse.core.comparing import Proof
-from rehouse.core.errors import Interrupted, RehouseError
+from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, ended_early
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.tenant_state import TenantState, tenant_state
@@ -32,6 +32,12 @@ GUARD_UNKNOWN = (
 class RunReport:
     """What the reports of all runs can do; each has its own fields, in the order of its JSON."""
 
+    @property
+    def failure(self) -> Failure | None:
+        """What ended the run early, as an error about its tenant."""
+        report: Any = self
+        return ended_early(report.slug, report.error_code, report.error, report.hint)
+
     def plus(self, **made: Any) -> Self:
         """Return the report with these counts, proofs or texts added to what it has."""
         return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
@@ -39,7 +45,12 @@ class RunReport:
     def ended_by(self, error: RehouseError) -> Self:
         """Return the report with what ended the run before it was done."""
         interrupted = isinstance(error, Interrupted)
-        ending: dict[str, Any] = {"error": error.message, "hint": error.hint, "interrupted": interrupted}
+        ending: dict[str, Any] = {
+            "error": error.message,
+            "error_code": error.kind,
+            "hint": error.hint,
+            "interrupted": interrupted,
+        }
         if not interrupted:
             ending["state"] = TenantState.FAILED
         return replace(self, **ending)
@@ -89,6 +100,7 @@ class TenantReport(RunReport):
     notes: tuple[str, ...] = ()
     outstanding: list[Outstanding] = field(default_factory=list)
     error: str | None = None
+    error_code: ErrorCode | None = None
     hint: str | None = None
     interrupted: bool = False
 
@@ -257,6 +269,7 @@ class ReturnReport(RunReport):
     stays: int = 0
     outstanding: list[Outstanding] = field(default_factory=list)
     error: str | None = None
+    error_code: ErrorCode | None = None
     hint: str | None = None
     interrupted: bool = False
 

@@ -16,7 +16,7 @@ from rehouse.core.bucket.documents import TEMPORARY_PREFIX
 from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
 from rehouse.core.copies import ABSENT, Places, Seen, Standing, decide
-from rehouse.core.errors import Interrupted, RehouseError
+from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, ended_early
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
@@ -74,6 +74,13 @@ class VerifyReport:
     read_bytes: int = 0
     cost: ReadingCost | None = None
     error: str | None = None
+    error_code: ErrorCode | None = None
+    hint: str | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the tenant could not be looked at, as an error about it."""
+        return ended_early(self.slug, self.error_code, self.error, self.hint)
 
     def count(self, finding: Finding) -> int:
         """Return how many documents have this finding."""
@@ -245,6 +252,6 @@ def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyRepo
     except Interrupted:
         raise
     except RehouseError as error:
-        report = VerifyReport(tenant.slug, tenant.id, None, error=error.message)
+        report = VerifyReport(tenant.slug, tenant.id, None, error=error.message, error_code=error.kind, hint=error.hint)
     services.report(Progress(tenant.slug, DONE))
     return report

@@ -196,7 +196,8 @@ def refused(code: str, message: str, subject: str, *, region: str | None = None)
         if region
         else HINTS.get(code, _ANY)
     )
-    return StorageRefused(f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}", hint=hint, code=code)
+    subject = show_on_one_line(subject)
+    return StorageRefused(f"{subject}: {code}: {show_on_one_line(message)}", hint=hint, code=code, subject=subject)
 
 
 def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
@@ -205,6 +206,7 @@ def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
         f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}",
         hint="S3 kept failing; run the same command again later",
         code=code,
+        subject=show_on_one_line(subject),
     )
 
 
@@ -227,7 +229,10 @@ def translate_error(error: ClientError | BotoCoreError, subject: str) -> Rehouse
         return refused("InvalidRequest", message, subject)
     hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
     return StorageRefused(
-        f"{show_on_one_line(subject)}: {show_on_one_line(message)}", hint=hint, code=type(error).__name__
+        f"{show_on_one_line(subject)}: {show_on_one_line(message)}",
+        hint=hint,
+        code=type(error).__name__,
+        subject=show_on_one_line(subject),
     )
 
 

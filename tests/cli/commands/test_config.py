@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from tests.support.command_line import SECRET
+from tests.support.envelope import result_of
 
 from rehouse.cli.main import main
 
@@ -23,4 +22,4 @@ def test_secrets_are_masked_and_every_setting_has_its_source(
     assert main(["config", "--output", "json"]) == 0
     found = capsys.readouterr().out
     assert SECRET not in found
-    assert json.loads(found)["bucket_prefix"] == {"value": "dataroom-saas", "from": "default"}
+    assert result_of(found)["settings"]["bucket_prefix"] == {"value": "dataroom-saas", "from": "default"}

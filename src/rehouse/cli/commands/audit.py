@@ -10,7 +10,7 @@ import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
 from rehouse.cli.output import plain, print_report, say, say_next
-from rehouse.core.errors import ConfigurationError
+from rehouse.core.errors import BadUsage
 from rehouse.core.next_steps import after_audit
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def audit(
     from rehouse.operations import audit as auditing
 
     if dry_run and not fix:
-        raise ConfigurationError("--dry-run goes with --fix", hint="`rehouse audit` alone changes nothing either")
+        raise BadUsage("--dry-run goes with --fix", hint="`rehouse audit` alone changes nothing either")
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)

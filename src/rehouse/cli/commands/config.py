@@ -11,12 +11,13 @@ def config(*, output: OutputOption = "text") -> None:
     Examples: `rehouse config`, `rehouse config --output json`.
     """
     from rehouse import config as settings
-    from rehouse.cli.output import as_json, say_next, table
+    from rehouse.cli.output import print_report, say_next, table
     from rehouse.core.next_steps import AFTER_CONFIG
 
     rows = list(settings.effective_settings(settings.load()))
-    if output == "json":
-        as_json({name: {"value": value, "from": origin} for name, value, origin in rows})
-    else:
+
+    def show() -> None:
         table(("setting", "value", "from"), rows)
         say_next(AFTER_CONFIG)
+
+    print_report(output, {"settings": {name: {"value": value, "from": origin} for name, value, origin in rows}}, show)

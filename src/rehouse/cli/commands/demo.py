@@ -123,7 +123,7 @@ def _run(
 
 
 def _report_of(servers: Sandbox, *arguments: str) -> Any:
-    return json.loads(_run((*arguments, "--output", "json"), servers, {}, capture=True).stdout)
+    return json.loads(_run((*arguments, "--output", "json"), servers, {}, capture=True).stdout)["result"]
 
 
 def _environment(servers: Sandbox) -> dict[str, str]:

@@ -13,7 +13,7 @@ from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import Bytes
-from rehouse.cli.reports import of_tenant, show_mentions, show_unchecked, tenant_object
+from rehouse.cli.reports import failures_of, of_tenant, show_mentions, show_unchecked, tenant_object
 from rehouse.core.durations import parse_duration, spell_duration, written
 from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import Finished, after_finish
@@ -152,7 +152,7 @@ def _show_finish(
             None if interrupted else after_finish([_finished(each) for each in made], command=again, dry_run=dry_run)
         )
 
-    print_report(output, finish_object(made, dry_run=dry_run), show)
+    print_report(output, finish_object(made, dry_run=dry_run), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
 
 

@@ -12,14 +12,22 @@ import typer
 def help_(
     context: typer.Context,
     topic: Annotated[
-        str, typer.Argument(metavar="TOPIC", help="exit-codes, settings, words, or a command.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TOPIC", help="exit-codes, error-codes, settings, words, or a command.", show_default=False
+        ),
     ],
 ) -> None:
-    """Explain exit codes, settings, words, or a command.
+    """Explain exit codes, error codes, settings, words, or a command.
 
     Examples: `rehouse help exit-codes`, `rehouse help settings`, `rehouse help migrate`.
     """
-    topics = {"exit-codes": _show_exit_codes, "settings": _show_settings, "words": _show_words}
+    topics = {
+        "exit-codes": _show_exit_codes,
+        "error-codes": _show_error_codes,
+        "settings": _show_settings,
+        "words": _show_words,
+    }
     topics.get(topic, partial(_show_command, context, topic, tuple(topics)))()
 
 
@@ -37,6 +45,13 @@ def _show_exit_codes() -> None:
     from rehouse.core.exit_status import MEANINGS
 
     table(("exit code", "meaning"), ((str(int(status)), meaning) for status, meaning in MEANINGS.items()))
+
+
+def _show_error_codes() -> None:
+    from rehouse.cli.output import table
+    from rehouse.core.errors import CODE_MEANINGS
+
+    table(("error code", "meaning"), CODE_MEANINGS.items())
 
 
 def _show_settings() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from rehouse.cli.output import as_json
+from rehouse.cli.options import OutputOption
+from rehouse.cli.output import as_json, print_report
 from rehouse.core.next_steps import AFTER_IAM_POLICY
 from rehouse.core.permissions.policies import ROLES
 from rehouse.core.permissions.table import Role
@@ -43,7 +44,7 @@ AccountOption = Annotated[
 RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
 
 
-def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> None:
+def iam_policy(*, role: RoleOption = None, account: AccountOption = None, output: OutputOption = "text") -> None:
     """Print the minimal IAM policies, by role, as JSON.
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
@@ -54,7 +55,7 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None) -> Non
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
     settings = settings_only()
     made = policies.documents(settings, roles, account)
-    as_json(made)
+    print_report(output, {"policies": made}, lambda: as_json(made))
     for sentence in policies.sizes(made):
         typer.echo(sentence, err=True)
     for sentence in policies.warnings(settings):

@@ -29,8 +29,8 @@ def init(
     from rehouse.operations import init as initialising
 
     if sql:
-        print(initialising.statements(settings_only(), accept_mapping=accept_mapping), end="")
-        return
+        statements = initialising.statements(settings_only(), accept_mapping=accept_mapping)
+        return print_report(output, {"sql": statements}, lambda: print(statements, end=""))
     settings = settings_only()
     with logging_to(settings.log_file):
         changed = initialising.initialise(settings, accept_mapping=accept_mapping)
@@ -41,3 +41,4 @@ def init(
         say_next(AFTER_INIT)
 
     print_report(output, {"changed": changed}, show)
+    return None

@@ -24,7 +24,7 @@ from rehouse.cli.options import (
     phase,
 )
 from rehouse.cli.reports import end_migration
-from rehouse.core.errors import ConfigurationError
+from rehouse.core.errors import BadUsage
 
 if TYPE_CHECKING:
     from rehouse.operations.steps.run import Order
@@ -126,8 +126,8 @@ def _order(until: str, only_failed: bool, code: str | None, *, dry_run: bool) ->
     from rehouse.operations.steps.run import Order
 
     if code is not None and not only_failed:
-        raise ConfigurationError("--code says which failures are meant", hint="use it together with --only-failed")
+        raise BadUsage("--code says which failures are meant", hint="use it together with --only-failed")
     if only_failed and dry_run:
         hint = "`rehouse status --errors` shows the documents that failed"
-        raise ConfigurationError("--dry-run plans all documents, not only those that failed", hint=hint)
+        raise BadUsage("--dry-run plans all documents, not only those that failed", hint=hint)
     return Order(phase(until), only_failed=only_failed, code=code)

@@ -5,16 +5,16 @@ It imports what it runs when it runs: help and completion need none of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import Attention, add_up, plain, print_report, say, say_next, table
+from rehouse.cli.output import Attention, add_up, print_report, say, say_next, table
 from rehouse.cli.progress import Bytes
-from rehouse.cli.reports import of_tenant, show_left_at_home, tenant_object
+from rehouse.cli.reports import failures_of, of_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import after_drop, after_rollback
 
@@ -74,6 +74,8 @@ def end_rollback(
     everyone: bool = False,
 ) -> None:
     """Print the result of a rollback for each tenant and end the command."""
+    from rehouse.cli.services import finish
+
     well = not any(each.errors for each in made)
 
     def show() -> None:
@@ -83,7 +85,8 @@ def end_rollback(
         if not interrupted:
             say_next(_next_of(made, everyone=everyone))
 
-    _show(rollback_object(made), show, output, well=well, interrupted=interrupted)
+    print_report(output, rollback_object(made), show, failures_of(made))
+    finish(well=well, interrupted=interrupted)
 
 
 def _next_of(made: Sequence[ReturnReport], *, everyone: bool) -> str | None:
@@ -123,7 +126,7 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
         say(line)
         say_next(after_drop(slug, dry_run=dry_run, keep_empty=keep_empty))
 
-    _show(plain(made), show, output, well=True, interrupted=False)
+    print_report(output, made, show)
 
 
 def _removal(goes: Dropped) -> Removal:
@@ -134,13 +137,6 @@ def _removal(goes: Dropped) -> Removal:
         headings=("tenant", "versions", "open uploads", "bytes", "bucket"),
         rows=[(goes.slug, goes.versions, goes.uploads, Bytes(goes.size), goes.bucket)],
     )
-
-
-def _show(value: object, show: Callable[[], None], output: str, *, well: bool, interrupted: bool) -> None:
-    from rehouse.cli.services import finish
-
-    print_report(output, value, show)
-    finish(well=well, interrupted=interrupted)
 
 
 def show_rollback(reports: Sequence[ReturnReport]) -> None:

@@ -13,7 +13,7 @@ import typer
 from rehouse.cli.options import OptionalSlug
 from rehouse.cli.output import Attention, plain, print_report, say, say_next, shortened, table
 from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding, tenant_object
-from rehouse.core.errors import ConfigurationError
+from rehouse.core.errors import BadUsage
 from rehouse.core.lifecycle import Phase
 from rehouse.core.next_steps import Standing, after_errors, after_status, after_tenant_status
 from rehouse.core.tenant_state import TenantState, describe_rest, describe_states
@@ -61,9 +61,7 @@ def status(
     """
     if watch:
         if errors or slug is not None or output == "csv":
-            raise ConfigurationError(
-                "--watch shows all commands at work", hint="leave out SLUG, --errors and --output csv"
-            )
+            raise BadUsage("--watch shows all commands at work", hint="leave out SLUG, --errors and --output csv")
         from rehouse.cli.watch import watch as watch_commands
 
         return watch_commands(output)
@@ -71,7 +69,7 @@ def status(
     from rehouse.operations import status as standing
 
     if output == "csv" and not errors:
-        raise ConfigurationError("there is no CSV of the overview", hint="--output csv goes with --errors")
+        raise BadUsage("there is no CSV of the overview", hint="--output csv goes with --errors")
     with ledger() as opened:
         if errors:
             found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])

@@ -19,6 +19,7 @@ from rehouse.cli.options import (
 )
 from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, say_next, table
 from rehouse.cli.progress import human_bytes
+from rehouse.cli.reports import failures_of
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import Verified, after_verify
@@ -93,7 +94,7 @@ def _end(made: Sequence[VerifyReport], output: str, *, deep: bool, allow_quarant
         show_verification(made)
         say_next(after_verify([_verified(each) for each in made], deep=deep))
 
-    print_report(output, verification_object(made), show)
+    print_report(output, verification_object(made), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined)
 
 

@@ -1,0 +1,104 @@
+"""The envelope: the one JSON object that a command with `--output json` prints, when its exit status is known.
+
+It is printed however the command ends, also when it is refused or interrupted. docs/api.md describes it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rehouse.core.errors import ErrorCode, Failure
+
+SCHEMA_VERSION = 1
+"""Raised when a key changes its meaning or is removed; a new key does not raise it."""
+
+
+@dataclass
+class Ending:
+    """What this process has to tell at its end: one command line, its report, and what went wrong."""
+
+    is_json: bool = False
+    is_stream: bool = False
+    command: str | None = None
+    run_id: str | None = None
+    result: object = None
+    errors: list[Failure] = field(default_factory=list)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _begun_at: float = field(default_factory=time.monotonic)
+
+    def begin_command(self, name: str | None, *, is_json: bool) -> None:
+        """Take in which command this is, and whether it ends with the envelope."""
+        self.command, self.is_json = name, is_json
+
+    def begin_run(self, run_id: str) -> None:
+        """Take in the id under which the ledger records what this command does."""
+        self.run_id = run_id
+
+    def report(self, result: object, failures: Iterable[Failure] = ()) -> None:
+        """Take in the command's report, and the errors that ended the work on some tenants early."""
+        self.result = result
+        self.errors += failures
+
+    def refuse(self, failure: Failure) -> None:
+        """Take in the error that ended the command: it has no result then."""
+        self.result = None
+        self.errors.append(failure)
+
+    def envelope(self, exit_status: int) -> dict[str, Any]:
+        """Return the envelope. Times are UTC; `elapsed_seconds` runs from the start of the command to this call."""
+        from rehouse.cli.output import plain
+
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "command": self.command,
+            "run_id": self.run_id,
+            "started_at": self.started_at.isoformat(timespec="milliseconds"),
+            "elapsed_seconds": round(time.monotonic() - self._begun_at, 3),
+            "exit_status": int(exit_status),
+            "result": plain(self.result),
+            "errors": plain(self.errors),
+        }
+
+    def print_envelope(self, exit_status: int) -> None:
+        """Print the envelope on stdout, if JSON was asked for; a stream gets it as its last line, if there are errors."""
+        if not self.is_json:
+            return
+        from rehouse.cli.output import as_json
+
+        if not self.is_stream:
+            as_json(self.envelope(exit_status))
+        elif self.errors:
+            as_json({"type": "end", **self.envelope(exit_status)}, indent=None)
+
+
+ending = Ending()
+"""That of the command line that runs in this process; `main` begins a new one for each."""
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON, for one that cannot be parsed.
+
+    >>> wants_json(["plan", "--output", "json"]), wants_json(["plan", "-ojson", "--orphan"])
+    (True, True)
+    >>> wants_json(["plan", "-o", "text"]), wants_json(["accept", "acme", "--", "-o", "json"])
+    (False, False)
+    """
+    words = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    return bool({"--output=json", "-ojson", "-o=json"} & set(words)) or any(
+        word in {"--output", "-o"} and value == "json" for word, value in itertools.pairwise(words)
+    )
+
+
+def internal_error(error: Exception) -> Failure:
+    """Return the failure for an exception that is a bug. Its text is left to the traceback: it may hold anything."""
+    return Failure(
+        ErrorCode.INTERNAL_ERROR,
+        None,
+        f"internal error: {type(error).__name__}",
+        "this is a bug in rehouse: report it with the traceback on standard error",
+    )
