@@ -1,0 +1,59 @@
+"""What every command prints at 80 and at 120 columns, as docs/screens shows it: nothing wrapped, no word broken."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+import pytest
+from tests.support import screens
+from tests.support.command import World
+from tests.support.sampling import LONG_SAMPLE
+from tests.support.screens import Screen
+
+from rehouse.sandbox.s3_server import S3Server
+from rehouse.sandbox.seed import lay_out
+
+pytestmark = [*LONG_SAMPLE, pytest.mark.not_on_ceph("what is printed names what that server lacks")]
+ROLES = ("provision", "migrate", "rollback", "finish")
+
+
+@pytest.fixture(scope="module")
+def captures(new_world: Callable[..., World], s3_server: S3Server) -> dict[int, dict[Screen, str]]:
+    """The whole story at each width, each in a world of its own."""
+    return {columns: _capture(new_world, s3_server, columns) for columns in screens.WIDTHS}
+
+
+def _capture(new_world: Callable[..., World], s3_server: S3Server, columns: int) -> dict[Screen, str]:
+    name = f"data-room-at-{columns:03}"
+    s3_server.root().create_bucket(Bucket=name)
+    world = new_world(None, prefix=f"rooms{columns:03}", shared=name)
+    lay_out(world.url, s3_server.root(), tenant_id="integer", older_tool=False, shared_bucket=name)
+    roles = [part for role in ROLES for part in ("--role", role)]
+    world.keys = s3_server.user(name, _policies(world, roles))
+    world.more |= {"REHOUSE_GRACE_DAYS": "7"}
+    found = {screen: screens.mask(text) for screen, text in screens.capture(world, columns)}
+    if os.environ.get("WRITE_SCREENS"):
+        for screen, text in found.items():
+            path = screens.file_of(screen, columns)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return found
+
+
+def _policies(world: World, roles: list[str]) -> dict[str, object]:
+    done = world.run("iam-policy", *roles)
+    assert done.returncode == 0, done.stderr
+    documents: dict[str, object] = json.loads(done.stdout)
+    return documents
+
+
+@pytest.mark.parametrize("columns", screens.WIDTHS)
+def test_no_row_is_wider_than_the_terminal(captures: dict[int, dict[Screen, str]], columns: int) -> None:
+    wide = {
+        screen.name: lines
+        for screen, text in captures[columns].items()
+        if not screen.is_data and (lines := screens.too_wide(text, columns))
+    }
+    assert wide == {}

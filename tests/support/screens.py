@@ -1,0 +1,192 @@
+"""Capture what the commands print in a terminal of 80 and of 120 columns, on the sample data room: docs/screens.
+
+`scripts/screens` writes the captures, and a test compares them with what is committed. The commands run one after the other, so
+that each finds what the one before has left. Everything that differs between two runs is masked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyte
+from tests.support.command import World
+
+FOLDER = Path(__file__).parents[2] / "docs" / "screens"
+WIDTHS = (80, 120)
+_ROWS = 600
+"""More lines than any command prints: nothing scrolls away."""
+_MARGIN = 400
+"""The emulated screen is wider than the terminal that a command sees, so that a line that is too long shows."""
+_SECONDS = 180
+_TYPED_AFTER = re.compile(r"(Type .* to go on|to confirm).*:\s*$")
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A command line; what is typed when it asks; `is_data`: it prints JSON or SQL, which is not made for a width."""
+
+    name: str
+    arguments: str
+    typed: str | None = None
+    is_data: bool = False
+
+
+DOCUMENT = "{document}"
+"""Stands for the id of a document of acme-corp that could not be moved."""
+STORY = (
+    Screen("help", "--help"),
+    Screen("help-exit-codes", "help exit-codes"),
+    Screen("help-settings", "help settings"),
+    Screen("help-words", "help words"),
+    Screen("help-of-a-command", "migrate-all --help"),
+    Screen("config", "config"),
+    Screen("iam-policy", "iam-policy --role finish", is_data=True),
+    Screen("doctor", "doctor"),
+    Screen("doctor-verbose", "doctor --verbose"),
+    Screen("init", "init"),
+    Screen("rules", "rules"),
+    Screen("status-before", "status"),
+    Screen("plan", "plan"),
+    Screen("plan-of-a-tenant", "plan acme-corp"),
+    Screen("refused-unknown-tenant", "migrate acme"),
+    Screen("refused-unknown-option", "migrate acme-corp --untl verified"),
+    Screen("migrate-until-verified", "migrate umbrella --until verified"),
+    Screen("cutover", "cutover umbrella --canary 5"),
+    Screen("migrate", "migrate acme-corp"),
+    Screen("migrate-all", "migrate-all"),
+    Screen("migrate-all-again", "migrate-all"),
+    Screen("status", "status"),
+    Screen("status-of-a-tenant", "status acme-corp"),
+    Screen("status-errors", "status --errors"),
+    Screen("accept", f"accept acme-corp {DOCUMENT} --reason 'lost in 2023, the customer knows'"),
+    Screen("verify", "verify acme-corp"),
+    Screen("verify-deep", "verify globex --deep"),
+    Screen("verify-all", "verify-all"),
+    Screen("audit", "audit"),
+    Screen("audit-fix", "audit --fix --dry-run"),
+    Screen("rollback-dry-run", "rollback globex --dry-run"),
+    Screen("rollback", "rollback globex"),
+    Screen("rollback-too-early", "rollback globex --drop-bucket"),
+    Screen("finish-dry-run", "finish --all --after 0 --dry-run"),
+    Screen("finish-not-confirmed", "finish umbrella --after 0", typed="no"),
+    Screen("finish", "finish umbrella --after 0", typed="umbrella"),
+    Screen("cleanup", "cleanup"),
+    Screen("cleanup-refused", "cleanup --drop-bucket {shared}"),
+    Screen("uninstall-dry-run", "uninstall --dry-run"),
+    Screen("status-after", "status"),
+)
+_MASKS = (
+    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "00000000-0000-4000-0000-000000000000"),
+    (r"(?<=-)[0-9a-f]{8}(?=[^0-9A-Za-z-]|$)", "xxxxxxxx"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", lambda found: re.sub(r"\d", "0", found[0])),
+    (r"(?<=127\.0\.0\.1:)\d+", "…"),
+    (r"\bworld_\d+", "world_…"),
+    (r"\brehouse-\d+(?=\W)", "rehouse-…"),
+    (r"\b\d+(\.\d+)? (s|ms)\b", "… s"),
+    (r"\b\d:\d\d:\d\d\b", "0:00:00"),
+)
+
+
+def capture(world: World, columns: int) -> Iterator[tuple[Screen, str]]:
+    """Run the whole story in a world; yield each screen, with what the command left on its terminal."""
+    document = None
+    for screen in STORY:
+        if DOCUMENT in screen.arguments and document is None:
+            document = _document(world)
+        names = {"document": document, "shared": world.shared}
+        typed = screen.typed and screen.typed.format(**names)
+        yield screen, show(world, screen.arguments.format(**names), columns, typed)
+
+
+def show(world: World, arguments: str, columns: int, typed: str | None = None) -> str:
+    """Run a command in a terminal of so many columns, and return what stands there at its end: the prompt, then its lines."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = world.environment() | {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec rehouse {arguments}"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        cwd="/",
+    )
+    os.close(theirs)
+    terminal = pyte.Screen(_MARGIN, _ROWS)
+    stream = pyte.Stream(terminal)
+    deadline = time.monotonic() + _SECONDS
+    with os.fdopen(ours, "r+b", buffering=0) as opened:
+        for written in _read(opened, deadline):
+            stream.feed(written)
+            if typed and _TYPED_AFTER.search(_text(terminal)):
+                opened.write(f"{typed}\n".encode())
+                typed = None
+    status = process.wait(timeout=60)
+    assert typed is None, f"{arguments} asked nothing:\n{_text(terminal)}"
+    ended = "" if status == 0 else f"\n[exit status {status}]"
+    return f"$ rehouse {arguments}\n{_text(terminal)}{ended}\n"
+
+
+def _read(opened: object, deadline: float) -> Iterator[str]:
+    """Yield what a command writes until it ends."""
+    descriptor = opened.fileno()  # type: ignore[attr-defined]
+    pending = b""
+    while True:
+        assert select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0], "it hangs"
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # how Linux tells that nobody holds the other end any more
+            part = b""
+        if not part:
+            return
+        pending += part
+        whole = pending.decode("utf-8", errors="ignore")
+        pending = pending[len(whole.encode()) :]
+        yield whole
+
+
+def _text(terminal: pyte.Screen) -> str:
+    return "\n".join(line.rstrip() for line in terminal.display).rstrip()
+
+
+def _document(world: World) -> str:
+    found = world.rows(
+        "SELECT document_id::text FROM s3_migration_documents d JOIN tenants t ON t.id = d.tenant_id"
+        " WHERE t.slug = 'acme-corp' AND d.state = 'quarantined' ORDER BY 1 LIMIT 1"
+    )
+    return str(found[0][0])
+
+
+def mask(text: str) -> str:
+    """Replace what differs between two runs: random names, times, ports, durations."""
+    for pattern, instead in _MASKS:
+        text = re.sub(pattern, instead, text)
+    return text
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a screen: where its lines end depends on the length of what is masked."""
+    return re.sub(r"─+|━+", "─", text).split()
+
+
+def file_of(screen: Screen, columns: int, folder: Path = FOLDER) -> Path:
+    """Return the file of a capture."""
+    return folder / str(columns) / f"{STORY.index(screen) + 1:02}-{screen.name}.txt"
+
+
+def too_wide(text: str, columns: int) -> Sequence[str]:
+    """Return the lines that a terminal of so many columns would wrap; the prompt, which a shell shows, is none of them."""
+    return [line for line in text.splitlines()[1:] if len(line) > columns]
