@@ -24,11 +24,10 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
     if keep_empty or not is_global(bucket):
         return
-    name = escape_controls(bucket)
-    typer.echo(
-        f"Warning: once {name} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+    say(
+        f"Warning: once {bucket} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
         " there. --keep-empty empties the bucket and keeps it.",
-        err=True,
+        stderr=True,
     )
 
 

@@ -46,7 +46,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
             say("", f"{each.slug}: {heading(each.outstanding)}")
             show_outstanding(each.slug, each.outstanding)
         if each.phase == Phase.VERIFIED and not each.error:
-            say("", f"{each.slug}: its copies are proved, nothing is switched yet")
+            say("", f"{each.slug}: its copies are verified; nothing is switched yet")
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for note in sorted({note for each in reports for note in each.notes}):

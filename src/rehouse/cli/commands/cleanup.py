@@ -43,13 +43,14 @@ def cleanup(
 
     if keep_empty and not drop_bucket:
         raise typer.BadParameter("--keep-empty goes with --drop-bucket")
+    goes = None
+    if drop_bucket and not yes:
+        with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
+            goes = cleaning.foresee_drop(opened, drop_bucket)
     if drop_bucket:
         warn_of_name(drop_bucket, keep_empty=keep_empty)
-    if drop_bucket and not yes:
-        with services(writes=False, progress=progress) as opened:
-            goes = cleaning.foresee_drop(opened, drop_bucket)
-        if goes:
-            confirm(_removal(drop_bucket, goes, keep_empty=keep_empty), drop_bucket, yes=False)
+    if drop_bucket and goes:
+        confirm(_removal(drop_bucket, goes, keep_empty=keep_empty), drop_bucket, yes=False)
     with services(writes=drop_bucket is not None, progress=progress) as opened:
         made = (
             [cleaning.drop_bucket(opened, drop_bucket, keep_empty=keep_empty)]

@@ -41,10 +41,10 @@ def _show_command(context: typer.Context, name: str, topics: Collection[str]) ->
 
 
 def _show_exit_codes() -> None:
-    from rehouse.cli.output import table
+    from rehouse.cli.output import define
     from rehouse.core.exit_status import MEANINGS
 
-    table(("exit code", "meaning"), ((str(int(status)), meaning) for status, meaning in MEANINGS.items()))
+    define(("exit code", "meaning"), {str(int(status)): meaning for status, meaning in MEANINGS.items()})
 
 
 def _show_error_codes() -> None:
@@ -67,10 +67,10 @@ def _show_settings() -> None:
 
 
 def _show_words() -> None:
-    from rehouse.cli.output import say, table
+    from rehouse.cli.output import define, say
     from rehouse.core.tenant_state import MEANINGS
     from rehouse.core.words import WORDS
 
-    table(("word", "meaning"), WORDS.items())
+    define(("word", "meaning"), WORDS)
     say("")
-    table(("state of a tenant", "meaning"), MEANINGS.items())
+    define(("state of a tenant", "meaning"), {str(state): meaning for state, meaning in MEANINGS.items()})
