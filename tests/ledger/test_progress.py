@@ -147,6 +147,19 @@ def test_who_cannot_watch_is_told_the_way_out(application_database: str) -> None
     ledger.close()
 
 
+def test_a_role_that_may_not_read_is_told_what_it_lacks(settings: Settings) -> None:
+    parts = psycopg.conninfo.conninfo_to_dict(settings.require_database_url())
+    name = f"blind_of_{parts['dbname']}"
+    grants = (f"CREATE ROLE {name} LOGIN PASSWORD 'x'", f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}")
+    run(settings, *grants, f"REVOKE SELECT ON s3_migration_progress FROM {name}")
+    url = f"postgresql://{name}:x@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    blind = Ledger.open(settings.model_copy(update={"database_url": SecretStr(url)}), writes=False)
+    with pytest.raises(DatabaseRefused, match=r"may not read .*s3_migration_progress") as refused:
+        require_table(blind)
+    assert refused.value.hint.startswith("GRANT SELECT ON ")
+    blind.close()
+
+
 def test_the_history_is_read_newest_first(settings: Settings, ledger: Ledger) -> None:
     run(settings, *(f"INSERT INTO s3_migration_events (event) VALUES ('e{number}')" for number in range(5)))
     assert [each.event for each in progress.latest_events(ledger, 2)] == ["e4", "e3"]
