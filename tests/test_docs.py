@@ -44,7 +44,7 @@ from rehouse.ledger.schema.tables import OWN
 from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising
 from rehouse.operations.audit import AuditReport
-from rehouse.operations.buckets.drop import Dropped
+from rehouse.operations.buckets.drop import DropReport
 from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
@@ -56,7 +56,7 @@ from rehouse.operations.rules import Rules
 from rehouse.operations.rules import rules as application_rules
 from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.steps.removals import Left
-from rehouse.operations.uninstall import Uninstalled
+from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.operations.watching import HistoryEvent
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
@@ -72,9 +72,9 @@ REPORTS = {
     "verify": (VerifyReport, Problem),
     "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
-    "rollback": (ReturnReport, Outstanding, Dropped),
+    "rollback": (ReturnReport, Outstanding, DropReport),
     "finish": (FinishReport, Left),
-    "uninstall": (Uninstalled,),
+    "uninstall": (UninstallReport,),
     "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
 }

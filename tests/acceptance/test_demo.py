@@ -134,6 +134,8 @@ def test_a_change_of_the_shared_bucket_makes_it_fail() -> None:
     assert "the shared bucket was changed: uploads/what" in done.stdout
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_demo_beside_somebody_s_settings_ignores_them(tmp_path: Path) -> None:
     (tmp_path / "rehouse.toml").write_text('shared_bucket = "mine"\n')
     code = "import sys; from rehouse.cli import main; from rehouse.cli.commands import demo\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support import independent_check
 from tests.support.command import World
-from tests.support.proxy import Proxy
+from tests.support.http_relay import HttpRelay
 from tests.support.sampling import LONG_SAMPLE
 
 pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("killed")]
@@ -62,14 +62,14 @@ def kills(worlds, s3_server) -> list[int]:
     """
     world, chance = worlds[0], random.Random(SEED)
     progress = []
-    with Proxy(s3_server.port) as proxy:
+    with HttpRelay(s3_server.port) as relay:
         for _ in range(KILLS):
             moment, more_seconds = chance.randint(1, 480), chance.uniform(0, 0.05)
-            proxy.forget()
+            relay.forget()
             process = world.start(
-                "migrate-all", "--parallel", "2", REHOUSE_BATCH_SIZE="60", AWS_ENDPOINT_URL_S3=proxy.url
+                "migrate-all", "--parallel", "2", REHOUSE_BATCH_SIZE="60", AWS_ENDPOINT_URL_S3=relay.url
             )
-            while len(proxy.seen) < moment and process.poll() is None:
+            while len(relay.seen) < moment and process.poll() is None:
                 time.sleep(0.002)
             time.sleep(more_seconds)
             process.kill()

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from tests.support.command import World
+from tests.support.http_relay import HttpRelay
 from tests.support.independent_check import versions_of
-from tests.support.proxy import Proxy
 
 DOCUMENTS = 60
 KILLS = 6
@@ -116,9 +116,9 @@ def test_a_dry_run_changes_nothing_and_writes_nothing(moved: World, s3_server) -
     live_on(moved)
     with_roles(moved, "rollback")
     before = state(moved)
-    with Proxy(s3_server.port) as proxy:
-        done = moved.run("rollback", "a", "--dry-run", AWS_ENDPOINT_URL_S3=proxy.url)
-        assert {each.method for each in proxy.seen if each.path != "/"} == {"GET", "HEAD"}, "POST / asks who we are"
+    with HttpRelay(s3_server.port) as relay:
+        done = moved.run("rollback", "a", "--dry-run", AWS_ENDPOINT_URL_S3=relay.url)
+        assert {each.method for each in relay.seen if each.path != "/"} == {"GET", "HEAD"}, "POST / asks who we are"
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing was changed." in done.stdout
     assert state(moved) == before
@@ -142,10 +142,10 @@ def rows_back(world: World) -> int:
     return int(world.rows("SELECT count(*) FROM documents WHERE s3_bucket = %s", world.shared)[0][0])
 
 
-def start(world: World, proxy: Proxy) -> subprocess.Popen[str]:
+def start(world: World, relay: HttpRelay) -> subprocess.Popen[str]:
     """Under --max-rate rows are flipped 30 at a time: then a kill falls between two batches as well."""
-    proxy.forget()
-    return world.start("rollback", "a", "--max-rate", "30", REHOUSE_BATCH_SIZE="10", AWS_ENDPOINT_URL_S3=proxy.url)
+    relay.forget()
+    return world.start("rollback", "a", "--max-rate", "30", REHOUSE_BATCH_SIZE="10", AWS_ENDPOINT_URL_S3=relay.url)
 
 
 @pytest.mark.long
@@ -155,18 +155,18 @@ def test_killed_at_random_moments_and_run_again(moved: World, s3_server) -> None
     with_roles(moved, "provision", "migrate", "rollback")
     before = set(versions_of(moved.server.root(), moved.shared))
     reached = []
-    with Proxy(s3_server.port) as proxy:
+    with HttpRelay(s3_server.port) as relay:
         for number in range(KILLS):
             moment, more_seconds = chance.randint(1, 60), chance.uniform(0, 0.05)
-            process = start(moved, proxy)
+            process = start(moved, relay)
             while process.poll() is None and (
-                len(proxy.seen) < moment if number != KILLS // 2 else not rows_back(moved)
+                len(relay.seen) < moment if number != KILLS // 2 else not rows_back(moved)
             ):
                 time.sleep(0.002)
             time.sleep(more_seconds)
             process.kill()
             process.communicate()
-            print(f"killed after {len(proxy.seen)} requests and {more_seconds:.3f} s (seed {SEED})")
+            print(f"killed after {len(relay.seen)} requests and {more_seconds:.3f} s (seed {SEED})")
             assert downloads(moved) == has
             reached.append(rows_back(moved))
     print("documents back after each:", reached)

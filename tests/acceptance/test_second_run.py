@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from tests.support.http_relay import HttpRelay
 from tests.support.independent_check import movable, snapshot
-from tests.support.proxy import Proxy
 
 TABLES = {
     "documents": "SELECT * FROM documents ORDER BY id",
@@ -22,14 +22,14 @@ def counted(sample_world, s3_server):
     """A world behind a counting relay, what was there before, and the requests of the first run and of a second one."""
     world = sample_world("integer")
     before = snapshot(world.url, s3_server.root(), world.shared)
-    with Proxy(s3_server.port) as proxy:
-        world.endpoint = proxy.url
+    with HttpRelay(s3_server.port) as relay:
+        world.endpoint = relay.url
         first = world.run("migrate-all")
-        requests = [proxy.seen]
+        requests = [relay.seen]
         rows = [{name: world.rows(query) for name, query in TABLES.items()}]
-        proxy.forget()
+        relay.forget()
         second = world.run("migrate-all")
-        requests.append(proxy.seen)
+        requests.append(relay.seen)
         rows.append({name: world.rows(query) for name, query in TABLES.items()})
     return world, before, (first, second), requests, rows
 
@@ -83,12 +83,12 @@ def test_a_second_run_lists_the_shared_bucket_once(counted):
 
 def test_a_run_with_nothing_left_lists_and_asks_nothing_else(counted, s3_server):
     world, before, *_ = counted
-    with Proxy(s3_server.port) as proxy:
-        world.endpoint = proxy.url
+    with HttpRelay(s3_server.port) as relay:
+        world.endpoint = relay.url
         done = world.run("migrate-all", "--only", "default-org", "--only", "umbrella")
         assert done.returncode == 0, done.stderr
         assert "Nothing was left" in done.stdout
-        asked = [each for each in proxy.seen if each.bucket]
+        asked = [each for each in relay.seen if each.bucket]
         listings = [each for each in asked if each.is_listing and each.bucket == world.shared]
         assert len(listings) == -(-len(before.objects) // 1000)
         others = [each for each in asked if each not in listings]

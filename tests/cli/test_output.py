@@ -71,7 +71,7 @@ def test_a_narrow_terminal_shortens_names_in_the_middle(
 @given(st.lists(st.tuples(st.integers(1, 80), st.booleans()), min_size=1, max_size=10), st.integers(20, 140))
 def test_columns_that_stand_in_a_line_fit_it(columns: list[tuple[int, bool]], width: int) -> None:
     widths, numeric = [room for room, _ in columns], [is_number for _, is_number in columns]
-    fitting = output.fitted(widths, numeric, width)
+    fitting = output.fit_columns(widths, numeric, width)
     assert all(
         after == before if is_number else min(before, output.NARROWEST) <= after <= before
         for before, after, is_number in zip(widths, fitting, numeric, strict=True)
@@ -86,7 +86,7 @@ def test_columns_that_stand_in_a_line_fit_it(columns: list[tuple[int, bool]], wi
 
 @given(st.text(min_size=1, max_size=60), st.integers(4, 60))
 def test_a_shortened_text_has_both_ends(text: str, width: int) -> None:
-    found = output.shortened(text, width)
+    found = output.shorten(text, width)
     assert cell_len(found) <= max(width, 1)
     assert found == text or "…" in found
 
@@ -152,9 +152,9 @@ def test_colours_say_what_the_words_say(capsys: pytest.CaptureFixture[str], monk
 
 
 def test_prose_wraps_at_words() -> None:
-    assert output.wrapped("  hint: run the same command again", 20) == ["  hint: run the same", "    command again"]
-    assert output.wrapped("short", 20) == ["short"]
-    assert output.wrapped("x" * 30, 20) == ["x" * 30], "no word is broken"
+    assert output.wrap_line("  hint: run the same command again", 20) == ["  hint: run the same", "    command again"]
+    assert output.wrap_line("short", 20) == ["short"]
+    assert output.wrap_line("x" * 30, 20) == ["x" * 30], "no word is broken"
 
 
 def test_wide_breaks_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.support.data_room import Room
 
 from rehouse.cli import progress
 from rehouse.cli.main import main
-from rehouse.cli.progress import described, drawn, showing_progress, summed_up
+from rehouse.cli.progress import describe, draw, show_progress, sum_up
 from rehouse.core.progress import BEGUN, DONE, Overall, Progress
 
 OVERALL = Overall(1, 9, 500, 2000, 1536, 250.0, 65.0, 6.0)
@@ -21,7 +21,7 @@ AT_WORK = [Progress(f"tenant-{number}", "copy", 10 * number, 100) for number in 
 
 
 def test_lines_tell_all_tenants_and_at_most_eight_at_work() -> None:
-    first, *tenants = described(OVERALL, AT_WORK)
+    first, *tenants = describe(OVERALL, AT_WORK)
     assert first == "1 of 9 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left"
     assert tenants[0] == "  tenant-0: copy 0 of 100"
     assert tenants[8:] == ["  and 1 more"]
@@ -29,7 +29,7 @@ def test_lines_tell_all_tenants_and_at_most_eight_at_work() -> None:
 
 def test_nothing_is_left_when_all_is_done() -> None:
     done = Overall(1, 1, 10, 10, 0, 5.0, 2.0, 0.0)
-    assert summed_up(done) == "1 of 1 tenant, 10 of 10 documents, 5.0/s, 0:00:02"
+    assert sum_up(done) == "1 of 1 tenant, 10 of 10 documents, 5.0/s, 0:00:02"
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -39,7 +39,7 @@ def test_bars_fit_the_terminal(width: int) -> None:
         Progress("a-very-long-slug-that-goes-on-and-on", "copy", 123_456, 1_234_567),
         Progress("b", "wait", text="x" * 200),
     ]
-    Console(file=out, width=width, force_terminal=False).print(drawn(OVERALL, [*AT_WORK, *long]))
+    Console(file=out, width=width, force_terminal=False).print(draw(OVERALL, [*AT_WORK, *long]))
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) == 1 + progress.MOST_TENANTS + 1
@@ -47,7 +47,7 @@ def test_bars_fit_the_terminal(width: int) -> None:
 
 def test_lines_go_on_while_nothing_happens(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.05)
-    with showing_progress("plain") as report:
+    with show_progress("plain") as report:
         report(Progress("", BEGUN, documents_total=2))
         report(Progress("acme", "copy", 5, 10))
         time.sleep(0.3)
@@ -59,7 +59,7 @@ def test_lines_go_on_while_nothing_happens(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_objects_are_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_OBJECTS", 0.05)
-    with showing_progress("json") as report:
+    with show_progress("json") as report:
         report(Progress("acme", "copy", 5, 10))
         time.sleep(0.2)
     told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -69,7 +69,7 @@ def test_objects_are_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_none_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with showing_progress("none") as report:
+    with show_progress("none") as report:
         report(Progress("acme", "copy", 5, 10))
     assert capsys.readouterr().err == ""
 

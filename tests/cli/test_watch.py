@@ -10,7 +10,7 @@ import pytest
 from tests.support.command_line import run_text
 from tests.support.data_room import Room
 
-from rehouse.cli.watch import SECONDS_IDLE, drawn, lines_of, print_lines
+from rehouse.cli.watch import SECONDS_IDLE, draw, lines_of, print_lines
 from rehouse.core.errors import TryAgain
 from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Ended, Life, Look, Running, TenantAtWork
@@ -45,13 +45,13 @@ AWAY = TryAgain("the database is starting up", hint="wait a moment")
     ids=["three commands", "idle", "one command", "away"],
 )
 def test_the_screen_fits_the_terminal(sight: Sight, width: int, height: int) -> None:
-    lines = drawn(sight, width, height)
+    lines = draw(sight, width, height)
     assert len(lines) <= height
     assert max(line.cell_len for line in lines) <= width
 
 
 def test_the_screen_tells_each_command_its_tenants_and_events() -> None:
-    told = "\n".join(line.plain for line in drawn(SIGHT, 120, 40))
+    told = "\n".join(line.plain for line in draw(SIGHT, 120, 40))
     assert "3 tenants: 2 completed, 1 needs attention." in told
     assert "2 commands: 0 of 16 tenants, 24,690 of 1,357,802 documents" in told
     assert "migrate-all on host-1  0:01:05, running" in told
@@ -64,13 +64,13 @@ def test_the_screen_tells_each_command_its_tenants_and_events() -> None:
 
 
 def test_a_summary_that_is_too_wide_goes_on_below() -> None:
-    told = "\n".join(line.plain for line in drawn(SIGHT, 80, 40))
+    told = "\n".join(line.plain for line in draw(SIGHT, 80, 40))
     assert " ".join(told.split()).count("left, 8 errors") == 1
     assert not [line for line in told.splitlines() if " documents" in line and "…" in line]
 
 
 def test_a_low_screen_shows_fewer_tenants_and_still_events() -> None:
-    told = [line.plain for line in drawn(Sight(Look((RUN,)), EVENTS, at=NOW), 80, 14)]
+    told = [line.plain for line in draw(Sight(Look((RUN,)), EVENTS, at=NOW), 80, 14)]
     assert "Last events (UTC)" in told
     assert sum("copy 1,234" in line for line in told) in range(1, 8)
     assert any("more at work" in line for line in told)

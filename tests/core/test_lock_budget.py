@@ -13,13 +13,13 @@ from rehouse.core.lock_budget import (
     LONGEST_PATIENCE_SECONDS,
     MOST_ROWS,
     LockBudget,
-    given_back,
-    held,
-    listed,
-    started,
+    after_batch,
+    after_giving_up,
+    after_listing,
+    start_budget,
 )
 
-BUDGET = replace(started(0.05), quickest=0.01)
+BUDGET = replace(start_budget(0.05), quickest=0.01)
 
 
 @pytest.mark.parametrize(
@@ -35,40 +35,40 @@ BUDGET = replace(started(0.05), quickest=0.01)
     ],
 )
 def test_the_next_batch(rows: int, seconds: float, next_rows: int) -> None:
-    assert held(BUDGET, rows, seconds).rows == next_rows
+    assert after_batch(BUDGET, rows, seconds).rows == next_rows
 
 
 def test_it_begins_small_and_stays_below_the_most() -> None:
-    assert started(0.05).rows == FIRST_ROWS
-    budget = started(60.0)
+    assert start_budget(0.05).rows == FIRST_ROWS
+    budget = start_budget(60.0)
     for _ in range(10):
-        budget = held(budget, budget.rows, 0.001)
+        budget = after_batch(budget, budget.rows, 0.001)
     assert budget.rows == MOST_ROWS
 
 
 def test_a_batch_that_was_given_back_is_halved() -> None:
-    assert given_back(BUDGET, is_slow=False).rows == 25
-    assert given_back(BUDGET, is_slow=False).patience == BUDGET.patience
-    assert given_back(BUDGET, is_slow=True).patience == 2 * BUDGET.patience
-    assert given_back(replace(BUDGET, rows=1), is_slow=True).rows == 1
+    assert after_giving_up(BUDGET, is_slow=False).rows == 25
+    assert after_giving_up(BUDGET, is_slow=False).patience == BUDGET.patience
+    assert after_giving_up(BUDGET, is_slow=True).patience == 2 * BUDGET.patience
+    assert after_giving_up(replace(BUDGET, rows=1), is_slow=True).rows == 1
 
 
 def test_a_listing_that_took_too_long_is_not_tried_again_soon() -> None:
     assert BUDGET.may_list(3)
-    slow = listed(BUDGET, 1, 0.2)
+    slow = after_listing(BUDGET, 1, 0.2)
     assert not slow.may_list(1)
-    assert not held(slow, 50, 0.03).may_list(1)
+    assert not after_batch(slow, 50, 0.03).may_list(1)
     for _ in range(200):
-        slow = held(slow, 50, 0.03)
+        slow = after_batch(slow, 50, 0.03)
     assert slow.may_list(1)
 
 
 @given(st.floats(0.0001, 0.02), st.floats(0.00001, 0.005))
 def test_the_budget_is_found(request: float, row: float) -> None:
     """Whatever a request and a row take: soon no batch takes longer than the limit, and none is smaller than it need be."""
-    budget = started(0.05)
+    budget = start_budget(0.05)
     for _ in range(30):
-        budget = held(budget, budget.rows, request + row * budget.rows)
+        budget = after_batch(budget, budget.rows, request + row * budget.rows)
     took = request + row * budget.rows
     assert took <= max(budget.limit, request + row) * 1.01
     assert budget.rows == MOST_ROWS or took >= budget.limit / 2
@@ -76,17 +76,21 @@ def test_the_budget_is_found(request: float, row: float) -> None:
 
 @given(st.floats(0.06, 1.0))
 def test_slow_requests_do_not_make_batches_tiny(request: float) -> None:
-    budget = started(0.05)
+    budget = start_budget(0.05)
     for _ in range(30):
-        budget = held(budget, budget.rows, request + 0.00001 * budget.rows)
+        budget = after_batch(budget, budget.rows, request + 0.00001 * budget.rows)
     assert budget.rows >= FIRST_ROWS
     assert budget.patience >= min(LONGEST_PATIENCE_SECONDS, request)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["held", "slow", "again"]), st.floats(0, 10)), max_size=50))
 def test_it_stays_within_its_bounds(steps: list[tuple[str, float]]) -> None:
-    budget: LockBudget = started(0.05)
+    budget: LockBudget = start_budget(0.05)
     for what, seconds in steps:
-        budget = held(budget, budget.rows, seconds) if what == "held" else given_back(budget, is_slow=what == "slow")
+        budget = (
+            after_batch(budget, budget.rows, seconds)
+            if what == "held"
+            else after_giving_up(budget, is_slow=what == "slow")
+        )
         assert 1 <= budget.rows <= MOST_ROWS
         assert budget.seconds <= budget.patience <= LONGEST_PATIENCE_SECONDS

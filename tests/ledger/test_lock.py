@@ -75,7 +75,7 @@ def test_what_another_took_meanwhile_is_not_taken_back(empty_database: str) -> N
 
 
 def test_locks_may_be_let_go_after_the_session_was_lost(empty_database: str) -> None:
-    with Locks(empty_database) as ours, ours.holding(1), ours.holding_run("r"):
+    with Locks(empty_database) as ours, ours.holding(1), ours.hold_run_of("r"):
         cut_off(empty_database)
     with Locks(empty_database) as theirs:
         assert not theirs.is_run_alive("r")
@@ -85,7 +85,7 @@ def test_locks_may_be_let_go_after_the_session_was_lost(empty_database: str) -> 
 def test_a_run_is_alive_as_long_as_its_process(empty_database: str) -> None:
     with Locks(empty_database) as watch:
         assert not watch.is_run_alive("r")
-        with Locks(empty_database) as ours, ours.holding_run("r"):
+        with Locks(empty_database) as ours, ours.hold_run_of("r"):
             assert watch.is_run_alive("r")
             assert ours.is_run_alive("r")
             assert not watch.is_run_alive("s")

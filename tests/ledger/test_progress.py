@@ -14,7 +14,7 @@ from rehouse.core.errors import DatabaseRefused, RehouseError
 from rehouse.core.watching import Counts
 from rehouse.ledger import progress
 from rehouse.ledger.ledger import Ledger
-from rehouse.ledger.progress import NotPublished, Publication, published, require_table
+from rehouse.ledger.progress import NotPublished, Publication, read_published, require_table
 from rehouse.operations.init import initialise
 
 ONE, TWO = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
@@ -56,17 +56,17 @@ def await_true(is_true: Callable[[], bool]) -> None:
 
 def test_what_is_published_is_read_and_gone_at_the_end(settings: Settings, ledger: Ledger) -> None:
     publication = begin(settings, ledger)
-    assert published(ledger) == []
+    assert read_published(ledger) == []
     publication.put([WHOLE, ACME], [], elapsed=60.0)
-    whole, acme = published(ledger)
+    whole, acme = read_published(ledger)
     assert (whole.counts, acme.counts) == (WHOLE, ACME)
     assert (whole.run_id, whole.command, whole.is_held, acme.is_held) == (ONE, "migrate", True, True)
     assert 60 <= whole.elapsed < 120
     assert whole.age < 30
     publication.put([], ["acme"], elapsed=61.0)
-    assert [each.counts.subject for each in published(ledger)] == [""]
+    assert [each.counts.subject for each in read_published(ledger)] == [""]
     publication.close()
-    assert published(ledger) == []
+    assert read_published(ledger) == []
 
 
 def test_a_row_is_updated_in_place(settings: Settings, ledger: Ledger) -> None:
@@ -85,10 +85,10 @@ def test_a_killed_command_is_not_held_and_the_next_clears_it(settings: Settings,
     dead.put([WHOLE, ACME], [], elapsed=1.0)
     alive.put([WHOLE], [], elapsed=1.0)
     dead.give_up()
-    await_true(lambda: not published(ledger)[0].is_held)
-    assert {each.run_id: each.is_held for each in published(ledger)} == {ONE: False, TWO: True}
+    await_true(lambda: not read_published(ledger)[0].is_held)
+    assert {each.run_id: each.is_held for each in read_published(ledger)} == {ONE: False, TWO: True}
     third = begin(settings, ledger, "33333333-3333-3333-3333-333333333333")
-    assert {each.run_id for each in published(ledger)} == {TWO}
+    assert {each.run_id for each in read_published(ledger)} == {TWO}
     alive.close()
     third.close()
 
@@ -103,7 +103,7 @@ def test_a_lock_that_a_lost_session_held_is_taken_later(settings: Settings, ledg
         return again.is_held
 
     await_true(is_held_again)
-    assert [each.is_held for each in published(ledger)] == [True]
+    assert [each.is_held for each in read_published(ledger)] == [True]
     again.close()
 
 

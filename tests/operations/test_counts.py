@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from tests.support.data_room import Room
-from tests.support.proxy import Proxy, Seen
+from tests.support.http_relay import HttpRelay, Request
 
 from rehouse.core.copies import Standing, decide
 from rehouse.core.lifecycle import Phase, Status
@@ -217,10 +217,10 @@ def test_paging_reads_each_row_about_once(room: Room):
 def test_provisioning_takes_at_most_22_requests_a_tenant(room: Room, s3_server: S3Server):
     slugs = ["one", "two", "three"]
     tenants_with_documents(room, slugs, 1)
-    with Proxy(s3_server.port) as proxy:
-        room.settings = room.settings.model_copy(update={"endpoint_url": proxy.url})
+    with HttpRelay(s3_server.port) as relay:
+        room.settings = room.settings.model_copy(update={"endpoint_url": relay.url})
         migrate_each(room, slugs, order=Order(Phase.PROVISIONED))
-        asked = Counter(each.bucket for each in proxy.seen)
+        asked = Counter(each.bucket for each in relay.seen)
     for slug in slugs:
         assert 10 < asked[room.home(slug)] <= 22
 
@@ -230,8 +230,8 @@ class Large:
     """A tenant of LARGE documents that was migrated and verified, and the requests of each."""
 
     room: Room
-    migration: Sequence[Seen]
-    verification: Sequence[Seen]
+    migration: Sequence[Request]
+    verification: Sequence[Request]
 
 
 @pytest.fixture(scope="module")
@@ -249,14 +249,14 @@ def large(postgres: PostgresServer, templates, s3_server: S3Server, storage_sett
         shared,
         LARGE - 1,
     )
-    with Proxy(s3_server.port) as proxy:
+    with HttpRelay(s3_server.port) as relay:
         # Batches of flips grow as fast as the lock budget lets them: an ample one makes them independent of the machine.
-        room.settings = room.settings.model_copy(update={"endpoint_url": proxy.url, "lock_budget_ms": 60_000})
+        room.settings = room.settings.model_copy(update={"endpoint_url": relay.url, "lock_budget_ms": 60_000})
         assert room.migrate().documents_migrated == LARGE
-        migration = proxy.seen
-        proxy.forget()
+        migration = relay.seen
+        relay.forget()
         assert room.verify().is_well
-        yield Large(room, migration, proxy.seen)
+        yield Large(room, migration, relay.seen)
     room.connection.close()
     postgres.drop_database("large_tenant")
 

@@ -20,7 +20,7 @@ from rehouse.operations import finish as finishing
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import FinishReport
 from rehouse.operations.steps import busy_rows
-from rehouse.operations.steps.removals import Removing, remove_sources
+from rehouse.operations.steps.removals import RemovalPass, remove_sources
 
 WEEK = timedelta(days=7)
 NOW = timedelta(0)
@@ -268,7 +268,7 @@ def test_a_run_that_was_killed_is_taken_up(room: Room, is_there: bool) -> None:
     moved(room, "a", "b")
     with room.services() as services:
         tenant, migration = room.begun(services)
-        services.ledger.of(migration, Removals).removing(["a"])
+        services.ledger.of(migration, Removals).mark_removing(["a"])
         assert tenant.slug == "acme"
     if not is_there:
         room.root.delete_object(Bucket=room.shared, Key="k/a")
@@ -281,7 +281,7 @@ def test_what_a_killed_run_left_and_may_not_go_is_settled(room: Room, is_there: 
     moved(room, "a")
     with room.services() as services:
         _, migration = room.begun(services)
-        services.ledger.of(migration, Removals).removing(["a"])
+        services.ledger.of(migration, Removals).mark_removing(["a"])
     room.tenant("other")
     room.row("theirs", "k/a", slug="other", bucket=room.shared)
     if not is_there:
@@ -296,7 +296,7 @@ def test_a_conflict_of_what_a_killed_run_left_stays_one(room: Room) -> None:
     moved(room, "a", "b")
     with room.services() as services:
         _, migration = room.begun(services)
-        services.ledger.of(migration, Removals).removing(["a"])
+        services.ledger.of(migration, Removals).mark_removing(["a"])
     etag = room.put(room.pointer("a")[1] or "", b"newer at home", room.home())
     room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
     room.put("k/a", b"late")
@@ -469,7 +469,7 @@ def test_what_changes_after_the_sweep_is_left_for_the_next_one(room: Room) -> No
     with room.services() as services:
         _, migration = room.begun(services)
         room.put("k/a", b"written late")
-        run = Removing(services, migration, "acme", WEEK, Sharing(frozenset(), frozenset()))
+        run = RemovalPass(services, migration, "acme", WEEK, Sharing(frozenset(), frozenset()))
         remove_sources(run)
         assert (run.removed, set(run.changed), run.left) == (1, {"a"}, [])
     assert room.states() == {"a": "flipped", "b": "removed"}
@@ -510,7 +510,7 @@ def test_a_document_that_another_one_waits_for_stays(room: Room) -> None:
     moved(room, "a")
     with room.services() as services:
         _, migration = room.begun(services)
-        run = Removing(services, migration, "acme", WEEK, Sharing(frozenset({"a"}), frozenset({"a"})))
+        run = RemovalPass(services, migration, "acme", WEEK, Sharing(frozenset({"a"}), frozenset({"a"})))
         remove_sources(run)
     assert [each.reason for each in run.left] == ["pointed_at"]
     assert room.keys(room.shared) == ["k/a"]

@@ -175,7 +175,7 @@ def test_two_operators_at_once_one_is_told_to_wait(room: Room) -> None:
         with first.locks.holding(tenant.id, "acme"):
             reports = migrate_all(second, [tenant])
             assert "another operator is working on acme" in (reports[0].error or "")
-            with second.locks.holding_run("other"), pytest.raises(TryAgain):
+            with second.locks.hold_run_of("other"), pytest.raises(TryAgain):
                 second.locks.acquire(tenant.id, "acme")
     assert room.pointer("a") == (room.shared, "k/a")
     assert room.migrate().status is Status.COMPLETED

@@ -73,7 +73,7 @@ def copy(services: Services, tenants: int, documents: int) -> Counters:
 def test_one_statement_tells_all_and_none_while_all_waits(room: Room, asked: list[str]) -> None:
     with room.services() as services:
         counters = copy(services, 30, 5)
-        with publishing.publishing(services, counters, "migrate-all"):
+        with publishing.publish_progress(services, counters, "migrate-all"):
             await_rows(room, lambda found: len(found) == 31)
             assert len(writes(asked)) == 1
             time.sleep(5 * TICK)
@@ -90,7 +90,7 @@ def test_no_more_than_a_statement_a_tick(room: Room, asked: list[str]) -> None:
     with room.services() as services:
         counters = copy(services, 3, 0)
         begun = time.monotonic()
-        with publishing.publishing(services, counters, "migrate-all"):
+        with publishing.publish_progress(services, counters, "migrate-all"):
             for documents in range(100):
                 counters(Progress("tenant-0", "copy", documents, 100))
                 time.sleep(TICK / 10)
@@ -100,7 +100,7 @@ def test_no_more_than_a_statement_a_tick(room: Room, asked: list[str]) -> None:
 
 def test_a_short_command_opens_no_connection(room: Room, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "SECONDS_BETWEEN", 30.0)
-    with room.services() as services, publishing.publishing(services, copy(services, 1, 1), "migrate"):
+    with room.services() as services, publishing.publish_progress(services, copy(services, 1, 1), "migrate"):
         pass
     assert asked == []
 
@@ -108,7 +108,7 @@ def test_a_short_command_opens_no_connection(room: Room, asked: list[str], monke
 def test_a_lost_session_is_logged_once_and_opened_again(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     with room.services() as services:
         counters = copy(services, 1, 1)
-        with caplog.at_level(logging.WARNING), publishing.publishing(services, counters, "migrate"):
+        with caplog.at_level(logging.WARNING), publishing.publish_progress(services, counters, "migrate"):
             for documents in (1, 2, 3):
                 counters(Progress("tenant-0", "copy", documents, 100))
                 await_rows(room, lambda found, wanted=documents: found.get("tenant-0") == wanted)
@@ -121,7 +121,7 @@ def test_a_command_ends_in_time_whatever_holds_the_table(room: Room) -> None:
     with room.services() as services:
         counters = copy(services, 1, 1)
         with psycopg.connect(room.url) as other:
-            with publishing.publishing(services, counters, "migrate"):
+            with publishing.publish_progress(services, counters, "migrate"):
                 await_rows(room, bool)
                 other.execute("LOCK TABLE s3_migration_progress IN ACCESS EXCLUSIVE MODE")
                 ending = time.monotonic()
@@ -132,7 +132,7 @@ def test_without_the_table_a_command_runs_and_logs_it(room: Room, caplog: pytest
     room.migrate()
     room.sql("DROP TABLE s3_migration_progress")
     with room.services(writes=False) as services, caplog.at_level(logging.WARNING):  # noqa: SIM117
-        with publishing.publishing(services, copy(services, 1, 1), "verify"):
+        with publishing.publish_progress(services, copy(services, 1, 1), "verify"):
             time.sleep(5 * TICK)
     [told] = [each.message for each in caplog.records if "does not see" in each.message]
     assert "rehouse init" in told

@@ -23,6 +23,7 @@ from psycopg import sql
 from tests.conftest import EVERYTHING
 from tests.support.faults import KINDS, Strike
 from tests.support.place import SERIAL, Place
+from tests.support.sampling import LONG_SAMPLE
 from tests.support.scenes import lay_out
 
 PASSWORD = "MARKED-pass'w\"o%r/d@:?#"
@@ -185,7 +186,7 @@ def test_a_database_that_cannot_be_reached_tells_no_password(vault: Vault, url: 
     "more",
     [
         {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"},
-        {"AWS_ENDPOINT_URL_S3": "https://host.invalid"},
+        pytest.param({"AWS_ENDPOINT_URL_S3": "https://host.invalid"}, marks=LONG_SAMPLE),
         {"AWS_ENDPOINT_URL_S3": f"http://user:{quote(PASSWORD, safe='')}@127.0.0.1:1"},
         {"HTTP_PROXY": f"http://user:{quote(PASSWORD, safe='')}@127.0.0.1:1",
             "http_proxy": f"http://user:{quote(PASSWORD, safe='')}@127.0.0.1:1", "NO_PROXY": ""},

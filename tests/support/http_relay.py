@@ -9,11 +9,9 @@ import contextlib
 import http.client
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote, urlsplit
-
-from tests.support.proxy import body_length, heads
 
 SUBRESOURCES = (
     "policy", "lifecycle", "versioning", "encryption", "publicAccessBlock", "ownershipControls", "cors", "logging",
@@ -64,12 +62,21 @@ class Request:
         return {name.lower(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
     @property
+    def copies(self) -> bool:
+        """Whether it copies an object or a part of one."""
+        return b"\r\nx-amz-copy-source:" in self.head.lower()
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether it lists objects."""
+        return self.method == "GET" and "list-type" in self.query
+
+    @property
     def operation(self) -> str:
         """What S3 calls it, such as CopyObject, ListObjectsV2 or `PUT policy`."""
-        copies = b"\r\nx-amz-copy-source:" in self.head.lower()
         if self.key:
             part = "UploadPart" if "partNumber" in self.query else "Object"
-            if copies:
+            if self.copies:
                 return f"{part}Copy" if part == "UploadPart" else "CopyObject"
             if "uploads" in self.query or "uploadId" in self.query:
                 return f"{self.method} upload"
@@ -112,7 +119,8 @@ After = Callable[[Request, Reply], Reply]
 class HttpRelay:
     """The relay as a context manager.
 
-    `before` may answer in the server's stead or raise HungUp; `after` may change the server's answer or raise HungUp.
+    `seen` holds what came since the last `forget`. `before` may answer in the server's stead or raise HungUp; `after` may change
+    the server's answer or raise HungUp.
     """
 
     def __init__(self, port: int) -> None:
@@ -136,6 +144,10 @@ class HttpRelay:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def forget(self) -> None:
+        """Begin to count again."""
+        self.seen = []
 
     def ask(self, request: Request) -> Reply:
         """Ask the server on a connection of its own, past every rule."""
@@ -196,3 +208,24 @@ def _asked(upstream: socket.socket, request: Request) -> tuple[Reply, bool]:
     if request.method == "HEAD":
         reply = replace(reply, announced=int(answer.headers.get("Content-Length") or 0))
     return reply, bool(answer.will_close)
+
+
+def heads(reader) -> Iterator[bytes]:
+    """Yield the head of each request; the body must be read in between."""
+    while True:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = reader.readline()
+            if not line:
+                return
+            head += line
+        yield head
+
+
+def body_length(head: bytes) -> int:
+    """Return the Content-Length of a request."""
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(value)
+    return 0

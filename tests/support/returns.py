@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.data_room import Room
 
 from rehouse.core.naming import returned_key
-from rehouse.operations.buckets.drop import Dropped, bucket_to_drop, drop_bucket
+from rehouse.operations.buckets.drop import DropReport, bucket_to_drop, drop_bucket
 from rehouse.operations.report import ReturnReport
 from rehouse.operations.rollback import roll_back_one
 
@@ -24,7 +24,7 @@ def returned(document_id: str, **more: str) -> str:
     return returned_key("acme", document_id, f"{document_id}.txt", **more)
 
 
-def drop(room: Room, *, dry_run: bool = False, grace_days: float = 0, keep_empty: bool = False) -> Dropped:
+def drop(room: Room, *, dry_run: bool = False, grace_days: float = 0, keep_empty: bool = False) -> DropReport:
     with room.services(writes=not dry_run, grace_days=grace_days) as services:
         tenant = services.ledger.tenant("acme")
         bucket = bucket_to_drop(services, tenant)

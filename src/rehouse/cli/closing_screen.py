@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rehouse.cli.output import console, shortened
+from rehouse.cli.output import console, shorten
 from rehouse.cli.progress import human_bytes
 from rehouse.core.copies import HINTS, Reason
 
@@ -82,7 +82,7 @@ def closing_lines(outcome: Outcome) -> Iterator[Text]:
         yield from _reasons(outcome.stayed)
     if outcome.inactive:
         names = ", ".join(outcome.inactive)
-        yield Text(f"Inactive, left alone: {shortened(names, 24)} (--include-inactive moves them)")
+        yield Text(f"Inactive, left alone: {shorten(names, 24)} (--include-inactive moves them)")
     yield Text()
     yield Text.assemble(("Next  ", "bold"), (f"{_own_command()} sandbox", "cyan"), "  the same servers, for you to try")
     yield Text.assemble("      ", (f"{_own_command()} doctor ", "cyan"), "  your database and bucket: README, On AWS")
@@ -108,11 +108,11 @@ def _reasons(stayed: Sequence[StayedBehind]) -> Iterator[Text]:
 
     for code in sorted({each.code for each in stayed}):
         found = [each for each in stayed if each.code == code]
-        meaning = shortened(_WORDS.get(code, found[0].message), WIDTH - len(code) - 4)
+        meaning = shorten(_WORDS.get(code, found[0].message), WIDTH - len(code) - 4)
         yield Text.assemble("  ", (code, "yellow"), f": {meaning}")
         documents = ", ".join(f"{each.slug} {each.document_id[:8]}…" for each in found)
         way_out = HINTS[Reason(code)] if code in {*Reason} else ""
-        for line in (shortened(documents, WIDTH - 4), *textwrap.wrap(way_out, WIDTH - 4)):
+        for line in (shorten(documents, WIDTH - 4), *textwrap.wrap(way_out, WIDTH - 4)):
             yield Text(f"    {line}")
 
 

@@ -33,7 +33,7 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 @contextmanager
-def logging_to(path: Path | None) -> Iterator[None]:
+def log_to(path: Path | None) -> Iterator[None]:
     """Log to `path` for a while; raise ConfigurationError, before anything else happens, if it cannot be written."""
     if path is None:
         yield
@@ -69,7 +69,7 @@ def log_requests(requests: Mapping[str, int]) -> None:
     log.info("requests: %s", ", ".join(f"{kind} {count}" for kind, count in sorted(requests.items())) or "none")
 
 
-def logged_requests(path: Path) -> Counter[str]:
+def count_logged_requests(path: Path) -> Counter[str]:
     """Return the requests to S3 of all commands that wrote into this log."""
     lines = re.findall(r" INFO requests: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     found: Counter[str] = Counter()

@@ -116,11 +116,11 @@ def table(
         columns = _without_spare(columns, headings, _least(widths, numeric), spare, out.width)
     titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), _pick(widths, columns)
     if not style.wide:
-        widths = fitted(widths, numeric, out.width)
+        widths = fit_columns(widths, numeric, out.width)
     print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out), file=stream)
     for line, formatted in zip(lines, cells, strict=True):
         row = _pick(formatted, columns)
-        short = [shortened(cell, width) for cell, width in zip(row, widths, strict=True)]
+        short = [shorten(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts = _split(short, widths, numeric, out.width)
         print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out), file=stream)
         rest = zip(titles[len(parts) :], row[len(parts) :], _pick(line, columns[len(parts) :]), strict=True)
@@ -163,12 +163,12 @@ def _colored(parts: Sequence[str], looks: Sequence[str | None], out: Console) ->
     return captured.get().rstrip()
 
 
-def fitted(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[int]:
+def fit_columns(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[int]:
     """Return the widths of columns that fit into a line of so many cells: columns of text become narrower, the widest first.
 
     Columns at the end that do not fit even so keep their widths: they do not stand in the line.
 
-    >>> fitted([40, 30, 5], [False, False, True], 60), fitted([40, 8, 30], [False, True, False], 40)
+    >>> fit_columns([40, 30, 5], [False, False, True], 60), fit_columns([40, 8, 30], [False, True, False], 40)
     ([25, 26, 5], [30, 8, 30])
     """
     least = _least(widths, numeric)
@@ -183,10 +183,10 @@ def fitted(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[i
     return fitting
 
 
-def shortened(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
     """Return a text shortened in its middle to so many cells.
 
-    >>> shortened("wayne-enterprises-research-and-development", 20)
+    >>> shorten("wayne-enterprises-research-and-development", 20)
     'wayne-enterp…lopment'
     """
     if _cells(text) <= width:
@@ -242,14 +242,14 @@ def say(*lines: str, stderr: bool = False) -> None:
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty() and not style.wide:
         width = console(stderr=stderr).width
-        lines = tuple(part for line in lines for each in line.split("\n") for part in wrapped(each, width))
+        lines = tuple(part for line in lines for each in line.split("\n") for part in wrap_line(each, width))
     print(escape_controls("\n".join(lines)), file=stream)
 
 
-def wrapped(line: str, width: int) -> list[str]:
+def wrap_line(line: str, width: int) -> list[str]:
     """Return a line in parts of so many characters, broken between words, the others indented a little more than the first.
 
-    >>> wrapped("  hint: run the same command again", 20)
+    >>> wrap_line("  hint: run the same command again", 20)
     ['  hint: run the same', '    command again']
     """
     if len(line) <= width:
@@ -316,7 +316,7 @@ def failure(error: RehouseError) -> None:
     out = console(stderr=True)
     wrap = sys.stderr.isatty() and not style.wide
     for label, look, text in (("Error: ", "bold red", error.message), ("Hint:  ", "bold", error.hint)):
-        lines = wrapped(label + escape_controls(text), out.width) if wrap else [label + escape_controls(text)]
+        lines = wrap_line(label + escape_controls(text), out.width) if wrap else [label + escape_controls(text)]
         shown = Text("\n".join(lines))
         shown.stylize(look, 0, len(label))
         out.print(shown, soft_wrap=True)

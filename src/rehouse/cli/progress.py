@@ -33,7 +33,7 @@ MOST_TENANTS = 8
 
 
 @contextmanager
-def showing_progress(kind: Kind | None = None) -> Iterator[Report]:
+def show_progress(kind: Kind | None = None) -> Iterator[Report]:
     """Yield the callback that shows progress: as asked for, else bars on a terminal and lines elsewhere.
 
     Nothing is left on a terminal at the end.
@@ -57,7 +57,7 @@ def _bars() -> Iterator[Report]:
 
     shown = Counters()
     live = Live(
-        get_renderable=lambda: drawn(*shown.now()),
+        get_renderable=lambda: draw(*shown.now()),
         console=console(stderr=True),
         refresh_per_second=REFRESHES_A_SECOND,
         transient=True,
@@ -70,7 +70,7 @@ def _bars() -> Iterator[Report]:
 def _lines() -> Iterator[Report]:
     def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
-        for line in described(overall, at_work):
+        for line in describe(overall, at_work):
             log.info(line)
             print(line, file=sys.stderr, flush=True)
 
@@ -109,10 +109,10 @@ def _telling(tell: Callable[[Counters], None], seconds: float) -> Iterator[Repor
         teller.join()
 
 
-def summed_up(overall: Overall, *, with_elapsed: bool = True) -> str:
+def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     """Return how far a run is, as a line.
 
-    >>> summed_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
+    >>> sum_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
     '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
     """
     parts = [f"{overall.tenants_done:,} of {count_noun(overall.tenants, 'tenant')}"] if overall.tenants else []
@@ -129,9 +129,9 @@ def summed_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     return ", ".join(parts)
 
 
-def described(overall: Overall, at_work: list[Progress]) -> list[str]:
+def describe(overall: Overall, at_work: list[Progress]) -> list[str]:
     """Return the lines that tell how far a run is: one of all, then one for each of the tenants at work."""
-    lines = [summed_up(overall)]
+    lines = [sum_up(overall)]
     lines += [f"  {each.subject}: {_step(each)}" for each in at_work[:MOST_TENANTS]]
     if len(at_work) > MOST_TENANTS:
         lines.append(f"  and {len(at_work) - MOST_TENANTS} more")
@@ -145,7 +145,7 @@ def _step(event: Progress) -> str:
     return f"{event.step} {event.documents:,}{total}"
 
 
-def drawn(overall: Overall, at_work: list[Progress]) -> RenderableType:
+def draw(overall: Overall, at_work: list[Progress]) -> RenderableType:
     """Return the same for a terminal, a bar for each tenant at work."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -161,7 +161,7 @@ def drawn(overall: Overall, at_work: list[Progress]) -> RenderableType:
         bar = ProgressBar(each.documents_total or 1, each.documents, width=20) if has_bar else Text("")
         grid.add_row(Text(on_one_line(each.subject)), bar, Text(on_one_line(_step(each))))
     more = [Text(f"and {len(at_work) - MOST_TENANTS} more")] if len(at_work) > MOST_TENANTS else []
-    return Group(Text(summed_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
+    return Group(Text(sum_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
 
 
 class Bytes(int):

@@ -15,9 +15,9 @@ from typer._click.globals import get_current_context  # typer carries click insi
 
 from rehouse import config
 from rehouse.cli import envelope
-from rehouse.cli.logs import log_requests, logging_to
+from rehouse.cli.logs import log_requests, log_to
 from rehouse.cli.process import collect_seldom
-from rehouse.cli.progress import Kind, showing_progress
+from rehouse.cli.progress import Kind, show_progress
 from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
 from rehouse.ledger.ledger import Ledger
@@ -35,7 +35,7 @@ def services(
     *, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = (), progress: Kind | None = None
 ) -> Iterator[Services]:
     """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
-    from rehouse.operations.publishing import publishing
+    from rehouse.operations.publishing import publish_progress
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
     collect_seldom()
@@ -43,11 +43,11 @@ def services(
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})
     with (
-        logging_to(settings.log_file),
-        showing_progress(progress) as report,
+        log_to(settings.log_file),
+        show_progress(progress) as report,
         Services.open(settings, writes=writes, report=(counters := Counters(report)), slugs=slugs) as opened,
-        stopping(opened),
-        publishing(opened, counters, _command_name()),
+        stop_on_signals(opened),
+        publish_progress(opened, counters, _command_name()),
     ):
         if writes:
             envelope.ending.begin_run(opened.ledger.run_id)
@@ -66,7 +66,7 @@ def _command_name() -> str:
 def ledger() -> Iterator[Ledger]:
     """Open the ledger alone, for commands that need no S3."""
     settings = config.load()
-    with logging_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
+    with log_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
         settle_usage(opened.connection, opened.catalog)
         yield opened
 
@@ -77,7 +77,7 @@ def settings_only() -> Settings:
 
 
 @contextmanager
-def stopping(opened: Services) -> Iterator[None]:
+def stop_on_signals(opened: Services) -> Iterator[None]:
     """Once: drain and save what is under way. Twice: stop at once (every step can be killed at any instant)."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -17,9 +17,9 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import GREEN, RED, YELLOW, console, fitted, plain, say, shortened, wrapped
+from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, plain, say, shorten, wrap_line
 from rehouse.cli.process import is_reader_gone
-from rehouse.cli.progress import MOST_TENANTS, summed_up
+from rehouse.cli.progress import MOST_TENANTS, sum_up
 from rehouse.core.escaping import count_noun, escape_json, on_one_line
 from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import describe_states
@@ -43,11 +43,11 @@ COLORS = {Life.RUNNING: GREEN, Life.QUIET: YELLOW, Life.KILLED: RED}
 def watch(output: str) -> None:
     """Show what is at work until Ctrl-C; as JSON lines off a terminal, or if asked for."""
     from rehouse import config
-    from rehouse.cli.logs import logging_to
+    from rehouse.cli.logs import log_to
     from rehouse.operations.watching import watch as look_again
 
     settings = config.load()
-    with logging_to(settings.log_file), _until_signal() as is_over:
+    with log_to(settings.log_file), _until_signal() as is_over:
         sights = look_again(settings, is_over)
         if output == "json" or not sys.stdout.isatty():
             print_lines(sights)
@@ -114,7 +114,7 @@ def _show(sights: Iterable[Sight]) -> None:
     last: Sight | None = None
     with Live(console=out, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
         for last in sights:
-            live.update(Group(*drawn(last, *out.size)), refresh=True)
+            live.update(Group(*draw(last, *out.size)), refresh=True)
     if last is not None:
         runs = last.look.alive
         say(*([f"{_title(run)}: {_far(run.overall)}" for run in runs] or [IDLE]))
@@ -123,7 +123,7 @@ def _show(sights: Iterable[Sight]) -> None:
 IDLE = "No command is at work."
 
 
-def drawn(sight: Sight, width: int, height: int) -> list[Text]:
+def draw(sight: Sight, width: int, height: int) -> list[Text]:
     """Return the lines of the screen: no more than it has, and none is wider."""
     for most in range(MOST_TENANTS, -1, -1):
         top = [*_heading(sight, width), *(line for run in _runs(sight) for line in _of_run(run, width, most))]
@@ -147,7 +147,7 @@ def _line(text: str = "", style: str = "") -> Text:
 
 
 def _fold(text: str, width: int, style: str = "") -> list[Text]:
-    return [_line(part, style) for part in wrapped(on_one_line(text), width)]
+    return [_line(part, style) for part in wrap_line(on_one_line(text), width)]
 
 
 def _heading(sight: Sight, width: int) -> list[Text]:
@@ -195,7 +195,7 @@ def _life(run: Running) -> str:
 
 def _far(overall: Overall) -> str:
     errors = f", {count_noun(overall.documents_failed, 'error')}" if overall.documents_failed else ""
-    return (summed_up(overall, with_elapsed=False) or "nothing is counted yet") + errors
+    return (sum_up(overall, with_elapsed=False) or "nothing is counted yet") + errors
 
 
 def _table(tenants: Sequence[TenantAtWork], width: int) -> list[Text]:
@@ -207,12 +207,12 @@ def _table(tenants: Sequence[TenantAtWork], width: int) -> list[Text]:
     rows = [_cells(each, has_bars=has_bars) for each in tenants]
     numeric = [False, False, False, *([True] if has_bars else []), True, True, True]
     widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
-    widths = fitted(widths, numeric, width - 2)
+    widths = fit_columns(widths, numeric, width - 2)
     lines = []
     for style, cells in (("bold", titles), *(("", row) for row in rows)):
         parts = []
         for number, cell in enumerate(cells):
-            short = shortened(cell, widths[number])
+            short = shorten(cell, widths[number])
             padding = " " * (widths[number] - cell_len(short))
             is_right = numeric[number] and titles[number]
             parts.append(padding + short if is_right else short + padding)
@@ -250,7 +250,7 @@ def _last_events(events: Sequence[HistoryEvent], room: int) -> list[Text]:
     shown = events[::-1][: max(room, 0)]
     if not shown:
         return []
-    named = [shortened(on_one_line(str(each.slug or each.tenant_id or "")), LONGEST_NAME) for each in shown]
+    named = [shorten(on_one_line(str(each.slug or each.tenant_id or "")), LONGEST_NAME) for each in shown]
     widest = max(map(cell_len, named))
     lines = [
         _line(f"  {each.at:%H:%M:%S}  {name}{' ' * (widest - cell_len(name))}  {_told(each)}")

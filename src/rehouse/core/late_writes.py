@@ -97,13 +97,13 @@ def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target
     """Return a sentence that names both objects of a conflict."""
     if moved.contested:
         what = "was written late, or is another document, of this or another tenant, put onto that key"
-        return f"{named(moved.source, source)} {what}"
+        return f"{describe_object(moved.source, source)} {what}"
     if row != moved.target:
-        return (
-            f"{named(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
-        )
-    home = named(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
-    return f"{named(moved.source, source)} was written late, and {home} was written by the application as well"
+        return f"{describe_object(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
+    home = describe_object(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
+    return (
+        f"{describe_object(moved.source, source)} was written late, and {home} was written by the application as well"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def decide_late_write_at_home(
 
 def conflict_message_at_home(returned: Returned, row: ObjectRef | None, at_home: ListedObject) -> str:
     """Return a sentence that names both objects of a conflict after a rollback."""
-    late = f"{named(returned.source, at_home)} was written after its document had gone back"
+    late = f"{describe_object(returned.source, at_home)} was written after its document had gone back"
     if returned.contested:
         return f"{late}, or is another document, put onto that key"
     if row is None:
@@ -163,6 +163,6 @@ def conflict_message_at_home(returned: Returned, row: ObjectRef | None, at_home:
     return f"{late}, and s3://{row.bucket}/{row.key} was written as well"
 
 
-def named(ref: ObjectRef, found: ListedObject) -> str:
+def describe_object(ref: ObjectRef, found: ListedObject) -> str:
     """Return an object's URL and ETag, for messages."""
     return f"s3://{ref.bucket}/{ref.key} (ETag {found.etag})"

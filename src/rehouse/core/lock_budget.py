@@ -57,12 +57,12 @@ def objects_worth_listing(heads: int) -> int:
     return min(LISTED_PAGES, heads // LISTING_GAIN) * LISTED_PER_REQUEST
 
 
-def started(seconds: float) -> LockBudget:
+def start_budget(seconds: float) -> LockBudget:
     """Return the initial state for a budget of `seconds`."""
     return LockBudget(seconds, FIRST_ROWS, FIRST_PATIENCE * seconds)
 
 
-def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
+def after_batch(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
     """Return the state after a batch locked `rows` rows for `seconds` seconds.
 
     The first matching line applies:
@@ -84,12 +84,12 @@ def held(budget: LockBudget, rows: int, seconds: float) -> LockBudget:
     return replace(budget, rows=min(MOST_ROWS, max(rows, int(fitting))))
 
 
-def listed(budget: LockBudget, pages: int, seconds: float) -> LockBudget:
+def after_listing(budget: LockBudget, pages: int, seconds: float) -> LockBudget:
     """Return the state after `pages` pages of a listing took `seconds` seconds."""
     return replace(budget, page=seconds / max(1, pages))
 
 
-def given_back(budget: LockBudget, *, is_slow: bool) -> LockBudget:
+def after_giving_up(budget: LockBudget, *, is_slow: bool) -> LockBudget:
     """Return the state after a batch was abandoned: half as many rows, and more patience if S3 was slow."""
     longer = max(budget.patience, min(LONGEST_PATIENCE_SECONDS, 2 * budget.patience))
     patience = longer if is_slow else budget.patience

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from rehouse.core.archiving import archived_detail, is_archived
 from rehouse.core.copies import Places, Reason, Recorded, is_adoptable
-from rehouse.core.late_writes import CONFLICT, named
+from rehouse.core.late_writes import CONFLICT, describe_object
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 from rehouse.core.naming import returned_key
@@ -155,9 +155,8 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
         task = _task(seen, seen.found, here, back.pointer, there)
         return ReturnDecision(Returning.OLD_POINTER, task=task)
     if back and there and there.etag != back.etag:
-        detail = (
-            f"{named(here, seen.found)} was written at home, and {named(back.pointer, there)}, its old place, as well"
-        )
+        both = describe_object(here, seen.found), describe_object(back.pointer, there)
+        detail = f"{both[0]} was written at home, and {both[1]}, its old place, as well"
         return ReturnDecision(Returning.CONFLICT, detail=detail)
     if is_archived(seen.found.storage_class):
         detail = archived_detail(seen.found.storage_class, here.bucket, here.key)

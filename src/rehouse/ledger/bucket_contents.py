@@ -61,7 +61,7 @@ class Leftovers:
         self._ledger = ledger
         self._values = {"run_id": ledger.run_id, "bucket": bucket, "default_bucket": default_bucket}
 
-    def sorted(self, stays: Mapping[str, str]) -> list[Leftover]:
+    def group(self, stays: Mapping[str, str]) -> list[Leftover]:
         """Return the objects in the bucket, grouped by reason and tenant; `stays`: key → why `finish` leaves this source."""
         with self._ledger.connection.transaction():
             self._ledger.connection.execute(self._ledger.queries["prepare_stream"])

@@ -23,7 +23,7 @@ REMOVING, REMOVED = "shared_bucket_removing", "shared_bucket_removed"
 """The events of the history: before a bucket is deleted, and afterwards."""
 
 
-class Dropped(NamedTuple):
+class DroppedBuckets(NamedTuple):
     """The shared buckets that were removed, first the one that a NULL bucket meant, and some homes of tenants."""
 
     buckets: tuple[str, ...] = ()
@@ -35,12 +35,14 @@ def read_dropped_buckets(connection: psycopg.Connection, catalog: Catalog) -> tu
     return _buckets(connection, catalog, "buckets_dropped")
 
 
-def read_dropped(settings: Settings) -> Dropped:
+def read_dropped(settings: Settings) -> DroppedBuckets:
     """Connect and return what the ledger records. Raises DatabaseRefused where PostgreSQL cannot be used as it is."""
     try:
         with connect_with(settings) as connection:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
-            return Dropped(read_dropped_buckets(connection, catalog), _buckets(connection, catalog, "homes_in_use"))
+            return DroppedBuckets(
+                read_dropped_buckets(connection, catalog), _buckets(connection, catalog, "homes_in_use")
+            )
     except psycopg.Error as error:
         raise translate_error(error) from error
 

@@ -65,19 +65,7 @@ class LateWriteRecords(RunScope):
 
         Return the fault if the row refuses. Call it inside `lock_row`.
         """
-        task = outcome.task
-        values = {
-            **self.values,
-            "document_id": task.document_id,
-            "source_etag": task.source_etag,
-            "source_size": task.size,
-            "storage_class": task.storage_class,
-            "target_etag": outcome.etag,
-            "version": outcome.version,
-            "checksum": outcome.checksum,
-            "attempts": outcome.attempts,
-        }
-        return self.change_both(task.document_id, "follow_late_copy", "record_late_copy", values)
+        return self.change_both("follow_late_copy", "record_late_copy", outcome)
 
     def fail(self, document_id: str, fault: Fault, late_etag: str | None = None) -> bool:
         """Record why a late write is not home, inside a fenced transaction.

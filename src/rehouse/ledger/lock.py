@@ -86,7 +86,7 @@ class Locks:
                 self.release(tenant_id)
 
     @contextmanager
-    def holding_run(self, run_id: object) -> Iterator[None]:
+    def hold_run_of(self, run_id: object) -> Iterator[None]:
         """Mark the run as alive during the block."""
         self.hold_run(run_id)
         try:

@@ -154,7 +154,7 @@ def require_table(ledger: Ledger) -> None:
 _READ = (TABLE, "s3_migrations", "s3_migration_events")
 
 
-def published(ledger: Ledger) -> list[Published]:
+def read_published(ledger: Ledger) -> list[Published]:
     """Return what all commands have published, whether they are alive or not."""
     return [
         Published(

@@ -99,7 +99,7 @@ class Removals(RunScope):
         ids = {str(row.document_id): row.is_waited_for for row in rows}
         return Sharing(frozenset(ids), frozenset(each for each, is_waited_for in ids.items() if is_waited_for))
 
-    def removing(self, document_ids: Sequence[str]) -> None:
+    def mark_removing(self, document_ids: Sequence[str]) -> None:
         """Record that these sources are about to be removed."""
         self._mark("mark_removing", document_ids)
 

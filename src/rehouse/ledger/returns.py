@@ -85,21 +85,7 @@ class Returns(RunScope):
 
         Return the fault if it refuses.
         """
-        task = outcome.task
-        values = {
-            **self.values,
-            "document_id": task.document_id,
-            "source_etag": task.source_etag,
-            "source_size": task.size,
-            "storage_class": task.storage_class,
-            "target_bucket": task.target.bucket,
-            "target_key": task.target.key,
-            "target_etag": outcome.etag,
-            "version": outcome.version,
-            "checksum": outcome.checksum,
-            "attempts": outcome.attempts,
-        }
-        return self.change_both(task.document_id, "follow_late_copy_from_home", "record_late_copy_from_home", values)
+        return self.change_both("follow_late_copy_from_home", "record_late_copy_from_home", outcome)
 
 
 def seen_at_home(row: Row) -> SeenAtHome:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import psycopg
 from psycopg.rows import namedtuple_row
 
 from rehouse.core.errors import Halt
-from rehouse.core.model import Fault, Migration, ObjectRef
+from rehouse.core.model import CopyOutcome, Fault, Migration, ObjectRef
 from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
 from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
@@ -53,11 +53,25 @@ class RunScope:
                 raise Halt(TAKEN_OVER, hint=TAKEN_OVER_HINT)
             yield cursor
 
-    def change_both(self, document_id: str, row: str, line: str, values: Mapping[str, object]) -> Fault | None:
-        """Run the query that changes a document's row, then the one that records it.
+    def change_both(self, row: str, line: str, copied: CopyOutcome) -> Fault | None:
+        """Run the query that changes a document's row after a copy, then the one that records it.
 
         Return the fault if the row refuses.
         """
+        task = copied.task
+        values = {
+            **self.values,
+            "document_id": task.document_id,
+            "source_etag": task.source_etag,
+            "source_size": task.size,
+            "storage_class": task.storage_class,
+            "target_bucket": task.target.bucket,
+            "target_key": task.target.key,
+            "target_etag": copied.etag,
+            "version": copied.version,
+            "checksum": copied.checksum,
+            "attempts": copied.attempts,
+        }
 
         def change(_: object) -> None:
             with refusals():
@@ -66,7 +80,7 @@ class RunScope:
             if not (changed and told):
                 raise RowsRefused(KEPT)
 
-        refused = change_allowed(self.connection, [document_id], change).get(document_id)
+        refused = change_allowed(self.connection, [task.document_id], change).get(task.document_id)
         return refused.fault if refused else None
 
     def rows(self, name: str, **values: object) -> list[Row]:

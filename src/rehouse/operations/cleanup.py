@@ -23,7 +23,7 @@ from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for
 from rehouse.operations.services import LeftOut, Services
-from rehouse.operations.steps.removals import Removing, remove_sources
+from rehouse.operations.steps.removals import RemovalPass, remove_sources
 from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
@@ -166,7 +166,7 @@ def _judge_sources(services: Services) -> dict[ObjectRef, str]:
         migration = services.ledger.migration(tenant)
         if migration and is_at_least(migration.phase, Phase.CUT_OVER):
             sharing = services.ledger.of(migration, Removals).sharing(NO_GRACE)
-            run = Removing(services, migration, tenant.slug, NO_GRACE, sharing)
+            run = RemovalPass(services, migration, tenant.slug, NO_GRACE, sharing)
             remove_sources(run, dry_run=True)
             stays |= {each.source: each.reason for each in run.left}
     return stays
@@ -178,7 +178,7 @@ def _survey_bucket(services: Services, bucket: str, stays: Mapping[str, str]) ->
     objects, size = services.ledger.inventory().totals(bucket)
     default = services.settings.require_shared_buckets()[0]
     known = Leftovers(services.ledger, bucket, default)
-    left, needs = known.sorted(stays), known.needs()
+    left, needs = known.group(stays), known.needs()
     open_ones = list(uploads(services.control, bucket))
     begun = [each.begun_at for each in open_ones if each.begun_at]
     older = _count_older(services, bucket)

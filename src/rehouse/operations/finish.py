@@ -35,7 +35,7 @@ from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.due_sources import require_cut_over
 from rehouse.operations.steps.late_writes import sweep_again
-from rehouse.operations.steps.removals import Left, Removing, ends, has_nothing_to_do, put_back, remove_sources
+from rehouse.operations.steps.removals import Left, RemovalPass, ends, has_nothing_to_do, put_back, remove_sources
 from rehouse.operations.steps.run import Order, Run, run_inventory
 from rehouse.operations.steps.survey import list_shared_buckets, survey_documents
 from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
@@ -235,13 +235,13 @@ def _name_its_role(error: RehouseError) -> None:
 
 def _new_pass(
     services: Services, migration: Migration, tenant: Tenant, grace: timedelta, *, final: bool = False
-) -> Removing:
+) -> RemovalPass:
     """Return the pass over the sources; after the sweep, since what that has just moved waits for its grace."""
     sharing = services.ledger.of(migration, Removals).sharing(grace)
-    return Removing(services, migration, tenant.slug, grace, sharing, final=final)
+    return RemovalPass(services, migration, tenant.slug, grace, sharing, final=final)
 
 
-def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishReport]:
+def _remove(run: RemovalPass, report: FinishReport, look: Look) -> Iterator[FinishReport]:
     """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
     shared = services.settings.remaining_buckets
@@ -266,7 +266,7 @@ def _remove(run: Removing, report: FinishReport, look: Look) -> Iterator[FinishR
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
-def _without_older_look(run: Removing, swept: TenantReport, look: Look) -> Look:
+def _without_older_look(run: RemovalPass, swept: TenantReport, look: Look) -> Look:
     """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
 
     That is so where fewer documents wait for their grace than were moved a moment ago.
@@ -276,7 +276,7 @@ def _without_older_look(run: Removing, swept: TenantReport, look: Look) -> Look:
     return replace(look, owners=frozenset(), found=None) if is_older else look
 
 
-def _look_for_pointers(run: Removing, report: FinishReport, look: Look) -> FinishReport:
+def _look_for_pointers(run: RemovalPass, report: FinishReport, look: Look) -> FinishReport:
     """Search the columns outside the mapping for keys of the tenant's sources, unless that was done; return the report with it."""
     owner = str(run.migration.tenant_id)
     if owner not in look.owners:
@@ -322,7 +322,7 @@ def _foresee_loss(services: Services, grace: timedelta) -> str | None:
     return "; ".join(each for each in told if each) or None
 
 
-def _with_counts(report: FinishReport, run: Removing) -> FinishReport:
+def _with_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
     """Return the report with what the pass over the sources has done."""
     counts, left = run.room.counts(run.grace), {each.document_id for each in run.left}
     report = replace(

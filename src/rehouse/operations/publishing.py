@@ -27,7 +27,7 @@ LONGEST_GOODBYE = 2.0
 
 
 @contextmanager
-def publishing(services: Services, counters: Counters, command: str) -> Iterator[None]:
+def publish_progress(services: Services, counters: Counters, command: str) -> Iterator[None]:
     """Publish what the counters tell during the block; `command` is its name for people."""
     is_over = threading.Event()
     publisher = threading.Thread(

@@ -150,7 +150,7 @@ class Services:
 
     def lock_budget(self, work: str) -> LockBudget:
         """Return how many rows a batch of this work may lock, as it was learnt in this run; all threads learn together."""
-        return self.lock_budgets.get(work) or lock_budget.started(self.settings.lock_budget_ms / 1000)
+        return self.lock_budgets.get(work) or lock_budget.start_budget(self.settings.lock_budget_ms / 1000)
 
     @property
     def prices(self) -> PriceList:

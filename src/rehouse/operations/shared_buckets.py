@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
-from rehouse.ledger.dropped_buckets import Dropped, read_dropped, require_places, with_dropped
+from rehouse.ledger.dropped_buckets import DroppedBuckets, read_dropped, require_places, with_dropped
 from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.buckets.region import locate_buckets
 
@@ -24,7 +24,7 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
     shared buckets are in several, or if none is set and one that was to be removed is still there.
     """
     presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
-    dropped = Dropped()
+    dropped = DroppedBuckets()
     if any(each.whose != "ours" for each in presences.values()):
         dropped = read_dropped(settings)
         settings = without_present(with_dropped(settings, dropped.buckets), presences)

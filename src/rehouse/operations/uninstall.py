@@ -20,7 +20,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Uninstalled:
+class UninstallReport:
     """What was removed, or would be: names, and for each thing that stays the reason."""
 
     dry_run: bool
@@ -35,7 +35,7 @@ def uninstall(
     columns: bool = False,
     usage: bool = False,
     patience_seconds: float = 300,
-) -> Uninstalled:
+) -> UninstallReport:
     """Remove all that `init` made, in one transaction; `columns`: also the columns that it added, `usage`: tenant_usage too.
 
     Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, TryAgain
@@ -61,7 +61,7 @@ def uninstall(
         )
         if not dry_run and (found.tables or found.triggers):
             _refuse(removing.remove(connection, catalog, found, Patience(POLITE_MS, patience_seconds)))
-    return Uninstalled(dry_run, list(_names(catalog, found)), found.kept)
+    return UninstallReport(dry_run, list(_names(catalog, found)), found.kept)
 
 
 def _refuse(dependants: list[Dependant]) -> None:

@@ -18,7 +18,7 @@ from rehouse.core.model import TenantId
 from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Look, Published, Watched
 from rehouse.ledger.ledger import Ledger, translate_errors
-from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, published, require_table
+from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, read_published, require_table
 
 SECONDS_BETWEEN = 1.0
 EVENTS = 50
@@ -95,7 +95,7 @@ class _Watcher:
     def look(self) -> Sight:
         with translate_errors():
             ledger = self._ledger or self._connect()
-            rows, now = published(ledger), time.monotonic()
+            rows, now = read_published(ledger), time.monotonic()
             look = self._watched.take(rows, self._phases(ledger, rows), now)
             if look.alive:
                 self._busy_at = now

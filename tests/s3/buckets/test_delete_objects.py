@@ -17,7 +17,7 @@ from tests.support.s3_stub import Scripted, Seen, error, serving
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.buckets.delete_objects import Removed, honours_conditions, remove
+from rehouse.s3.buckets.delete_objects import RemovalOutcome, honours_conditions, remove
 from rehouse.s3.session import Session
 
 IDENTITY = (
@@ -63,7 +63,7 @@ def objects(seen: Seen) -> list[dict[str, str]]:
 def test_every_object_has_its_condition_and_none_a_version(control_of):
     with serving(asked(lambda _: answered(["a", "b ü"]))) as stub:
         control = control_of(stub.url)
-        assert list(remove(control, "shared", {"a": "aa", "b ü": "bb"})) == [Removed("a"), Removed("b ü")]
+        assert list(remove(control, "shared", {"a": "aa", "b ü": "bb"})) == [RemovalOutcome("a"), RemovalOutcome("b ü")]
         [request] = [seen for seen in stub.seen if seen.path != "/"]
     assert (request.method, request.path) == ("POST", "/shared?delete")
     assert objects(request) == [{"Key": "a", "ETag": '"aa"'}, {"Key": "b ü", "ETag": '"bb"'}]
@@ -120,7 +120,7 @@ def test_a_request_that_failed_altogether_ends_the_run(control_of, status, code,
 def test_a_key_unfit_for_xml_goes_alone_with_its_condition(control_of):
     with serving(asked(lambda _: Scripted(204, b""))) as stub:
         keys = {"a\x01b": "aa", "c\rd": "cc"}
-        assert list(remove(control_of(stub.url), "shared", keys)) == [Removed("a\x01b"), Removed("c\rd")]
+        assert list(remove(control_of(stub.url), "shared", keys)) == [RemovalOutcome("a\x01b"), RemovalOutcome("c\rd")]
         sent = {seen.path: (seen.method, seen.headers["if-match"]) for seen in stub.seen if seen.path != "/"}
     assert sent == {"/shared/a%01b": ("DELETE", '"aa"'), "/shared/c%0Dd": ("DELETE", '"cc"')}
 
@@ -212,7 +212,10 @@ def test_content_md5_is_sent_where_it_is_wanted(control_of, refusal):
 
     with serving(asked(answer)) as stub:
         control = control_of(stub.url)
-        assert [list(remove(control, "shared", {key: "aa"})) for key in "ab"] == [[Removed("a")], [Removed("b")]]
+        assert [list(remove(control, "shared", {key: "aa"})) for key in "ab"] == [
+            [RemovalOutcome("a")],
+            [RemovalOutcome("b")],
+        ]
         requests = [seen for seen in stub.seen if seen.path != "/"]
     assert ["content-md5" in seen.headers for seen in requests] == [False, True, True]
     digest = hashlib.md5(requests[1].body, usedforsecurity=False).digest()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rehouse.cli.commands.sandbox import OlderToolOption, TenantIdOption, new_sandbox, until_interrupted
+from rehouse.cli.commands.sandbox import OlderToolOption, TenantIdOption, catch_interrupts, new_sandbox
 
 if TYPE_CHECKING:
     from rehouse.cli.closing_screen import Outcome
@@ -76,7 +76,7 @@ def demo(
     from rehouse.cli.services import finish
 
     begun = time.monotonic()
-    with until_interrupted() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool) as servers:
+    with catch_interrupts() as wait, new_sandbox(tenant_id=tenant_id, older_tool=older_tool) as servers:
         before = _contents(servers)
         _introduce(servers.sample)
         surprises = [surprise for step in STEPS for surprise in _take(step, servers)]
@@ -178,11 +178,11 @@ class Found:
     def outcome(self, servers: Sandbox, seconds: float) -> Outcome:
         """Return the figures of the last screen."""
         from rehouse.cli.closing_screen import Outcome, StayedBehind
-        from rehouse.cli.logs import logged_requests
+        from rehouse.cli.logs import count_logged_requests
         from rehouse.config import Settings
         from rehouse.core.pricing import requests_dollars
 
-        requests = logged_requests(servers.folder / "migrate-all.log")
+        requests = count_logged_requests(servers.folder / "migrate-all.log")
         proofs = sum((Counter(each["same"]) for each in self.verified), Counter[str]())
         return Outcome(
             seconds=seconds,

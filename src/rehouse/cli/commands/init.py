@@ -24,7 +24,7 @@ def init(
 
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """
-    from rehouse.cli.logs import logging_to
+    from rehouse.cli.logs import log_to
     from rehouse.cli.services import settings_only
     from rehouse.operations import init as initialising
 
@@ -32,7 +32,7 @@ def init(
         statements = initialising.statements(settings_only(), accept_mapping=accept_mapping)
         return print_report(output, {"sql": statements}, lambda: print(statements, end=""))
     settings = settings_only()
-    with logging_to(settings.log_file):
+    with log_to(settings.log_file):
         changed = initialising.initialise(settings, accept_mapping=accept_mapping)
     lines = changed or ["nothing to do: the schema is up to date"]
 

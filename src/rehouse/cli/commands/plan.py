@@ -11,7 +11,7 @@ import typer
 
 from rehouse.cli import output as printing
 from rehouse.cli.options import AllowQuarantinedOption, OptionalSlug, OutputOption, ProgressOption
-from rehouse.cli.output import Attention, console, print_report, say, say_next, table, wrapped
+from rehouse.cli.output import Attention, console, print_report, say, say_next, table, wrap_line
 from rehouse.cli.progress import Bytes, Kind, human_bytes
 from rehouse.core.copies import Standing
 from rehouse.core.durations import spell_duration
@@ -192,7 +192,7 @@ def _time(totals: Totals, settle_seconds: int) -> str:
 
 def _fact(label: str, text: str) -> None:
     width = 10_000 if printing.style.wide else max(console().width - LABEL, 4 * LABEL)
-    first, *others = (line.strip() for line in wrapped(text, width))
+    first, *others = (line.strip() for line in wrap_line(text, width))
     say(f"{label:<{LABEL}}{first}", *(f"{'':{LABEL}}{line}" for line in others))
 
 

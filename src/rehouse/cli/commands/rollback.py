@@ -19,7 +19,7 @@ from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import after_drop, after_rollback
 
 if TYPE_CHECKING:
-    from rehouse.operations.buckets.drop import Dropped
+    from rehouse.operations.buckets.drop import DropReport
     from rehouse.operations.report import ReturnReport
 
 AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration was begun.")]
@@ -129,7 +129,7 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
     print_report(output, made, show)
 
 
-def _removal(goes: Dropped) -> Removal:
+def _removal(goes: DropReport) -> Removal:
     what = "every version of every object in the bucket" if goes.kept else "the bucket"
     return Removal(
         what=f"This deletes {what} {goes.bucket}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import console, print_report, say, wrapped
+from rehouse.cli.output import console, print_report, say, wrap_line
 
 if TYPE_CHECKING:
     from rehouse.operations.rules import Rules
@@ -29,4 +29,4 @@ def show_rules(made: Rules) -> None:
     """Print the rules as a numbered list."""
     say("While tenants move, the application must follow these rules:", "")
     for number, rule in enumerate(made.rules, 1):
-        say(*wrapped(f"{number}. {rule}", min(console().width, LONGEST_LINE)))
+        say(*wrap_line(f"{number}. {rule}", min(console().width, LONGEST_LINE)))

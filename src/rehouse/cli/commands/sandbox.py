@@ -58,7 +58,7 @@ def sandbox(
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role or ()))
     options = {"folder": folder, "empty": empty, "keep": keep, "postgres_port": postgres_port, "s3_port": s3_port}
     made = new_sandbox(*roles, tenant_id=tenant_id, older_tool=older_tool, **options)
-    with until_interrupted() as wait, made as servers:
+    with catch_interrupts() as wait, made as servers:
         typer.echo(servers.exports())
         typer.echo(_next_steps(servers), err=True)
         wait()
@@ -76,7 +76,7 @@ def new_sandbox(*roles: Role, **options: object) -> Sandbox:
 
 
 @contextlib.contextmanager
-def until_interrupted() -> Iterator[Callable[[], None]]:
+def catch_interrupts() -> Iterator[Callable[[], None]]:
     """Yield a function that waits for SIGINT, SIGTERM or SIGHUP: then the block has ended well.
 
     A signal before that ends the block as well, whatever it is doing, and raises Interrupted.

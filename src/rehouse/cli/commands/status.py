@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rehouse.cli.options import OptionalSlug
-from rehouse.cli.output import Attention, plain, print_report, say, say_next, shortened, table
+from rehouse.cli.output import Attention, plain, print_report, say, say_next, shorten, table
 from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding, tenant_object
 from rehouse.core.errors import BadUsage
 from rehouse.core.lifecycle import Phase
@@ -165,7 +165,7 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Col
 
 def _shorten_reason(reason: str | None) -> str | None:
     """Shorten a reason for the table: that of an adopted row is the whole row. JSON has all of it."""
-    return shortened(reason, REASON_SHOWN) if reason else reason
+    return shorten(reason, REASON_SHOWN) if reason else reason
 
 
 def _escape_formula(cell: str | int | None) -> str | int | None:

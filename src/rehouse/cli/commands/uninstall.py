@@ -12,7 +12,7 @@ from rehouse.cli.output import print_report, say, say_next
 from rehouse.core.next_steps import after_uninstall
 
 if TYPE_CHECKING:
-    from rehouse.operations.uninstall import Uninstalled
+    from rehouse.operations.uninstall import UninstallReport
 
 
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and change nothing.")]
@@ -55,7 +55,7 @@ def uninstall(
     print_report(output, made, show)
 
 
-def _removal(goes: Uninstalled) -> Removal:
+def _removal(goes: UninstallReport) -> Removal:
     return Removal(
         what="This removes from the database what `rehouse init` made",
         final="The history of every migration goes with the ledger and cannot be restored; "
@@ -65,7 +65,7 @@ def _removal(goes: Uninstalled) -> Removal:
     )
 
 
-def show_uninstalled(made: Uninstalled) -> None:
+def show_uninstalled(made: UninstallReport) -> None:
     """Print what was removed, or would be, and what stays."""
     if not made.removed:
         say("Nothing to do: rehouse has nothing in this database.")

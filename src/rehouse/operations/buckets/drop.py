@@ -26,7 +26,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DropReport:
     """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
 
     `size`: the bytes of the versions that were there.
@@ -51,7 +51,7 @@ def bucket_to_drop(services: Services, tenant: Tenant) -> str:
 
 def drop_bucket(
     services: Services, tenant: Tenant, bucket: str, *, dry_run: bool = False, keep_empty: bool = False
-) -> Dropped:
+) -> DropReport:
     """Close, look, empty and delete the bucket, whose name was confirmed; return what went.
 
     With `keep_empty` the empty bucket stays, closed to writers, and a later migration of the tenant uses it again.
@@ -71,7 +71,7 @@ def drop_bucket(
         _refuse_unknown(drops, bucket)
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
-            return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty, sizes[0])
+            return DropReport(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty, sizes[0])
         _require_droppable(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
@@ -82,7 +82,7 @@ def drop_bucket(
         except RehouseError as error:
             close_return_after(services, tenant, ReturnReport(tenant.slug, tenant.id), error)
             raise
-        return Dropped(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there, sizes[0])
+        return DropReport(tenant.slug, tenant.id, bucket, versions, uploads, False, keep_empty and is_there, sizes[0])
 
 
 def _require_droppable(services: Services, tenant: Tenant) -> Migration:

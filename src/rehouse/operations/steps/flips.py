@@ -103,7 +103,7 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
         after = services.ledger.run_with_retries(partial(documents.name_null_buckets, after, budget.rows))
         if after is None:
             return
-        services.lock_budgets[NAMING] = lock_budget.held(budget, budget.rows, time.monotonic() - began)
+        services.lock_budgets[NAMING] = lock_budget.after_batch(budget, budget.rows, time.monotonic() - began)
         services.stop_here()
 
 
@@ -180,7 +180,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
             return _flip_allowed(batch)
         except GivenBack as back:
             budget = services.lock_budget(FLIPPING)
-            services.lock_budgets[FLIPPING] = lock_budget.given_back(budget, is_slow=back.is_slow)
+            services.lock_budgets[FLIPPING] = lock_budget.after_giving_up(budget, is_slow=back.is_slow)
             if given_back >= GIVEN_BACK:
                 batch.faults |= dict.fromkeys(back.refs, TOO_SLOW)
             elif back.is_refused:
@@ -209,7 +209,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
         seen = looks.at(locked)
         claimed = documents.claimed_by_others(copy.source for copy in seen)  # last: a claim may be as new as can be
         some = _settle(documents, looks, seen, claimed, flip)
-    services.lock_budgets[FLIPPING] = lock_budget.held(looks.budget, len(seen), time.monotonic() - began)
+    services.lock_budgets[FLIPPING] = lock_budget.after_batch(looks.budget, len(seen), time.monotonic() - began)
     is_last = len(locked) < most and len(seen) == len(locked)
     return None if is_last else seen[-1].document_id, some
 
@@ -297,7 +297,7 @@ class Looks:
         for page in self.services.bulk.list(bucket, after=first.key, through=last.key, until=self.until, most=most):
             found.update({ref: each.etag for each in page if (ref := ObjectRef(bucket, each.key)) in sources})
         self.services.stop_here()
-        self.budget = lock_budget.listed(self.budget, pages, time.monotonic() - began)
+        self.budget = lock_budget.after_listing(self.budget, pages, time.monotonic() - began)
         self.etags |= found | self._head({first})  # the listing begins after it
         return True
 

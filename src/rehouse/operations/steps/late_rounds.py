@@ -90,7 +90,7 @@ def settle_in_passes(
                 waiting.append(item)
             except NotInTime as error:
                 budget = services.lock_budget(LATE)
-                services.lock_budgets[LATE] = lock_budget.given_back(budget, is_slow=error.is_slow)
+                services.lock_budgets[LATE] = lock_budget.after_giving_up(budget, is_slow=error.is_slow)
                 item.delay = TOO_SLOW
                 waiting.append(item)
             report(len(settled), total)
@@ -142,7 +142,7 @@ def look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
     """Look at these objects once, while a row is locked; return the fault if S3 has one. Raises NotInTime."""
     budget, began = services.lock_budget(LATE), time.monotonic()
     found, faults = head_all(services, refs, until=began + budget.patience)
-    services.lock_budgets[LATE] = lock_budget.held(budget, 1, time.monotonic() - began)
+    services.lock_budgets[LATE] = lock_budget.after_batch(budget, 1, time.monotonic() - began)
     return next(iter(faults.values())) if faults else found
 
 

@@ -34,7 +34,7 @@ from rehouse.operations.steps.late_rounds import (
 from rehouse.operations.steps.proofs import Ends, compare_by_checksum
 
 
-class Looked(NamedTuple):
+class SourcesLookedAt(NamedTuple):
     """Whether the shared buckets were listed, and the sources that S3 gave no answer about, by document."""
 
     listed: bool
@@ -48,24 +48,24 @@ def look_at_sources(
     listed: bool = False,
     only_failed: bool = False,
     code: str | None = None,
-) -> Looked:
+) -> SourcesLookedAt:
     """Bring what the sources are now into the run's inventory: by a listing, or by HEADs where these are fewer requests.
 
     `listed`: that was done already. `only_failed`: only the sources of documents with a fault (of this code).
     """
     lines = services.ledger.of(migration, LateWriteRecords)
     if listed and not only_failed:
-        return Looked(True, {})
+        return SourcesLookedAt(True, {})
     documents = services.ledger.documents(migration)
     if not only_failed:
         heads = lines.count() + documents.counts().outside
         if is_listing_cheaper(heads, documents.rows_with_key()):
             survey.list_shared_buckets(services)
-            return Looked(True, {})
+            return SourcesLookedAt(True, {})
     sources = lines.sources(only_failed=only_failed, code=code)
     found, faults = survey.head_all(services, set(sources.values()))
     survey.record_heads(services, found)
-    return Looked(False, {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults})
+    return SourcesLookedAt(False, {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults})
 
 
 def has_late_writes(services: Services, migration: Migration) -> bool:

@@ -48,7 +48,7 @@ class Left(NamedTuple):
 
 
 @dataclass
-class Removing:
+class RemovalPass:
     """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
 
     `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
@@ -79,7 +79,7 @@ class Removing:
         return self.services.ledger.of(self.migration, Removals)
 
 
-def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
+def remove_sources(run: RemovalPass, *, dry_run: bool = False) -> None:
     """Remove every source that may go; with `dry_run` only count them. What stays against the rule is in `left`."""
     _look_at_home(run)
     for page in run.room.candidates(run.grace, BATCH):
@@ -99,7 +99,7 @@ def remove_sources(run: Removing, *, dry_run: bool = False) -> None:
         run.services.report(Progress(run.subject, step, run.removed, run.total, documents_failed=failed))
 
 
-def put_back(run: Removing) -> None:
+def put_back(run: RemovalPass) -> None:
     """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
     for page in run.room.removed(BATCH):
         run.services.stop_here()
@@ -111,12 +111,12 @@ def put_back(run: Removing) -> None:
         _record_stays(run, page, run.left[before:])
 
 
-def is_any_needed_again(run: Removing) -> bool:
+def is_any_needed_again(run: RemovalPass) -> bool:
     """Return whether a row points to a source that was removed."""
     return any(run.room.pointed_at({each.flipped.source for each in page}) for page in run.room.removed(BATCH))
 
 
-def _look_at_home(run: Removing) -> None:
+def _look_at_home(run: RemovalPass) -> None:
     """List the home where that takes fewer requests than a HEAD for each document; a page asks for its own else."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     run.total = counts.old_enough
@@ -125,7 +125,7 @@ def _look_at_home(run: Removing) -> None:
         list_home(run.services, run.migration.home_bucket)
 
 
-def _record_stays(run: Removing, page: Sequence[Candidate], left: Sequence[Left]) -> None:
+def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Left]) -> None:
     """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
     told = {each.document_id for each in left}
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
@@ -135,7 +135,7 @@ def _record_stays(run: Removing, page: Sequence[Candidate], left: Sequence[Left]
         run.room.clear_stays(settled)
 
 
-def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
+def _judge_page(run: RemovalPass, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
     """Return the documents whose sources may go, the others, and of these what stays against the rule."""
     going, staying, left = [], [], []
     looked_at = _look_at_page(run, page)
@@ -153,7 +153,7 @@ def _judge_page(run: Removing, page: Sequence[Candidate]) -> tuple[list[Candidat
     return going, staying, left
 
 
-def _judge_sharing(run: Removing, page: Sequence[Candidate]) -> None:
+def _judge_sharing(run: RemovalPass, page: Sequence[Candidate]) -> None:
     """Find which sources of a page must stay for other documents, on this page or not, that have them too.
 
     Each source is looked at once in a pass. Every one of its documents is judged before the first of them lets it go.
@@ -168,7 +168,7 @@ def _judge_sharing(run: Removing, page: Sequence[Candidate]) -> None:
     run.settled |= sources
 
 
-def _note_needed(run: Removing, looked_at: Sequence[Candidate]) -> None:
+def _note_needed(run: RemovalPass, looked_at: Sequence[Candidate]) -> None:
     shared_buckets = run.services.settings.require_shared_buckets()
     run.needed |= {
         each.flipped.source
@@ -177,7 +177,7 @@ def _note_needed(run: Removing, looked_at: Sequence[Candidate]) -> None:
     }
 
 
-def _look_at_page(run: Removing, page: Sequence[Candidate]) -> list[Candidate]:
+def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
     pointed = run.room.pointed_at({each.source for each in due})
     rowless = {each.flipped.document_id for each in page if each.is_row_gone}
@@ -206,7 +206,7 @@ def _look_at_page(run: Removing, page: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _look_at_lost(
-    run: Removing, lost: Sequence[Flipped]
+    run: RemovalPass, lost: Sequence[Flipped]
 ) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
     """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
     gone as well, and the homes that could not be looked at.
@@ -222,7 +222,7 @@ def _look_at_lost(
 
 
 def _look_at_homes(
-    run: Removing, refs: set[ObjectRef]
+    run: RemovalPass, refs: set[ObjectRef]
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
     if not run.is_home_listed:
         return head_all(run.services, refs)
@@ -230,7 +230,7 @@ def _look_at_homes(
     return {ref: known[ref.key].object for ref in refs if ref.key in known}, {}
 
 
-def _settle_unfinished(run: Removing, killed: Sequence[Candidate]) -> None:
+def _settle_unfinished(run: RemovalPass, killed: Sequence[Candidate]) -> None:
     """A run was killed while these went, and now they may not: those still there (or perhaps) stay, with the fault they have."""
     if not killed:
         return
@@ -244,11 +244,11 @@ def _settle_unfinished(run: Removing, killed: Sequence[Candidate]) -> None:
     run.room.keep_unfinished([each.document_id for each in staying])
 
 
-def _remove(run: Removing, going: Sequence[Candidate]) -> None:
+def _remove(run: RemovalPass, going: Sequence[Candidate]) -> None:
     run.services.keep_locks()
     if run.migration.phase is Phase.CUT_OVER:
         run.migration = run.services.ledger.advance(run.migration, Event.SOURCES_RELEASED, run.reason)
-    run.room.removing([each.flipped.document_id for each in going])
+    run.room.mark_removing([each.flipped.document_id for each in going])
     found, faults = head_all(run.services, {each.flipped.source for each in going})
     etags = {
         each.flipped.source: each.flipped.source_etag
@@ -267,7 +267,7 @@ def _remove(run: Removing, going: Sequence[Candidate]) -> None:
     _record(run, going, gone, faults)
 
 
-def _record(run: Removing, going: Sequence[Candidate], gone: set[ObjectRef], faults: dict[ObjectRef, Fault]) -> None:
+def _record(run: RemovalPass, going: Sequence[Candidate], gone: set[ObjectRef], faults: dict[ObjectRef, Fault]) -> None:
     """Record a batch: removed, failed, or written since (then it is left to the sweep, or superseded)."""
     removed = [each.flipped for each in going if each.flipped.source in gone]
     failed = [(each.flipped, faults[each.flipped.source]) for each in going if each.flipped.source in faults]
@@ -296,7 +296,7 @@ def _way_out(code: str) -> str:
     return AGAIN if code in {PRECONDITION_FAILED, "InvalidKey"} else way_out(code, AGAIN)
 
 
-def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
+def _put_back(run: RemovalPass, wanted: Sequence[Flipped]) -> None:
     wanted = _without_dropped(run, wanted)
     sources, source_faults = head_all(run.services, {each.source for each in wanted})
     homes, home_faults = head_all(run.services, {each.target for each in wanted})
@@ -330,7 +330,7 @@ def _put_back(run: Removing, wanted: Sequence[Flipped]) -> None:
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
-def _without_dropped(run: Removing, wanted: Sequence[Flipped]) -> list[Flipped]:
+def _without_dropped(run: RemovalPass, wanted: Sequence[Flipped]) -> list[Flipped]:
     """Return those whose shared bucket was not removed; the others are noted."""
     dropped = run.services.settings.dropped_buckets
     for each in wanted:
@@ -340,13 +340,13 @@ def _without_dropped(run: Removing, wanted: Sequence[Flipped]) -> list[Flipped]:
     return [each for each in wanted if each.source.bucket not in dropped]
 
 
-def _note_not_put_back(run: Removing, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
+def _note_not_put_back(run: RemovalPass, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
     run.left.append(Left(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
 
 
-def has_nothing_to_do(run: Removing) -> bool:
+def has_nothing_to_do(run: RemovalPass) -> bool:
     """Return whether nothing is old enough, nothing ends and nothing has to be put back.
 
     Then no row changes. A tenant in progress was left by a kill, and its row is closed again.
@@ -357,7 +357,7 @@ def has_nothing_to_do(run: Removing) -> bool:
     return not (counts.old_enough or counts.marked or ends(run) or is_any_needed_again(run))
 
 
-def ends(run: Removing) -> bool:
+def ends(run: RemovalPass) -> bool:
     """Return whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     is_all_home = documents.outside <= documents.accepted and not counts.not_moved

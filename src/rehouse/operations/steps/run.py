@@ -121,7 +121,7 @@ def run_inventory(services: Services) -> Iterator[None]:
     listed before that is gone, so a late write may not have been seen.
     """
     inventory = services.ledger.inventory()
-    with services.locks.holding_run(services.ledger.run_id), translate_errors():
+    with services.locks.hold_run_of(services.ledger.run_id), translate_errors():
         for run_id in inventory.runs():
             if not services.locks.is_run_alive(run_id):
                 inventory.forget(run_id)

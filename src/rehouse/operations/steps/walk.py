@@ -16,7 +16,7 @@ from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
-from rehouse.operations.steps.late_writes import Looked, has_late_writes, look_at_sources
+from rehouse.operations.steps.late_writes import SourcesLookedAt, has_late_writes, look_at_sources
 from rehouse.operations.steps.late_writes_at_home import require_no_late_writes
 from rehouse.operations.steps.run import Order, Run
 
@@ -45,7 +45,7 @@ def walk(
     with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         before = services.ledger.migration(tenant)
-        looked = Looked(is_listed, {})
+        looked = SourcesLookedAt(is_listed, {})
         if before and is_at_least(before.phase, Phase.CUT_OVER):
             looked = look_at_sources(services, before, listed=is_listed, only_failed=order.only_failed, code=order.code)
             done = _report_done(services, tenant, before, order, report)

@@ -33,7 +33,7 @@ _UNFIT_FOR_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _DOTTED = re.compile(r"(^|/)\.{1,2}(/|$)")
 
 
-class Removed(NamedTuple):
+class RemovalOutcome(NamedTuple):
     """The result for one object: removed (no fault), or why not.
 
     `PreconditionFailed`: it has another ETag.
@@ -43,7 +43,7 @@ class Removed(NamedTuple):
     fault: Fault | None = None
 
 
-def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
+def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[RemovalOutcome]:
     """Remove the objects and yield the result for each key.
 
     `etags` maps key → the ETag that it must still have. Raises StorageRefused or StorageUnavailable if a whole request failed.
@@ -68,7 +68,7 @@ def honours_conditions(control: Control, bucket: str) -> bool:
     return all(fault is not None and fault.code in MISSED for fault in faults)
 
 
-def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[Removed]:
+def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[RemovalOutcome]:
     waiting = dict(etags)
     for delay_seconds in (*AGAIN_AFTER_SECONDS, None):
         busy = {}
@@ -83,7 +83,7 @@ def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]
         control.sleep(delay_seconds)
 
 
-def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[Removed]:
+def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[RemovalOutcome]:
     """Remove the objects, in one request if the endpoint has DeleteObjects.
 
     A key that the answer does not name has a fault.
@@ -100,7 +100,7 @@ def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_
     return (_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())
 
 
-def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> list[Removed]:
+def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> list[RemovalOutcome]:
     named: Any = [{"Key": key, "ETag": f'"{etag}"'} for key, etag in etags.items()]
     reply = control.client.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": False}, **control.owner())
     faults = {
@@ -116,13 +116,13 @@ def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent
             fault = Fault("IncompleteReply", "S3 did not say what became of it")
         if fault and absent_is_gone and fault.code in ABSENT:
             fault = None
-        removed.append(Removed(key, Fault(fault.code, fault.message, request_id) if fault else None))
+        removed.append(RemovalOutcome(key, Fault(fault.code, fault.message, request_id) if fault else None))
     return removed
 
 
-def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> Removed:
+def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> RemovalOutcome:
     if _DOTTED.search(key):  # libraries below boto3 resolve dot segments: S3 would remove another object
-        return Removed(
+        return RemovalOutcome(
             key, Fault("InvalidKey", "a key with dot segments that goes in a request of its own is removed by hand")
         )
     try:
@@ -132,12 +132,12 @@ def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: 
         code = str(found.get("Code"))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
         if code in ABSENT and absent_is_gone:
-            return Removed(key)
+            return RemovalOutcome(key)
         if verdict(code, status) is Verdict.REFUSE:
             raise translate_error(error, f"removing an object of {bucket}") from None
         code = PRECONDITION_FAILED if status == 412 else code
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
-        return Removed(key, Fault(code, str(found.get("Message") or code), request_id))
+        return RemovalOutcome(key, Fault(code, str(found.get("Message") or code), request_id))
     except BotoCoreError as error:
         raise translate_error(error, f"removing an object of {bucket}") from None
-    return Removed(key)
+    return RemovalOutcome(key)
