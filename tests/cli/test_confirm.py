@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -197,3 +199,26 @@ def test_ctrl_c_at_the_question_changes_nothing_and_says_so(room: Room) -> None:
 
 def test_a_missing_value_is_hinted_at_by_the_commands_own_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "`rehouse cleanup --help`" in refused(capsys, "cleanup", "--drop-bucket")
+
+
+def test_at_80_columns_no_line_of_the_question_is_cut(room: Room) -> None:
+    assert main(["migrate", "acme"]) == 0
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    os.write(ours, b"no\n")
+    command = [sys.executable, "-m", "rehouse", "finish", "acme", "--after", "0", "--progress", "none"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        assert process.wait(180) == 2
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    os.close(theirs)
+    lines = shown.replace("\r", "").splitlines()
+    assert any(line.split() == ["tenant", "documents", "bytes", "bucket"] for line in map(plain_of, lines))
+    assert max(len(plain_of(line)) for line in lines) <= 80
+    assert "There is no rollback afterwards, and the removed objects cannot be restored." in shown
+
+
+def plain_of(line: str) -> str:
+    """A line without its escape sequences."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)

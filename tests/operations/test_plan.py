@@ -11,6 +11,7 @@ from rehouse.cli.commands.plan import show_plan
 from rehouse.config.sections import Prices
 from rehouse.core.copies import Standing
 from rehouse.core.lifecycle import Phase
+from rehouse.core.saved_plan import Database
 from rehouse.operations.plan import Plan, plan
 
 
@@ -115,3 +116,18 @@ def test_request_metrics_are_priced_where_they_are_wanted(room: Room, capsys: py
     show_plan(planned)
     assert "cost up to $9.60 a month: 16 custom metrics of CloudWatch" in capsys.readouterr().out
     assert made(room)[0].request_metrics_dollars is None
+
+
+def test_a_database_that_may_not_be_identified_has_a_name(room: Room) -> None:
+    name = room.connection.info.dbname
+    with room.services(writes=False) as services:
+        known = services.ledger.database()
+        assert (known.name, str(known.system_identifier).isdigit()) == (name, True)
+        room.sql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        room.sql("CREATE ROLE nobody_special")
+        try:
+            services.ledger.connection.execute("SET ROLE nobody_special")
+            assert services.ledger.database() == Database(name, None)
+            services.ledger.connection.execute("RESET ROLE")
+        finally:
+            room.sql("DROP ROLE nobody_special")
