@@ -131,3 +131,15 @@ def test_a_database_that_may_not_be_identified_has_a_name(room: Room) -> None:
             services.ledger.connection.execute("RESET ROLE")
         finally:
             room.sql("DROP ROLE nobody_special")
+
+
+def test_a_home_that_is_not_there_ends_no_plan(room: Room) -> None:
+    room.documents("a")
+    room.row("lost", "k/lost")
+    room.sql("UPDATE tenants SET aws_bucket_name = 'not-made-yet'")
+    (tenant,) = made(room)[0].tenants
+    assert (tenant.home_bucket, tenant.to_copy, [each.reason for each in tenant.quarantined]) == (
+        "not-made-yet",
+        1,
+        ["missing_object"],
+    )

@@ -283,7 +283,9 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
     migration = services.ledger.migration(tenant) or stand_in_migration(tenant, services.settings)
     documents = services.ledger.documents(migration)
     counts, places = documents.counts(), services.places(migration.home_bucket)
-    is_home_there = migration.home_bucket == tenant.home or is_at_least(migration.phase, Phase.PROVISIONED)
+    is_home_there = is_at_least(migration.phase, Phase.PROVISIONED) or (
+        migration.home_bucket == tenant.home and services.control.head(migration.home_bucket).whose != "absent"
+    )
     standings = Counter({Standing.NO_KEY: counts.without_key, Standing.AT_HOME: counts.at_home})
     quarantined: list[Quarantined] = []
     to_copy_bytes = tiered = 0

@@ -68,6 +68,15 @@ def test_the_time_names_its_assumption(
     )
 
 
+def test_nothing_to_copy_takes_no_time(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    assert room.shared
+    run_text(capsys, "migrate", "acme")
+    printed = run_text(capsys, "plan")
+    assert "Documents  2: 0 to copy, 2 moved before" in printed
+    assert "Time       none: there is nothing to copy" in printed
+    assert "Next" not in printed
+
+
 def test_json_has_the_sums_and_the_kinds(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost")
     made = run_json(capsys, "plan", status=3)

@@ -178,7 +178,9 @@ def _standings(totals: Totals) -> Iterator[str]:
 def _time(totals: Totals, settle_seconds: int) -> str:
     from rehouse.operations.plan import COPIES_A_SECOND
 
-    seconds = max(1, round(totals.seconds)) if totals.to_copy else 0
+    if not totals.to_copy:
+        return "none: there is nothing to copy"
+    seconds = max(1, round(totals.seconds))
     whose = "max_rate" if totals.copies_a_second < COPIES_A_SECOND else "what S3 allows for a prefix"
     copies = f"at least {timedelta(seconds=seconds)} for the copies, at {totals.copies_a_second:,g} a second ({whose})"
     if not settle_seconds:
