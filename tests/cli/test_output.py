@@ -151,6 +151,15 @@ def test_colours_say_what_the_words_say(capsys: pytest.CaptureFixture[str], monk
     assert [sorted(re.findall("\x1b\\[3[0-9]m", line)) for line in coloured[1:]] == [[yellow] * 2, [green], [red] * 2]
 
 
+def test_a_column_that_is_to_be_whole_is_not_shortened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "console", lambda **_: Console(width=60, color_system=None))
+    row = ("mapping.documents.original_name", "a-value-that-nobody-wants-to-read-as-a-whole", "default")
+    output.table(("setting", "value", "from"), [row], whole=("setting",))
+    assert capsys.readouterr().out.splitlines()[1] == "mapping.documents.original_name  a-value-tha…-whole  default"
+
+
 def test_prose_wraps_at_words() -> None:
     assert output.wrap_line("  hint: run the same command again", 20) == ["  hint: run the same", "    command again"]
     assert output.wrap_line("short", 20) == ["short"]

@@ -25,6 +25,8 @@ WIDTH_OF_A_PIPE = 400
 NARROWEST = 16
 """Cells that a column of text keeps at least."""
 _INDENT = "  "
+_GAP = "  "
+"""What stands between two columns."""
 _GLUE = "\0"
 """Stands for a space that must not break a line. No cell contains it: control characters are escaped there."""
 _NUMBERS = (int, float, Decimal, type(None))
@@ -96,13 +98,14 @@ def table(
     *,
     always: int = 1,
     spare: Sequence[str] = (),
+    whole: Sequence[str] = (),
     stderr: bool = False,
 ) -> None:
     """Print a table; numbers stand to the right, states and counts have colours (`look_of`).
 
     A column with only empty cells or 0 is left out; the first `always` columns are shown in any case. Where the terminal is too
-    narrow, columns named in `spare` are left out, the first of them first, and texts are shortened in the middle; --wide prevents
-    both. Cells that still do not fit are printed below their row, with their headings.
+    narrow, columns named in `spare` are left out, the first of them first, and texts are shortened in the middle, except in columns
+    named in `whole`; --wide prevents both. Cells that still do not fit are printed below their row, with their headings.
     """
     lines = [list(row) for row in rows]
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
@@ -113,10 +116,12 @@ def table(
     widths = [max(map(_cells, column)) for column in zip(headings, *cells, strict=True)]
     out, stream = console(stderr=stderr), sys.stderr if stderr else sys.stdout
     if not style.wide:
-        columns = _without_spare(columns, headings, _least(widths, numeric), spare, out.width)
-    titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), _pick(widths, columns)
-    if not style.wide:
-        widths = fit_columns(widths, numeric, out.width)
+        rigid = [is_number or title in whole for is_number, title in zip(numeric, headings, strict=True)]
+        columns = _without_spare(columns, headings, _least(widths, rigid), spare, out.width)
+        kept = fit_columns(_pick(widths, columns), _pick(rigid, columns), out.width)
+    else:
+        kept = _pick(widths, columns)
+    titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), kept
     print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out), file=stream)
     for line, formatted in zip(lines, cells, strict=True):
         row = _pick(formatted, columns)
@@ -144,8 +149,8 @@ def _pick(values: Sequence[Value], columns: Sequence[int]) -> list[Value]:
     return [values[index] for index in columns]
 
 
-def _least(widths: Sequence[int], numeric: Sequence[bool]) -> list[int]:
-    return [room if is_number else min(room, NARROWEST) for room, is_number in zip(widths, numeric, strict=True)]
+def _least(widths: Sequence[int], rigid: Sequence[bool]) -> list[int]:
+    return [room if is_rigid else min(room, NARROWEST) for room, is_rigid in zip(widths, rigid, strict=True)]
 
 
 def _colored(parts: Sequence[str], looks: Sequence[str | None], out: Console) -> str:
@@ -154,24 +159,24 @@ def _colored(parts: Sequence[str], looks: Sequence[str | None], out: Console) ->
     if shown:
         shown[-1] = shown[-1].rstrip()
     if not any(looks) or out.color_system is None:
-        return "  ".join(shown).rstrip()
+        return _GAP.join(shown).rstrip()
     from rich.text import Text
 
-    line = Text("  ").join(Text(part, style=look or "") for part, look in zip(shown, looks, strict=False))
+    line = Text(_GAP).join(Text(part, style=look or "") for part, look in zip(shown, looks, strict=False))
     with out.capture() as captured:
         out.print(line, soft_wrap=True, end="")
     return captured.get().rstrip()
 
 
-def fit_columns(widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[int]:
-    """Return the widths of columns that fit into a line of so many cells: columns of text become narrower, the widest first.
+def fit_columns(widths: Sequence[int], rigid: Sequence[bool], width: int) -> list[int]:
+    """Return the widths of columns that fit into a line of so many cells: all but rigid ones become narrower, the widest first.
 
     Columns at the end that do not fit even so keep their widths: they do not stand in the line.
 
     >>> fit_columns([40, 30, 5], [False, False, True], 60), fit_columns([40, 8, 30], [False, True, False], 40)
     ([25, 26, 5], [30, 8, 30])
     """
-    least = _least(widths, numeric)
+    least = _least(widths, rigid)
     count = len(widths)
     while count > 1 and sum(least[:count]) + 2 * (count - 1) > width:
         count -= 1

@@ -155,6 +155,7 @@ def _leftovers(left: Sequence[Leftover]) -> None:
         ),
         always=3,
         spare=("phase", "bytes"),
+        whole=("why", "reason"),
     )  # fmt: skip
     for category in sorted({each.category for each in left}):
         say(f"  {category}: {CATEGORIES[category]}")

@@ -17,7 +17,7 @@ def config(*, output: OutputOption = "text") -> None:
     rows = list(settings.effective_settings(settings.load()))
 
     def show() -> None:
-        table(("setting", "value", "from"), rows)
+        table(("setting", "value", "from"), rows, whole=("setting",))
         say_next(AFTER_CONFIG)
 
     print_report(output, {"settings": {name: {"value": value, "from": origin} for name, value, origin in rows}}, show)

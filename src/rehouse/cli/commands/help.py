@@ -56,14 +56,14 @@ def _show_error_codes() -> None:
 
 def _show_settings() -> None:
     from rehouse import config
-    from rehouse.cli.output import say, table
+    from rehouse.cli.output import define, say
 
     say(
         "Settings come from rehouse.toml in the working directory (or the file that REHOUSE_CONFIG names) and from the "
         "environment, which wins. Needed are database_url and shared_bucket. `rehouse config` shows the effective ones.",
         "",
     )
-    table(("setting", "environment"), ((leaf, ", ".join(config.variables(leaf))) for leaf in config.leaves()))
+    define(("setting", "environment"), {leaf: ", ".join(config.variables(leaf)) for leaf in config.leaves()})
 
 
 def _show_words() -> None:
@@ -73,4 +73,4 @@ def _show_words() -> None:
 
     define(("word", "meaning"), WORDS)
     say("")
-    define(("state of a tenant", "meaning"), {str(state): meaning for state, meaning in MEANINGS.items()})
+    define(("state of a tenant", "meaning"), {state.words: meaning for state, meaning in MEANINGS.items()})
