@@ -31,7 +31,7 @@ def test_a_refusal_comes_before_the_question(room: Room, capsys: pytest.CaptureF
     for arguments, words in (
         (("finish", "nosuch"), "there is no tenant"),
         (("finish", "hooli"), "hooli was not begun"),
-        (("cleanup", "--drop-bucket", "foo"), "foo is none of the shared buckets"),
+        (("cleanup", "--drop-bucket", "foo"), "foo is not one of the shared buckets"),
         (("cleanup", "--drop-bucket", room.shared), "not finished"),
         (("rollback", "acme", "--drop-bucket"), "there is no bucket to remove"),
     ):

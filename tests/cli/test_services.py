@@ -64,7 +64,7 @@ def test_ctrl_c_before_anything_began_ends_with_130(hanging: Hanging) -> None:
     out, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert (out, b"Traceback" in errors) == (b"", False)
-    assert b"Error: interrupted before its end" in errors
+    assert b"Error: interrupted before the end" in errors
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

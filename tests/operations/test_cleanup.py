@@ -294,7 +294,7 @@ def test_versions_unknown_to_the_ledger_keep_the_bucket(room: Room) -> None:
 
 def test_only_a_shared_bucket_goes(room: Room) -> None:
     finished(room, "a")
-    with pytest.raises(Refused, match="none of the shared"):
+    with pytest.raises(Refused, match="not one of the shared"):
         drop(room, room.home())
     assert room.body("a") == b"a"
 

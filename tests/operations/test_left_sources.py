@@ -69,7 +69,7 @@ def test_every_command_shows_the_same_count(damaged: Room) -> None:
         [line] = overview(services.ledger)
         told = {each.document_id: each.hint for each in errors(services.ledger, services.ledger.tenants())}
     assert (line.status, line.error_message) == ("failed", "1 × home_changed, 1 × home_missing")
-    assert "the source is the only copy left" in told["emptied"]
+    assert "the source is the only copy" in told["emptied"]
     assert "write its ETag into the row" in told["rewritten"]
 
 

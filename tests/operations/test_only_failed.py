@@ -92,7 +92,7 @@ def test_a_code_that_does_not_exist_is_refused(failed: Room, code: str, hint: st
     with failed.services() as services:
         orders = Order(only_failed=True, code=code)
         for run in (lambda: migrate_all(services, services.ledger.tenants(), orders), lambda: again(failed, code)):
-            with pytest.raises(Refused, match=f"--code '{code}' is the code of no failure") as refused:
+            with pytest.raises(Refused, match=f"--code '{code}' matches no failed document") as refused:
                 run()
             assert refused.value.hint == hint
     assert failed.sql("SELECT run_id, status FROM s3_migrations") == before

@@ -47,7 +47,7 @@ def confirm(removal: Removal, name: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         what = f"not confirmed, nothing was changed. {removal.what}. {removal.final}"
-        raise NotConfirmed(what, hint="add --yes where nobody can be asked", subject=name)
+        raise NotConfirmed(what, hint="add --yes to skip the confirmation", subject=name)
     _show(removal)
     typer.echo(f"Type {escape_controls(name)} to go on: ", err=True, nl=False)
     try:

@@ -49,7 +49,7 @@ def log_to(path: Path | None) -> Iterator[None]:
     except OSError as error:
         raise ConfigurationError(
             f"the log {path} cannot be written: {error.strerror}",
-            hint="free space, make its folder, or point REHOUSE_LOG_FILE elsewhere; nothing was changed",
+            hint="free space, create its folder, or set REHOUSE_LOG_FILE to another file; nothing was changed",
         ) from None
     log.setLevel(logging.INFO)
     log.addHandler(handler)

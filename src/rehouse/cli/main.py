@@ -121,7 +121,7 @@ def _as_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
-            raise Interrupted("interrupted before its end", hint="run the same command again") from None
+            raise Interrupted("interrupted before the end", hint="run the same command again") from None
 
     return run_command
 

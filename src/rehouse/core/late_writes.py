@@ -17,7 +17,7 @@ from rehouse.core.model import ListedObject, ObjectRef
 CONFLICT = "Conflict"
 ROW_LOCKED = "RowLocked"
 HINTS = {
-    CONFLICT: "compare the two; `rehouse accept` lets the one stand that the row leads to; to take the other, copy it over that",
+    CONFLICT: "compare the two; `rehouse accept` keeps the one that the row points to; to keep the other, copy it over that one",
     ROW_LOCKED: "run the same command again: another transaction held the row",
 }
 

@@ -39,11 +39,11 @@ STAYING_CODES = frozenset({*Verdict} - {Verdict.MAY_GO, Verdict.WAITING}) | {NOT
 HINTS = {
     NOT_PUT_BACK: "run `rehouse finish` again, or copy the right object to where the row points",
     Verdict.UNKNOWN_BUCKET: "name the bucket in REHOUSE_SHARED_BUCKET, if it is one of the shared ones",
-    Verdict.POINTED_AT: "that row's document has to move first: migrate its tenant, or correct the row",
-    Verdict.IN_DOUBT: "`rehouse status` with the tenant's slug says what is wrong with it; put it right, then finish again",
+    Verdict.POINTED_AT: "migrate the tenant of that row first, or correct the row",
+    Verdict.IN_DOUBT: "`rehouse status SLUG --errors` shows what is wrong; correct it, then run `rehouse finish` again",
     Verdict.HOME_UNSEEN: "run the same command again",
-    Verdict.HOME_MISSING: "the source is the only copy left: copy it back to where the row points, or delete the row",
-    Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source yourself and finish again; else restore the row",
+    Verdict.HOME_MISSING: "the source is the only copy: copy it to where the row points, or delete the row",
+    Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source, then finish again; else restore the row",
     Verdict.SHARED_SOURCE: "correct the other document that has this source, then run the same command again",
     Verdict.HOME_CHANGED: "if the object in the tenant's bucket is right, write its ETag into the row's etag column",
 }
@@ -174,9 +174,9 @@ def given_up(grace: timedelta, usual: timedelta) -> str | None:
         return None
     early = spell_duration(grace) if grace else "at once"
     return (
-        f"sources go {early} instead of {spell_duration(usual)} after the flip: pointers, cached homes and presigned URLs "
-        "that were read or granted before may still be used; a download through one of them fails, and a write through one "
-        "lands where nobody reads it before the next sweep"
+        f"sources are removed {early} instead of {spell_duration(usual)} after the flip: older pointers, cached "
+        "buckets and presigned URLs may still be in use. A download through one of them fails; a write through one is not "
+        "visible before the next sweep"
     )
 
 
@@ -200,13 +200,13 @@ def detail_of(flipped: Flipped, verdict: Verdict) -> str:
     home = f"{flipped.target.bucket}/{flipped.target.key}"
     told = {
         Verdict.WAITING: "it was flipped less than the grace ago",
-        Verdict.UNKNOWN_BUCKET: f"{flipped.source.bucket} is none of the shared buckets",
+        Verdict.UNKNOWN_BUCKET: f"{flipped.source.bucket} is not one of the shared buckets",
         Verdict.POINTED_AT: "a row still points to the source, or another document waits to be moved from it",
-        Verdict.IN_DOUBT: f"its line in the ledger says {flipped.fault or 'no ETag of the source'}",
-        Verdict.HOME_UNSEEN: f"{home} could not be looked at: {flipped.home_fault.message if flipped.home_fault else ''}",
-        Verdict.HOME_MISSING: f"its row points to {home}, and nothing is there",
-        Verdict.LAST_COPY: f"its row is gone, nothing is at {home}, and no delete marker says that it was deleted there",
+        Verdict.IN_DOUBT: f"the ledger records {flipped.fault or 'no ETag of the source'} for it",
+        Verdict.HOME_UNSEEN: f"{home} could not be read: {flipped.home_fault.message if flipped.home_fault else ''}",
+        Verdict.HOME_MISSING: f"its row points to {home}, and there is no object",
+        Verdict.LAST_COPY: f"its row was deleted, and {home} holds neither an object nor a delete marker",
         Verdict.SHARED_SOURCE: "another document has the same source, and the source must stay for that one",
-        Verdict.HOME_CHANGED: f"{home} was written since it was copied, and its row does not know of it",
+        Verdict.HOME_CHANGED: f"{home} was overwritten after the copy, and its row has another ETag",
     }
     return told.get(verdict, "it may go")

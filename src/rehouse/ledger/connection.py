@@ -81,7 +81,7 @@ def refuse_pooler(connection: psycopg.Connection) -> None:
         info = connection.info
         raise DatabaseRefused(
             f"a connection pooler answers at {info.host}:{info.port}",
-            hint="connect to PostgreSQL's own port (as a rule 5432) instead: behind a pooler a lock holds nothing",
+            hint="connect to PostgreSQL's own port (as a rule 5432) instead: a lock does not work through a pooler",
         )
 
 

@@ -64,7 +64,7 @@ def row_security_error(what: str) -> DatabaseRefused:
     """Return the error for a role from which row security hides rows, so that documents would seem to be missing."""
     return DatabaseRefused(
         f"row security hides rows from this role: {what}",
-        hint="ALTER ROLE … BYPASSRLS, or connect as the tables' owner: whoever migrates must see every row",
+        hint="ALTER ROLE … BYPASSRLS, or connect as the tables' owner: a migration must see every row",
     )
 
 

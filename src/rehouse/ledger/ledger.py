@@ -327,8 +327,8 @@ class Ledger:
         row = self.row(name, **values)
         if row is None:
             raise Halt(
-                f"{name.replace('_', ' ')}: what this run had read is no longer so",
-                hint="another operator or the application changed it meanwhile; `rehouse status` shows what was done",
+                f"{name.replace('_', ' ')}: what this run has read was changed meanwhile",
+                hint="another operator or the application did that; `rehouse status` shows what was done",
             )
         return row
 

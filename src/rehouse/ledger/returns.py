@@ -66,7 +66,7 @@ class Returns(RunScope):
             if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
                 raise Halt(
                     f"the tenant's row does not name {self.values['home_bucket']} any more",
-                    hint="somebody changed tenants.aws_bucket_name; put it right before going on",
+                    hint="somebody changed tenants.aws_bucket_name; correct it, then run the same command again",
                 )
 
     def outstanding(self) -> list[Outstanding]:

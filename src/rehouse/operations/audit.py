@@ -125,7 +125,9 @@ def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
     if missing.kind is not FindingKind.MISSING_BUCKET or holding.is_made:
         return missing
     hint = f"`rehouse migrate {holding.tenant.slug}` makes it"
-    return replace(missing, kind=FindingKind.NO_BUCKET, detail=f"{holding.bucket} is promised, not made yet", hint=hint)
+    return replace(
+        missing, kind=FindingKind.NO_BUCKET, detail=f"{holding.bucket} is reserved and not created yet", hint=hint
+    )
 
 
 def _shared_home(holding: Holding) -> tuple[AuditFinding, ...]:

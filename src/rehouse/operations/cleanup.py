@@ -121,7 +121,7 @@ def _is_left(services: Services, bucket: str) -> bool:
         return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
-        raise Refused(f"{bucket} is none of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
+        raise Refused(f"{bucket} is not one of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
     return True
 
 
@@ -253,7 +253,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
     if needs.not_finished:
         raise Refused(
             f"{bucket} is still needed: not finished: {_name_some(needs.not_finished)}",
-            hint="`rehouse status` tells how far they are; `rehouse finish --all` finishes those that were cut over",
+            hint="`rehouse status` shows how far they are; `rehouse finish --all` finishes those that were cut over",
         )
     if needs.rows or needs.homes:
         owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows])
@@ -272,7 +272,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
     if objects:
         raise Refused(
             f"{bucket} still holds {count_noun(objects, 'object')}: {_name_some(names, objects)}",
-            hint="`rehouse cleanup` tells why each is there; what nobody needs is removed by hand",
+            hint="`rehouse cleanup` shows why each is there; remove by hand those that you do not need",
         )
 
 
@@ -291,7 +291,7 @@ def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftov
     if unknown.count:
         raise Refused(
             f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown.first, unknown.count)}",
-            hint="whoever removed these has to remove their versions too, if nobody needs them",
+            hint="remove these versions yourself, if you do not need them",
         )
 
 
@@ -325,9 +325,9 @@ def _refuse_open_uploads(services: Services, bucket: str) -> None:
     if open_ones:
         raise Refused(
             f"{bucket}: multipart uploads into it are open: {_name_some([_describe_upload(each) for each in open_ones])}",
-            hint="find out who uploads there, and wait until they end; one that nobody goes on with is ended by "
+            hint="wait until they end; abort an abandoned one by "
             f"`aws s3api abort-multipart-upload --bucket {bucket} --key KEY --upload-id ID`, "
-            f"and `aws s3api list-multipart-uploads --bucket {bucket}` tells them all",
+            f"and `aws s3api list-multipart-uploads --bucket {bucket}` lists all of them",
         )
 
 

@@ -166,7 +166,7 @@ def _require_way_back(services: Services, tenant: Tenant) -> Migration:
     if is_at_least(migration.phase, Phase.RELEASED):
         raise Refused(
             f"{tenant.slug} is {migration.phase}: its sources are being removed, or are removed already",
-            hint="its documents are safe in their home; there is no way back any more",
+            hint="its documents are in its own bucket, and their sources are removed: there is no way back",
         )
     shared = services.settings.require_shared_buckets()[0]
     if shared in services.settings.dropped_buckets:

@@ -105,7 +105,7 @@ HINTS = {
     "Redirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
-    "AccessDenied": "`rehouse iam-policy` prints the rights that are needed, `rehouse doctor` tests them",
+    "AccessDenied": "`rehouse iam-policy` prints the rights that are needed; `rehouse doctor` tests them",
     "Unreachable": "check AWS_ENDPOINT_URL_S3, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the region and the network",
     "ProxyRefused": "the proxy answered, not S3: check HTTPS_PROXY or HTTP_PROXY and its password, or name S3's host in NO_PROXY",
     "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",

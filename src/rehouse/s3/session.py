@@ -151,7 +151,7 @@ class Session:
         if not _UNSENDABLE.isdisjoint(f"{frozen.access_key}{frozen.secret_key}{frozen.token}"):
             raise StorageRefused(
                 "the AWS credentials hold a line break or another character that no header carries",
-                hint="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again, without what stands behind them",
+                hint="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again, without line breaks and blanks",
                 code="InvalidCredentials",
             )
         return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)

@@ -9,4 +9,4 @@ from rehouse.cli.main import main
 
 def test_a_dry_run_goes_with_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--dry-run"]) == 2
-    assert "Error: --dry-run goes with --fix" in capsys.readouterr().err
+    assert "Error: --dry-run needs --fix" in capsys.readouterr().err

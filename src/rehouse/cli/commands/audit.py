@@ -34,7 +34,7 @@ def audit(
     from rehouse.operations import audit as auditing
 
     if dry_run and not fix:
-        raise BadUsage("--dry-run goes with --fix", hint="`rehouse audit` alone changes nothing either")
+        raise BadUsage("--dry-run needs --fix", hint="`rehouse audit` alone changes nothing either")
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)

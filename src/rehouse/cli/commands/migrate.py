@@ -126,7 +126,7 @@ def _order(until: str, only_failed: bool, code: str | None, *, dry_run: bool) ->
     from rehouse.operations.steps.run import Order
 
     if code is not None and not only_failed:
-        raise BadUsage("--code says which failures are meant", hint="use it together with --only-failed")
+        raise BadUsage("--code needs --only-failed", hint="add --only-failed, or leave out --code")
     if only_failed and dry_run:
         hint = "`rehouse status --errors` shows the documents that failed"
         raise BadUsage("--dry-run plans all documents, not only those that failed", hint=hint)

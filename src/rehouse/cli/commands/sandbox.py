@@ -93,7 +93,9 @@ def catch_interrupts() -> Iterator[Callable[[], None]]:
         yield wait
     except KeyboardInterrupt:
         if not waits:
-            raise Interrupted("interrupted: the servers are stopped", hint="the same command begins anew") from None
+            raise Interrupted(
+                "interrupted: the servers are stopped", hint="run the same command again to start over"
+            ) from None
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -69,7 +69,7 @@ def status(
     from rehouse.operations import status as standing
 
     if output == "csv" and not errors:
-        raise BadUsage("there is no CSV of the overview", hint="--output csv goes with --errors")
+        raise BadUsage("--output csv needs --errors", hint="add --errors, or use --output json")
     with ledger() as opened:
         if errors:
             found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])

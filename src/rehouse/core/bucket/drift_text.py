@@ -16,14 +16,14 @@ from rehouse.core.bucket.spec import Drift
 
 WHY: Mapping[str, str] = {
     "public_access_block": "without it one wrong policy or ACL makes a tenant's documents public",
-    "ownership": "without it an object can carry an ACL of its own, which opens it past the bucket's policy",
-    "policy": "it refuses plain http where TLS is spoken, and uploads under another encryption than ours",
-    "encryption": "it decides under which key an upload lies that names none",
-    "versioning": "without it an object that is overwritten or deleted is gone at once",
-    "lifecycle": "without our rules, old versions, temporary files and unfinished uploads stay and are paid for without end",
-    "cors": "browsers upload directly from these origins only; another page could do so with a stolen link",
-    "logging": "it tells afterwards who read which document",
-    "tags": "they tell whose bucket it is, and divide the bill by tenant",
+    "ownership": "without it the ACL of an object can make it public, whatever the bucket's policy says",
+    "policy": "it denies requests without TLS and uploads under another encryption",
+    "encryption": "it sets the default encryption key of uploads",
+    "versioning": "without it an overwrite or a deletion destroys the object at once",
+    "lifecycle": "without these rules old versions, temporary files and unfinished uploads are kept, and billed, for ever",
+    "cors": "browsers may use presigned URLs from these origins only; another origin lets a foreign page use a stolen URL",
+    "logging": "access logs show who read which document",
+    "tags": "they show whose bucket it is, and split the bill by tenant",
     "metrics": "they count the bucket's requests by the minute",
 }
 """Setting → why it matters."""
@@ -31,7 +31,7 @@ WHY: Mapping[str, str] = {
 WHY_OF_RULES: Mapping[Harm, str] = {
     **dict.fromkeys(
         DELETING,
-        "S3 deletes documents by this rule: a download then finds nothing. They can be recovered only while their old versions "
+        "S3 deletes documents by this rule, and downloads then fail. They can be recovered only while their old versions "
         "are kept",
     ),
     Harm.DELETES_VERSIONS: "a document that was overwritten or deleted by mistake can be recovered only until then",
@@ -39,7 +39,7 @@ WHY_OF_RULES: Mapping[Harm, str] = {
     Harm.ARCHIVES: "a download of an archived document fails until somebody restores it, which takes hours",
     Harm.MOVES: "another storage class has other prices, and may charge for each download",
     Harm.DELETES_TEMPORARY: "temporary files are deleted at another time than the settings say",
-    Harm.TIDIES: "what nobody uses is removed at another time than the settings say",
+    Harm.TIDIES: "unfinished uploads or expired delete markers are removed at another time than the settings say",
 }
 """The worst that a rule does which must not be in a tenant's bucket → why it matters."""
 WHY_OF_LOG_RULES = "access logs are kept for as long as lifecycle.log_days says"

@@ -82,7 +82,7 @@ TABLE: tuple[Permission, ...] = (
         ("log-bucket",),
         _CREATION + _get(*_LOGS, "BucketObjectLockConfiguration") + _put(*_LOGS),
         Resource.LOG_BUCKET,
-        "make the bucket of the access logs, once",
+        "create the bucket of the access logs, once",
     ),
     Permission(("provision",), _s3("GetBucketCORS"), Resource.SHARED_BUCKET, "the origins that browsers upload from"),
     Permission(
@@ -101,7 +101,7 @@ TABLE: tuple[Permission, ...] = (
         ("provision", "migrate"),
         ("servicequotas:GetServiceQuota", "iam:SimulatePrincipalPolicy", "iam:GetRole"),
         Resource.ANY,
-        "doctor: head-room for buckets, and rights that cannot be tried without side effects (all optional)",
+        "doctor: the bucket quota, and rights that cannot be tested without side effects (all optional)",
     ),
     Permission(
         ("migrate",),
@@ -134,7 +134,7 @@ TABLE: tuple[Permission, ...] = (
         ("migrate",),
         _s3("GetObject", "GetObjectTagging"),
         Resource.SHARED_OBJECTS,
-        "copy: read the source and its tags; cutover: look at it once more",
+        "copy: read the source and its tags; cutover: check it once more",
     ),
     Permission(
         ("migrate", "rollback", "finish"),
@@ -146,7 +146,7 @@ TABLE: tuple[Permission, ...] = (
         ("migrate",),
         _get(*_PROTECTION, *_USE),
         Resource.TENANT_BUCKETS,
-        "verify: is the bucket still what it must be",
+        "verify: compare the bucket's settings",
     ),
     Permission(
         ("migrate",),
@@ -158,28 +158,30 @@ TABLE: tuple[Permission, ...] = (
         ("migrate", "application"),
         ("kms:Decrypt", "kms:GenerateDataKey"),
         Resource.KEY,
-        "copies and uploads under the KMS key, which are read again",
+        "encrypt copies and uploads under the KMS key, and read them",
     ),
-    Permission(("rollback", "finish"), ("kms:Decrypt",), Resource.KEY, "read what is sent back"),
+    Permission(
+        ("rollback", "finish"), ("kms:Decrypt",), Resource.KEY, "read the objects that a rollback or finish copies back"
+    ),
     Permission(("provision", "migrate"), ("kms:DescribeKey",), Resource.KEY_ALIAS, "find the key of an alias"),
     Permission(("migrate",), ("kms:Decrypt",), Resource.SOURCE_KEYS, "read the sources"),
     Permission(
         ("rollback", "finish", "application"),
         ("kms:Decrypt", "kms:GenerateDataKey"),
         Resource.SOURCE_KEYS,
-        "write into the shared bucket, and read what is there",
+        "write to the shared bucket under its KMS key, and read it",
     ),
     Permission(
         ("rollback",),
         _WRITING + _s3("GetObject"),
         Resource.SHARED_OBJECTS,
-        "rollback: look at the source; send back what was born in the tenant's bucket",
+        "rollback: check the source; copy back what was uploaded into the tenant's bucket",
     ),
     Permission(
         ("rollback", "finish"),
         _s3("GetObject", "GetObjectTagging"),
         Resource.TENANT_OBJECTS,
-        "read what is sent back",
+        "read the objects that a rollback or finish copies back",
     ),
     Permission(
         ("finish",),
@@ -191,7 +193,7 @@ TABLE: tuple[Permission, ...] = (
         ("finish",),
         _s3("GetBucketVersioning", "ListBucketVersions", "ListBucketMultipartUploads", "DeleteBucket"),
         Resource.SHARED_BUCKET,
-        "cleanup: what is left; remove the bucket that nobody needs any more",
+        "cleanup: list what is left; delete the bucket",
     ),
     Permission(
         ("finish",),

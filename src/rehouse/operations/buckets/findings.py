@@ -74,13 +74,13 @@ def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFindi
         "absent": (
             FindingKind.MISSING_BUCKET,
             f"{bucket} does not exist",
-            "find out who removed it; nothing is made here",
+            "find out who deleted it; `audit` creates no bucket",
         ),
         "somebody_else": (FindingKind.FOREIGN_BUCKET, f"{bucket} belongs to another account", "do not write to it"),
         "unknown": (
             FindingKind.COULD_NOT_CHECK,
-            f"nobody would say whose {bucket} is ({presence.code})",
-            "s3:ListAllMyBuckets and s3:ListBucket tell",
+            f"the owner of {bucket} could not be read ({presence.code})",
+            "s3:ListAllMyBuckets and s3:ListBucket are needed",
         ),
         "ours": (
             FindingKind.OTHER_REGION,
@@ -168,7 +168,7 @@ def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding |
         detail = f"the tags of {bucket}, which has our prefix and no tenant, may not be read ({found.code})"
         return AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, bucket=bucket, setting="tags")
     tags = found.value or {}
-    hint = "see what is in it; `rehouse` never removes it"
+    hint = "look at what is in it; rehouse never deletes it"
     if bucket.startswith(f"{prefix}-{PROBE_NAME}-"):
         detail, hint = f"{bucket} is a scratch bucket of `rehouse doctor --probe`", "empty and remove it"
     elif "tenant-id" in tags:
@@ -178,5 +178,5 @@ def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding |
     elif all(tags.get(key) == value for key, value in LOG_TAGS.items()):
         detail = f"{bucket} was made for access logs, and no tenant's bucket logs to it by these settings"
     else:
-        return f"{bucket} has our prefix, but not our tags: is it anybody's?"
+        return f"{bucket} has our prefix and not our tags: rehouse does not know whose it is"
     return AuditFinding(FindingKind.UNOWNED_BUCKET, detail, hint, bucket=bucket)

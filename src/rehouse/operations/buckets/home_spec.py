@@ -90,7 +90,7 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
         if settings.log_bucket in settings.shared_bucket:
             raise ConfigurationError(
                 f"REHOUSE_LOG_BUCKET is the shared bucket {settings.log_bucket}",
-                hint="access logs need a bucket of their own: nothing is ever added to the shared one",
+                hint="give access logs a bucket of their own: rehouse never writes to a shared bucket",
             )
         return settings.log_bucket
     account = control.identity().account

@@ -40,7 +40,7 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
     if own and promised and own != promised:
         raise Halt(
             f"{tenant.slug}: its row names the bucket {own}, the ledger {promised}",
-            hint="put tenants.aws_bucket_name right, or find out who changed it, before going on",
+            hint="correct tenants.aws_bucket_name, or find out who changed it, then run the same command again",
         )
     if promised and not own and migration and is_at_least(migration.phase, Phase.CUT_OVER):
         raise Halt(

@@ -127,9 +127,7 @@ def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Colu
         if name not in names:
             close = near_names(name, names, most=1)
             near = f"did you mean {close[0]}?" if close else "take it out"
-            raise Refused(
-                f"finish.ignore_columns names {name}, but there is no column of that name that can hold text", hint=near
-            )
+            raise Refused(f"finish.ignore_columns names {name}, but no column of that name holds text", hint=near)
     return [column for column in columns if str(column) not in ignored]
 
 

@@ -46,7 +46,7 @@ READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
 
 NOT_KEPT_HINT = (
-    "is somebody else configuring it, or does an organisation's policy? Put it right, then run the command again"
+    "another tool or an organisation's policy may configure it; correct that, then run the same command again"
 )
 
 GIVEN = ("public_access_block", "ownership", "encryption")
@@ -118,7 +118,10 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
                 raise
             name = new_home(tenant, services.settings, services.control.identity().account)
             run = run.at(services.ledger.rename_home(run.migration, name))
-    raise TryAgain(f"{run.slug}: every bucket name tried is taken", hint="set another REHOUSE_BUCKET_PREFIX")
+    raise TryAgain(
+        f"{run.slug}: every bucket name that was tried belongs to another account",
+        hint="set another REHOUSE_BUCKET_PREFIX",
+    )
 
 
 def _expect_versioning(run: Run, setting: str) -> None:
@@ -148,7 +151,10 @@ def provision_bucket(
 ) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
-        raise Halt(f"{bucket} is a shared bucket, no tenant's home", hint="`rehouse plan` shows each tenant's bucket")
+        raise Halt(
+            f"{bucket} is a shared bucket and cannot be a tenant's bucket",
+            hint="`rehouse plan` shows each tenant's bucket",
+        )
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
     log_notes = _see_to_logs(settings, control) if has_access_logs(settings) else ()
@@ -213,7 +219,7 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     if presence.whose == "somebody_else":
         raise foreign_bucket_error(bucket)
     if presence.whose == "unknown":
-        raise refused(presence.code or ACCESS_DENIED, "nobody would say whose it is", f"the bucket {bucket}")
+        raise refused(presence.code or ACCESS_DENIED, "its owner could not be read", f"the bucket {bucket}")
     if presence.whose == "ours" and presence.region and presence.region != control.session.region:
         raise region_mismatch(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
@@ -297,7 +303,7 @@ def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Map
 
 def _try_upload(control: Control, bucket: str) -> None:
     if not takes_uploads(control, bucket):
-        refusal = f"the bucket {bucket} takes no upload once it is protected"
+        refusal = f"the bucket {bucket} refuses uploads after its policy was set"
         raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED)
 
 
@@ -319,7 +325,7 @@ def _reopen(control: Control, bucket: str) -> bool:
         if not has_ours(_read_policy(control, bucket)):
             return True
     raise Halt(
-        f"the bucket {bucket} is not as it must be: its policy stays after it was taken away", hint=NOT_KEPT_HINT
+        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed", hint=NOT_KEPT_HINT
     )
 
 

@@ -130,7 +130,7 @@ def run_inventory(services: Services) -> Iterator[None]:
             yield
             if not inventory.is_kept():
                 raise TryAgain(
-                    "another run took this one for dead and cleared away what it had listed; what was done is saved",
+                    "another run found this one without its lock and deleted what it had listed; what was done is saved",
                     hint="run the same command again: it looks at everything once more",
                 )
         finally:

@@ -145,7 +145,7 @@ def head_all(
             found[head.ref] = head.object
     services.stop_here()
     if len(found) + len(faults) != len(refs):
-        raise TryAgain("S3 was asked for objects and not all answers came", hint="run the same command again")
+        raise TryAgain("S3 did not answer all requests for objects", hint="run the same command again")
     return found, faults
 
 

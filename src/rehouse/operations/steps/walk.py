@@ -113,7 +113,7 @@ def _report_done(
 def _refuse_too_early(tenant: Tenant, before: Migration | None, order: Order) -> None:
     if order.only_failed and not (before and is_at_least(before.phase, Phase.COPIED)):
         raise Refused(
-            f"{tenant.slug}: no run has looked at all of its documents yet, so what failed is not known",
+            f"{tenant.slug}: no run has looked at all of its documents yet, so rehouse does not know which failed",
             hint=f"run `rehouse migrate {tenant.slug}` first",
         )
 
@@ -152,6 +152,6 @@ def _notes_after_return(run: Run) -> list[str]:
     if not returned or datetime.now(UTC) - returned[-1] >= grace:
         return []
     return [
-        f"{run.slug} was rolled back less than {spell_duration(grace)} ago: what is still written through a pointer or URL of "
-        f"before that stays where it lands in {run.migration.home_bucket}, and no sweep brings it to its document"
+        f"{run.slug} was rolled back less than {spell_duration(grace)} ago: writes through an older pointer or "
+        f"presigned URL stay in {run.migration.home_bucket}; rehouse does not copy them"
     ]
