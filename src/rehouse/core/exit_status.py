@@ -18,8 +18,8 @@ class ExitStatus(IntEnum):
 MEANINGS = {
     ExitStatus.DONE: "done, nothing is left",
     ExitStatus.LEFT: "something is left: documents stay behind, a check failed, or S3 or the database kept failing",
-    ExitStatus.REFUSED: "refused: put something right first; nothing was changed",
-    ExitStatus.QUARANTINED: "all is done but for documents in quarantine, which stay behind; 0 with --allow-quarantined",
+    ExitStatus.REFUSED: "refused: correct something first; nothing was changed",
+    ExitStatus.QUARANTINED: "done, except for documents in quarantine, which stay behind; 0 with --allow-quarantined",
     ExitStatus.INTERRUPTED: "interrupted; what was done is saved",
 }
 
