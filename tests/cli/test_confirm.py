@@ -83,7 +83,7 @@ def test_finish_shows_what_goes_and_what_is_final(room: Room) -> None:
         f"globex 1 2 B {room.shared}",
     ]
     assert lines[first + 6].startswith(
-        "There is no rollback afterwards, and the removed objects cannot be restored. Sources go at once instead of 7 days"
+        "There is no rollback afterwards, and the removed objects cannot be restored. Sources are removed at once instead of 7 days"
     )
     assert lines[first + 7].startswith("Type all to go on: ")
     assert len(room.keys(room.shared)) == 3

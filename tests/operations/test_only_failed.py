@@ -129,10 +129,10 @@ def test_a_failed_late_write_is_looked_at_and_no_other_source(failed: Room) -> N
 
 def test_before_every_document_was_looked_at_once_it_is_refused(room: Room) -> None:
     room.documents("a")
-    with pytest.raises(Refused, match="not known"):
+    with pytest.raises(Refused, match="does not know which failed"):
         again(room)
     room.migrate(until=Phase.PROVISIONED)
-    with pytest.raises(Refused, match="not known"):
+    with pytest.raises(Refused, match="does not know which failed"):
         again(room)
     assert room.states() == {}
 
