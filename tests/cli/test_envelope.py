@@ -31,7 +31,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2
         (("status", "--color", "blue", "--output=json"), "status", "--color takes no 'blue'"),
         (("rollback", "-ojson"), "rollback", "Invalid value: name one tenant, or --all"),
         (("sandbox", "--output", "json"), "sandbox", "No such option: --output"),
-        (("migrate", "acme", "--code", "x", "-o", "json"), "migrate", "--code says which failures are meant"),
+        (("migrate", "acme", "--code", "x", "-o", "json"), "migrate", "--code needs --only-failed"),
     ],
 )
 def test_wrong_usage_is_an_envelope(
