@@ -61,7 +61,9 @@ def _home(world: World) -> str:
 
 def _doctor(world: World) -> tuple[str, str, str]:
     done = world.run("doctor", "--output", "json")
-    [check] = [each for each in json.loads(done.stdout)["checks"] if each["subject"].startswith("tenants' buckets")]
+    [check] = [
+        each for each in json.loads(done.stdout)["result"]["checks"] if each["subject"].startswith("tenants' buckets")
+    ]
     return check["outcome"], check["detail"], check["hint"]
 
 
