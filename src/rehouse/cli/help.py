@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast, get_args
 
 from typer._click import Context, HelpFormatter, Parameter
@@ -43,19 +43,30 @@ def examples(text: str | None) -> tuple[str, list[str]]:
 COMMON = {
     "--wide": "Print names whole, however wide the terminal is.",
     "--color auto|always|never": "Colours on a terminal only (auto), always or never.",
+    "-v, --verbose": "Print the log on stderr: settings, steps, requests.",
+    "-q, --quiet": "Print errors and the result only: no progress, no notes.",
+    "--notify COMMAND": "Run COMMAND at the end; it gets the JSON of the result on stdin.",
 }
 """The options that every command takes, and what they do."""
 
 
-def take_common(arguments: Sequence[str]) -> tuple[list[str], Style]:
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the options say that every command takes: how it prints, and the command that runs at its end."""
+
+    style: Style
+    notify: str | None = None
+
+
+def take_common(arguments: Sequence[str]) -> tuple[list[str], Common]:
     """Return a command line without the options that every command takes, and what they say.
 
-    Raises BadUsage for a colour that does not exist.
+    Raises BadUsage for a colour that does not exist, and for what contradicts itself.
 
     >>> take_common(["status", "--wide", "--color=never", "acme"])
-    (['status', 'acme'], Style(wide=True, color='never'))
+    (['status', 'acme'], Common(style=Style(wide=True, color='never', verbose=False, quiet=False), notify=None))
     """
-    left, style, waiting = list[str](), Style(), list(reversed(arguments))
+    left, style, notify, waiting = list[str](), Style(), None, list(reversed(arguments))
     while waiting:
         word = waiting.pop()
         if word == "--":
@@ -64,11 +75,27 @@ def take_common(arguments: Sequence[str]) -> tuple[list[str], Style]:
         name, has_value, value = word.partition("=")
         if word == "--wide":
             style = replace(style, wide=True)
-        elif name == "--color":
-            style = replace(style, color=_color(value if has_value else waiting.pop() if waiting else ""))
+        elif word in {"-v", "--verbose"}:
+            style = replace(style, verbose=True)
+        elif word in {"-q", "--quiet"}:
+            style = replace(style, quiet=True)
+        elif name in {"--color", "--notify"}:
+            value = value if has_value else waiting.pop() if waiting else ""
+            if name == "--color":
+                style = replace(style, color=_color(value))
+            else:
+                notify = _notify(value)
         else:
             left.append(word)
-    return left, style
+    if style.verbose and style.quiet:
+        raise BadUsage("--verbose and --quiet contradict each other", hint="leave out one of the two")
+    return left, Common(style, notify)
+
+
+def _notify(value: str) -> str:
+    if not value.strip():
+        raise BadUsage("--notify needs a command", hint="such as --notify 'mail -s rehouse ops@example.com'")
+    return value
 
 
 def _color(value: str) -> Color:

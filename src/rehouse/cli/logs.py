@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TextIO
 
 from rehouse import __version__
+from rehouse.config import Settings, effective_settings
 from rehouse.core.errors import ConfigurationError, RehouseError
 from rehouse.core.escaping import on_one_line
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
+SHOWN = {"is_shown": True}
+"""For the lines of the log that stderr has in another form."""
 
 
 class _Lines(logging.StreamHandler[TextIO]):
@@ -30,6 +33,38 @@ class _Lines(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)
         print("the log can no longer be written (is its disk full?): going on without it", file=sys.stderr)
+
+
+class _OnStderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is now: progress bars replace it, so that lines stand above them."""
+
+    @property
+    def stream(self) -> TextIO:
+        """Return stderr."""
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: TextIO) -> None:
+        pass
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, escaped as in the file."""
+        return on_one_line(super().format(record))
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Print every line of the log on stderr for a while, but for those that are shown there anyway."""
+    handler = _OnStderr()
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.addFilter(lambda record: not hasattr(record, "is_shown"))
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 @contextmanager
@@ -51,17 +86,25 @@ def log_to(path: Path | None) -> Iterator[None]:
             f"the log {path} cannot be written: {error.strerror}",
             hint="free space, create its folder, or set REHOUSE_LOG_FILE to another file; nothing was changed",
         ) from None
-    log.setLevel(logging.INFO)
+    handler.setLevel(logging.INFO)
+    log.setLevel(min(log.level or logging.INFO, logging.INFO))
     log.addHandler(handler)
     try:
         yield
     except RehouseError as error:
-        log.error("%s", error.message)  # noqa: TRY400 - its reader needs no traceback
+        log.error("%s", error.message, extra=SHOWN)  # noqa: TRY400 - its reader needs no traceback
         raise
     finally:
         log.removeHandler(handler)
         with suppress(OSError):  # a disk that filled up meanwhile: it was said when it happened
             stream.close()
+
+
+def log_settings(settings: Settings) -> None:
+    """Log the settings that are not the defaults and where they come from, secrets masked."""
+    for name, value, origin in effective_settings(settings):
+        if origin != "default":
+            log.debug("setting %s = %s (%s)", name, value, origin)
 
 
 def log_requests(requests: Mapping[str, int]) -> None:

@@ -146,15 +146,42 @@ def main(arguments: list[str] | None = None) -> int:
     if completion.prepare():
         return _complete()
     envelope.ending = envelope.Ending()
-    status = _run(given)
-    envelope.ending.print_envelope(status)
+    try:
+        left, common = take_common(given)
+    except RehouseError as error:
+        return _end(_refuse(error, given), None)
+    output.style = common.style
+    try:
+        status = _run_verbosely(left) if common.style.verbose else _run(left)
+    except Exception:
+        _end(ExitStatus.LEFT, common.notify)
+        raise
+    return _end(status, common.notify)
+
+
+def _run_verbosely(given: list[str]) -> int:
+    from rehouse.cli.logs import log_to_stderr
+
+    with log_to_stderr():
+        return _run(given)
+
+
+def _end(status: int, notify: str | None) -> int:
+    """Print the envelope if JSON was asked for, and run the command of --notify. Return the exit status."""
+    ending = envelope.ending
+    try:
+        ending.print_envelope(status)
+    finally:
+        if notify and ending.command:
+            from rehouse.cli.notify import notify as run_notify
+
+            run_notify(notify, ending.envelope(status))
     return status
 
 
 def _run(given: list[str]) -> int:
     try:
-        left, output.style = take_common(given)
-        result = app(args=left, standalone_mode=False, prog_name="rehouse")
+        result = app(args=given, standalone_mode=False, prog_name="rehouse")
     except (typer.Abort, KeyboardInterrupt):
         envelope.ending.refuse(Interrupted("interrupted", hint="run the same command again").as_failure())
         return Interrupted.exit_status
@@ -162,17 +189,13 @@ def _run(given: list[str]) -> int:
         error.show()
         return error.exit_code
     except ClickException as error:
-        envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
-        return _fail(_explain_usage_error(error, given))
+        return _refuse(_explain_usage_error(error, given), given)
     except RehouseError as error:
-        if envelope.ending.command is None:
-            envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
         return _fail(error)
     except Exception as error:
         known = _translate_database_error(error)
         if known is None:
             envelope.ending.refuse(envelope.internal_error(error))
-            envelope.ending.print_envelope(ExitStatus.LEFT)
             raise
         return _fail(known)
     return result if isinstance(result, int) else ExitStatus.DONE
@@ -183,6 +206,12 @@ def _complete() -> int:
     with suppress(ClickException, RehouseError):
         app(args=[], standalone_mode=False, prog_name="rehouse")
     return 0
+
+
+def _refuse(error: RehouseError, given: list[str]) -> int:
+    """Fail before a command began."""
+    envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
+    return _fail(error)
 
 
 def _fail(error: RehouseError) -> int:

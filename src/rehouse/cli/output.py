@@ -69,10 +69,15 @@ Color = Literal["auto", "always", "never"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Style:
-    """How this command prints: cells whole however wide, and with colours or not. Set from its options."""
+    """How this command prints, by the options that every command takes.
+
+    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only.
+    """
 
     wide: bool = False
     color: Color = "auto"
+    verbose: bool = False
+    quiet: bool = False
 
 
 style = Style()
@@ -287,8 +292,14 @@ def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
 
 def say_next(command: str | None) -> None:
     """Print what to do next, if there is something; on one line, so that it can be copied."""
-    if command:
+    if command and not style.quiet:
         print(escape_controls(f"\nNext: {command}"))
+
+
+def say_note(note: str) -> None:
+    """Print what is worth knowing and no part of the result."""
+    if not style.quiet:
+        say(f"note: {note}")
 
 
 def say_more(count: int) -> None:

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from rehouse.cli.logs import log
+from rehouse.cli import output
+from rehouse.cli.logs import SHOWN, log
 from rehouse.cli.output import console
 from rehouse.core.escaping import count_noun, on_one_line
 from rehouse.core.progress import Overall, Progress, Report, report_nothing
@@ -38,7 +39,7 @@ def show_progress(kind: Kind | None = None) -> Iterator[Report]:
 
     Nothing is left on a terminal at the end.
     """
-    kind = kind or ("bars" if sys.stderr.isatty() else "plain")
+    kind = kind or ("none" if output.style.quiet else "bars" if sys.stderr.isatty() else "plain")
     show = {"bars": _bars, "plain": _lines, "json": _objects, "none": _nothing}[kind]
     with show() as report:
         yield report
@@ -71,7 +72,7 @@ def _lines() -> Iterator[Report]:
     def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
         for line in describe(overall, at_work):
-            log.info(line)
+            log.info(line, extra=SHOWN)
             print(line, file=sys.stderr, flush=True)
 
     with _telling(tell, SECONDS_BETWEEN_LINES) as report:

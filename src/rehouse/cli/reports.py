@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, table
+from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, say_note, table
 from rehouse.cli.progress import Bytes
 from rehouse.core.escaping import count_noun
 from rehouse.core.late_writes import CONFLICT
@@ -50,7 +50,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for note in sorted({note for each in reports for note in each.notes}):
-        say(f"note: {note}")
+        say_note(note)
     if ran and reports and all(each.had_nothing_to_do for each in reports):
         is_all = not any(each.outstanding or each.waiting for each in reports)
         say("", "Nothing was left to move." if is_all else "Nothing more could be moved.")

@@ -14,8 +14,8 @@ import typer
 from typer._click.globals import get_current_context  # typer carries click inside and exports no name for it
 
 from rehouse import config
-from rehouse.cli import envelope
-from rehouse.cli.logs import log_requests, log_to
+from rehouse.cli import envelope, output
+from rehouse.cli.logs import log_requests, log_settings, log_to
 from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import Kind, show_progress
 from rehouse.config import Settings
@@ -39,7 +39,7 @@ def services(
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
     collect_seldom()
-    settings = config.load()
+    settings = settings_only()
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})
     with (
@@ -65,7 +65,7 @@ def _command_name() -> str:
 @contextmanager
 def ledger() -> Iterator[Ledger]:
     """Open the ledger alone, for commands that need no S3."""
-    settings = config.load()
+    settings = settings_only()
     with log_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
         settle_usage(opened.connection, opened.catalog)
         yield opened
@@ -73,7 +73,9 @@ def ledger() -> Iterator[Ledger]:
 
 def settings_only() -> Settings:
     """Return the settings, for commands that open what they need themselves."""
-    return config.load()
+    settings = config.load()
+    log_settings(settings)
+    return settings
 
 
 @contextmanager
@@ -85,7 +87,8 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
             os._exit(ExitStatus.INTERRUPTED)
         opened.stop()
         saving = ": saving what is under way" if opened.writes else ""
-        typer.echo(f"stopping{saving} (again: stop at once)", err=True)
+        if not output.style.quiet:
+            typer.echo(f"stopping{saving} (again: stop at once)", err=True)
 
     before = {each: signal.signal(each, stop) for each in SIGNALS}
     try:

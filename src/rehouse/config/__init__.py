@@ -35,6 +35,8 @@ from rehouse.core.origins import check_origin
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
+NOTIFY_VARIABLES = ("REHOUSE_COMMAND", "REHOUSE_EXIT_STATUS", "REHOUSE_RUN_ID")
+"""What the command of --notify gets. No settings, but it may call rehouse itself."""
 MASK = "********"
 
 KMS_KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d+:(key|alias)/\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}"
@@ -290,7 +292,7 @@ def _put(values: dict[str, object], leaf: str, text: str) -> None:
 
 
 def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
-    known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG"}
+    known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG", *NOTIFY_VARIABLES}
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
             message = f"the environment variable {variable} is no setting"

@@ -7,6 +7,7 @@ temporary tables with the same names instead.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,6 +40,8 @@ from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import Row, plain_id, rows_of
 from rehouse.ledger.run_scope import RunScope
 from rehouse.ledger.schema import is_current
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Room = TypeVar("Room", bound=RunScope)
@@ -216,6 +219,7 @@ class Ledger:
             "reason": reason,
         }
         self.run_with_retries(lambda: self._one("advance", values))
+        log.debug("%s: %s: %s to %s", migration.tenant_id, event, migration.phase, to)
         return replace(migration, phase=to)
 
     def switch_home(self, migration: Migration, tenant: Tenant) -> Migration:

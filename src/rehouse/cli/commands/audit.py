@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
-from rehouse.cli.output import plain, print_report, say, say_next
+from rehouse.cli.output import plain, print_report, say, say_next, say_note
 from rehouse.core.errors import BadUsage
 from rehouse.core.next_steps import after_audit
 
@@ -59,7 +59,7 @@ def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
     for setting in report.not_offered:
         say(f"not offered by this endpoint: {setting}")
     for note in report.notes:
-        say(f"note: {note}")
+        say_note(note)
     say(closing_line(report))
     if dry_run and report.findings:
         fixable = sum(each.can_be_fixed for each in report.findings)

@@ -47,7 +47,7 @@ def doctor(
     is_well = not examining.exit_status(checks)
 
     def show() -> None:
-        show_checks(checks, verbose=verbose)
+        show_checks(checks, verbose=printing.style.verbose or verbose)
         say_next("rehouse plan" if is_well and not find_pointers else None)
 
     print_report(output, {"checks": checks}, show)

@@ -11,7 +11,7 @@ import typer
 
 from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, table
+from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, say_note, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import failures_of, of_tenant, show_mentions, show_unchecked, tenant_object
 from rehouse.core.durations import parse_duration, spell_duration, written
@@ -199,9 +199,9 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     for setting in sorted({setting for each in reports for setting in each.not_offered}):
         say(f"not offered by this endpoint: {setting}")
     for sentence in sorted({each.gives_up for each in reports if each.gives_up}):
-        say(f"note: {sentence}")
+        say_note(sentence)
     for sentence in sorted({sentence for each in reports for sentence in each.kept_versions}):
-        say(f"note: {sentence}")
+        say_note(sentence)
     say("", closing_line(reports, dry_run=dry_run))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from rehouse.cli import output as printing
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import as_json, print_report
 from rehouse.core.next_steps import AFTER_IAM_POLICY
@@ -56,8 +57,9 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None, output
     settings = settings_only()
     made = policies.documents(settings, roles, account)
     print_report(output, {"policies": made}, lambda: as_json(made))
-    for sentence in policies.sizes(made):
+    for sentence in () if printing.style.quiet else policies.sizes(made):
         typer.echo(sentence, err=True)
     for sentence in policies.warnings(settings):
         typer.echo(f"Warning: {sentence}", err=True)
-    typer.echo(f"Next: {AFTER_IAM_POLICY}", err=True)
+    if not printing.style.quiet:
+        typer.echo(f"Next: {AFTER_IAM_POLICY}", err=True)

@@ -7,6 +7,7 @@ retries.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -24,6 +25,8 @@ from rehouse.s3.content_md5 import ContentMd5
 from rehouse.s3.faults import ACCESS_DENIED, DENIED, NO_SUCH_BUCKET, NOT_OFFERED, show_on_one_line, translate_error
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 from rehouse.s3.session import Session
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -341,9 +344,10 @@ class Control:
         self.wait(buckets[0] if buckets else "S3", seconds, WAITING[code])
         return 0.0
 
-    def _count(self, event_name: str, **_: object) -> None:
+    def _count(self, event_name: str, request: Any, **_: object) -> None:
         with self._counting:
             self.requests[event_name.rpartition(".")[2]] += 1
+            log.debug("%s: %s %s", event_name.rpartition(".")[2], request.method, request.url)
 
 
 def foreign_bucket_error(bucket: str) -> StorageRefused:
