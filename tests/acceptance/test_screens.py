@@ -57,3 +57,15 @@ def test_no_row_is_wider_than_the_terminal(captures: dict[int, dict[Screen, str]
         if not screen.is_data and (lines := screens.too_wide(text, columns))
     }
     assert wide == {}
+
+
+@pytest.mark.parametrize("columns", screens.WIDTHS)
+@pytest.mark.parametrize("screen", screens.STORY, ids=lambda screen: screen.name)
+def test_a_screen_is_as_the_docs_show_it(captures: dict[int, dict[Screen, str]], columns: int, screen: Screen) -> None:
+    shown = screens.file_of(screen, columns).read_text(encoding="utf-8")
+    assert screens.words(captures[columns][screen]) == screens.words(shown), "scripts/screens writes docs/screens anew"
+
+
+def test_no_capture_is_left_of_an_older_story() -> None:
+    expected = {screens.file_of(screen, columns) for screen in screens.STORY for columns in screens.WIDTHS}
+    assert {*screens.FOLDER.rglob("*.txt")} == expected

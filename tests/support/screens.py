@@ -16,7 +16,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,12 +35,24 @@ _TYPED_AFTER = re.compile(r"(Type .* to go on|to confirm).*:\s*$")
 
 @dataclass(frozen=True)
 class Screen:
-    """A command line; what is typed when it asks; `is_data`: it prints JSON or SQL, which is not made for a width."""
+    """A command line; what is typed when it asks; `is_data`: it prints JSON or SQL, which is not made for a width.
+
+    `before`: what happens in the world before it.
+    """
 
     name: str
     arguments: str
     typed: str | None = None
     is_data: bool = False
+    before: Callable[[World], None] | None = None
+
+
+def open_a_bucket(world: World) -> None:
+    """Take away what protects the bucket of umbrella."""
+    [(bucket,)] = world.rows("SELECT aws_bucket_name FROM tenants WHERE slug = 'umbrella'")
+    root = world.server.root()
+    root.delete_public_access_block(Bucket=bucket)
+    root.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
 
 
 DOCUMENT = "{document}"
@@ -75,7 +87,9 @@ STORY = (
     Screen("verify-deep", "verify globex --deep"),
     Screen("verify-all", "verify-all"),
     Screen("audit", "audit"),
-    Screen("audit-fix", "audit --fix --dry-run"),
+    Screen("audit-findings", "audit", before=open_a_bucket),
+    Screen("audit-fix-dry-run", "audit umbrella --fix --dry-run"),
+    Screen("audit-fix", "audit umbrella --fix"),
     Screen("rollback-dry-run", "rollback globex --dry-run"),
     Screen("rollback", "rollback globex"),
     Screen("rollback-too-early", "rollback globex --drop-bucket"),
@@ -105,6 +119,8 @@ def capture(world: World, columns: int) -> Iterator[tuple[Screen, str]]:
     for screen in STORY:
         if DOCUMENT in screen.arguments and document is None:
             document = _document(world)
+        if screen.before:
+            screen.before(world)
         names = {"document": document, "shared": world.shared}
         typed = screen.typed and screen.typed.format(**names)
         yield screen, show(world, screen.arguments.format(**names), columns, typed)
@@ -188,5 +204,13 @@ def file_of(screen: Screen, columns: int, folder: Path = FOLDER) -> Path:
 
 
 def too_wide(text: str, columns: int) -> Sequence[str]:
-    """Return the lines that a terminal of so many columns would wrap; the prompt, which a shell shows, is none of them."""
-    return [line for line in text.splitlines()[1:] if len(line) > columns]
+    """Return the lines that a terminal of so many columns would wrap.
+
+    The prompt, which a shell shows, is none of them, nor is a command to copy, which must not be broken.
+    """
+    return [line for line in text.splitlines()[1:] if len(line) > columns and not line.startswith("Next: ")]
+
+
+def broken_words(narrow: str, wide: str) -> set[str]:
+    """Return the words of a screen that the wider one lacks, but for those that were shortened, which say so."""
+    return {word for word in set(words(narrow)) - set(words(wide)) if "…" not in word}
