@@ -13,8 +13,10 @@ from tests.support.row_locks import BUSY, Looks
 from rehouse.core.copies import Copied
 from rehouse.core.lifecycle import DocumentState, Phase, Status
 from rehouse.core.model import ObjectRef
+from rehouse.operations import migrate as migrating
 from rehouse.operations.status import hint_of
 from rehouse.operations.steps import busy_rows, flips
+from rehouse.operations.steps.run import Order
 
 
 @pytest.fixture
@@ -158,3 +160,15 @@ def test_a_foreign_keys_lock_leaves_the_row_for_later(room: Room, monkeypatch: p
 
 def test_a_source_answered_too_late_has_its_own_hint() -> None:
     assert "REHOUSE_LOCK_BUDGET_MS" in hint_of(flips.TOO_SLOW.code, "acme")
+
+
+def test_tenants_side_by_side_move_under_a_low_rate(room: Room) -> None:
+    slugs = ("acme", "b", "c", "d")
+    for slug in slugs[1:]:
+        room.tenant(slug)
+    for slug in slugs:
+        room.documents(*(f"{slug}{number}" for number in range(5)), slug=slug)
+    with room.services(max_rate=8.0) as services:
+        tenants = [services.ledger.tenant(slug) for slug in slugs]
+        reports = migrating.migrate_all(services, tenants, Order(Phase.CUT_OVER), parallel=4, fail_fast=False)
+    assert [(each.this_run, each.outstanding) for each in reports] == [(5, [])] * 4

@@ -33,6 +33,9 @@ NAMING, FLIPPING = "naming", "flipping"
 GIVEN_BACK = 6
 """How often a batch is given back before its documents are left for the next pass, with the reason."""
 
+LEAST_REQUESTS = 2
+"""A batch sends as many at least: a page of a listing and a HEAD, or a HEAD for its source and one for its target."""
+
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
 CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
 TOO_SLOW = Fault(
@@ -175,9 +178,9 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
     batch = _Batch(services, documents, after, most)
     for given_back in itertools.count(1):
         services.stop_here()
-        services.bulk.await_room()
         try:
-            return _flip_allowed(batch)
+            with services.bulk.reserving(LEAST_REQUESTS):
+                return _flip_allowed(batch)
         except GivenBack as back:
             budget = services.lock_budget(FLIPPING)
             services.lock_budgets[FLIPPING] = lock_budget.after_giving_up(budget, is_slow=back.is_slow)

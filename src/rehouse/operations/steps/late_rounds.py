@@ -24,6 +24,8 @@ from rehouse.s3.faults import CHANGED, PRECONDITION_FAILED
 
 ROUNDS = 3
 """How often a document is decided on before it is left: its objects, and so what is to be copied, may change each time."""
+MOST_LOOKS = 3
+"""The most objects that are looked at while a row is locked."""
 LATE = "late"
 """The work that locks one row at a time: it learns for itself how long a look takes."""
 
@@ -115,8 +117,7 @@ def settle_in_rounds(
     """
 
     def settle() -> LateWrites | Fault:
-        services.bulk.await_room()
-        with lines.lock_row(item.document_id) as row:
+        with services.bulk.reserving(MOST_LOOKS), lines.lock_row(item.document_id) as row:
             seen = look_in_time(services, refs())
             return seen if isinstance(seen, Fault) else write(row, seen)
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -39,6 +39,8 @@ from rehouse.s3.session import Session
 
 T = TypeVar("T")
 
+MOST_RESERVED = 8
+"""The most requests that a thread keeps for itself unless it needs more: a high limit leaves enough for all."""
 RESTORES_ASKED = {"x-amz-optional-object-attributes": "RestoreStatus"}
 ATTRIBUTES_REFUSED = NOT_OFFERED | {"InvalidArgument", "InvalidRequest"}
 NO_HEADERS: Mapping[str, str] = {}
@@ -117,9 +119,16 @@ class BulkPlane:
         """Return how many requests the limiter allows within `seconds` seconds."""
         return self._exchange.throttle.room(seconds)
 
-    def await_room(self) -> None:
-        """Wait until the limiter allows another request."""
-        time.sleep(self._exchange.throttle.wait_seconds())
+    @contextmanager
+    def reserving(self, least: int) -> Iterator[None]:
+        """Wait until the limiter allows `least` requests, and keep them, and a few more if there are, for this thread.
+
+        Rows are locked only then: no other thread can take what their looks need. Raises Interrupted.
+        """
+        throttle = self._exchange.throttle
+        with throttle.reserving(least, max(least, MOST_RESERVED), lambda: self._exchange.interrupted):
+            self._exchange.stop_if_interrupted()
+            yield
 
     def head(
         self, refs: Iterable[ObjectRef], *, with_checksums: bool = False, until: float | None = None
