@@ -25,7 +25,7 @@ from rehouse.core.exit_status import ExitStatus
 from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.ledger import Overview
 from rehouse.operations.audit import AuditReport
-from rehouse.operations.buckets.drop import Dropped
+from rehouse.operations.buckets.drop import DropReport
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import BucketLeft
 from rehouse.operations.finish import FinishReport
@@ -33,7 +33,7 @@ from rehouse.operations.plan import Plan
 from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
 from rehouse.operations.status import DocumentError, TenantStatus
-from rehouse.operations.uninstall import Uninstalled
+from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import VerifyReport
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -64,10 +64,10 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "migrate-all": (MIGRATION, Plan),
     "cutover": (MIGRATION,),
     "accept": (MIGRATION, ROLLBACK),
-    "rollback": (ROLLBACK, Dropped),
+    "rollback": (ROLLBACK, DropReport),
     "finish": (FINISH,),
     "cleanup": ({"buckets": list[BucketLeft]},),
-    "uninstall": (Uninstalled,),
+    "uninstall": (UninstallReport,),
     "audit": (AuditReport,),
     "config": ({"settings": dict[str, dict[Literal["value", "from"], str]]},),
 }
