@@ -54,7 +54,7 @@ def test_a_bucket_that_was_in_use_takes_uploads_again(
     settings = config.load().model_copy(update={"s3_dialect": "aws"})
     control = Control(Session(settings))
     monkeypatch.setattr(provision, "_provision_log_bucket", lambda *_, **__: None)  # its policy would be refused first
-    with pytest.raises(StorageRefused, match="takes no upload"):
+    with pytest.raises(StorageRefused, match="refuses uploads"):
         provision_bucket(settings, control, Tenant(1, "a", "a", None, True), home)
     root.put_object(Bucket=home, Key="documents/1/new.txt", Body=b"still taken")
     if is_foreign:

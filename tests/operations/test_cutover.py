@@ -55,7 +55,7 @@ def test_a_source_that_went_after_its_copy_is_not_flipped(verified: Room) -> Non
         found = flip_copies(services, migration, "acme")
         assert (found.flipped, found.changed) == (3, 1)
     report = verified.migrate()
-    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "missing_object")]
+    assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "only_at_home")]
 
 
 def test_a_row_that_was_deleted_makes_its_copy_superseded(verified: Room) -> None:

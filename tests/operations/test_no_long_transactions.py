@@ -99,7 +99,7 @@ def test_a_run_taken_for_dead_ignores_its_old_inventory(room: Room) -> None:
     """The session with its locks is lost for a moment, and another run begins: what was written late may not have been seen."""
     room.documents("a")
     room.migrate()
-    with room.services() as services, pytest.raises(TryAgain, match="took this one for dead"):  # noqa: SIM117
+    with room.services() as services, pytest.raises(TryAgain, match="another run found this one without its lock"):  # noqa: SIM117
         with run_inventory(services):
             survey.list_shared_buckets(services)
             room.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rehouse lock'"

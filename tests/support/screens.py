@@ -66,7 +66,7 @@ STORY = (
     Screen("config", "config"),
     Screen("iam-policy", "iam-policy --role finish", is_data=True),
     Screen("doctor", "doctor"),
-    Screen("doctor-verbose", "doctor --verbose"),
+    Screen("doctor-verbose", "doctor --verbose 2>/dev/null"),
     Screen("init", "init"),
     Screen("rules", "rules"),
     Screen("status-before", "status"),

@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rehouse import __version__
-from rehouse.config import Settings, effective_settings
 from rehouse.core.errors import ConfigurationError, RehouseError
 from rehouse.core.escaping import on_one_line
+
+if TYPE_CHECKING:
+    from rehouse.config import Settings
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
@@ -102,6 +104,8 @@ def log_to(path: Path | None) -> Iterator[None]:
 
 def log_settings(settings: Settings) -> None:
     """Log the settings that are not the defaults and where they come from, secrets masked."""
+    from rehouse.config import effective_settings
+
     for name, value, origin in effective_settings(settings):
         if origin != "default":
             log.debug("setting %s = %s (%s)", name, value, origin)

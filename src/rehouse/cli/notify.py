@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from rehouse.config import NOTIFY_VARIABLES
 from rehouse.core.escaping import escape_json
 
 SECONDS = 60.0
@@ -30,6 +29,8 @@ def notify(command: str, envelope: Mapping[str, Any]) -> None:
 
 
 def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
+    from rehouse.config import NOTIFY_VARIABLES
+
     values = (envelope["command"], envelope["exit_status"], envelope["run_id"])
     told = {name: "" if value is None else str(value) for name, value in zip(NOTIFY_VARIABLES, values, strict=True)}
     sys.stdout.flush()
