@@ -150,6 +150,16 @@ def test_a_slow_password_command_is_not_waited_for(dead: None, monkeypatch: pyte
     raise AssertionError("the command is still there")
 
 
+def test_a_file_names_no_program_that_completion_runs(dead: None, tmp_path: Path) -> None:
+    program = tmp_path / "ask"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o700)
+    (tmp_path / "rehouse.toml").write_text(f"database_password_command = '{program}'")
+    assert complete("rehouse", "migrate", "") == []
+    time.sleep(3)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("settings", ["nonsense =", "no_such_setting = 1", "[database_url]"])
 def test_wrong_settings_offer_nothing(settings: str, tmp_path: Path) -> None:
     (tmp_path / "rehouse.toml").write_text(settings)

@@ -134,3 +134,33 @@ def test_verbose_prints_settings_steps_and_requests(
 def test_verbose_and_quiet_contradict_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-v", "status", "-q"]) == 2
     assert "contradict each other" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_notified_with_its_status(
+    told: Callable[[], tuple[dict[str, object], str]], application_database: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "status", "--notify", KEEP],
+            env={
+                **BARE,
+                "TOLD": os.environ["TOLD"],
+                "DATABASE_URL": application_database,
+                "REHOUSE_SHARED_BUCKET": "shared",
+            },
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("disk is full")) == (1, 1)
+    assert told()[1].rstrip() == "status 1"
+
+
+def test_a_terminated_notification_keeps_the_status() -> None:
+    started = 'kill -TERM "$PPID"; sleep 30'
+    done = subprocess.run(
+        [*COMMAND, "status", "--notify", started], env=BARE, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 2
+    assert "was interrupted" in done.stderr

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rehouse.core.naming import bucket_name, dns_label, key_problem, sanitise, target_key
+from rehouse.core.naming import bucket_name, dns_label, is_named_for, key_problem, sanitise, target_key
 
 anything = st.text(st.characters())  # lone surrogates included
 long_text = st.text(st.characters(), max_size=700)
@@ -235,3 +235,22 @@ def test_no_text_breaks_the_look_at_a_key(key: str) -> None:
     assert problem is None or (
         key == "" or len(key) > 300 or "//" in key or ".." in key or problem == "it is not UTF-8"
     )
+
+
+@given(prefixes, anything, suffixes, st.sampled_from(["", "-123456789012-eu-west-1-an"]))
+def test_a_tenants_bucket_is_known_by_its_name(prefix: str, slug: str, suffix: str, namespace: str) -> None:
+    assert is_named_for(bucket_name(prefix, slug, suffix, namespace=namespace), prefix, slug)
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [
+        "saas-acme-corp-1f0c9a7e",  # another tenant
+        "saas-staging-acme-1f0c9a7e",  # another prefix, which begins with ours
+        "saas-acme-1f0c9a7e-more",
+        "saas-acme-xxxxxxxx",
+        "saas-acme",
+    ],
+)
+def test_the_bucket_of_another_is_told_apart(bucket: str) -> None:
+    assert not is_named_for(bucket, "saas", "acme")

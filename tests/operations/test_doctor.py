@@ -26,6 +26,7 @@ from rehouse.core.permissions.table import Role
 from rehouse.ledger.installation import Installation
 from rehouse.operations.checks.account import skew_seconds
 from rehouse.operations.checks.database import SHORTEST_KEY, check_database
+from rehouse.operations.checks.homes import check_homes
 from rehouse.operations.checks.machine import check_machine
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
@@ -464,3 +465,13 @@ def test_usage_that_could_not_be_kept_is_told(settings: Settings) -> None:
             assert found.outcome is Outcome.NOTICE
             assert told in found.detail
             assert way_out in found.hint
+
+
+def test_an_incomplete_ledger_is_no_ground_for_advice(room: Room) -> None:
+    """The home of a tenant that was not cut over is in the ledger alone."""
+    room.documents("a")
+    room.migrate(until=Phase.VERIFIED)
+    room.sql("ALTER TABLE s3_migrations DROP COLUMN run_failed")
+    found = check_homes(room.settings, Control(Session(room.settings)))
+    assert (found.outcome, "UPDATE" in found.detail + found.hint) == (Outcome.COULD_NOT_CHECK, False)
+    assert "rehouse init" in found.hint

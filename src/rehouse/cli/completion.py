@@ -160,13 +160,26 @@ def _answer(path: Path | None, incomplete: str, writer: int) -> NoReturn:
         ending = threading.Timer(LONGEST_SECONDS, os.killpg, (0, signal.SIGKILL))  # with a password's command
         ending.daemon = True
         ending.start()
-        from rehouse import config
-        from rehouse.ledger.tenant_names import tenant_names
-
-        names = [name for name in tenant_names(config.load()) if is_completable(name)]
-        with suppress(BrokenPipeError):  # the shell has had to do without
-            os.write(writer, "\n".join(offered(names, incomplete)).encode() + _END)
-        if path is not None:
-            write_cache(path, names)
+        names = _ask_database()
+        if names is not None:
+            with suppress(BrokenPipeError):  # the shell has had to do without
+                os.write(writer, "\n".join(offered(names, incomplete)).encode() + _END)
+            if path is not None:
+                write_cache(path, names)
     finally:
         os._exit(0)
+
+
+def _ask_database() -> list[str] | None:
+    """Return the names of the database's tenants, or None where a file names the program that prints its password.
+
+    The file may belong to somebody else: completing a word runs no program of its choice.
+    """
+    from rehouse import config
+    from rehouse.ledger.tenant_names import tenant_names
+
+    settings = config.load()
+    origin = settings.origins.get("database_password_command")
+    if origin and origin not in config.variables("database_password_command"):
+        return None
+    return [name for name in tenant_names(settings) if is_completable(name)]

@@ -153,7 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
     output.style = common.style
     try:
         status = _run_verbosely(left) if common.style.verbose else _run(left)
-    except Exception:
+        sys.stdout.flush()
+    except Exception as error:
+        if _is_disk_full(error):
+            return _end(_refuse_full_disk(), common.notify)
         _end(ExitStatus.LEFT, common.notify)
         raise
     return _end(status, common.notify)
@@ -171,6 +174,11 @@ def _end(status: int, notify: str | None) -> int:
     ending = envelope.ending
     try:
         ending.print_envelope(status)
+        sys.stdout.flush()
+    except OSError as error:
+        if not _is_disk_full(error):
+            raise
+        status = _refuse_full_disk()
     finally:
         if notify and ending.command:
             from rehouse.cli.notify import notify as run_notify
@@ -248,15 +256,7 @@ def run() -> None:
     collect_seldom()
     _allow_open_files()
     ignore_closed_pipes()
-    try:
-        status = main()
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        status = 1
-        _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
-        _discard_output()
+    status = main()
     skip_last_collection()
     sys.exit(status)
 
@@ -268,5 +268,12 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still buffers is dropped
+def _is_disk_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
+
+
+def _refuse_full_disk() -> int:
+    """Say on stderr that the output cannot be written, and drop what Python still buffers of it."""
+    _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitStatus.LEFT

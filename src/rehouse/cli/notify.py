@@ -33,7 +33,6 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
 
     values = (envelope["command"], envelope["exit_status"], envelope["run_id"])
     told = {name: "" if value is None else str(value) for name, value in zip(NOTIFY_VARIABLES, values, strict=True)}
-    sys.stdout.flush()
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own command; data goes by stdin and environment
             ["/bin/sh", "-c", command],
@@ -44,6 +43,7 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
         )
     except OSError as error:
         return f"cannot be run: {error.strerror}"
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the command, and not this process
     try:
         process.communicate(escape_json(json.dumps(envelope, ensure_ascii=False)).encode() + b"\n", timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -52,6 +52,8 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
     except KeyboardInterrupt:
         _end(process)
         return "was interrupted"
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return f"ended with status {process.returncode}" if process.returncode else None
 
 

@@ -14,6 +14,8 @@ MAX_BUCKET_NAME = 63
 MAX_KEY_BYTES = 1024
 MAX_NAME_BYTES = 255
 SUFFIX_DIGITS = 8
+REGIONAL = re.compile(r"-\d{12}-[a-z]{2,}(-[a-z]+)+-\d+-an$")
+"""The end of a bucket's name in the account-regional namespace."""
 NOT_RESERVED = "x" * SUFFIX_DIGITS
 """Stands in a bucket's name where the random characters will be."""
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9._]+")
@@ -51,13 +53,26 @@ def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> st
     return f"logs-{prefix}{ending}"
 
 
+def is_named_for(bucket: str, prefix: str, slug: str, *, suffix_digits: int = SUFFIX_DIGITS) -> bool:
+    """Return whether the bucket has a name that `bucket_name` gives to this tenant, in either namespace.
+
+    >>> is_named_for("saas-acme-1f0c9a7e", "saas", "acme"), is_named_for("saas-acme-corp-1f0c9a7e", "saas", "acme")
+    (True, False)
+    """
+    regional = REGIONAL.search(bucket)
+    namespace = regional[0] if regional else ""
+    stem = bucket_name(prefix, slug, "0" * suffix_digits, namespace=namespace).removesuffix(namespace)[:-suffix_digits]
+    suffix = bucket.removesuffix(namespace).removeprefix(stem)
+    return bucket.startswith(stem) and bool(re.fullmatch(f"[0-9a-f]{{{suffix_digits}}}", suffix))
+
+
 def is_global(bucket: str) -> bool:
     """Return whether another account could take the bucket's name after the bucket is deleted.
 
     >>> is_global("dataroom-saas-acme-a1b2c3d4"), is_global("dataroom-saas-acme-a1b2c3d4-123456789012-eu-west-1-an")
     (True, False)
     """
-    return not re.search(r"-\d{12}-[a-z]{2,}(-[a-z]+)+-\d+-an$", bucket)
+    return not REGIONAL.search(bucket)
 
 
 def dns_label(slug: str) -> str:

@@ -11,6 +11,7 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import tag_value
@@ -18,7 +19,7 @@ from rehouse.core.errors import ConfigurationError, Halt, Refused, StorageRefuse
 from rehouse.core.lifecycle import Phase, Status, is_at_least
 from rehouse.core.mapping import parse
 from rehouse.core.model import Migration, Tenant
-from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
+from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name, is_named_for
 from rehouse.ledger.ledger import Ledger
 from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.services import Services
@@ -69,36 +70,45 @@ def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, te
         earlier = earlier_homes(settings, control, ledger, tenant)
     except StorageRefused as error:
         return (f"could not check whether rehouse made buckets that this database does not name: {error.message}",)
-    if earlier:
+    if earlier.made or earlier.unclear:
         message, hint = earlier_home_message(settings, tenant, earlier)
         raise Refused(message, hint=hint)
     return ()
 
 
-def earlier_home_message(settings: Settings, tenant: Tenant, earlier: Sequence[str]) -> tuple[str, str]:
+def earlier_home_message(settings: Settings, tenant: Tenant, earlier: EarlierHomes) -> tuple[str, str]:
     """Return what is wrong where buckets were made for a tenant that the database does not name, and the way out."""
-    statements = " or ".join(naming_statement(settings, tenant, each) for each in earlier)
+    if not earlier.made:
+        return (
+            f"{tenant.slug}: the tags of {' and '.join(earlier.unclear)} cannot be read; rehouse may have made it for this tenant",
+            "grant s3:GetBucketTagging on these buckets, then run the same command again",
+        )
+    statements = " or ".join(naming_statement(settings, tenant, each) for each in earlier.made)
     return (
-        f"{tenant.slug}: rehouse made {' and '.join(earlier)} for this tenant before, and this database does not name it",
+        f"{tenant.slug}: this database does not name a bucket that rehouse made for this tenant: {', '.join(earlier.made)}",
         f"if the database was restored from a dump: {statements} If another database uses the bucket: set another "
         "REHOUSE_BUCKET_PREFIX",
     )
 
 
-def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> list[str]:
-    """Return the buckets that carry our prefix and this tenant's tags, and that neither a row nor the ledger names.
+class EarlierHomes(NamedTuple):
+    """Buckets named as a tenant's are, and not named by the database: those with its tags, and those whose tags are unreadable."""
 
-    One whose tags may not be read counts if its name begins like a name for this tenant. The buckets are listed once a run.
+    made: Sequence[str] = ()
+    unclear: Sequence[str] = ()
+
+
+def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> EarlierHomes:
+    """Return the buckets that were made for this tenant, and that neither a row nor the ledger names.
+
+    Name and tags must be the tenant's: the prefix of another database may begin with ours. The buckets are listed once a run.
     Raises StorageRefused where they cannot be listed.
     """
     unnamed = control.once(_list_unnamed, settings=settings, ledger=ledger)
     wanted = {"tenant-id": tag_value(str(tenant.id)), "tenant-slug": tag_value(tenant.label)}
-    stem = bucket_name(settings.bucket_prefix, tenant.label, "0" * SUFFIX_DIGITS).removesuffix("0" * SUFFIX_DIGITS)
-    return [
-        bucket
-        for bucket, tags in unnamed.items()
-        if (bucket.startswith(stem) if tags is None else wanted.items() <= tags.items())
-    ]
+    named = {each: tags for each, tags in unnamed.items() if is_named_for(each, settings.bucket_prefix, tenant.label)}
+    made = [bucket for bucket, tags in named.items() if tags is not None and wanted.items() <= tags.items()]
+    return EarlierHomes(made, [bucket for bucket, tags in named.items() if tags is None])
 
 
 def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> dict[str, dict[str, str] | None]:

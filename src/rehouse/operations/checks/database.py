@@ -19,6 +19,7 @@ from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.inspection import Inspection
 from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.schema import is_current
 from rehouse.operations.checks.check import Check, failed, notice, of_error, ok, skip_dependents, try_check
 
 CONNECTION = "database: connection"
@@ -145,6 +146,9 @@ def _schema(found: Catalog, settings: Settings) -> Check:
     if found.version and found.version != catalogs.VERSIONS[-1]:
         told = f"there, version {found.version}; this rehouse works with {catalogs.VERSIONS[-1]}"
         return notice(SCHEMA, told, "`rehouse init` upgrades them, the next migrate does it too")
+    if found.version and not is_current(found):
+        told = f"there, version {found.version}, but not complete"
+        return notice(SCHEMA, told, "`rehouse init` completes them, the next migrate does it too")
     if found.version:
         return ok(SCHEMA, f"there, version {found.version}")
     adopted = f"; {', '.join(sorted(found.own))} will be adopted" if found.own else ""

@@ -8,8 +8,9 @@ from rehouse.config import Settings
 from rehouse.core.errors import Halt
 from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.schema import is_current
 from rehouse.operations.buckets.homes import earlier_home_message, earlier_homes, home_of
-from rehouse.operations.checks.check import Check, Outcome, failed, ok, try_check
+from rehouse.operations.checks.check import Check, Outcome, could_not_check, failed, ok, try_check
 from rehouse.s3.buckets.control import Control
 
 HOMES = "tenants' buckets: named by the database"
@@ -20,6 +21,9 @@ def check_homes(settings: Settings, control: Control) -> Check:
 
     def look() -> Check:
         with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
+            if ledger.catalog.version and not is_current(ledger.catalog):
+                told = "an earlier rehouse made the ledger, so it cannot be read"
+                return could_not_check(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
             found = [_problem_of(settings, control, ledger, tenant) for tenant in ledger.tenants()]
         problems = [problem for problem in found if problem]
         if not problems:
@@ -36,4 +40,5 @@ def _problem_of(settings: Settings, control: Control, ledger: Ledger, tenant: Te
     except Halt as contradiction:
         return contradiction.message, contradiction.hint
     earlier = earlier_homes(settings, control, ledger, tenant)
-    return earlier_home_message(settings, tenant, earlier) if earlier else None
+    is_any = earlier.made or earlier.unclear
+    return earlier_home_message(settings, tenant, earlier) if is_any else None

@@ -179,8 +179,7 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
     for given_back in itertools.count(1):
         services.stop_here()
         try:
-            with services.bulk.reserving(LEAST_REQUESTS):
-                return _flip_allowed(batch)
+            return _flip_allowed(batch)
         except GivenBack as back:
             budget = services.lock_budget(FLIPPING)
             services.lock_budgets[FLIPPING] = lock_budget.after_giving_up(budget, is_slow=back.is_slow)
@@ -204,7 +203,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
     services, documents = batch.services, batch.documents
     budget = services.lock_budget(FLIPPING)
     most = min(batch.most, budget.rows)
-    with documents.lock_copies(batch.after, most) as locked:
+    with services.bulk.reserving(LEAST_REQUESTS), documents.lock_copies(batch.after, most) as locked:
         if not locked:
             return None, Flips()
         began = time.monotonic()

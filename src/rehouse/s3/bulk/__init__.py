@@ -165,7 +165,8 @@ class BulkPlane:
     ) -> Iterator[Sequence[ListedObject]]:
         """Yield pages of at most `most` objects with keys after `after` and up to `through`, sorted by UTF-8 bytes.
 
-        The next page is fetched while the caller processes this one. A listing is complete, or this raises StorageRefused,
+        The next page is fetched while the caller processes this one; with `until`, by the caller's own thread, which may have
+        reserved its requests. A listing is complete, or this raises StorageRefused,
         StorageUnavailable or Interrupted. `until`: as for `head`.
         """
         with ThreadPoolExecutor(1, thread_name_prefix="list") as ahead:
@@ -174,13 +175,12 @@ class BulkPlane:
             while True:
                 last = _checked(page, prefix, last, f"s3://{bucket}/{prefix}")
                 ends = page.token is None or _is_past(page.objects, through)
-                following = (
-                    None if ends else ahead.submit(self._page, bucket, prefix, "", page.token, until=until, most=most)
-                )
+                fetch = partial(self._page, bucket, prefix, "", page.token, until=until, most=most)
+                following = None if ends or until is not None else ahead.submit(fetch)
                 yield page.objects if through is None else [found for found in page.objects if found.key <= through]
-                if following is None:
+                if ends:
                     return
-                page = following.result()
+                page = following.result() if following else fetch()
 
     def read_headers(self, ref: ObjectRef, etag: str) -> Answer[dict[str, str]]:
         """Return the headers of an object that still has this ETag, with its checksums and with values as latin-1."""
