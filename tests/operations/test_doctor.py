@@ -338,8 +338,13 @@ def test_the_applications_own_rights_are_looked_at(
     assert good["application: reading the shared bucket"].outcome is Outcome.OK
     assert good["probe: the application's rights"].outcome is Outcome.OK
     weak = by_subject(list(examine(settings.model_copy(update={"application_profile": "weak"}), probe=True)))
-    assert weak["application: reading the shared bucket"].outcome is Outcome.FAILED
-    assert weak["probe: the application's rights"].outcome is Outcome.FAILED
+    refused = [weak["application: reading the shared bucket"], weak["probe: the application's rights"]]
+    denied = [each for each in weak.values() if each.detail.startswith("not allowed")]
+    for each in refused + denied:
+        assert each.outcome is Outcome.FAILED
+        assert each.hint == "attach `rehouse iam-policy --role application` to the application's role"
+        assert each.subject not in each.detail
+    assert denied
     gone = by_subject(list(examine(settings.model_copy(update={"application_profile": "nobody"}))))
     assert gone["application: identity"].outcome is Outcome.FAILED
 

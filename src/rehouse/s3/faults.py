@@ -89,6 +89,7 @@ _KEY = (
 )
 _LACKING = "this endpoint does not offer that: `rehouse doctor --probe` shows what it lacks"
 _ACCOUNT = "AWS has restricted this account: see its console or support"
+RIGHTS_HINT = "`rehouse iam-policy` prints the rights that are needed"
 HINTS = {
     "InvalidAccessKeyId": _CREDENTIALS,
     "InvalidClientTokenId": _CREDENTIALS,
@@ -105,7 +106,7 @@ HINTS = {
     "Redirect": _REGION,
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
-    "AccessDenied": "`rehouse iam-policy` prints the rights that are needed; `rehouse doctor` tests them",
+    "AccessDenied": f"{RIGHTS_HINT}; `rehouse doctor` tests them",
     "Unreachable": "check AWS_ENDPOINT_URL_S3, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the region and the network",
     "ProxyRefused": "the proxy answered, not S3: check HTTPS_PROXY or HTTP_PROXY and its password, or name S3's host in NO_PROXY",
     "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",

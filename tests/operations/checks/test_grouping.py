@@ -52,6 +52,6 @@ def failures(*subjects: str) -> list[Problem]:
 
 def test_checks_that_found_the_same_are_named_together() -> None:
     assert [each.subject for each in failures("database: ids")] == ["database: ids"]
-    assert [each.subject for each in failures("database: ids", "database: rights")] == ["database: ids, rights"]
-    assert [each.subject for each in failures("database: ids", "S3: clock")] == ["database: ids, S3: clock"]
+    assert [each.subject for each in failures("database: ids", "database: rights")] == ["database: ids; rights"]
+    assert [each.subject for each in failures("database: ids", "S3: clock")] == ["database: ids; S3: clock"]
     assert [each.subject for each in failures(*(f"database: {n}" for n in range(4)))] == ["database: 4 checks"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehouse.config import Settings
+from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.permissions.policies import permissions_of
 from rehouse.operations.checks.check import (
     Check,
@@ -22,12 +23,14 @@ from rehouse.operations.checks.check import (
 from rehouse.operations.checks.rights import scope_of, simulate_rights
 from rehouse.operations.checks.shared_bucket import first_object
 from rehouse.s3.buckets.control import Control
+from rehouse.s3.faults import translate_errors
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 
 SUBJECT = "application"
 IDENTITY = f"{SUBJECT}: identity"
 READING = f"{SUBJECT}: reading the shared bucket"
+RIGHTS_HINT = "attach `rehouse iam-policy --role application` to the application's role"
 
 
 def application_control(session: Session, new_buckets: NewBuckets | None = None) -> Control | None:
@@ -47,9 +50,10 @@ def check_application(settings: Settings, control: Control, application: Control
     if identity.outcome is Outcome.FAILED:
         yield from skip_dependents((READING, f"{SUBJECT}: rights"), "its credentials cannot be used")
         return
-    yield try_check(READING, lambda: _reading(settings, control, application))
+    yield try_check(READING, lambda: _reading(settings, control, application), rights_hint=RIGHTS_HINT)
     rows = permissions_of(["application"])
-    yield from simulate_rights(control, rows, scope_of(settings, control), application.identity().arn, SUBJECT)
+    scope = scope_of(settings, control)
+    yield from simulate_rights(control, rows, scope, application.identity().arn, SUBJECT, hint=RIGHTS_HINT)
 
 
 def _identity(control: Control, application: Control) -> Check:
@@ -65,7 +69,11 @@ def _reading(settings: Settings, control: Control, application: Control) -> Chec
     shared = settings.remaining_bucket
     if shared is None:
         return could_not_check(READING, "the shared bucket was removed")
-    key = first_object(control, shared)
+    try:
+        with translate_errors(shared):
+            key = first_object(control, shared)
+    except (StorageRefused, StorageUnavailable):
+        return could_not_check(READING, f"{shared} could not be listed with the migration's own credentials")
     if key is None:
         return could_not_check(READING, f"{shared} is empty")
     application.client.head_object(Bucket=shared, Key=key)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.ledger.ledger import translate_errors
-from rehouse.s3.faults import DENIED
+from rehouse.s3.faults import DENIED, HINTS, RIGHTS_HINT
 from rehouse.s3.faults import translate_errors as translating_s3
 
 
@@ -68,22 +68,33 @@ def could_not_check(subject: str, detail: str, hint: str = "") -> Check:
     return Check(subject, Outcome.COULD_NOT_CHECK, detail, hint)
 
 
-def try_check(subject: str, look: Callable[[], Check], *, denied: Outcome = Outcome.FAILED) -> Check:
+def try_check(
+    subject: str,
+    look: Callable[[], Check],
+    *,
+    denied: Outcome = Outcome.FAILED,
+    rights_hint: str = RIGHTS_HINT,
+) -> Check:
     """Return what `look` finds; an error of S3, of PostgreSQL or of ours becomes the outcome.
 
     `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
+    `rights_hint` tells how to grant it.
     """
     try:
         with translating_s3(subject), translate_errors():
             return look()
     except RehouseError as error:
-        return of_error(subject, error, denied=denied)
+        return of_error(subject, error, denied=denied, rights_hint=rights_hint)
 
 
-def of_error(subject: str, error: RehouseError, *, denied: Outcome = Outcome.FAILED) -> Check:
-    """Return an error as a check."""
+def of_error(
+    subject: str, error: RehouseError, *, denied: Outcome = Outcome.FAILED, rights_hint: str = RIGHTS_HINT
+) -> Check:
+    """Return an error as a check. What it says of the subject is not said twice, nor that doctor tests rights."""
     is_denied = isinstance(error, StorageRefused) and error.code in DENIED
-    return Check(subject, denied if is_denied else Outcome.FAILED, error.message, error.hint)
+    hint = rights_hint if error.hint == HINTS["AccessDenied"] else error.hint
+    detail = error.message.removeprefix(f"{subject}: ")
+    return Check(subject, denied if is_denied else Outcome.FAILED, detail, hint)
 
 
 def skip_dependents(subjects: Iterable[str], because: str) -> Iterable[Check]:

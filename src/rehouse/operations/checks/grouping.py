@@ -84,5 +84,5 @@ def _name(group: Group | None, subjects: Sequence[str]) -> str:
         return f"{group or 'doctor'}: {count_noun(len(subjects), 'check')}"
     parts = [subject.partition(": ") for subject in subjects]
     if len({first for first, _, _ in parts}) == 1 and all(rest for _, _, rest in parts):
-        return f"{parts[0][0]}: {', '.join(rest for _, _, rest in parts)}"
-    return ", ".join(subjects)
+        return f"{parts[0][0]}: {'; '.join(rest for _, _, rest in parts)}"
+    return "; ".join(subjects)

@@ -18,6 +18,7 @@ from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS
 from rehouse.core.permissions.policies import PROBE_NAME
 from rehouse.operations.buckets.home_spec import has_access_logs, home_spec, log_bucket_name
 from rehouse.operations.buckets.homes import namespace
+from rehouse.operations.checks.application import RIGHTS_HINT
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
@@ -67,7 +68,7 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
         yield try_check(MULTIPART, lambda: _multipart(control, bucket))
         yield from _copies(settings, control, bucket)
         if application is not None:
-            yield try_check(APPLICATION, lambda: _application(application, bucket))
+            yield try_check(APPLICATION, lambda: _application(application, bucket), rights_hint=RIGHTS_HINT)
     finally:
         removal = _removed(control, bucket)
     yield removal

@@ -34,13 +34,14 @@ def check_rights(settings: Settings, control: Control, *, probe: bool) -> Iterat
     """Yield a check for each row of the table that a migration needs; rows that the probe will prove are left to it."""
     rows = [row for row in permissions_of(NEEDED) if not (probe and row.resource in PROBED)]
     scope = scope_of(settings, control)
-    yield from simulate_rights(control, rows, scope, control.identity().arn, "rights")
+    hint = "`rehouse iam-policy` prints the policies to attach"
+    yield from simulate_rights(control, rows, scope, control.identity().arn, "rights", hint=hint)
 
 
 def simulate_rights(
-    control: Control, rows: Iterable[Permission], scope: Scope, arn: str | None, subject: str
+    control: Control, rows: Iterable[Permission], scope: Scope, arn: str | None, subject: str, *, hint: str
 ) -> Iterator[Check]:
-    """Yield a check for each row as IAM simulates it for the principal `arn`."""
+    """Yield a check for each row as IAM simulates it for the principal `arn`; `hint` tells how to grant what is missing."""
     for row in rows:
         title = f"{subject}: {row.resource}: {row.why}"
         actions = [action for action in row.actions if action not in OPTIONAL]
@@ -56,17 +57,15 @@ def simulate_rights(
             )
             continue
         except NotSimulated as error:
-            hint = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
-            yield could_not_check(title, f"no simulation ({error})", hint)
+            way = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
+            yield could_not_check(title, f"no simulation ({error})", way)
             continue
         if denied is None:
             yield could_not_check(
                 title, "IAM cannot simulate this identity", "`rehouse doctor --probe` tries the rights"
             )
         elif denied:
-            yield failed(
-                title, f"not allowed: {', '.join(denied)}", "`rehouse iam-policy` prints the policies to attach"
-            )
+            yield failed(title, f"not allowed: {', '.join(denied)}", hint)
         else:
             yield ok(title, "allowed, by IAM's simulation")
 
