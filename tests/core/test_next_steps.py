@@ -48,6 +48,22 @@ def test_after_a_plan_the_smallest_tenant_goes_first(to_copy: dict[str, int], is
 
 
 @pytest.mark.parametrize(
+    ("to_copy", "staying", "expected"),
+    [
+        ({"a": 9, "b": 5}, [], "b"),
+        ({"a": 9, "b": 5}, ["b"], "a"),
+        ({"a": 9, "b": 5, "c": 0}, ["a", "b"], "b"),
+        ({"a": 9, "b": 5, "c": 0}, ["b"], "a"),
+        ({"b": 5, "a": 5}, [], "a"),
+        ({"b": 5, "a": 5}, ["a"], "b"),
+    ],
+)
+def test_the_pilot_leaves_nothing_behind(to_copy: dict[str, int], staying: list[str], expected: str) -> None:
+    told = after_plan(to_copy, is_everybody=True, staying=staying)
+    assert told == f"rehouse migrate {expected} --until verified"
+
+
+@pytest.mark.parametrize(
     ("phases", "outstanding", "expected"),
     [
         ({}, [], None),

@@ -19,23 +19,27 @@ AFTER_CONFIG = "rehouse doctor"
 AFTER_IAM_POLICY = "rehouse doctor --probe"
 
 
-def after_plan(to_copy: Mapping[str, int], *, is_everybody: bool, saved: str | None = None) -> str | None:
+def after_plan(
+    to_copy: Mapping[str, int], *, is_everybody: bool, staying: Collection[str] = (), saved: str | None = None
+) -> str | None:
     """Return what to do after a plan; `to_copy`: how many documents of each active tenant would be copied, by slug.
 
-    Of several tenants the smallest goes first, without a switch. `saved`: the file that keeps the plan.
+    Of several tenants one goes first, without a switch: the smallest of those that leave nothing behind, or of all if there is
+    none. `staying`: tenants of which something would stay behind. `saved`: the file that keeps the plan.
 
     >>> after_plan({"acme": 132, "globex": 72, "empty": 0}, is_everybody=True)
     'rehouse migrate globex --until verified'
+    >>> after_plan({"acme": 132, "globex": 72}, is_everybody=True, staying=["globex"])
+    'rehouse migrate acme --until verified'
     >>> after_plan({"acme": 132}, is_everybody=False), after_plan({"acme": 0}, is_everybody=True)
     ('rehouse migrate acme', None)
     """
-    smallest = min(
-        (slug for slug, count in to_copy.items() if count), key=lambda slug: (to_copy[slug], slug), default=None
-    )
-    if smallest is None:
+    moving = [slug for slug, count in to_copy.items() if count]
+    if not moving:
         return None
+    pilot = min(moving, key=lambda slug: (slug in staying, to_copy[slug], slug))
     held = "" if saved is None else f" --plan {quote(saved)}"
-    return f"rehouse migrate {quote(smallest)}" + (" --until verified" if is_everybody else "") + held
+    return f"rehouse migrate {quote(pilot)}" + (" --until verified" if is_everybody else "") + held
 
 
 def after_migration(phases: Mapping[str, Phase | None], outstanding: Collection[str]) -> str | None:

@@ -144,7 +144,7 @@ class Ledger:
         return Database(found.name, identifier)
 
     def tenants(self) -> list[Tenant]:
-        """Return every tenant in order of slug."""
+        """Return every tenant in order of slug, whatever the case."""
         rows = self.rows("tenants")
         called = addresses({plain_id(row.tenant_id): row.slug for row in rows})
         return [_tenant(row, called[plain_id(row.tenant_id)]) for row in rows]
@@ -279,7 +279,7 @@ class Ledger:
         return Inventory(self.connection, self.queries, self.run_id, self._default_bucket)
 
     def overview(self) -> list[Overview]:
-        """Return a line for every tenant, in order of name."""
+        """Return a line for every tenant, in the order of `tenants`."""
         called = {tenant.id: tenant.slug for tenant in self.tenants()}
         return [
             _overview(row, called[plain_id(row.tenant_id)])

@@ -46,7 +46,7 @@ class DocumentError:
 
 
 def overview(ledger: Ledger) -> list[Overview]:
-    """Return a line for every tenant, in order of name."""
+    """Return a line for every tenant, in order of slug, whatever the case."""
     return ledger.overview()
 
 

@@ -99,7 +99,7 @@ def test_a_saved_plan_has_no_document_and_no_secret(room: Room, saved: str) -> N
 
 
 def test_a_migration_goes_by_its_plan(room: Room, saved: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"Next: rehouse migrate globex --until verified --plan '{saved}'" in run_text(
+    assert f"Next: rehouse migrate acme --until verified --plan '{saved}'" in run_text(
         capsys, "plan", "--save", saved, status=3
     )
     run_text(capsys, "migrate", "globex", "--plan", saved, status=3)

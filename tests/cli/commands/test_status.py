@@ -28,3 +28,13 @@ def test_no_cell_of_the_csv_is_a_formula(room: Room, capsys: pytest.CaptureFixtu
     rows = csv.DictReader(io.StringIO(run_text(capsys, "status", "--errors", "--output", "csv"), newline=""))
     assert [row["key"] for row in rows] == [f"'{key}" for key in keys[:-2]] + list(keys[-2:])
     assert [each["key"] for each in run_json(capsys, "status", "--errors")["errors"]] == list(keys)
+
+
+def test_tenants_have_one_order_everywhere(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    for slug in ("umbra", "Initech_GmbH", "globex", "Ärger", "zebra"):
+        room.tenant(slug)
+        room.documents(f"of-{slug}", slug=slug)
+    room.sql("UPDATE tenants SET name = 'A' WHERE slug = 'zebra'")
+    expected = ["acme", "globex", "Initech_GmbH", "umbra", "zebra", "Ärger"]
+    for command in (["plan"], ["migrate-all"], ["verify-all"], ["status"], ["rollback", "--all", "--dry-run"]):
+        assert [each["slug"] for each in run_json(capsys, *command)["tenants"]] == expected, command

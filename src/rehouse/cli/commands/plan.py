@@ -101,8 +101,9 @@ def show_plan_of(
         if save:
             say(f"Saved in {save}: with --plan, `migrate` and `migrate-all` refuse what this plan does not have.")
         to_copy = {each.slug: each.to_copy for each in made.tenants if each.is_active}
+        staying = {each.slug for each in made.tenants if each.quarantined or each.problem}
         kept = str(save or saved) if save or saved else None
-        say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1, saved=kept))
+        say_next(after_plan(to_copy, is_everybody=len(made.tenants) > 1, staying=staying, saved=kept))
 
     print_report(output, made, show)
     finish_by([made], allow_quarantined=allow_quarantined)

@@ -141,18 +141,21 @@ def _removal(goes: DropReport) -> Removal:
 
 def show_rollback(reports: Sequence[ReturnReport]) -> None:
     """Print what became of each tenant, what could not be returned, and the closing line."""
+    dry_run = any(each.dry_run for each in reports)
+    counts = ("to return",) if dry_run else ("returned", "this run")
     table(
-        ("tenant", "state", "phase", "returned", "this run", "errors", "to old keys", "copied", "bytes", "found copied",
-         "late writes", "still at home", "stays", "bucket"),
+        ("tenant", "state", "phase", *counts, "errors", "to old keys", "to copy" if dry_run else "copied", "bytes",
+         "found copied", "late writes", "still at home", "stays", "bucket"),
         (
             (
-                each.slug, each.state, each.phase, each.documents_returned, each.this_run, Attention(each.errors),
-                each.old_pointers, each.copied, Bytes(each.copied_bytes), each.adopted, each.late_writes,
-                each.still_at_home, each.stays, each.home_bucket,
+                each.slug, each.state, each.phase,
+                *((_to_return(each),) if dry_run else (each.documents_returned, each.this_run)),
+                Attention(each.errors), each.old_pointers, each.copied, Bytes(each.copied_bytes), each.adopted,
+                each.late_writes, each.still_at_home, each.stays, each.home_bucket,
             )
             for each in reports
         ),
-        always=6,
+        always=4 + len(counts),
         spare=("bucket", "bytes", "phase"),
     )  # fmt: skip
     for each in reports:

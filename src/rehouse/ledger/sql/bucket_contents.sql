@@ -65,7 +65,8 @@ SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t WHERE t.{tenants.aws_bu
 -- name: tenants_not_finished
 -- Return the tenants that may still need a shared bucket, in order of slug.
 SELECT t.{tenants.id} AS tenant_id FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
-WHERE m.phase IS DISTINCT FROM 'finished' ORDER BY t.{tenants.slug};
+WHERE m.phase IS DISTINCT FROM 'finished'
+ORDER BY lower(t.{tenants.slug}::text COLLATE "C"), t.{tenants.slug}::text COLLATE "C", t.{tenants.id};
 
 -- name: removed_keys_among
 -- Return those of the keys that are sources which rehouse removed from the bucket.

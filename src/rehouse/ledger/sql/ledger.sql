@@ -8,10 +8,11 @@ SELECT current_database()::text AS name,
 SELECT system_identifier::text AS identifier FROM pg_control_system();
 
 -- name: tenants
--- Return every tenant in order of slug. The slug may be mapped to a column of any type.
+-- Return every tenant in order of slug, whatever the case and the database's collation. The slug may be mapped to a column of any type.
 SELECT t.{tenants.id} AS tenant_id, t.{tenants.slug}::text AS slug, t.{tenants.name}::text AS name,
   t.{tenants.aws_bucket_name} AS home, {active.t} AS is_active
-FROM {tenants.rows} t WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.slug}, t.{tenants.id};
+FROM {tenants.rows} t WHERE t.{tenants.id} IS NOT NULL
+ORDER BY lower(t.{tenants.slug}::text COLLATE "C"), t.{tenants.slug}::text COLLATE "C", t.{tenants.id};
 
 -- name: tenant
 -- Return a tenant's present row.
@@ -96,14 +97,15 @@ INSERT INTO s3_migration_events (tenant_id, run_id, event, reason)
 VALUES (%(tenant_id)s, %(run_id)s, %(event)s, %(reason)s);
 
 -- name: overview
--- Return every tenant once, whether or not it has a migration.
+-- Return every tenant once, whether or not it has a migration, in the order of `tenants`.
 SELECT t.{tenants.id} AS tenant_id, t.{tenants.name}::text AS name, {active.t} AS is_active, m.phase,
   coalesce(m.status, 'pending') AS status, coalesce(m.home_bucket, t.{tenants.aws_bucket_name}) AS home_bucket,
   coalesce(m.documents_migrated, 0) AS documents_migrated, m.documents_total, m.documents_skipped,
   m.documents_failed, m.documents_accepted, m.documents_waiting, m.documents_at_home, m.bytes_copied,
   m.started_at, m.completed_at, m.error_message, coalesce(m.run_failed, false) AS run_failed
 FROM {tenants.rows} t LEFT JOIN s3_migrations m ON m.tenant_id = t.{tenants.id}
-WHERE t.{tenants.id} IS NOT NULL ORDER BY t.{tenants.name}, t.{tenants.slug}, t.{tenants.id};
+WHERE t.{tenants.id} IS NOT NULL
+ORDER BY lower(t.{tenants.slug}::text COLLATE "C"), t.{tenants.slug}::text COLLATE "C", t.{tenants.id};
 
 -- name: history
 -- Return a tenant's events, oldest first.
