@@ -69,6 +69,22 @@ def another(leaf: str) -> str:
     return "0.123" if leaf.startswith("prices.") else "something"
 
 
+def test_a_variable_over_another_value_of_the_file_is_told(tmp_path: Path) -> None:
+    folder = toml(
+        tmp_path, 'shared_bucket = "mine"\nregion = "us-east-1"\nbatch_size = 10\n[lifecycle]\nnoncurrent_days = 9'
+    )
+    over = {"REHOUSE_SHARED_BUCKET": "theirs", "AWS_REGION": "eu-west-1", "REHOUSE_BATCH_SIZE": "10"}
+    settings = load(over | {"REHOUSE_LIFECYCLE_NONCURRENT_DAYS": "8"}, folder)
+    file = str(folder / "rehouse.toml")
+    assert shown(settings, "shared_bucket") == ("theirs", f"REHOUSE_SHARED_BUCKET, over {file}")
+    assert shown(settings, "region")[1] == f"AWS_REGION, over {file}"
+    assert shown(settings, "lifecycle.noncurrent_days")[1] == f"REHOUSE_LIFECYCLE_NONCURRENT_DAYS, over {file}"
+    assert shown(settings, "batch_size") == ("10", "REHOUSE_BATCH_SIZE"), "both say the same"
+    assert load({}, folder).overridden == {}
+    wrong = toml(tmp_path, "batch_size = 0")
+    assert list(load(over, wrong).overridden) == ["batch_size"], "a value that could not hold is another one"
+
+
 def test_without_anything_the_defaults_hold(tmp_path: Path) -> None:
     settings = load({}, tmp_path)
     assert settings == Settings()
@@ -100,7 +116,8 @@ def test_the_environment_is_stronger_than_the_file(leaf: str, tmp_path: Path) ->
     assert value.replace(" ", "") == (MASK if leaf == "database_url" else another(leaf))
     default = shown(Settings(), leaf)[0] or another(leaf)
     stronger = load({variables(leaf)[0]: default}, tmp_path)
-    assert shown(stronger, leaf)[1] == variables(leaf)[0]
+    over = f", over {tmp_path / 'rehouse.toml'}" if default != another(leaf) else ""
+    assert shown(stronger, leaf)[1] == variables(leaf)[0] + over
     assert shown(stronger, leaf)[0].replace(" ", "") == (MASK if leaf == "database_url" else default)
 
 

@@ -110,7 +110,10 @@ def test_a_dry_run_ends_with_the_command_itself(
     dry = run_text(capsys, "finish", "acme", "--after", "0", "--check-all", "--dry-run")
     assert next_of(dry) == "rehouse finish acme --after 0 --check-all"
     assert next_of(run_text(capsys, "rollback", "acme", "--dry-run")) == "rehouse rollback acme"
-    assert next_of(run_text(capsys, "rollback", "acme")) is None
+    back = run_text(capsys, "rollback", "acme")
+    assert next_of(back) is None
+    assert f"note: the bucket {room.home()} is kept: run `rehouse rollback acme` again" in back
+    assert "after 7 days `rehouse rollback acme --drop-bucket` removes it" in back
     monkeypatch.setenv("REHOUSE_GRACE_DAYS", "0")
     dropped = run_text(capsys, "rollback", "acme", "--drop-bucket", "--dry-run")
     assert next_of(dropped) == "rehouse rollback acme --drop-bucket"

@@ -17,7 +17,7 @@ from tests.support.faults import refusal
 from tests.support.http_relay import Reply, Request
 from tests.support.strict_relay import StrictRelay
 
-from rehouse.config import Settings
+from rehouse.config import Settings, load
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.naming import target_key
@@ -480,3 +480,16 @@ def test_an_incomplete_ledger_is_no_ground_for_advice(room: Room) -> None:
     found = check_homes(room.settings, Control(Session(room.settings)))
     assert (found.outcome, "UPDATE" in found.detail + found.hint) == (Outcome.COULD_NOT_CHECK, False)
     assert "rehouse init" in found.hint
+
+
+def test_a_variable_over_the_file_is_a_notice(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rehouse.toml").write_text('shared_bucket = "mine"\nbucket_prefix = "mine"', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    both = {"REHOUSE_SHARED_BUCKET": settings.shared_bucket[0], "REHOUSE_BUCKET_PREFIX": settings.bucket_prefix}
+    told = settings.model_copy(update={"overridden": load(both).overridden, "origins": load(both).origins})
+    [check] = [each for each in examine(told) if each.group is Group.SETTINGS]
+    assert (check.outcome, "unset" in check.hint) == (Outcome.NOTICE, True)
+    assert check.detail == "REHOUSE_SHARED_BUCKET, REHOUSE_BUCKET_PREFIX: rehouse.toml has other values for them"
+    assert not [each for each in examine(settings) if each.group is Group.SETTINGS]

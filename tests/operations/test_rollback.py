@@ -26,6 +26,7 @@ from rehouse.operations.status import errors
 from rehouse.operations.steps import busy_rows, survey
 from rehouse.operations.steps.returns import ReturnPass, return_documents
 from rehouse.operations.steps.run import run_inventory
+from rehouse.sandbox.s3_server import S3Server
 
 
 def row_of_tenant(room: Room, slug: str = "acme") -> str | None:
@@ -84,6 +85,28 @@ def test_what_was_uploaded_to_the_home_is_sent_back(moved: Room) -> None:
     assert (report.status, report.this_run, report.copied) == (Status.ROLLED_BACK, 5, 1)
     assert moved.pointer("new") == (moved.shared, returned("new"))
     assert moved.body("new") == b"new"
+
+
+def test_a_denied_copy_names_what_refused_and_the_role(moved: Room, s3_server: S3Server) -> None:
+    moved.put("uploads/new.pdf", b"new", bucket=moved.home())
+    moved.row("new", "uploads/new.pdf", bucket=moved.home())
+    denied = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{moved.shared}/*"},
+    ]}  # fmt: skip
+    keys = s3_server.user(f"no-rollback-{moved.shared}", {"denied": denied})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", keys[0])
+        patch.setenv("AWS_SECRET_ACCESS_KEY", keys[1])
+        report = roll_back(moved)
+    [left] = report.outstanding
+    assert not report.has_left
+    assert (left.code, left.source.bucket) == ("AccessDenied", moved.home())
+    assert (left.message or "").startswith(f"at the target {moved.shared}/{returned('new')}: ")
+    with moved.services() as services:
+        [error] = errors(services.ledger, services.ledger.tenants())
+    assert "rehouse iam-policy --role rollback" in error.hint
+    assert roll_back(moved).has_left
 
 
 def test_a_document_that_was_replaced_or_deleted_since(moved: Room) -> None:

@@ -13,6 +13,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -52,7 +53,7 @@ ALIASES = {
 """The variables of other tools, which are read if our own is not set."""
 
 
-NOT_SETTINGS = frozenset({"origins", "dropped_buckets"})
+NOT_SETTINGS = frozenset({"origins", "overridden", "dropped_buckets"})
 """Fields of the settings that say something about them."""
 OFF_LEAVES = frozenset(
     f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
@@ -132,6 +133,8 @@ class Settings(Section):
     mapping: TableMapping = TableMapping()
 
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    overridden: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    """path → the file whose value for it, a different one, does not count: a variable is set too."""
     dropped_buckets: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
     """Shared buckets that `cleanup --drop-bucket` removed: the ledger knows them, nobody sets them."""
 
@@ -199,7 +202,8 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     named = env.get("REHOUSE_CONFIG")
     path = Path(named) if named else (folder or Path()) / FILE_NAME
     values = _read_file(path, required=bool(named))
-    origins = {".".join(leaf): str(path) for leaf, _ in _flatten(values)}
+    of_file = {".".join(leaf): value for leaf, value in _flatten(values)}
+    origins = dict.fromkeys(of_file, str(path))
     for name in NOT_SETTINGS & values.keys():
         raise _unknown(name, str(path))
     _refuse_unknown_variables(env)
@@ -210,9 +214,12 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
                 origins[leaf] = variable
                 break
     try:
-        return Settings(**cast("dict[str, Any]", values), origins=origins)
+        settings = Settings(**cast("dict[str, Any]", values), origins=origins)
     except ValidationError as error:
         raise _explained(error.errors()[0], origins, path) from None
+    twice = {leaf: value for leaf, value in of_file.items() if origins[leaf] != str(path)}
+    overridden = {leaf: str(path) for leaf, value in twice.items() if _is_different(settings, values, leaf, value)}
+    return settings.model_copy(update={"overridden": overridden})
 
 
 def leaves() -> Iterator[str]:
@@ -239,7 +246,20 @@ def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         value: object = settings
         for part in leaf.split("."):
             value = getattr(value, part)
-        yield leaf, _shown(value), settings.origins.get(leaf, "default")
+        origin = settings.origins.get(leaf, "default")
+        yield (
+            leaf,
+            _shown(value),
+            f"{origin}, over {settings.overridden[leaf]}" if leaf in settings.overridden else origin,
+        )
+
+
+def overriding_variables(settings: Settings) -> dict[str, list[str]]:
+    """Return file → the variables that override what it sets to something else."""
+    found: dict[str, list[str]] = {}
+    for leaf, file in settings.overridden.items():
+        found.setdefault(file, []).append(settings.origins[leaf])
+    return found
 
 
 def _shown(value: object) -> str:
@@ -281,14 +301,24 @@ def _flatten(values: Mapping[str, object], prefix: tuple[str, ...] = ()) -> Iter
             yield (*prefix, name), value
 
 
-def _put(values: dict[str, object], leaf: str, text: str) -> None:
+def _put(values: dict[str, object], leaf: str, value: object) -> None:
     *parents, name = leaf.split(".")
     for parent in parents:
         nested = values.setdefault(parent, {})
         if not isinstance(nested, dict):
             return
         values = nested
-    values[name] = text
+    values[name] = value
+
+
+def _is_different(settings: Settings, values: Mapping[str, object], leaf: str, value: object) -> bool:
+    """Return whether the settings would be others with this value; an invalid one is different too."""
+    others = deepcopy(dict(values))
+    _put(others, leaf, value)
+    try:
+        return Settings(**cast("dict[str, Any]", others), origins=settings.origins) != settings
+    except ValidationError:
+        return True
 
 
 def _refuse_unknown_variables(env: Mapping[str, str]) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from shlex import quote
 
+from rehouse.core.durations import spell_duration
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.removals import STAYING_CODES
@@ -139,6 +141,28 @@ def after_rollback(slugs: Sequence[str], *, everyone: bool, dry_run: bool, to_re
     if not dry_run or errors or not to_return:
         return None
     return "rehouse rollback --all" if everyone else f"rehouse rollback {quote(slugs[0])}"
+
+
+def note_after_rollback(homes: Mapping[str, str], grace: timedelta) -> str | None:
+    """Return what becomes of the buckets that tenants have left, and of later writes there; `homes`: slug → bucket.
+
+    >>> note_after_rollback({"a": "b-a"}, timedelta(days=7)).partition(": ")[0]
+    'the bucket b-a is kept'
+    >>> note_after_rollback({}, timedelta(days=7))
+    """
+    if not homes:
+        return None
+    if len(homes) == 1:
+        [(slug, bucket)] = homes.items()
+        kept, again, name, there, one = f"the bucket {bucket} is kept", quote(slug), quote(slug), "it", "it"
+    else:
+        kept, again, name = f"the {len(homes)} buckets that the tenants left are kept", "--all", "SLUG"
+        there, one = "them", "one"
+    when = f"after {spell_duration(grace)} " if grace else ""
+    return (
+        f"{kept}: run `rehouse rollback {again}` again for what still arrives in {there}; "
+        f"{when}`rehouse rollback {name} --drop-bucket` removes {one}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

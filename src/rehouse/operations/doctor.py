@@ -18,6 +18,7 @@ from rehouse.operations.checks.database import IDS, MAPPING, ROOM, SCHEMA, USAGE
 from rehouse.operations.checks.grouping import count, problems, summaries
 from rehouse.operations.checks.homes import check_homes
 from rehouse.operations.checks.machine import check_machine
+from rehouse.operations.checks.overrides import check_overrides
 from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
@@ -65,6 +66,7 @@ def exit_status(checks: Iterable[Check]) -> int:
 
 
 def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
+    yield from _in_group(Group.SETTINGS, check_overrides(settings))
     yield from _in_group(Group.MACHINE, check_machine(settings))
     yield from _in_group(Group.DATABASE, check_database(settings))
     control = Control(Session(settings))

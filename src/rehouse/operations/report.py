@@ -288,6 +288,12 @@ class ReturnReport(RunReport):
         ]
         return max(self.still_at_home + len(gone_back), 1 if self.error else 0)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether everything went back from a bucket that the tenant no longer has; an adopted home stays the tenant's."""
+        is_back = not self.dry_run and not self.interrupted and not self.errors
+        return is_back and self.home_bucket not in {None, self.previous_home}
+
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
     """Return whether the home was the application's own. After a switch the home of before decides."""

@@ -17,6 +17,7 @@ from rehouse.s3 import faults
 
 AGAIN = "run `rehouse migrate SLUG --only-failed`"
 RETURN_AGAIN = "run `rehouse rollback SLUG` again"
+RETURN_DENIED = "attach `rehouse iam-policy --role rollback`; if a KMS key refuses, allow its use in the key's policy"
 OURS = frozenset({*DocumentState, SETTLED_AGAIN})
 """States and codes that the next run settles: AGAIN, or after a rollback RETURN_AGAIN."""
 
@@ -65,6 +66,8 @@ def hint_of(code: str | None, slug: str, again: str = AGAIN) -> str:
     """Return what to do about a document with this code."""
     if code is None or code in OURS:
         return again.replace("SLUG", slug)
+    if code == faults.ACCESS_DENIED and again == RETURN_AGAIN:
+        return RETURN_DENIED
     return (HINTS.get(code) or faults.way_out(code, again)).replace("SLUG", slug)
 
 

@@ -12,11 +12,11 @@ import typer
 
 from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, warn_of_name
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
-from rehouse.cli.output import Attention, add_up, print_report, say, say_next, table
+from rehouse.cli.output import Attention, add_up, print_report, say, say_next, say_note, table
 from rehouse.cli.progress import Bytes
 from rehouse.cli.reports import failures_of, of_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import count_noun
-from rehouse.core.next_steps import after_drop, after_rollback
+from rehouse.core.next_steps import after_drop, after_rollback, note_after_rollback
 
 if TYPE_CHECKING:
     from rehouse.operations.buckets.drop import DropReport
@@ -83,10 +83,20 @@ def end_rollback(
         if summary:
             say(summary)
         if not interrupted:
+            _say_what_is_kept(made)
             say_next(_next_of(made, everyone=everyone))
 
     print_report(output, rollback_object(made), show, failures_of(made))
     finish(well=well, interrupted=interrupted)
+
+
+def _say_what_is_kept(made: Sequence[ReturnReport]) -> None:
+    from rehouse.cli.services import settings_only
+
+    left = {each.slug: each.home_bucket for each in made if each.home_bucket and each.has_left}
+    if note := note_after_rollback(left, settings_only().grace):
+        say("")
+        say_note(note)
 
 
 def _next_of(made: Sequence[ReturnReport], *, everyone: bool) -> str | None:

@@ -24,6 +24,7 @@ class Outcome(StrEnum):
 class Group(StrEnum):
     """What a check is about, in the order in which doctor reports."""
 
+    SETTINGS = "settings"
     MACHINE = "this machine"
     DATABASE = "database"
     MAPPING = "mapping"

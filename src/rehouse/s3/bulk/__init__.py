@@ -17,6 +17,7 @@ from functools import partial
 from typing import NoReturn, TypeVar
 
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
+from rehouse.core.refusals import with_refusing_place
 from rehouse.s3.bulk import listing
 from rehouse.s3.bulk.exchange import Exchange
 from rehouse.s3.bulk.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
@@ -241,7 +242,8 @@ class BulkPlane:
         task, attempts = answer.request.context, answer.request.attempts
         assert isinstance(task, CopyTask)
         if answer.value is None:
-            return CopyOutcome(task, fault=answer.fault, attempts=attempts)
+            fault = answer.fault and with_refusing_place(task, answer.fault)
+            return CopyOutcome(task, fault=fault, attempts=attempts)
         copied = answer.value
         is_guarded = _has_condition(answer.request)
         if not is_guarded:  # not earlier: the 501 may have been about the storage class
