@@ -12,6 +12,9 @@ from typing import NamedTuple
 import pytest
 from tests.support import picture
 
+from rehouse.cli.closing_screen import RULE
+from rehouse.cli.commands.demo import STEPS
+
 pytestmark = pytest.mark.not_on_ceph("`rehouse demo` starts the servers of its sandbox itself")
 WITHOUT_AN_OBJECT = """
 import sys
@@ -97,6 +100,15 @@ def test_the_last_screen_fits_80_columns_and_24_lines(shown: Shown) -> None:
     lines = shown.screen.splitlines()
     assert len(lines) < picture.LINES  # one is the shell's prompt
     assert max(map(len, lines)) <= picture.COLUMNS
+
+
+def test_what_a_step_is_for_is_wrapped_between_words(shown: Shown) -> None:
+    lines = picture.plain(shown.written).splitlines()
+    for step in STEPS:
+        end = lines.index(" ".join(("$ rehouse", *step.arguments)))
+        begin = max(number for number, line in enumerate(lines[:end]) if line == RULE) + 1
+        assert " ".join(line.strip() for line in lines[begin:end]) == step.why
+        assert max(map(len, lines[begin:end])) <= picture.COLUMNS
 
 
 def test_the_picture_is_what_the_demo_prints_today(shown: Shown) -> None:

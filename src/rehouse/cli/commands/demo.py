@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rehouse.cli.commands.sandbox import OlderToolOption, TenantIdOption, catch_interrupts, new_sandbox
+from rehouse.cli.output import say
 
 if TYPE_CHECKING:
     from rehouse.cli.closing_screen import Outcome
@@ -94,18 +95,18 @@ def demo(
 
 
 def _introduce(sample: Sample) -> None:
-    typer.echo(
-        f"A data room with {len(sample.tenants):,} tenants and {len(sample.rows):,} documents in one shared bucket,"
+    say(
+        f"A data room with {len(sample.tenants):,} tenants and {len(sample.rows):,} documents in one shared bucket, "
+        f"{sample.shared_bucket}, on a PostgreSQL and an S3 server of this machine. {len(sample.faults):,} documents were "
+        "broken on purpose."
     )
-    typer.echo(f"{sample.shared_bucket}, on a PostgreSQL and an S3 server of this machine.")
-    typer.echo(f"{len(sample.faults):,} documents were broken on purpose.")
 
 
 def _take(step: Step, servers: Sandbox) -> Iterator[str]:
     from rehouse.cli.closing_screen import RULE
 
     command = " ".join(("rehouse", *step.arguments))
-    typer.echo(f"\n{RULE}\n{step.why}\n$ {command}\n")
+    say("", RULE, step.why, f"$ {command}", "")
     sys.stdout.flush()
     log = {"REHOUSE_LOG_FILE": str(servers.folder / f"{step.arguments[0]}.log")}
     status = _run(step.arguments, servers, log, capture=False).returncode
@@ -207,4 +208,4 @@ def _close(outcome: Outcome, surprises: list[str]) -> None:
     if not surprises:
         show_closing_screen(outcome)
         return
-    typer.echo(f"\n{RULE}\nThe outcome is not the expected one:\n" + "\n".join(f"  - {each}" for each in surprises))
+    say("", RULE, "The outcome is not the expected one:", *(f"  - {each}" for each in surprises))

@@ -10,7 +10,7 @@ import typer
 
 from rehouse.cli import output as printing
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import as_json, print_report
+from rehouse.cli.output import as_json, print_report, say
 from rehouse.core.next_steps import AFTER_IAM_POLICY
 from rehouse.core.permissions.policies import ROLES
 from rehouse.core.permissions.table import Role
@@ -58,8 +58,8 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None, output
     made = policies.documents(settings, roles, account)
     print_report(output, {"policies": made}, lambda: as_json(made))
     for sentence in () if printing.style.quiet else policies.sizes(made):
-        typer.echo(sentence, err=True)
+        say(sentence, stderr=True)
     for sentence in policies.warnings(settings):
-        typer.echo(f"Warning: {sentence}", err=True)
+        say(f"Warning: {sentence}", stderr=True)
     if not printing.style.quiet:
         typer.echo(f"Next: {AFTER_IAM_POLICY}", err=True)

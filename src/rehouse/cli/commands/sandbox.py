@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from rehouse.cli.commands.iam_policy import RoleName
+from rehouse.cli.output import say
 from rehouse.core.errors import Interrupted
 from rehouse.core.permissions.policies import policy_documents
 from rehouse.core.permissions.table import Role
@@ -72,7 +73,7 @@ def new_sandbox(*roles: Role, **options: object) -> Sandbox:
     from rehouse.sandbox.servers import SCOPE, Sandbox
 
     policies = policy_documents(tuple(dict.fromkeys(MIGRATION_ROLES + roles)), SCOPE)
-    return Sandbox(policies, report=lambda line: typer.echo(line, err=True), **options)  # type: ignore[arg-type]
+    return Sandbox(policies, report=lambda line: say(line, stderr=True), **options)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
