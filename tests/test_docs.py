@@ -336,6 +336,7 @@ def sandbox() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o711)
         command = [sys.executable, "-m", "rehouse", "sandbox", "--folder", "sandbox"]
+        command += ["--role", "rollback", "--role", "finish"]
         with (folder / "words").open("w") as words:
             process = subprocess.Popen(command, cwd=folder, env=clean(), stdout=words, stderr=words)
         try:
