@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import typer
 from jsonschema import Draft202012Validator
@@ -22,6 +24,34 @@ def test_every_command_with_json_has_a_schema() -> None:
         for name in COMMANDS
         if any("--output" in each.opts for each in group.commands[name].params)  # type: ignore[attr-defined]
     } == set(schemas.RESULTS)
+
+
+def test_a_key_has_the_same_type_in_every_result() -> None:
+    found: dict[str, set[str]] = {}
+    for schema in map(schemas.schema_of, schemas.RESULTS):
+        results = [each for each in schema["properties"]["result"]["anyOf"] if "properties" in each]
+        for each in (*results, *schema["$defs"].values()):
+            for key, value in each.get("properties", {}).items():
+                found.setdefault(key, set()).update(types_of(value, schema["$defs"]))
+    assert {key: types for key, types in found.items() if len(types) > 1} == {"tenant_id": {"number", "string"}}
+
+
+def test_no_result_has_a_key_of_many_meanings() -> None:
+    """The names that keys of different meanings had in results: the envelope's `errors` are its own."""
+    for schema in map(schemas.schema_of, schemas.RESULTS):
+        results = [each for each in schema["properties"]["result"]["anyOf"] if "properties" in each]
+        keys = {key for each in (*results, *schema["$defs"].values()) for key in each.get("properties", {})}
+        assert not keys & {"errors", "detail", "same", "copied_bytes", "without_key"}
+
+
+def types_of(value: dict[str, Any], defined: dict[str, Any]) -> set[str]:
+    """The JSON types that a schema allows besides null; an integer is a number."""
+    if "$ref" in value:
+        return types_of(defined[value["$ref"].rpartition("/")[2]], defined)
+    if "anyOf" in value:
+        return set().union(*(types_of(each, defined) for each in value["anyOf"])) - {"null"}
+    kind = "string" if "enum" in value else value.get("type", "anything")
+    return {"number" if kind == "integer" else kind}
 
 
 @pytest.mark.parametrize("command", schemas.RESULTS)

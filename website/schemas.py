@@ -40,23 +40,26 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 ADDED: dict[type, dict[str, Any]] = {
-    **{each: {"state": TenantState, "errors": int} for each in (TenantReport, ReturnReport, FinishReport, Overview)},
+    **{
+        each: {"state": TenantState, "error_count": int}
+        for each in (TenantReport, ReturnReport, FinishReport, Overview)
+    },
     VerifyReport: {"is_well": bool},
     AuditReport: {"is_well": bool},
 }
 """What a command prints of a report besides its fields."""
 
-MIGRATION = {"documents_migrated": int, "this_run": int, "errors": int, "tenants": list[TenantReport]}
-ROLLBACK = {"documents_returned": int, "this_run": int, "errors": int, "tenants": list[ReturnReport]}
+MIGRATION = {"documents_migrated": int, "this_run": int, "error_count": int, "tenants": list[TenantReport]}
+ROLLBACK = {"documents_returned": int, "this_run": int, "error_count": int, "tenants": list[ReturnReport]}
 VERIFICATION = {"is_well": bool, "tenants": list[VerifyReport]}
-FINISH = {"dry_run": bool, "removed": int, "waiting": int, "errors": int, "tenants": list[FinishReport]}
+FINISH = {"dry_run": bool, "sources_removed": int, "waiting": int, "error_count": int, "tenants": list[FinishReport]}
 
 RESULTS: dict[str, tuple[Any, ...]] = {
     "doctor": ({"checks": list[Check]},),
     "iam-policy": ({"policies": dict[str, dict[str, Any]]},),
     "plan": (Plan,),
     "rules": (Rules,),
-    "status": ({"tenants": list[Overview]}, TenantStatus, {"errors": list[DocumentError]}),
+    "status": ({"tenants": list[Overview]}, TenantStatus, {"outstanding": list[DocumentError]}),
     "verify": (VERIFICATION,),
     "verify-all": (VERIFICATION,),
     "init": ({"changed": list[str]}, {"sql": str}),

@@ -58,13 +58,13 @@ EVERYTHING = {str(number): b"%d" % number for number in range(DOCUMENTS)}
 
 def test_with_the_role_finish_alone_the_sources_go(moved: World) -> None:
     foreseen = moved.json("finish", "a", "--dry-run")
-    assert (foreseen["removed"], foreseen["dry_run"], len(sources(moved))) == (DOCUMENTS, True, DOCUMENTS)
+    assert (foreseen["sources_removed"], foreseen["dry_run"], len(sources(moved))) == (DOCUMENTS, True, DOCUMENTS)
     said = moved.json("finish", "a", "--yes")
-    assert (said["removed"], said["waiting"], said["errors"]) == (DOCUMENTS, 0, 0)
+    assert (said["sources_removed"], said["waiting"], said["error_count"]) == (DOCUMENTS, 0, 0)
     assert said["tenants"][0]["phase"] == "finished"
     assert sources(moved) == []
     assert downloads(moved) == EVERYTHING
-    assert moved.json("finish", "--all", "--yes")["removed"] == 0
+    assert moved.json("finish", "--all", "--yes")["sources_removed"] == 0
 
 
 def test_a_source_needed_again_is_put_back_under_the_same_role(moved: World) -> None:
@@ -104,7 +104,7 @@ def test_a_shorter_grace_says_what_it_gives_up(new_world: Callable[..., World]) 
     world.json("migrate", "a")
     with_roles(world, "finish")
     waiting = world.json("finish", "a", "--yes")
-    assert (waiting["removed"], waiting["waiting"], waiting["errors"]) == (0, 3, 0)
+    assert (waiting["sources_removed"], waiting["waiting"], waiting["error_count"]) == (0, 3, 0)
     done = world.run("finish", "a", "--after", "0", "--yes")
     assert done.returncode == 0, done.stderr
     assert "presigned URLs" in done.stdout
@@ -128,7 +128,7 @@ def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> Non
         "INSERT INTO documents (id, tenant_id, original_name, filename, s3_key, size) VALUES ('late', 1, 'x', 'x', 'k/late', 1)"
     )
     said = moved.json("finish", "a", "--yes")
-    assert (said["removed"], said["waiting"]) == (DOCUMENTS - 1, 2)
+    assert (said["sources_removed"], said["waiting"]) == (DOCUMENTS - 1, 2)
     assert downloads(moved) == EVERYTHING | {"late": b"late", "3": b"written late"}
     age(moved)
     assert moved.json("finish", "a", "--yes")["tenants"][0]["phase"] == "finished"
@@ -157,7 +157,7 @@ def test_the_emptied_bucket_goes_under_the_role_finish(moved: World) -> None:
     kept = moved.run("cleanup", "--drop-bucket", moved.shared, "--keep-empty", "--yes")
     assert (kept.returncode, "Warning" in kept.stderr) == (0, False), kept.stderr
     gone = moved.run("cleanup", "--drop-bucket", moved.shared, "--yes", "--output", "json")
-    assert result_of(gone.stdout)["buckets"][0]["removed"] is True
+    assert result_of(gone.stdout)["buckets"][0]["is_removed"] is True
     assert f"once {moved.shared} is deleted, any AWS account can create a bucket of that name" in gone.stderr
     assert moved.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
     assert downloads(moved) == EVERYTHING
@@ -173,7 +173,7 @@ def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
         process.communicate(timeout=180)
         assert downloads(moved) == EVERYTHING
     said = moved.json("finish", "a", "--yes")
-    assert (said["tenants"][0]["phase"], said["tenants"][0]["removed_in_all"]) == ("finished", DOCUMENTS)
+    assert (said["tenants"][0]["phase"], said["tenants"][0]["sources_removed_in_all"]) == ("finished", DOCUMENTS)
     assert sources(moved) == []
     assert downloads(moved) == EVERYTHING
 

@@ -52,7 +52,7 @@ def _bodies(world: World) -> dict[str, bytes | None]:
 
 def _finish(world: World) -> None:
     world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
-    assert world.json("finish", "a", "--yes")["removed"] == DOCUMENTS
+    assert world.json("finish", "a", "--yes")["sources_removed"] == DOCUMENTS
 
 
 def _home(world: World) -> str:
@@ -64,7 +64,7 @@ def _doctor(world: World) -> tuple[str, str, str]:
     [check] = [
         each for each in json.loads(done.stdout)["result"]["checks"] if each["subject"].startswith("tenants' buckets")
     ]
-    return check["outcome"], check["detail"], check["hint"]
+    return check["outcome"], check["message"], check["hint"]
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_dump_older_than_the_ledger_after_finish(world: World, tmp_path: Path)
     assert statement in world.json("plan", status=1)["tenants"][0]["hint"]
     refused = world.run("migrate", "a")
     assert (refused.returncode, statement in " ".join(refused.stderr.split())) == (2, True)
-    assert world.json("migrate-all", status=1)["errors"] == 1
+    assert world.json("migrate-all", status=1)["error_count"] == 1
     assert world.json("audit", status=1)["findings"][0]["kind"] in {"no bucket", "unowned bucket"}
     assert [each["Name"] for each in world.server.root().list_buckets()["Buckets"] if world.prefix in each["Name"]] == [
         home
@@ -104,11 +104,11 @@ def test_a_dump_older_than_the_ledger_after_finish(world: World, tmp_path: Path)
     assert _doctor(world)[0] == "ok"
     assert world.json("plan")["tenants"][0]["quarantined"] == []
     [report] = world.json("migrate", "a")["tenants"]
-    assert (report["documents_migrated"], report["errors"], report["status"]) == (DOCUMENTS, 0, "completed")
+    assert (report["documents_migrated"], report["error_count"], report["status"]) == (DOCUMENTS, 0, "completed")
     assert _bodies(world) == BODIES
     assert world.json("verify", "a")["is_well"]
     assert world.json("verify", "a", "--deep")["is_well"]
-    assert world.json("finish", "a", "--yes")["errors"] == 0
+    assert world.json("finish", "a", "--yes")["error_count"] == 0
     assert _bodies(world) == BODIES
 
 
@@ -139,11 +139,11 @@ def test_what_nothing_proves_is_named_and_left(world: World, tmp_path: Path) -> 
     _restore(world, dump)
     world.execute("UPDATE tenants SET aws_bucket_name = %s", home)
     [tenant] = world.json("plan", status=3)["tenants"]
-    assert {each["reason"] for each in tenant["quarantined"]} == {"only_at_home"}
+    assert {each["code"] for each in tenant["quarantined"]} == {"only_at_home"}
     [report] = world.json("migrate", "a", status=3)["tenants"]
     assert {each["code"] for each in report["outstanding"]} == {"only_at_home"}
     assert f"{home} holds one at 'documents/0/x'" in report["outstanding"][0]["message"]
-    [hint] = {each["hint"] for each in world.json("status", "a", "--errors")["errors"]}
+    [hint] = {each["hint"] for each in world.json("status", "a", "--errors")["outstanding"]}
     assert "write its bucket and key into the row" in hint
     assert len(world.json("verify", "a", status=3)["tenants"][0]["problems"]) == DOCUMENTS
     [statement] = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -163,10 +163,10 @@ def test_a_dump_between_migrate_and_finish(world: World, tmp_path: Path) -> None
     assert _bodies(world) == BODIES
     assert _doctor(world)[0] == "ok"
     assert world.json("status", "a")["overview"]["phase"] == "cut_over"
-    assert world.json("migrate", "a")["errors"] == 0
+    assert world.json("migrate", "a")["error_count"] == 0
     [verified] = world.json("verify", "a")["tenants"]
     assert (verified["problems"], verified["extra"]) == ([], ["uploads/new"])
-    assert world.json("rollback", "a", "--dry-run")["errors"] == 0
+    assert world.json("rollback", "a", "--dry-run")["error_count"] == 0
     _finish(world)
     assert _bodies(world) == BODIES
     assert world.json("status", "a")["overview"]["phase"] == "finished"
@@ -191,7 +191,7 @@ def test_a_dump_between_copy_and_cutover(world: World, tmp_path: Path) -> None:
     assert set(_bodies(world).values()) == {None}
     assert world.json("plan")["tenants"][0]["quarantined"] == []
     [report] = world.json("migrate", "a")["tenants"]
-    assert (report["documents_migrated"], report["errors"]) == (DOCUMENTS, 0)
+    assert (report["documents_migrated"], report["error_count"]) == (DOCUMENTS, 0)
     assert _bodies(world) == BODIES
     assert world.json("verify", "a")["is_well"]
 
@@ -211,7 +211,7 @@ def test_only_the_applications_tables_are_old(world: World, tmp_path: Path) -> N
     refused = world.run("migrate", "a")
     assert (refused.returncode, "its row names no bucket" in refused.stderr) == (1, True)
     world.execute(statement)
-    assert world.json("migrate", "a")["errors"] == 0
+    assert world.json("migrate", "a")["error_count"] == 0
     assert _bodies(world) == BODIES
     assert world.json("verify", "a")["is_well"]
 

@@ -102,7 +102,7 @@ def test_with_the_role_rollback_alone_everything_returns(moved: World) -> None:
     foreseen = moved.json("rollback", "a", "--dry-run")["tenants"][0]
     said = moved.json("rollback", "a")
     tenant = said["tenants"][0]
-    assert (said["documents_returned"], said["this_run"], said["errors"]) == (len(has), len(has), 0)
+    assert (said["documents_returned"], said["this_run"], said["error_count"]) == (len(has), len(has), 0)
     assert (tenant["status"], tenant["phase"], tenant["still_at_home"]) == ("rolled_back", "rolled_back", 0)
     assert [tenant[key] for key in ("old_pointers", "copied")] == [foreseen[key] for key in ("old_pointers", "copied")]
     assert downloads(moved) == has
@@ -127,7 +127,7 @@ def test_a_dry_run_changes_nothing_and_writes_nothing(moved: World, s3_server) -
 def test_back_and_there_and_back_again(moved: World) -> None:
     has = live_on(moved)
     with_roles(moved, "provision", "migrate", "rollback")
-    assert moved.json("rollback", "a")["errors"] == 0
+    assert moved.json("rollback", "a")["error_count"] == 0
     assert moved.json("migrate", "a")["this_run"] == len(has)
     assert downloads(moved) == has
     assert moved.json("verify", "a")["is_well"]
@@ -172,7 +172,11 @@ def test_killed_at_random_moments_and_run_again(moved: World, s3_server) -> None
     print("documents back after each:", reached)
     assert 0 < reached[KILLS // 2] < len(has), "one kill came between two batches of pointers"
     said = moved.json("rollback", "a")
-    assert (said["documents_returned"], said["errors"], said["tenants"][0]["status"]) == (len(has), 0, "rolled_back")
+    assert (said["documents_returned"], said["error_count"], said["tenants"][0]["status"]) == (
+        len(has),
+        0,
+        "rolled_back",
+    )
     assert downloads(moved) == has
     assert before <= set(versions_of(moved.server.root(), moved.shared)), "an object of the shared bucket was changed"
     pointed = moved.rows("SELECT s3_key FROM documents GROUP BY 1 HAVING count(*) > 1")
@@ -184,7 +188,7 @@ def test_the_bucket_goes_under_the_rights_of_finish_alone(moved: World) -> None:
     root = moved.server.root()
     root.put_object(Bucket=home, Key=at_home(moved, 1), Body=b"newest")
     with_roles(moved, "rollback")
-    assert moved.json("rollback", "a")["errors"] == 0
+    assert moved.json("rollback", "a")["error_count"] == 0
     has = downloads(moved)
     with_roles(moved, "finish")
     refused = moved.run("rollback", "a", "--drop-bucket", "--yes")

@@ -57,7 +57,7 @@ def test_a_run_is_seen_to_grow_and_to_end(world):
     assert {(each["run_id"], each["command"]) for each in seen} == {(run_id, "migrate")}
     assert len({each["documents"] for each in seen}) >= 3
     for before, after in pairwise(seen):
-        for name in ("documents", "documents_total", "documents_failed", "copied_bytes", "tenants_done", "elapsed"):
+        for name in ("documents", "documents_total", "documents_failed", "bytes_copied", "tenants_done", "elapsed"):
             assert before[name] <= after[name], name
     assert all(0 <= each["documents"] <= each["documents_total"] for each in seen)
     assert {at["subject"] for each in seen for at in each["at_work"]} >= {"a"}

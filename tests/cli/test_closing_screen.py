@@ -16,7 +16,7 @@ OUTCOME: dict[str, Any] = {
     "seconds": 12.4,
     "documents": 1448,
     "tenants": 6,
-    "copied_bytes": 7_400_000,
+    "bytes_copied": 7_400_000,
     "proven": 1448,
     "shared_objects": 1484,
     "requests": Counter(copy=1449, head=2000),

@@ -16,7 +16,7 @@ events = st.builds(
     step=st.sampled_from(["copy", "verify", "flip", "list", "wait", DONE, IDLE]),
     documents=counts,
     documents_total=st.none() | counts,
-    copied_bytes=counts,
+    bytes_copied=counts,
 )
 
 
@@ -30,7 +30,7 @@ def test_nothing_goes_back(told: list[tuple[Progress, float]]) -> None:
     for before, after in pairwise(seen):
         assert before.documents <= after.documents
         assert before.documents_total <= after.documents_total
-        assert before.copied_bytes <= after.copied_bytes
+        assert before.bytes_copied <= after.bytes_copied
         assert before.tenants_done <= after.tenants_done
         assert before.elapsed <= after.elapsed
     for each in seen:

@@ -18,7 +18,7 @@ from rehouse.ledger.progress import NotPublished, Publication, read_published, r
 from rehouse.operations.init import initialise
 
 ONE, TWO = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
-WHOLE = Counts("", tenants_done=0, tenants=2, documents=3, documents_total=9, documents_failed=1, copied_bytes=7)
+WHOLE = Counts("", tenants_done=0, tenants=2, documents=3, documents_total=9, documents_failed=1, bytes_copied=7)
 ACME = Counts("acme", "copy", documents=3, documents_total=9)
 
 

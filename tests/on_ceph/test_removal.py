@@ -20,7 +20,7 @@ def test_the_emptied_bucket_goes(new_world: Callable[..., World]) -> None:
     [after] = world.json("cleanup")["buckets"]
     assert after["left"] == []
     assert after["older"]["delete_markers"] == DOCUMENTS + 1
-    assert world.json("cleanup", "--drop-bucket", world.shared, "--yes")["buckets"][0]["removed"] is True
+    assert world.json("cleanup", "--drop-bucket", world.shared, "--yes")["buckets"][0]["is_removed"] is True
     assert world.shared not in {each["Name"] for each in root.list_buckets()["Buckets"]}
     pointers = world.rows("SELECT s3_bucket, s3_key FROM documents")
     read = [root.get_object(Bucket=bucket, Key=key)["Body"].read() for bucket, key in pointers]

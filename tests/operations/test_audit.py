@@ -54,7 +54,7 @@ def test_after_a_migration_all_is_well(moved: Room) -> None:
     report = look(moved)
     assert report.findings == []
     assert report.is_well
-    assert (report.tenants, report.buckets) == (1, 2)
+    assert (report.tenants_checked, report.buckets_checked) == (1, 2)
     assert report.not_offered == []
 
 
@@ -78,7 +78,7 @@ def test_metrics_against_the_setting_go_under_our_id_alone(moved: Room, strict: 
     strict.meanwhile = metrics
     [finding] = look(moved).findings
     assert (finding.setting, finding.can_be_fixed, gone) == ("metrics", True, [])
-    assert "billed" in finding.detail
+    assert "billed" in finding.message
     assert look(moved, request_metrics=True).findings == []
     assert look(moved, fix=True).is_well
     assert len(gone) == 1
@@ -124,7 +124,7 @@ def test_a_rule_that_deletes_documents_is_said_first(moved: Room) -> None:
         'the rule "purge" deletes every document 1 day after its upload: it must not be there',
     )
     assert "old versions are kept" in str(worst.why)
-    assert "removes old versions" not in f"{worst.detail} {worst.why}"
+    assert "removes old versions" not in f"{worst.message} {worst.why}"
     assert look(moved, fix=True).is_well
     assert look(moved).findings == []
 
@@ -179,7 +179,7 @@ def test_a_promised_name_is_no_bucket_of_the_tenant(room: Room) -> None:
     room.migrate(until=Phase.PLANNED)
     [finding] = look(room).findings
     assert finding.kind is FindingKind.NO_BUCKET
-    assert room.home() in finding.detail
+    assert room.home() in finding.message
 
 
 def test_a_rolled_back_home_has_an_owner_and_may_be_gone(moved: Room) -> None:
@@ -201,7 +201,7 @@ def test_a_bucket_of_ours_that_no_tenant_has_is_told_and_stays(moved: Room) -> N
     [finding] = report.findings
     assert finding.kind is FindingKind.UNOWNED_BUCKET
     assert (finding.bucket, finding.is_fixed) == (home, False)
-    assert "acme" in finding.detail
+    assert "acme" in finding.message
     assert moved.keys(home) == ["documents/a/a.txt"]
 
 
@@ -211,7 +211,7 @@ def test_scratch_buckets_are_told_strangers_are_a_note(moved: Room) -> None:
     moved.root.create_bucket(Bucket=f"{prefix}-website")
     report = look(moved)
     [finding] = report.findings
-    assert "probe" in finding.detail
+    assert "probe" in finding.message
     assert any(f"{prefix}-website" in note for note in report.notes)
 
 
@@ -227,7 +227,7 @@ def test_a_row_and_ledger_with_different_homes_contradict(moved: Room) -> None:
     moved.sql("UPDATE tenants SET aws_bucket_name = 'elsewhere'")
     report = look(moved)
     assert kinds(report) == {FindingKind.CONTRADICTION: 1}, "both buckets are the tenant's"
-    assert "elsewhere" in report.findings[0].detail
+    assert "elsewhere" in report.findings[0].message
 
 
 def test_two_tenants_in_one_home_are_found_out(moved: Room) -> None:

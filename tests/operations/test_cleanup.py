@@ -104,8 +104,8 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
     assert {each.category for each in left.left} == in_utf_8
     assert sum(each.objects for each in left.left) == left.objects == len(room.keys(room.shared))
     assert sum(each.size for each in left.left) == left.size
-    assert {each.reason for each in left.left if each.category == "quarantined"} == {"other_tenants_object"}
-    assert {each.reason: each.examples for each in left.left if each.category == "stays"} == {
+    assert {each.code for each in left.left if each.category == "quarantined"} == {"other_tenants_object"}
+    assert {each.code: each.examples for each in left.left if each.category == "stays"} == {
         "home_changed": ("k/rewritten",),
         "home_missing": ("k/emptied",),
     }
@@ -119,7 +119,7 @@ def test_rows_at_no_object_are_shown_and_keep_the_bucket(room: Room, capsys: pyt
         "INSERT INTO documents (id, original_name, filename, size, s3_key) VALUES ('x', '', '', 1, 'x'), ('y', '', '', 1, 'y')"
     )
     left = cleanup(room)
-    assert [(each.slug, each.rows, each.without_object, each.examples) for each in left.rows] == [
+    assert [(each.slug, each.rows, each.without_object, each.examples) for each in left.rows_by_tenant] == [
         ("acme", 5, 5, ("lost0", "lost1", "lost2")),
         (None, 2, 2, ("x", "y")),
     ]
@@ -143,7 +143,7 @@ def test_the_tenants_that_keep_a_bucket_are_shown(room: Room, capsys: pytest.Cap
         drop(room)
     room.tenant("initech")
     left = cleanup(room)
-    assert (left.homes, left.not_finished, left.rows) == (("globex",), ("initech",), ())
+    assert (left.homes, left.not_finished, left.rows_by_tenant) == (("globex",), ("initech",), ())
     show_cleanup([left])
     told = capsys.readouterr().out
     assert "Not finished: initech\nHome of: globex\n" in told
@@ -189,16 +189,16 @@ def test_a_bucket_that_nobody_needs_can_be_kept_empty(room: Room) -> None:
     versioned(room)
     finished(room, "a", "b")
     left = drop(room, keep_empty=True)
-    assert (left.kept_empty, left.removed) == (True, False)
+    assert (left.kept_empty, left.is_removed) == (True, False)
     assert is_there(room)
     assert "Versions" not in room.root.list_object_versions(Bucket=room.shared)
-    assert drop(room).removed
+    assert drop(room).is_removed
 
 
 def test_a_bucket_that_nobody_needs_goes(room: Room) -> None:
     finished(room, "a", "b")
     assert cleanup(room).objects == 0
-    assert drop(room).removed
+    assert drop(room).is_removed
     assert not is_there(room)
     assert room.body("a") == b"a"
     assert room.sql("SELECT reason FROM s3_migration_events WHERE event = 'shared_bucket_removed'") == [(room.shared,)]
@@ -239,7 +239,7 @@ def test_open_uploads_are_told_and_keep_the_bucket(room: Room, capsys: pytest.Ca
         room.root.abort_multipart_upload(Bucket=room.shared, Key=each["Key"], UploadId=each["UploadId"])
     show_cleanup([cleanup(room)])
     assert "Nothing is left" in capsys.readouterr().out
-    assert drop(room).removed
+    assert drop(room).is_removed
 
 
 def test_an_upload_that_is_begun_meanwhile_keeps_the_bucket(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_the_roles_of_the_page_are_enough(room: Room) -> None:
     assert room.migrate().phase is Phase.CUT_OVER
     with room.services() as services:
         tenant = services.ledger.tenant("acme")
-        assert finishing.finish_one(services, tenant, grace=timedelta(0)).removed == 2
+        assert finishing.finish_one(services, tenant, grace=timedelta(0)).sources_removed == 2
         assert cleaning.cleanup(services)[0].objects == 0
     become(room, f"reader_{own}", f"reading_{own}")
     assert room.verify(deep=True).is_well

@@ -92,7 +92,7 @@ def test_with_the_printed_rights_nothing_fails(settings: Settings, become: Becom
     assert buckets(s3_server) == before
     assert by_subject(checks)["database: rehouse's own tables"].outcome is Outcome.NOTICE
     assert None not in {check.group for check in checks}
-    rights = [check.detail for check in checks if check.group is Group.RIGHTS]
+    rights = [check.message for check in checks if check.group is Group.RIGHTS]
     assert rights
     assert not any("s3:" in detail for detail in rights), "actions are named where one is missing"
 
@@ -100,7 +100,7 @@ def test_with_the_printed_rights_nothing_fails(settings: Settings, become: Becom
 def test_every_finding_that_is_not_fine_says_what_to_do(settings: Settings, become: Become) -> None:
     become("application")
     for check in examine(settings, probe=True):
-        assert check.detail
+        assert check.message
         assert check.hint or check.outcome in {Outcome.OK, Outcome.COULD_NOT_CHECK, Outcome.NOTICE}
 
 
@@ -112,7 +112,7 @@ def test_the_probe_tries_the_writes_and_leaves_nothing(settings: Settings, becom
     for subject in ("scratch bucket", "objects", "large objects", "copy from the shared bucket", "removal"):
         assert checks[f"probe: {subject}"].outcome is Outcome.OK
     assert checks["probe: conditions on the source"].outcome is Outcome.OK
-    assert "not guarded" in checks["probe: conditions on the target"].detail
+    assert "not guarded" in checks["probe: conditions on the target"].message
     assert buckets(s3_server) == before
 
 
@@ -146,7 +146,7 @@ def test_missing_rights_are_named(settings: Settings, become: Become) -> None:
     become("migrate")
     checks = list(check_rights(settings, Control(Session(settings)), probe=False))
     failures = [check for check in checks if check.outcome is Outcome.FAILED]
-    assert any("s3:CreateBucket" in check.detail for check in failures), checks
+    assert any("s3:CreateBucket" in check.message for check in failures), checks
     assert all("iam-policy" in check.hint for check in failures)
 
 
@@ -230,7 +230,7 @@ def test_a_missing_column_is_named(settings: Settings, application_database: str
         connection.execute("ALTER TABLE documents DROP COLUMN s3_key")
     checks = by_subject(list(check_database(settings)))
     assert checks["database: mapping"].outcome is Outcome.FAILED
-    assert "s3_key" in checks["database: mapping"].detail
+    assert "s3_key" in checks["database: mapping"].message
     assert checks["database: rights"].outcome is Outcome.COULD_NOT_CHECK
 
 
@@ -254,7 +254,7 @@ def test_missing_rights_in_the_database_are_named(settings: Settings, applicatio
         "UPDATE of tenants.aws_bucket_name",
         "CREATE in the schema public",
     ):
-        assert missing in rights.detail
+        assert missing in rights.message
 
 
 EVERYDAY = (
@@ -289,8 +289,8 @@ def test_rights_on_the_ledger_are_looked_at(
     rights = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))[
         "database: rights"
     ]
-    assert rights.outcome is (Outcome.FAILED if taken else Outcome.OK), rights.detail
-    assert named is None or named in rights.detail
+    assert rights.outcome is (Outcome.FAILED if taken else Outcome.OK), rights.message
+    assert named is None or named in rights.message
 
 
 def test_a_role_that_cannot_publish_is_told_so_and_works(settings: Settings, application_database: str) -> None:
@@ -303,7 +303,7 @@ def test_a_role_that_cannot_publish_is_told_so_and_works(settings: Settings, app
     checks = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))
     rights = checks["database: rights"]
     assert (rights.outcome, "status --watch" in rights.hint) == (Outcome.NOTICE, True), rights
-    assert "SELECT, INSERT, UPDATE, DELETE on s3_migration_progress" in rights.detail
+    assert "SELECT, INSERT, UPDATE, DELETE on s3_migration_progress" in rights.message
 
 
 def test_a_role_that_row_security_blinds_is_found_out(settings: Settings, application_database: str) -> None:
@@ -339,11 +339,11 @@ def test_the_applications_own_rights_are_looked_at(
     assert good["probe: the application's rights"].outcome is Outcome.OK
     weak = by_subject(list(examine(settings.model_copy(update={"application_profile": "weak"}), probe=True)))
     refused = [weak["application: reading the shared bucket"], weak["probe: the application's rights"]]
-    denied = [each for each in weak.values() if each.detail.startswith("not allowed")]
+    denied = [each for each in weak.values() if each.message.startswith("not allowed")]
     for each in refused + denied:
         assert each.outcome is Outcome.FAILED
         assert each.hint == "attach `rehouse iam-policy --role application` to the application's role"
-        assert each.subject not in each.detail
+        assert each.subject not in each.message
     assert denied
     gone = by_subject(list(examine(settings.model_copy(update={"application_profile": "nobody"}))))
     assert gone["application: identity"].outcome is Outcome.FAILED
@@ -367,7 +367,7 @@ def test_columns_too_short_for_the_buckets_names_are_found_out(
         connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE varchar({length})".encode())
     check = by_subject(list(check_database(settings)))["database: room for names and keys"]
     assert check.outcome is outcome
-    assert outcome is Outcome.OK or (f"{column} holds {length}" in check.detail and "varchar(63)" in check.hint)
+    assert outcome is Outcome.OK or (f"{column} holds {length}" in check.message and "varchar(63)" in check.hint)
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_the_scratch_bucket_is_in_the_tenants_namespace(settings: Settings, pref
     checks = {check.subject: check for check in check_by_probe(settings.model_copy(update=update), control, None)}
     created = checks["probe: scratch bucket"]
     assert created.outcome is Outcome.OK
-    assert created.detail.removesuffix(" created").endswith("-000000000000-us-east-1-an")
+    assert created.message.removesuffix(" created").endswith("-000000000000-us-east-1-an")
     assert checks["probe: removal"].outcome is Outcome.OK
 
 
@@ -457,7 +457,7 @@ def test_usage_that_could_not_be_kept_is_told(settings: Settings) -> None:
     with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
         connection.execute("INSERT INTO tenants (name, slug) VALUES ('A', 'a')")
         found = by_subject(list(check_database(settings)))["database: usage"]
-        assert (found.outcome, found.detail) == (Outcome.OK, "kept by triggers; 0 changes wait to be added")
+        assert (found.outcome, found.message) == (Outcome.OK, "kept by triggers; 0 changes wait to be added")
         insert = "INSERT INTO documents (id, tenant_id, original_name, filename, size) VALUES (%s, 1, '', '', 1)"
         for sabotage, told, way_out in (
             ("ALTER TABLE tenant_usage ADD CHECK (documents_count < 1) NOT VALID", "could not be added", "status"),
@@ -468,7 +468,7 @@ def test_usage_that_could_not_be_kept_is_told(settings: Settings) -> None:
             connection.execute(insert, (told,))
             found = by_subject(list(check_database(settings)))["database: usage"]
             assert found.outcome is Outcome.NOTICE
-            assert told in found.detail
+            assert told in found.message
             assert way_out in found.hint
 
 
@@ -478,7 +478,7 @@ def test_an_incomplete_ledger_is_no_ground_for_advice(room: Room) -> None:
     room.migrate(until=Phase.VERIFIED)
     room.sql("ALTER TABLE s3_migrations DROP COLUMN run_failed")
     found = check_homes(room.settings, Control(Session(room.settings)))
-    assert (found.outcome, "UPDATE" in found.detail + found.hint) == (Outcome.COULD_NOT_CHECK, False)
+    assert (found.outcome, "UPDATE" in found.message + found.hint) == (Outcome.COULD_NOT_CHECK, False)
     assert "rehouse init" in found.hint
 
 
@@ -491,5 +491,5 @@ def test_a_variable_over_the_file_is_a_notice(
     told = settings.model_copy(update={"overridden": load(both).overridden, "origins": load(both).origins})
     [check] = [each for each in examine(told) if each.group is Group.SETTINGS]
     assert (check.outcome, "unset" in check.hint) == (Outcome.NOTICE, True)
-    assert check.detail == "REHOUSE_SHARED_BUCKET, REHOUSE_BUCKET_PREFIX: rehouse.toml has other values for them"
+    assert check.message == "REHOUSE_SHARED_BUCKET, REHOUSE_BUCKET_PREFIX: rehouse.toml has other values for them"
     assert not [each for each in examine(settings) if each.group is Group.SETTINGS]

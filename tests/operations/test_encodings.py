@@ -46,7 +46,7 @@ def room_in(
 
 def encoding_of(room: Room) -> tuple[str, str]:
     (check,) = [each for each in check_database(room.settings) if each.subject == "database: encoding"]
-    return check.outcome, check.detail.partition(":")[0]
+    return check.outcome, check.message.partition(":")[0]
 
 
 def test_an_object_with_an_impossible_key_is_counted(room_in: Callable[[str], Room]) -> None:
@@ -86,7 +86,7 @@ def test_texts_that_are_no_utf_8_are_one_documents_trouble(room_in: Callable[[st
     assert (report.documents_migrated, report.errors) == (3, 1)
     with room.services(writes=False) as services:
         (error,) = standing.errors(services.ledger, services.ledger.tenants())
-    assert (error.document_id, error.code, error.key) == ("key", "invalid_key", "k/\\351")
+    assert (error.document_id, error.code, error.source.key) == ("key", "invalid_key", "k/\\351")
     assert "not UTF-8" in (error.message or "")
     assert room.body("caf\u00e9") == "caf\u00e9".encode()
     assert room.body("named") == b"named"
@@ -95,7 +95,7 @@ def test_texts_that_are_no_utf_8_are_one_documents_trouble(room_in: Callable[[st
     room.sql("UPDATE s3_migration_documents SET flipped_at = now() - interval '8 days'")
     with room.services() as services:
         finished = finishing.finish_one(services, services.ledger.tenant("acme"), grace=services.settings.grace)
-    assert (finished.removed, [tuple(each) for each in finished.pointers]) == (0, [("public.notes.line", 1)])
+    assert (finished.sources_removed, [tuple(each) for each in finished.pointers]) == (0, [("public.notes.line", 1)])
 
 
 def test_what_a_database_can_hold(empty_database: str, room_in: Callable[[str], Room]) -> None:

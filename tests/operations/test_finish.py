@@ -58,7 +58,13 @@ def moved(room: Room, *document_ids: str) -> Room:
 def test_old_sources_go_and_every_document_is_there(room: Room) -> None:
     moved(room, "a", "b", "c")
     report = finish(room)
-    assert (report.removed, report.removed_bytes, report.removed_in_all, report.waiting, report.errors) == (
+    assert (
+        report.sources_removed,
+        report.bytes_removed,
+        report.sources_removed_in_all,
+        report.waiting,
+        report.errors,
+    ) == (
         3,
         3,
         3,
@@ -82,7 +88,12 @@ def test_run_again_it_changes_nothing(room: Room) -> None:
         for table in ("s3_migrations", "s3_migration_documents", "s3_migration_events")
     ]
     report = finish(room)
-    assert (report.removed, report.removed_in_all, report.phase, report.errors) == (0, 1, Phase.FINISHED, 0)
+    assert (report.sources_removed, report.sources_removed_in_all, report.phase, report.errors) == (
+        0,
+        1,
+        Phase.FINISHED,
+        0,
+    )
     assert report.status is Status.COMPLETED
     after = [
         room.sql(f"SELECT * FROM {table}")
@@ -95,7 +106,7 @@ def test_what_is_younger_waits_and_nothing_is_released(room: Room) -> None:
     room.documents("a", "b")
     room.migrate()
     report = finish(room)
-    assert (report.removed, report.waiting, report.errors, report.phase) == (0, 2, 0, Phase.CUT_OVER)
+    assert (report.sources_removed, report.waiting, report.errors, report.phase) == (0, 2, 0, Phase.CUT_OVER)
     flipped = room.sql("SELECT min(flipped_at) FROM s3_migration_documents")[0][0]
     assert report.next_at == flipped + WEEK
     assert len(room.keys(room.shared)) == 2
@@ -107,7 +118,12 @@ def test_the_older_ones_go_first_and_the_phase_says_so(room: Room) -> None:
     room.migrate()
     age(room, "a")
     report = finish(room)
-    assert (report.removed, report.waiting, report.phase, report.status) == (1, 1, Phase.RELEASED, Status.COMPLETED)
+    assert (report.sources_removed, report.waiting, report.phase, report.status) == (
+        1,
+        1,
+        Phase.RELEASED,
+        Status.COMPLETED,
+    )
     assert room.keys(room.shared) == ["k/b"]
     age(room, "b")
     assert finish(room).phase is Phase.FINISHED
@@ -117,7 +133,7 @@ def test_a_shorter_grace_names_what_it_gives_up(room: Room) -> None:
     room.documents("a")
     room.migrate()
     report = finish(room, NOW)
-    assert report.removed == 1
+    assert report.sources_removed == 1
     assert "presigned URLs" in (report.gives_up or "")
 
 
@@ -125,7 +141,7 @@ def test_it_sweeps_first(room: Room) -> None:
     moved(room, "a")
     room.documents("late")
     report = finish(room)
-    assert (report.this_run, report.removed, report.waiting, report.phase) == (1, 1, 1, Phase.RELEASED)
+    assert (report.this_run, report.sources_removed, report.waiting, report.phase) == (1, 1, 1, Phase.RELEASED)
     assert room.pointer("late")[0] == room.home()
     assert room.keys(room.shared) == ["k/late"]
 
@@ -146,7 +162,7 @@ def test_a_dry_run_tells_and_touches_nothing(room: Room) -> None:
     room.root.delete_object(Bucket=room.home(), Key=room.pointer("b")[1] or "")
     before = room.sql("SELECT * FROM s3_migration_documents ORDER BY 2"), room.sql("SELECT * FROM s3_migrations")
     report = finish(room, dry_run=True)
-    assert (report.removed, [each.reason for each in report.left]) == (1, ["home_missing"])
+    assert (report.sources_removed, [each.code for each in report.left]) == (1, ["home_missing"])
     assert room.keys(room.shared) == ["k/a", "k/b"]
     assert before == (
         room.sql("SELECT * FROM s3_migration_documents ORDER BY 2"),
@@ -161,7 +177,7 @@ def test_an_object_that_any_row_points_to_stays(room: Room) -> None:
     room.row("unnamed", "k/b", slug="other")
     room.row("empty", "k/c", slug="other", bucket="")
     report = finish(room)
-    assert (report.removed, {each.reason for each in report.left}, report.errors) == (0, {"pointed_at"}, 3)
+    assert (report.sources_removed, {each.code for each in report.left}, report.errors) == (0, {"pointed_at"}, 3)
     assert len(room.keys(room.shared)) == 3
     assert phase(room) == "cut_over"
     room.sql("DELETE FROM documents WHERE id IN ('theirs', 'unnamed', 'empty')")
@@ -174,10 +190,10 @@ def test_two_documents_of_one_source_wait_for_each_other(room: Room) -> None:
     room.migrate()
     age(room, "a")
     report = finish(room)
-    assert (report.removed, room.keys(room.shared)) == (0, ["k/a"])
+    assert (report.sources_removed, room.keys(room.shared)) == (0, ["k/a"])
     age(room, "b")
     report = finish(room)
-    assert (report.removed, report.phase, room.keys(room.shared)) == (2, Phase.FINISHED, [])
+    assert (report.sources_removed, report.phase, room.keys(room.shared)) == (2, Phase.FINISHED, [])
 
 
 def test_a_source_whose_document_is_not_at_home_stays(room: Room) -> None:
@@ -188,11 +204,11 @@ def test_a_source_whose_document_is_not_at_home_stays(room: Room) -> None:
     etag = room.put(room.pointer("told")[1] or "", b"newer, and its row knows", home)
     room.sql("UPDATE documents SET etag = %s WHERE id = 'told'", f'"{etag}"')
     report = finish(room)
-    assert {each.document_id: each.reason for each in report.left} == {
+    assert {each.document_id: each.code for each in report.left} == {
         "gone": "home_missing",
         "changed": "home_changed",
     }
-    assert (report.removed, sorted(room.keys(room.shared))) == (1, ["k/changed", "k/gone"])
+    assert (report.sources_removed, sorted(room.keys(room.shared))) == (1, ["k/changed", "k/gone"])
     assert phase(room) == "released"
     room.sql("UPDATE documents SET etag = %s WHERE id = 'changed'", md5(b"newer"))
     room.sql("DELETE FROM documents WHERE id = 'gone'")
@@ -204,7 +220,7 @@ def test_a_source_that_was_written_since_stays_and_comes_home(room: Room) -> Non
     moved(room, "a", "b")
     room.put("k/a", b"written late")
     report = finish(room)
-    assert (report.removed, report.waiting) == (1, 1)
+    assert (report.sources_removed, report.waiting) == (1, 1)
     assert room.keys(room.shared) == ["k/a"]
     assert room.body("a") == b"written late"
     age(room)
@@ -220,7 +236,7 @@ def test_a_fault_that_stays_is_told_by_every_run(room: Room, monkeypatch: pytest
         busy.execute("SELECT 1 FROM documents WHERE id = 'b' FOR UPDATE")
         for _ in range(2):
             report = finish(room)
-            assert (report.status, report.errors, report.changed) == (Status.FAILED, 1, 0)
+            assert (report.status, report.errors, report.sources_changed) == (Status.FAILED, 1, 0)
             assert [(each.document_id, each.code) for each in report.outstanding] == [("b", "RowLocked")]
     assert finish(room).errors == 0
     assert room.body("b") == b"late"
@@ -231,7 +247,7 @@ def test_a_conflict_is_never_removed(room: Room) -> None:
     room.put("k/a", b"written late")
     room.put(room.pointer("a")[1] or "", b"and at home", room.home())
     report = finish(room)
-    assert (report.removed, report.errors) == (0, 1)
+    assert (report.sources_removed, report.errors) == (0, 1)
     assert {each.code for each in report.outstanding} == {"Conflict"}
     assert room.keys(room.shared) == ["k/a"]
     assert phase(room) == "cut_over"
@@ -242,7 +258,7 @@ def test_a_source_written_after_its_row_went_is_nobodys(room: Room) -> None:
     room.sql("DELETE FROM documents WHERE id = 'a'")
     room.put("k/a", b"written late")
     report = finish(room)
-    assert (report.removed, report.phase, report.errors) == (1, Phase.FINISHED, 0)
+    assert (report.sources_removed, report.phase, report.errors) == (1, Phase.FINISHED, 0)
     assert room.keys(room.shared) == ["k/a"]
     assert room.states() == {"a": "superseded", "b": "removed"}
 
@@ -251,7 +267,7 @@ def test_what_is_gone_already_counts_as_removed(room: Room) -> None:
     moved(room, "a", "b")
     room.root.delete_object(Bucket=room.shared, Key="k/a")
     report = finish(room)
-    assert (report.removed, report.phase) == (2, Phase.FINISHED)
+    assert (report.sources_removed, report.phase) == (2, Phase.FINISHED)
 
 
 def test_a_versioned_bucket_keeps_what_was_removed(room: Room) -> None:
@@ -273,7 +289,7 @@ def test_a_run_that_was_killed_is_taken_up(room: Room, is_there: bool) -> None:
     if not is_there:
         room.root.delete_object(Bucket=room.shared, Key="k/a")
     report = finish(room)
-    assert (report.removed, report.phase, room.keys(room.shared)) == (2, Phase.FINISHED, [])
+    assert (report.sources_removed, report.phase, room.keys(room.shared)) == (2, Phase.FINISHED, [])
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -287,7 +303,7 @@ def test_what_a_killed_run_left_and_may_not_go_is_settled(room: Room, is_there: 
     if not is_there:
         room.root.delete_object(Bucket=room.shared, Key="k/a")
     report = finish(room)
-    assert (report.removed, report.put_back) == (0, 0 if is_there else 1)
+    assert (report.sources_removed, report.put_back) == (0, 0 if is_there else 1)
     assert room.states() == {"a": "flipped"}
     assert room.body("theirs") == b"a"
 
@@ -303,7 +319,7 @@ def test_a_conflict_of_what_a_killed_run_left_stays_one(room: Room) -> None:
     for _ in range(2):
         report = finish(room)
         assert (report.status, [each.code for each in report.outstanding]) == (Status.FAILED, ["Conflict"])
-        assert [each.reason for each in report.left] == ["in_doubt"]
+        assert [each.code for each in report.left] == ["in_doubt"]
         assert room.states() == {"a": "flipped", "b": "removed"}
     assert room.keys(room.shared) == ["k/a"]
 
@@ -319,7 +335,7 @@ def test_a_row_back_at_a_removed_source_finds_it_again(room: Room) -> None:
     assert room.states() == {"a": "flipped", "b": "removed"}
     room.sql("DELETE FROM documents WHERE id = 'theirs'")
     age(room, "a")
-    assert (finish(room).removed, room.keys(room.shared)) == (1, [])
+    assert (finish(room).sources_removed, room.keys(room.shared)) == (1, [])
 
 
 def test_a_source_that_cannot_be_put_back_is_told(room: Room) -> None:
@@ -329,7 +345,7 @@ def test_a_source_that_cannot_be_put_back_is_told(room: Room) -> None:
     room.row("theirs", "k/a", slug="other", bucket=room.shared)
     room.put(room.pointer("a")[1] or "", b"newer", room.home())
     report = finish(room)
-    assert [(each.document_id, each.reason) for each in report.left] == [("a", "not_put_back")]
+    assert [(each.document_id, each.code) for each in report.left] == [("a", "not_put_back")]
     assert report.errors == 1
 
 
@@ -356,7 +372,7 @@ def test_a_write_while_a_source_is_put_back_is_told_or_stands(
     monkeypatch.setattr(LocalEngine, "copy", written_first)
     report = finish(room)
     assert report.put_back == 0
-    assert [each.reason for each in report.left] == (["not_put_back"] if where == "home" else [])
+    assert [each.code for each in report.left] == (["not_put_back"] if where == "home" else [])
     assert room.keys(room.shared) == ([] if where == "home" else ["k/a"])
 
 
@@ -368,7 +384,7 @@ def test_late_writes_never_go_where_another_tenant_points(room: Room) -> None:
     room.tenant("other")
     room.row("theirs", "k/a", slug="other", bucket=room.shared)
     report = finish(room)
-    assert (report.put_back, [each.reason for each in report.left]) == (0, ["not_put_back"])
+    assert (report.put_back, [each.code for each in report.left]) == (0, ["not_put_back"])
     assert room.keys(room.shared) == []
 
 
@@ -388,7 +404,7 @@ def test_a_document_outside_keeps_the_tenant_released(room: Room) -> None:
     room.migrate()
     age(room)
     report = finish(room)
-    assert (report.removed, report.phase, report.status, len(report.outstanding)) == (
+    assert (report.sources_removed, report.phase, report.status, len(report.outstanding)) == (
         1,
         Phase.RELEASED,
         Status.FAILED,
@@ -408,7 +424,7 @@ def test_an_adopted_tenant_has_nothing_to_remove(room: Room, s3_server: Any) -> 
     room.row("x", "x", slug="owner", bucket=home)
     room.migrate("owner")
     report = finish(room, slug="owner")
-    assert (report.phase, report.removed, report.errors) == (Phase.FINISHED, 0, 0)
+    assert (report.phase, report.sources_removed, report.errors) == (Phase.FINISHED, 0, 0)
     assert room.keys(home) == ["x"]
 
 
@@ -449,7 +465,7 @@ def test_all_tenants_that_were_cut_over(room: Room) -> None:
     age(room)
     with room.services() as services:
         reports = finishing.finish_all(services, services.ledger.tenants(), grace=WEEK)
-    assert {each.slug: (each.removed, each.phase) for each in reports} == {
+    assert {each.slug: (each.sources_removed, each.phase) for each in reports} == {
         "acme": (1, Phase.FINISHED),
         "too": (1, Phase.FINISHED),
     }
@@ -461,7 +477,7 @@ def test_many_go_in_batches(room: Room) -> None:
     with room.services() as services:
         report = finishing.finish_one(services, services.ledger.tenant("acme"), grace=WEEK)
         assert services.control.requests["DeleteObjects"] == 3 + 1  # and one that asks whether conditions are honoured
-    assert (report.removed, room.keys(room.shared)) == (1100, [])
+    assert (report.sources_removed, room.keys(room.shared)) == (1100, [])
 
 
 def test_what_changes_after_the_sweep_is_left_for_the_next_one(room: Room) -> None:
@@ -490,7 +506,7 @@ def test_writes_after_the_sweep_are_home_at_the_end(room: Room, strict: StrictRe
     moved(room, "a", "b")
     strict.meanwhile = writing(room, "k/a", b"late")
     report = finish(room)
-    assert (report.removed, report.changed, report.waiting) == (1, 1, 1)
+    assert (report.sources_removed, report.sources_changed, report.waiting) == (1, 1, 1)
     assert (report.status, report.phase, report.errors) == (Status.COMPLETED, Phase.RELEASED, 0)
     assert room.body("a") == b"late"
 
@@ -501,7 +517,7 @@ def test_writes_at_both_ends_after_the_sweep_are_told(room: Room, strict: Strict
     room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", etag)
     strict.meanwhile = writing(room, "k/a", b"late")
     report = finish(room)
-    assert (report.removed, report.changed, report.errors) == (1, 1, 1)
+    assert (report.sources_removed, report.sources_changed, report.errors) == (1, 1, 1)
     assert (report.status, [each.code for each in report.outstanding]) == (Status.FAILED, ["Conflict"])
     assert room.sql("SELECT status FROM s3_migrations") == [("failed",)]
 
@@ -512,7 +528,7 @@ def test_a_document_that_another_one_waits_for_stays(room: Room) -> None:
         _, migration = room.begun(services)
         run = RemovalPass(services, migration, "acme", WEEK, Sharing(frozenset({"a"}), frozenset({"a"})))
         remove_sources(run)
-    assert [each.reason for each in run.left] == ["pointed_at"]
+    assert [each.code for each in run.left] == ["pointed_at"]
     assert room.keys(room.shared) == ["k/a"]
 
 
@@ -533,11 +549,11 @@ def test_an_accepted_and_deleted_document_keeps_no_source(room: Room) -> None:
     room.row("stays", "k/a", bucket=room.shared)
     with room.services() as services:
         accept(services, services.ledger.tenant("acme"), ["stays"], "a template")
-    assert {each.reason for each in finish(room).left} == {"pointed_at"}
+    assert {each.code for each in finish(room).left} == {"pointed_at"}
     assert room.body("stays") == b"a"
     room.sql("DELETE FROM documents WHERE id = 'stays'")
     report = finish(room)
-    assert (report.removed, report.phase, report.left, room.keys(room.shared)) == (2, Phase.FINISHED, [], [])
+    assert (report.sources_removed, report.phase, report.left, room.keys(room.shared)) == (2, Phase.FINISHED, [], [])
 
 
 def test_what_the_sweep_moved_waits_for_its_grace(room: Room) -> None:
@@ -545,7 +561,7 @@ def test_what_the_sweep_moved_waits_for_its_grace(room: Room) -> None:
     room.row("b", "k/a", bucket=room.shared)
     report = finish(room)
     assert report.this_run == 1
-    assert (report.removed, room.keys(room.shared)) == (0, ["k/a"])
+    assert (report.sources_removed, room.keys(room.shared)) == (0, ["k/a"])
 
 
 @pytest.mark.parametrize("is_over", [False, True])

@@ -44,18 +44,18 @@ def damaged(room: Room) -> Room:
 def test_cleanup_promises_no_removal_that_finish_refuses(damaged: Room) -> None:
     with damaged.services(writes=False) as services:
         [left] = cleaning.cleanup(services)
-    assert {(each.category, each.reason): each.objects for each in left.left} == {
+    assert {(each.category, each.code): each.objects for each in left.left} == {
         ("source", None): 2,
         ("stays", "home_changed"): 1,
         ("stays", "home_missing"): 1,
     }
     foreseen, report = finish(damaged, dry_run=True), finish(damaged)
-    assert (foreseen.removed, foreseen.errors, report.removed, report.errors) == (2, 2, 2, 2)
+    assert (foreseen.sources_removed, foreseen.errors, report.sources_removed, report.errors) == (2, 2, 2, 2)
 
 
 def test_every_command_shows_the_same_count(damaged: Room) -> None:
     report = finish(damaged)
-    assert {each.document_id: each.reason for each in report.left} == {
+    assert {each.document_id: each.code for each in report.left} == {
         "emptied": "home_missing",
         "rewritten": "home_changed",
     }
@@ -79,7 +79,12 @@ def test_what_was_put_right_is_counted_no_more(damaged: Room) -> None:
     etag = damaged.root.head_object(Bucket=damaged.home(), Key="documents/rewritten/rewritten.txt")["ETag"].strip('"')
     damaged.sql("UPDATE documents SET etag = %s WHERE id = 'rewritten'", etag)
     report = finish(damaged)
-    assert (report.removed, report.errors, report.phase, report.status) == (2, 0, Phase.FINISHED, Status.COMPLETED)
+    assert (report.sources_removed, report.errors, report.phase, report.status) == (
+        2,
+        0,
+        Phase.FINISHED,
+        Status.COMPLETED,
+    )
     assert counts(damaged) == {"status": 0, "status --errors": 0, "cleanup": 0}
 
 
@@ -98,10 +103,10 @@ def test_two_documents_of_one_source_do_not_wait_for_ever(room: Room) -> None:
     room.row("foreign", "k/a", bucket=room.shared)  # a row points to the source: both stay
     with room.services() as services:
         services.ledger.connection.execute("UPDATE documents SET tenant_id = NULL WHERE id = 'foreign'")
-    assert {each.document_id: each.reason for each in finish(room).left} == {"a": "pointed_at", "twin": "pointed_at"}
+    assert {each.document_id: each.code for each in finish(room).left} == {"a": "pointed_at", "twin": "pointed_at"}
     room.sql("DELETE FROM documents WHERE id = 'foreign'")
     report = finish(room)
-    assert (report.removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
+    assert (report.sources_removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
 
 
 def twins(room: Room) -> None:
@@ -122,14 +127,14 @@ def test_a_source_stays_for_either_of_two_documents(
     body = room.body(lost)
     room.root.delete_object(Bucket=room.home(), Key=key)
     foreseen = finish(room, dry_run=True)
-    assert (foreseen.removed, foreseen.errors) == (1, 2)
+    assert (foreseen.sources_removed, foreseen.errors) == (1, 2)
     for report in (finish(room), finish(room)):
-        assert {each.document_id: each.reason for each in report.left} == {lost: "home_missing", safe: "shared_source"}
+        assert {each.document_id: each.code for each in report.left} == {lost: "home_missing", safe: "shared_source"}
         assert "k/a" in room.keys(room.shared)
     assert counts(room) == {"status": 2, "status --errors": 2, "cleanup": 1}  # documents, documents, objects
     room.put(key, body, bucket=room.home())
     report = finish(room)
-    assert (report.removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
+    assert (report.sources_removed, report.errors, report.phase) == (2, 0, Phase.FINISHED)
     assert room.keys(room.shared) == []
 
 
@@ -142,18 +147,18 @@ def test_a_document_without_a_row_is_counted_too(room: Room) -> None:
     for each in room.root.list_object_versions(Bucket=room.home()).get("Versions", []):
         room.root.delete_object(Bucket=room.home(), Key=each["Key"], VersionId=each["VersionId"])
     room.sql("DELETE FROM documents")
-    assert [each.reason for each in finish(room).left] == ["last_copy"]
+    assert [each.code for each in finish(room).left] == ["last_copy"]
     assert counts(room) == {"status": 1, "status --errors": 1, "cleanup": 1}
 
 
 def test_a_source_that_could_not_be_put_back_is_counted(room: Room) -> None:
     room.documents("a")
     room.migrate()
-    assert finish(room).removed == 1
+    assert finish(room).sources_removed == 1
     room.put("documents/a/a.txt", b"another", bucket=room.home())
     room.tenant("other")
     room.row("again", "k/a", slug="other", bucket=room.shared)
-    assert [each.reason for each in finish(room).left] == ["not_put_back"]
+    assert [each.code for each in finish(room).left] == ["not_put_back"]
     with room.services(writes=False) as services:
         assert [each.code for each in errors(services.ledger, [services.ledger.tenant("acme")])] == ["not_put_back"]
     room.sql("DELETE FROM documents WHERE id = 'again'")

@@ -32,7 +32,7 @@ def refusal(room: Room) -> DatabaseRefused:
     with pytest.raises(DatabaseRefused) as refused:
         initialise(room.settings)
     check = {each.subject: each for each in check_database(room.settings)}[MAPPING]
-    assert (check.outcome, check.detail) == (Outcome.FAILED, refused.value.message)
+    assert (check.outcome, check.message) == (Outcome.FAILED, refused.value.message)
     assert room.sql("SELECT to_regclass('s3_migrations')") == [(None,)]
     return refused.value
 

@@ -83,7 +83,7 @@ def test_under_another_mapping_nothing_goes_on(
     with pytest.raises(DatabaseRefused, match="another mapping"), moved.services(writes=False):
         pass
     check = {each.subject: each for each in check_database(moved.settings)}[SCHEMA]
-    assert (check.outcome, difference in check.detail) == (Outcome.FAILED, True)
+    assert (check.outcome, difference in check.message) == (Outcome.FAILED, True)
     assert len(moved.keys(moved.shared)) == 2
 
 
@@ -158,7 +158,7 @@ def test_a_source_stays_if_its_row_and_its_copy_are_gone(moved: Room) -> None:
         moved.root.delete_object(Bucket=bucket or "", Key=key or "", VersionId=version["VersionId"])
     moved.sql("DELETE FROM documents")
     report = finish(moved)
-    assert [(each.document_id, each.reason) for each in report.left] == [("a", "last_copy")]
+    assert [(each.document_id, each.code) for each in report.left] == [("a", "last_copy")]
     assert moved.keys(moved.shared) == ["k/a"]
     moved.root.delete_object(Bucket=moved.shared, Key="k/a")
     assert finish(moved).phase is Phase.FINISHED

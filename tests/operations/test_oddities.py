@@ -25,7 +25,12 @@ def test_an_empty_bucket_is_the_shared_one_an_empty_key_none(room: Room) -> None
     room.sql("UPDATE documents SET s3_bucket = '' WHERE id = 'a'")
     room.row("no-key", "")
     report = room.migrate()
-    assert (report.status, report.this_run, report.without_key, report.waiting) == (Status.COMPLETED, 1, 1, 0)
+    assert (report.status, report.this_run, report.documents_skipped, report.not_uploaded) == (
+        Status.COMPLETED,
+        1,
+        1,
+        0,
+    )
     assert room.pointer("a")[0] == room.home()
     assert room.verify().is_well
 
@@ -121,7 +126,7 @@ def test_times_without_a_zone_are_utc(room: Room) -> None:
     room.row("coming", "k/coming", bucket=room.shared, uploaded_at="now")
     report = room.migrate()
     assert [each.document_id for each in report.outstanding] == ["lost"]
-    assert report.waiting == 1
+    assert report.not_uploaded == 1
 
 
 def test_a_home_that_is_only_promised_holds_nothing(room: Room) -> None:

@@ -26,7 +26,7 @@ def test_it_tells_documents_bytes_and_the_home(room: Room) -> None:
     room.row("elsewhere", None)
     planned, _ = made(room)
     (tenant,) = planned.tenants
-    assert (tenant.documents, tenant.to_copy, tenant.to_copy_bytes) == (3, 2, 4)
+    assert (tenant.documents_total, tenant.to_copy, tenant.to_copy_bytes) == (3, 2, 4)
     assert tenant.standings[Standing.NO_KEY] == 1
     assert tenant.home_bucket == f"{room.settings.bucket_prefix}-acme-xxxxxxxx"
     assert planned.is_well_otherwise and not planned.quarantined
@@ -44,14 +44,14 @@ def test_what_would_stay_is_named_with_the_way_out(room: Room) -> None:
     room.row("cold", "k/cold")
     planned, _ = made(room)
     acme, globex = planned.tenants
-    assert {each.document_id: each.reason for each in acme.quarantined} == {
+    assert {each.document_id: each.code for each in acme.quarantined} == {
         "ours": "other_tenants_object",
         "lost": "missing_object",
         "strange": "unknown_bucket",
         "url": "invalid_key",
         "cold": "archived",
     }
-    assert all(each.hint and each.detail for each in acme.quarantined)
+    assert all(each.hint and each.message for each in acme.quarantined)
     assert [each.document_id for each in globex.quarantined] == ["theirs"]
     assert planned.quarantined
 
@@ -61,7 +61,7 @@ def test_the_plan_and_the_migration_agree(room: Room) -> None:
     room.row("lost", "k/lost")
     (tenant,) = made(room)[0].tenants
     report = room.migrate()
-    assert (report.copied, report.copied_bytes) == (tenant.to_copy, tenant.to_copy_bytes)
+    assert (report.copied, report.bytes_copied) == (tenant.to_copy, tenant.to_copy_bytes)
     assert [each.document_id for each in report.outstanding] == [each.document_id for each in tenant.quarantined]
 
 
@@ -138,7 +138,7 @@ def test_a_home_that_is_not_there_ends_no_plan(room: Room) -> None:
     room.row("lost", "k/lost")
     room.sql("UPDATE tenants SET aws_bucket_name = 'not-made-yet'")
     (tenant,) = made(room)[0].tenants
-    assert (tenant.home_bucket, tenant.to_copy, [each.reason for each in tenant.quarantined]) == (
+    assert (tenant.home_bucket, tenant.to_copy, [each.code for each in tenant.quarantined]) == (
         "not-made-yet",
         1,
         ["missing_object"],

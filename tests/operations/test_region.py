@@ -109,7 +109,7 @@ def test_a_home_in_a_wrong_region_is_named_with_the_way_out(room: Room, abroad: 
 def test_doctor_tells_the_region_and_a_contradiction(room: Room, abroad: str) -> None:
     checks = {each.subject: each for each in examine(room.settings)}
     assert checks["S3: region"].outcome is Outcome.OK
-    assert ELSEWHERE in checks["S3: region"].detail
+    assert ELSEWHERE in checks["S3: region"].message
     assert checks[f"{abroad}: presence"].outcome is Outcome.OK
     wrong = room.settings.model_copy(update={"region": "us-east-1"})
     failed = {each.subject: each for each in examine(wrong)}["S3: region"]

@@ -72,7 +72,7 @@ def test_rows_get_the_size_and_etag_of_what_they_point_to(moved: Room) -> None:
 def test_an_overwrite_at_home_returns_with_its_newest_bytes(moved: Room) -> None:
     moved.put(at_home(moved, "b"), b"newest", bucket=moved.home())
     report = roll_back(moved)
-    assert (report.status, report.old_pointers, report.copied, report.copied_bytes) == (Status.ROLLED_BACK, 3, 1, 6)
+    assert (report.status, report.old_pointers, report.copied, report.bytes_copied) == (Status.ROLLED_BACK, 3, 1, 6)
     assert moved.pointer("b") == (moved.shared, returned("b"))
     assert moved.body("b") == b"newest"
     assert moved.root.get_object(Bucket=moved.shared, Key="k/b")["Body"].read() == b"b"
@@ -350,7 +350,7 @@ def test_a_dry_run_tells_and_changes_nothing(moved: Room) -> None:
         "SELECT * FROM s3_migration_documents ORDER BY document_id", "SELECT * FROM s3_migration_events"  # fmt: skip
     before = [moved.sql(query) for query in everything], moved.keys(moved.shared)
     report = roll_back(moved, dry_run=True)
-    assert (report.dry_run, report.old_pointers, report.copied, report.copied_bytes) == (True, 2, 1, 6)
+    assert (report.dry_run, report.old_pointers, report.copied, report.bytes_copied) == (True, 2, 1, 6)
     assert [(each.document_id, each.code) for each in report.outstanding] == [("c", "Conflict")]
     assert ([moved.sql(query) for query in everything], moved.keys(moved.shared)) == before
 
@@ -500,7 +500,7 @@ def test_the_status_tells_what_could_not_be_returned(moved: Room, monkeypatch: p
         roll_back(moved)
     with moved.services(writes=False) as services:
         told = errors(services.ledger, [services.ledger.tenant("acme")])
-    assert [(each.document_id, each.code) for each in told] == [("a", "missing_object"), ("b", "copied")]
+    assert [(each.document_id, each.why) for each in told] == [("a", "missing_object"), ("b", "copied")]
     assert told[1].hint == "run `rehouse rollback acme` again"
 
 

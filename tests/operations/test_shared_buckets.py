@@ -25,7 +25,7 @@ def empty(room: Room, bucket: str) -> None:
     with room.services() as services:
         finishing.finish_one(services, services.ledger.tenant("acme"), grace=timedelta(0))
     with room.services() as services:
-        assert cleaning.drop_bucket(services, bucket).removed
+        assert cleaning.drop_bucket(services, bucket).is_removed
 
 
 def second_bucket(room: Room) -> str:
@@ -46,7 +46,7 @@ def test_the_others_stay_when_one_of_several_goes(room: Room) -> None:
         assert services.settings.remaining_buckets == (room.shared,)
         planned = plan(services, services.ledger.tenants())
         assert (planned.dropped_buckets, set(planned.shared)) == ((second,), {room.shared})
-        assert [(each.bucket, each.removed) for each in cleaning.cleanup(services)] == [
+        assert [(each.bucket, each.is_removed) for each in cleaning.cleanup(services)] == [
             (room.shared, False),
             (second, True),
         ]
@@ -91,7 +91,7 @@ def test_a_source_cannot_be_put_back_into_a_removed_bucket(room: Room) -> None:
     room.row("again", "k/a", bucket=room.shared)
     with room.services() as services:
         report = finishing.finish_one(services, services.ledger.tenant("acme"), grace=timedelta(0))
-    assert [(each.document_id, each.reason) for each in report.left] == [("a", "not_put_back")]
+    assert [(each.document_id, each.code) for each in report.left] == [("a", "not_put_back")]
     assert f"the shared bucket {room.shared} was removed" in report.left[0].message
 
 
@@ -99,7 +99,7 @@ def test_a_removed_bucket_is_removed_once(room: Room) -> None:
     room.documents("a")
     empty(room, room.shared)
     with room.services() as services:
-        assert cleaning.drop_bucket(services, room.shared).removed
+        assert cleaning.drop_bucket(services, room.shared).is_removed
         assert cleaning.foresee_drop(services, room.shared) is None
     events = room.sql("SELECT event FROM s3_migration_events WHERE reason = %s ORDER BY id", room.shared)
     assert [event for (event,) in events] == ["shared_bucket_removing", "shared_bucket_removed"]

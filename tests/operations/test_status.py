@@ -37,7 +37,7 @@ def errors(room: Room, *slugs: str) -> list[DocumentError]:
 
 def test_every_error_has_its_way_out(wrong: Room) -> None:
     found = errors(wrong, "acme")
-    assert [(each.document_id, each.code, each.key) for each in found] == [
+    assert [(each.document_id, each.code, each.source.key) for each in found] == [
         ("lost", "missing_object", 'k/"lost", with a comma'),
         ("conflict", "Conflict", "k/conflict"),
     ]
@@ -68,6 +68,6 @@ def test_the_csv_can_be_read_back(wrong: Room, capsys: pytest.CaptureFixture[str
     show_errors(found, as_csv=True, returning=())
     read = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [(each["slug"], each["document_id"], each["key"]) for each in read] == [
-        (each.slug, each.document_id, each.key) for each in found
+        (each.slug, each.document_id, each.source.key) for each in found
     ]
     assert json.dumps(read)

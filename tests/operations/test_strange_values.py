@@ -44,10 +44,10 @@ def test_texts_of_megabytes_are_invalid_keys(room: Room) -> None:
     with room.services(writes=False) as services:
         (planned,) = plan(services, services.ledger.tenants()).tenants
     told = {each.document_id: each for each in planned.quarantined}
-    assert {document_id: each.reason for document_id, each in told.items()} == {
+    assert {document_id: each.code for document_id, each in told.items()} == {
         "whole": "invalid_key", "bucket": "unknown_bucket", "later": "invalid_key",
     }  # fmt: skip
-    assert "3200028 characters" in told["whole"].detail
+    assert "3200028 characters" in told["whole"].message
     assert told["whole"].key == f"data:application/pdf;base64,{NOISE[:52]}... (3200028 characters)"
     assert all(len(f"{each}") < 2000 for each in told.values())
     for _ in range(2):  # the second run knows them as the first did
@@ -63,7 +63,7 @@ def test_texts_of_megabytes_are_invalid_keys(room: Room) -> None:
     room.sql("UPDATE s3_migration_documents SET flipped_at = now() - interval '8 days'")
     with room.services() as services:
         finished = finishing.finish_one(services, services.ledger.tenant("acme"), grace=services.settings.grace)
-    assert (finished.removed, finished.errors) == (2, 0)
+    assert (finished.sources_removed, finished.errors) == (2, 0)
 
 
 def test_our_index_cannot_fail_the_applications_statements(room: Room) -> None:

@@ -66,7 +66,7 @@ def test_what_looks_and_what_drops_a_bucket_names_the_owner_too(room: Room, stri
 
 def test_the_probe_sees_every_condition(room: Room, strict: StrictRelay) -> None:
     checks = list(examine(room.settings, probe=True))
-    details = {each.subject: each.detail for each in checks if each.subject.startswith("probe: conditions")}
+    details = {each.subject: each.message for each in checks if each.subject.startswith("probe: conditions")}
     assert exit_status(checks) == 0
     assert strict.unowned == []
     assert "not guarded" not in details["probe: conditions on the target"]

@@ -28,7 +28,7 @@ def test_deep_counts_all_its_requests_and_bytes(room: Room, capsys: pytest.Captu
             relay.seen.clear()  # opening asks for the bucket's region
             report = verifying.verify(services, services.ledger.tenant("acme"), deep=True)
         sent = [each.operation for each in relay.seen if each.operation != "sts"]
-    assert (report.requests["GetObject"], report.requests["GetObjectTagging"], report.read_bytes) == (6, 6, 12)
+    assert (report.requests["GetObject"], report.requests["GetObjectTagging"], report.bytes_read) == (6, 6, 12)
     assert report.requests.total() == len(sent)
     assert report.cost
     shown.show_verification([report])
@@ -53,7 +53,7 @@ def test_without_deep_nothing_is_read(room: Room, capsys: pytest.CaptureFixture[
     room.documents("a")
     room.migrate()
     report = room.verify()
-    assert (report.read_bytes, report.requests["list"]) == (0, 1)
+    assert (report.bytes_read, report.requests["list"]) == (0, 1)
     shown.show_verification([report])
     assert "Read:" not in capsys.readouterr().out
 
@@ -94,7 +94,7 @@ def test_doubled_storage_that_stays_is_told(room: Room, status: str | None, is_t
     room.migrate()
     assert finished(room, dry_run=True).kept_versions == expected
     report = finished(room, dry_run=False)
-    assert (report.removed, report.kept_versions) == (1, expected)
+    assert (report.sources_removed, report.kept_versions) == (1, expected)
     assert finished(room, dry_run=False).kept_versions == ()
 
 

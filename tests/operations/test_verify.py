@@ -27,14 +27,14 @@ def findings(room: Room, *, deep: bool = False) -> dict[str, str]:
 def test_a_migrated_tenant_is_well_by_s3s_own_copies(room: Room, home: str) -> None:
     report = room.verify()
     assert report.is_well
-    assert report.same == {Proof.S3_COPY: 3}
+    assert report.proofs == {Proof.S3_COPY: 3}
     assert (report.extra, report.not_yet_migrated) == ([], 0)
 
 
 def test_deep_reads_the_bytes(room: Room, home: str) -> None:
     report = room.verify(deep=True)
     assert report.is_well
-    assert report.same == {Proof.BYTES: 3}
+    assert report.proofs == {Proof.BYTES: 3}
 
 
 def test_other_bytes(room: Room, home: str) -> None:
@@ -75,7 +75,7 @@ def test_what_was_written_since_is_compared_with_its_own_row(room: Room, home: s
     room.sql("UPDATE documents SET etag = %s WHERE id = 'a'", f'"{etag}"')
     report = room.verify()
     assert report.is_well
-    assert report.same == {Proof.S3_COPY: 2, Proof.ROW: 1}
+    assert report.proofs == {Proof.S3_COPY: 2, Proof.ROW: 1}
     assert room.verify(deep=True).is_well
     room.put("documents/a/a.txt", b"a, damaged then", bucket=home)
     assert findings(room) == {"a": Finding.DIFFERENT}
@@ -105,7 +105,7 @@ def test_before_init_it_tells_the_state_of_the_shared_bucket(room: Room) -> None
     room.row("young", "k/young", uploaded_at="now()")
     report = room.verify()
     assert not report.is_well
-    assert (report.not_yet_migrated, report.not_uploaded, report.bucket) == (2, 1, None)
+    assert (report.not_yet_migrated, report.not_uploaded, report.home_bucket) == (2, 1, None)
     assert [(each.document_id, each.finding) for each in report.problems] == [("lost", Finding.MISSING)]
     assert room.sql("SELECT to_regclass('s3_migrations'), to_regclass('s3_inventory')") == [(None, None)]
 

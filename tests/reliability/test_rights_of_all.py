@@ -198,7 +198,7 @@ def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:
     lay_out(place)
     as_role(place, *roles_of("doctor"))
     checks = result_of(place.command("doctor", "--probe", "--output", "json").printed)["checks"]
-    refused = [each for each in checks if "AccessDenied" in each["detail"] and "no simulation" not in each["detail"]]
+    refused = [each for each in checks if "AccessDenied" in each["message"] and "no simulation" not in each["message"]]
     assert refused == []
     assert place.homes() == []
 

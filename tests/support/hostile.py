@@ -187,7 +187,7 @@ class Hostile:
         assert {home: set(independent_check.objects_of(self.root, home)) for home in wanted} == wanted
 
     def errors(self) -> dict[str, str]:
-        found = result_of(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        found = result_of(self.run("status", "--errors", "--output", "json").printed)["outstanding"]
         return {each["document_id"]: each["code"] for each in found}
 
 

@@ -176,7 +176,9 @@ class Life:
 
     def errors(self) -> list[dict[str, Any]]:
         """Return what the command tells of the documents that stay behind."""
-        found: list[dict[str, Any]] = result_of(self.run("status", "--errors", "--output", "json").printed)["errors"]
+        found: list[dict[str, Any]] = result_of(self.run("status", "--errors", "--output", "json").printed)[
+            "outstanding"
+        ]
         return found
 
     def _look_at(self, error: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Outcome:
     seconds: float
     documents: int
     tenants: int
-    copied_bytes: int
+    bytes_copied: int
     proven: int
     shared_objects: int
     requests: Counter[str]
@@ -68,7 +68,7 @@ def closing_lines(outcome: Outcome) -> Iterator[Text]:
     from rich.text import Text
 
     documents, stayed = f"{outcome.documents:,}", f"{len(outcome.stayed)} stayed behind"
-    size = human_bytes(outcome.copied_bytes)
+    size = human_bytes(outcome.bytes_copied)
     yield Text(RULE, style="dim")
     yield Text(f"Demo done in {outcome.seconds:.0f} s: {documents} documents moved, {stayed}.", style="bold")
     yield Text()

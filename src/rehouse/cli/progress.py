@@ -119,8 +119,8 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     parts = [f"{overall.tenants_done:,} of {count_noun(overall.tenants, 'tenant')}"] if overall.tenants else []
     if overall.documents_total:
         parts.append(f"{overall.documents:,} of {count_noun(overall.documents_total, 'document')}")
-    if overall.copied_bytes:
-        parts.append(human_bytes(overall.copied_bytes))
+    if overall.bytes_copied:
+        parts.append(human_bytes(overall.bytes_copied))
     if overall.rate:
         parts.append(f"{overall.rate:,.0f}/s" if overall.rate >= 10 else f"{overall.rate:.1f}/s")
     if with_elapsed:

@@ -31,7 +31,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
         (
             (
                 each.slug, each.state, each.phase, each.documents_migrated, each.documents_total, each.this_run,
-                Attention(each.errors), Bytes(each.copied_bytes), each.without_key, each.accepted, each.waiting,
+                Attention(each.errors), Bytes(each.bytes_copied), each.documents_skipped, each.accepted, each.not_uploaded,
                 each.late_writes, each.home_bucket,
             )
             for each in reports
@@ -52,7 +52,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     for note in sorted({note for each in reports for note in each.notes}):
         say_note(note)
     if ran and reports and all(each.had_nothing_to_do for each in reports):
-        is_all = not any(each.outstanding or each.waiting for each in reports)
+        is_all = not any(each.outstanding or each.not_uploaded for each in reports)
         say("", "Nothing was left to move." if is_all else "Nothing more could be moved.")
     say("", closing_line(reports))
 
@@ -75,14 +75,14 @@ def closing_line(reports: Sequence[TenantReport]) -> str:
 def tenant_object(report: TenantReport | ReturnReport | FinishReport | Overview) -> dict[str, Any]:
     """Return what a command prints of a tenant as JSON: its state and errors with the report."""
     found: dict[str, Any] = plain(report)
-    return found | {"state": report.state.value, "errors": report.errors}
+    return found | {"state": report.state.value, "error_count": report.errors}
 
 
 def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     """Return what `migrate --output json` prints."""
     migrated, this_run, errors = add_up(reports, "documents_migrated", "this_run", "errors")
     tenants = [tenant_object(each) for each in reports]
-    return {"documents_migrated": migrated, "this_run": this_run, "errors": errors, "tenants": tenants}
+    return {"documents_migrated": migrated, "this_run": this_run, "error_count": errors, "tenants": tenants}
 
 
 def _show_next(reports: Sequence[TenantReport]) -> None:
@@ -161,5 +161,5 @@ def show_mentions(mentions: Sequence[Mention]) -> None:
 
 def show_unchecked(columns: Sequence[Unchecked]) -> None:
     """Print the columns that could not be searched for keys, with the reason."""
-    say(*(f"  {each.column}: {each.reason}" for each in columns[:SHOWN]))
+    say(*(f"  {each.column}: {each.message}" for each in columns[:SHOWN]))
     say_more(len(columns))

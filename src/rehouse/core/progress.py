@@ -37,7 +37,7 @@ class Progress:
     step: str
     documents: int = 0
     documents_total: int | None = None
-    copied_bytes: int = 0
+    bytes_copied: int = 0
     text: str | None = None
     documents_failed: int = 0
 
@@ -57,7 +57,7 @@ class Overall:
     tenants: int
     documents: int
     documents_total: int
-    copied_bytes: int
+    bytes_copied: int
     rate: float
     elapsed: float
     left: float | None
@@ -99,7 +99,7 @@ class Meter:
         self._documents[subject] = max(self._documents.get(subject, 0), event.documents)
         total = max(self._totals.get(subject, 0), event.documents_total or 0, self._documents[subject])
         self._totals[subject] = total
-        self._bytes[subject] = max(self._bytes.get(subject, 0), event.copied_bytes)
+        self._bytes[subject] = max(self._bytes.get(subject, 0), event.bytes_copied)
         self._lately.append((now, sum(self._documents.values())))
         while len(self._lately) > 2 and self._lately[1][0] <= now - RATE_SECONDS:
             self._lately.popleft()
@@ -115,7 +115,7 @@ class Meter:
             tenants=max(self.tenants, len(self._done | self._totals.keys())),
             documents=documents,
             documents_total=total,
-            copied_bytes=sum(self._bytes.values()),
+            bytes_copied=sum(self._bytes.values()),
             rate=rate,
             elapsed=now - self.begun,
             left=left,
@@ -131,5 +131,5 @@ def _never_back(before: Progress | None, event: Progress) -> Progress:
     total = event.documents_total
     if total is not None:
         total = max(total, documents, before.documents_total or 0)
-    copied_bytes = max(before.copied_bytes, event.copied_bytes)
-    return replace(event, documents=documents, documents_total=total, copied_bytes=copied_bytes)
+    bytes_copied = max(before.bytes_copied, event.bytes_copied)
+    return replace(event, documents=documents, documents_total=total, bytes_copied=bytes_copied)

@@ -30,7 +30,7 @@ class Counts:
     documents: int = 0
     documents_total: int | None = None
     documents_failed: int = 0
-    copied_bytes: int = 0
+    bytes_copied: int = 0
 
 
 Snapshot = Mapping[str, Counts]
@@ -46,7 +46,7 @@ def snapshot(overall: Overall, at_work: Sequence[Progress]) -> Snapshot:
         documents=overall.documents,
         documents_total=overall.documents_total,
         documents_failed=overall.documents_failed,
-        copied_bytes=overall.copied_bytes,
+        bytes_copied=overall.bytes_copied,
     )
     return {"": whole} | {row.subject: row for row in map(_row, at_work) if row.subject}
 
@@ -59,7 +59,7 @@ def _row(event: Progress) -> Counts:
         documents=event.documents,
         documents_total=event.documents_total,
         documents_failed=event.documents_failed,
-        copied_bytes=event.copied_bytes,
+        bytes_copied=event.bytes_copied,
     )
 
 
@@ -119,7 +119,7 @@ class TenantAtWork:
     documents: int
     documents_total: int | None
     documents_failed: int
-    copied_bytes: int
+    bytes_copied: int
     rate: float
 
 
@@ -136,7 +136,7 @@ class Running:
     documents: int
     documents_total: int
     documents_failed: int
-    copied_bytes: int
+    bytes_copied: int
     rate: float
     elapsed: float
     left: float | None
@@ -151,7 +151,7 @@ class Running:
             self.tenants,
             self.documents,
             self.documents_total,
-            self.copied_bytes,
+            self.bytes_copied,
             self.rate,
             self.elapsed,
             self.left,
@@ -240,7 +240,7 @@ def _running(
         documents=counts.documents,
         documents_total=total,
         documents_failed=counts.documents_failed,
-        copied_bytes=counts.copied_bytes,
+        bytes_copied=counts.bytes_copied,
         rate=rate,
         elapsed=whole.elapsed,
         left=(total - counts.documents) / rate if rate > 0 else None,
@@ -254,7 +254,7 @@ def _running(
                 documents=each.documents,
                 documents_total=each.documents_total,
                 documents_failed=each.documents_failed,
-                copied_bytes=each.copied_bytes,
+                bytes_copied=each.bytes_copied,
                 rate=rates[whole.run_id, each.subject, each.step],
             )
             for each in (row.counts for row in rows)
@@ -272,7 +272,7 @@ def total(runs: Sequence[Running]) -> Overall:
         tenants=sum(run.tenants for run in runs),
         documents=documents,
         documents_total=of_all,
-        copied_bytes=sum(run.copied_bytes for run in runs),
+        bytes_copied=sum(run.bytes_copied for run in runs),
         rate=rate,
         elapsed=max((run.elapsed for run in runs), default=0.0),
         left=(of_all - documents) / rate if rate > 0 else None,

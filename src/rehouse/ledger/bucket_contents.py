@@ -25,7 +25,7 @@ class Leftover(NamedTuple):
     slug: str | None
     tenant_id: TenantId | None
     phase: Phase | None
-    reason: str | None
+    code: str | None
     objects: int
     size: int
     examples: tuple[str, ...]
@@ -45,13 +45,13 @@ class Needs(NamedTuple):
     """Who needs a shared bucket: tenants that are not finished, rows that point into it, tenants whose home it is."""
 
     not_finished: tuple[str, ...]
-    rows: tuple[RowsIn, ...]
+    rows_by_tenant: tuple[RowsIn, ...]
     homes: tuple[str, ...]
 
     @property
     def rows_in_all(self) -> int:
         """How many rows point into the bucket."""
-        return sum(each.rows for each in self.rows)
+        return sum(each.rows for each in self.rows_by_tenant)
 
 
 class Leftovers:
@@ -68,7 +68,7 @@ class Leftovers:
             rows = self._rows("leftovers", stay_keys=list(stays), stay_reasons=list(stays.values()))
         called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
         found = [_leftover(row, called) for row in rows]
-        return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.reason or "\uffff"))
+        return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.code or "\uffff"))
 
     def needs(self) -> Needs:
         """Return who needs the bucket; rows are without an object where the run's inventory has none."""

@@ -65,7 +65,7 @@ class Unchecked(NamedTuple):
     """A column that was not searched, or not enough of it, and why."""
 
     column: str
-    reason: str
+    message: str
 
 
 @dataclass

@@ -111,7 +111,7 @@ class Publication:
             "documents": [each.documents for each in changed],
             "documents_total": [each.documents_total for each in changed],
             "documents_failed": [each.documents_failed for each in changed],
-            "copied_bytes": [each.copied_bytes for each in changed],
+            "bytes_copied": [each.bytes_copied for each in changed],
         }
         try:
             if not self.is_held:  # a session of ours that was lost may have held it until now

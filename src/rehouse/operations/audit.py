@@ -39,10 +39,10 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What was found. `tenants` and `buckets` count what was looked at; `notes` are worth reading and no faults."""
+    """What was found. `tenants_checked` and `buckets_checked` count what was looked at; `notes` are worth reading and no faults."""
 
-    tenants: int = 0
-    buckets: int = 0
+    tenants_checked: int = 0
+    buckets_checked: int = 0
     findings: list[AuditFinding] = field(default_factory=list)
     not_offered: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -70,8 +70,8 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     unowned = _look_for_unowned(services, everybody) if tenant is None else []
     notes = [f"{each.tenant.slug}: inactive, without a bucket of its own" for each in held if _is_idle(each)]
     return AuditReport(
-        tenants=len(held),
-        buckets=homes + logs.is_there,
+        tenants_checked=len(held),
+        buckets_checked=homes + logs.is_there,
         findings=[*findings, *origins, *(each for each in unowned if isinstance(each, AuditFinding))],
         not_offered=sorted({name for each in (*looks, logs) for name in each.not_offered}),
         notes=[*notes, *(each for each in unowned if isinstance(each, str))],
@@ -126,7 +126,7 @@ def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
         return missing
     hint = f"`rehouse migrate {holding.tenant.slug}` makes it"
     return replace(
-        missing, kind=FindingKind.NO_BUCKET, detail=f"{holding.bucket} is reserved and not created yet", hint=hint
+        missing, kind=FindingKind.NO_BUCKET, message=f"{holding.bucket} is reserved and not created yet", hint=hint
     )
 
 

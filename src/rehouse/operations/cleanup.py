@@ -64,7 +64,7 @@ class BucketLeft:
     """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
 
     `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
-    `rows` point into it, by tenant; `not_finished` tenants may still need it, `homes` are the tenants that have it as their home.
+    `rows_by_tenant` point into it; `not_finished` tenants may still need it, `homes` are the tenants that have it as their home.
     `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name. `pointers`:
     columns outside the mapping that hold keys of objects that no row points to, `unchecked`: those that could not be looked at,
     `not_looked_for`: so many orphans were not looked for.
@@ -74,13 +74,13 @@ class BucketLeft:
     objects: int = 0
     size: int = 0
     left: list[Leftover] = field(default_factory=list)
-    rows: tuple[RowsIn, ...] = ()
+    rows_by_tenant: tuple[RowsIn, ...] = ()
     not_finished: tuple[str, ...] = ()
     homes: tuple[str, ...] = ()
     older: OlderVersions | None = None
     uploads: int = 0
     oldest_upload: datetime | None = None
-    removed: bool = False
+    is_removed: bool = False
     kept_empty: bool = False
     pointers: list[Mention] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
@@ -92,7 +92,7 @@ def cleanup(services: Services) -> list[BucketLeft]:
     with translate_errors():
         stays = _judge_sources(services)
         return [
-            BucketLeft(bucket, removed=True)
+            BucketLeft(bucket, is_removed=True)
             if bucket in services.settings.dropped_buckets
             else _survey_bucket(services, bucket, {ref.key: why for ref, why in stays.items() if ref.bucket == bucket})
             for bucket in services.settings.require_shared_buckets()
@@ -138,7 +138,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
     With `keep_empty` only the versions go.
     """
     if not _is_left(services, bucket):
-        return BucketLeft(bucket, removed=True)
+        return BucketLeft(bucket, is_removed=True)
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translate_errors():
         for tenant in services.ledger.tenants():
@@ -156,7 +156,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
         known.record_removing()
         delete_bucket(services.control, bucket)
         known.record_removal()
-    return BucketLeft(bucket, removed=True)
+    return BucketLeft(bucket, is_removed=True)
 
 
 def _judge_sources(services: Services) -> dict[ObjectRef, str]:
@@ -168,7 +168,7 @@ def _judge_sources(services: Services) -> dict[ObjectRef, str]:
             sharing = services.ledger.of(migration, Removals).sharing(NO_GRACE)
             run = RemovalPass(services, migration, tenant.slug, NO_GRACE, sharing)
             remove_sources(run, dry_run=True)
-            stays |= {each.source: each.reason for each in run.left}
+            stays |= {each.source: each.code for each in run.left}
     return stays
 
 
@@ -255,9 +255,9 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
             f"{bucket} is still needed: not finished: {_name_some(needs.not_finished)}",
             hint="`rehouse status` shows how far they are; `rehouse finish --all` finishes those that were cut over",
         )
-    if needs.rows or needs.homes:
-        owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows])
-        reasons = [f"{count_noun(needs.rows_in_all, 'row')} point into it ({owners})"] if needs.rows else []
+    if needs.rows_by_tenant or needs.homes:
+        owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows_by_tenant])
+        reasons = [f"{count_noun(needs.rows_in_all, 'row')} point into it ({owners})"] if needs.rows_by_tenant else []
         reasons += [f"it is the home of {_name_some(needs.homes)}"] if needs.homes else []
         raise Refused(
             f"{bucket} is still needed: {'; '.join(reasons)}",

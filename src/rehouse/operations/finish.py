@@ -55,11 +55,11 @@ NOT_GUARDED = (
 
 @dataclass(frozen=True)
 class FinishReport(RunReport):
-    """What finishing a tenant did. Sizes are bytes; `removed` counts sources of this run (with --dry-run: that would go).
+    """What finishing a tenant did. Sizes are bytes; `sources_removed` counts those of this run (with --dry-run: that would go).
 
-    `waiting` sources are younger than the grace, the first may go at `next_at`; `changed` were written after the sweep, and swept
-    once more; `left` are for somebody to look at; `outstanding`, others with a fault. `pointers`: columns outside the mapping that
-    hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
+    `waiting` sources are younger than the grace, the first may go at `next_at`; `sources_changed` were written after the sweep, and
+    swept once more; `left` are for somebody to look at; `outstanding`, others with a fault. `pointers`: columns outside the mapping
+    that hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
     """
 
     slug: str
@@ -69,12 +69,12 @@ class FinishReport(RunReport):
     state: TenantState = TenantState.NOT_STARTED
     home_bucket: str | None = None
     this_run: int = 0
-    removed: int = 0
-    removed_bytes: int = 0
-    removed_in_all: int = 0
+    sources_removed: int = 0
+    bytes_removed: int = 0
+    sources_removed_in_all: int = 0
     waiting: int = 0
     next_at: datetime | None = None
-    changed: int = 0
+    sources_changed: int = 0
     put_back: int = 0
     left: list[Left] = field(default_factory=list)
     outstanding: list[Outstanding] = field(default_factory=list)
@@ -329,15 +329,15 @@ def _with_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
         report,
         phase=run.migration.phase,
         home_bucket=run.migration.home_bucket,
-        removed=run.removed,
-        removed_bytes=run.removed_bytes,
-        changed=len(run.changed),
+        sources_removed=run.removed,
+        bytes_removed=run.removed_bytes,
+        sources_changed=len(run.changed),
         put_back=run.put_back,
         left=run.left,
         outstanding=[
             each for each in report.outstanding if each.code not in STAYING_CODES or each.document_id not in left
         ],
-        removed_in_all=counts.removed,
+        sources_removed_in_all=counts.removed,
         waiting=counts.left - counts.old_enough,
         next_at=counts.next_at,
     )
@@ -345,7 +345,7 @@ def _with_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
         "%s: %s: sources removed: %d, waiting: %d, left: %d",
         report.slug,
         report.phase,
-        report.removed,
+        report.sources_removed,
         report.waiting,
         len(report.left),
     )

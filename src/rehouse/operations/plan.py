@@ -51,13 +51,13 @@ class Orphan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A document that would not be moved: where its row points, the reason, a sentence and the way out."""
+    """A document that would not be moved: where its row points, the code of the reason, a sentence and the way out."""
 
     document_id: str
     bucket: str
     key: str
-    reason: str
-    detail: str
+    code: str
+    message: str
     hint: str
 
 
@@ -74,7 +74,7 @@ class TenantPlan:
     tenant_id: TenantId
     is_active: bool
     home_bucket: str
-    documents: int = 0
+    documents_total: int = 0
     standings: Counter[Standing] = field(default_factory=Counter)
     to_copy_bytes: int = 0
     quarantined: list[Quarantined] = field(default_factory=list)
@@ -100,9 +100,9 @@ class Totals:
     could not be looked at. `seconds`: how long the copies take at best, at `copies_a_second`.
     """
 
-    tenants: int
+    tenants_total: int
     inactive: int
-    documents: int
+    documents_total: int
     standings: Counter[Standing]
     faults: int
     to_copy: int
@@ -118,16 +118,16 @@ class Example(NamedTuple):
     document_id: str
     bucket: str
     key: str
-    detail: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A reason why documents would not be moved: how many documents of how many tenants, the way out, and the first few."""
 
-    reason: str
-    documents: int
-    tenants: int
+    code: str
+    documents_affected: int
+    tenants_affected: int
     hint: str
     examples: list[Example]
 
@@ -213,10 +213,10 @@ def saved(services: Services, made: Plan) -> SavedPlan:
                 tenant_id=each.tenant_id,
                 is_active=each.is_active,
                 home_bucket=each.home_bucket,
-                documents=each.documents,
+                documents=each.documents_total,
                 to_copy=each.to_copy,
                 to_copy_bytes=each.to_copy_bytes,
-                problems=dict(Counter(found.reason for found in each.quarantined)),
+                problems=dict(Counter(found.code for found in each.quarantined)),
             )
             for each in made.tenants
         ),
@@ -236,9 +236,9 @@ def refuse_unplanned(services: Services, made: Plan, planned: SavedPlan, name: s
 def _totals(tenants: Sequence[TenantPlan], copies_a_second: float) -> Totals:
     standings = sum((each.standings for each in tenants), Counter[Standing]())
     return Totals(
-        tenants=len(tenants),
+        tenants_total=len(tenants),
         inactive=sum(not each.is_active for each in tenants),
-        documents=sum(each.documents for each in tenants),
+        documents_total=sum(each.documents_total for each in tenants),
         standings=standings,
         faults=sum(len(each.quarantined) for each in tenants) - standings[Standing.QUARANTINED],
         to_copy=standings[Standing.TO_COPY],
@@ -253,18 +253,18 @@ def _problems(tenants: Sequence[TenantPlan]) -> list[Problem]:
     found: dict[str, list[tuple[str, Quarantined]]] = {}
     for tenant in tenants:
         for each in tenant.quarantined:
-            found.setdefault(each.reason, []).append((tenant.slug, each))
+            found.setdefault(each.code, []).append((tenant.slug, each))
     problems = [
         Problem(
             reason,
             len(documents),
             len({slug for slug, _ in documents}),
             documents[0][1].hint,
-            [Example(slug, it.document_id, it.bucket, it.key, it.detail) for slug, it in documents[:EXAMPLES]],
+            [Example(slug, it.document_id, it.bucket, it.key, it.message) for slug, it in documents[:EXAMPLES]],
         )
         for reason, documents in found.items()
     ]
-    return sorted(problems, key=lambda each: (-each.documents, each.reason))
+    return sorted(problems, key=lambda each: (-each.documents_affected, each.code))
 
 
 def _orphans(services: Services, buckets: Iterable[str]) -> list[Orphan]:
@@ -306,7 +306,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         tenant_id=tenant.id,
         is_active=tenant.is_active,
         home_bucket=_home_to_show(services, tenant),
-        documents=counts.total,
+        documents_total=counts.total,
         standings=standings,
         to_copy_bytes=to_copy_bytes,
         quarantined=quarantined,

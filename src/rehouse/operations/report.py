@@ -76,7 +76,8 @@ class Outcome(Generic[Ended]):
 @dataclass(frozen=True)
 class TenantReport(RunReport):
     """What a run did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
-    those whose sources were written after they had moved, and that were copied again.
+    those whose sources were written after they had moved, and that were copied again; `documents_skipped` have no file,
+    `not_uploaded` is the number of those whose uploads have not arrived.
     """
 
     slug: str
@@ -89,11 +90,11 @@ class TenantReport(RunReport):
     documents_total: int = 0
     this_run: int = 0
     copied: int = 0
-    copied_bytes: int = 0
+    bytes_copied: int = 0
     adopted: int = 0
     late_writes: int = 0
-    without_key: int = 0
-    waiting: int = 0
+    documents_skipped: int = 0
+    not_uploaded: int = 0
     accepted: int = 0
     proofs: Counter[Proof] = field(default_factory=Counter)
     not_offered: tuple[str, ...] = ()
@@ -160,19 +161,19 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
     # After an interruption copies wait for the flip, and nothing is wrong with them.
     left = documents.outstanding(is_cut_over=is_cut_over and not report.interrupted)
     late = services.ledger.of(migration, LateWriteRecords).outstanding()
-    migrated, copied_bytes = documents.count_migrated()
+    migrated, bytes_copied = documents.count_migrated()
     report = replace(
         report,
         phase=migration.phase,
         outstanding=left + late,
-        without_key=counts.without_key,
+        documents_skipped=counts.without_key,
         accepted=counts.accepted,
-        waiting=max(0, counts.outside - counts.accepted - len(left)) if is_cut_over else report.waiting,
+        not_uploaded=max(0, counts.outside - counts.accepted - len(left)) if is_cut_over else report.not_uploaded,
         documents_migrated=migrated,
         documents_total=counts.total,
     )
     status = closing_status(
-        migration.phase, errors=report.errors, waiting=report.waiting, interrupted=report.interrupted
+        migration.phase, errors=report.errors, waiting=report.not_uploaded, interrupted=report.interrupted
     )
     run_failed = report.error is not None and not report.interrupted
     state = tenant_state(status, migration.phase, documents=len(report.outstanding), run_failed=run_failed)
@@ -188,9 +189,9 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
             skipped=counts.without_key,
             failed=len(report.outstanding),
             accepted=report.accepted,
-            waiting=report.waiting,
+            waiting=report.not_uploaded,
             at_home=counts.at_home,
-            bytes_copied=copied_bytes,
+            bytes_copied=bytes_copied,
             run_failed=run_failed,
         ),
     )
@@ -262,7 +263,7 @@ class ReturnReport(RunReport):
     this_run: int = 0
     old_pointers: int = 0
     copied: int = 0
-    copied_bytes: int = 0
+    bytes_copied: int = 0
     adopted: int = 0
     late_writes: int = 0
     still_at_home: int = 0
@@ -332,7 +333,7 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
     report = replace(report, status=status, state=state)
     log.info("%s: %s, returned: %d (this run: %d), errors: %d", report.slug, report.state.words, back.returned,
              report.this_run, report.errors)  # fmt: skip
-    migrated, copied_bytes = documents.count_migrated()
+    migrated, bytes_copied = documents.count_migrated()
     services.ledger.close_run(
         migration,
         Closing(
@@ -345,7 +346,7 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
             accepted=counts.accepted,
             waiting=0,
             at_home=counts.at_home,
-            bytes_copied=copied_bytes,
+            bytes_copied=bytes_copied,
             run_failed=run_failed,
         ),
     )

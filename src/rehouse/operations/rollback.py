@@ -233,7 +233,7 @@ def _return_round(run: ReturnRun) -> ReturnRun:
         late_writes=sent.recopied,
         this_run=flips.flipped,
         copied=tally.copied,
-        copied_bytes=tally.copied_bytes,
+        bytes_copied=tally.bytes_copied,
         adopted=tally.adopted,
         old_pointers=tally.old_pointers,
     )
@@ -243,13 +243,13 @@ def _return_round(run: ReturnRun) -> ReturnRun:
 def _foresee(run: ReturnRun) -> ReturnReport:
     """Return the report of what would happen."""
     outstanding: list[Outstanding] = []
-    copied_bytes = 0
+    bytes_copied = 0
     this_pass = run.new_pass()
     if this_pass.total:
         _survey_sources(run)
         list_home(run.services, run.migration.home_bucket)
         for page in decide_pages(this_pass):
-            copied_bytes += sum(map(_bytes_to_copy, page))
+            bytes_copied += sum(map(_bytes_to_copy, page))
             outstanding += [problem for each in page if (problem := _foresee_problem(run, each))]
     standings = this_pass.tally.standings
     return replace(
@@ -259,7 +259,7 @@ def _foresee(run: ReturnRun) -> ReturnReport:
         previous_home=run.migration.previous_home,
         old_pointers=standings[Returning.OLD_POINTER],
         copied=standings[Returning.TO_COPY],
-        copied_bytes=copied_bytes,
+        bytes_copied=bytes_copied,
         adopted=standings[Returning.ADOPT] + standings[Returning.COPIED],
         stays=standings[Returning.STAYS],
         outstanding=outstanding,

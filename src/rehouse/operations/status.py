@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rehouse.core.failure_codes import HINTS, SETTLED_AGAIN
 from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
-from rehouse.core.model import Tenant, TenantId
+from rehouse.core.model import ObjectRef, Tenant, TenantId
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.ledger import Ledger, PastEvent
@@ -33,17 +33,23 @@ class TenantStatus:
 
 @dataclass(frozen=True)
 class DocumentError:
-    """A document that failed, is in quarantine or in conflict: its source, why, and the way out. `code` may be a state."""
+    """A document that failed, is in quarantine or in conflict: whose it is, what `Outstanding` tells of it, and the way out."""
 
     slug: str
     tenant_id: TenantId
     document_id: str
-    bucket: str
-    key: str
-    code: str
-    request_id: str | None
+    source: ObjectRef
+    state: DocumentState
+    code: str | None
     message: str | None
+    request_id: str | None
+    attempts: int
     hint: str
+
+    @property
+    def why(self) -> str:
+        """The code, or the state where there is none."""
+        return self.code or self.state.value
 
 
 def overview(ledger: Ledger) -> list[Overview]:
@@ -77,11 +83,7 @@ def _again(ledger: Ledger, tenant: Tenant) -> str:
 
 
 def _error(tenant: Tenant, each: Outstanding, again: str) -> DocumentError:
-    code = each.code or each.state.value
-    place, hint = each.source, hint_of(each.code, tenant.slug, again)
-    return DocumentError(
-        tenant.slug, tenant.id, each.document_id, place.bucket, place.key, code, each.request_id, each.message, hint
-    )
+    return DocumentError(tenant.slug, tenant.id, *each, hint=hint_of(each.code, tenant.slug, again))
 
 
 def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:

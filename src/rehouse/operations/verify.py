@@ -46,32 +46,32 @@ class Problem:
     bucket: str
     key: str
     finding: str
-    detail: str
+    message: str
     is_quarantined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was found of a tenant. `same` counts documents by what proves them; `extra` are objects that no row points to.
+    """What was found of a tenant. `proofs` counts documents by what proves them; `extra` are objects that no row points to.
 
-    `requests` counts what was sent, by kind or operation; `read_bytes` are those of the objects that were read.
+    `requests` counts what was sent, by kind or operation; `bytes_read` are those of the objects that were read.
     """
 
     slug: str
     tenant_id: TenantId
-    bucket: str | None
+    home_bucket: str | None
     phase: Phase | None = None
-    same: Counter[Proof] = field(default_factory=Counter)
+    proofs: Counter[Proof] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     not_yet_migrated: int = 0
     not_uploaded: int = 0
     accepted: int = 0
-    without_key: int = 0
+    documents_skipped: int = 0
     extra: list[str] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
     not_offered: tuple[str, ...] = ()
     requests: Counter[str] = field(default_factory=Counter)
-    read_bytes: int = 0
+    bytes_read: int = 0
     cost: ReadingCost | None = None
     error: str | None = None
     error_code: ErrorCode | None = None
@@ -118,18 +118,18 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
     report = VerifyReport(
         slug=tenant.slug,
         tenant_id=tenant.id,
-        bucket=home,
+        home_bucket=home,
         phase=begun.phase if begun else None,
-        same=inside.same,
+        proofs=inside.same,
         problems=[*outside.problems, *inside.problems],
         not_yet_migrated=sum(count for each, count in outside.standings.items() if each not in STAYS),
         not_uploaded=outside.standings[Standing.NOT_UPLOADED],
         accepted=outside.standings[Standing.ACCEPTED],
-        without_key=outside.without_key,
+        documents_skipped=outside.without_key,
         extra=inside.extra,
         drift=list(drift(services.settings, services.control, tenant, home)) if home and is_there else [],
         not_offered=inside.not_offered,
-        read_bytes=inside.read_bytes,
+        bytes_read=inside.read_bytes,
     )
     return _with_cost(services, report, _requests_so_far(services) - before)
 
@@ -142,7 +142,7 @@ def _requests_so_far(services: Services) -> Counter[str]:
 def _with_cost(services: Services, report: VerifyReport, requests: Counter[str]) -> VerifyReport:
     """Return the report with these requests counted as well."""
     requests = report.requests + requests
-    return replace(report, requests=requests, cost=reading_cost(requests, report.read_bytes, services.prices))
+    return replace(report, requests=requests, cost=reading_cost(requests, report.bytes_read, services.prices))
 
 
 @dataclass(frozen=True, slots=True)

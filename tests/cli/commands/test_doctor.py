@@ -22,7 +22,7 @@ def test_a_group_whose_checks_passed_has_one_line(capsys: pytest.CaptureFixture[
 def test_verbose_and_json_have_every_check(capsys: pytest.CaptureFixture[str]) -> None:
     checks = run_json(capsys, "doctor")["checks"]
     said = run_text(capsys, "doctor", "--verbose")
-    assert all(f"{each['subject']}: {each['detail']}" in said for each in checks if each["outcome"] == "ok")
+    assert all(f"{each['subject']}: {each['message']}" in said for each in checks if each["outcome"] == "ok")
     groups = {each["group"] for each in checks}
     assert {"database", "mapping", "ledger", "S3 account", "shared bucket", "new buckets", "rights"} < groups
     assert {"ok", "notice"} <= {each["outcome"] for each in checks}

@@ -80,9 +80,9 @@ def test_nothing_to_copy_takes_no_time(room: Room, capsys: pytest.CaptureFixture
 def test_json_has_the_sums_and_the_kinds(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost")
     made = run_json(capsys, "plan", status=3)
-    assert (made["totals"]["documents"], made["totals"]["to_copy"], made["totals"]["to_copy_bytes"]) == (3, 2, 2)
+    assert (made["totals"]["documents_total"], made["totals"]["to_copy"], made["totals"]["to_copy_bytes"]) == (3, 2, 2)
     [problem] = made["problems"]
-    assert (problem["reason"], problem["documents"], problem["tenants"]) == ("missing_object", 1, 1)
+    assert (problem["code"], problem["documents_affected"], problem["tenants_affected"]) == ("missing_object", 1, 1)
     assert problem["examples"][0]["document_id"] == "lost"
 
 

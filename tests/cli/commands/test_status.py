@@ -15,7 +15,10 @@ def test_errors_as_csv_json_and_text(room: Room, capsys: pytest.CaptureFixture[s
     run_text(capsys, "migrate", "acme", status=3)
     [row] = csv.DictReader(io.StringIO(run_text(capsys, "status", "acme", "--errors", "--output", "csv")))
     assert (row["document_id"], row["code"]) == ("lost", "missing_object")
-    assert run_json(capsys, "status", "--errors")["errors"] == [row | {"request_id": None, "tenant_id": 1}]
+    [told] = run_json(capsys, "status", "--errors")["outstanding"]
+    [item] = run_json(capsys, "status", "acme")["outstanding"]
+    assert told == {"slug": "acme", "tenant_id": 1, **item, "hint": row["hint"]}
+    assert [row["bucket"], row["key"]] == [item["source"]["bucket"], item["source"]["key"]]
     assert "hint: restore the object" in run_text(capsys, "status", "acme", "--errors")
     run_text(capsys, "status", "acme", "--output", "csv", status=2)
 
@@ -27,7 +30,7 @@ def test_no_cell_of_the_csv_is_a_formula(room: Room, capsys: pytest.CaptureFixtu
     run_text(capsys, "migrate", "acme", status=3)
     rows = csv.DictReader(io.StringIO(run_text(capsys, "status", "--errors", "--output", "csv"), newline=""))
     assert [row["key"] for row in rows] == [f"'{key}" for key in keys[:-2]] + list(keys[-2:])
-    assert [each["key"] for each in run_json(capsys, "status", "--errors")["errors"]] == list(keys)
+    assert [each["source"]["key"] for each in run_json(capsys, "status", "--errors")["outstanding"]] == list(keys)
 
 
 def test_tenants_have_one_order_everywhere(room: Room, capsys: pytest.CaptureFixture[str]) -> None:

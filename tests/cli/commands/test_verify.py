@@ -25,7 +25,11 @@ def report(**found: Any) -> VerifyReport:
     ("found", "verified", "closing"),
     [
         ({}, "Verified: 0 of 0 documents", "All is well."),
-        ({"same": Counter({Proof.BYTES: 1448})}, "Verified: 1,448 of 1,448 documents (by bytes 1,448)", "All is well."),
+        (
+            {"proofs": Counter({Proof.BYTES: 1448})},
+            "Verified: 1,448 of 1,448 documents (by bytes 1,448)",
+            "All is well.",
+        ),
         ({"not_yet_migrated": 40}, "Verified: 0 of 40 documents", "40 documents not migrated yet."),
         ({"problems": [KEPT]}, "Verified: 0 of 1 document", "All is well but for 1 document in quarantine."),
         ({"problems": [LOST], "drift": [DRIFT]}, "Verified: 0 of 1 document", "2 problems found."),

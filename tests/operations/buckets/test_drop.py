@@ -62,9 +62,9 @@ def test_it_goes_with_everything_that_the_ledger_knows(back: Room) -> None:
 
 def test_the_bucket_can_be_kept_empty_and_closed(back: Room) -> None:
     home = back.home()
-    assert drop(back, dry_run=True, keep_empty=True).kept
+    assert drop(back, dry_run=True, keep_empty=True).kept_empty
     made = drop(back, keep_empty=True)
-    assert made.kept
+    assert made.kept_empty
     assert (is_there(back, home), versions(back, home), back.home()) == (True, 0, home)
     policy = json.loads(back.root.get_bucket_policy(Bucket=home)["Policy"])
     assert is_closed(policy, home, back.settings.region)

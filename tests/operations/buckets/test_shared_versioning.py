@@ -52,17 +52,17 @@ def test_nothing_is_removed_without_final(suspended: Room) -> None:
 
 
 def test_final_and_enabled_versioning_let_it_go_on(suspended: Room) -> None:
-    assert finish(suspended, final=True).removed == 2
+    assert finish(suspended, final=True).sources_removed == 2
 
 
 def test_once_enabled_it_goes_on(suspended: Room) -> None:
     set_versioning(suspended, "Enabled")
-    assert finish(suspended).removed == 2
+    assert finish(suspended).sources_removed == 2
 
 
 def test_a_dry_run_says_what_finish_will_ask(suspended: Room) -> None:
     foreseen = finish(suspended, dry_run=True)
-    assert foreseen.removed == 2
+    assert foreseen.sources_removed == 2
     assert "--final" in (foreseen.gives_up or "")
 
 
@@ -75,17 +75,17 @@ def test_versioning_that_cannot_be_read_is_not_taken_for_fine(room: Room, strict
     )
     with pytest.raises(Refused, match="could not be read"):
         finish(room)
-    assert finish(room, final=True).removed == 1
+    assert finish(room, final=True).sources_removed == 1
 
 
 def test_a_bucket_without_versioning_is_finished_as_before(room: Room) -> None:
     room.documents("a")
     room.migrate()
-    assert finish(room).removed == 1
+    assert finish(room).sources_removed == 1
 
 
 def test_doctor_and_plan_name_it(suspended: Room) -> None:
     checks = {each.subject: each for each in examine(suspended.settings)}
-    assert "suspended: a DELETE destroys the null version" in checks[f"{suspended.shared}: versioning"].detail
+    assert "suspended: a DELETE destroys the null version" in checks[f"{suspended.shared}: versioning"].message
     with suspended.services(writes=False) as services:
         assert plan(services, services.ledger.tenants()).shared_versioning == {suspended.shared: "suspended"}

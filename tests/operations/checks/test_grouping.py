@@ -27,7 +27,7 @@ def numbers(counts: str) -> int:
 @given(CHECKS)
 def test_what_is_not_fine_is_one_problem_each(checks: list[Check]) -> None:
     found = problems(checks)
-    told = {(check.outcome, check.group, check.detail, check.hint) for check in checks if check.outcome != "ok"}
+    told = {(check.outcome, check.group, check.message, check.hint) for check in checks if check.outcome != "ok"}
     assert len(found) == len(told)
     assert {(each.outcome, each.detail, each.hint) for each in found} == {(one, *rest) for one, _, *rest in told}
     assert [each.outcome for each in found] == sorted((each.outcome for each in found), key=WORST_FIRST.index)

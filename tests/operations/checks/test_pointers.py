@@ -62,7 +62,7 @@ def test_a_key_in_a_column_of_any_type_blocks_the_removal(moved: Room, kind: str
     moved.sql(f"CREATE TABLE app.thumbnails (id integer, source {kind})")
     moved.sql("INSERT INTO app.thumbnails VALUES (1, %s), (2, NULL)", TYPES[kind])
     report = finish(moved)
-    assert (mentions(report), report.held_back, report.removed, report.errors) == (
+    assert (mentions(report), report.held_back, report.sources_removed, report.errors) == (
         [("app.thumbnails.source", 1)], True, 0, 1,
     )  # fmt: skip
     assert report.phase is Phase.CUT_OVER
@@ -77,7 +77,7 @@ def test_keys_that_the_sweep_just_moved_are_looked_for_too(moved: Room) -> None:
     with moved.services() as services:
         tenants = services.ledger.tenants()
         (report,) = finishing.finish_all(services, tenants, grace=NOW)
-    assert (mentions(report), report.held_back, report.removed, report.this_run) == (
+    assert (mentions(report), report.held_back, report.sources_removed, report.this_run) == (
         [("public.links.url", 1)], True, 0, 1,
     )  # fmt: skip
     assert len(moved.keys(moved.shared)) == 4
@@ -99,16 +99,16 @@ def test_without_any_the_removal_goes_on(moved: Room) -> None:
     moved.sql("CREATE TABLE audit (line text)")
     moved.sql("INSERT INTO audit VALUES ('k/z'), ('a'), ('k'), (NULL)")
     report = finish(moved)
-    assert (report.pointers, report.unchecked, report.removed, report.phase) == ([], [], 3, Phase.FINISHED)
+    assert (report.pointers, report.unchecked, report.sources_removed, report.phase) == ([], [], 3, Phase.FINISHED)
 
 
 def test_a_column_that_is_to_be_ignored_is(moved: Room) -> None:
     moved.sql("CREATE TABLE audit (line text)")
     moved.sql("INSERT INTO audit VALUES ('k/a was read')")
     report = finish(moved, dry_run=True)
-    assert (mentions(report), report.errors, report.removed) == ([("public.audit.line", 1)], 1, 0)
+    assert (mentions(report), report.errors, report.sources_removed) == ([("public.audit.line", 1)], 1, 0)
     report = finish(moved, finish=FinishLook(ignore_columns=("public.audit.line",)))
-    assert (report.pointers, report.removed) == ([], 3)
+    assert (report.pointers, report.sources_removed) == ([], 3)
 
 
 def test_a_column_to_be_ignored_that_does_not_exist_is_refused(moved: Room) -> None:
@@ -141,9 +141,9 @@ def test_a_column_that_may_not_be_read_is_never_fine(moved: Room) -> None:
             ("public.secret.line", "this role may not SELECT it"),
             ("public.secret.other", "this role may not SELECT it"),
         ]
-        assert (report.held_back, report.removed, report.errors) == (True, 0, 1)
+        assert (report.held_back, report.sources_removed, report.errors) == (True, 0, 1)
         report = as_role(moved, role, look=CARELESS)
-        assert (report.held_back, report.removed) == (False, 3)
+        assert (report.held_back, report.sources_removed) == (False, 3)
         history = moved.sql("SELECT reason FROM s3_migration_events WHERE event = 'sources_released'")
         assert "public.secret.line" in history[0][0]
     finally:
@@ -168,7 +168,7 @@ def test_a_table_that_is_locked_is_never_fine(moved: Room) -> None:
         assert [each.column for each in report.unchecked] == ["public.busy.line"]
         assert report.held_back
         other.rollback()
-    assert finish(moved).removed == 3
+    assert finish(moved).sources_removed == 3
 
 
 def test_a_table_that_takes_too_long_is_never_fine(moved: Room) -> None:
@@ -181,7 +181,7 @@ def test_a_table_that_takes_too_long_is_never_fine(moved: Room) -> None:
     moved.sql("CREATE TABLE heap (line slow); INSERT INTO heap VALUES (ROW('k/z'))")
     report = finish(moved, finish=FinishLook(table_seconds=1))
     assert [tuple(each) for each in report.unchecked] == [("public.heap.line", "it was not read within 1 second")]
-    assert (report.held_back, report.removed) == (True, 0)
+    assert (report.held_back, report.sources_removed) == (True, 0)
 
 
 def test_of_a_large_table_a_sample_is_read_and_that_is_told(moved: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_of_a_large_table_a_sample_is_read_and_that_is_told(moved: Room, monkeyp
     report = finish(moved, finish=chosen, dry_run=True)
     assert report.in_part[0].startswith("public.large.line (")
     assert report.unchecked[0].column == "public.large.line"
-    assert report.unchecked[0].reason.startswith("only ")
+    assert report.unchecked[0].message.startswith("only ")
     complete = finish(moved, finish=chosen, look=Look(check_all=True))
     assert (mentions(complete), complete.unchecked, complete.in_part) == ([("public.large.line", 2000)], [], [])
 
@@ -207,7 +207,10 @@ def test_tenants_are_looked_for_at_once_and_blocked_singly(moved: Room) -> None:
     with moved.services() as services:
         services.report = lambda event: told.append(event) if event.step == "look for keys" else None
         made = finishing.finish_all(services, services.ledger.tenants(), grace=NOW)
-    assert {each.slug: (each.removed, each.held_back) for each in made} == {"acme": (3, False), "globex": (0, True)}
+    assert {each.slug: (each.sources_removed, each.held_back) for each in made} == {
+        "acme": (3, False),
+        "globex": (0, True),
+    }
     assert {each.subject for each in told} == {"all tenants"}
     assert told[-1].documents == told[-1].documents_total
 
@@ -217,16 +220,16 @@ def test_doctor_looks_for_pointers_alone(room: Room) -> None:
     room.sql("CREATE TABLE audit (line text)")
     checks = list(examining.find_pointers(room.settings))
     assert [each.outcome for each in checks] == ["ok"]
-    assert "2 keys looked for" in checks[0].detail
+    assert "2 keys looked for" in checks[0].message
     room.sql("INSERT INTO audit VALUES ('k/a'), ('k/b')")
     found = list(examining.find_pointers(room.settings))
     assert [(each.subject, each.outcome) for each in found] == [
         ("pointers: public.audit.line", "failed"),
         ("pointers", "ok"),
     ]
-    assert "2 rows hold keys of documents" in found[0].detail
+    assert "2 rows hold keys of documents" in found[0].message
     room.sql("DELETE FROM audit WHERE line = 'k/b'")
-    assert "1 row holds a key of documents" in next(iter(examining.find_pointers(room.settings))).detail
+    assert "1 row holds a key of documents" in next(iter(examining.find_pointers(room.settings))).message
     assert "finish.ignore_columns" in found[0].hint
     assert room.sql("SELECT to_regclass('s3_migrations')") == [(None,)]
 

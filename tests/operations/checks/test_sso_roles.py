@@ -73,7 +73,7 @@ def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam
         assert [form["Action"] for form in iam.asked].count(["GetRole"]) == 1
     else:
         assert {check.outcome for check in checks} == {Outcome.COULD_NOT_CHECK}
-        assert all("iam:GetRole" in check.detail for check in checks)
+        assert all("iam:GetRole" in check.message for check in checks)
         assert sources == set()
 
 

@@ -39,19 +39,19 @@ def misspell(room: Room, **spellings: tuple[str, str]) -> None:
 def test_the_plan_names_the_object(room: Room) -> None:
     misspell(room, **SPELLINGS, bucket=(f"{room.shared}/k/bucket.pdf", "k/bucket.pdf"))
     (tenant,) = planned(room)[0].tenants
-    assert {each.document_id: each.reason for each in tenant.quarantined} == dict.fromkeys(
+    assert {each.document_id: each.code for each in tenant.quarantined} == dict.fromkeys(
         [*SPELLINGS, "bucket"], "other_spelling"
     )
     for each in tenant.quarantined:
         there = SPELLINGS.get(each.document_id, ("", "k/bucket.pdf"))[1]
-        assert repr(there) in each.detail or ascii(there) in each.detail
+        assert repr(there) in each.message or ascii(there) in each.message
         assert "delete the row" not in each.hint
 
 
 def test_a_url_stays_an_invalid_key_and_its_object_is_named(room: Room) -> None:
     misspell(room, url=(f"https://{room.shared}.s3.amazonaws.com/k/a%20b.pdf?X-Amz-Expires=60", "k/a b.pdf"))
     (tenant,) = planned(room)[0].tenants
-    assert [(each.reason, each.detail.rpartition("lies at ")[2]) for each in tenant.quarantined] == [
+    assert [(each.code, each.message.rpartition("lies at ")[2]) for each in tenant.quarantined] == [
         ("invalid_key", "'k/a b.pdf'")
     ]
 
@@ -61,9 +61,9 @@ def test_an_object_that_a_row_points_to_is_never_named(room: Room) -> None:
     room.put("k/a b.pdf")
     room.row("theirs", "k/a b.pdf", slug="globex", bucket=room.shared)
     room.row("ours", "k/a%20b.pdf")
-    assert [each.reason for each in planned(room)[0].tenants[0].quarantined] == ["missing_object"]
+    assert [each.code for each in planned(room)[0].tenants[0].quarantined] == ["missing_object"]
     room.migrate("globex")  # its row points elsewhere now, and the object is still the source of that document
-    assert [each.reason for each in planned(room)[0].tenants[0].quarantined] == ["missing_object"]
+    assert [each.code for each in planned(room)[0].tenants[0].quarantined] == ["missing_object"]
 
 
 def test_a_run_records_it_and_status_and_verify_tell_it(room: Room) -> None:
@@ -76,7 +76,7 @@ def test_a_run_records_it_and_status_and_verify_tell_it(room: Room) -> None:
     assert "delete the row" not in told["plus"].hint
     problems = {each.document_id: each for each in room.verify().problems}
     assert {each.finding for each in problems.values()} == {"missing"}
-    assert "'media/k/prefix.pdf'" in problems["prefix"].detail
+    assert "'media/k/prefix.pdf'" in problems["prefix"].message
 
 
 def test_the_corrected_row_moves(room: Room) -> None:

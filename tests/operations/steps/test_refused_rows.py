@@ -139,7 +139,12 @@ def held(room: Room) -> Room:
 def test_status_names_it_with_the_reason_and_without_the_detail(held: Room) -> None:
     with held.services() as services:
         [error] = errors(services.ledger, [services.ledger.tenant("acme")])
-    assert (error.document_id, error.code, error.bucket, error.key) == ("odd", ROW_REFUSED, held.shared, "k/odd")
+    assert (error.document_id, error.code, error.source.bucket, error.source.key) == (
+        "odd",
+        ROW_REFUSED,
+        held.shared,
+        "k/odd",
+    )
     assert error.message and "on hold" in error.message and "secret" not in error.message
     assert "--only-failed" in error.hint
 
@@ -155,7 +160,7 @@ def test_it_is_tried_again_by_the_next_run(held: Room) -> None:
 def test_its_source_stays_when_the_others_go(held: Room) -> None:
     with held.services() as services:
         report = finishing.finish_one(services, services.ledger.tenant("acme"), grace=AT_ONCE)
-    assert (report.removed, report.phase, report.errors) == (len(OTHERS), Phase.RELEASED, 1)
+    assert (report.sources_removed, report.phase, report.errors) == (len(OTHERS), Phase.RELEASED, 1)
     assert held.keys(held.shared) == ["k/odd"]
     assert held.body("odd") == b"odd"
 

@@ -101,7 +101,7 @@ def test_copies_whose_rows_are_gone_hold_nothing_up(room: Room) -> None:
     room.sql("DELETE FROM documents")
     room.row("b", "k/b", uploaded_at=datetime.now(UTC))  # on its way
     report = room.migrate()
-    assert (report.phase, report.waiting, report.errors) == (Phase.CUT_OVER, 1, 0)
+    assert (report.phase, report.not_uploaded, report.errors) == (Phase.CUT_OVER, 1, 0)
     assert room.sql("SELECT state FROM s3_migration_documents") == [("superseded",)]
 
 

@@ -69,12 +69,13 @@ def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
 def closing_line(report: AuditReport) -> str:
     """Return the line that closes an audit's report."""
     fixed = sum(each.is_fixed for each in report.findings)
-    counts = f"Tenants: {report.tenants:,}, buckets: {report.buckets:,}, findings: {len(report.findings):,}, fixed: {fixed:,}"
+    looked_at = f"Tenants: {report.tenants_checked:,}, buckets: {report.buckets_checked:,}"
+    counts = f"{looked_at}, findings: {len(report.findings):,}, fixed: {fixed:,}"
     return f"{counts}. {'All is well.' if report.is_well else 'Not all is well.'}"
 
 
 def _lines(finding: AuditFinding) -> Iterator[str]:
-    yield f"  {finding.detail}{' (fixed)' if finding.is_fixed else ''}"
+    yield f"  {finding.message}{' (fixed)' if finding.is_fixed else ''}"
     yield from (f"    {line}" for line in finding.differences)
     if finding.why:
         yield f"    why it matters: {finding.why}"

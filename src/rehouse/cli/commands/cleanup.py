@@ -78,9 +78,11 @@ def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
 def _left(bucket: BucketLeft) -> Left:
     return Left(
         bucket.bucket,
-        is_gone=bucket.removed or bucket.kept_empty,
-        is_unused=not (bucket.objects or bucket.uploads or bucket.rows or bucket.not_finished or bucket.homes),
-        is_needed=bool(bucket.rows or bucket.not_finished or bucket.homes),
+        is_gone=bucket.is_removed or bucket.kept_empty,
+        is_unused=not (
+            bucket.objects or bucket.uploads or bucket.rows_by_tenant or bucket.not_finished or bucket.homes
+        ),
+        is_needed=bool(bucket.rows_by_tenant or bucket.not_finished or bucket.homes),
         categories=frozenset(each.category for each in bucket.left),
     )
 
@@ -93,7 +95,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.kept_empty:
             say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
             continue
-        if each.removed:
+        if each.is_removed:
             say(f"{each.bucket}: removed", "Its name is not needed in REHOUSE_SHARED_BUCKET any more.")
             continue
         say(f"{each.bucket}: {count_noun(each.objects, 'object')}, {human_bytes(each.size)}")
@@ -113,9 +115,9 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
 
 def _rows(bucket: BucketLeft) -> None:
     """Print how many rows point into the bucket, those at no object by tenant, and the tenants that keep it."""
-    if bucket.rows:
-        say(f"{count_noun(sum(each.rows for each in bucket.rows), 'row')} point into it")
-    lost = [each for each in bucket.rows if each.without_object]
+    if bucket.rows_by_tenant:
+        say(f"{count_noun(sum(each.rows for each in bucket.rows_by_tenant), 'row')} point into it")
+    lost = [each for each in bucket.rows_by_tenant if each.without_object]
     if lost:
         say(
             f"{count_noun(sum(each.without_object for each in lost), 'row')} of these point to an object that is not there:"
@@ -148,7 +150,7 @@ def _leftovers(left: Sequence[Leftover]) -> None:
         ("why", "tenant", "phase", "reason", "objects", "bytes", "such as"),
         (
             (
-                each.category, each.slug, each.phase, each.reason, each.objects, Bytes(each.size),
+                each.category, each.slug, each.phase, each.code, each.objects, Bytes(each.size),
                 ", ".join(map(shown_key, each.examples)),
             )
             for each in left

@@ -151,7 +151,7 @@ class Found:
         """Ask the commands again, and list the shared bucket."""
         return cls(
             tenants=_report_of(servers, "status")["tenants"],
-            errors=_report_of(servers, "status", "--errors")["errors"],
+            errors=_report_of(servers, "status", "--errors")["outstanding"],
             verified=_report_of(servers, "verify-all", "--deep")["tenants"],
             shared=_contents(servers),
         )
@@ -159,7 +159,7 @@ class Found:
     def surprises(self, sample: Sample, before: Contents) -> Iterator[str]:
         """Yield in words whatever is not as the sample was made to be."""
         migrated = {each["slug"]: each["documents_migrated"] for each in self.tenants}
-        proven = {each["slug"]: each["same"].get("bytes", 0) for each in self.verified}
+        proven = {each["slug"]: each["proofs"].get("bytes", 0) for each in self.verified}
         for tenant in sample.tenants:
             stayed = {(each["document_id"], each["code"]) for each in self.errors if each["slug"] == tenant.slug}
             planted = {(each.document_id, each.reason) for each in sample.faults if each.slug == tenant.slug}
@@ -184,18 +184,18 @@ class Found:
         from rehouse.core.pricing import requests_dollars
 
         requests = count_logged_requests(servers.folder / "migrate-all.log")
-        proofs = sum((Counter(each["same"]) for each in self.verified), Counter[str]())
+        proofs = sum((Counter(each["proofs"]) for each in self.verified), Counter[str]())
         return Outcome(
             seconds=seconds,
             documents=sum(each["documents_migrated"] for each in self.tenants),
             tenants=sum(each["documents_migrated"] > 0 for each in self.tenants),
-            copied_bytes=sum(each["bytes_copied"] or 0 for each in self.tenants),
+            bytes_copied=sum(each["bytes_copied"] or 0 for each in self.tenants),
             proven=proofs["bytes"],
             shared_objects=len(self.shared),
             requests=requests,
             dollars=requests_dollars(requests, Settings().prices.price_list()),
             stayed=[
-                StayedBehind(each["slug"], each["document_id"], each["code"], each["message"] or "")
+                StayedBehind(each["slug"], each["document_id"], each["code"] or each["state"], each["message"] or "")
                 for each in self.errors
             ],
             inactive=[tenant.slug for tenant in servers.sample.tenants if not tenant.is_active],

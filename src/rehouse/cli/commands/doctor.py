@@ -68,7 +68,7 @@ def show_checks(checks: Sequence[Check], *, verbose: bool = False) -> None:
         _show(
             summary.outcome,
             f"{summary.group}: {summary.counts}",
-            *(f"  {each.subject}: {each.detail}" for each in passed),
+            *(f"  {each.subject}: {each.message}" for each in passed),
         )
     say("", examining.summary(checks))
 

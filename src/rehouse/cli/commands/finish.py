@@ -158,7 +158,7 @@ def _show_finish(
 
 def _finished(report: FinishReport) -> Finished:
     is_held = report.held_back or bool(report.left) or report.error is not None
-    return Finished(report.slug, report.phase, report.removed, len(report.outstanding), is_held)
+    return Finished(report.slug, report.phase, report.sources_removed, len(report.outstanding), is_held)
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
@@ -168,8 +168,8 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
          "put back", "moved", "outstanding", "bucket"),
         (
             (
-                each.slug, each.state, each.phase, each.removed, Bytes(each.removed_bytes), each.waiting, each.next_at,
-                Attention(len(each.left)), each.changed, each.put_back, each.this_run, Attention(len(each.outstanding)),
+                each.slug, each.state, each.phase, each.sources_removed, Bytes(each.bytes_removed), each.waiting, each.next_at,
+                Attention(len(each.left)), each.sources_changed, each.put_back, each.this_run, Attention(len(each.outstanding)),
                 each.home_bucket,
             )
             for each in reports
@@ -185,12 +185,12 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
             say("", f"{each.slug}: sources that stay")
             say(
                 *(
-                    f"  {left.document_id}  {left.reason}  {left.source.bucket}/{left.source.key}: {left.message}"
+                    f"  {left.document_id}  {left.code}  {left.source.bucket}/{left.source.key}: {left.message}"
                     for left in each.left[:SHOWN]
                 )
             )
             say_more(len(each.left))
-            say(*(f"  {reason}: {hint}" for reason, hint in sorted({(left.reason, left.hint) for left in each.left})))
+            say(*(f"  {reason}: {hint}" for reason, hint in sorted({(left.code, left.hint) for left in each.left})))
         if each.outstanding:
             say(
                 "",
@@ -226,7 +226,7 @@ def _show_pointers(report: FinishReport, *, dry_run: bool) -> None:
 
 def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
     """Return the line that closes a finish report."""
-    removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
+    removed, waiting, errors = add_up(reports, "sources_removed", "waiting", "errors")
     if dry_run:
         return f"Sources to remove: {removed:,}, Waiting: {waiting:,}, Errors: {errors:,}. Nothing was changed."
     return f"Sources removed: {removed:,}, Waiting: {waiting:,}, Errors: {errors:,}"
@@ -234,6 +234,12 @@ def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:
 
 def finish_object(reports: Sequence[FinishReport], *, dry_run: bool) -> dict[str, Any]:
     """Return what `finish --output json` prints."""
-    removed, waiting, errors = add_up(reports, "removed", "waiting", "errors")
+    removed, waiting, errors = add_up(reports, "sources_removed", "waiting", "errors")
     tenants = [tenant_object(each) for each in reports]
-    return {"dry_run": dry_run, "removed": removed, "waiting": waiting, "errors": errors, "tenants": tenants}
+    return {
+        "dry_run": dry_run,
+        "sources_removed": removed,
+        "waiting": waiting,
+        "error_count": errors,
+        "tenants": tenants,
+    }

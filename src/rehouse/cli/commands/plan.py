@@ -153,8 +153,10 @@ def show_plan(plan: Plan) -> None:
 def _show_totals(plan: Plan) -> None:
     totals = plan.totals
     inactive = f", {totals.inactive:,} of them inactive: `migrate-all` leaves these alone" if totals.inactive else ""
-    _fact("Tenants", f"{totals.tenants:,}{inactive}")
-    _fact("Documents", f"{totals.documents:,}: {', '.join(_standings(totals))}" if totals.documents else "0")
+    _fact("Tenants", f"{totals.tenants_total:,}{inactive}")
+    _fact(
+        "Documents", f"{totals.documents_total:,}: {', '.join(_standings(totals))}" if totals.documents_total else "0"
+    )
     _fact("Bytes", f"{human_bytes(totals.to_copy_bytes)} to copy")
     if plan.cost:
         _fact(
@@ -200,19 +202,19 @@ def _fact(label: str, text: str) -> None:
 
 
 def _show_problem(problem: Problem) -> None:
-    whose = f" of {count_noun(problem.tenants, 'tenant')}" if problem.tenants > 1 else ""
-    say("", f"{problem.reason}: {count_noun(problem.documents, 'document')}{whose} would stay behind")
+    whose = f" of {count_noun(problem.tenants_affected, 'tenant')}" if problem.tenants_affected > 1 else ""
+    say("", f"{problem.code}: {count_noun(problem.documents_affected, 'document')}{whose} would stay behind")
     say(f"  hint: {problem.hint}")
     say(*(f"  {each.slug}  {each.document_id}  {_where(each)}" for each in problem.examples))
-    if problem.documents > len(problem.examples):
-        say(f"  … and {problem.documents - len(problem.examples):,} more (--output json lists them all)")
+    if problem.documents_affected > len(problem.examples):
+        say(f"  … and {problem.documents_affected - len(problem.examples):,} more (--output json lists them all)")
 
 
 def _where(example: Example) -> str:
     """Return where a document's row points, and what is wrong; once if the one names the other."""
-    if example.key and repr(example.key) in example.detail:
-        return example.detail
-    return f"{example.bucket}/{example.key}: {example.detail}"
+    if example.key and repr(example.key) in example.message:
+        return example.message
+    return f"{example.bucket}/{example.key}: {example.message}"
 
 
 def _show_tenants(plan: Plan) -> None:
@@ -220,7 +222,7 @@ def _show_tenants(plan: Plan) -> None:
         ("tenant", "documents", "to copy", "bytes", "stays", "skipped", "at home", "waiting", "accepted", "copied", "bucket"),
         (
             (
-                each.slug if each.is_active else f"{each.slug} (inactive)", each.documents, each.to_copy,
+                each.slug if each.is_active else f"{each.slug} (inactive)", each.documents_total, each.to_copy,
                 Bytes(each.to_copy_bytes), Attention(len(each.quarantined)), each.standings[Standing.NO_KEY],
                 each.standings[Standing.AT_HOME], each.standings[Standing.NOT_UPLOADED], each.standings[Standing.ACCEPTED],
                 each.standings[Standing.COPIED] + each.standings[Standing.ADOPT], each.home_bucket,

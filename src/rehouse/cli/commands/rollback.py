@@ -128,7 +128,7 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
         confirm(_removal(goes), bucket, yes=False)
     with services(writes=not dry_run, slugs=[slug]) as opened:
         made = dropping.drop_bucket(opened, tenant, bucket, dry_run=dry_run, keep_empty=keep_empty)
-    verb = "emptied" if made.kept else "deleted"
+    verb = "emptied" if made.kept_empty else "deleted"
     did = f"Would be {verb}" if dry_run else verb.capitalize()
     line = f"{did}: {made.bucket}, {count_noun(made.versions, 'version')}, {count_noun(made.uploads, 'open upload')}"
 
@@ -140,7 +140,7 @@ def _drop(slug: str, *, dry_run: bool, keep_empty: bool, yes: bool, output: str)
 
 
 def _removal(goes: DropReport) -> Removal:
-    what = "every version of every object in the bucket" if goes.kept else "the bucket"
+    what = "every version of every object in the bucket" if goes.kept_empty else "the bucket"
     return Removal(
         what=f"This deletes {what} {goes.bucket}",
         final="Nothing of it can be restored; the shared bucket keeps what the tenant's rows point to.",
@@ -160,7 +160,7 @@ def show_rollback(reports: Sequence[ReturnReport]) -> None:
             (
                 each.slug, each.state, each.phase,
                 *((_to_return(each),) if dry_run else (each.documents_returned, each.this_run)),
-                Attention(each.errors), each.old_pointers, each.copied, Bytes(each.copied_bytes), each.adopted,
+                Attention(each.errors), each.old_pointers, each.copied, Bytes(each.bytes_copied), each.adopted,
                 each.late_writes, each.still_at_home, each.stays, each.home_bucket,
             )
             for each in reports
@@ -181,7 +181,7 @@ def rollback_object(reports: Sequence[ReturnReport]) -> dict[str, Any]:
     """Return what `rollback --output json` prints."""
     returned, this_run, errors = add_up(reports, "documents_returned", "this_run", "errors")
     tenants = [tenant_object(each) for each in reports]
-    return {"documents_returned": returned, "this_run": this_run, "errors": errors, "tenants": tenants}
+    return {"documents_returned": returned, "this_run": this_run, "error_count": errors, "tenants": tenants}
 
 
 def _closing_line(reports: Sequence[ReturnReport]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,6 +27,7 @@ UNMOVED = frozenset({TenantState.NOT_STARTED, TenantState.ROLLED_BACK})
 """States in which no document is migrated, or none any more."""
 
 
+CSV_COLUMNS = ("slug", "tenant_id", "document_id", "bucket", "key", "code", "request_id", "message", "hint")
 FORMULA_SIGNS = "=+-@\t\r"
 """The first characters of cells that a spreadsheet reads as a formula (OWASP, CSV Injection)."""
 
@@ -75,7 +75,7 @@ def status(
             found = standing.errors(opened, opened.tenants() if slug is None else [opened.tenant(slug)])
             returning = {each.slug for each in standing.overview(opened) if each.phase == Phase.ROLLED_BACK}
             print_report(
-                output, {"errors": found}, lambda: show_errors(found, as_csv=output == "csv", returning=returning)
+                output, {"outstanding": found}, lambda: show_errors(found, as_csv=output == "csv", returning=returning)
             )
         elif slug is None:
             lines = standing.overview(opened)
@@ -146,20 +146,31 @@ def show_status(status: TenantStatus) -> None:
 def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Collection[str]) -> None:
     """Print every document that could not be moved: as CSV, or for people."""
     if as_csv:
-        from rehouse.operations.status import DocumentError
-
-        names = [field.name for field in dataclasses.fields(DocumentError)]
         writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a lone \r ends a row
-        writer.writerow(names)
-        writer.writerows([_escape_formula(getattr(each, name)) for name in names] for each in errors)
+        writer.writerow(CSV_COLUMNS)
+        for each in errors:
+            place = each.source.bucket, each.source.key
+            row = (
+                each.slug,
+                each.tenant_id,
+                each.document_id,
+                *place,
+                each.why,
+                each.request_id,
+                each.message,
+                each.hint,
+            )
+            writer.writerow(_escape_formula(cell) for cell in row)
         return
     for each in errors:
-        say(f"{each.slug}  {each.document_id}  {each.code}  {each.bucket}/{each.key}: {each.message or ''}")
+        say(
+            f"{each.slug}  {each.document_id}  {each.why}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
+        )
         say(f"  hint: {each.hint}" + (f" (request {each.request_id})" if each.request_id else ""))
     say(f"Errors: {len(errors):,}")
     codes: dict[str, set[str]] = {}
     for each in errors:
-        codes.setdefault(each.slug, set()).add(each.code)
+        codes.setdefault(each.slug, set()).add(each.why)
     say_next(after_errors(codes, returning))
 
 

@@ -116,11 +116,11 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         if problems:
             say("", f"{each.slug}:")
         for problem in problems:
-            say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.detail}")
+            say(f"  {problem.document_id}  {problem.finding}  {problem.bucket}/{problem.key}: {problem.message}")
         say_more(len(each.problems))
         for drift in each.drift:
             if drift.kind != "not_offered":
-                say(f"  {each.bucket}: {drift.setting} {drift.kind}")
+                say(f"  {each.home_bucket}: {drift.setting} {drift.kind}")
     say("", verified_line(reports))
     _show_reads(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
@@ -130,7 +130,7 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
 
 def verified_line(reports: Sequence[VerifyReport]) -> str:
     """Return how many documents were verified, of those that should be at home, and by which proof."""
-    proofs = sum((each.same for each in reports), Counter[Proof]())
+    proofs = sum((each.proofs for each in reports), Counter[Proof]())
     unproven = sum(len(each.problems) + each.not_yet_migrated + each.not_uploaded for each in reports)
     by = ", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items()))
     total = count_noun(proofs.total() + unproven, "document")
@@ -155,7 +155,7 @@ def closing_line(reports: Sequence[VerifyReport]) -> str:
 
 def _show_reads(reports: Sequence[VerifyReport]) -> None:
     """Print what was sent and read, and what it costs, where objects were read."""
-    read, costs = sum(each.read_bytes for each in reports), [each.cost for each in reports if each.cost]
+    read, costs = sum(each.bytes_read for each in reports), [each.cost for each in reports if each.cost]
     requests = sum((each.requests for each in reports), Counter[str]())
     if not requests["GetObject"]:
         return
@@ -176,9 +176,9 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
     others = len(report.problems) - different - missing - unsure
     drift = _drift(report)
     return (
-        report.slug, report.same.total(), Failures(different), Failures(missing), report.not_yet_migrated,
-        report.not_uploaded, Attention(unsure), Attention(others), report.accepted, report.without_key,
-        len(report.extra), Attention(drift), report.bucket,
+        report.slug, report.proofs.total(), Failures(different), Failures(missing), report.not_yet_migrated,
+        report.not_uploaded, Attention(unsure), Attention(others), report.accepted, report.documents_skipped,
+        len(report.extra), Attention(drift), report.home_bucket,
     )  # fmt: skip
 
 

@@ -21,11 +21,11 @@ WITH ended AS (DELETE FROM {s3_migration_progress} WHERE run_id = %(run_id)s AND
 INSERT INTO {s3_migration_progress} AS p (run_id, subject, lock_key, command, host, step, message, tenants_done, tenants, documents,
   documents_total, documents_failed, bytes_copied, begun_at, updated_at)
 SELECT %(run_id)s, told.subject, %(lock_key)s, %(command)s, %(host)s, told.step, told.message, told.tenants_done, told.tenants,
-  told.documents, told.documents_total, told.documents_failed, told.copied_bytes,
+  told.documents, told.documents_total, told.documents_failed, told.bytes_copied,
   clock_timestamp() - %(elapsed)s * interval '1 second', clock_timestamp()
 FROM unnest(%(subjects)s::text[], %(steps)s::text[], %(messages)s::text[], %(tenants_done)s::bigint[], %(tenants)s::bigint[],
-  %(documents)s::bigint[], %(documents_total)s::bigint[], %(documents_failed)s::bigint[], %(copied_bytes)s::bigint[])
-  AS told (subject, step, message, tenants_done, tenants, documents, documents_total, documents_failed, copied_bytes)
+  %(documents)s::bigint[], %(documents_total)s::bigint[], %(documents_failed)s::bigint[], %(bytes_copied)s::bigint[])
+  AS told (subject, step, message, tenants_done, tenants, documents, documents_total, documents_failed, bytes_copied)
 ON CONFLICT (run_id, subject) DO UPDATE SET step = excluded.step, message = excluded.message,
   tenants_done = excluded.tenants_done, tenants = excluded.tenants, documents = excluded.documents,
   documents_total = excluded.documents_total, documents_failed = excluded.documents_failed,

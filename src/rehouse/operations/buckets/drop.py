@@ -30,7 +30,7 @@ class DropReport:
     """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
 
     `size`: the bytes of the versions that were there.
-    `kept`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
+    `kept_empty`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
     """
 
     slug: str
@@ -39,7 +39,7 @@ class DropReport:
     versions: int
     uploads: int
     dry_run: bool
-    kept: bool = False
+    kept_empty: bool = False
     size: int = 0
 
 

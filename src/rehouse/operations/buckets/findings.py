@@ -44,7 +44,7 @@ class AuditFinding:
     """One thing that is wrong. `differences` say it line by line; `expected` and `found` are S3's documents of a setting."""
 
     kind: FindingKind
-    detail: str
+    message: str
     hint: str
     tenant: str | None = None
     bucket: str | None = None

@@ -44,7 +44,7 @@ class Check:
 
     subject: str
     outcome: Outcome
-    detail: str
+    message: str
     hint: str = ""
     group: Group | None = None
 

@@ -38,7 +38,7 @@ def problems(checks: Iterable[Check]) -> list[Problem]:
     found: dict[tuple[Outcome, Group | None, str, str], list[str]] = {}
     for check in checks:
         if check.outcome is not Outcome.OK:
-            found.setdefault((check.outcome, check.group, check.detail, check.hint), []).append(check.subject)
+            found.setdefault((check.outcome, check.group, check.message, check.hint), []).append(check.subject)
     made = [
         Problem(outcome, _name(group, subjects), detail, hint)
         for (outcome, group, detail, hint), subjects in found.items()

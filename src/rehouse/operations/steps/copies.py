@@ -43,7 +43,7 @@ def copy(run: Run) -> Run:
         only = run.failed | run.services.ledger.of(run.migration, FailedDocuments).ids(run.order.code)
         run = replace(run, failed=only)
     tally = copy_documents(run.services, run.migration, run.slug, is_adopted=run.is_home_adopted, only=only)
-    report = run.report.plus(copied=tally.copied, adopted=tally.adopted, copied_bytes=tally.copied_bytes)
+    report = run.report.plus(copied=tally.copied, adopted=tally.adopted, bytes_copied=tally.bytes_copied)
     run = replace(
         run,
         report=report,
@@ -195,7 +195,7 @@ def _save(run: Pass, lines: list[Line]) -> None:
 def _progress(run: Pass) -> Progress:
     done = run.tally.changed + run.tally.failed + run.tally.standings[Standing.COPIED]
     failed = run.tally.failed + run.tally.standings[Standing.QUARANTINED]
-    return Progress(run.subject, "copy", done, run.total, copied_bytes=run.tally.copied_bytes, documents_failed=failed)
+    return Progress(run.subject, "copy", done, run.total, bytes_copied=run.tally.bytes_copied, documents_failed=failed)
 
 
 def _count(run: Pass, outcome: CopyOutcome) -> Line:
@@ -205,7 +205,7 @@ def _count(run: Pass, outcome: CopyOutcome) -> Line:
         run.tally.failed += 1
     else:
         run.tally.copied += 1
-        run.tally.copied_bytes += outcome.task.size
+        run.tally.bytes_copied += outcome.task.size
     return line_of(outcome)
 
 
@@ -224,7 +224,7 @@ class Tally:
     standings: Counter[Standing] = field(default_factory=Counter)
     copied: int = 0
     adopted: int = 0
-    copied_bytes: int = 0
+    bytes_copied: int = 0
     failed: int = 0
 
     @property

@@ -42,7 +42,7 @@ class Left(NamedTuple):
 
     document_id: str
     source: ObjectRef
-    reason: str
+    code: str
     message: str
     hint: str
 
@@ -131,7 +131,7 @@ def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Le
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
     if left or settled:
         run.services.keep_locks()
-        run.room.record_stays((each.document_id, Fault(each.reason, each.message)) for each in left)
+        run.room.record_stays((each.document_id, Fault(each.code, each.message)) for each in left)
         run.room.clear_stays(settled)
 
 

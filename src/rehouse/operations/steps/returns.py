@@ -41,7 +41,7 @@ class ReturnTally:
     standings: Counter[Returning] = field(default_factory=Counter)
     old_pointers: int = 0
     copied: int = 0
-    copied_bytes: int = 0
+    bytes_copied: int = 0
     adopted: int = 0
 
 
@@ -107,7 +107,7 @@ def return_documents(run: ReturnPass) -> ReturnTally:
                 "return",
                 done,
                 run.total,
-                copied_bytes=run.tally.copied_bytes,
+                bytes_copied=run.tally.bytes_copied,
                 documents_failed=failed,
             )
         )
@@ -290,7 +290,7 @@ def _verify_outcome(
     if fault:
         return CopyOutcome(task, fault=fault, attempts=outcome.attempts)
     run.tally.copied += 1
-    run.tally.copied_bytes += task.size
+    run.tally.bytes_copied += task.size
     return outcome
 
 

@@ -105,7 +105,7 @@ def _report_done(
         home_bucket=migration.home_bucket,
         documents_migrated=migrated,
         documents_total=counts.total,
-        without_key=counts.without_key,
+        documents_skipped=counts.without_key,
         accepted=counts.accepted,
     )
 
