@@ -104,6 +104,8 @@ STORY = (
 _MASKS = (
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "00000000-0000-4000-0000-000000000000"),
     (r"(?<=-)[0-9a-f]{8}(?=[^0-9A-Za-z-]|$)", "xxxxxxxx"),
+    (r"(?<=…)[0-9a-f]{3,8}(?=\s|$)", lambda found: "x" * len(found[0])),
+    (r"\b\d+ buckets?(?=, up to)", "… buckets"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?", lambda found: re.sub(r"\d", "0", found[0])),
     (r"(?<=127\.0\.0\.1:)\d+", "…"),
     (r"\bworld_\d+", "world_…"),
