@@ -33,27 +33,34 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
 
     values = (envelope["command"], envelope["exit_status"], envelope["run_id"])
     told = {name: "" if value is None else str(value) for name, value in zip(NOTIFY_VARIABLES, values, strict=True)}
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends the command, and not this process
+    try:
+        return _communicate(command, os.environ | told, escape_json(json.dumps(envelope, ensure_ascii=False)) + "\n")
+    except KeyboardInterrupt:
+        return "was interrupted"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _communicate(command: str, environment: Mapping[str, str], told: str) -> str | None:
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own command; data goes by stdin and environment
             ["/bin/sh", "-c", command],
-            env=os.environ | told,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=2,  # on stderr: stdout is the report's
             start_new_session=True,
         )
     except OSError as error:
         return f"cannot be run: {error.strerror}"
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the command, and not this process
     try:
-        process.communicate(escape_json(json.dumps(envelope, ensure_ascii=False)).encode() + b"\n", timeout=SECONDS)
+        process.communicate(told.encode(), timeout=SECONDS)
     except subprocess.TimeoutExpired:
         _end(process)
         return f"took longer than {SECONDS:.0f} seconds and was ended"
     except KeyboardInterrupt:
         _end(process)
-        return "was interrupted"
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        raise
     return f"ended with status {process.returncode}" if process.returncode else None
 
 

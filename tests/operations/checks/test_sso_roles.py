@@ -20,6 +20,7 @@ from rehouse.s3.session import Session
 NAME = "AWSReservedSSO_Operators_0123456789abcdef"
 CALLER = f"arn:aws:sts::123456789012:assumed-role/{NAME}/somebody@example.com"
 REAL = f"arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-west-1/{NAME}"
+HINT = "attach the policies"
 SCOPE = Scope(("shared-docs",), "acme", "our-logs", account="123456789012")
 
 
@@ -65,7 +66,7 @@ def control(iam: Iam, storage_settings: Settings, monkeypatch: pytest.MonkeyPatc
 
 def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam: Iam) -> None:
     rows = permissions_of(["migrate"])
-    checks = list(simulate_rights(control, rows, SCOPE, CALLER, "rights"))
+    checks = list(simulate_rights(control, rows, SCOPE, CALLER, "rights", hint=HINT))
     sources = {source for form in iam.asked for source in form.get("PolicySourceArn", [])}
     if iam.tells_role:
         assert {check.outcome for check in checks} == {Outcome.OK}
@@ -79,8 +80,8 @@ def test_an_sso_role_is_simulated_by_its_arn_with_the_path(control: Control, iam
 
 def test_a_simulation_gets_the_account_of_the_policies(control: Control, iam: Iam) -> None:
     user = "arn:aws:iam::123456789012:user/somebody"
-    list(simulate_rights(control, permissions_of(["migrate"])[-1:], SCOPE, user, "rights"))
-    list(simulate_rights(control, permissions_of(["rollback"]), SCOPE, user, "rights"))
+    list(simulate_rights(control, permissions_of(["migrate"])[-1:], SCOPE, user, "rights", hint=HINT))
+    list(simulate_rights(control, permissions_of(["rollback"]), SCOPE, user, "rights", hint=HINT))
     told = [value for form in iam.asked for key, values in form.items() if "ContextKeyName" in key for value in values]
     assert {"aws:ResourceAccount", "aws:PrincipalAccount"} <= set(told)
 
