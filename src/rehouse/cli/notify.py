@@ -33,38 +33,55 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
 
     values = (envelope["command"], envelope["exit_status"], envelope["run_id"])
     told = {name: "" if value is None else str(value) for name, value in zip(NOTIFY_VARIABLES, values, strict=True)}
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends the command, and not this process
+    running = _Running(command, os.environ | told)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, running.interrupt) for number in signals}
     try:
-        return _communicate(command, os.environ | told, escape_json(json.dumps(envelope, ensure_ascii=False)) + "\n")
-    except KeyboardInterrupt:
-        return "was interrupted"
+        return running.run(escape_json(json.dumps(envelope, ensure_ascii=False)) + "\n")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _communicate(command: str, environment: Mapping[str, str], told: str) -> str | None:
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the operator's own command; data goes by stdin and environment
-            ["/bin/sh", "-c", command],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=2,  # on stderr: stdout is the report's
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"cannot be run: {error.strerror}"
-    try:
-        process.communicate(told.encode(), timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        return f"took longer than {SECONDS:.0f} seconds and was ended"
-    except KeyboardInterrupt:
-        _end(process)
-        raise
-    return f"ended with status {process.returncode}" if process.returncode else None
+class _Running:
+    """The operator's command while it runs. SIGINT and SIGTERM end it, and not this process."""
 
+    def __init__(self, command: str, environment: Mapping[str, str]) -> None:
+        self._command = command
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_interrupted = False
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):  # it has ended meanwhile
-        os.killpg(process.pid, signal.SIGKILL)  # the shell's children too
-    process.wait()
+    def run(self, told: str) -> str | None:
+        """Run the command with this on its standard input; return what went wrong."""
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the operator's own; data goes by stdin and environment
+                ["/bin/sh", "-c", self._command],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=2,  # on stderr: stdout is the report's
+                start_new_session=True,
+            )
+        except OSError as error:
+            return f"cannot be run: {error.strerror}"
+        if self._is_interrupted:
+            self._kill()
+        try:
+            self._process.communicate(told.encode(), timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return f"took longer than {SECONDS:.0f} seconds and was ended"
+        finally:
+            self._process.wait()
+        status = self._process.returncode
+        return "was interrupted" if self._is_interrupted else f"ended with status {status}" if status else None
+
+    def interrupt(self, _number: int, _frame: object) -> None:
+        """End the command, now or as soon as it has begun."""
+        self._is_interrupted = True
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.killpg(self._process.pid, signal.SIGKILL)  # the shell's children too
