@@ -101,23 +101,26 @@ class EarlierHomes(NamedTuple):
 def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> EarlierHomes:
     """Return the buckets that were made for this tenant, and that neither a row nor the ledger names.
 
-    Name and tags must be the tenant's: the prefix of another database may begin with ours. The buckets are listed once a run.
-    Raises StorageRefused where they cannot be listed.
+    Name and tags must be the tenant's: the prefix of another database may begin with ours. The buckets are listed once a run, and
+    the tags are read only where the name fits. Raises StorageRefused where they cannot be listed.
     """
-    unnamed = control.once(_list_unnamed, settings=settings, ledger=ledger)
     wanted = {"tenant-id": tag_value(str(tenant.id)), "tenant-slug": tag_value(tenant.label)}
-    named = {each: tags for each, tags in unnamed.items() if is_named_for(each, settings.bucket_prefix, tenant.label)}
-    made = [bucket for bucket, tags in named.items() if tags is not None and wanted.items() <= tags.items()]
-    return EarlierHomes(made, [bucket for bucket, tags in named.items() if tags is None])
+    made, unclear = [], []
+    for bucket in control.once(_list_unnamed, settings=settings, ledger=ledger):
+        if not is_named_for(bucket, settings.bucket_prefix, tenant.label):
+            continue
+        tags = control.read_setting(bucket, "tags")
+        if tags.state == "unreadable":
+            unclear.append(bucket)
+        elif wanted.items() <= dict(tags.value or {}).items():
+            made.append(bucket)
+    return EarlierHomes(made, unclear)
 
 
-def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> dict[str, dict[str, str] | None]:
-    """Return the tags (None: not readable) of each bucket with our prefix that this database does not name."""
+def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> list[str]:
+    """Return the buckets with our prefix that this database does not name."""
     named = {each.home_bucket for each in ledger.overview()} | {each.home for each in ledger.tenants()}
-    found = {
-        name: control.read_setting(name, "tags") for name in _with_our_prefix(control, settings) if name not in named
-    }
-    return {name: None if each.state == "unreadable" else dict(each.value or {}) for name, each in found.items()}
+    return [name for name in _with_our_prefix(control, settings) if name not in named]
 
 
 def _quoted(name: str) -> str:
