@@ -53,17 +53,25 @@ def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> st
     return f"logs-{prefix}{ending}"
 
 
-def is_named_for(bucket: str, prefix: str, slug: str, *, suffix_digits: int = SUFFIX_DIGITS) -> bool:
+def is_named_for(bucket: str, prefix: str, slug: str) -> bool:
     """Return whether the bucket has a name that `bucket_name` gives to this tenant, in either namespace.
 
     >>> is_named_for("saas-acme-1f0c9a7e", "saas", "acme"), is_named_for("saas-acme-corp-1f0c9a7e", "saas", "acme")
     (True, False)
     """
     regional = REGIONAL.search(bucket)
-    namespace = regional[0] if regional else ""
-    stem = bucket_name(prefix, slug, "0" * suffix_digits, namespace=namespace).removesuffix(namespace)[:-suffix_digits]
-    suffix = bucket.removesuffix(namespace).removeprefix(stem)
-    return bucket.startswith(stem) and bool(re.fullmatch(f"[0-9a-f]{{{suffix_digits}}}", suffix))
+    return is_drawn_for(bucket_name(prefix, slug, NOT_RESERVED, namespace=regional[0] if regional else ""), bucket)
+
+
+def is_drawn_for(planned: str, bucket: str) -> bool:
+    """Return whether the bucket has a name that was drawn for the planned one, which ends in NOT_RESERVED instead.
+
+    >>> is_drawn_for("saas-acme-xxxxxxxx", "saas-acme-1f0c9a7e"), is_drawn_for("saas-acme-1f0c9a7e", "saas-acme-xxxxxxxx")
+    (True, False)
+    """
+    front, marker, back = planned.rpartition(NOT_RESERVED)
+    drawn = re.escape(front) + f"[0-9a-f]{{{SUFFIX_DIGITS}}}" + re.escape(back)
+    return bool(marker) and re.fullmatch(drawn, bucket) is not None
 
 
 def is_global(bucket: str) -> bool:

@@ -6,7 +6,6 @@ A saved plan holds no document and no secret. Its size depends on the number of 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from rehouse.core.model import TenantId
-from rehouse.core.naming import NOT_RESERVED, SUFFIX_DIGITS
+from rehouse.core.naming import is_drawn_for
 
 KIND = "rehouse plan"
 SCHEMA_VERSION = 1
@@ -185,19 +184,8 @@ def _tenants(then: SavedPlan, now: SavedPlan) -> Iterator[Difference]:
             continue
         if tenant.is_active and not before.is_active:
             yield Difference("activity", tenant.slug, "inactive", "active")
-        if not is_drawn_for(before.home_bucket, tenant.home_bucket):
+        if tenant.home_bucket != before.home_bucket and not is_drawn_for(before.home_bucket, tenant.home_bucket):
             yield Difference("home_bucket", tenant.slug, before.home_bucket, tenant.home_bucket)
-
-
-def is_drawn_for(planned: str, home: str) -> bool:
-    """Return whether a bucket is the planned one, or has a name that was drawn for it.
-
-    >>> is_drawn_for("saas-acme-xxxxxxxx", "saas-acme-1f0c9a7e"), is_drawn_for("saas-acme-1f0c9a7e", "saas-acme-xxxxxxxx")
-    (True, False)
-    """
-    front, marker, back = planned.rpartition(NOT_RESERVED)
-    drawn = re.escape(front) + f"[0-9a-f]{{{SUFFIX_DIGITS}}}" + re.escape(back)
-    return planned == home or (bool(marker) and re.fullmatch(drawn, home) is not None)
 
 
 def _sentences(found: Sequence[Difference]) -> Iterator[str]:

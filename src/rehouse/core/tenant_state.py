@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
+from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, Status
 
 
@@ -98,7 +99,7 @@ def describe_states(states: Iterable[TenantState]) -> str:
     parts = [f"{counts[state]:,} {_verb(state, counts[state])}" for state in TenantState if counts[state]]
     if len(counts) == 1:
         parts = [_verb(next(iter(counts)), many)]
-    return f"{many:,} tenant{'' if many == 1 else 's'}" + (f": {', '.join(parts)}" if parts else "")
+    return count_noun(many, "tenant") + (f": {', '.join(parts)}" if parts else "")
 
 
 def _verb(state: TenantState, count: int) -> str:
