@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from rehouse.cli.process import handle_signals
 from rehouse.core.escaping import escape_json
 
 SECONDS = 60.0
@@ -34,13 +35,8 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
     values = (envelope["command"], envelope["exit_status"], envelope["run_id"])
     told = {name: "" if value is None else str(value) for name, value in zip(NOTIFY_VARIABLES, values, strict=True)}
     running = _Running(command, os.environ | told)
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, running.interrupt) for number in signals}
-    try:
+    with handle_signals(running.interrupt):
         return running.run(escape_json(json.dumps(envelope, ensure_ascii=False)) + "\n")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Running:

@@ -1,4 +1,4 @@
-"""The process of a command: its garbage collector, and output streams that ignore a closed pipe (`| head`).
+"""The process of a command: its garbage collector, its signals, and output streams that ignore a closed pipe (`| head`).
 
 A closed pipe does not end a command and does not change its exit status.
 """
@@ -8,10 +8,29 @@ from __future__ import annotations
 import gc
 import io
 import select
+import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TextIO
 
 NEW_OBJECTS = 10_000
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""The signals that ask a command to end."""
+
+
+@contextmanager
+def handle_signals(
+    handler: Callable[[int, FrameType | None], object], signals: Iterable[signal.Signals] = STOPPING
+) -> Iterator[None]:
+    """Handle these signals by `handler` during the block, and as before after it."""
+    before = {each: signal.signal(each, handler) for each in signals}
+    try:
+        yield
+    finally:
+        for each, former in before.items():
+            signal.signal(each, former)
 
 
 def collect_seldom() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,12 +10,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 import typer
-from typer._click.globals import get_current_context  # typer carries click inside and exports no name for it
 
 from rehouse import config
 from rehouse.cli import envelope, output
 from rehouse.cli.logs import log_requests, log_settings, log_to
-from rehouse.cli.process import collect_seldom
+from rehouse.cli.process import collect_seldom, handle_signals
 from rehouse.cli.progress import Kind, show_progress
 from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
@@ -26,8 +24,6 @@ from rehouse.operations.counters import Counters
 
 if TYPE_CHECKING:
     from rehouse.operations.services import Services
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -47,7 +43,7 @@ def services(
         show_progress(progress) as report,
         Services.open(settings, writes=writes, report=(counters := Counters(report)), slugs=slugs) as opened,
         stop_on_signals(opened),
-        publish_progress(opened, counters, _command_name()),
+        publish_progress(opened, counters, envelope.ending.command or "rehouse"),
     ):
         if writes:
             envelope.ending.begin_run(opened.ledger.run_id)
@@ -55,11 +51,6 @@ def services(
             yield opened
         finally:
             log_requests(opened.bulk.requests + opened.control.requests)
-
-
-def _command_name() -> str:
-    context = get_current_context(silent=True)
-    return (context.info_name if context else None) or "rehouse"
 
 
 @contextmanager
@@ -90,12 +81,8 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
         if not output.style.quiet:
             typer.echo(f"stopping{saving} (again: stop at once)", err=True)
 
-    before = {each: signal.signal(each, stop) for each in SIGNALS}
-    try:
+    with handle_signals(stop):
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 class Judged(Protocol):

@@ -6,7 +6,6 @@ The screen goes on until Ctrl-C and is gone afterwards; the lines end some secon
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 from collections import Counter
@@ -18,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, plain, say, shorten, wrap_line
-from rehouse.cli.process import is_reader_gone
+from rehouse.cli.process import handle_signals, is_reader_gone
 from rehouse.cli.progress import MOST_TENANTS, sum_up
 from rehouse.core.escaping import count_noun, escape_json, on_one_line
 from rehouse.core.progress import Overall
@@ -65,12 +64,8 @@ def _until_signal() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         is_over.set()
 
-    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handle_signals(end):
         yield is_over
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def print_lines(sights: Iterable[Sight]) -> None:

@@ -17,6 +17,7 @@ import typer
 
 from rehouse.cli.commands.iam_policy import RoleName
 from rehouse.cli.output import say
+from rehouse.cli.process import handle_signals
 from rehouse.core.errors import Interrupted
 from rehouse.core.permissions.policies import policy_documents
 from rehouse.core.permissions.table import Role
@@ -89,17 +90,14 @@ def catch_interrupts() -> Iterator[Callable[[], None]]:
         waits = True
         signal.pause()
 
-    before = {each: signal.signal(each, _end) for each in _ENDING}
-    try:
-        yield wait
-    except KeyboardInterrupt:
-        if not waits:
-            raise Interrupted(
-                "interrupted: the servers are stopped", hint="run the same command again to start over"
-            ) from None
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+    with handle_signals(_end, _ENDING):
+        try:
+            yield wait
+        except KeyboardInterrupt:
+            if not waits:
+                raise Interrupted(
+                    "interrupted: the servers are stopped", hint="run the same command again to start over"
+                ) from None
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
