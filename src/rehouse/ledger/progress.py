@@ -19,8 +19,8 @@ from rehouse.core.errors import DatabaseRefused
 from rehouse.core.model import TenantId
 from rehouse.core.watching import Counts, Published
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.connection import connect_with, translate_error
-from rehouse.ledger.ledger import Ledger
+from rehouse.ledger.connection import connect_with
+from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.lock import lock_key
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import plain_id, rows_of
@@ -72,12 +72,10 @@ class Publication:
             raise NotPublished(f"the ledger has no table {TABLE}", hint="`rehouse init` adds it")
         connection = connect_with(settings, application_name=APPLICATION_NAME)
         try:
-            connection.execute(_LIMITS)
-            made = cls(connection, load(catalog), run_id, command)
-            made._begin(catalog.own[TABLE].identifier.as_string(connection))
-        except psycopg.Error as error:
-            connection.close()
-            raise translate_error(error) from error
+            with translate_errors():
+                connection.execute(_LIMITS)
+                made = cls(connection, load(catalog), run_id, command)
+                made._begin(catalog.own[TABLE].identifier.as_string(connection))
         except BaseException:
             connection.close()
             raise
@@ -113,13 +111,11 @@ class Publication:
             "documents_failed": [each.documents_failed for each in changed],
             "bytes_copied": [each.bytes_copied for each in changed],
         }
-        try:
+        with translate_errors():
             if not self.is_held:  # a session of ours that was lost may have held it until now
                 self._hold()
             values = {**self._values, **columns, "ended": list(ended), "elapsed": elapsed}
             self._connection.execute(self._queries["publish_progress"], values)
-        except psycopg.Error as error:
-            raise translate_error(error) from error
 
     def close(self) -> None:
         """Delete the rows and let the lock go."""

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from rehouse.core.errors import RehouseError
 from rehouse.core.watching import Snapshot, changes, snapshot
-from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.progress import NotPublished, Publication
 from rehouse.operations.counters import Counters
 from rehouse.operations.services import Services
@@ -48,11 +47,10 @@ def _publish(services: Services, counters: Counters, command: str, is_over: thre
     while not is_over.wait(pause):
         pause = SECONDS_BETWEEN
         try:
-            with translate_errors():
-                if publication is None:
-                    run_id, catalog = services.ledger.run_id, services.ledger.catalog
-                    publication = Publication.open(services.settings, catalog, run_id=run_id, command=command)
-                told = _tell(publication, counters, told)
+            if publication is None:
+                run_id, catalog = services.ledger.run_id, services.ledger.catalog
+                publication = Publication.open(services.settings, catalog, run_id=run_id, command=command)
+            told = _tell(publication, counters, told)
         except RehouseError as error:
             if isinstance(error, NotPublished):
                 log.warning("`status --watch` does not see this command: %s; %s", error.message, error.hint)
