@@ -178,7 +178,7 @@ def _name(subject: str, settings: Settings, bucket: str) -> Check:
             "set REHOUSE_BUCKET_PREFIX to another prefix: rights on the tenants' buckets would cover the shared one too"
         )
         return failed(subject, f"it begins with the tenants' prefix {settings.bucket_prefix}-", hint)
-    return ok(subject, "it is told apart from the tenants' buckets")
+    return ok(subject, "no tenant's bucket can have this name")
 
 
 def _listing(subject: str, control: Control, bucket: str) -> Check:
