@@ -3,47 +3,22 @@
 from __future__ import annotations
 
 import calendar
-import os
 import time
 
 import pytest
 from botocore.exceptions import BotoCoreError
 from tests.support.endpoints import CASES, PRIVATE_LINK
 
-from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.signing import sign
 from rehouse.s3.faults import translate_error
-from rehouse.s3.session import Session
 
 LONG = "legacy_" + "l" * 90
 NAMES = ("home", "with.dots", "Capitals", "under_score", LONG)
 KEY = "a b/ü/../+%2F~"
-
-
-@pytest.fixture
-def surroundings(monkeypatch, tmp_path):
-    """Return a function that sets the AWS environment and the profile, and makes a Session in them."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-
-    def make(*, profile="", environment=None, **settings):
-        for name, value in (environment or {}).items():
-            monkeypatch.setenv(name, value)
-        (tmp_path / "config").write_text(f"[default]\n{profile}\n")
-        return Session(Settings(**settings))
-
-    return make
 
 
 class Stopped(Exception):

@@ -150,7 +150,18 @@ def sanitise(name: str, *, max_bytes: int = MAX_NAME_BYTES) -> str:
     kept = kept.strip(" .") or "file"
     if kept.split(".")[0].lower() in _WINDOWS_NAMES:
         kept = "_" + kept
-    return _cut(kept, max_bytes)
+    return cut_name(kept, max_bytes)
+
+
+def cut_name(name: str, max_bytes: int) -> str:
+    """Return a file name cut to `max_bytes` bytes of UTF-8; it keeps its extension."""
+    if len(name.encode()) <= max_bytes:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > 16:
+        stem, dot, extension = name, "", ""
+    room = max(max_bytes - len((dot + extension).encode()), 1)
+    return (stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") or "f") + dot + extension
 
 
 def key_problem(key: str) -> str | None:
@@ -200,13 +211,3 @@ def _id_segment(document_id: str, longest: int) -> str:
 
 def _is_kept(char: str) -> bool:
     return char in "._-" or unicodedata.category(char)[0] in "LN" or unicodedata.category(char) in {"Mn", "Mc"}
-
-
-def _cut(name: str, max_bytes: int) -> str:
-    if len(name.encode()) <= max_bytes:
-        return name
-    stem, dot, extension = name.rpartition(".")
-    if not stem or len(extension.encode()) > 16:
-        stem, dot, extension = name, "", ""
-    room = max(max_bytes - len((dot + extension).encode()), 1)
-    return (stem.encode()[:room].decode("utf-8", "ignore").rstrip(" .") or "f") + dot + extension

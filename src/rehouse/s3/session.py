@@ -41,12 +41,14 @@ _UNSENDABLE = frozenset(map(chr, (*range(33), 127)))
 class Credentials(NamedTuple):
     """The credentials that sign a request.
 
-    `token` only for temporary ones. The repr shows no secret.
+    `token` only for temporary ones; `expires_at`, in seconds since the epoch, only where boto3's chain knows it. The repr shows
+    no secret.
     """
 
     access_key: str
     secret_key: str
     token: str | None
+    expires_at: float | None = None
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key[:4]}…)"
@@ -100,6 +102,10 @@ class Session:
         is_named = bool(os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}"))
         return self.is_aws or is_named or not self._is_amazons(self.client(service).meta.endpoint_url)
 
+    def fresh(self) -> Session:
+        """Return an equal session that shares no lock and no connection with this one, for a child after a fork."""
+        return Session(self.settings, self._profile)
+
     def with_profile(self, profile: str | None) -> Session:
         """Return a session with other credentials and the same endpoint, even if only our own profile names it."""
         elsewhere = self.settings.endpoint_url is None and not self.is_aws
@@ -138,8 +144,7 @@ class Session:
         Raises StorageRefused if the chain finds none, or if they contain characters that no header carries.
         """
         try:
-            found = self._core.get_credentials()
-            frozen = found and found.get_frozen_credentials()
+            frozen, expires_at = _freeze(self._core.get_credentials())
         except BotoCoreError as error:
             raise translate_error(error, "the AWS credentials") from None
         if frozen is None:
@@ -154,7 +159,7 @@ class Session:
                 hint="set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again, without line breaks and blanks",
                 code="InvalidCredentials",
             )
-        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+        return Credentials(frozen.access_key or "", frozen.secret_key or "", frozen.token, expires_at)
 
     @cached_property
     def _endpoints(self) -> Endpoints:
@@ -207,6 +212,20 @@ class Session:
 def _without_account(request: Any, **_: object) -> None:
     """Do not put the account into the host name: only Amazon has such hosts."""
     request.url = re.sub(r"//\d{12}\.", "//", request.url, count=1)
+
+
+def _freeze(found: Any) -> tuple[Any, float | None]:
+    """Return the chain's present credentials and when they expire (None: never, or nobody knows).
+
+    Another thread may renew them meanwhile: an expiry is never paired with keys that it does not belong to.
+    """
+    while True:
+        expires_at = getattr(found, "_expiry_time", None)
+        frozen = found and found.get_frozen_credentials()
+        if frozen is None or (expires_at is None and getattr(found, "_expiry_time", None) is None):
+            return frozen, None
+        if found._expiry_time == expires_at and found.access_key == frozen.access_key:
+            return frozen, expires_at.timestamp()
 
 
 def _unusable(service: str, reason: str, hint: str) -> ConfigurationError:

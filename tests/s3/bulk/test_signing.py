@@ -1,18 +1,20 @@
 """Our signatures are botocore's, for every shape of request that is sent."""
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from urllib.parse import quote
 
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk.requests import copy_headers, key_path
-from rehouse.s3.bulk.signing import query_string, quoted_key, sign
+from rehouse.s3.bulk.signing import UNSIGNED_PAYLOAD, query_string, quoted_key, sign
 from rehouse.s3.endpoint import Endpoint
 
 NOW = 1795392000.0
@@ -28,14 +30,14 @@ OUTPOSTS = Endpoint("https://b.example.org", "b.example.org", "/", "bucket", "eu
 endpoints = st.sampled_from([PATH_STYLE, BASE_PATH, VIRTUAL_HOST, OUTPOSTS])
 
 
-def botocore_authorization(method, url, headers, credentials, endpoint, monkeypatch):
+def botocore_authorization(method, url, headers, credentials, endpoint, monkeypatch, body=b""):
     import botocore.auth as auth
 
     moment = datetime.fromtimestamp(NOW, UTC).replace(tzinfo=None)
     monkeypatch.setattr(auth, "get_current_datetime", lambda remove_tzinfo=True: moment)
-    request = AWSRequest(method=method, url=url, headers=headers)
+    request = AWSRequest(method=method, url=url, headers=headers, data=body)
     request.context["signing"] = {"region": endpoint.region, "signing_name": endpoint.service}
-    request.context["payload_signing_enabled"] = True
+    request.context["client_config"] = Config(s3={"payload_signing_enabled": body is not None})
     S3SigV4Auth(Credentials(*credentials), endpoint.service, endpoint.region).add_auth(request)
     return request.headers["Authorization"]
 
@@ -67,6 +69,20 @@ def test_the_signature_is_botocores(patching, method, endpoint, key, query, head
     )  # fmt: skip
     url = f"{endpoint.origin}{path}" + (f"?{query_text}" if query_text else "")
     expected = botocore_authorization(method, url, headers, credentials, endpoint, patching)
+    assert f"authorization: {expected}" in lines
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+@pytest.mark.parametrize("body", [b"", b"hello", b"\0" * 100_000, None], ids=["empty", "small", "large", "unsigned"])
+def test_a_body_is_signed_as_botocore_signs_it(patching, method, body):
+    credentials = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)
+    headers = {"content-type": "application/pdf", "if-none-match": "*"}
+    endpoint = VIRTUAL_HOST
+    lines = sign(
+        method, endpoint.host, "/k", "", headers, credentials=credentials, region=endpoint.region, now=NOW,
+        payload=UNSIGNED_PAYLOAD if body is None else sha256(body).hexdigest(),
+    )  # fmt: skip
+    expected = botocore_authorization(method, f"{endpoint.origin}/k", headers, credentials, endpoint, patching, body)
     assert f"authorization: {expected}" in lines
 
 

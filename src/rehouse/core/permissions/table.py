@@ -63,6 +63,18 @@ _LOGS = (*_PROTECTION, "LifecycleConfiguration")
 _CREATION = _s3("CreateBucket", "TagResource", "ListBucket")
 _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "AbortMultipartUpload")
 """The actions of a copy, in one request or in parts, with its tags; a failed upload is aborted."""
+_APPLICATION = _s3(
+    "GetObject",
+    "GetObjectVersion",
+    "PutObject",
+    "DeleteObject",
+    "AbortMultipartUpload",
+    "ListMultipartUploadParts",
+    "GetObjectTagging",
+    "GetObjectVersionTagging",
+    "PutObjectTagging",
+)
+"""The actions of an upload (in one request or in parts, confirmed by a copy), of downloads, deletions and an undelete."""
 
 TABLE: tuple[Permission, ...] = (
     Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "find the owner of a bucket; count the buckets"),
@@ -208,15 +220,19 @@ TABLE: tuple[Permission, ...] = (
         "rollback --drop-bucket: empty it first, with every version and open upload",
     ),
     Permission(
+        ("application",), _APPLICATION, Resource.SHARED_OBJECTS, "the application, until its tenants are cut over"
+    ),
+    Permission(("application",), _APPLICATION, Resource.TENANT_OBJECTS, "the application, from the cutover on"),
+    Permission(
         ("application",),
-        _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
-        Resource.SHARED_OBJECTS,
-        "the application, until its tenants are cut over",
+        _s3("ListBucket", "ListBucketVersions"),
+        Resource.SHARED_BUCKET,
+        "the application: S3 answers 404 for a missing object, not 403; list the versions of a document",
     ),
     Permission(
         ("application",),
-        _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts"),
-        Resource.TENANT_OBJECTS,
-        "the application, from the cutover on",
+        _s3("ListBucket", "ListBucketVersions"),
+        Resource.TENANT_BUCKETS,
+        "the same in the tenants' buckets",
     ),
 )

@@ -1,7 +1,7 @@
 """AWS Signature Version 4 for S3, as pure functions that do not even read the clock.
 
 Paths and queries are signed without normalisation (`a/./b` and `../b` are valid keys), so the transfer must send them
-unchanged. Only requests without a body are signed here.
+unchanged. A body is signed by its SHA-256, or left unsigned where TLS protects it. `s3/objects/presign.py` signs URLs.
 Source: "Authenticating Requests (AWS Signature Version 4)", the S3 API Reference.
 """
 
@@ -19,6 +19,10 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 EMPTY_BODY = sha256(b"").hexdigest()
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+"""Stands in the signature for a body whose bytes are not signed."""
+Keys = tuple[str, str, str | None] | tuple[str, str, str | None, float | None]
+"""Access key, secret key, token or None, and perhaps when they expire: `Credentials`, for example."""
 _RESERVED = re.compile("[^A-Za-z0-9_.~/-]")
 UNSENDABLE = re.compile("[\r\n\0]")
 
@@ -53,19 +57,20 @@ def sign(
     query: str,
     headers: Mapping[str, str],
     *,
-    credentials: tuple[str, str, str | None],
+    credentials: Keys,
     region: str,
     now: float,
     service: str = "s3",
+    payload: str = EMPTY_BODY,
 ) -> list[str]:
     """Return the header lines to send, including `Authorization`.
 
-    `path` is encoded, `query` comes from `query_string`. `headers` have lower-case names and latin-1 values. `credentials` are
-    (access key, secret key, token or None). `now` is in seconds since the epoch. Raises ValueError for a value with a line break
-    or a zero byte.
+    `path` is encoded, `query` comes from `query_string`. `headers` have lower-case names and latin-1 values. `now` is in seconds
+    since the epoch. `payload` is the hexadecimal SHA-256 of the body, or UNSIGNED_PAYLOAD. Raises ValueError for a value with a
+    line break or a zero byte.
     """
-    moment = _moment(credentials, region, service, int(now))
-    sent = {**headers, "host": host, "x-amz-content-sha256": EMPTY_BODY, "x-amz-date": moment.timestamp}
+    moment = moment_of(credentials, region, service, int(now))
+    sent = {**headers, "host": host, "x-amz-content-sha256": payload, "x-amz-date": moment.timestamp}
     if credentials[2] is not None:
         sent["x-amz-security-token"] = credentials[2]
     form = _form(tuple(sent))
@@ -77,19 +82,23 @@ def sign(
         if UNSENDABLE.search("".join(values)):
             raise ValueError("a header value holds a line break or a zero byte")
         canonical = form.text % tuple([_trimmed(value) for value in values])
-    text = f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{EMPTY_BODY}"
+    text = f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{payload}"
     digest = sha256(text.encode("latin-1")).hexdigest()
     signature = moment.keyed.copy()
     signature.update(f"{moment.preamble}{digest}".encode())
-    lines.append(f"authorization: {moment.credential}, SignedHeaders={form.signed}, Signature={signature.hexdigest()}")
+    lines.append(
+        f"authorization: AWS4-HMAC-SHA256 Credential={moment.credential}, SignedHeaders={form.signed}, "
+        f"Signature={signature.hexdigest()}"
+    )
     return lines
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class _Moment:
+class Moment:
     """What all requests within one second share.
 
-    `keyed` is the HMAC before the message is added.
+    `keyed` is the HMAC before the message is added, `preamble` the start of that message, `credential` the access key and the
+    scope.
     """
 
     timestamp: str
@@ -107,17 +116,16 @@ class _Form(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _moment(credentials: tuple[str, str, str | None], region: str, service: str, second: int) -> _Moment:
-    access_key, secret_key, _ = credentials
+def moment_of(credentials: Keys, region: str, service: str, second: int) -> Moment:
+    """Return what all requests within one second share."""
+    access_key, secret_key = credentials[0], credentials[1]
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     key = f"AWS4{secret_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
     preamble = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n"
-    return _Moment(
-        timestamp, hmac.new(key, digestmod="sha256"), preamble, f"AWS4-HMAC-SHA256 Credential={access_key}/{scope}"
-    )
+    return Moment(timestamp, hmac.new(key, digestmod="sha256"), preamble, f"{access_key}/{scope}")
 
 
 @lru_cache(maxsize=64)
