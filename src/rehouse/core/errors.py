@@ -130,6 +130,38 @@ class NotConfirmed(Refused):
     kind = ErrorCode.NOT_CONFIRMED
 
 
+class InactiveTenant(Refused):
+    """The tenant exists, and its row says that it is not active. `subject` is the tenant."""
+
+
+class NoSuchDocument(Refused):
+    """The tenant has no document of this id, or its row has no object. `subject` is the document."""
+
+
+class ForeignPointer(Refused):
+    """A row points to a place that is not its tenant's. `subject` is the document."""
+
+
+class BadUpload(Refused):
+    """The name, size, content type or checksum of an upload is wrong. `subject` is the document, where it is known."""
+
+
+class QuotaExceeded(Refused):
+    """The upload would exceed a limit of the tenant's plan. `subject` is the tenant."""
+
+
+class GrantUnknown(Refused):
+    """The tenant has no upload grant of this id. `subject` is the grant."""
+
+
+class GrantExpired(Refused):
+    """The grant expired or was aborted before the upload was confirmed. `subject` is the grant."""
+
+
+class UploadMismatch(Refused):
+    """What S3 holds is not what was declared. `subject` is the grant."""
+
+
 class Halt(RehouseError):
     """Something contradicts what must always be true; continuing could do harm."""
 

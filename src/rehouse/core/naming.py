@@ -114,6 +114,15 @@ def target_folder(document_id: str, *, max_characters: int = MAX_KEY_BYTES) -> s
     return f"documents/{_id_segment(document_id, min(MAX_KEY_BYTES, max_characters) // 2)}/"
 
 
+def tenant_folder(tenant_id: object, *, max_characters: int = MAX_KEY_BYTES) -> str:
+    """Return the prefix in the shared bucket that only uploads of this tenant have.
+
+    >>> tenant_folder(7), tenant_folder("a/b")
+    ('tenants/7/', 'tenants/a%2Fb/')
+    """
+    return f"tenants/{_id_segment(str(tenant_id), min(MAX_KEY_BYTES, max_characters) // 4)}/"
+
+
 def returned_key(
     slug: str, document_id: str, name: str, *, etag: str | None = None, max_characters: int = MAX_KEY_BYTES
 ) -> str:
