@@ -41,6 +41,8 @@ def problem(role: Role, base_type: str, **more: object) -> str | None:
         ("documents", "id", "int4range", {}, "has the type int4range"),
         ("documents", "tenant_id", "timestamp with time zone", {}, "has the type timestamp"),
         ("tenants", "aws_bucket_name", "name", {}, "has the type name"),
+        ("tenants", "max_storage_gb", "numeric", {}, None),
+        ("tenants", "max_documents", "text", {}, "has the type text"),
     ],
 )
 def test_whether_a_column_fits(

@@ -58,6 +58,13 @@ def test_unlimited_lengths_are_none(application_database: str, opened: Opener, l
             "DOCUMENTS_TABLE",
         ),
         ("DROP TABLE documents, tenants", {}, "tenants does not exist", "there is none", "TENANTS_TABLE"),
+        (
+            "ALTER TABLE tenants RENAME max_documents TO document_limit",
+            {"tenants": TenantsTable(max_documents="max_documents")},
+            "has no column max_documents",
+            'or to "" if there is none',
+            "TENANTS_MAX_DOCUMENTS",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -75,6 +82,18 @@ def test_what_does_not_fit_is_refused(
         catalog.read(connection, TableMapping.model_validate(mapping))
     assert nearest in refused.value.hint
     assert f"REHOUSE_MAPPING_{setting}" in refused.value.hint
+
+
+def test_limits_are_off_where_there_are_no_columns(application_database: str, opened: Opener, look: Look) -> None:
+    connection = opened(application_database)
+    names = ("max_storage_gb", "max_documents")
+    assert [look(connection).column("tenants", name) for name in names] == [*names]
+    connection.execute("ALTER TABLE tenants DROP max_storage_gb, DROP max_documents")
+    found = look(connection)
+    assert [found.column("tenants", name) for name in names] == ["", ""]
+    assert fill("{tenants.rows}", found).as_string(None) == '"public"."tenants"', "the others are read as before"
+    text = "SELECT 1\n, t.{tenants.max_documents} -- if tenants.max_documents\nFROM {tenants} t"
+    assert fill(text, found).as_string(None) == 'SELECT 1\nFROM "public"."tenants" t'
 
 
 def test_a_table_outside_the_search_path_is_found(application_database: str, opened: Opener) -> None:

@@ -33,6 +33,7 @@ from rehouse.core.errors import ConfigurationError
 from rehouse.core.mapping import ROLES
 from rehouse.core.near_names import near_names
 from rehouse.core.origins import check_origin
+from rehouse.core.uploads import MOST_GRANT_SECONDS
 
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
@@ -126,6 +127,9 @@ class Settings(Section):
     lock_budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 50
     versioning_settle_seconds: Annotated[int, Field(ge=0)] | None = None
     grace_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7.0
+    routing_seconds: Annotated[int, Field(ge=0, le=300)] = 5
+    upload_grant_seconds: Annotated[int, Field(ge=60, le=MOST_GRANT_SECONDS)] = 3600
+    download_url_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
     log_file: Path | None = None
     lifecycle: LifecycleDays = LifecycleDays()
     finish: FinishLook = FinishLook()

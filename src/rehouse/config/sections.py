@@ -48,6 +48,8 @@ class TenantsTable(Section):
     name: Optional = "name"
     aws_bucket_name: Created = "aws_bucket_name"
     is_active: Optional = "is_active"
+    max_storage_gb: Optional = "max_storage_gb"
+    max_documents: Optional = "max_documents"
 
 
 class DocumentsTable(Section):

@@ -51,12 +51,14 @@ class Role:
     """What rehouse needs of a mapped column.
 
     `is_written`: rehouse writes it. `created_as`: the type with which `init` creates it. `may_be_off`: the setting may be `""`.
+    `is_off_without_column`: if there is no column of the default name, the setting counts as `""`.
     """
 
     kind: Kind = Kind.ANY
     is_written: bool = False
     created_as: str | None = None
     may_be_off: bool = False
+    is_off_without_column: bool = False
 
 
 ROLES: dict[str, dict[str, Role]] = {
@@ -66,6 +68,8 @@ ROLES: dict[str, dict[str, Role]] = {
         "name": Role(may_be_off=True),
         "aws_bucket_name": Role(Kind.TEXT, is_written=True, created_as="varchar(255)"),
         "is_active": Role(Kind.FLAG, may_be_off=True),
+        "max_storage_gb": Role(Kind.NUMBER, may_be_off=True, is_off_without_column=True),
+        "max_documents": Role(Kind.NUMBER, may_be_off=True, is_off_without_column=True),
     },
     "documents": {
         "id": Role(Kind.ID),

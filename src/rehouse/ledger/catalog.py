@@ -7,12 +7,15 @@ maps it. Columns that rehouse itself adds may be missing; `Catalog.missing_colum
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
@@ -32,6 +35,8 @@ OWN_TABLES = (
     "s3_migration_events",
     "s3_inventory",
     "s3_migration_progress",
+    "s3_upload_grants",
+    "s3_pending_deletions",
     "tenant_usage",
     FACTS_TABLE,
     "rehouse_usage_deltas",
@@ -121,10 +126,14 @@ class Catalog:
     def column(self, table: str, name: str) -> str:
         """Return the real name of a mapped column, such as `column("documents", "s3_key")`.
 
-        Empty if it is not mapped. Names of our own columns are returned unchanged.
+        Empty if it is not mapped, or if it is one that tenants may lack. Names of our own columns are returned unchanged.
         """
         mapped: TenantsTable | DocumentsTable = getattr(self.mapping, table)
-        return parse(name, str(getattr(mapped, name, name))).name
+        column = parse(name, str(getattr(mapped, name, name))).name
+        role = ROLES[table].get(name)
+        if role and role.is_off_without_column and column not in getattr(self, table).columns:
+            return ""
+        return column
 
     @property
     def is_activity_inverted(self) -> bool:
@@ -137,31 +146,67 @@ class Catalog:
         return self.column("tenants", "aws_bucket_name") not in self.tenants.columns
 
 
-def read(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting = usual_name) -> Catalog:
+def read(
+    connection: psycopg.Connection,
+    mapping: TableMapping,
+    name: NameSetting = usual_name,
+    *,
+    as_application: bool = False,
+) -> Catalog:
     """Read the catalog; `name` returns the name of a setting for messages.
 
-    Raises DatabaseRefused if the mapping does not fit the database (with every problem), or if row security hides rows.
+    `as_application`: the role is the application's own, from which row security may hide other tenants' rows, and which may not
+    read all of our tables. What it may not read is None.
+
+    Raises DatabaseRefused if the mapping does not fit the database (with every problem), or if row security hides rows from any
+    other role.
     """
     try:
-        tenants, documents = find_mapped(connection, mapping, name)
-        own = find_tables(connection, documents.schema, (*OWN_TABLES, VERSION_TABLE))
-        version = _version(connection, own.pop(VERSION_TABLE, None))
-        catalog = Catalog(
-            mapping=mapping,
-            server_version=connection.info.server_version,
-            tenants=tenants,
-            documents=documents,
-            own=own,
-            version=version,
-            procedures=_procedures(connection, documents.schema),
-            recorded_mapping=read_fact(connection, documents.schema, MAPPING) if FACTS_TABLE in own else None,
-            usage_is_doubtful=_is_usage_doubtful(connection, documents, own),
-            encoding=server_encoding(connection),
-        )
+        with _as_found(connection) if as_application else nullcontext():
+            catalog = _read(connection, mapping, name, as_application=as_application)
     except psycopg.Error as error:
         raise translate_error(error) from error
-    _refuse_misfits(catalog)
+    _refuse_misfits(catalog, may_be_blinded=as_application)
     return catalog
+
+
+def _read(connection: psycopg.Connection, mapping: TableMapping, name: NameSetting, *, as_application: bool) -> Catalog:
+    tenants, documents = find_mapped(connection, mapping, name)
+    own = find_tables(connection, documents.schema, (*OWN_TABLES, VERSION_TABLE))
+    versions, facts = own.pop(VERSION_TABLE, None), own.get(FACTS_TABLE)
+    may_read: Callable[[Table | None], bool] = partial(_may_read, connection) if as_application else bool
+    return Catalog(
+        mapping=mapping,
+        server_version=connection.info.server_version,
+        tenants=tenants,
+        documents=documents,
+        own=own,
+        version=_version(connection, versions) if may_read(versions) else None,
+        procedures=_procedures(connection, documents.schema),
+        recorded_mapping=read_fact(connection, documents.schema, MAPPING) if may_read(facts) else None,
+        usage_is_doubtful=_is_usage_doubtful(connection, documents, own),
+        encoding=server_encoding(connection),
+    )
+
+
+@contextmanager
+def _as_found(connection: psycopg.Connection) -> Iterator[None]:
+    """Read tuples, and leave the application's connection as it was: its row factory, and no transaction that it did not begin."""
+    before: Any = connection.row_factory
+    connection.row_factory = tuple_row
+    try:
+        with connection.transaction():
+            yield
+    finally:
+        connection.row_factory = before
+
+
+def _may_read(connection: psycopg.Connection, table: Table | None) -> bool:
+    if table is None:
+        return False
+    query = "SELECT has_table_privilege(%s, 'SELECT')"
+    row = connection.execute(query, (table.identifier.as_string(connection),)).fetchone()
+    return bool(row and row[0])
 
 
 def _version(connection: psycopg.Connection, table: Table | None) -> str | None:
@@ -194,11 +239,8 @@ def _is_usage_doubtful(connection: psycopg.Connection, documents: Table, own: di
     if "rehouse_usage_faults" not in own or "rehouse_usage_deltas" not in own:
         return "rehouse_usage_insert" in documents.triggers
     faults = own["rehouse_usage_faults"].identifier
-    readable = connection.execute(
-        "SELECT has_table_privilege(%s, 'SELECT')", (faults.as_string(connection),)
-    ).fetchone()
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE step = 'count')").format(faults)
-    row = connection.execute(query).fetchone() if readable and readable[0] else None
+    row = connection.execute(query).fetchone() if _may_read(connection, own["rehouse_usage_faults"]) else None
     return bool(row and row[0])
 
 
@@ -214,13 +256,13 @@ def is_same_type(one: str, other: str) -> bool:
     return len(families) == 1 or families <= _WHOLE_NUMBERS
 
 
-def _refuse_misfits(catalog: Catalog) -> None:
+def _refuse_misfits(catalog: Catalog, *, may_be_blinded: bool) -> None:
     if catalog.server_version < OLDEST_SERVER:
         raise DatabaseRefused(
             f"the server is PostgreSQL {catalog.server_version // 10000}", hint="rehouse needs PostgreSQL 13 or later"
         )
     for table in (catalog.tenants, catalog.documents):
-        if table.is_blinded:
+        if table.is_blinded and not may_be_blinded:
             raise row_security_error(f"policies of the table {table.name} apply to it")
     ours = catalog.documents.columns[catalog.mapping.documents.tenant_id].type
     theirs = catalog.tenant_id_type

@@ -108,6 +108,8 @@ def _column_problem(
     if not written.name and wanted.may_be_off:
         return None
     if column is None:
+        if wanted.is_off_without_column and field not in mapped.model_fields_set:
+            return None
         is_default = value == type(mapped).model_fields[field].default
         return (
             None

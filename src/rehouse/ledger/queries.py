@@ -250,6 +250,7 @@ def _readable(catalog: Catalog, table: str) -> sql.Composable:
     types = {
         name: _READ_AS.get(role.kind, "text") if role.created_as is None else role.created_as
         for name, role in ROLES[table].items()
+        if not role.is_off_without_column
     }
     types |= ADDED_COLUMNS if table == "documents" else {}
     absent = [name for name in types if catalog.column(table, name) not in found.columns]
