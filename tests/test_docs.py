@@ -38,10 +38,10 @@ from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Ended, Running, TenantAtWork
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
+from rehouse.ledger.catalog import OWN_TABLES
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import PastEvent
 from rehouse.ledger.overview import Overview
-from rehouse.ledger.schema.tables import OWN
 from rehouse.ledger.schema.usage import TRIGGERS
 from rehouse.operations import init as initialising
 from rehouse.operations.audit import AuditReport
@@ -276,8 +276,8 @@ def test_what_dbas_are_told_removes_all_of_it(application_database: str) -> None
     before = objects(application_database)
     initialising.initialise(Settings(database_url=application_database, shared_bucket=("shared",)))
     told = (DOCS / "for-dbas.md").read_text(encoding="utf-8")
-    [_, usage, removal] = blocks(told, "sql")
-    assert [table.name for table in OWN if f"`{table.name}`" not in told] == []
+    [_, _, usage, removal] = blocks(told, "sql")
+    assert [name for name in OWN_TABLES if f"`{name}`" not in told] == []
     assert [trigger for trigger in TRIGGERS if trigger not in removal] == []
     with psycopg.connect(application_database, autocommit=True) as connection:
         connection.execute(usage)

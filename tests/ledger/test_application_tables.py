@@ -37,6 +37,14 @@ def test_the_page_lists_every_statement_that_writes() -> None:
     assert len(listed) >= 7
 
 
+def test_the_applications_role_writes_one_row_by_tenant_and_id() -> None:
+    text = files("rehouse.ledger").joinpath("sql", "application_rows.sql").read_text(encoding="utf-8")
+    writes = [each for each in text.split("-- name: ") if WRITES.search(each)]
+    row = "WHERE d.{documents.tenant_id} = %(tenant_id)s AND d.{documents.id} = %(document_id)s"
+    assert len(writes) == 2
+    assert all(row in each for each in writes)
+
+
 def test_no_module_writes_them_past_the_named_statements() -> None:
     sources = Path(str(files("rehouse.ledger"))).rglob("*.py")
     assert [path.name for path in sources if WRITES.search(path.read_text(encoding="utf-8"))] == []

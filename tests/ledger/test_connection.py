@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -14,13 +10,13 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.pooler import running_pooler
 
 from rehouse.config.sections import TableMapping
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
 from rehouse.ledger import catalog
 from rehouse.ledger.connection import address_of, connect, translate_error
 from rehouse.sandbox.postgres import PostgresServer
-from rehouse.sandbox.process import free_port
 
 SECRET = "s3cr3t-word"
 
@@ -94,51 +90,9 @@ def test_an_unquoted_password_is_never_shown(password: str) -> None:
 
 
 @pytest.fixture
-def pooler(postgres: PostgresServer, empty_database: str, servers_folder: Path, request) -> Iterator[str]:
-    binary = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if binary is None:
-        pytest.skip("pgbouncer is not installed here")
-    folder, port = servers_folder / f"pooler-{free_port()}", free_port()
-    folder.mkdir()
-    settings = folder / "pgbouncer.ini"
-    parts = psycopg.conninfo.conninfo_to_dict(empty_database)
-    settings.write_text(f"""[databases]
-pooled = host={parts["host"]} port={parts["port"]} dbname={parts["dbname"]} user={parts["user"]} password={parts["password"]}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-auth_type = any
-pool_mode = {request.param}
-""")
-    if os.geteuid() == 0:
-        for path in (folder, settings):
-            os.chown(path, 65534, 65534)
-    server = subprocess.Popen(
-        [binary, "-q", str(settings)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **({"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}),
-    )
-    url = f"postgresql://postgres@127.0.0.1:{port}/pooled"
-    try:
-        _wait_for(url)
+def pooler(empty_database: str, servers_folder: Path, request) -> Iterator[str]:
+    with running_pooler(servers_folder, empty_database, request.param) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 120
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 @pytest.mark.parametrize("pooler", ["transaction", "session"], indirect=True)

@@ -262,7 +262,8 @@ EVERYDAY = (
     "GRANT UPDATE (aws_bucket_name) ON tenants",
     "GRANT UPDATE (s3_bucket, s3_key, etag, file_size, s3_version_id, s3_checksum, s3_migrated_at) ON documents",
     "GRANT ALL ON s3_migrations, s3_migration_documents, s3_migration_events, s3_inventory, tenant_usage, rehouse_ledger,"
-    " s3_migration_progress, rehouse_usage_deltas, rehouse_usage_faults, rehouse_schema_version",
+    " s3_migration_progress, s3_upload_grants, s3_pending_deletions, rehouse_usage_deltas, rehouse_usage_faults,"
+    " rehouse_schema_version",
 )
 
 

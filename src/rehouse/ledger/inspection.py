@@ -29,8 +29,13 @@ OWN_RIGHTS = {
     "s3_migration_documents": _READ_AND_CHANGE,
     "s3_inventory": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "s3_migration_progress": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "s3_upload_grants": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "s3_pending_deletions": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 """The rights that the statements in `sql/` need on the ledger's tables; the others are read and added to."""
+
+_BESIDE_MIGRATIONS = frozenset({"s3_migration_progress", "s3_upload_grants", "s3_pending_deletions"})
+"""Tables without which migrations work: nobody can watch them, and `cleanup` sweeps no uploads of the application's storage."""
 
 
 class Writability(NamedTuple):
@@ -41,8 +46,8 @@ class Writability(NamedTuple):
 
 
 class Right(NamedTuple):
-    """A right that rehouse needs, and whether this role has it. `name` is for people; without one that is not `is_needed` a run
-    works, and nobody can watch it.
+    """A right that rehouse needs, and whether this role has it. `name` is for people; without one that is not `is_needed` a
+    migration works.
     """
 
     name: str
@@ -149,7 +154,7 @@ class Inspection:
         for own in catalog.own.values():
             name, rights = own.identifier.as_string(self.connection), OWN_RIGHTS.get(own.name, _READ_AND_ADD)
             held = [right for right in rights if self._has("has_table_privilege(%s, %s)", name, right)]
-            is_needed = own.name != "s3_migration_progress"
+            is_needed = own.name not in _BESIDE_MIGRATIONS
             yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights), is_needed)
 
     def _has(self, expression: str, *names: str) -> bool:

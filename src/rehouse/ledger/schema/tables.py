@@ -29,6 +29,7 @@ class OwnTable:
 
 
 STATES = ("planned", "copied", "flipped", "superseded", "removing", "removed", "quarantined", "accepted")
+GRANT_STATES = ("open", "confirming", "confirmed", "aborted")
 STATUSES = ("pending", "in_progress", "completed", "failed", "rolled_back")
 _KEY = 'text COLLATE "C"'
 
@@ -158,6 +159,55 @@ PROGRESS = OwnTable(
     storage="fillfactor = 50",
 )
 """What commands publish while they run. It is not needed to read the ledger."""
+GRANTS = OwnTable(
+    "s3_upload_grants",
+    {
+        "grant_id": "uuid PRIMARY KEY",
+        "tenant_id": "{tenant_id_type} {tenant_id_collation} NOT NULL",
+        "document_id": "{document_id_type} {document_id_collation} NOT NULL",
+        "bucket": "text NOT NULL",
+        "temp_key": f"{_KEY} NOT NULL",
+        "upload_id": "text",
+        "name": "text NOT NULL",
+        "size": "bigint NOT NULL",
+        "content_type": "text NOT NULL",
+        "checksum_algorithm": "text",
+        "checksum": "text",
+        "part_bytes": "bigint",
+        "state": "text NOT NULL DEFAULT 'open'",
+        "final_bucket": "text",
+        "final_key": _KEY,
+        "etag": "text",
+        "version": "text",
+        "result_checksum": "text",
+        "created_at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+        "changed_at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+        "expires_at": "timestamptz NOT NULL",
+    },
+    (
+        f"CONSTRAINT s3_upload_grants_state_check {one_of('state', GRANT_STATES)}",
+        "CONSTRAINT s3_upload_grants_one_a_key UNIQUE (final_bucket, final_key)",
+    ),
+    indexes={
+        "s3_upload_grants_by_tenant": "(tenant_id) WHERE state IN ('open', 'confirming')",
+        "s3_upload_grants_by_expiry": "(expires_at)",
+    },
+)
+"""The uploads of `TenantStorage`, each from before its first request until it is confirmed or swept."""
+DELETIONS = OwnTable(
+    "s3_pending_deletions",
+    {
+        "id": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+        "tenant_id": "{tenant_id_type} {tenant_id_collation} NOT NULL",
+        "document_id": "{document_id_type} {document_id_collation} NOT NULL",
+        "bucket": "text NOT NULL",
+        "key": f"{_KEY} NOT NULL",
+        "etag": "text",
+        "created_at": "timestamptz NOT NULL DEFAULT clock_timestamp()",
+    },
+    indexes={"s3_pending_deletions_by_key": "(key)"},
+)
+"""The objects that `TenantStorage` no longer needs and that S3 has not deleted yet."""
 OWN = (MIGRATIONS, DOCUMENTS, EVENTS, INVENTORY)
 """The tables that are needed to read the ledger."""
 FACTS = OwnTable(
@@ -175,7 +225,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
 
     `older_tool` adopts an older s3_migrations.
     """
-    for table in (*OWN, PROGRESS, FACTS):
+    for table in (*OWN, PROGRESS, GRANTS, DELETIONS, FACTS):
         existing = catalog.own.get(table.name)
         if existing is None:
             yield create(catalog, table)

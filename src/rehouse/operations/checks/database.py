@@ -125,7 +125,9 @@ def _rights(inspection: Inspection, found: Catalog) -> Check:
     if lacking:
         detail = f"{inspection.role} lacks: {', '.join(right.name for right in lacking)}"
         return notice(
-            RIGHTS, f"{detail}; everything else works", "grant them, if `status --watch` is to show its commands"
+            RIGHTS,
+            f"{detail}; everything else works",
+            "grant them, if `status --watch` is to show its commands and `cleanup` is to sweep uploads",
         )
     return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
 
