@@ -196,6 +196,25 @@ class StorageRefused(Refused):
         self.code = code
 
 
+class NoSuchObject(StorageRefused):
+    """The object, version or upload does not exist. `code` is S3's, such as NoSuchKey or NoSuchUpload."""
+
+    def __init__(self, subject: str, code: str) -> None:
+        what = "version" if code == "NoSuchVersion" else "upload" if code == "NoSuchUpload" else "object"
+        hint = f"the {what} was deleted, or it was never there"
+        super().__init__(f"{subject}: {code}: there is no such {what}", hint=hint, code=code, subject=subject)
+
+
+class PreconditionFailed(StorageRefused):
+    """The object is not as the condition wants it: it exists already, or it was replaced since it was read."""
+
+    def __init__(self, subject: str, code: str = "PreconditionFailed") -> None:
+        hint = "read the object again, or write to another key"
+        super().__init__(
+            f"{subject}: {code}: it exists already, or it was changed", hint=hint, code=code, subject=subject
+        )
+
+
 class StorageUnavailable(TryAgain):
     """S3 kept failing after every retry. `code` is the last error code."""
 

@@ -31,12 +31,16 @@ class Resource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One row: these roles need these actions on that kind of resource, for this step."""
+    """One row: these roles need these actions on that kind of resource, for this step.
+
+    `is_of_storage`: only an application that keeps its documents through `TenantStorage` needs them.
+    """
 
     roles: tuple[Role, ...]
     actions: tuple[str, ...]
     resource: Resource
     why: str
+    is_of_storage: bool = False
 
 
 def _s3(*names: str) -> tuple[str, ...]:
@@ -63,18 +67,10 @@ _LOGS = (*_PROTECTION, "LifecycleConfiguration")
 _CREATION = _s3("CreateBucket", "TagResource", "ListBucket")
 _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "AbortMultipartUpload")
 """The actions of a copy, in one request or in parts, with its tags; a failed upload is aborted."""
-_APPLICATION = _s3(
-    "GetObject",
-    "GetObjectVersion",
-    "PutObject",
-    "DeleteObject",
-    "AbortMultipartUpload",
-    "ListMultipartUploadParts",
-    "GetObjectTagging",
-    "GetObjectVersionTagging",
-    "PutObjectTagging",
-)
-"""The actions of an upload (in one request or in parts, confirmed by a copy), of downloads, deletions and an undelete."""
+_APPLICATION = _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts")
+_STORAGE = _s3("GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging", "PutObjectTagging")
+"""The actions of a copy that confirms an upload, and of one that brings an older version back."""
+_STORAGE_LISTS = _s3("ListBucket", "ListBucketVersions")
 
 TABLE: tuple[Permission, ...] = (
     Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "find the owner of a bucket; count the buckets"),
@@ -223,16 +219,12 @@ TABLE: tuple[Permission, ...] = (
         ("application",), _APPLICATION, Resource.SHARED_OBJECTS, "the application, until its tenants are cut over"
     ),
     Permission(("application",), _APPLICATION, Resource.TENANT_OBJECTS, "the application, from the cutover on"),
-    Permission(
-        ("application",),
-        _s3("ListBucket", "ListBucketVersions"),
-        Resource.SHARED_BUCKET,
-        "the application: S3 answers 404 for a missing object, not 403; list the versions of a document",
-    ),
-    Permission(
-        ("application",),
-        _s3("ListBucket", "ListBucketVersions"),
-        Resource.TENANT_BUCKETS,
-        "the same in the tenants' buckets",
+    *(
+        Permission(("application",), actions, resource, f"TenantStorage, in the {resource}: {step}", is_of_storage=True)
+        for actions, step, resources in (
+            (_STORAGE, "confirm, undelete, copy", (Resource.SHARED_OBJECTS, Resource.TENANT_OBJECTS)),
+            (_STORAGE_LISTS, "404 for what is missing, versions", (Resource.SHARED_BUCKET, Resource.TENANT_BUCKETS)),
+        )
+        for resource in resources
     ),
 )

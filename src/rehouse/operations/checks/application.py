@@ -51,7 +51,7 @@ def check_application(settings: Settings, control: Control, application: Control
         yield from skip_dependents((READING, f"{SUBJECT}: rights"), "its credentials cannot be used")
         return
     yield try_check(READING, lambda: _reading(settings, control, application), rights_hint=RIGHTS_HINT)
-    rows = permissions_of(["application"])
+    rows = [row for row in permissions_of(["application"]) if not row.is_of_storage]
     scope = scope_of(settings, control)
     yield from simulate_rights(control, rows, scope, application.identity().arn, SUBJECT, hint=RIGHTS_HINT)
 
