@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import psycopg
@@ -13,7 +14,7 @@ import pytest
 from psycopg.rows import dict_row
 from tests.support.shop import SHARED, Shop, Tenant, file, grant_at_once, of, open_shop, stored
 
-from rehouse.config.sections import TableMapping
+from rehouse.config.sections import TableMapping, TenantsTable
 from rehouse.core.errors import (
     BadUpload,
     DatabaseRefused,
@@ -30,6 +31,7 @@ from rehouse.core.model import ObjectRef
 from rehouse.core.routing import upload_bucket
 from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.application_rows import ApplicationRows, StoredUpload
+from rehouse.ledger.queries import load
 from rehouse.ledger.uploads import Grant, Settled, Uploads
 
 IDLE, IN_TRANSACTION = psycopg.pq.TransactionStatus.IDLE, psycopg.pq.TransactionStatus.INTRANS
@@ -340,6 +342,37 @@ def test_grants_at_once_never_pass_a_limit(shop: Shop) -> None:
     granted, raised = grant_at_once(acme, 3, 10, 8)
     assert (len(granted), {type(each) for each in raised}) == (9, {QuotaExceeded})
     assert acme.used() == (0, 0, 9, 90)
+
+
+def test_each_call_sends_a_known_number_of_statements(shop: Shop) -> None:
+    sent: list[str] = []
+
+    class Counting(psycopg.Cursor):
+        def execute(self, query, params=None, **options):  # type: ignore[no-untyped-def, override]
+            sent.append(query.as_string(self).splitlines()[0])
+            return super().execute(query, params, **options)
+
+    def count(call: Callable[..., object], *values: object, **options: object) -> int:
+        sent.clear()
+        call(*values, **options)
+        return len(sent)
+
+    limited, unlimited = shop.tenant(gb=1), shop.tenant()
+    off = replace(shop.catalog, mapping=TableMapping(tenants=TenantsTable(max_storage_gb="", max_documents="")))
+    without = replace(shop, catalog=off, queries=load(off)).tenant()
+    for acme, statements in ((limited, 4), (unlimited, 2), (without, 1)):
+        document, row, buckets = acme.document("d", key="uploads/d.pdf"), acme.row, acme.buckets
+        acme.connection.cursor_factory = Counting
+        uploads = acme.uploads()
+        assert count(uploads.open_grant, row, document, file(1), seconds=60) == statements
+        grant = acme.grant(document)
+        assert count(uploads.begin_confirm, acme.id, grant.grant_id) == 4
+        begun = uploads.read_grant(acme.id, grant.grant_id)
+        settle = partial(uploads.settle, acme.id, grant.grant_id, stored(begun), buckets)
+        assert count(settle) == 7, "the grant, the home, the row, twice what is changed, twice what is to be deleted"
+        assert count(settle) == 1
+        assert count(acme.rows.read_document, acme.id, document) == 1
+        assert count(uploads.deletions.detach, row, document, buckets) == 3
 
 
 # ---- the application's transaction and rows

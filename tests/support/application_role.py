@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psycopg
 
+from rehouse.config.sections import TableMapping
+
 PAGE = Path(__file__).parents[2] / "docs" / "for-dbas.md"
 GROUP, PASSWORD = "rehouse_storage", "of-the-application"
 POLICIES = """
@@ -29,14 +31,23 @@ def script_of_the_page() -> str:
     return str(script)
 
 
-def make_application_role(url: str) -> str:
+def make_application_role(url: str, mapping: TableMapping) -> str:
     """Make the role in a database that has a ledger, and return its url. It may insert and delete documents beside."""
+    of_rows = {
+        name: getattr(mapping.documents, name).replace('"', '""')
+        for name in ("s3_bucket", "s3_key", "file_size", "etag")
+    }
     parts = psycopg.conninfo.conninfo_to_dict(url)
     group, login = f"storage_{parts['dbname']}", f"application_{parts['dbname']}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(script_of_the_page().replace(GROUP, group).encode())
+        script = script_of_the_page().replace(GROUP, group)
+        written = re.search(r"GRANT UPDATE \((.*?)\) ON documents", script)
+        assert written is not None
+        names = [of_rows.get(name, name) for name in written[1].split(", ")]
+        script = script.replace(written[1], ", ".join(f'"{name}"' for name in names if name))
+        connection.execute(script.encode())
         connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}' IN ROLE {group}".encode())
-        connection.execute(f"GRANT INSERT, DELETE, UPDATE (file_size) ON documents TO {login}".encode())
+        connection.execute(f"GRANT INSERT, DELETE ON documents TO {login}".encode())
     return f"postgresql://{login}:{PASSWORD}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 
 

@@ -24,6 +24,7 @@ from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.uploads import Grant, Settled, Uploads
 
 SHARED = ("shared", "older")
+PLAIN = TableMapping()
 _numbers = itertools.count(1)
 
 
@@ -43,9 +44,13 @@ class Shop:
     ) -> Tenant:
         """Add a tenant, and connect as the application does for it."""
         name = f"tenant-{next(_numbers)}"
-        insert = "INSERT INTO tenants (name, slug, aws_bucket_name, max_storage_gb, max_documents) VALUES (%s, %s, %s, %s, %s)"
-        tenant_id = self.sql(f"{insert} RETURNING id", name, name, home, gb, documents)[0][0]
-        return Tenant(self, tenant_id, name)
+        values = {"name": name, "slug": name, "aws_bucket_name": home, "max_storage_gb": gb, "max_documents": documents}
+        named = {self.catalog.column("tenants", each): value for each, value in values.items()}
+        named.pop("", None)
+        columns, marks = ", ".join(f'"{each}"' for each in named), ", ".join(["%s"] * len(named))
+        insert = f"INSERT INTO tenants ({columns}) VALUES ({marks}) RETURNING id"
+        tenant_id = self.sql(insert, *named.values())[0][0]
+        return Tenant(self, tenant_id, name if "slug" in named else str(tenant_id))
 
     def sql(self, statement: str, *values: object) -> list[tuple]:
         cursor = self.owner.execute(statement.encode(), values or None)
@@ -136,20 +141,24 @@ def stored(grant: Grant) -> StoredUpload:
     return StoredUpload(grant.final, grant.declared.size, "e" * 32, "v1", "crc")
 
 
-def open_shop(url: str, stack: ExitStack) -> Shop:
+def open_shop(url: str, stack: ExitStack, change: str = "", mapping: TableMapping = PLAIN) -> Shop:
+    """Change the tables, make the ledger, and let the application's role see one tenant only."""
     owner = connect(url)
     stack.callback(owner.close)
     for column in ("max_storage_gb", "max_documents"):
         owner.execute(f"ALTER TABLE tenants ALTER {column} DROP NOT NULL, ALTER {column} TYPE numeric".encode())
-    schema.upgrade(owner, catalogs.read(owner, TableMapping()))
-    application = make_application_role(url)
+    owner.execute(change.encode() or b"SELECT 1")
+    schema.upgrade(owner, catalogs.read(owner, mapping))
+    application = make_application_role(url, mapping)
     hide_other_tenants(url)
     with psycopg.connect(application) as connection:
-        found = catalogs.read(connection, TableMapping(), as_application=True)
+        found = catalogs.read(connection, mapping, as_application=True)
     return Shop(owner, url, application, found, load(found), stack)
 
 
-def grant_at_once(acme: Tenant, most: int, size: int, clients: int) -> tuple[list[Grant], list[Exception]]:
+def grant_at_once(
+    acme: Tenant, most: int, size: int, clients: int, name: str = "d"
+) -> tuple[list[Grant], list[Exception]]:
     """Ask for uploads from many connections at the same moment; return what was granted and what was raised."""
     granted: list[Grant] = []
     raised: list[Exception] = []
@@ -160,7 +169,9 @@ def grant_at_once(acme: Tenant, most: int, size: int, clients: int) -> tuple[lis
         together.wait()
         for again in range(most):
             try:
-                granted.append(uploads.open_grant(tenant, f"{acme.slug}-{number}-{again}", file(size), seconds=600))
+                granted.append(
+                    uploads.open_grant(tenant, f"{acme.slug}-{name}-{number}-{again}", file(size), seconds=600)
+                )
             except Exception as error:  # noqa: BLE001 - told to the test
                 raised.append(error)
 

@@ -37,6 +37,8 @@ class Quotas:
 
         Raises QuotaExceeded if there is no room for the upload.
         """
+        if not any(self._rows.catalog.column("tenants", name) for name in ("max_storage_gb", "max_documents")):
+            return
         values = {"tenant_id": tenant.id, "lock_key": lock_key("uploads", tenant.id)}
         found = self._rows.row("lock_limits", values)
         if found is None:
