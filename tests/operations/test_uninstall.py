@@ -122,6 +122,34 @@ def test_whoever_works_on_a_tenant_keeps_the_ledger(room: Room) -> None:
     assert room.sql("SELECT count(*) FROM s3_migrations") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (
+            "INSERT INTO s3_upload_grants (grant_id, tenant_id, document_id, bucket, temp_key, name, size, content_type,"
+            " expires_at) VALUES (gen_random_uuid(), 1, 'd', 'b', 'temp/k', 'n', 1, 'text/plain', now())",
+            "1 upload",
+        ),
+        (
+            "INSERT INTO s3_pending_deletions (tenant_id, document_id, bucket, key) VALUES (1, 'd', 'b', 'k')",
+            "1 object",
+        ),
+    ],
+)
+def test_what_uploads_left_keeps_the_ledger(settings: Settings, left: str, told: str) -> None:
+    initialise(settings)
+    with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
+        connection.execute(left.encode())
+        before = objects(settings.require_database_url())
+        for dry_run in (True, False):
+            with pytest.raises(Refused, match=f"the only record of .*{told}") as refused:
+                uninstall(settings, dry_run=dry_run)
+            assert "sweep" in refused.value.hint
+        assert objects(settings.require_database_url()) == before
+        connection.execute("UPDATE s3_upload_grants SET state = 'confirmed'; DELETE FROM s3_pending_deletions")
+    assert uninstall(settings).removed
+
+
 def test_what_else_depends_on_it_is_named(settings: Settings) -> None:
     initialise(settings)
     run(settings, "CREATE VIEW report AS SELECT status FROM s3_migrations")

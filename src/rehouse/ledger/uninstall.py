@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from rehouse.core.addressing import addresses
-from rehouse.core.errors import DatabaseRefused
+from rehouse.core.errors import DatabaseRefused, Refused
 from rehouse.core.escaping import count_noun
 from rehouse.ledger import facts
 from rehouse.ledger.catalog import VERSION_TABLE, Catalog
@@ -33,6 +33,7 @@ _ROUTINES = (
     "rehouse_roll_months",
 )
 _MIGRATIONS = "s3_migrations"
+_UPLOADS = frozenset({"s3_upload_grants", "s3_pending_deletions"})
 
 
 class Dependant(NamedTuple):
@@ -62,6 +63,19 @@ def dependants(connection: psycopg.Connection, catalog: Catalog) -> list[Dependa
     called = addresses({str(row.tenant_id): row.slug for row in rows_of(connection, queries["tenants"])})
     found = rows_of(connection, queries["dependants"])
     return [Dependant(str(called.get(row.tenant_id, row.tenant_id)), row.phase, row.moved) for row in found]
+
+
+def refuse_unswept(connection: psycopg.Connection, catalog: Catalog) -> None:
+    """Raise Refused while the ledger is the only record of objects that uploads of the application's storage have left."""
+    if not catalog.own.keys() >= _UPLOADS:
+        return
+    [left] = rows_of(connection, load(catalog)["unswept_uploads"])
+    if left.uploads or left.objects:
+        raise Refused(
+            f"the ledger is the only record of {count_noun(left.uploads, 'upload')} not confirmed or swept, and of "
+            f"{count_noun(left.objects, 'object')} still to be deleted",
+            hint="wait until the uploads have expired and were swept (`TenantStorage.sweep`); nothing was changed",
+        )
 
 
 def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
@@ -99,7 +113,7 @@ def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, p
     """Drop everything in one transaction.
 
     If tenants still need the ledger, drop nothing and return them. Raises TryAgain if a table is never free, DatabaseRefused if
-    other objects in the database depend on the ledger.
+    other objects in the database depend on the ledger, Refused if uploads left objects that only the ledger knows.
     """
     found: list[Dependant] = []
 
@@ -107,6 +121,7 @@ def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, p
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(catalog.documents.identifier))
         found[:] = dependants(connection, catalog)
         if not found:
+            refuse_unswept(connection, catalog)
             _remove(connection, catalog, removal)
 
     table = catalog.documents.identifier.as_string(connection)

@@ -38,14 +38,15 @@ def uninstall(
 ) -> UninstallReport:
     """Remove all that `init` made, in one transaction; `columns`: also the columns that it added, `usage`: tenant_usage too.
 
-    Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, TryAgain
-    while somebody works on a tenant or holds a table.
+    Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, or while
+    uploads are not confirmed or swept; TryAgain while somebody works on a tenant or holds a table.
     """
     with ExitStack() as opened, translate_errors():
         connection = opened.enter_context(connect_with(settings))
         catalog = read(connection, settings.mapping)
         refuse_other_mapping(catalog, settings)
         _refuse(removing.dependants(connection, catalog))
+        removing.refuse_unswept(connection, catalog)
         if not dry_run:
             locks = opened.enter_context(
                 Locks(settings.require_database_url(), password_command=settings.database_password_command)

@@ -11,6 +11,11 @@ WHERE m.phase IN ('cut_over', 'released') OR (m.phase NOT IN ('finished', 'rolle
   WHERE d.tenant_id = m.tenant_id AND m.home_bucket IN (d.source_bucket, d.target_bucket))
 ORDER BY m.tenant_id;
 
+-- name: unswept_uploads
+-- Count the uploads of the application's storage that are not confirmed or swept, and the objects that are still to be deleted.
+SELECT (SELECT count(*) FROM {s3_upload_grants} g WHERE g.state <> 'confirmed') AS uploads,
+  (SELECT count(*) FROM {s3_pending_deletions}) AS objects;
+
 -- name: migrated_tenants
 -- Return every tenant in the ledger; a command that works on one of them prevents the removal.
 SELECT DISTINCT tenant_id FROM {s3_migrations} ORDER BY 1;
