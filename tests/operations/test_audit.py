@@ -310,3 +310,14 @@ def test_a_finding_is_json(moved: Room) -> None:
 
     findings: list[AuditFinding] = look(moved).findings
     assert json.loads(json.dumps(plain(findings)))[0]["expected"]
+
+
+def test_versioning_that_a_repair_enables_has_to_settle(room: Room) -> None:
+    room.documents("a")
+    room.migrate(until=Phase.VERIFIED)
+    home = room.sql("SELECT home_bucket FROM s3_migrations")[0][0]
+    room.sql("UPDATE s3_migrations SET versioning_enabled_at = NULL")
+    room.root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+    assert look(room, fix=True).is_well
+    recorded = "SELECT versioning_enabled_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp()"
+    assert room.sql(f"{recorded} FROM s3_migrations") == [(True,)]

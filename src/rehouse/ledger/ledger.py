@@ -270,9 +270,13 @@ class Ledger:
         """Return the documents of this migration."""
         return self.of(migration, Documents)
 
-    def of(self, migration: Migration, kind: type[Room]) -> Room:
-        """Return an object of `kind` for a migration, such as Documents."""
-        return kind(self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket)
+    def of(self, migration: Migration, kind: type[Room], *, run_id: str | None = None) -> Room:
+        """Return an object of `kind` for a migration, such as Documents.
+
+        It writes for this run, or for `run_id`: a command that begins no run, but holds the tenant's lock, writes for the last one.
+        """
+        run_id = run_id or self.run_id
+        return kind(self.connection, self.queries, migration, run_id=run_id, default_bucket=self._default_bucket)
 
     def inventory(self) -> Inventory:
         """Return this run's inventory."""

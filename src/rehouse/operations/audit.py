@@ -29,7 +29,7 @@ from rehouse.operations.buckets.findings import (
 from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.operations.buckets.homes import Holding, holdings, list_unowned
 from rehouse.operations.services import Services
-from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
+from rehouse.operations.steps.provision import provision_log_bucket, repair_home
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translate_errors
 
@@ -170,13 +170,11 @@ def _fix_all(services: Services, held: Sequence[Holding], looks: Sequence[Seen],
 
 
 def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
-    tenant = holding.tenant
+    tenant, bucket = holding.tenant, holding.bucket or ""
     with services.locks.holding(tenant.id, tenant.slug):
-        provision_bucket(
-            services.settings, services.control, tenant, holding.bucket or "", may_be_closed=holding.is_rolled_back
-        )
+        repair_home(services, tenant, bucket, may_be_closed=holding.is_rolled_back)
         if metrics and not services.settings.request_metrics:
-            _remove_metrics(services.control, holding.bucket or "")
+            _remove_metrics(services.control, bucket)
 
 
 def _remove_metrics(control: Control, bucket: str) -> None:

@@ -110,7 +110,7 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
     services, tenant = run.services, run.tenant
     for _ in range(NAMES):
         try:
-            before = partial(_expect_versioning, run)
+            before = partial(_expect_versioning, services.ledger.of(run.migration, Versioning))
             return run, provision(services, tenant, run.migration.home_bucket, before=before)
         except StorageRefused as error:
             is_named_by_us = not run.is_home_adopted and run.phase is Phase.PLANNED
@@ -124,9 +124,10 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
     )
 
 
-def _expect_versioning(run: Run, setting: str) -> None:
+def _expect_versioning(versioning: Versioning, setting: str) -> None:
+    """Record that versioning is about to be enabled, if that is the setting that is about to be written."""
     if setting == "versioning":
-        run.services.ledger.of(run.migration, Versioning).expect()
+        versioning.expect()
 
 
 def provision(
@@ -138,6 +139,24 @@ def provision(
     Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
     """
     return provision_bucket(services.settings, services.control, tenant, bucket, before=before)
+
+
+def repair_home(services: Services, tenant: Tenant, bucket: str, *, may_be_closed: bool) -> ProvisionReport:
+    """Do what `provision` does with a home that exists.
+
+    If this enables versioning, the time is recorded, so that the next run waits until S3 has settled it.
+    """
+    provision_it = partial(
+        provision_bucket, services.settings, services.control, tenant, bucket, may_be_closed=may_be_closed
+    )
+    migration = services.ledger.migration(tenant)
+    if migration is None or migration.home_bucket != bucket:
+        return provision_it()
+    versioning = services.ledger.of(migration, Versioning, run_id=migration.run_id)
+    made = provision_it(before=partial(_expect_versioning, versioning))
+    if "versioning" in made.changed:
+        versioning.record()
+    return made
 
 
 def provision_bucket(
