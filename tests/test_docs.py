@@ -170,6 +170,11 @@ def test_the_codes_of_errors_are_those_of_the_help() -> None:
     assert told == {f"`{code}`": meaning for code, meaning in CODE_MEANINGS.items()}
 
 
+def test_the_schemas_page_lists_every_schema() -> None:
+    listed = re.findall(r"\]\(schemas/(.*)\.json\)", (DOCS / "schemas.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(path.stem for path in (DOCS / "schemas").glob("*.json"))
+
+
 def test_the_diagram_is_the_table_s() -> None:
     text = (DOCS / "lifecycle.md").read_text(encoding="utf-8")
     assert [block.strip() for block in blocks(text, "mermaid")] == [diagram()]
