@@ -50,7 +50,7 @@ from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.plan import Example, Orphan, Plan, Quarantined, TenantPlan, Totals
+from rehouse.operations.plan import Example, Orphan, Plan, QuarantinedDocument, TenantPlan, Totals
 from rehouse.operations.plan import Problem as PlanProblem
 from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
@@ -69,7 +69,7 @@ SECTIONS = ("Usage", "Options", "What it prints", "Exit status", "JSON", "What i
 COMMON_OPTIONS = {option for options in COMMON for option in re.findall(r"--?[a-z]+", options)}
 REPORTS = {
     "doctor": (Check,),
-    "plan": (Plan, Totals, PlanProblem, Example, TenantPlan, Quarantined, Orphan),
+    "plan": (Plan, Totals, PlanProblem, Example, TenantPlan, QuarantinedDocument, Orphan),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "rules": (Rules,),

@@ -16,10 +16,10 @@ from rehouse.core.next_steps import (
     AFTER_CONFIG,
     AFTER_IAM_POLICY,
     AFTER_INIT,
-    Finished,
-    Left,
-    Standing,
-    Verified,
+    CleanupResult,
+    FinishResult,
+    StatusResult,
+    VerifyResult,
     after_audit,
     after_cleanup,
     after_drop,
@@ -82,17 +82,17 @@ def test_what_to_do_after_a_migration(
     assert after_migration(phases, outstanding) == expected
 
 
-NEW = Standing("new", TenantState.NOT_STARTED, None)
-IDLE = Standing("idle", TenantState.NOT_STARTED, None, is_active=False)
-HALFWAY = Standing("halfway", TenantState.IN_PROGRESS, Phase.COPIED)
-PROVEN = Standing("proven", TenantState.IN_PROGRESS, Phase.VERIFIED)
-UPLOADING = Standing("uploading", TenantState.IN_PROGRESS, Phase.CUT_OVER)
-MOVED = Standing("moved", TenantState.COMPLETED, Phase.CUT_OVER)
-RELEASED = Standing("released", TenantState.COMPLETED, Phase.RELEASED)
-FINISHED = Standing("finished", TenantState.FINISHED, Phase.FINISHED)
-BACK = Standing("back", TenantState.ROLLED_BACK, Phase.ROLLED_BACK)
-ATTENTION = Standing("attention", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
-FAILED = Standing("failed", TenantState.FAILED, Phase.PROVISIONED)
+NEW = StatusResult("new", TenantState.NOT_STARTED, None)
+IDLE = StatusResult("idle", TenantState.NOT_STARTED, None, is_active=False)
+HALFWAY = StatusResult("halfway", TenantState.IN_PROGRESS, Phase.COPIED)
+PROVEN = StatusResult("proven", TenantState.IN_PROGRESS, Phase.VERIFIED)
+UPLOADING = StatusResult("uploading", TenantState.IN_PROGRESS, Phase.CUT_OVER)
+MOVED = StatusResult("moved", TenantState.COMPLETED, Phase.CUT_OVER)
+RELEASED = StatusResult("released", TenantState.COMPLETED, Phase.RELEASED)
+FINISHED = StatusResult("finished", TenantState.FINISHED, Phase.FINISHED)
+BACK = StatusResult("back", TenantState.ROLLED_BACK, Phase.ROLLED_BACK)
+ATTENTION = StatusResult("attention", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+FAILED = StatusResult("failed", TenantState.FAILED, Phase.PROVISIONED)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ FAILED = Standing("failed", TenantState.FAILED, Phase.PROVISIONED)
         ([], None),
         ([IDLE], None),
         ([NEW], "rehouse plan new"),
-        ([NEW, Standing("b", TenantState.NOT_STARTED, None), IDLE], "rehouse plan"),
+        ([NEW, StatusResult("b", TenantState.NOT_STARTED, None), IDLE], "rehouse plan"),
         ([NEW, MOVED], "rehouse migrate new"),
         ([NEW, HALFWAY, MOVED], "rehouse migrate-all"),
         ([NEW, BACK], "rehouse migrate new"),
@@ -116,11 +116,11 @@ FAILED = Standing("failed", TenantState.FAILED, Phase.PROVISIONED)
         ([BACK], None),
         ([ATTENTION, NEW, MOVED], "rehouse status attention --errors"),
         ([ATTENTION, FAILED], "rehouse migrate failed"),
-        ([Standing("f", TenantState.FAILED, Phase.ROLLED_BACK)], "rehouse rollback f"),
-        ([Standing("f", TenantState.FAILED, Phase.RELEASED)], "rehouse finish f"),
+        ([StatusResult("f", TenantState.FAILED, Phase.ROLLED_BACK)], "rehouse rollback f"),
+        ([StatusResult("f", TenantState.FAILED, Phase.RELEASED)], "rehouse finish f"),
     ],
 )
-def test_what_to_do_after_a_look_at_all(tenants: list[Standing], expected: str | None) -> None:
+def test_what_to_do_after_a_look_at_all(tenants: list[StatusResult], expected: str | None) -> None:
     assert after_status(tenants) == expected
 
 
@@ -135,7 +135,7 @@ def test_what_to_do_after_a_look_at_all(tenants: list[Standing], expected: str |
         (FAILED, ["copied"], "rehouse migrate failed"),
     ],
 )
-def test_what_to_do_after_a_look_at_one(tenant: Standing, codes: list[str], expected: str | None) -> None:
+def test_what_to_do_after_a_look_at_one(tenant: StatusResult, codes: list[str], expected: str | None) -> None:
     assert after_tenant_status(tenant, codes) == expected
 
 
@@ -154,7 +154,7 @@ def test_what_to_do_after_the_errors(
     assert after_errors(codes, returning) == expected
 
 
-CUT, DONE = Verified("cut", Phase.CUT_OVER), Verified("done", Phase.FINISHED)
+CUT, DONE = VerifyResult("cut", Phase.CUT_OVER), VerifyResult("done", Phase.FINISHED)
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,20 @@ CUT, DONE = Verified("cut", Phase.CUT_OVER), Verified("done", Phase.FINISHED)
         ([CUT, DONE], False, "rehouse verify-all --deep"),
         ([CUT], True, "rehouse finish cut --dry-run"),
         ([CUT, CUT], True, "rehouse finish cut --dry-run"),
-        ([CUT, Verified("b", Phase.RELEASED)], True, "rehouse finish --all --dry-run"),
+        ([CUT, VerifyResult("b", Phase.RELEASED)], True, "rehouse finish --all --dry-run"),
         ([CUT, DONE], True, "rehouse finish cut --dry-run"),
         ([DONE], True, None),
-        ([Verified("a", None, quarantined=1, not_yet_migrated=3)], True, "rehouse migrate a"),
-        ([Verified("a", Phase.VERIFIED, not_yet_migrated=3)], False, "rehouse cutover a"),
-        ([Verified("a", Phase.CUT_OVER, not_yet_migrated=3), CUT], True, "rehouse migrate a"),
-        ([Verified("a", Phase.ROLLED_BACK, not_yet_migrated=3)], True, None),
-        ([Verified("a", Phase.CUT_OVER, quarantined=1)], True, "rehouse status a --errors"),
-        ([Verified("a", Phase.CUT_OVER, has_drift=True)], True, "rehouse audit a --fix --dry-run"),
-        ([Verified(each, Phase.CUT_OVER, has_drift=True) for each in "ab"], True, "rehouse audit --fix --dry-run"),
-        ([CUT, Verified("a", Phase.CUT_OVER, has_problems=True, has_drift=True)], True, None),
+        ([VerifyResult("a", None, quarantined=1, not_yet_migrated=3)], True, "rehouse migrate a"),
+        ([VerifyResult("a", Phase.VERIFIED, not_yet_migrated=3)], False, "rehouse cutover a"),
+        ([VerifyResult("a", Phase.CUT_OVER, not_yet_migrated=3), CUT], True, "rehouse migrate a"),
+        ([VerifyResult("a", Phase.ROLLED_BACK, not_yet_migrated=3)], True, None),
+        ([VerifyResult("a", Phase.CUT_OVER, quarantined=1)], True, "rehouse status a --errors"),
+        ([VerifyResult("a", Phase.CUT_OVER, has_drift=True)], True, "rehouse audit a --fix --dry-run"),
+        ([VerifyResult(each, Phase.CUT_OVER, has_drift=True) for each in "ab"], True, "rehouse audit --fix --dry-run"),
+        ([CUT, VerifyResult("a", Phase.CUT_OVER, has_problems=True, has_drift=True)], True, None),
     ],
 )
-def test_what_to_do_after_a_verification(tenants: list[Verified], deep: bool, expected: str | None) -> None:
+def test_what_to_do_after_a_verification(tenants: list[VerifyResult], deep: bool, expected: str | None) -> None:
     assert after_verify(tenants, deep=deep) == expected
 
 
@@ -186,15 +186,15 @@ def test_what_to_do_after_a_verification(tenants: list[Verified], deep: bool, ex
     ("buckets", "expected"),
     [
         ([], None),
-        ([Left("a", is_gone=True)], "rehouse uninstall --dry-run"),
-        ([Left("a", is_gone=True), Left("b", is_unused=True)], "rehouse cleanup --drop-bucket b"),
-        ([Left("a", categories=frozenset({"source", "changed"}))], "rehouse migrate-all"),
-        ([Left("a", is_needed=True, categories=frozenset({"source"}))], "rehouse finish --all --dry-run"),
-        ([Left("a", is_needed=True, categories=frozenset({"pointed_at"}))], "rehouse status"),
-        ([Left("a", categories=frozenset({"orphan"}))], None),
+        ([CleanupResult("a", is_gone=True)], "rehouse uninstall --dry-run"),
+        ([CleanupResult("a", is_gone=True), CleanupResult("b", is_unused=True)], "rehouse cleanup --drop-bucket b"),
+        ([CleanupResult("a", categories=frozenset({"source", "changed"}))], "rehouse migrate-all"),
+        ([CleanupResult("a", is_needed=True, categories=frozenset({"source"}))], "rehouse finish --all --dry-run"),
+        ([CleanupResult("a", is_needed=True, categories=frozenset({"pointed_at"}))], "rehouse status"),
+        ([CleanupResult("a", categories=frozenset({"orphan"}))], None),
     ],
 )
-def test_what_to_do_after_a_cleanup(buckets: list[Left], expected: str | None) -> None:
+def test_what_to_do_after_a_cleanup(buckets: list[CleanupResult], expected: str | None) -> None:
     assert after_cleanup(buckets) == expected
 
 
@@ -206,17 +206,17 @@ AGAIN = "rehouse finish --all --after 0"
     [
         ([], True, None),
         ([], False, None),
-        ([Finished("a", Phase.CUT_OVER, removed=2)], True, AGAIN),
-        ([Finished("a", Phase.CUT_OVER, removed=2, outstanding=1)], True, AGAIN),
-        ([Finished("a", Phase.CUT_OVER)], True, None),
-        ([Finished("a", Phase.CUT_OVER, removed=2), Finished("b", Phase.CUT_OVER, is_held=True)], True, None),
-        ([Finished("a", Phase.FINISHED, removed=2)], False, "rehouse cleanup"),
-        ([Finished("a", Phase.FINISHED), Finished("b", Phase.CUT_OVER)], False, None),
-        ([Finished("a", Phase.RELEASED, removed=2, outstanding=1)], False, "rehouse status a --errors"),
-        ([Finished("a", Phase.FINISHED, is_held=True)], False, None),
+        ([FinishResult("a", Phase.CUT_OVER, removed=2)], True, AGAIN),
+        ([FinishResult("a", Phase.CUT_OVER, removed=2, outstanding=1)], True, AGAIN),
+        ([FinishResult("a", Phase.CUT_OVER)], True, None),
+        ([FinishResult("a", Phase.CUT_OVER, removed=2), FinishResult("b", Phase.CUT_OVER, is_held=True)], True, None),
+        ([FinishResult("a", Phase.FINISHED, removed=2)], False, "rehouse cleanup"),
+        ([FinishResult("a", Phase.FINISHED), FinishResult("b", Phase.CUT_OVER)], False, None),
+        ([FinishResult("a", Phase.RELEASED, removed=2, outstanding=1)], False, "rehouse status a --errors"),
+        ([FinishResult("a", Phase.FINISHED, is_held=True)], False, None),
     ],
 )
-def test_what_to_do_after_a_removal(tenants: list[Finished], dry_run: bool, expected: str | None) -> None:
+def test_what_to_do_after_a_removal(tenants: list[FinishResult], dry_run: bool, expected: str | None) -> None:
     assert after_finish(tenants, command=AGAIN, dry_run=dry_run) == expected
 
 
@@ -237,9 +237,11 @@ def test_what_to_do_after_a_rollback(
     assert found == expected
 
 
-standings = st.builds(Standing, slugs, st.sampled_from(TenantState), st.none() | st.sampled_from(Phase), st.booleans())
+standings = st.builds(
+    StatusResult, slugs, st.sampled_from(TenantState), st.none() | st.sampled_from(Phase), st.booleans()
+)
 verified = st.builds(
-    Verified,
+    VerifyResult,
     slugs,
     st.none() | st.sampled_from(Phase),
     st.integers(0, 2),
@@ -277,5 +279,5 @@ def test_every_step_is_a_command_that_exists(step: str | None) -> None:
 
 def test_a_slug_is_quoted_for_the_shell() -> None:
     assert after_plan({"it's & mine": 1}, is_everybody=False) == """rehouse migrate 'it'"'"'s & mine'"""
-    odd = Standing("it's & mine", TenantState.COMPLETED, Phase.CUT_OVER)
+    odd = StatusResult("it's & mine", TenantState.COMPLETED, Phase.CUT_OVER)
     assert after_status([odd]) == """rehouse finish 'it'"'"'s & mine' --dry-run"""

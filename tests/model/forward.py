@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.model.late import LISTED, Steps, is_pointed, late_writes, late_writes_at_home, line_of
 from tests.model.world import BEGINNING, HOME, SHARED, TENANT, Clause, Line, World
 
-from rehouse.core.copies import Decision, Seen, Standing, decide
+from rehouse.core.copies import Decision, Standing, SurveyedDocument, decide
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask, Document
 
@@ -93,7 +93,7 @@ def _decide(world: World, run: int, row: Document, shared: LISTED, home: LISTED,
     found = shared.get(source) or (world.head(source) if source in world.objects else None)
     contested = any(each.at == source and each.tenant != TENANT for each in world.rows.values())
     line = world.lines.get(row.id)
-    seen = Seen(
+    seen = SurveyedDocument(
         row,
         found,
         home.get(target),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from rehouse.core.copies import Places, Recorded
+from rehouse.core.copies import CopyRecord, Places
 from rehouse.core.lifecycle import DocumentState, Event, Phase, after, is_at_least
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
 
@@ -256,10 +256,10 @@ class World:
         if self.locks.get(document) == owner:
             del self.locks[document]
 
-    def recorded(self, document: str) -> Recorded | None:
+    def recorded(self, document: str) -> CopyRecord | None:
         """The line as core.planning wants it."""
         line = self.lines.get(document)
-        return Recorded(line.state, line.source, line.source_etag, line.target, line.target_etag) if line else None
+        return CopyRecord(line.state, line.source, line.source_etag, line.target, line.target_etag) if line else None
 
     def document(self, document: str) -> Document:
         """The row as core.planning wants it."""

@@ -51,7 +51,7 @@ class Ending:
 
     def envelope(self, exit_status: int) -> dict[str, Any]:
         """Return the envelope. Times are UTC; `elapsed_seconds` runs from the start of the command to this call."""
-        from rehouse.cli.output import plain
+        from rehouse.cli.output import to_json_types
 
         return {
             "schema_version": SCHEMA_VERSION,
@@ -60,20 +60,20 @@ class Ending:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "elapsed_seconds": round(time.monotonic() - self._begun_at, 3),
             "exit_status": int(exit_status),
-            "result": plain(self.result),
-            "errors": plain(self.errors),
+            "result": to_json_types(self.result),
+            "errors": to_json_types(self.errors),
         }
 
     def print_envelope(self, exit_status: int) -> None:
         """Print the envelope on stdout, if JSON was asked for; a stream gets it as its last line, if there are errors."""
         if not self.is_json:
             return
-        from rehouse.cli.output import as_json
+        from rehouse.cli.output import print_json
 
         if not self.is_stream:
-            as_json(self.envelope(exit_status))
+            print_json(self.envelope(exit_status))
         elif self.errors:
-            as_json({"type": "end", **self.envelope(exit_status)}, indent=None)
+            print_json({"type": "end", **self.envelope(exit_status)}, indent=None)
 
 
 ending = Ending()

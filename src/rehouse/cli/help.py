@@ -114,7 +114,7 @@ class _AsTyped:
         return value
 
 
-def _as_typed(params: Sequence[Parameter]) -> list[Parameter]:
+def _keep_as_typed(params: Sequence[Parameter]) -> list[Parameter]:
     """Return the parameters, which no longer convert their values."""
     for param in params:
         setattr(param, "get_runtime_param", _AsTyped)  # noqa: B010 - for this parameter only
@@ -127,7 +127,7 @@ class Command(TyperCommand):
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters; while the shell completes, their values stay as they were typed."""
         params = super().get_params(ctx)
-        return _as_typed(params) if ctx.resilient_parsing else params
+        return _keep_as_typed(params) if ctx.resilient_parsing else params
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write what the command does, then its examples."""
@@ -161,7 +161,7 @@ class WorkflowGroup(TyperGroup):
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the options of `rehouse` itself: all of them are flags."""
-        return _as_typed(super().get_params(ctx))
+        return _keep_as_typed(super().get_params(ctx))
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Context:
         """Do what Typer does; while the shell completes, the options that every command takes are still in `args`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rehouse import __version__
 from rehouse.core.errors import ConfigurationError, RehouseError
-from rehouse.core.escaping import on_one_line
+from rehouse.core.escaping import escape_to_one_line
 
 if TYPE_CHECKING:
     from rehouse.config import Settings
@@ -30,7 +30,7 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line: what a key or a name says cannot pass for another one."""
-        return on_one_line(super().format(record))
+        return escape_to_one_line(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)
@@ -51,7 +51,7 @@ class _OnStderr(logging.StreamHandler[TextIO]):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, escaped as in the file."""
-        return on_one_line(super().format(record))
+        return escape_to_one_line(super().format(record))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from rehouse.cli import output
 from rehouse.cli.logs import SHOWN, log
 from rehouse.cli.output import console
-from rehouse.core.escaping import count_noun, on_one_line
+from rehouse.core.escaping import count_noun, escape_to_one_line
 from rehouse.core.progress import Overall, Progress, Report, report_nothing
 
 if TYPE_CHECKING:
@@ -40,18 +40,18 @@ def show_progress(kind: Kind | None = None) -> Iterator[Report]:
     Nothing is left on a terminal at the end.
     """
     kind = kind or ("none" if output.style.quiet else "bars" if sys.stderr.isatty() else "plain")
-    show = {"bars": _bars, "plain": _lines, "json": _objects, "none": _nothing}[kind]
+    show = {"bars": _show_bars, "plain": _print_lines, "json": _print_objects, "none": _show_nothing}[kind]
     with show() as report:
         yield report
 
 
 @contextmanager
-def _nothing() -> Iterator[Report]:
+def _show_nothing() -> Iterator[Report]:
     yield report_nothing
 
 
 @contextmanager
-def _bars() -> Iterator[Report]:
+def _show_bars() -> Iterator[Report]:
     from rich.live import Live  # only a terminal pays for the bars
 
     from rehouse.operations.counters import Counters
@@ -68,30 +68,30 @@ def _bars() -> Iterator[Report]:
 
 
 @contextmanager
-def _lines() -> Iterator[Report]:
+def _print_lines() -> Iterator[Report]:
     def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
         for line in describe(overall, at_work):
             log.info(line, extra=SHOWN)
             print(line, file=sys.stderr, flush=True)
 
-    with _telling(tell, SECONDS_BETWEEN_LINES) as report:
+    with _repeat_regularly(tell, SECONDS_BETWEEN_LINES) as report:
         yield report
 
 
 @contextmanager
-def _objects() -> Iterator[Report]:
+def _print_objects() -> Iterator[Report]:
     def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
         told = {"type": "progress", **asdict(overall), "at_work": [asdict(each) for each in at_work]}
         print(json.dumps(told), file=sys.stderr, flush=True)
 
-    with _telling(tell, SECONDS_BETWEEN_OBJECTS) as report:
+    with _repeat_regularly(tell, SECONDS_BETWEEN_OBJECTS) as report:
         yield report
 
 
 @contextmanager
-def _telling(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
+def _repeat_regularly(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
     """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
     from rehouse.operations.counters import Counters
 
@@ -136,7 +136,7 @@ def describe(overall: Overall, at_work: list[Progress]) -> list[str]:
     lines += [f"  {each.subject}: {_step(each)}" for each in at_work[:MOST_TENANTS]]
     if len(at_work) > MOST_TENANTS:
         lines.append(f"  and {len(at_work) - MOST_TENANTS} more")
-    return [on_one_line(line) for line in lines]
+    return [escape_to_one_line(line) for line in lines]
 
 
 def _step(event: Progress) -> str:
@@ -160,7 +160,7 @@ def draw(overall: Overall, at_work: list[Progress]) -> RenderableType:
     for each in at_work[:MOST_TENANTS]:
         has_bar = each.text is None and each.documents_total
         bar = ProgressBar(each.documents_total or 1, each.documents, width=20) if has_bar else Text("")
-        grid.add_row(Text(on_one_line(each.subject)), bar, Text(on_one_line(_step(each))))
+        grid.add_row(Text(escape_to_one_line(each.subject)), bar, Text(escape_to_one_line(_step(each))))
     more = [Text(f"and {len(at_work) - MOST_TENANTS} more")] if len(at_work) > MOST_TENANTS else []
     return Group(Text(sum_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, say_note, table
+from rehouse.cli.output import (
+    SHOWN,
+    Attention,
+    add_up,
+    print_report,
+    say,
+    say_more,
+    say_next,
+    say_note,
+    table,
+    to_json_types,
+)
 from rehouse.cli.progress import Bytes
 from rehouse.core.escaping import count_noun
 from rehouse.core.late_writes import CONFLICT
@@ -41,7 +52,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+            say("", name_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: {heading(each.outstanding)}")
             show_outstanding(each.slug, each.outstanding)
@@ -57,10 +68,10 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     say("", closing_line(reports))
 
 
-def of_tenant(slug: str, error: str) -> str:
+def name_tenant(slug: str, error: str) -> str:
     """Return an error with the tenant's slug before it, unless it begins with that.
 
-    >>> of_tenant("acme", "acme is finished"), of_tenant("acme", "S3 kept failing"), of_tenant("a", "an object went")
+    >>> name_tenant("acme", "acme is finished"), name_tenant("acme", "S3 kept failing"), name_tenant("a", "an object went")
     ('acme is finished', 'acme: S3 kept failing', 'a: an object went')
     """
     return error if error.startswith(f"{slug} ") else f"{slug}: {error}"
@@ -74,7 +85,7 @@ def closing_line(reports: Sequence[TenantReport]) -> str:
 
 def tenant_object(report: TenantReport | ReturnReport | FinishReport | Overview) -> dict[str, Any]:
     """Return what a command prints of a tenant as JSON: its state and errors with the report."""
-    found: dict[str, Any] = plain(report)
+    found: dict[str, Any] = to_json_types(report)
     return found | {"state": report.state.value, "error_count": report.errors}
 
 

@@ -61,7 +61,7 @@ OFF_LEAVES = frozenset(
 """Settings that an empty variable switches off. For all others an empty variable counts as not set."""
 
 
-def _matching(pattern: str, rule: str) -> AfterValidator:
+def _require_match(pattern: str, rule: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
             raise ValueError(rule)
@@ -70,7 +70,7 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _command(value: str) -> str:
+def _require_command(value: str) -> str:
     try:
         words = shlex.split(value)
     except ValueError as error:
@@ -80,22 +80,22 @@ def _command(value: str) -> str:
     return value
 
 
-BucketName = Annotated[str, _matching(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
+BucketName = Annotated[str, _require_match(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
 BucketPrefix = Annotated[
     str,
-    _matching(
+    _require_match(
         r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{0,30}",
         "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
     ),
 ]
 EndpointUrl = Annotated[
-    str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
+    str, _require_match(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(split_at_commas)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(split_at_commas)]
 
 
-KmsKeyName = Annotated[str, _matching(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
+KmsKeyName = Annotated[str, _require_match(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
 KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(split_at_commas)]
 
 
@@ -103,17 +103,17 @@ class Settings(Section):
     """The effective settings. `origins` maps path → where the value comes from."""
 
     database_url: SecretStr | None = None
-    database_password_command: Annotated[str, AfterValidator(_command)] | None = None
+    database_password_command: Annotated[str, AfterValidator(_require_command)] | None = None
     shared_bucket: BucketNames = ()
     bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"
-    region: Annotated[str, _matching(r"[a-z0-9-]*", "a region is written like us-east-1")] = ""
+    region: Annotated[str, _require_match(r"[a-z0-9-]*", "a region is written like us-east-1")] = ""
     endpoint_url: EndpointUrl | None = None
     s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None
     cors_origins: Origins = ()
     log_bucket: BucketName | None = None
-    encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
+    encryption: Annotated[str, _require_match(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
     source_kms_keys: KmsKeyNames = ()
     request_metrics: bool = False
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256
@@ -205,7 +205,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     of_file = {".".join(leaf): value for leaf, value in _flatten(values)}
     origins = dict.fromkeys(of_file, str(path))
     for name in NOT_SETTINGS & values.keys():
-        raise _unknown(name, str(path))
+        raise _unknown_setting_error(name, str(path))
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
@@ -216,7 +216,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     try:
         settings = Settings(**cast("dict[str, Any]", values), origins=origins)
     except ValidationError as error:
-        raise _explained(error.errors()[0], origins, path) from None
+        raise _setting_error(error.errors()[0], origins, path) from None
     twice = {leaf: value for leaf, value in of_file.items() if origins[leaf] != str(path)}
     overridden = {leaf: str(path) for leaf, value in twice.items() if _is_different(settings, values, leaf, value)}
     return settings.model_copy(update={"overridden": overridden})
@@ -249,7 +249,7 @@ def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         origin = settings.origins.get(leaf, "default")
         yield (
             leaf,
-            _shown(value),
+            _mask(value),
             f"{origin}, over {settings.overridden[leaf]}" if leaf in settings.overridden else origin,
         )
 
@@ -262,7 +262,7 @@ def overriding_variables(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def _shown(value: object) -> str:
+def _mask(value: object) -> str:
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, tuple):
@@ -326,14 +326,14 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
             message = f"the environment variable {variable} is no setting"
-            raise ConfigurationError(message, hint=_nearest(variable, known))
+            raise ConfigurationError(message, hint=_nearest_hint(variable, known))
 
 
-def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
+def _setting_error(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
     path = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
     where = origins.get(path, str(file))
     if error["type"] == "extra_forbidden":
-        return _unknown(path, where)
+        return _unknown_setting_error(path, where)
     default = next((shown for leaf, shown, _ in effective_settings(Settings()) if leaf == path), None)
     if default is None:
         return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
@@ -342,11 +342,11 @@ def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> C
     return ConfigurationError(f"{where}: {path}: {rule}", hint=hint)
 
 
-def _unknown(path: str, where: str) -> ConfigurationError:
-    return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
+def _unknown_setting_error(path: str, where: str) -> ConfigurationError:
+    return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest_hint(path, set(leaves())))
 
 
-def _nearest(wrong: str, right: set[str]) -> str:
+def _nearest_hint(wrong: str, right: set[str]) -> str:
     """Return the hint that names the nearest setting; what all names of its kind begin with makes none of them near."""
     section = PREFIX if wrong.startswith(PREFIX) else "".join(wrong.rpartition(".")[:2])
     names = {each.removeprefix(section): each for each in sorted(right, key=lambda one: one.startswith(section))}

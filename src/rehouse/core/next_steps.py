@@ -60,7 +60,7 @@ def after_migration(phases: Mapping[str, Phase | None], outstanding: Collection[
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusResult:
     """A tenant as `status` shows it."""
 
     slug: str
@@ -69,7 +69,7 @@ class Standing:
     is_active: bool = True
 
 
-def after_status(tenants: Sequence[Standing]) -> str | None:
+def after_status(tenants: Sequence[StatusResult]) -> str | None:
     """Return what to do after a look at tenants. The first line that fits holds:
 
     | there is a tenant that               | next                                                        |
@@ -99,10 +99,10 @@ def after_status(tenants: Sequence[Standing]) -> str | None:
     return "rehouse cleanup" if states[TenantState.FINISHED] else None
 
 
-def after_tenant_status(tenant: Standing, codes: Collection[str]) -> str | None:
+def after_tenant_status(tenant: StatusResult, codes: Collection[str]) -> str | None:
     """Return what to do after a look at one tenant, whose documents with these codes were shown with the way out.
 
-    >>> attention = Standing("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+    >>> attention = StatusResult("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
     >>> after_tenant_status(attention, ["missing_object"])
     'rehouse migrate a --only-failed'
     """
@@ -166,7 +166,7 @@ def note_after_rollback(homes: Mapping[str, str], grace: timedelta) -> str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyResult:
     """A tenant as `verify` found it.
 
     `has_problems`: documents or settings are not as they must be, and quarantine is not why; `has_drift`: settings of its bucket.
@@ -180,7 +180,7 @@ class Verified:
     has_drift: bool = False
 
 
-def after_verify(tenants: Sequence[Verified], *, deep: bool) -> str | None:
+def after_verify(tenants: Sequence[VerifyResult], *, deep: bool) -> str | None:
     """Return what to do after a verification. The first line that fits holds:
 
     | there is a tenant that          | next                                                                |
@@ -223,7 +223,7 @@ def after_audit(slug: str | None, *, fixable: int, fix: bool, dry_run: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class CleanupResult:
     """A shared bucket as `cleanup` shows it; `categories`: why objects are in it.
 
     `is_gone`: it was removed, or emptied and kept; `is_unused`: nothing is in it, and nobody needs it.
@@ -236,7 +236,7 @@ class Left:
     categories: frozenset[str] = frozenset()
 
 
-def after_cleanup(buckets: Sequence[Left]) -> str | None:
+def after_cleanup(buckets: Sequence[CleanupResult]) -> str | None:
     """Return what to do after a look at the shared buckets, or after the removal of one. The first line that fits holds:
 
     | of the buckets                                | next                        |
@@ -261,7 +261,7 @@ def after_cleanup(buckets: Sequence[Left]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishResult:
     """A tenant as `finish` left it. `is_held`: sources stay for a reason, or the run failed; `removed`: also what would be."""
 
     slug: str
@@ -271,7 +271,7 @@ class Finished:
     is_held: bool = False
 
 
-def after_finish(tenants: Sequence[Finished], *, command: str, dry_run: bool) -> str | None:
+def after_finish(tenants: Sequence[FinishResult], *, command: str, dry_run: bool) -> str | None:
     """Return what to do after a removal of sources; `command`: the same command without `--dry-run`.
 
     | after                                        | next                                               |
@@ -308,7 +308,7 @@ def after_drop(slug: str, *, dry_run: bool, keep_empty: bool) -> str | None:
     return f"rehouse rollback {quote(slug)} --drop-bucket{kept}" if dry_run else None
 
 
-def _again(tenant: Standing) -> str:
+def _again(tenant: StatusResult) -> str:
     """Return the command that goes on where a tenant's run failed."""
     verb = "migrate"
     if tenant.phase is Phase.ROLLED_BACK:

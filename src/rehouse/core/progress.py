@@ -88,7 +88,7 @@ class Meter:
         else:
             failed = max(self._failed.get(event.subject, 0), event.documents_failed)
             self._failed[event.subject] = failed
-            forward = _never_back(self.at_work.get(event.subject), event)
+            forward = _keep_from_falling(self.at_work.get(event.subject), event)
             self.at_work[event.subject] = replace(forward, documents_failed=failed)
             self._count(event, now)
 
@@ -123,7 +123,7 @@ class Meter:
         )
 
 
-def _never_back(before: Progress | None, event: Progress) -> Progress:
+def _keep_from_falling(before: Progress | None, event: Progress) -> Progress:
     """Return the event, with counts no lower than those of the event before it in the same step, and below its total."""
     if before is None or before.step != event.step:
         before = Progress(event.subject, event.step)

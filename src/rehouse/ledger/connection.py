@@ -16,7 +16,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.database_url import libpq_url, malformed_url_error
 from rehouse.ledger.encoding import adapt
-from rehouse.ledger.faults import refused_connection, translate_error
+from rehouse.ledger.faults import connection_error, translate_error
 from rehouse.ledger.password import ask_password
 
 __all__ = ["address_of", "connect", "connect_with", "refuse_pooler", "translate_error"]
@@ -60,7 +60,7 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
     try:
         connection = psycopg.connect(url, autocommit=True, **options)  # type: ignore[arg-type]
     except psycopg.Error as error:
-        raise refused_connection(error, place) from None
+        raise connection_error(error, place) from None
     try:
         refuse_pooler(connection)
         _prepare(connection)
@@ -98,7 +98,7 @@ def address_of(url: str) -> str:
         raise malformed_url_error() from None
     parts = {**_defaults(), **given}
     host, port, database = parts.get("host", "localhost"), parts.get("port", "5432"), parts.get("dbname", "")
-    if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, given.get("password")):
+    if "@" in host + database or not port.replace(",", "").isdigit() or _is_password_cut(url, given.get("password")):
         raise malformed_url_error()
     if parts.get("service") and "host" not in given:
         return f"the service {parts['service']}"
@@ -111,7 +111,7 @@ def _defaults() -> dict[str, str]:
     return {name: found[name] for name in ("host", "port", "user", "dbname", "service") if name in found}
 
 
-def _swallowed(url: str, password: str | None) -> bool:
+def _is_password_cut(url: str, password: str | None) -> bool:
     """Return whether libpq reads another password than was written, because it contains an unescaped `/` or `?`."""
     credentials, at, _ = url.partition("://")[2].rpartition("@")
     _, colon, written = credentials.partition(":")

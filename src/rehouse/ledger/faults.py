@@ -52,7 +52,7 @@ def translate_error(error: psycopg.Error) -> RehouseError:
     if error.diag.source_function == "check_enable_rls":
         return row_security_error(error.diag.message_primary or "row security")
     if error.sqlstate is None:
-        return _without_state(error)
+        return _error_without_state(error)
     kind, what, hint = _FAULTS.get(error.sqlstate) or _CLASSES.get(
         error.sqlstate[:2],
         (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: look at the server's log"),
@@ -68,7 +68,7 @@ def row_security_error(what: str) -> DatabaseRefused:
     )
 
 
-def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
+def connection_error(error: psycopg.Error, where: str) -> RehouseError:
     """Return the error for a failed connection to `where`, which must not contain the password."""
     text = str(error)
     for phrase, kind, what, hint in _CONNECTIONS:
@@ -80,7 +80,7 @@ def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
     )
 
 
-def _without_state(error: psycopg.Error) -> RehouseError:
+def _error_without_state(error: psycopg.Error) -> RehouseError:
     if isinstance(error, psycopg.OperationalError):
         return TryAgain("the connection to the database broke", hint=_AGAIN)
     return Halt(f"the database driver refused a statement ({type(error).__name__})", hint="this is a fault of rehouse")

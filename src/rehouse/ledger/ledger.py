@@ -32,7 +32,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translate_error
 from rehouse.ledger.copies import Documents
-from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
+from rehouse.ledger.dropped_buckets import add_dropped, read_dropped_buckets
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.overview import Overview
@@ -108,7 +108,7 @@ class Ledger:
         connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))
         if not writes:
             if catalog.version and not may_be_older and not is_current(catalog):
-                raise _older(catalog)
+                raise _older_ledger_error(catalog)
             connection.execute(self.queries["make_temporary_tables"])
             if not is_current(catalog):
                 connection.execute(self.queries["make_empty_ledger"])
@@ -124,7 +124,7 @@ class Ledger:
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             if not settings.shared_bucket:
-                settings = with_dropped(settings, read_dropped_buckets(connection, catalog))
+                settings = add_dropped(settings, read_dropped_buckets(connection, catalog))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
@@ -176,7 +176,7 @@ class Ledger:
         row = self.row("migration", tenant_id=tenant.id)
         return _migration(row) if row else None
 
-    def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
+    def find_others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
         """Return the addresses of the other tenants that have or reserved this bucket."""
         rows = self.rows("others_at", tenant_id=tenant.id, home_bucket=home_bucket)
         return self.addresses_of(row.tenant_id for row in rows)
@@ -341,7 +341,7 @@ class Ledger:
         return row
 
 
-def _older(catalog: Catalog) -> DatabaseRefused:
+def _older_ledger_error(catalog: Catalog) -> DatabaseRefused:
     return DatabaseRefused(
         f"the ledger in the schema {catalog.schema} was made by an earlier rehouse, or is not complete (version {catalog.version})",
         hint="`rehouse init` upgrades it, the next migrate does it too",

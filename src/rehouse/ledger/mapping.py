@@ -65,7 +65,7 @@ def _problems(
 ) -> Iterator[Problem]:
     setting = name(f"mapping.{role}.table")
     if table is None:
-        near = _nearest(mapped.table, visible_tables(connection))
+        near = _nearest_names(mapped.table, visible_tables(connection))
         message = f"the table {mapped.table} does not exist in the database {connection.info.dbname}"
         yield Problem(message, f"{near}set {setting} to the application's table of {role}")
     elif table.parent:
@@ -73,16 +73,16 @@ def _problems(
     elif table.kind not in {"r", "p"}:
         yield Problem(f"{mapped.table} is not an ordinary table", f"set {setting} to the table itself (not a view)")
     elif "%" in table.name:
-        yield _per_cent(f"{table.schema}.{table.name}", setting)
+        yield _per_cent_problem(f"{table.schema}.{table.name}", setting)
     else:
         for field in ROLES[role]:
             leaf = f"mapping.{role}.{field}"
             if problem := _column_problem(role, field, mapped, table, name(leaf)):
                 yield problem
-        yield from _mapped_twice(role, mapped, name)
+        yield from _double_mappings(role, mapped, name)
 
 
-def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
+def _double_mappings(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
     """Yield a problem for each column that is mapped twice and that rehouse writes.
 
     The two sizes may share one.
@@ -104,7 +104,7 @@ def _column_problem(
     written, wanted = parse(field, value), ROLES[role][field]
     column = table.columns.get(written.name)
     if "%" in f"{table.schema}{written.name}":
-        return _per_cent(f"{table.schema}.{written.name}", setting)
+        return _per_cent_problem(f"{table.schema}.{written.name}", setting)
     if not written.name and wanted.may_be_off:
         return None
     if column is None:
@@ -112,12 +112,12 @@ def _column_problem(
         return (
             None
             if _may_be_missing(field, wanted, written, is_default=is_default)
-            else _missing(mapped.table, wanted, written, table, setting)
+            else _missing_column_problem(mapped.table, wanted, written, table, setting)
         )
-    return _misfit(field, wanted, written, column, shown=mapped.table, setting=setting)
+    return _misfit_problem(field, wanted, written, column, shown=mapped.table, setting=setting)
 
 
-def _per_cent(name: str, setting: str) -> Problem:
+def _per_cent_problem(name: str, setting: str) -> Problem:
     return Problem(
         f"the name {name} has a per cent sign, which begins a parameter in what is sent to the database",
         f"rename it in the database and in {setting}",
@@ -134,8 +134,8 @@ def _may_be_missing(field: str, role: Role, written: Written, *, is_default: boo
     )
 
 
-def _missing(shown: str, role: Role, written: Written, table: Table, setting: str) -> Problem:
-    near = _nearest(written.name, table.columns)
+def _missing_column_problem(shown: str, role: Role, written: Written, table: Table, setting: str) -> Problem:
+    near = _nearest_names(written.name, table.columns)
     off = ', or to "" if there is none' if role.may_be_off else ""
     made = (
         f", or to {CREATED}{written.name} to have `rehouse init` create it" if role.created_as and written.name else ""
@@ -145,7 +145,9 @@ def _missing(shown: str, role: Role, written: Written, table: Table, setting: st
     )
 
 
-def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: str, setting: str) -> Problem | None:
+def _misfit_problem(
+    field: str, role: Role, written: Written, column: Column, *, shown: str, setting: str
+) -> Problem | None:
     problem = problem_of(
         role,
         column.base_type,
@@ -164,7 +166,7 @@ def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: 
     return Problem(f"{shown}.{written.name} {problem}", off)
 
 
-def _nearest(wanted: str, existing: Iterable[str]) -> str:
+def _nearest_names(wanted: str, existing: Iterable[str]) -> str:
     names = sorted(existing)
     close = near_names(wanted, names)
     if close:

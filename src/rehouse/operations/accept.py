@@ -23,7 +23,7 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
     """
     if not reason.strip():
         raise Refused("no reason was given", hint='--reason "why these documents may stay where they are"')
-    with services.locks.holding(tenant.id, tenant.slug), translate_errors():
+    with services.locks.hold(tenant.id, tenant.slug), translate_errors():
         before = services.ledger.migration(tenant)
         if before is None:
             raise Refused(

@@ -27,7 +27,7 @@ from rehouse.operations.services import Services
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
 from rehouse.operations.steps.late_writes_at_home import send_late_writes
-from rehouse.operations.steps.returns import Decided, ReturnPass, decide_pages, return_documents
+from rehouse.operations.steps.returns import DecidedReturn, ReturnPass, decide_pages, return_documents
 from rehouse.operations.steps.run import run_inventory
 from rehouse.operations.steps.survey import list_home, list_shared_buckets
 from rehouse.operations.steps.trials import try_return
@@ -122,7 +122,7 @@ def _try_roll_back(
         report = ReturnReport(
             tenant.slug, tenant.id, before.phase, before.status, before.state, before.home_bucket, dry_run=dry_run
         )
-        return report.ended_by(error)
+        return report.end_with(error)
 
 
 def roll_back(
@@ -135,7 +135,7 @@ def roll_back(
     Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
     where the ledger and the tenant's row disagree. What was done until an error is saved.
     """
-    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         migration = _require_way_back(services, tenant)
         report = ReturnReport(
@@ -183,7 +183,7 @@ def _bring_late_writes_home(run: ReturnRun) -> ReturnRun:
         return run
     looked = look_at_sources(run.services, run.migration, listed=bool(run.is_listed))
     late = sweep_late_writes(run.services, run.migration, run.tenant.slug, looked.faults)
-    return replace(run, report=run.report.plus(late_writes=late.recopied))
+    return replace(run, report=run.report.add(late_writes=late.recopied))
 
 
 def _give_home_back(run: ReturnRun) -> ReturnRun:
@@ -229,7 +229,7 @@ def _return_round(run: ReturnRun) -> ReturnRun:
     sent = send_late_writes(services, run.migration, slug)
     tally = return_documents(this_pass)
     flips = flip_copies(services, run.migration, slug)
-    report = run.report.plus(
+    report = run.report.add(
         late_writes=sent.recopied,
         this_run=flips.flipped,
         copied=tally.copied,
@@ -267,12 +267,12 @@ def _foresee(run: ReturnRun) -> ReturnReport:
     )
 
 
-def _bytes_to_copy(decided: Decided) -> int:
+def _bytes_to_copy(decided: DecidedReturn) -> int:
     decision = decided.decision
     return decision.task.size if decision.standing is Returning.TO_COPY and decision.task else 0
 
 
-def _foresee_problem(run: ReturnRun, decided: Decided) -> Outstanding | None:
+def _foresee_problem(run: ReturnRun, decided: DecidedReturn) -> Outstanding | None:
     """Return what would keep a document at home, None if it would return."""
     seen, decision, fault = decided
     code = fault.code if fault else decision.reason or (CONFLICT if decision.standing is Returning.CONFLICT else None)

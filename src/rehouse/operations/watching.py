@@ -71,7 +71,7 @@ def watch(settings: Settings, is_over: threading.Event) -> Iterator[Sight]:
                 sight = watcher.look()
             except RehouseError as error:
                 watcher.close()
-                sight = watcher.away(error)
+                sight = watcher.show_last(error)
             yield sight
     finally:
         watcher.close()
@@ -106,7 +106,7 @@ class _Watcher:
             self._last = Sight(look, events, new, self._states, database_time(ledger), idle_seconds=idle)
             return self._last
 
-    def away(self, error: RehouseError) -> Sight:
+    def show_last(self, error: RehouseError) -> Sight:
         """Return what was seen last, for as long as the database is away: nothing is idle meanwhile."""
         self._busy_at = time.monotonic()
         look = Look(self._last.look.alive, self._last.look.killed)
@@ -143,10 +143,10 @@ class _Watcher:
         slugs = self._names(ledger, {each.tenant_id for each in found if each.tenant_id is not None})
         new = [] if self._seen is None else [each for each in found if each.id not in self._seen]
         self._seen = {each.id for each in found}
-        return tuple(_named(each, slugs) for each in found), tuple(_named(each, slugs) for each in new)
+        return tuple(_name_tenant(each, slugs) for each in found), tuple(_name_tenant(each, slugs) for each in new)
 
 
-def _named(event: RecentEvent, slugs: dict[TenantId, str]) -> HistoryEvent:
+def _name_tenant(event: RecentEvent, slugs: dict[TenantId, str]) -> HistoryEvent:
     slug = None if event.tenant_id is None else slugs.get(event.tenant_id)
     columns = {name: value for name, value in event._asdict().items() if name != "id"}
     return HistoryEvent(slug=slug, **columns)

@@ -187,7 +187,7 @@ def way_out(code: str, again: str) -> str:
     return _KEY if code.startswith("KMS.") else _STANDS
 
 
-def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
+def refused_error(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
     """Return the error for a run that cannot continue.
 
     `region`: the right region, if S3 named it.
@@ -201,7 +201,7 @@ def refused(code: str, message: str, subject: str, *, region: str | None = None)
     return StorageRefused(f"{subject}: {code}: {show_on_one_line(message)}", hint=hint, code=code, subject=subject)
 
 
-def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
+def unavailable_error(code: str, message: str, subject: str) -> StorageUnavailable:
     """Return the error for an endpoint that kept failing after every retry."""
     return StorageUnavailable(
         f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}",
@@ -214,10 +214,10 @@ def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
 def translate_error(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
     """Translate an error of boto3: StorageUnavailable if another attempt may help, else StorageRefused."""
     if isinstance(error, ClientError):
-        return _of_reply(error, subject)
+        return _translate_reply(error, subject)
     message = str(error)
     if isinstance(error, SSLError):
-        return refused("CertificateError", message, subject)
+        return refused_error("CertificateError", message, subject)
     if isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError)):
         lost = type(error).__name__ in {
             "ReadTimeoutError",
@@ -225,9 +225,13 @@ def translate_error(error: ClientError | BotoCoreError, subject: str) -> Rehouse
             "ResponseStreamingError",
             "IncompleteReadError",
         }
-        return unavailable("ConnectionLost", message, subject) if lost else refused("Unreachable", message, subject)
+        return (
+            unavailable_error("ConnectionLost", message, subject)
+            if lost
+            else refused_error("Unreachable", message, subject)
+        )
     if isinstance(error, ParamValidationError):
-        return refused("InvalidRequest", message, subject)
+        return refused_error("InvalidRequest", message, subject)
     hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
     return StorageRefused(
         f"{show_on_one_line(subject)}: {show_on_one_line(message)}",
@@ -261,13 +265,13 @@ _HEAD_CODES = {
 }
 
 
-def _of_reply(error: ClientError, subject: str) -> RehouseError:
+def _translate_reply(error: ClientError, subject: str) -> RehouseError:
     reply = cast("dict[str, Any]", error.response)
     found = reply.get("Error", {})
     metadata = reply.get("ResponseMetadata", {})
     code = _HEAD_CODES.get(str(found.get("Code")), str(found.get("Code") or "Unknown"))
     message = str(found.get("Message") or code)
     if verdict(code, int(metadata.get("HTTPStatusCode") or 0)) is Verdict.RETRY:
-        return unavailable(code, message, subject)
+        return unavailable_error(code, message, subject)
     region = found.get("Region") or metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    return refused(code, message, subject, region=region if CODES.get(code) is Verdict.REFUSE else None)
+    return refused_error(code, message, subject, region=region if CODES.get(code) is Verdict.REFUSE else None)

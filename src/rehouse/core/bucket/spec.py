@@ -39,7 +39,7 @@ class BucketSpec:
     tags: Mapping[str, str] | None = None
     metrics: Document | None = None
 
-    def wanted(self) -> dict[str, Document]:
+    def documents(self) -> dict[str, Document]:
         """Return setting → document for every wanted setting, in the order of application."""
         pairs = ((setting, getattr(self, setting)) for setting in SETTINGS)
         return {setting: document for setting, document in pairs if document is not None}
@@ -157,7 +157,7 @@ def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[D
     | yes    | other       | differs     |
     """
     drifts = []
-    for setting, expected in spec.wanted().items():
+    for setting, expected in spec.documents().items():
         found = configuration.get(setting, Found("unreadable"))
         if found.state == "set":
             if not matches(setting, expected, found.value):

@@ -55,8 +55,8 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
 def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:
     """Return the UPDATE that names a tenant's bucket in its row, with the names of the mapping."""
     tenants = settings.mapping.tenants
-    table = ".".join(map(_quoted, tenants.table.split(".")))
-    home, key = (_quoted(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
+    table = ".".join(map(_quote_identifier, tenants.table.split(".")))
+    home, key = (_quote_identifier(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
     value = str(tenant.id) if isinstance(tenant.id, int) else _literal(tenant.id)
     return f"UPDATE {table} SET {home} = {_literal(bucket)} WHERE {key} = {value};"  # noqa: S608 (shown to a person, never run)
 
@@ -120,10 +120,10 @@ def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: 
 def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> list[str]:
     """Return the buckets with our prefix that this database does not name."""
     named = {each.home_bucket for each in ledger.overview()} | {each.home for each in ledger.tenants()}
-    return [name for name in _with_our_prefix(control, settings) if name not in named]
+    return [name for name in _list_with_our_prefix(control, settings) if name not in named]
 
 
-def _quoted(name: str) -> str:
+def _quote_identifier(name: str) -> str:
     return name if name.isidentifier() and name.isascii() and name.islower() else '"' + name.replace('"', '""') + '"'
 
 
@@ -188,7 +188,7 @@ def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
         if count > 1
     }
     wanted = {each.id for each in tenants}
-    return [_with_others(each, owners) for each in everybody if each.tenant.id in wanted]
+    return [_add_others(each, owners) for each in everybody if each.tenant.id in wanted]
 
 
 def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
@@ -199,7 +199,7 @@ def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     settings, control = services.settings, services.control
     kept = {name for each in held for name in each.names}
     kept |= {*settings.require_shared_buckets(), log_bucket_name(settings, control)}
-    return sorted(name for name in _with_our_prefix(control, settings) if name not in kept)
+    return sorted(name for name in _list_with_our_prefix(control, settings) if name not in kept)
 
 
 def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None) -> Holding:
@@ -216,11 +216,11 @@ def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None)
     return Holding(tenant, bucket, is_made, is_rolled_back, names)
 
 
-def _with_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
+def _add_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
     others = tuple(slug for slug in owners.get(holding.bucket or "", ()) if slug != holding.tenant.slug)
     return replace(holding, others=others)
 
 
-def _with_our_prefix(control: Control, settings: Settings) -> list[str]:
+def _list_with_our_prefix(control: Control, settings: Settings) -> list[str]:
     with translate_errors("the buckets that no tenant has"):
         return list(control.buckets(f"{settings.bucket_prefix}-"))

@@ -10,7 +10,7 @@ from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.schema import is_current
 from rehouse.operations.buckets.homes import earlier_home_message, earlier_homes, home_of
-from rehouse.operations.checks.check import Check, Outcome, could_not_check, failed, ok, try_check
+from rehouse.operations.checks.check import Check, Outcome, failure, no_answer, ok, try_check
 from rehouse.s3.buckets.control import Control
 
 HOMES = "tenants' buckets: named by the database"
@@ -23,12 +23,12 @@ def check_homes(settings: Settings, control: Control) -> Check:
         with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
             if ledger.catalog.version and not is_current(ledger.catalog):
                 told = "an earlier rehouse made the ledger, so it cannot be read"
-                return could_not_check(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
+                return no_answer(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
             found = [_problem_of(settings, control, ledger, tenant) for tenant in ledger.tenants()]
         problems = [problem for problem in found if problem]
         if not problems:
             return ok(HOMES, "every bucket that rehouse made for a tenant is named in its row or in the ledger")
-        return failed(HOMES, "; ".join(told for told, _ in problems), "; ".join(hint for _, hint in problems))
+        return failure(HOMES, "; ".join(told for told, _ in problems), "; ".join(hint for _, hint in problems))
 
     return try_check(HOMES, look, denied=Outcome.COULD_NOT_CHECK)
 

@@ -17,7 +17,7 @@ from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
 from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
-from rehouse.operations.checks.check import Check, could_not_check, failed, notice, ok
+from rehouse.operations.checks.check import Check, failure, no_answer, notice, ok
 from rehouse.operations.services import Services
 
 KEYS_A_LOOK = 10_000
@@ -102,7 +102,7 @@ def look_for(
     After each table `after_table` is called with how many columns are done, and of how many.
     """
     pointers, chosen = Pointers(ledger), settings.finish
-    columns = _without_ignored(pointers.columns(), chosen.ignore_columns)
+    columns = _drop_ignored(pointers.columns(), chosen.ignore_columns)
     limits = Limits(chosen.table_seconds, None if check_all else chosen.table_mb * 1024**2)
     total = Found()
     for part in _parts(owners):
@@ -121,7 +121,7 @@ def _watch(services: Services, subject: str) -> Callable[[int, int], None]:
     return after_table
 
 
-def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]:
+def _drop_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]:
     names = {str(column) for column in columns}
     for name in ignored:
         if name not in names:
@@ -158,9 +158,9 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
     for mention in look.mentions(_ANY):
         holding = "1 row holds a key" if mention.rows == 1 else f"{mention.rows:,} rows hold keys"
         told = f"{holding} of documents; a migration does not change this column"
-        yield failed(f"{SUBJECT}: {mention.column}", told, POINTERS_HINT)
+        yield failure(f"{SUBJECT}: {mention.column}", told, POINTERS_HINT)
     for column, reason in look.unchecked:
-        yield could_not_check(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
+        yield no_answer(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
     if look.in_part:
         yield notice(
             SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "raise finish.table_mb to read more"

@@ -45,9 +45,9 @@ def read_canary_rows(run: Run) -> Run:
     if not run.order.canary:
         return run
     canaries = run.services.ledger.of(run.migration, CanarySamples)
-    samples = canaries.rows_flipped(run.order.canary)
+    samples = canaries.flipped_rows(run.order.canary)
     problem = _first_problem(run.services, samples, is_live=True)
-    if problem and canaries.rows_flipped(run.order.canary) == samples:
+    if problem and canaries.flipped_rows(run.order.canary) == samples:
         raise Halt(
             f"{run.slug}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
             hint=f"`rehouse rollback {run.slug}` brings the tenant back; nothing else was flipped",

@@ -117,7 +117,7 @@ def settle_in_rounds(
     """
 
     def settle() -> LateWrites | Fault:
-        with services.bulk.reserving(MOST_LOOKS), lines.lock_row(item.document_id) as row:
+        with services.bulk.reserve(MOST_LOOKS), lines.lock_row(item.document_id) as row:
             seen = look_in_time(services, refs())
             return seen if isinstance(seen, Fault) else write(row, seen)
 

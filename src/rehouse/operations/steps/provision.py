@@ -40,7 +40,7 @@ from rehouse.operations.steps.run import Run
 from rehouse.s3.buckets.control import Control, foreign_bucket_error
 from rehouse.s3.buckets.region import region_mismatch
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
-from rehouse.s3.faults import ACCESS_DENIED, refused
+from rehouse.s3.faults import ACCESS_DENIED, refused_error
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
@@ -127,7 +127,7 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
 def _expect_versioning(versioning: Versioning, setting: str) -> None:
     """Record that versioning is about to be enabled, if that is the setting that is about to be written."""
     if setting == "versioning":
-        versioning.expect()
+        versioning.record_beginning()
 
 
 def provision(
@@ -176,7 +176,7 @@ def provision_bucket(
         )
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
-    log_notes = _see_to_logs(settings, control) if has_access_logs(settings) else ()
+    log_notes = _ensure_logs(settings, control) if has_access_logs(settings) else ()
     # AWS's protections work as documented; another server's are tried, unless the bucket is to be closed to everybody.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
@@ -184,7 +184,7 @@ def provision_bucket(
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 
-def _see_to_logs(settings: Settings, control: Control) -> tuple[str, ...]:
+def _ensure_logs(settings: Settings, control: Control) -> tuple[str, ...]:
     """See to the bucket of the access logs, once a run; return what is to be said of it."""
     return control.once(_provision_logs_or_note, settings=settings)
 
@@ -238,7 +238,7 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     if presence.whose == "somebody_else":
         raise foreign_bucket_error(bucket)
     if presence.whose == "unknown":
-        raise refused(presence.code or ACCESS_DENIED, "its owner could not be read", f"the bucket {bucket}")
+        raise refused_error(presence.code or ACCESS_DENIED, "its owner could not be read", f"the bucket {bucket}")
     if presence.whose == "ours" and presence.region and presence.region != control.session.region:
         raise region_mismatch(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
@@ -253,7 +253,7 @@ def _conform(
     before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
     """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
-    wanted = spec.wanted()
+    wanted = spec.documents()
     reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
     if present:
         found = control.read(spec.bucket, wanted)
@@ -265,7 +265,7 @@ def _conform(
         found = {}
         tagged = control.create(spec.bucket, tags=spec.tags)
         drifts = ()
-        right = _right_from_the_start(control, spec)
+        right = _preset_settings(control, spec)
         to_write = [setting for setting in wanted if setting not in right and not (tagged and setting == "tags")]
         to_read = [setting for setting in wanted if setting not in right]
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
@@ -280,9 +280,9 @@ def _conform(
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
 
 
-def _right_from_the_start(control: Control, spec: BucketSpec) -> set[str]:
+def _preset_settings(control: Control, spec: BucketSpec) -> set[str]:
     """Return the settings that S3 gave the new bucket as they must be: these are not written."""
-    given = [setting for setting in GIVEN if setting in spec.wanted()]
+    given = [setting for setting in GIVEN if setting in spec.documents()]
     found = control.read(spec.bucket, given)
     return set(given) - {drift.setting for drift in differences(spec, found)}
 
@@ -299,7 +299,7 @@ def _write(
     for setting in settings:
         before(setting)
         present = found.get(setting, Found("absent")).value
-        if not control.apply(spec.bucket, setting, merge_documents(setting, spec.wanted()[setting], present)):
+        if not control.apply(spec.bucket, setting, merge_documents(setting, spec.documents()[setting], present)):
             refused_settings.add(setting)
     return refused_settings
 
@@ -351,7 +351,7 @@ def _reopen(control: Control, bucket: str) -> bool:
 def _read_policy(control: Control, bucket: str) -> Document | None:
     found = control.read_setting(bucket, "policy")
     if found.state == "unreadable":
-        raise refused(ACCESS_DENIED, "its policy may not be read", f"the bucket {bucket}")
+        raise refused_error(ACCESS_DENIED, "its policy may not be read", f"the bucket {bucket}")
     return found.value
 
 
@@ -387,7 +387,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
 def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
     for drift in drifts:
         if drift.kind == "unreadable":
-            raise refused(ACCESS_DENIED, f"its {drift.setting} may not be read", f"the bucket {bucket}")
+            raise refused_error(ACCESS_DENIED, f"its {drift.setting} may not be read", f"the bucket {bucket}")
 
 
 def _describe(drift: Drift) -> str:

@@ -19,14 +19,14 @@ from rehouse.core.progress import Progress
 from rehouse.core.removals import (
     HINTS,
     NOT_PUT_BACK,
-    Flipped,
+    FlippedDocument,
     Verdict,
     detail_of,
     judge,
     judge_beside_others,
     may_be_put_back,
 )
-from rehouse.ledger.removals import Candidate, Removals, Sharing
+from rehouse.ledger.removals import Candidate, Removals, SharedSources
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
@@ -60,7 +60,7 @@ class RemovalPass:
     migration: Migration
     subject: str
     grace: timedelta
-    sharing: Sharing
+    sharing: SharedSources
     reason: str | None = None
     final: bool = False
     total: int = 0
@@ -101,9 +101,9 @@ def remove_sources(run: RemovalPass, *, dry_run: bool = False) -> None:
 
 def put_back(run: RemovalPass) -> None:
     """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
-    for page in run.room.removed(BATCH):
+    for page in run.room.removed_sources(BATCH):
         run.services.stop_here()
-        pointed = run.room.pointed_at({each.flipped.source for each in page})
+        pointed = run.room.find_pointed_at({each.flipped.source for each in page})
         wanted = [each.flipped for each in page if each.flipped.source in pointed]
         before = len(run.left)
         if wanted:
@@ -113,7 +113,9 @@ def put_back(run: RemovalPass) -> None:
 
 def is_any_needed_again(run: RemovalPass) -> bool:
     """Return whether a row points to a source that was removed."""
-    return any(run.room.pointed_at({each.flipped.source for each in page}) for page in run.room.removed(BATCH))
+    return any(
+        run.room.find_pointed_at({each.flipped.source for each in page}) for page in run.room.removed_sources(BATCH)
+    )
 
 
 def _look_at_home(run: RemovalPass) -> None:
@@ -179,7 +181,7 @@ def _note_needed(run: RemovalPass, looked_at: Sequence[Candidate]) -> None:
 
 def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
-    pointed = run.room.pointed_at({each.source for each in due})
+    pointed = run.room.find_pointed_at({each.source for each in due})
     rowless = {each.flipped.document_id for each in page if each.is_row_gone}
     homes, faults = _look_at_homes(
         run, {each.target for each in due if each.points_to_target or each.document_id in rowless}
@@ -206,7 +208,7 @@ def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate
 
 
 def _look_at_lost(
-    run: RemovalPass, lost: Sequence[Flipped]
+    run: RemovalPass, lost: Sequence[FlippedDocument]
 ) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
     """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
     gone as well, and the homes that could not be looked at.
@@ -226,7 +228,7 @@ def _look_at_homes(
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
     if not run.is_home_listed:
         return head_all(run.services, refs)
-    known = run.services.ledger.inventory().among(run.migration.home_bucket, [ref.key for ref in refs])
+    known = run.services.ledger.inventory().find_known(run.migration.home_bucket, [ref.key for ref in refs])
     return {ref: known[ref.key].object for ref in refs if ref.key in known}, {}
 
 
@@ -296,8 +298,8 @@ def _way_out(code: str) -> str:
     return AGAIN if code in {PRECONDITION_FAILED, "InvalidKey"} else way_out(code, AGAIN)
 
 
-def _put_back(run: RemovalPass, wanted: Sequence[Flipped]) -> None:
-    wanted = _without_dropped(run, wanted)
+def _put_back(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> None:
+    wanted = _skip_dropped(run, wanted)
     sources, source_faults = head_all(run.services, {each.source for each in wanted})
     homes, home_faults = head_all(run.services, {each.target for each in wanted})
     tasks = {}
@@ -330,7 +332,7 @@ def _put_back(run: RemovalPass, wanted: Sequence[Flipped]) -> None:
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
-def _without_dropped(run: RemovalPass, wanted: Sequence[Flipped]) -> list[Flipped]:
+def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[FlippedDocument]:
     """Return those whose shared bucket was not removed; the others are noted."""
     dropped = run.services.settings.dropped_buckets
     for each in wanted:
@@ -354,10 +356,10 @@ def has_nothing_to_do(run: RemovalPass) -> bool:
     if run.migration.status is Status.IN_PROGRESS:
         return False
     counts = run.room.counts(run.grace)
-    return not (counts.old_enough or counts.marked or ends(run) or is_any_needed_again(run))
+    return not (counts.old_enough or counts.marked or is_last_removal(run) or is_any_needed_again(run))
 
 
-def ends(run: RemovalPass) -> bool:
+def is_last_removal(run: RemovalPass) -> bool:
     """Return whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     is_all_home = documents.outside <= documents.accepted and not counts.not_moved

@@ -42,7 +42,7 @@ def walk(
     tenant's row has the error.
     """
     report = report or TenantReport(tenant.slug, tenant.id)
-    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         before = services.ledger.migration(tenant)
         looked = SourcesLookedAt(is_listed, {})
@@ -88,7 +88,9 @@ def _report_done(
     """
     documents = services.ledger.documents(migration)
     was_killed = (
-        order.is_for_removal and migration.status is Status.IN_PROGRESS and not documents.outstanding(is_cut_over=True)
+        order.is_for_removal
+        and migration.status is Status.IN_PROGRESS
+        and not documents.list_outstanding(is_cut_over=True)
     )
     if migration.status is not Status.COMPLETED and not was_killed:
         return None
@@ -123,7 +125,7 @@ def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tupl
     home = home_of(tenant, services.settings, before)
     notes: tuple[str, ...] = ()
     if home:
-        _refuse_somebody_elses(services, tenant, home)
+        _refuse_foreign_home(services, tenant, home)
     else:
         notes = refuse_earlier_home(services.settings, services.control, services.ledger, tenant)
     migration = services.ledger.begin_run(
@@ -133,8 +135,8 @@ def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tupl
     return migration, notes
 
 
-def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:
-    others = services.ledger.others_at(home, tenant)
+def _refuse_foreign_home(services: Services, tenant: Tenant, home: str) -> None:
+    others = services.ledger.find_others_at(home, tenant)
     if others or home == services.settings.log_bucket:
         whose = f"also the home of {', '.join(others)}" if others else "the bucket of the access logs"
         raise Halt(

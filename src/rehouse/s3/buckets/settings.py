@@ -42,7 +42,7 @@ def classify_code(setting: Setting, code: str) -> Found | None:
     return Found("unreadable", code=code) if code in DENIED else None
 
 
-def _member(name: str, marker: str) -> Callable[[Reply], Found]:
+def _member_reader(name: str, marker: str) -> Callable[[Reply], Found]:
     """Return a reader of the reply's member `name`.
 
     The setting is offered only if the member holds `marker`.
@@ -57,7 +57,7 @@ def _member(name: str, marker: str) -> Callable[[Reply], Found]:
     return found
 
 
-def _optional(name: str) -> Callable[[Reply], Found]:
+def _optional_member_reader(name: str) -> Callable[[Reply], Found]:
     """Return a reader of the reply's member `name`.
 
     A 200 without it means that the setting is absent.
@@ -65,7 +65,7 @@ def _optional(name: str) -> Callable[[Reply], Found]:
     return lambda reply: Found("set", reply[name]) if reply.get(name) else Found("absent")
 
 
-def _listed(name: str) -> Callable[[Reply], Found]:
+def _list_reader(name: str) -> Callable[[Reply], Found]:
     return lambda reply: (
         Found("set", {name: reply[name]}) if reply.get(name) else Found("not_offered", code="OtherReply")
     )
@@ -98,14 +98,14 @@ CALLS: dict[str, Setting] = {
     "public_access_block": Setting(
         "get_public_access_block",
         "put_public_access_block",
-        _member("PublicAccessBlockConfiguration", "BlockPublicAcls"),
+        _member_reader("PublicAccessBlockConfiguration", "BlockPublicAcls"),
         lambda document: {"PublicAccessBlockConfiguration": document},
         "NoSuchPublicAccessBlockConfiguration",
     ),
     "ownership": Setting(
         "get_bucket_ownership_controls",
         "put_bucket_ownership_controls",
-        _member("OwnershipControls", "Rules"),
+        _member_reader("OwnershipControls", "Rules"),
         lambda document: {"OwnershipControls": document},
         "OwnershipControlsNotFoundError",
     ),
@@ -119,7 +119,7 @@ CALLS: dict[str, Setting] = {
     "encryption": Setting(
         "get_bucket_encryption",
         "put_bucket_encryption",
-        _member("ServerSideEncryptionConfiguration", "Rules"),
+        _member_reader("ServerSideEncryptionConfiguration", "Rules"),
         lambda document: {"ServerSideEncryptionConfiguration": document},
         "ServerSideEncryptionConfigurationNotFoundError",
     ),
@@ -132,21 +132,21 @@ CALLS: dict[str, Setting] = {
     "lifecycle": Setting(
         "get_bucket_lifecycle_configuration",
         "put_bucket_lifecycle_configuration",
-        _listed("Rules"),
+        _list_reader("Rules"),
         lambda document: {"LifecycleConfiguration": document},
         "NoSuchLifecycleConfiguration",
     ),
     "cors": Setting(
         "get_bucket_cors",
         "put_bucket_cors",
-        _listed("CORSRules"),
+        _list_reader("CORSRules"),
         lambda document: {"CORSConfiguration": document},
         "NoSuchCORSConfiguration",
     ),
     "logging": Setting(
         "get_bucket_logging",
         "put_bucket_logging",
-        _optional("LoggingEnabled"),
+        _optional_member_reader("LoggingEnabled"),
         lambda document: {"BucketLoggingStatus": {"LoggingEnabled": document}},
     ),
     "tags": Setting(
@@ -159,7 +159,7 @@ CALLS: dict[str, Setting] = {
     "metrics": Setting(
         "get_bucket_metrics_configuration",
         "put_bucket_metrics_configuration",
-        _member("MetricsConfiguration", "Id"),
+        _member_reader("MetricsConfiguration", "Id"),
         lambda document: {"Id": METRICS_ID, "MetricsConfiguration": document},
         "NoSuchConfiguration",
         {"Id": METRICS_ID},

@@ -71,7 +71,7 @@ class _Handle:
         self.curl.setopt(pycurl.HEADERFUNCTION, self.lines.append)
         self.curl.handle = self
 
-    def lead_to(self, endpoint: Endpoint) -> None:
+    def connect_through(self, endpoint: Endpoint) -> None:
         """Set the endpoint's proxy and certificates."""
         before, self.endpoint = self.endpoint, endpoint
         if before is None or before.proxy != endpoint.proxy:
@@ -114,7 +114,7 @@ class Transfers:
         curl.setopt(pycurl.URL, f"{request.endpoint.origin}{request.path}{query}")
         curl.setopt(pycurl.HTTPHEADER, [*_OWN_LEFT_OUT, "\r\n".join(lines).encode("latin-1")])
         if handle.endpoint is not request.endpoint:
-            handle.lead_to(request.endpoint)
+            handle.connect_through(request.endpoint)
         if handle.seconds != request.seconds:
             handle.seconds = request.seconds
             curl.setopt(pycurl.TIMEOUT, request.seconds)
@@ -124,7 +124,7 @@ class Transfers:
         self._running.add(handle)
         self.in_flight += 1
 
-    def finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
+    def take_finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
         """Return the finished requests; wait at most `timeout` seconds for one."""
         now = time.monotonic()
         due = self._due_at(now)
@@ -138,7 +138,7 @@ class Transfers:
         if due is not None and (not events or now >= due):
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-        return self._collected()
+        return self._collect_finished()
 
     def close(self) -> None:
         """Abandon the requests in flight and close every connection."""
@@ -155,7 +155,7 @@ class Transfers:
         if hasattr(self._poll, "close"):
             self._poll.close()
 
-    def _collected(self) -> list[tuple[Request[Any], Reply]]:
+    def _collect_finished(self) -> list[tuple[Request[Any], Reply]]:
         found = []
         queued = 1
         while queued:
