@@ -19,6 +19,10 @@ SOURCES = sorted((ROOT / "src" / "rehouse").rglob("*.py"))
 FORBIDDEN_IN_NAMES = ("manager", "handler", "helper", "util", "processor")
 OPERATION_OF = {"migrate-all": "migrate", "verify-all": "verify"}
 """A …-all command is the same operation with another selection."""
+A_PARTICIPLE = re.compile(
+    r"_?(?!need$|speed$)([a-z]+ed|kept|told|held|given|known|seen|gone|found|sent|lost|made|left|done|written|taken)"
+    r"(_(apart|again|early|up|by|to|in|at))?"
+)
 CLI_ALONE = {"demo", "sandbox", "config", "help"}
 TRACES = re.compile(
     r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|" + re.escape("../" + "shared") + r"|simple/\s*$"
@@ -131,6 +135,32 @@ def test_nothing_is_called_after_a_vague_role() -> None:
             f"{name_of(path)}: {name}" for name in names if any(word in name.lower() for word in FORBIDDEN_IN_NAMES)
         ]
     assert found == []
+
+
+def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(
+        isinstance(each, ast.Name) and each.id in {"property", "cached_property"} for each in node.decorator_list
+    )
+
+
+def test_no_function_is_called_by_a_participle() -> None:
+    names = {
+        f"{name_of(path)}: {node.name}"
+        for path in SOURCES
+        for node in functions(path)
+        if A_PARTICIPLE.fullmatch(node.name) and not is_property(node)
+    }
+    assert names == set(), "a function is an imperative or a noun: `escape`, `escaped_key`, not `escaped`"
+
+
+@pytest.mark.parametrize("name", ["saved", "_told_apart", "ended_by", "given", "_kept"])
+def test_a_participle_is_seen(name: str) -> None:
+    assert A_PARTICIPLE.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["save", "_speed", "is_saved", "read_tags", "kept_versions"])
+def test_an_imperative_and_a_noun_are_no_participles(name: str) -> None:
+    assert not A_PARTICIPLE.fullmatch(name)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core import naming
-from rehouse.core.bucket.closing import closed_policy, is_closed
-from rehouse.core.bucket.documents import LOG_TAGS, LifecycleRules
+from rehouse.core.bucket.documents import LOG_TAGS, LifecycleRules, closed_policy, is_closed
 from rehouse.core.bucket.spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant

@@ -48,13 +48,13 @@ def _member_reader(name: str, marker: str) -> Callable[[Reply], Found]:
     The setting is offered only if the member holds `marker`.
     """
 
-    def found(reply: Reply) -> Found:
+    def read_member(reply: Reply) -> Found:
         document = reply.get(name)
         if not isinstance(document, Mapping) or marker not in document:
             return Found("not_offered", code="OtherReply")
         return Found("set", dict(document))
 
-    return found
+    return read_member
 
 
 def _optional_member_reader(name: str) -> Callable[[Reply], Found]:
