@@ -57,7 +57,14 @@ def test_a_run_is_seen_to_grow_and_to_end(room):
     assert {(each["run_id"], each["command"]) for each in seen} == {(run_id, "migrate")}
     assert len({each["documents"] for each in seen}) >= 3
     for before, after in pairwise(seen):
-        for name in ("documents", "documents_total", "documents_failed", "bytes_copied", "tenants_done", "elapsed"):
+        for name in (
+            "documents",
+            "documents_total",
+            "documents_failed",
+            "bytes_copied",
+            "tenants_done",
+            "elapsed_seconds",
+        ):
             assert before[name] <= after[name], name
     assert all(0 <= each["documents"] <= each["documents_total"] for each in seen)
     assert {at["subject"] for each in seen for at in each["at_work"]} >= {"a"}
@@ -65,7 +72,7 @@ def test_a_run_is_seen_to_grow_and_to_end(room):
     assert [(each["event"], each["slug"]) for each in told if each["type"] == "event"][-1] == ("home_switched", "a")
     [ended] = [each for each in told if each["type"] == "ended"]
     assert (ended["run_id"], ended["is_killed"]) == (run_id, False)
-    assert [each["tenants"] for each in told if each["type"] == "states"][-1] == {"completed": 1}
+    assert [each["tenants_by_state"] for each in told if each["type"] == "states"][-1] == {"completed": 1}
     assert told[-1]["type"] == "idle"
 
 

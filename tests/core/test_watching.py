@@ -73,7 +73,7 @@ def test_rates_are_never_negative(seen: list[tuple[int, float]]) -> None:
         [run] = watched.take([row(documents), row(documents, subject="a")], {}, now).alive
         assert run.rate >= 0
         assert run.documents <= run.documents_total
-        assert run.left is None or run.left >= 0
+        assert run.seconds_left is None or run.seconds_left >= 0
         assert all(each.rate >= 0 for each in run.at_work)
 
 
@@ -82,7 +82,7 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
     for second in range(30):
         look = watched.take([row(2 * second), row(2 * second, subject="a")], {"a": "copied"}, float(second))
     [run] = look.alive
-    assert (run.rate, run.left) == (2.0, 21.0)
+    assert (run.rate, run.seconds_left) == (2.0, 21.0)
     assert [(each.subject, each.phase, each.rate) for each in run.at_work] == [("a", "copied", 2.0)]
     flipping = row(0, subject="a")
     flipping = replace(flipping, counts=replace(flipping.counts, step="flip"))
@@ -112,10 +112,10 @@ def test_a_killed_command_is_told_once_and_shown_until_cleared() -> None:
 
 def test_one_fresh_row_is_enough_to_be_alive() -> None:
     [run] = Watched().take([row(1, is_held=False, age=60.0), row(1, subject="a", is_held=False)], {}, 0.0).alive
-    assert (run.life, run.quiet) == (Life.RUNNING, 0.0)
+    assert (run.life, run.quiet_seconds) == (Life.RUNNING, 0.0)
 
 
 def test_commands_add_up() -> None:
     look = Watched().take([row(10, run_id="r"), row(30, run_id="s")], {}, 0.0)
     found = total(look.alive)
-    assert (found.tenants, found.documents, found.documents_total, found.left) == (2, 40, 200, None)
+    assert (found.tenants_total, found.documents, found.documents_total, found.seconds_left) == (2, 40, 200, None)

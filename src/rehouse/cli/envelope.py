@@ -81,17 +81,35 @@ ending = Ending()
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, for one that cannot be parsed.
+    """Return whether a command line asks for a report in JSON, for one that cannot be parsed.
 
     >>> wants_json(["plan", "--output", "json"]), wants_json(["plan", "-ojson", "--orphan"])
     (True, True)
     >>> wants_json(["plan", "-o", "text"]), wants_json(["accept", "acme", "--", "-o", "json"])
     (False, False)
     """
-    words = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
-    return bool({"--output=json", "-ojson", "-o=json"} & set(words)) or any(
-        word in {"--output", "-o"} and value == "json" for word, value in itertools.pairwise(words)
+    return _has_json(arguments, "--output", "-o") or "-ojson" in _options(arguments)
+
+
+def wants_json_lines(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON lines on standard error, for one that cannot be parsed.
+
+    >>> wants_json_lines(["plan", "--progress=json"]), wants_json_lines(["plan", "--output", "json"])
+    (True, False)
+    """
+    return _has_json(arguments, "--progress")
+
+
+def _has_json(arguments: Sequence[str], *options: str) -> bool:
+    words = _options(arguments)
+    return any(f"{option}=json" in words for option in options) or any(
+        word in options and value == "json" for word, value in itertools.pairwise(words)
     )
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    """Return the part of a command line that may have options."""
+    return list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
 
 
 def internal_error(error: Exception) -> Failure:

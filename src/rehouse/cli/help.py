@@ -63,8 +63,9 @@ def take_common(arguments: Sequence[str]) -> tuple[list[str], Common]:
 
     Raises BadUsage for a colour that does not exist, and for what contradicts itself.
 
-    >>> take_common(["status", "--wide", "--color=never", "acme"])
-    (['status', 'acme'], Common(style=Style(wide=True, color='never', verbose=False, quiet=False), notify=None))
+    >>> left, common = take_common(["status", "--wide", "--color=never", "acme"])
+    >>> left, common.style.wide, common.style.color
+    (['status', 'acme'], True, 'never')
     """
     left, style, notify, waiting = list[str](), Style(), None, list(reversed(arguments))
     while waiting:

@@ -12,6 +12,7 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -118,6 +119,7 @@ def _wrap_command(name: str, command: Callable[..., None]) -> Callable[..., None
     def run_command(*arguments: object, **options: object) -> None:
         envelope.ending.begin_command(name, is_json=options.get("output") == "json")
         envelope.ending.is_stream = bool(options.get("watch"))
+        output.style = replace(output.style, has_json_lines=options.get("progress") == "json")
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
@@ -219,6 +221,7 @@ def _complete() -> int:
 def _refuse(error: RehouseError, given: list[str]) -> int:
     """Fail before a command began."""
     envelope.ending.begin_command(_find_command(given), is_json=envelope.wants_json(given))
+    output.style = replace(output.style, has_json_lines=envelope.wants_json_lines(given))
     return _fail(error)
 
 

@@ -33,8 +33,11 @@ _NUMBERS = (int, float, Decimal, type(None))
 Value = TypeVar("Value")
 
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
-"""Done, needs attention, failed. A colour repeats what the text says."""
+GREEN, YELLOW, RED, BLUE = "color(28)", "color(130)", "color(160)", "color(30)"
+"""Done, needs attention, failed; a command to copy. A colour repeats what the text says.
+
+They can be read on a dark and on a light background. A terminal of 16 colours shows its own green, yellow, red and cyan.
+"""
 _LOOKS = {
     TenantState.COMPLETED: GREEN,
     TenantState.FINISHED: GREEN,
@@ -55,7 +58,7 @@ def color_of(cell: object) -> str | None:
     """Return the colour of a table's cell, or None.
 
     >>> color_of(TenantState.FAILED), color_of(Attention(0)), color_of(Failures(2)), color_of("failed")
-    ('red', None, 'red', None)
+    ('color(160)', None, 'color(160)', None)
     """
     if isinstance(cell, TenantState):
         return _LOOKS.get(cell)
@@ -71,13 +74,15 @@ Color = Literal["auto", "always", "never"]
 class Style:
     """How this command prints, by the options that every command takes.
 
-    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only.
+    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only. `has_json_lines`:
+    all that goes to stderr are JSON lines, each with a `type`.
     """
 
     wide: bool = False
     color: Color = "auto"
     verbose: bool = False
     quiet: bool = False
+    has_json_lines: bool = False
 
 
 style = Style()
@@ -290,10 +295,24 @@ def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
         print(f"{term:<{indent}}{lines[0]}", *(f"{'':<{indent}}{line}" for line in lines[1:]), sep="\n")
 
 
-def say_next(command: str | None) -> None:
-    """Print what to do next, if there is something; on one line, so that it can be copied."""
+def say_aside(message: str, *, label: str = "") -> None:
+    """Print a sentence on stderr that is no part of the result: after the label, or as a JSON line of the type `note`."""
+    if style.has_json_lines:
+        print_line({"type": "note", "message": message})
+    else:
+        say(f"{label}{message}", stderr=True)
+
+
+def print_line(value: object) -> None:
+    """Print a JSON line on stderr, at once."""
+    print(escape_json(json.dumps(to_json_types(value), ensure_ascii=False)), file=sys.stderr, flush=True)
+
+
+def say_next(command: str | None, *, first: str | None = None) -> None:
+    """Print what to do next, if there is something; on one line, so that it can be copied. `first`: what comes before it."""
     if command and not style.quiet:
-        print(escape_controls(f"\nNext: {command}"))
+        say("", *([first] if first else []))
+        print(escape_controls(f"Next: {command}"))
 
 
 def say_note(note: str) -> None:
@@ -327,15 +346,18 @@ def print_json(value: object, *, indent: int | None = 2) -> None:
 
 def failure(error: RehouseError) -> None:
     """Print an error and its hint on stderr."""
+    if style.has_json_lines:
+        return print_line({"type": "error", **to_json_types(error.as_failure())})
     from rich.text import Text
 
     out = console(stderr=True)
     wrap = sys.stderr.isatty() and not style.wide
-    for label, look, text in (("Error: ", "bold red", error.message), ("Hint:  ", "bold", error.hint)):
+    for label, look, text in (("Error: ", f"bold {RED}", error.message), ("Hint:  ", "bold", error.hint)):
         lines = wrap_line(label + escape_controls(text), out.width) if wrap else [label + escape_controls(text)]
         shown = Text("\n".join(lines))
         shown.stylize(look, 0, len(label))
         out.print(shown, soft_wrap=True)
+    return None
 
 
 def format_cell(value: object) -> str:

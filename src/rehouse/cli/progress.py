@@ -5,12 +5,11 @@ The log gets the plain lines as well.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -31,6 +30,19 @@ SECONDS_BETWEEN_OBJECTS = 1.0
 REFRESHES_A_SECOND = 2
 MOST_TENANTS = 8
 """How many tenants at work are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A tenant or bucket at work in a JSON line, under the keys that `status --watch` has for it."""
+
+    subject: str
+    step: str
+    message: str | None
+    documents: int
+    documents_total: int | None
+    documents_failed: int
+    bytes_copied: int
 
 
 @contextmanager
@@ -83,11 +95,15 @@ def _print_lines() -> Iterator[Report]:
 def _print_objects() -> Iterator[Report]:
     def tell(shown: Counters) -> None:
         overall, at_work = shown.now()
-        told = {"type": "progress", **asdict(overall), "at_work": [asdict(each) for each in at_work]}
-        print(json.dumps(told), file=sys.stderr, flush=True)
+        output.print_line({"type": "progress", **asdict(overall), "at_work": [_at_work(each) for each in at_work]})
 
     with _repeat_regularly(tell, SECONDS_BETWEEN_OBJECTS) as report:
         yield report
+
+
+def _at_work(event: Progress) -> AtWork:
+    counts = event.documents, event.documents_total, event.documents_failed, event.bytes_copied
+    return AtWork(event.subject, event.step, event.text, *counts)
 
 
 @contextmanager
@@ -116,7 +132,9 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     >>> sum_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
     '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
     """
-    parts = [f"{overall.tenants_done:,} of {count_noun(overall.tenants, 'tenant')}"] if overall.tenants else []
+    parts = (
+        [f"{overall.tenants_done:,} of {count_noun(overall.tenants_total, 'tenant')}"] if overall.tenants_total else []
+    )
     if overall.documents_total:
         parts.append(f"{overall.documents:,} of {count_noun(overall.documents_total, 'document')}")
     if overall.bytes_copied:
@@ -124,9 +142,9 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     if overall.rate:
         parts.append(f"{overall.rate:,.0f}/s" if overall.rate >= 10 else f"{overall.rate:.1f}/s")
     if with_elapsed:
-        parts.append(str(timedelta(seconds=round(overall.elapsed))))
-    if overall.left is not None and overall.documents < overall.documents_total:
-        parts.append(f"{timedelta(seconds=round(overall.left))} left")
+        parts.append(str(timedelta(seconds=round(overall.elapsed_seconds))))
+    if overall.seconds_left is not None and overall.documents < overall.documents_total:
+        parts.append(f"{timedelta(seconds=round(overall.seconds_left))} left")
     return ", ".join(parts)
 
 

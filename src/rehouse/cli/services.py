@@ -79,7 +79,7 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
         opened.stop()
         saving = ": saving what is under way" if opened.writes else ""
         if not output.style.quiet:
-            typer.echo(f"stopping{saving} (again: stop at once)", err=True)
+            output.say_aside(f"stopping{saving} (again: stop at once)")
 
     with handle_signals(stop):
         yield

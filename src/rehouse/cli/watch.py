@@ -95,7 +95,8 @@ def lines_of(sight: Sight, before: Sight | None) -> Iterator[dict[str, Any]]:
     for ended in sight.look.ended:
         yield {"type": "ended", "at": at, **asdict(ended)}
     if before is None or sight.states != before.states:
-        yield {"type": "states", "at": at, "tenants": {str(state): count for state, count in sight.states.items()}}
+        by_state = {str(state): count for state, count in sight.states.items()}
+        yield {"type": "states", "at": at, "tenants_by_state": by_state}
     if not sight.look.alive and (before is None or before.look.alive):
         yield {"type": "idle", "at": at}
 
@@ -147,7 +148,7 @@ def _fold(text: str, width: int, style: str = "") -> list[Text]:
 
 def _heading(sight: Sight, width: int) -> list[Text]:
     if sight.away:
-        first = [_line(f"The database is away: {sight.away.message}", "bold red"), _line(f"Hint: {sight.away.hint}")]
+        first = [_line(f"The database is away: {sight.away.message}", f"bold {RED}"), _line(f"Hint: {sight.away.hint}")]
     else:
         clock = f"{sight.at:%Y-%m-%d %H:%M:%S} UTC"
         first = [_line(clock + "Ctrl-C ends".rjust(width - len(clock)), "dim")]
@@ -184,10 +185,10 @@ def _of_run(run: Running, width: int, most: int) -> list[Text]:
 
 
 def _life_text(run: Running) -> str:
-    ago = timedelta(seconds=round(run.quiet))
+    ago = timedelta(seconds=round(run.quiet_seconds))
     if run.life is Life.KILLED:
         return f"killed, or cut off from the database; last change {ago} ago"
-    elapsed = timedelta(seconds=round(run.elapsed))
+    elapsed = timedelta(seconds=round(run.elapsed_seconds))
     return f"{elapsed}, no change for {ago}" if run.life is Life.QUIET else f"{elapsed}, running"
 
 

@@ -169,13 +169,16 @@ class Settings(Section):
                 missing.append(error)
         if missing:
             hint = "; ".join(each.hint for each in missing)
-            raise ConfigurationError("; ".join(each.message for each in missing), hint=hint)
+            subject = missing[0].subject if len(missing) == 1 else None
+            raise ConfigurationError("; ".join(each.message for each in missing), hint=hint, subject=subject)
 
     def require_database_url(self) -> str:
         """Return the connection string. Raises ConfigurationError if it is not set."""
         if self.database_url is None:
             raise ConfigurationError(
-                "DATABASE_URL is not set", hint="export DATABASE_URL=postgresql://user:password@host:5432/database"
+                "DATABASE_URL is not set",
+                hint="export DATABASE_URL=postgresql://user:password@host:5432/database",
+                subject="database_url",
             )
         return self.database_url.get_secret_value()
 
@@ -188,8 +191,13 @@ class Settings(Section):
             raise ConfigurationError(
                 "REHOUSE_SHARED_BUCKET is not set",
                 hint="export REHOUSE_SHARED_BUCKET=the-bucket-that-all-tenants-share (several: comma-separated)",
+                subject="shared_bucket",
             )
         return self.shared_bucket
+
+
+DEFAULT = "default"
+"""The origin of a setting that nobody sets."""
 
 
 def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
@@ -246,7 +254,7 @@ def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         value: object = settings
         for part in leaf.split("."):
             value = getattr(value, part)
-        origin = settings.origins.get(leaf, "default")
+        origin = settings.origins.get(leaf, DEFAULT)
         yield (
             leaf,
             _mask(value),
@@ -283,14 +291,18 @@ def _read_file(path: Path, *, required: bool) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if required:
-            raise ConfigurationError(f"{path} does not exist", hint="REHOUSE_CONFIG names the file") from None
+            raise ConfigurationError(
+                f"{path} does not exist", hint="REHOUSE_CONFIG names the file", subject=str(path)
+            ) from None
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example"
+            f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example", subject=str(path)
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from None
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}", hint="check its permissions", subject=str(path)
+        ) from None
 
 
 def _flatten(values: Mapping[str, object], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -326,7 +338,7 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
             message = f"the environment variable {variable} is no setting"
-            raise ConfigurationError(message, hint=_nearest_hint(variable, known))
+            raise ConfigurationError(message, hint=_nearest_hint(variable, known), subject=variable)
 
 
 def _setting_error(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
@@ -336,14 +348,18 @@ def _setting_error(error: ErrorDetails, origins: Mapping[str, str], file: Path) 
         return _unknown_setting_error(path, where)
     default = next((shown for leaf, shown, _ in effective_settings(Settings()) if leaf == path), None)
     if default is None:
-        return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
+        return ConfigurationError(
+            f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it", subject=path
+        )
     rule = error["msg"].removeprefix("Value error, ").replace("Input should", "it must", 1)
     hint = f"correct it, or remove it: the default is {default or 'none'}"
-    return ConfigurationError(f"{where}: {path}: {rule}", hint=hint)
+    return ConfigurationError(f"{where}: {path}: {rule}", hint=hint, subject=path)
 
 
 def _unknown_setting_error(path: str, where: str) -> ConfigurationError:
-    return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest_hint(path, set(leaves())))
+    return ConfigurationError(
+        f"{where}: the setting {path} is unknown", hint=_nearest_hint(path, set(leaves())), subject=path
+    )
 
 
 def _nearest_hint(wrong: str, right: set[str]) -> str:

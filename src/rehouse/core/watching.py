@@ -42,7 +42,7 @@ def snapshot(overall: Overall, at_work: Sequence[Progress]) -> Snapshot:
     whole = Counts(
         "",
         tenants_done=overall.tenants_done,
-        tenants=overall.tenants,
+        tenants=overall.tenants_total,
         documents=overall.documents,
         documents_total=overall.documents_total,
         documents_failed=overall.documents_failed,
@@ -125,22 +125,22 @@ class TenantAtWork:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A command at work. Times are seconds; `quiet`: since when nothing has changed; `left` None while it cannot be told."""
+    """A command at work. `quiet_seconds`: since when nothing has changed; `seconds_left` None while it cannot be told."""
 
     run_id: str
     command: str
     host: str
     life: Life
     tenants_done: int
-    tenants: int
+    tenants_total: int
     documents: int
     documents_total: int
     documents_failed: int
     bytes_copied: int
     rate: float
-    elapsed: float
-    left: float | None
-    quiet: float
+    elapsed_seconds: float
+    seconds_left: float | None
+    quiet_seconds: float
     at_work: tuple[TenantAtWork, ...]
 
     @property
@@ -148,13 +148,13 @@ class Running:
         """The counts of the whole run."""
         return Overall(
             self.tenants_done,
-            self.tenants,
+            self.tenants_total,
             self.documents,
             self.documents_total,
             self.bytes_copied,
             self.rate,
-            self.elapsed,
-            self.left,
+            self.elapsed_seconds,
+            self.seconds_left,
             self.documents_failed,
         )
 
@@ -236,15 +236,15 @@ def _running(
         host=whole.host,
         life=life(is_held=whole.is_held, age=age),
         tenants_done=counts.tenants_done or 0,
-        tenants=counts.tenants or 0,
+        tenants_total=counts.tenants or 0,
         documents=counts.documents,
         documents_total=total,
         documents_failed=counts.documents_failed,
         bytes_copied=counts.bytes_copied,
         rate=rate,
-        elapsed=whole.elapsed,
-        left=(total - counts.documents) / rate if rate > 0 else None,
-        quiet=age,
+        elapsed_seconds=whole.elapsed,
+        seconds_left=(total - counts.documents) / rate if rate > 0 else None,
+        quiet_seconds=age,
         at_work=tuple(
             TenantAtWork(
                 subject=each.subject,
@@ -269,12 +269,12 @@ def total(runs: Sequence[Running]) -> Overall:
     rate = sum(run.rate for run in runs)
     return Overall(
         tenants_done=sum(run.tenants_done for run in runs),
-        tenants=sum(run.tenants for run in runs),
+        tenants_total=sum(run.tenants_total for run in runs),
         documents=documents,
         documents_total=of_all,
         bytes_copied=sum(run.bytes_copied for run in runs),
         rate=rate,
-        elapsed=max((run.elapsed for run in runs), default=0.0),
-        left=(of_all - documents) / rate if rate > 0 else None,
+        elapsed_seconds=max((run.elapsed_seconds for run in runs), default=0.0),
+        seconds_left=(of_all - documents) / rate if rate > 0 else None,
         documents_failed=sum(run.documents_failed for run in runs),
     )

@@ -102,7 +102,9 @@ def _sslmode(name: str, value: str, *, is_jdbc: bool) -> str:
     mode = _SSL.get(value.lower())
     if mode is None:
         raise DatabaseRefused(
-            f"DATABASE_URL: {name} has a value that is not known", hint="write ?sslmode=require or ?sslmode=verify-full"
+            f"DATABASE_URL: {name} has a value that is not known",
+            hint="write ?sslmode=require or ?sslmode=verify-full",
+            subject="database_url",
         )
     return mode
 
@@ -110,7 +112,9 @@ def _sslmode(name: str, value: str, *, is_jdbc: bool) -> str:
 def _require_value(name: str, value: str) -> str:
     if name == "sslmode" and not value:
         raise DatabaseRefused(
-            "DATABASE_URL: sslmode has no value", hint="write ?sslmode=require or ?sslmode=verify-full, or leave it out"
+            "DATABASE_URL: sslmode has no value",
+            hint="write ?sslmode=require or ?sslmode=verify-full, or leave it out",
+            subject="database_url",
         )
     return value
 
@@ -134,6 +138,7 @@ def _unknown_parameter_error(name: str, query: str) -> DatabaseRefused:
     return DatabaseRefused(
         f"DATABASE_URL: PostgreSQL has no parameter {name}",
         hint=f"remove {name}: rehouse needs user, password, host, port, database, sslmode, sslrootcert, options and schema only",
+        subject="database_url",
     )
 
 
@@ -143,6 +148,7 @@ def _not_postgres_error(scheme: str) -> DatabaseRefused:
     return DatabaseRefused(
         f"DATABASE_URL is a {scheme} address",
         hint="rehouse works on PostgreSQL: postgresql://user:password@host:5432/database",
+        subject="database_url",
     )
 
 
@@ -151,4 +157,5 @@ def malformed_url_error() -> DatabaseRefused:
     return DatabaseRefused(
         "DATABASE_URL is no connection string that PostgreSQL understands",
         hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
+        subject="database_url",
     )

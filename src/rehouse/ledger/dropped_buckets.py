@@ -68,6 +68,7 @@ def require_places(settings: Settings) -> Settings:
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and the ledger cannot be asked for removed buckets: {error.message}",
             hint=error.hint,
+            subject="shared_bucket",
         ) from None
     settings = add_dropped(settings, dropped.buckets)
     settings.require_places()

@@ -82,8 +82,12 @@ def connection_error(error: psycopg.Error, where: str) -> RehouseError:
 
 def _error_without_state(error: psycopg.Error) -> RehouseError:
     if isinstance(error, psycopg.OperationalError):
-        return TryAgain("the connection to the database broke", hint=_AGAIN)
-    return Halt(f"the database driver refused a statement ({type(error).__name__})", hint="this is a fault of rehouse")
+        return TryAgain("the connection to the database broke", hint=_AGAIN, subject="database")
+    return Halt(
+        f"the database driver refused a statement ({type(error).__name__})",
+        hint="this is a fault of rehouse",
+        subject="database",
+    )
 
 
 _POOLER = "connect to PostgreSQL's own port (as a rule 5432), not to the pooler's: locks need a session of their own"

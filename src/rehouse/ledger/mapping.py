@@ -20,10 +20,11 @@ NameSetting = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem with the mapping, and a hint."""
+    """A problem with the mapping, and a hint. `subject`: the table, or the column as `table.column`."""
 
     message: str
     hint: str
+    subject: str
 
 
 def usual_name(leaf: str) -> str:
@@ -44,8 +45,11 @@ def find_mapped(connection: psycopg.Connection, mapping: TableMapping, name: Nam
         problems += wrong
         tables += [table] if table else []
     if problems:
+        subjects = {each.subject for each in problems}
         raise DatabaseRefused(
-            "; ".join(each.message for each in problems), hint="; ".join(dict.fromkeys(each.hint for each in problems))
+            "; ".join(each.message for each in problems),
+            hint="; ".join(dict.fromkeys(each.hint for each in problems)),
+            subject=subjects.pop() if len(subjects) == 1 else None,
         )
     tenants, documents = tables
     return tenants, documents
@@ -67,11 +71,14 @@ def _problems(
     if table is None:
         near = _nearest_names(mapped.table, visible_tables(connection))
         message = f"the table {mapped.table} does not exist in the database {connection.info.dbname}"
-        yield Problem(message, f"{near}set {setting} to the application's table of {role}")
+        yield Problem(message, f"{near}set {setting} to the application's table of {role}", mapped.table)
     elif table.parent:
-        yield Problem(f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}")
+        yield Problem(
+            f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}", mapped.table
+        )
     elif table.kind not in {"r", "p"}:
-        yield Problem(f"{mapped.table} is not an ordinary table", f"set {setting} to the table itself (not a view)")
+        hint = f"set {setting} to the table itself (not a view)"
+        yield Problem(f"{mapped.table} is not an ordinary table", hint, mapped.table)
     elif "%" in table.name:
         yield _per_cent_problem(f"{table.schema}.{table.name}", setting)
     else:
@@ -93,7 +100,9 @@ def _double_mappings(role: str, mapped: TenantsTable | DocumentsTable, name: Nam
         if names[one] and names[one] == names[other] and is_written and {one, other} != {"size", "file_size"}:
             settings = " and ".join(name(f"mapping.{role}.{field}") for field in (one, other))
             yield Problem(
-                f"{mapped.table}.{names[one]} is mapped as {one} and as {other}", f"set {settings} to different columns"
+                f"{mapped.table}.{names[one]} is mapped as {one} and as {other}",
+                f"set {settings} to different columns",
+                f"{mapped.table}.{names[one]}",
             )
 
 
@@ -121,6 +130,7 @@ def _per_cent_problem(name: str, setting: str) -> Problem:
     return Problem(
         f"the name {name} has a per cent sign, which begins a parameter in what is sent to the database",
         f"rename it in the database and in {setting}",
+        name,
     )
 
 
@@ -141,7 +151,9 @@ def _missing_column_problem(shown: str, role: Role, written: Written, table: Tab
         f", or to {CREATED}{written.name} to have `rehouse init` create it" if role.created_as and written.name else ""
     )
     return Problem(
-        f"the table {shown} has no column {written.name}", f"{near}set {setting} to the column's name{off}{made}"
+        f"the table {shown} has no column {written.name}",
+        f"{near}set {setting} to the column's name{off}{made}",
+        f"{shown}.{written.name}",
     )
 
 
@@ -163,7 +175,7 @@ def _misfit_problem(
         if role.may_be_off
         else (f"change the column's type, or set {setting} to another column")
     )
-    return Problem(f"{shown}.{written.name} {problem}", off)
+    return Problem(f"{shown}.{written.name} {problem}", off, f"{shown}.{written.name}")
 
 
 def _nearest_names(wanted: str, existing: Iterable[str]) -> str:

@@ -29,7 +29,9 @@ def ask_password(command: str) -> str:
         raise _password_error(words[0], f"cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise TryAgain(
-            f"{SETTING}: {words[0]} printed no password within {SECONDS} seconds", hint="run it by itself to see why"
+            f"{SETTING}: {words[0]} printed no password within {SECONDS} seconds",
+            hint="run it by itself to see why",
+            subject="database_password_command",
         ) from None
     if done.returncode != 0:
         raise _password_error(words[0], f"ended with status {done.returncode}")
@@ -44,5 +46,7 @@ def ask_password(command: str) -> str:
 
 def _password_error(program: str, what: str) -> DatabaseRefused:
     return DatabaseRefused(
-        f"{SETTING}: {program} {what}", hint="run it by itself: the first line that it prints is the password"
+        f"{SETTING}: {program} {what}",
+        hint="run it by itself: the first line that it prints is the password",
+        subject="database_password_command",
     )

@@ -67,6 +67,7 @@ class Returns(RunScope):
                 raise Halt(
                     f"the tenant's row does not name {self.values['home_bucket']} any more",
                     hint="somebody changed tenants.aws_bucket_name; correct it, then run the same command again",
+                    subject=str(self.values["home_bucket"]),
                 )
 
     def list_outstanding(self) -> list[Outstanding]:

@@ -121,7 +121,11 @@ def _is_left(services: Services, bucket: str) -> bool:
         return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
-        raise Refused(f"{bucket} is not one of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
+        raise Refused(
+            f"{bucket} is not one of the shared buckets",
+            hint=f"the shared buckets are {', '.join(shared)}",
+            subject=bucket,
+        )
     return True
 
 
@@ -256,6 +260,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} is still needed: not finished: {_name_some(needs.not_finished)}",
             hint="`rehouse status` shows how far they are; `rehouse finish --all` finishes those that were cut over",
+            subject=bucket,
         )
     if needs.rows_by_tenant or needs.homes:
         owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows_by_tenant])
@@ -264,6 +269,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} is still needed: {'; '.join(reasons)}",
             hint="`rehouse cleanup` shows them; migrate their tenants, or correct the rows, first",
+            subject=bucket,
         )
     objects = 0
     names: list[str] = []
@@ -275,6 +281,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} still holds {count_noun(objects, 'object')}: {_name_some(names, objects)}",
             hint="`rehouse cleanup` shows why each is there; remove by hand those that you do not need",
+            subject=bucket,
         )
 
 
@@ -289,11 +296,13 @@ def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftov
         raise Refused(
             f"{bucket}: objects were written meanwhile: {_name_some(current.first, current.count)}",
             hint="find out who still writes there, then `rehouse cleanup`",
+            subject=bucket,
         )
     if unknown.count:
         raise Refused(
             f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown.first, unknown.count)}",
             hint="remove these versions yourself, if you do not need them",
+            subject=bucket,
         )
 
 
@@ -330,6 +339,7 @@ def _refuse_open_uploads(services: Services, bucket: str) -> None:
             hint="wait until they end; abort an abandoned one by "
             f"`aws s3api abort-multipart-upload --bucket {bucket} --key KEY --upload-id ID`, "
             f"and `aws s3api list-multipart-uploads --bucket {bucket}` lists all of them",
+            subject=bucket,
         )
 
 

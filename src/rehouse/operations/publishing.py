@@ -70,5 +70,5 @@ def _tell(publication: Publication, counters: Counters, told: Snapshot) -> Snaps
     now = snapshot(overall, at_work)
     changed, ended = changes(told, now)
     if changed or ended:
-        publication.put(changed, ended, elapsed=overall.elapsed)
+        publication.put(changed, ended, elapsed=overall.elapsed_seconds)
     return now

@@ -162,17 +162,20 @@ def _require_way_back(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} was never migrated: there is nothing to roll back",
             hint="`rehouse status` shows how far every tenant is",
+            subject=tenant.slug,
         )
     if is_at_least(migration.phase, Phase.RELEASED):
         raise Refused(
             f"{tenant.slug} is {migration.phase}: its sources are being removed, or are removed already",
             hint="its documents are in its own bucket, and their sources are removed: there is no way back",
+            subject=tenant.slug,
         )
     shared = services.settings.require_shared_buckets()[0]
     if shared in services.settings.dropped_buckets:
         raise Refused(
             f"{tenant.slug} cannot go back: the shared bucket {shared} was removed by `rehouse cleanup --drop-bucket`",
             hint=f"its documents are safe in {migration.home_bucket}",
+            subject=tenant.slug,
         )
     home_of(tenant, services.settings, migration)
     return migration

@@ -39,6 +39,7 @@ def choose_tenants(
         raise Refused(
             f"--only and --exclude both name {', '.join(sorted(set(only)))}: no tenant is selected",
             hint="leave one of the two out",
+            subject="command line",
         )
     return [
         tenant

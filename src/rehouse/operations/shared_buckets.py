@@ -32,6 +32,7 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and is still there",
             hint=f"export REHOUSE_SHARED_BUCKET={','.join(presences)}; `rehouse cleanup` shows what is left",
+            subject="shared_bucket",
         )
     left = {bucket: each for bucket, each in presences.items() if bucket not in settings.dropped_buckets}
     anchors = left or {home: control.head(home) for home in dropped.homes}

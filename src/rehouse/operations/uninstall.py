@@ -72,6 +72,7 @@ def _refuse(dependants: list[Dependant]) -> None:
     raise Refused(
         f"these tenants need the ledger, the only record of where their documents came from: {shown}{more}",
         hint="`rehouse finish SLUG` or `rehouse rollback SLUG` for each of them first; nothing was changed",
+        subject="database",
     )
 
 

@@ -7,6 +7,7 @@ failing. Messages contain S3's own sentence, and never a header, a signature or 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,6 +24,13 @@ from botocore.exceptions import (
 from rehouse.core.errors import RehouseError, StorageRefused, StorageUnavailable
 
 SHOWN_CHARACTERS = 300
+_ABOUT_A_BUCKET = (
+    re.compile(
+        r"(the (\w+ )?bucket |listing the versions of |removing (objects|an object) of )?(?P<bucket>[\w.-]+)(, .*)?"
+    ),
+    re.compile(r"s3://(?P<bucket>[\w.-]+)/?"),
+    re.compile(r"listing s3://(?P<bucket>[\w.-]+)/.*", re.DOTALL),
+)
 
 
 class Verdict(enum.Enum):
@@ -187,6 +195,18 @@ def way_out(code: str, again: str) -> str:
     return _KEY if code.startswith("KMS.") else _STANDS
 
 
+def bucket_of(subject: str) -> str:
+    """Return the name of the bucket that a request is about, for programs; another subject as it is, on one line.
+
+    >>> bucket_of("the shared bucket b-1"), bucket_of("listing s3://b-1/k/"), bucket_of("b-1, policy")
+    ('b-1', 'b-1', 'b-1')
+    >>> bucket_of("s3://b-1/k"), bucket_of("the AWS credentials")
+    ('s3://b-1/k', 'the AWS credentials')
+    """
+    found = next((match for pattern in _ABOUT_A_BUCKET if (match := pattern.fullmatch(subject))), None)
+    return found["bucket"] if found else show_on_one_line(subject)
+
+
 def refused_error(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
     """Return the error for a run that cannot continue.
 
@@ -197,8 +217,8 @@ def refused_error(code: str, message: str, subject: str, *, region: str | None =
         if region
         else HINTS.get(code, _ANY)
     )
-    subject = show_on_one_line(subject)
-    return StorageRefused(f"{subject}: {code}: {show_on_one_line(message)}", hint=hint, code=code, subject=subject)
+    told = f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}"
+    return StorageRefused(told, hint=hint, code=code, subject=bucket_of(subject))
 
 
 def unavailable_error(code: str, message: str, subject: str) -> StorageUnavailable:
@@ -207,7 +227,7 @@ def unavailable_error(code: str, message: str, subject: str) -> StorageUnavailab
         f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}",
         hint="S3 kept failing; run the same command again later",
         code=code,
-        subject=show_on_one_line(subject),
+        subject=bucket_of(subject),
     )
 
 
@@ -237,7 +257,7 @@ def translate_error(error: ClientError | BotoCoreError, subject: str) -> Rehouse
         f"{show_on_one_line(subject)}: {show_on_one_line(message)}",
         hint=hint,
         code=type(error).__name__,
-        subject=show_on_one_line(subject),
+        subject=bucket_of(subject),
     )
 
 

@@ -58,6 +58,7 @@ def account_for(folder: Path) -> Account:
     raise Refused(
         f"PostgreSQL does not run as root, and no other account can enter {folder}",
         hint="choose a folder that everybody can enter, such as one below /tmp, or run as a normal user",
+        subject=str(folder),
     )
 
 

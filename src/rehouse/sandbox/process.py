@@ -98,7 +98,9 @@ class ServerProcess:
 
     def _give_up(self) -> NoReturn:
         self.stop()
-        raise TryAgain(f"{self.name} did not start: {self._last_log_line()}", hint=f"its log is {self.log}")
+        raise TryAgain(
+            f"{self.name} did not start: {self._last_log_line()}", hint=f"its log is {self.log}", subject=self.name
+        )
 
     def _last_log_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -146,7 +148,9 @@ def package_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Refused(
-            f"the package {package} is not installed", hint="`pip install '.[sandbox]'` in a clone of the repository"
+            f"the package {package} is not installed",
+            hint="`pip install '.[sandbox]'` in a clone of the repository",
+            subject=package,
         )
     return Path(spec.origin).parent
 

@@ -115,6 +115,7 @@ def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[st
         raise DatabaseRefused(
             f"the triggers that count documents would fail on {catalog.documents.name}: {error.diag.message_primary}",
             hint="nothing was changed; `rehouse init --sql` prints what was tried",
+            subject=catalog.documents.name,
         ) from error
 
 
@@ -140,7 +141,11 @@ def _lock_schema(connection: psycopg.Connection, patience_seconds: float) -> Ite
     until = time.monotonic() + patience_seconds
     while not _ask(connection, "SELECT pg_try_advisory_lock(%s)"):
         if time.monotonic() > until:
-            raise TryAgain("another session is changing the schema", hint="run the same command again when it is done")
+            raise TryAgain(
+                "another session is changing the schema",
+                hint="run the same command again when it is done",
+                subject="database",
+            )
         time.sleep(0.1)
     try:
         yield

@@ -160,4 +160,5 @@ def _lock_timeout_error(change: str) -> TryAgain:
     return TryAgain(
         f"{change}: another transaction holds the table and does not end",
         hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
+        subject="database",
     )

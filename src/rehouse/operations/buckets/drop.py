@@ -61,7 +61,11 @@ def drop_bucket(
     with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
-            raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
+            raise Refused(
+                f"{bucket} is not the bucket of {tenant.slug} any more",
+                hint="run the same command again",
+                subject=bucket,
+            )
         drops = services.ledger.of(migration, FormerHome)
         is_there = services.control.head(bucket).whose != "absent"
         if is_there and not dry_run:
@@ -92,10 +96,13 @@ def _require_droppable(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} {standing}: there is no bucket to remove",
             hint=f"only a tenant that was rolled back leaves one: `rehouse rollback {tenant.slug}`",
+            subject=tenant.slug,
         )
     reason = _obstacle(services, tenant, migration)
     if reason:
-        raise Refused(f"{migration.home_bucket} is not removed: {reason[0]}", hint=reason[1])
+        raise Refused(
+            f"{migration.home_bucket} is not removed: {reason[0]}", hint=reason[1], subject=migration.home_bucket
+        )
     return migration
 
 
@@ -131,6 +138,7 @@ def _close(services: Services, bucket: str) -> None:
     raise Refused(
         f"{bucket} could not be closed to writers ({before.code or 'its policy reads back otherwise'})",
         hint="the role `finish` of `rehouse iam-policy` may read and write the bucket's policy",
+        subject=bucket,
     )
 
 
@@ -152,6 +160,7 @@ def _refuse_unknown(drops: FormerHome, bucket: str) -> None:
         raise Refused(
             f"{bucket} holds what the ledger does not know, so nothing was deleted: {', '.join(named[:SHOWN])}{more}",
             hint="run `rehouse rollback` again for what was written since; look at the rest and remove it yourself",
+            subject=bucket,
         )
 
 

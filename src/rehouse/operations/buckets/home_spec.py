@@ -90,6 +90,7 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
             raise ConfigurationError(
                 f"REHOUSE_LOG_BUCKET is the shared bucket {settings.log_bucket}",
                 hint="give access logs a bucket of their own: rehouse never writes to a shared bucket",
+                subject="log_bucket",
             )
         return settings.log_bucket
     account = control.identity().account

@@ -42,12 +42,14 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
         raise Halt(
             f"{tenant.slug}: its row names the bucket {own}, the ledger {promised}",
             hint="correct tenants.aws_bucket_name, or find out who changed it, then run the same command again",
+            subject=tenant.slug,
         )
     if promised and not own and migration and is_at_least(migration.phase, Phase.CUT_OVER):
         raise Halt(
             f"{tenant.slug}: it was cut over to {promised}, but its row names {tenant.home or 'no bucket'}",
             hint=f"if an old dump of the row was restored: {naming_statement(settings, tenant, promised)} "
             "Else find out who changed the row before you go on",
+            subject=tenant.slug,
         )
     return own or promised
 
@@ -72,7 +74,7 @@ def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, te
         return (f"could not check whether rehouse made buckets that this database does not name: {error.message}",)
     if earlier.made or earlier.unclear:
         message, hint = earlier_home_message(settings, tenant, earlier)
-        raise Refused(message, hint=hint)
+        raise Refused(message, hint=hint, subject=tenant.slug)
     return ()
 
 
@@ -145,6 +147,7 @@ def namespace(settings: Settings, account: str | None) -> str:
         raise Halt(
             "the account-regional namespace needs the account's number, and the endpoint does not tell it",
             hint="unset REHOUSE_BUCKET_NAMESPACE for this endpoint",
+            subject="bucket_namespace",
         )
     ending = f"-{account}-{settings.region}-an"
     longest = MAX_BUCKET_NAME - len(ending) - SUFFIX_DIGITS - 1
@@ -152,6 +155,7 @@ def namespace(settings: Settings, account: str | None) -> str:
         raise ConfigurationError(
             f"the bucket prefix {settings.bucket_prefix} is too long for names that end in {ending}",
             hint=f"set a REHOUSE_BUCKET_PREFIX of at most {longest} characters",
+            subject="bucket_prefix",
         )
     return ending
 

@@ -59,6 +59,7 @@ def refuse_destroying(control: Control, buckets: Iterable[str]) -> None:
             "; ".join(told),
             hint=f"enable it (`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`), "
             "or give --final to destroy the sources for good",
+            subject=bucket,
         )
 
 

@@ -32,7 +32,7 @@ POINTERS_HINT = (
     "uses the column (an audit table), name the column in finish.ignore_columns (REHOUSE_FINISH_IGNORE_COLUMNS=schema.table.column)"
 )
 UNCHECKED_HINT = (
-    "grant SELECT on it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
+    "let the role read it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
     "command with --accept-unchecked"
 )
 
@@ -127,7 +127,11 @@ def _drop_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]
         if name not in names:
             close = near_names(name, names, most=1)
             near = f"did you mean {close[0]}?" if close else "take it out"
-            raise Refused(f"finish.ignore_columns names {name}, but no column of that name holds text", hint=near)
+            raise Refused(
+                f"finish.ignore_columns names {name}, but no column of that name holds text",
+                hint=near,
+                subject="finish.ignore_columns",
+            )
     return [column for column in columns if str(column) not in ignored]
 
 

@@ -33,6 +33,7 @@ def read_canary_copies(run: Run) -> Run:
         raise Refused(
             f"{run.slug}: the canary failed, nothing was switched: {problem}",
             hint="`rehouse iam-policy --role application` prints what the application needs; then run the same command again",
+            subject=run.slug,
         )
     return run.note(f"canary: {_describe(run.services, samples)} before the home was switched")
 
@@ -51,6 +52,7 @@ def read_canary_rows(run: Run) -> Run:
         raise Halt(
             f"{run.slug}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
             hint=f"`rehouse rollback {run.slug}` brings the tenant back; nothing else was flipped",
+            subject=run.slug,
         )
     return run.note(f"canary: {_describe(run.services, samples)} through their rows")
 

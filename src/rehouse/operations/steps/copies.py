@@ -186,8 +186,9 @@ def _save(run: Pass, lines: list[Line]) -> None:
     if refused and len(refused) == len(lines) and not run.tally.changed:
         raise StorageRefused(
             f"{run.subject}: every copy was refused: {refused[0].message}",
-            hint="`rehouse iam-policy` prints the rights that are needed; `rehouse doctor` tests them",
+            hint="`rehouse iam-policy --role migrate` prints the rights that are needed; `rehouse doctor` tests them",
             code=ACCESS_DENIED,
+            subject=run.subject,
         )
     run.services.report(_progress(run))
 

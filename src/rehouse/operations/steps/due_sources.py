@@ -58,5 +58,6 @@ def require_cut_over(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} {stands}: its documents are not in a bucket of its own",
             hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
+            subject=tenant.slug,
         )
     return migration

@@ -58,11 +58,13 @@ def require_no_late_writes(services: Services, migration: Migration, slug: str) 
         raise Refused(
             f"{slug}: documents were written at both ends after the rollback: {', '.join(conflicts[:SHOWN])}",
             hint=f"compare the two; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
+            subject=slug,
         )
     if sent.left:
         raise TryAgain(
             f"{slug}: {sent.left} documents were written at home after the rollback and could not be sent on yet",
             hint=f"run the same command again; `rehouse status {slug} --errors` says what is in the way",
+            subject=slug,
         )
 
 

@@ -103,6 +103,7 @@ def _refuse_what_would_expire(run: Run) -> None:
         raise Refused(
             f"{run.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
             hint="give them other keys (copy the object, then update the row), then run the same command again",
+            subject=run.slug,
         )
 
 
@@ -121,6 +122,7 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
     raise TryAgain(
         f"{run.slug}: every bucket name that was tried belongs to another account",
         hint="set another REHOUSE_BUCKET_PREFIX",
+        subject=run.slug,
     )
 
 
@@ -170,10 +172,11 @@ def provision_bucket(
 ) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
-        raise Halt(
+        told, hint = (
             f"{bucket} is a shared bucket and cannot be a tenant's bucket",
-            hint="`rehouse plan` shows each tenant's bucket",
+            "`rehouse plan` shows each tenant's bucket",
         )
+        raise Halt(told, hint=hint, subject=bucket)
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
     log_notes = _ensure_logs(settings, control) if has_access_logs(settings) else ()
@@ -227,10 +230,8 @@ def _provision_log_bucket(control: Control, settings: Settings) -> ProvisionRepo
 
 def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
     if unfit := unfit_settings(control, spec):
-        reasons = "; ".join(each.reason for each in unfit)
-        raise StorageRefused(
-            f"the log bucket {spec.bucket} takes no logs: {reasons}", hint=UNFIT_HINT, code="LogBucket"
-        )
+        told = f"the log bucket {spec.bucket} takes no logs: {'; '.join(each.reason for each in unfit)}"
+        raise StorageRefused(told, hint=UNFIT_HINT, code="LogBucket", subject=spec.bucket)
 
 
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
@@ -323,7 +324,7 @@ def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Map
 def _try_upload(control: Control, bucket: str) -> None:
     if not takes_uploads(control, bucket):
         refusal = f"the bucket {bucket} refuses uploads after its policy was set"
-        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED)
+        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED, subject=bucket)
 
 
 def _take_back(control: Control, bucket: str) -> None:
@@ -344,7 +345,9 @@ def _reopen(control: Control, bucket: str) -> bool:
         if not has_ours(_read_policy(control, bucket)):
             return True
     raise Halt(
-        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed", hint=NOT_KEPT_HINT
+        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed",
+        hint=NOT_KEPT_HINT,
+        subject=bucket,
     )
 
 
@@ -381,6 +384,7 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
     raise Halt(
         f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_describe(left[0])} after it was written",
         hint=NOT_KEPT_HINT,
+        subject=spec.bucket,
     )
 
 

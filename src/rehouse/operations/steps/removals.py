@@ -288,6 +288,7 @@ def _record(run: RemovalPass, going: Sequence[Candidate], gone: set[ObjectRef], 
             f"{run.subject}: every removal was refused: {refused[0].message}",
             hint="`rehouse iam-policy --role finish` prints the rights that are needed",
             code=ACCESS_DENIED,
+            subject=run.subject,
         )
     run.left += [
         Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed

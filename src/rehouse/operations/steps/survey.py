@@ -149,7 +149,9 @@ def head_all(
             found[head.ref] = head.object
     services.stop_here()
     if len(found) + len(faults) != len(refs):
-        raise TryAgain("S3 did not answer all requests for objects", hint="run the same command again")
+        raise TryAgain(
+            "S3 did not answer all requests for objects", hint="run the same command again", subject="storage"
+        )
     return found, faults
 
 

@@ -38,7 +38,9 @@ class _Trial:
     flips: Callable[[], Mapping[str, Mapping[str, Attempt]]]
 
     def refusal(self, what: str, fault: Fault) -> Refused:
-        return Refused(f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint)
+        return Refused(
+            f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint, subject=self.tenant.slug
+        )
 
 
 def try_switch(run: Run) -> Run:
@@ -67,6 +69,7 @@ def _missing_rows_refusal(run: Run, copies: int, outside: int) -> Refused:
         f"{run.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
         hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
         "compare document_id in s3_migration_documents with the ids of the rows",
+        subject=run.slug,
     )
 
 
@@ -147,6 +150,7 @@ def _problem(
         return TryAgain(
             f"{trial.tenant.slug}: {trial.nothing}: other transactions hold the rows in {kind} that a flip was to be tried with",
             hint="run the same command again, at a quieter time",
+            subject=trial.tenant.slug,
         )
     document_id, fault = refused[0]
     return trial.refusal(f"no row in {kind} can be flipped, such as that of the document {document_id}", fault)

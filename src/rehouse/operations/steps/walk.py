@@ -117,6 +117,7 @@ def _refuse_too_early(tenant: Tenant, before: Migration | None, order: Order) ->
         raise Refused(
             f"{tenant.slug}: no run has looked at all of its documents yet, so rehouse does not know which failed",
             hint=f"run `rehouse migrate {tenant.slug}` first",
+            subject=tenant.slug,
         )
 
 
@@ -142,6 +143,7 @@ def _refuse_foreign_home(services: Services, tenant: Tenant, home: str) -> None:
         raise Halt(
             f"{tenant.slug}: its bucket {home} is {whose}",
             hint="give the tenant's row in tenants.aws_bucket_name a bucket of its own, or NULL",
+            subject=tenant.slug,
         )
 
 

@@ -356,6 +356,7 @@ def foreign_bucket_error(bucket: str) -> StorageRefused:
         f"the bucket {show_on_one_line(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
         hint="use credentials of the account that owns it, or another bucket",
         code="BucketAlreadyExists",
+        subject=show_on_one_line(bucket),
     )
 
 

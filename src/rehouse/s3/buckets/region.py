@@ -31,6 +31,7 @@ def region_mismatch(bucket: str, found: str, wanted: str) -> StorageRefused:
         f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
         hint=way_out(bucket, found, wanted),
         code="PermanentRedirect",
+        subject=bucket,
     )
 
 
@@ -49,6 +50,7 @@ def _common_region(presences: Mapping[str, BucketPresence]) -> str | None:
         raise ConfigurationError(
             f"the shared buckets are in several regions: {told}",
             hint="set REHOUSE_SHARED_BUCKET to the buckets of one region, and run rehouse once for each region",
+            subject="shared_bucket",
         )
     return next(iter(regions.values()), None)
 
@@ -60,4 +62,4 @@ def _contradiction_error(settings: Settings, bucket: str, region: str) -> Config
     if origin in names:
         told, hint = origin, f"set {origin}={region}, or unset it"
     message = f"{told} is {settings.region}, but the shared bucket {bucket} is in {region}"
-    return ConfigurationError(message, hint=hint)
+    return ConfigurationError(message, hint=hint, subject="region")
