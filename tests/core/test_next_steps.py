@@ -15,7 +15,6 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.next_steps import (
     AFTER_CONFIG,
     AFTER_IAM_POLICY,
-    AFTER_INIT,
     CleanupResult,
     FinishResult,
     StatusResult,
@@ -25,12 +24,14 @@ from rehouse.core.next_steps import (
     after_drop,
     after_errors,
     after_finish,
+    after_init,
     after_migration,
     after_plan,
     after_rollback,
     after_status,
     after_tenant_status,
     after_verify,
+    before_next_run,
 )
 from rehouse.core.tenant_state import TenantState
 
@@ -66,20 +67,38 @@ def test_the_pilot_leaves_nothing_behind(to_copy: dict[str, int], staying: list[
 @pytest.mark.parametrize(
     ("phases", "outstanding", "expected"),
     [
-        ({}, [], None),
-        ({"a": Phase.VERIFIED}, [], "rehouse cutover a"),
-        ({"a": Phase.VERIFIED, "b": Phase.CUT_OVER}, ["a"], "rehouse status a --errors"),
-        ({"a": Phase.PROVISIONED}, [], "rehouse migrate a"),
-        ({"a": None, "b": Phase.COPIED}, [], "rehouse migrate-all"),
-        ({"a": Phase.CUT_OVER}, [], "rehouse verify a --deep"),
-        ({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, ["b", "a"], "rehouse status a --errors"),
-        ({"a": Phase.CUT_OVER, "b": Phase.RELEASED}, [], "rehouse verify-all --deep"),
+        ({}, {}, None),
+        ({"a": Phase.VERIFIED}, {"a": []}, "rehouse cutover a"),
+        ({"a": Phase.PROVISIONED}, {}, "rehouse migrate a"),
+        ({"a": None, "b": Phase.COPIED}, {}, "rehouse migrate-all"),
+        ({"a": Phase.CUT_OVER}, {}, "rehouse verify a --deep"),
+        ({"a": Phase.CUT_OVER, "b": Phase.RELEASED}, {}, "rehouse verify-all --deep"),
+        ({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, {"a": ["archived"]}, "rehouse migrate a --only-failed"),
+        (
+            {"a": Phase.CUT_OVER, "b": Phase.CUT_OVER},
+            {"a": ["archived"], "b": ["x"]},
+            "rehouse migrate-all --only-failed",
+        ),
+        ({"a": Phase.VERIFIED}, {"a": ["archived"]}, "rehouse migrate a --only-failed --until verified"),
+        ({"a": Phase.VERIFIED, "b": Phase.CUT_OVER}, {"a": ["x"]}, "rehouse migrate a --only-failed --until verified"),
+        ({"a": Phase.CUT_OVER}, {"a": ["Conflict"]}, None),
+        ({"a": Phase.CUT_OVER}, {"a": ["x"] * 3}, "rehouse migrate a --only-failed"),
+        ({"a": Phase.CUT_OVER}, {"a": ["x"] * 4}, "rehouse status a --errors"),
+        ({}, {"a": ["x"] * 4, "c": ["x"] * 5, "b": ["x"] * 5, "d": ["x"]}, "rehouse status b --errors"),
     ],
 )
 def test_what_to_do_after_a_migration(
-    phases: dict[str, Phase | None], outstanding: list[str], expected: str | None
+    phases: dict[str, Phase | None], outstanding: dict[str, list[str]], expected: str | None
 ) -> None:
-    assert after_migration(phases, outstanding) == expected
+    assert after_migration(phases, outstanding, shown=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("codes", "is_told"),
+    [([], False), (["copied", "NoSuchKey"], False), (["copied", "missing_object"], True), (["SlowDown"], True)],
+)
+def test_what_needs_correction_is_told_first(codes: list[str], is_told: bool) -> None:
+    assert (before_next_run(codes) is not None) == is_told
 
 
 NEW = StatusResult("new", TenantState.NOT_STARTED, None)
@@ -91,7 +110,8 @@ MOVED = StatusResult("moved", TenantState.COMPLETED, Phase.CUT_OVER)
 RELEASED = StatusResult("released", TenantState.COMPLETED, Phase.RELEASED)
 FINISHED = StatusResult("finished", TenantState.FINISHED, Phase.FINISHED)
 BACK = StatusResult("back", TenantState.ROLLED_BACK, Phase.ROLLED_BACK)
-ATTENTION = StatusResult("attention", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+ATTENTION = StatusResult("attention", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER, errors=2)
+WORSE = StatusResult("worse", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER, errors=3)
 FAILED = StatusResult("failed", TenantState.FAILED, Phase.PROVISIONED)
 
 
@@ -115,6 +135,7 @@ FAILED = StatusResult("failed", TenantState.FAILED, Phase.PROVISIONED)
         ([FINISHED, BACK], "rehouse cleanup"),
         ([BACK], None),
         ([ATTENTION, NEW, MOVED], "rehouse status attention --errors"),
+        ([ATTENTION, WORSE, MOVED], "rehouse status worse --errors"),
         ([ATTENTION, FAILED], "rehouse migrate failed"),
         ([StatusResult("f", TenantState.FAILED, Phase.ROLLED_BACK)], "rehouse rollback f"),
         ([StatusResult("f", TenantState.FAILED, Phase.RELEASED)], "rehouse finish f"),
@@ -131,12 +152,13 @@ def test_what_to_do_after_a_look_at_all(tenants: list[StatusResult], expected: s
         (ATTENTION, ["missing_object"], "rehouse migrate attention --only-failed"),
         (ATTENTION, ["Conflict", "home_changed"], None),
         (ATTENTION, ["Conflict", "SlowDown"], "rehouse migrate attention --only-failed"),
+        (ATTENTION, ["archived"] * 4, "rehouse status attention --errors"),
         (BACK, ["copied"], "rehouse rollback back"),
         (FAILED, ["copied"], "rehouse migrate failed"),
     ],
 )
 def test_what_to_do_after_a_look_at_one(tenant: StatusResult, codes: list[str], expected: str | None) -> None:
-    assert after_tenant_status(tenant, codes) == expected
+    assert after_tenant_status(tenant, codes, shown=3) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,11 @@ CUT, DONE = VerifyResult("cut", Phase.CUT_OVER), VerifyResult("done", Phase.FINI
         ([VerifyResult("a", Phase.CUT_OVER, not_yet_migrated=3), CUT], True, "rehouse migrate a"),
         ([VerifyResult("a", Phase.ROLLED_BACK, not_yet_migrated=3)], True, None),
         ([VerifyResult("a", Phase.CUT_OVER, quarantined=1)], True, "rehouse status a --errors"),
+        (
+            [VerifyResult("a", Phase.CUT_OVER, 1), VerifyResult("b", Phase.CUT_OVER, 2)],
+            True,
+            "rehouse status b --errors",
+        ),
         ([VerifyResult("a", Phase.CUT_OVER, has_drift=True)], True, "rehouse audit a --fix --dry-run"),
         ([VerifyResult(each, Phase.CUT_OVER, has_drift=True) for each in "ab"], True, "rehouse audit --fix --dry-run"),
         ([CUT, VerifyResult("a", Phase.CUT_OVER, has_problems=True, has_drift=True)], True, None),
@@ -250,17 +277,21 @@ verified = st.builds(
     st.booleans(),
 )
 flags = st.booleans()
+codes = st.sampled_from(["Conflict", "copied", "archived"])
 told = st.one_of(
-    st.sampled_from([AFTER_INIT, AFTER_CONFIG, AFTER_IAM_POLICY]),
+    st.sampled_from(
+        [after_init(has_migrations=False), after_init(has_migrations=True), AFTER_CONFIG, AFTER_IAM_POLICY]
+    ),
     st.builds(after_status, st.lists(standings, max_size=4)),
-    st.builds(after_tenant_status, standings, st.lists(st.sampled_from(["Conflict", "copied", "archived"]))),
+    st.builds(after_tenant_status, standings, st.lists(codes), shown=st.integers(0, 3)),
     st.builds(after_verify, st.lists(verified, max_size=3), deep=flags),
     st.builds(after_audit, st.none() | slugs, fixable=st.integers(0, 1), fix=flags, dry_run=flags),
     st.builds(after_drop, slugs, dry_run=flags, keep_empty=flags),
     st.builds(
         after_migration,
         st.dictionaries(slugs, st.none() | st.sampled_from(Phase), max_size=3),
-        st.lists(slugs, max_size=2),
+        st.dictionaries(slugs, st.lists(codes, max_size=3), max_size=3),
+        shown=st.integers(0, 3),
     ),
 )
 

@@ -21,7 +21,7 @@ from rehouse.cli.progress import Bytes
 from rehouse.core.escaping import count_noun
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import STATES, Phase
-from rehouse.core.next_steps import after_migration
+from rehouse.core.next_steps import after_migration, before_next_run
 
 if TYPE_CHECKING:
     from rehouse.core.errors import Failure
@@ -99,7 +99,9 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
 def _show_next(reports: Sequence[TenantReport]) -> None:
     if not any(each.error for each in reports):
         phases = {each.slug: each.phase for each in reports}
-        say_next(after_migration(phases, [each.slug for each in reports if each.outstanding]))
+        outstanding = {each.slug: codes_of(each.outstanding) for each in reports}
+        codes = [code for found in outstanding.values() for code in found]
+        say_next(after_migration(phases, outstanding, shown=SHOWN), first=before_next_run(codes))
 
 
 def end_migration(
@@ -127,6 +129,11 @@ def end_migration(
 def failures_of(reports: Iterable[RunReport | VerifyReport]) -> list[Failure]:
     """Return what ended the work on tenants early, as errors about them."""
     return [each.failure for each in reports if each.failure]
+
+
+def codes_of(documents: Iterable[Outstanding]) -> list[str]:
+    """Return the code of each document, or its state where it has none."""
+    return [each.code or each.state.value for each in documents]
 
 
 def heading(documents: Sequence[Outstanding]) -> str:
@@ -161,7 +168,7 @@ def _show_documents(slug: str, documents: Sequence[Outstanding], again: str) -> 
             f"  {each.document_id}  {each.code or each.state}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
         )
     say_more(len(documents))
-    for code in sorted({each.code or each.state.value for each in documents}):
+    for code in sorted({*codes_of(documents)}):
         say(f"  {code}: {hint_of(code, slug, again)}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
-from rehouse.core.next_steps import AFTER_INIT
+from rehouse.core.next_steps import after_init
 
 
 def init(
@@ -33,12 +33,12 @@ def init(
         return print_report(output, {"sql": statements}, lambda: print(statements, end=""))
     settings = load_settings()
     with log_to(settings.log_file):
-        changed = initialising.initialise(settings, accept_mapping=accept_mapping)
+        changed, has_migrations = initialising.initialise(settings, accept_mapping=accept_mapping)
     lines = changed or ["nothing to do: the schema is up to date"]
 
     def show() -> None:
         say(*lines)
-        say_next(AFTER_INIT)
+        say_next(after_init(has_migrations=has_migrations))
 
     print_report(output, {"changed": changed}, show)
     return None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rehouse.cli.options import OptionalSlug
-from rehouse.cli.output import Attention, print_report, say, say_next, shorten, table, to_json_types
-from rehouse.cli.reports import heading, name_tenant, show_left_at_home, show_outstanding, tenant_object
+from rehouse.cli.output import SHOWN, Attention, print_report, say, say_next, shorten, table, to_json_types
+from rehouse.cli.reports import codes_of, heading, name_tenant, show_left_at_home, show_outstanding, tenant_object
 from rehouse.core.errors import BadUsage
 from rehouse.core.lifecycle import Phase
-from rehouse.core.next_steps import StatusResult, after_errors, after_status, after_tenant_status
+from rehouse.core.next_steps import StatusResult, after_errors, after_status, after_tenant_status, before_next_run
 from rehouse.core.tenant_state import TenantState, describe_rest, describe_states
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def _show_all(lines: Sequence[Overview]) -> None:
 
 
 def _result_of(line: Overview) -> StatusResult:
-    return StatusResult(line.slug, line.state, Phase(line.phase) if line.phase else None, line.is_active)
+    phase = Phase(line.phase) if line.phase else None
+    return StatusResult(line.slug, line.state, phase, line.is_active, line.errors)
 
 
 def show_status(status: TenantStatus) -> None:
@@ -141,8 +142,9 @@ def show_status(status: TenantStatus) -> None:
                 for each in status.history
             ),
         )
-    codes = [each.code or each.state.value for each in status.outstanding]
-    say_next(after_tenant_status(_result_of(status.overview), codes))
+    codes = codes_of(status.outstanding)
+    following = after_tenant_status(_result_of(status.overview), codes, shown=SHOWN)
+    say_next(following, first=before_next_run(codes))
 
 
 def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Collection[str]) -> None:
@@ -173,7 +175,7 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Col
     codes: dict[str, set[str]] = {}
     for each in errors:
         codes.setdefault(each.slug, set()).add(each.why)
-    say_next(after_errors(codes, returning))
+    say_next(after_errors(codes, returning), first=before_next_run(each.why for each in errors))
 
 
 def _shorten_reason(reason: str | None) -> str | None:
