@@ -163,6 +163,7 @@ class Ledger:
             raise Halt(
                 f"the tenant {tenant.slug} (id {tenant.id}) was deleted meanwhile",
                 hint="`rehouse status` lists the tenants",
+                subject=tenant.slug,
             )
         return replace(tenant, name=row.name or tenant.slug, home=row.home, is_active=bool(row.is_active))
 
@@ -262,6 +263,7 @@ class Ledger:
                 raise Refused(
                     f"the document {document_id!r} of this tenant cannot be accepted",
                     hint="it is not there, has no key, or is at home already; `rehouse status SLUG` lists the outstanding ones",
+                    subject=document_id,
                 )
             if not row.was_accepted:
                 self.connection.execute(self.queries["record_event"], event)
@@ -344,7 +346,7 @@ class Ledger:
 def _older_ledger_error(catalog: Catalog) -> DatabaseRefused:
     return DatabaseRefused(
         f"the ledger in the schema {catalog.schema} was made by an earlier rehouse, or is not complete (version {catalog.version})",
-        hint="`rehouse init` upgrades it, the next migrate does it too",
+        hint="`rehouse init` upgrades it, and so does `rehouse migrate` without --plan",
     )
 
 

@@ -37,14 +37,14 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 class Column(NamedTuple):
     """A column; its text is `schema.table.column`.
 
-    `kind`: pg_class.relkind. `is_readable`: this role may SELECT it.
+    `kind`: pg_class.relkind. `missing_grant`: the statements that let this role read it, None if it may.
     """
 
     schema: str
     table: str
     name: str
     kind: str
-    is_readable: bool
+    missing_grant: str | None
     has_foreign_partitions: bool
 
     def __str__(self) -> str:
@@ -182,7 +182,7 @@ class Pointers:
 def _obstacle(column: Column) -> str | None:
     if column.kind == "f" or column.has_foreign_partitions:
         return "it is in another database (a foreign table)"
-    return None if column.is_readable else "this role may not SELECT it"
+    return f"this role may not read it: {column.missing_grant}" if column.missing_grant else None
 
 
 def _reason(error: psycopg.Error, limits: Limits) -> str:

@@ -85,8 +85,8 @@ class Publication:
         [row] = rows_of(self._connection, self._queries["may_publish"], {"name": table})
         if not row.may_publish:
             raise NotPublished(
-                f"this role may not write {TABLE}",
-                hint=f"GRANT SELECT, INSERT, UPDATE, DELETE ON {TABLE} TO it, if `status --watch` is to show its commands",
+                f"the role {row.role} may not write {TABLE}",
+                hint=f"if `status --watch` is to show its commands: GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {row.role};",
             )
         self._hold()
         self._connection.execute(self._queries["forget_dead_progress"], self._values)
@@ -138,12 +138,14 @@ def require_table(ledger: Ledger) -> None:
         raise DatabaseRefused(
             f"the ledger has no table {TABLE}: an earlier rehouse made it",
             hint="`rehouse init` adds it, the next migrate does it too",
+            subject=TABLE,
         )
     row = ledger.row("may_read", names=[ledger.catalog.own[name].identifier.as_string(None) for name in _READ])
     if row is not None:
         raise DatabaseRefused(
-            f"this role may not read {row.name}",
-            hint=f"GRANT SELECT ON {row.name} TO it, or connect as a role that may read the ledger",
+            f"the role {row.role} may not read {row.name}",
+            hint=f"connect as a role that may read the ledger, or: GRANT SELECT ON {row.name} TO {row.role};",
+            subject=row.name,
         )
 
 

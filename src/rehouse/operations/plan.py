@@ -228,8 +228,10 @@ def refuse_unplanned(services: Services, made: Plan, planned: SavedPlan, name: s
     found = differences(planned, make_saved_plan(services, made))
     if found:
         raise Refused(
-            f"{name} is not the plan of what would be done now: {describe(found)}",
-            hint=f"look at `rehouse plan`; if it is as it should be, `rehouse plan --save {quote(name)}` and run this again",
+            f"the plan in {name} differs from what would be done now: {describe(found)}",
+            hint=f"`rehouse plan` shows what would be done now; if that is right, save it with `rehouse plan --save {quote(name)}` "
+            "and run the same command again",
+            subject=name,
         )
 
 

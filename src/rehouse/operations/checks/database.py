@@ -115,17 +115,15 @@ def _row_security(inspection: Inspection, found: Catalog) -> Check:
 
 def _rights(inspection: Inspection, found: Catalog) -> Check:
     lacking = [right for right in inspection.rights(found) if not right.is_granted]
-    missing = [right.name for right in lacking if right.is_needed]
+    missing = [right for right in lacking if right.is_needed]
+    grants = " ".join(inspection.grants(missing or lacking))
+    detail = f"{inspection.role} lacks: {', '.join(right.name for right in missing or lacking)}"
     if missing:
-        return failure(
-            RIGHTS,
-            f"{inspection.role} lacks: {', '.join(missing)}",
-            f"grant them, or connect as the owner of {found.documents.name}",
-        )
+        owner = f"connect as the owner of {found.documents.name}"
+        return failure(RIGHTS, detail, f"{owner}, or: {grants}" if grants else owner)
     if lacking:
-        detail = f"{inspection.role} lacks: {', '.join(right.name for right in lacking)}"
         return notice(
-            RIGHTS, f"{detail}; everything else works", "grant them, if `status --watch` is to show its commands"
+            RIGHTS, f"{detail}; everything else works", f"if `status --watch` is to show its commands: {grants}"
         )
     return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
 
