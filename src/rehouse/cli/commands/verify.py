@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rehouse.cli import output as printing
 from rehouse.cli.options import (
     AllowQuarantinedOption,
     ExcludeOption,
@@ -170,8 +171,9 @@ def _show_reads(reports: Sequence[VerifyReport]) -> None:
     requests = sum((each.requests for each in reports), Counter[str]())
     if not requests["GetObject"]:
         return
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(requests.items()))
-    say(f"Requests: {requests.total():,} ({kinds}), about ${sum(cost.requests_dollars for cost in costs)}")
+    say(f"Requests: {requests.total():,}, about ${sum(cost.requests_dollars for cost in costs)}")
+    if printing.style.verbose:
+        say(*(f"  {kind}: {count:,}" for kind, count in sorted(requests.items())))
     egress = sum(cost.egress_dollars for cost in costs)
     say(f"Read: {human_bytes(read)}, free within the bucket's region, about ${egress} outside of it")
 

@@ -1,4 +1,4 @@
-"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, room for more buckets."""
+"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, the bucket quota."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"
 CLOCK = "S3: clock"
 TRANSPORT = "S3: transport"
-QUOTA = "S3: room for more buckets"
+QUOTA = "S3: bucket quota"
 LOG_BUCKET = "S3: log bucket"
 ORIGINS = "S3: CORS origins"
 
@@ -120,21 +120,19 @@ def _transport(control: Control) -> Check:
 def _quota(control: Control, new_buckets: int | None) -> Check:
     count = sum(1 for _ in control.buckets())
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
+    there = f"{count_noun(count, 'bucket')}{wanted}"
     if not control.session.is_aws:
-        return no_answer(
-            QUOTA,
-            f"{count_noun(count, 'bucket')}{wanted}; only AWS itself tells a quota",
-            "ask whoever runs the endpoint",
-        )
+        told = f"unknown (this endpoint has no Service Quotas API); {there}"
+        return no_answer(QUOTA, told, "ask whoever runs the endpoint")
     place = partition(control.session.region)
     region = QUOTA_REGIONS.get(place)
     if region is None:
-        told = f"{count_noun(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
+        told = f"unknown (it is not known where the partition {place} keeps its quotas); {there}"
         return no_answer(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
     quota = bucket_quota(control.session, region)
     if quota is None:
-        hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
-        return no_answer(QUOTA, f"{count_noun(count, 'bucket')}{wanted}; the quota could not be read", hint)
+        hint = "allow servicequotas:GetServiceQuota to have it checked; it is 10,000 unless it was raised"
+        return no_answer(QUOTA, f"unknown (it could not be read); {there}", hint)
     if count + (new_buckets or 1) > quota:
         return failure(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
     return ok(QUOTA, f"{count} of {quota} buckets{wanted}")
