@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.ceph import NO_POLICIES
 from tests.support.data_room import Room
+from tests.support.dumps import bodies_of, dump_database, restore_database
 from tests.support.postgres_programs import BINARIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "restore.md"
@@ -21,33 +22,6 @@ WITH_ETAGS = "UPDATE documents SET uploaded_at = '2024-01-01', etag = md5(split_
 BODIES = {str(number): b"%d" % number for number in range(DOCUMENTS)}
 
 pytestmark = pytest.mark.not_on_ceph(NO_POLICIES)
-
-
-def _dump(room: Room, file: Path, *options: str) -> Path:
-    subprocess.run([BINARIES / "pg_dump", *options, f"--file={file}", room.url], check=True)
-    return file
-
-
-def _restore(room: Room, dump: Path) -> None:
-    """Replace the whole database, as one would with a new one."""
-    room.execute("DROP SCHEMA public CASCADE")
-    room.execute("CREATE SCHEMA public")
-    subprocess.run(
-        [BINARIES / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", room.url],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-
-
-def _bodies(room: Room) -> dict[str, bytes | None]:
-    """Download each document as its row says; None where nothing is there."""
-    root, found = room.server.root(), {}
-    for document_id, bucket, key in room.rows("SELECT id, s3_bucket, s3_key FROM documents"):
-        try:
-            found[document_id] = root.get_object(Bucket=bucket or room.shared, Key=key)["Body"].read()
-        except root.exceptions.NoSuchKey:
-            found[document_id] = None
-    return found
 
 
 def _finish(room: Room) -> None:
@@ -79,12 +53,12 @@ def room(new_room: Callable[..., Room]) -> Room:
 
 
 def test_a_dump_older_than_the_ledger_after_finish(room: Room, tmp_path: Path) -> None:
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     room.json("migrate", "a")
     home = _home(room)
     _finish(room)
-    _restore(room, dump)
-    assert set(_bodies(room).values()) == {None}
+    restore_database(room, dump)
+    assert set(bodies_of(room).values()) == {None}
 
     statement = f"UPDATE tenants SET aws_bucket_name = '{home}' WHERE id = 1;"
     outcome, detail, hint = _doctor(room)
@@ -105,38 +79,38 @@ def test_a_dump_older_than_the_ledger_after_finish(room: Room, tmp_path: Path) -
     assert room.json("plan")["tenants"][0]["quarantined"] == []
     [report] = room.json("migrate", "a")["tenants"]
     assert (report["documents_migrated"], report["error_count"], report["status"]) == (DOCUMENTS, 0, "completed")
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert room.json("verify", "a")["is_well"]
     assert room.json("verify", "a", "--deep")["is_well"]
     assert room.json("finish", "a", "--yes")["error_count"] == 0
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
 
 
 def test_a_dump_older_than_the_ledger_before_finish(room: Room, tmp_path: Path) -> None:
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     room.json("migrate", "a")
     home = _home(room)
     room.server.root().put_object(Bucket=home, Key="documents/2/x", Body=b"written since the dump")
-    _restore(room, dump)
-    assert _bodies(room) == BODIES
+    restore_database(room, dump)
+    assert bodies_of(room) == BODIES
     assert room.run("migrate", "a").returncode == 2
     room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
     [report] = room.json("migrate", "a", status=3)["tenants"]
     assert (report["documents_migrated"], report["adopted"]) == (DOCUMENTS - 1, DOCUMENTS - 1)
     [left] = report["outstanding"]
     assert (left["document_id"], left["code"]) == ("2", "target_taken")
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     there = room.server.root().get_object(Bucket=home, Key="documents/2/x")["Body"].read()
     assert there == b"written since the dump"
 
 
 def test_what_nothing_proves_is_named_and_left(room: Room, tmp_path: Path) -> None:
     room.execute("UPDATE documents SET etag = NULL")
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     room.json("migrate", "a")
     home = _home(room)
     _finish(room)
-    _restore(room, dump)
+    restore_database(room, dump)
     room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
     [tenant] = room.json("plan", status=3)["tenants"]
     assert {each["code"] for each in tenant["quarantined"]} == {"only_at_home"}
@@ -146,21 +120,21 @@ def test_what_nothing_proves_is_named_and_left(room: Room, tmp_path: Path) -> No
     [hint] = {each["hint"] for each in room.json("status", "a", "--errors")["outstanding"]}
     assert "write its bucket and key into the row" in hint
     assert len(room.json("verify", "a", status=3)["tenants"][0]["problems"]) == DOCUMENTS
-    [statement] = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    statement, *_ = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     room.execute(statement)
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert room.json("migrate", "a")["tenants"][0]["status"] == "completed"
     assert room.json("verify", "a")["is_well"]
 
 
 def test_a_dump_between_migrate_and_finish(room: Room, tmp_path: Path) -> None:
     room.json("migrate", "a")
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     home = _home(room)
     _finish(room)
     room.server.root().put_object(Bucket=home, Key="uploads/new", Body=b"uploaded since the dump")
-    _restore(room, dump)
-    assert _bodies(room) == BODIES
+    restore_database(room, dump)
+    assert bodies_of(room) == BODIES
     assert _doctor(room)[0] == "ok"
     assert room.json("status", "a")["overview"]["phase"] == "cut_over"
     assert room.json("migrate", "a")["error_count"] == 0
@@ -168,37 +142,37 @@ def test_a_dump_between_migrate_and_finish(room: Room, tmp_path: Path) -> None:
     assert (verified["problems"], verified["extra"]) == ([], ["uploads/new"])
     assert room.json("rollback", "a", "--dry-run")["error_count"] == 0
     _finish(room)
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert room.json("status", "a")["overview"]["phase"] == "finished"
 
 
 def test_a_dump_between_migrate_and_finish_can_go_back(room: Room, tmp_path: Path) -> None:
     room.json("migrate", "a")
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     _finish(room)
-    _restore(room, dump)
+    restore_database(room, dump)
     room.json("rollback", "a")
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert {bucket for (bucket,) in room.rows("SELECT s3_bucket FROM documents")} == {room.shared}
 
 
 def test_a_dump_between_copy_and_cutover(room: Room, tmp_path: Path) -> None:
     room.json("migrate", "a", "--until", "verified")
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     room.json("migrate", "a")
     _finish(room)
-    _restore(room, dump)
-    assert set(_bodies(room).values()) == {None}
+    restore_database(room, dump)
+    assert set(bodies_of(room).values()) == {None}
     assert room.json("plan")["tenants"][0]["quarantined"] == []
     [report] = room.json("migrate", "a")["tenants"]
     assert (report["documents_migrated"], report["error_count"]) == (DOCUMENTS, 0)
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert room.json("verify", "a")["is_well"]
 
 
 def test_only_the_applications_tables_are_old(room: Room, tmp_path: Path) -> None:
     room.execute("UPDATE documents SET etag = NULL")
-    dump = _dump(room, tmp_path / "old.sql", "--table=tenants", "--table=documents", "--data-only")
+    dump = dump_database(room, tmp_path / "old.sql", "--table=tenants", "--table=documents", "--data-only")
     room.json("migrate", "a")
     home = _home(room)
     _finish(room)
@@ -212,19 +186,19 @@ def test_only_the_applications_tables_are_old(room: Room, tmp_path: Path) -> Non
     assert (refused.returncode, "its row names no bucket" in refused.stderr) == (1, True)
     room.execute(statement)
     assert room.json("migrate", "a")["error_count"] == 0
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES
     assert room.json("verify", "a")["is_well"]
 
 
 def test_a_source_that_comes_back_is_a_conflict(room: Room, tmp_path: Path) -> None:
-    dump = _dump(room, tmp_path / "old.sql")
+    dump = dump_database(room, tmp_path / "old.sql")
     room.json("migrate", "a")
     home = _home(room)
     _finish(room)
-    _restore(room, dump)
+    restore_database(room, dump)
     room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
     room.json("migrate", "a")
     room.server.root().put_object(Bucket=room.shared, Key="k/0", Body=b"from a backup, older")
     [report] = room.json("migrate", "a", status=1)["tenants"]
     assert [each["code"] for each in report["outstanding"]] == ["Conflict"]
-    assert _bodies(room) == BODIES
+    assert bodies_of(room) == BODIES

@@ -20,7 +20,7 @@ from rehouse.core.returns import Returning
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of
+from rehouse.operations.buckets.homes import home_of, is_home_gone, refuse_lost_home
 from rehouse.operations.report import Outcome, ReturnReport, close_return, close_return_after, is_home_adopted
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
@@ -178,6 +178,7 @@ def _require_way_back(services: Services, tenant: Tenant) -> Migration:
             subject=tenant.slug,
         )
     home_of(tenant, services.settings, migration)
+    refuse_lost_home(services, migration, tenant.slug)
     return migration
 
 
@@ -206,9 +207,12 @@ def _give_home_back(run: ReturnRun) -> ReturnRun:
 
 
 def _has_documents(run: ReturnRun) -> bool:
-    """Return whether documents are at home, or were returned before: one of them may have been written since."""
+    """Return whether documents are at home, or were returned before: one of them may have been written since.
+
+    Not in a bucket that is gone: an older database names a bucket that was removed after it was dumped.
+    """
     counts = run.services.ledger.of(run.migration, Returns).counts()
-    return counts.at_home > 0 or counts.returned > 0
+    return counts.at_home > 0 or (counts.returned > 0 and not is_home_gone(run.services, run.migration))
 
 
 def _survey_sources(run: ReturnRun) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import tag_value
 from rehouse.core.errors import ConfigurationError, Halt, Refused, StorageRefused
+from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, Status, is_at_least
 from rehouse.core.mapping import parse
 from rehouse.core.model import Migration, Tenant
@@ -28,6 +29,10 @@ from rehouse.s3.faults import translate_errors
 
 NO_RUN = "00000000-0000-0000-0000-000000000000"
 NO_HOME = ""
+LOST_HOME_HINT = (
+    "if `rehouse rollback --drop-bucket` removed it and an older database was restored since: point the rows back to the shared "
+    'bucket (the page "Restore an old database dump" shows how); else find out who deleted it'
+)
 
 
 def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> str | None:
@@ -52,6 +57,34 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
             subject=tenant.slug,
         )
     return own or promised
+
+
+def is_home_gone(services: Services, migration: Migration) -> bool:
+    """Return whether the tenant's bucket does not exist any more."""
+    return migration.home_bucket == NO_HOME or services.control.head(migration.home_bucket).whose == "absent"
+
+
+def refuse_lost_home(services: Services, migration: Migration, slug: str) -> None:
+    """Raise Refused if the tenant's bucket does not exist, and rows point into it."""
+    if migration.home_bucket == NO_HOME or not is_home_gone(services, migration):
+        return
+    if rows := services.ledger.documents(migration).counts().at_home:
+        raise Refused(lost_home_message(slug, migration.home_bucket, rows), hint=LOST_HOME_HINT)
+
+
+def lost_home_message(slug: str, bucket: str, rows: int) -> str:
+    """Return what is wrong where a tenant's bucket is gone and so many rows point into it."""
+    return f"{slug}: its bucket {bucket} does not exist, and rows point into it: {count_noun(rows, 'document')}"
+
+
+def missing_homes(settings: Settings, control: Control, homes: Collection[str]) -> set[str]:
+    """Return those of the buckets that do not exist, as far as they have our prefix; none if the buckets cannot be listed."""
+    ours = {home for home in homes if home.startswith(f"{settings.bucket_prefix}-")}
+    try:
+        there = set(control.once(_with_our_prefix, settings=settings)) if ours else set()
+    except StorageRefused:
+        return set()
+    return {home for home in ours - there if control.head(home).whose == "absent"}
 
 
 def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:

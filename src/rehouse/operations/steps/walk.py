@@ -13,7 +13,7 @@ from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home
+from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home, refuse_lost_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import SourcesLookedAt, has_late_writes, look_at_sources
@@ -47,6 +47,7 @@ def walk(
         before = services.ledger.migration(tenant)
         looked = SourcesLookedAt(is_listed, {})
         if before and is_at_least(before.phase, Phase.CUT_OVER):
+            refuse_lost_home(services, before, tenant.slug)
             looked = look_at_sources(services, before, listed=is_listed, only_failed=order.only_failed, code=order.code)
             done = _report_done(services, tenant, before, order, report)
             if done and not (looked.faults or has_late_writes(services, before)):
