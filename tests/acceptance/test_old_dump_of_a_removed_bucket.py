@@ -42,7 +42,11 @@ def drop(room: Room) -> None:
 
 
 def buckets(room: Room) -> list[str]:
-    return [each["Name"] for each in room.server.root().list_buckets()["Buckets"] if room.prefix in each["Name"]]
+    return [
+        each["Name"]
+        for each in room.server.root().list_buckets()["Buckets"]
+        if room.settings.bucket_prefix in each["Name"]
+    ]
 
 
 def errors_of(room: Room, *words: str, status: int = 2) -> str:

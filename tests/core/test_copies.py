@@ -18,7 +18,6 @@ from rehouse.core.copies import (
     SurveyedDocument,
     decide,
     is_adoptable,
-    is_checksum_needed,
     is_md5,
 )
 from rehouse.core.lifecycle import DocumentState
@@ -165,39 +164,12 @@ LINES: dict[str, Callable[[SurveyedDocument], bool]] = {
     ),
     "the ledger's copy is of this source and stands": _stands,
     "the target has the same MD5 and size and is newer": _can_adopt,
-    "the target has the same checksum and size and is newer": lambda seen: (
+    "a comparison proves that the target is a finished copy": lambda seen: (
         seen.is_proven and seen.target is not None and not seen.recorded_now
     ),
     "in a live home, something at the target that is not ours": lambda _: False,
     "anything else": lambda _: True,
 }
-
-
-PAIR = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", OTHER, 7, "STANDARD", NOW + WINDOW)
-KNOWN = CopyRecord(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, ObjectRef("home", "documents/d1/a.pdf"), OTHER)
-PAIRS: dict[str, list[tuple[ListedObject, ListedObject, CopyRecord | None]]] = {
-    "have other sizes, or the target is not the newer one": [
-        (replace(PAIR[0], size=8), PAIR[1], None),
-        (PAIR[0], replace(PAIR[1], modified_at=NOW), None),
-    ],
-    "target made in parts: if its tags were set no checksum tells": [
-        (replace(PAIR[0], etag=etag), replace(PAIR[1], etag=MULTIPART), None) for etag in (MD5, MULTIPART)
-    ],
-    "the target has the ETag of the copy that the ledger knows of": [(*PAIR, KNOWN)],
-    "their ETags have the form of MD5s and are equal": [
-        (PAIR[0], replace(PAIR[1], etag=MD5), known) for known in (None, KNOWN)
-    ],
-    "anything else: an ETag of KMS may have the form of an MD5": [
-        (*PAIR, None),
-        (replace(PAIR[0], etag=MULTIPART), PAIR[1], None),
-        (*PAIR, replace(KNOWN, target_etag=MD5)),
-    ],
-}
-
-
-@pytest.mark.parametrize(("case", "needed"), truth_table(is_checksum_needed))
-def test_where_a_checksum_is_needed(case: str, needed: str) -> None:
-    assert all(is_checksum_needed(*pair) is (needed == "yes") for pair in PAIRS[case])
 
 
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:
@@ -230,7 +202,7 @@ EXAMPLES = {
     "its object is archived now": SurveyedDocument(_a(), FROZEN, recorded=LINE, recorded_now=True),
     "the ledger's copy is of this source and stands": SurveyedDocument(_a(), SOURCE, NEWER, LINE),
     "the target has the same MD5 and size and is newer": SurveyedDocument(_a(), SOURCE, NEWER),
-    "the target has the same checksum and size and is newer": SurveyedDocument(_a(), SOURCE, SOURCE, is_proven=True),
+    "a comparison proves that the target is a finished copy": SurveyedDocument(_a(), SOURCE, SOURCE, is_proven=True),
     "in a live home, something at the target that is not ours": SurveyedDocument(_a(), SOURCE, SOURCE),
     "anything else": SurveyedDocument(_a(), SOURCE, SOURCE),
 }

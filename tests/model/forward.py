@@ -93,13 +93,15 @@ def _decide(world: World, run: int, row: Document, shared: LISTED, home: LISTED,
     found = shared.get(source) or (world.head(source) if source in world.objects else None)
     contested = any(each.at == source and each.tenant != TENANT for each in world.rows.values())
     line = world.lines.get(row.id)
+    there = home.get(target)
     seen = SurveyedDocument(
         row,
         found,
-        home.get(target),
+        there,
         world.recorded(row.id),
         contested=contested,
         recorded_now=line is not None and line.run == run and not is_look,
+        is_proven=found is not None and there is not None and world.is_proven(found, there),
     )
     return decide(seen, world.places(), now=BEGINNING, upload_window=timedelta())
 

@@ -227,7 +227,11 @@ def _point_after(world: World, run: int, document: str, new: Line) -> bool:
 def _free_places(world: World, document: str, found: ListedObject) -> list[ObjectRef]:
     """Of the two places those that hold nothing, or what a run copied there that could not write it down."""
     places = returned(document), returned(document, found.etag)
-    return [ref for ref in places if ref not in world.objects or is_adoptable(found, world.head(ref))]
+    return [ref for ref in places if ref not in world.objects or _is_copy(world, found, world.head(ref))]
+
+
+def _is_copy(world: World, found: ListedObject, there: ListedObject) -> bool:
+    return is_adoptable(found, there) or world.is_proven(found, there)
 
 
 def returned(document: str, etag: str | None = None) -> ObjectRef:

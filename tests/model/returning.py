@@ -110,6 +110,7 @@ def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> D
         was_copied=line is not None and line.was_copied and line.target.bucket == SHARED,
         error_code=line.error if line else None,
         returned=(first, second),
+        proven=tuple(there is not None and world.is_proven(found, there) for there in (first, second)),
     )
     back = way_back(seen, PLACES[True])
     if back is None:

@@ -135,8 +135,8 @@ class SurveyedDocument:
     """Everything known about one document: its row, the objects at both ends, the ledger's record.
 
     `contested`: a row of another tenant points to the same object. `recorded_now`: this run wrote the ledger's record, so the
-    record is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends. `near`: if the object is missing,
-    the key of an object that no row points to and whose key may be another spelling of this one.
+    record is newer than any listing. `is_proven`: a comparison showed that the target is a finished copy (`doubt_about`).
+    `near`: if the object is missing, the key of an object that no row points to and whose key may be another spelling of this one.
     """
 
     document: Document
@@ -180,7 +180,7 @@ def decide(seen: SurveyedDocument, places: Places, *, now: datetime, upload_wind
     | its object is archived now                              | quarantined, archived            |
     | the ledger's copy is of this source and stands          | copied                           |
     | the target has the same MD5 and size and is newer       | adopt                            |
-    | the target has the same checksum and size and is newer  | adopt                            |
+    | a comparison proves that the target is a finished copy  | adopt                            |
     | in a live home, something at the target that is not ours| quarantined, target_taken        |
     | anything else                                           | to_copy                          |
     """
@@ -334,26 +334,6 @@ def _is_copied(
         and recorded.target_etag is not None
         and recorded.target_etag == there
     )
-
-
-def is_checksum_needed(source: ListedObject, target: ListedObject, recorded: CopyRecord | None = None) -> bool:
-    """Return whether only a checksum can show that the target is a finished copy of the source.
-
-    The first matching line applies:
-
-    | the two                                                         | needed |
-    |-----------------------------------------------------------------|--------|
-    | have other sizes, or the target is not the newer one            | no     |
-    | target made in parts: if its tags were set no checksum tells    | no     |
-    | the target has the ETag of the copy that the ledger knows of    | no     |
-    | their ETags have the form of MD5s and are equal                 | no     |
-    | anything else: an ETag of KMS may have the form of an MD5       | yes    |
-    """
-    if source.size != target.size or target.modified_at <= source.modified_at or "-" in target.etag:
-        return False
-    if recorded is not None and recorded.target_etag == target.etag:
-        return False
-    return not (is_md5(source.etag) and source.etag == target.etag)
 
 
 def is_adoptable(source: ListedObject, target: ListedObject) -> bool:

@@ -47,7 +47,7 @@ class DocumentAtHome:
     """Everything known about a document whose row points to its home.
 
     `found`: the object at home. `there`: the object at the old pointer. `returned`: the objects at the two keys to which it may be
-    copied; `proven`: whether a checksum shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
+    copied; `proven`: whether a comparison shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
     not only a pointer. `contested`: the object at the old pointer may now belong to another document, because another row points
     there or another record knows a different object there.
     """

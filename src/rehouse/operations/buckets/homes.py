@@ -81,7 +81,7 @@ def missing_homes(settings: Settings, control: Control, homes: Collection[str]) 
     """Return those of the buckets that do not exist, as far as they have our prefix; none if the buckets cannot be listed."""
     ours = {home for home in homes if home.startswith(f"{settings.bucket_prefix}-")}
     try:
-        there = set(control.once(_with_our_prefix, settings=settings)) if ours else set()
+        there = set(control.once(_list_with_our_prefix, settings=settings)) if ours else set()
     except StorageRefused:
         return set()
     return {home for home in ours - there if control.head(home).whose == "absent"}

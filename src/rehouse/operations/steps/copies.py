@@ -15,19 +15,21 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Decision, Places, Standing, SurveyedDocument, decide, is_checksum_needed
+from rehouse.core.copies import Decision, Places, Standing, SurveyedDocument, decide
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.copies import Documents, FailedDocuments, Line, line_of
 from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import find_out_guard
 from rehouse.operations.steps.near_keys import name_near_objects
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
 from rehouse.operations.steps.run import Run
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 from rehouse.s3.faults import ACCESS_DENIED, CHANGED
 
 LOOKS = 2
@@ -300,17 +302,23 @@ def _mark_claims(run: Pass, page: Sequence[SurveyedDocument]) -> list[SurveyedDo
 
 
 def mark_proven(run: Pass, page: Sequence[SurveyedDocument]) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
-    """Return the page with the targets marked that a checksum proves to be finished copies, and the HEADs that failed."""
+    """Return the page with the targets marked that are proven to be finished copies, and the requests that failed."""
     doubtful = [
-        Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
+        Doubtful(
+            Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag),
+            doubt,
+        )
         for each in page
         if each.source and each.target and not each.recorded_now
-        if is_checksum_needed(each.source, each.target, each.recorded)
+        if (doubt := doubt_about(each.source, each.target, each.recorded)) is not Doubt.NONE
         for target in (run.places.target_of(each.document, each.recorded),)
     ]
-    proofs = compare_by_checksum(run.services.bulk, doubtful)
+    proofs = compare_doubtful(run.services, doubtful)
     proven = {document_id for document_id, comparison in proofs.items() if comparison.finding is Finding.SAME}
     faults = {document_id: each.fault for document_id, each in proofs.items() if each.fault}
+    for ends, _ in doubtful:
+        if ends.document_id in proven and (fault := complete_tags(run.services, ends)):
+            faults[ends.document_id] = fault
     return [replace(each, is_proven=True) if each.document.id in proven else each for each in page], faults
 
 

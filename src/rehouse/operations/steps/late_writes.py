@@ -17,6 +17,7 @@ from rehouse.core.copies import CopiedDocument, is_listing_cheaper
 from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late_write, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
+from rehouse.core.unrecorded_copies import Doubt, is_in_parts
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -31,7 +32,8 @@ from rehouse.operations.steps.late_rounds import (
     settle_in_rounds,
     sum_up,
 )
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 
 class SourcesLookedAt(NamedTuple):
@@ -210,13 +212,19 @@ def _task(moved: CopiedDocument, source: ListedObject) -> CopyTask:
 
 
 def _prove(services: Services, suspect: _Suspect, seen: _RowAndObjects) -> Fault | None:
-    """Compare the checksums at both ends where only they can decide; return the fault if S3 gave no answer."""
+    """Compare both ends where only that can decide; return the fault if S3 gave no answer.
+
+    A copy in parts may lack its tags, if a run was killed before it set them: then they are set now.
+    """
     source, target, moved = seen.source, seen.target, suspect.moved
     is_needed = needs_proof(moved, source, target, copied_etag=suspect.copied_etag)
     if source is None or target is None or not is_needed:
         return None
     ends = Ends(moved.document_id, moved.source, source.etag, moved.target, target.etag)
-    comparison = compare_by_checksum(services.bulk, [ends])[moved.document_id]
-    if comparison.fault is None:
-        suspect.proofs[source.etag, target.etag] = comparison.finding is Finding.SAME
-    return comparison.fault
+    doubt = Doubt.ALL if is_in_parts(target.etag) else Doubt.BYTES
+    comparison = compare_doubtful(services, [Doubtful(ends, doubt)])[moved.document_id]
+    is_proven = comparison.finding is Finding.SAME
+    fault = complete_tags(services, ends) if is_proven else comparison.fault
+    if fault is None:
+        suspect.proofs[source.etag, target.etag] = is_proven
+    return fault

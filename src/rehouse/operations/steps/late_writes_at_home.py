@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+from rehouse.core.comparing import Finding
 from rehouse.core.copies import Places, Reason, is_adoptable
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.late_writes import (
@@ -22,8 +23,10 @@ from rehouse.core.late_writes import (
 )
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
+from rehouse.operations.buckets.homes import is_home_gone
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is_guarded
@@ -37,7 +40,9 @@ from rehouse.operations.steps.late_rounds import (
     settle_in_rounds,
     sum_up,
 )
+from rehouse.operations.steps.proofs import Ends
 from rehouse.operations.steps.returns import copy_problem
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 SHOWN = 20
 
@@ -49,7 +54,7 @@ def require_no_late_writes(services: Services, migration: Migration, slug: str) 
     would cover the other.
     """
     returns = services.ledger.of(migration, Returns)
-    if not returns.counts().returned:
+    if not returns.counts().returned or is_home_gone(services, migration):
         return
     survey.list_home(services, migration.home_bucket)
     sent = send_late_writes(services, migration, slug)
@@ -206,4 +211,22 @@ def _free_place(
         there = found[place]
         if there is None or is_adoptable(at_home, there):
             return place, there, None
+        is_copy, fault = _is_unrecorded_copy(services, returned, at_home, place, there)
+        if is_copy or fault:
+            return (None, None, fault) if fault else (place, there, None)
     return None, None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
+
+
+def _is_unrecorded_copy(
+    services: Services, returned: ReturnedDocument, at_home: ListedObject, place: ObjectRef, there: ListedObject
+) -> tuple[bool, Fault | None]:
+    """Return whether a comparison shows that the object is a finished copy, or the fault if S3 gave no answer."""
+    doubt = doubt_about(at_home, there)
+    if doubt is Doubt.NONE:
+        return False, None
+    ends = Ends(returned.document_id, returned.source, at_home.etag, place, there.etag)
+    comparison = compare_doubtful(services, [Doubtful(ends, doubt)])[returned.document_id]
+    if comparison.finding is not Finding.SAME:
+        return False, comparison.fault
+    fault = complete_tags(services, ends)
+    return fault is None, fault

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Places, is_checksum_needed
+from rehouse.core.copies import Places
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
@@ -26,12 +26,14 @@ from rehouse.core.returns import (
     returned_places,
     way_back,
 )
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.copies import Line, line_of
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 
 @dataclass
@@ -88,7 +90,8 @@ def return_documents(run: ReturnPass) -> ReturnTally:
     Raises Interrupted when the run was stopped: everything finished is saved.
     """
     done = failed = 0
-    for page in decide_pages(run):
+    for decided in decide_pages(run):
+        page = [_complete(run, each) for each in decided]
         lines = [line for each in page for line in _lines(run, each)]
         outcomes = run.services.engine.copy(
             each.decision.task
@@ -117,6 +120,15 @@ def return_documents(run: ReturnPass) -> ReturnTally:
 
 def _decide(run: ReturnPass, seen: DocumentAtHome) -> ReturnDecision:
     return decide_return(seen, run.places, run.slug, is_adopted=run.is_adopted)
+
+
+def _complete(run: ReturnPass, each: DecidedReturn) -> DecidedReturn:
+    """Complete the tags of a copy that is to be adopted."""
+    task = each.decision.task
+    if each.fault or each.decision.standing is not Returning.ADOPT or not task or not task.replaces_etag:
+        return each
+    ends = Ends(task.document_id, task.source, task.source_etag, task.target, task.replaces_etag)
+    return each._replace(fault=complete_tags(run.services, ends))
 
 
 def _look_at_old_objects(
@@ -189,14 +201,17 @@ def _set_returned(seen: DocumentAtHome, which: int, there: ListedObject | None) 
 def _mark_proven(
     run: ReturnPass, page: Sequence[DocumentAtHome], places: Mapping[str, ObjectRef], which: int
 ) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
-    """Mark those of the objects that a checksum shows to be finished copies; return the HEADs that failed as well."""
+    """Mark those of the objects that a comparison shows to be finished copies; return the requests that failed as well."""
     doubtful = [
-        Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
+        Doubtful(
+            Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag),
+            doubt,
+        )
         for seen in page
         if seen.document.id in places and seen.found and (there := seen.returned[which])
-        if is_checksum_needed(seen.found, there, seen.recorded)
+        if (doubt := doubt_about(seen.found, there, seen.recorded)) is not Doubt.NONE
     ]
-    compared = compare_by_checksum(run.services.bulk, doubtful)
+    compared = compare_doubtful(run.services, doubtful)
     same = {document_id for document_id, each in compared.items() if each.finding is Finding.SAME}
     marked = [
         replace(seen, proven=(True, False) if which == 0 else (seen.proven[0], True))
