@@ -76,7 +76,7 @@ def _compare_properties(services: Services, ends: Ends) -> Comparison:
     for ref, etag in ((ends.source, ends.source_etag or ""), (ends.target, ends.target_etag)):
         answer = services.bulk.read_headers(ref, etag)
         if answer.value is None:
-            return _unanswered(answer)
+            return _explain_no_answer(answer)
         try:
             with translate_errors(ref.key):
                 tags = read_tags(services.control.client, ref, **services.control.owner()) or []
@@ -91,6 +91,6 @@ def _compare_properties(services: Services, ends: Ends) -> Comparison:
     return compare_sides(source, target)
 
 
-def _unanswered(answer: Answer[dict[str, str]]) -> Comparison:
+def _explain_no_answer(answer: Answer[dict[str, str]]) -> Comparison:
     fault = answer.fault
     return CHANGED_MEANWHILE if fault is None or fault.code in CHANGED | ABSENT else unseen_side(fault)
