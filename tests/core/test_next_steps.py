@@ -79,8 +79,7 @@ def test_the_pilot_leaves_nothing_behind(to_copy: dict[str, int], staying: list[
             {"a": ["archived"], "b": ["x"]},
             "rehouse migrate-all --only-failed",
         ),
-        ({"a": Phase.VERIFIED}, {"a": ["archived"]}, "rehouse migrate a --only-failed --until verified"),
-        ({"a": Phase.VERIFIED, "b": Phase.CUT_OVER}, {"a": ["x"]}, "rehouse migrate a --only-failed --until verified"),
+        ({"a": Phase.VERIFIED}, {"a": ["archived"]}, "rehouse migrate a --only-failed"),
         ({"a": Phase.CUT_OVER}, {"a": ["Conflict"]}, None),
         ({"a": Phase.CUT_OVER}, {"a": ["x"] * 3}, "rehouse migrate a --only-failed"),
         ({"a": Phase.CUT_OVER}, {"a": ["x"] * 4}, "rehouse status a --errors"),
@@ -91,6 +90,21 @@ def test_what_to_do_after_a_migration(
     phases: dict[str, Phase | None], outstanding: dict[str, list[str]], expected: str | None
 ) -> None:
     assert after_migration(phases, outstanding, shown=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "until", "expected"),
+    [
+        (Phase.VERIFIED, Phase.CUT_OVER, ""),
+        (Phase.VERIFIED, Phase.VERIFIED, " --until verified"),
+        (Phase.COPIED, Phase.COPIED, " --until copied"),
+        (Phase.VERIFIED, None, " --until verified"),
+        (Phase.CUT_OVER, None, ""),
+    ],
+)
+def test_a_next_run_goes_no_further(phase: Phase, until: Phase | None, expected: str) -> None:
+    found = after_migration({"a": phase, "b": Phase.CUT_OVER}, {"a": ["archived"]}, shown=3, until=until)
+    assert found == f"rehouse migrate a --only-failed{expected}"
 
 
 @pytest.mark.parametrize(
@@ -292,6 +306,7 @@ told = st.one_of(
         st.dictionaries(slugs, st.none() | st.sampled_from(Phase), max_size=3),
         st.dictionaries(slugs, st.lists(codes, max_size=3), max_size=3),
         shown=st.integers(0, 3),
+        until=st.sampled_from([None, Phase.COPIED, Phase.VERIFIED, Phase.CUT_OVER]),
     ),
 )
 

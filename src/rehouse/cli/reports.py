@@ -96,12 +96,13 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     return {"documents_migrated": migrated, "this_run": this_run, "error_count": errors, "tenants": tenants}
 
 
-def _show_next(reports: Sequence[TenantReport]) -> None:
+def _show_next(reports: Sequence[TenantReport], until: Phase | None) -> None:
     if not any(each.error for each in reports):
         phases = {each.slug: each.phase for each in reports}
         outstanding = {each.slug: codes_of(each.outstanding) for each in reports}
         codes = [code for found in outstanding.values() for code in found]
-        say_next(after_migration(phases, outstanding, shown=SHOWN), first=before_next_run(codes))
+        following = after_migration(phases, outstanding, shown=SHOWN, until=until)
+        say_next(following, first=before_next_run(codes))
 
 
 def end_migration(
@@ -110,17 +111,21 @@ def end_migration(
     *,
     summary: str | None = None,
     ran: bool = True,
+    until: Phase | None = Phase.CUT_OVER,
     interrupted: bool = False,
     allow_quarantined: bool = False,
 ) -> None:
-    """Print each tenant's result and end the command. `ran`: this command could move documents."""
+    """Print each tenant's result and end the command.
+
+    `ran`: this command could move documents. `until`: the phase at which it was to stop, None if it moves no tenant on.
+    """
     from rehouse.cli.services import finish_by
 
     def show() -> None:
         show_migration(made, ran=ran)
         if summary:
             say(summary)
-        _show_next(() if interrupted else made)
+        _show_next(() if interrupted else made, until)
 
     print_report(output, migration_object(made), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)

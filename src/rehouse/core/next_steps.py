@@ -57,12 +57,16 @@ def after_plan(
 
 
 def after_migration(
-    phases: Mapping[str, Phase | None], outstanding: Mapping[str, Sequence[str]], *, shown: int
+    phases: Mapping[str, Phase | None],
+    outstanding: Mapping[str, Sequence[str]],
+    *,
+    shown: int,
+    until: Phase | None = Phase.CUT_OVER,
 ) -> str | None:
     """Return what to do after a migration that nothing stopped: `phases` of its tenants.
 
     `outstanding`: the codes of the documents that stay behind, by tenant; `shown` of each tenant were printed. Where all were
-    printed, the documents are corrected next and tried again, up to the phase that the tenants have reached.
+    printed, the documents are corrected next and tried again, up to the same phase `until`; None: as far as the tenants are.
 
     >>> after_migration({"a": Phase.VERIFIED}, {}, shown=20), after_migration({"a": Phase.COPIED}, {}, shown=20)
     ('rehouse cutover a', 'rehouse migrate a')
@@ -77,10 +81,10 @@ def after_migration(
     if many := {slug: len(codes) for slug, codes in left.items() if len(codes) > shown}:
         return _errors_of(many)
     if left:
-        again = after_errors(left, [])
         reached = {phases.get(slug) for slug in left}
-        until = f" --until {Phase.VERIFIED}" if again and reached == {Phase.VERIFIED} else ""
-        return again and again + until
+        limit = until or (Phase.VERIFIED if reached == {Phase.VERIFIED} else Phase.CUT_OVER)
+        again = after_errors(left, [])
+        return f"{again} --until {limit}" if again and limit is not Phase.CUT_OVER else again
     if not phases:
         return None
     return _move_on(phases) or (_of("verify", phases) + " --deep")
