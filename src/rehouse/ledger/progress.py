@@ -119,7 +119,11 @@ class Publication:
         }
         with self._in_use, translate_errors():
             if self._connection.closed:
-                raise TryAgain("another connection of this command took its place", hint="allow the role one more")
+                raise TryAgain(
+                    "another connection of this command took its place",
+                    hint="allow the role one more",
+                    subject="database",
+                )
             if not self.is_held:  # a session of ours that was lost may have held it until now
                 self._hold()
             values = {**self._values, **columns, "ended": list(ended), "elapsed": elapsed}

@@ -69,7 +69,7 @@ def refuse_lost_home(services: Services, migration: Migration, slug: str) -> Non
     if migration.home_bucket == NO_HOME or not is_home_gone(services, migration):
         return
     if rows := services.ledger.documents(migration).counts().at_home:
-        raise Refused(lost_home_message(slug, migration.home_bucket, rows), hint=LOST_HOME_HINT)
+        raise Refused(lost_home_message(slug, migration.home_bucket, rows), hint=LOST_HOME_HINT, subject=slug)
 
 
 def lost_home_message(slug: str, bucket: str, rows: int) -> str:
