@@ -35,7 +35,7 @@ from rehouse.core.permissions.table import Role
 from rehouse.core.removals import Verdict
 from rehouse.core.tenant_state import MEANINGS as STATE_MEANINGS
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Ended, Running, TenantAtWork
+from rehouse.core.watching import EndedCommand, RunningCommand, TenantAtWork
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
 from rehouse.ledger.copies import Outstanding
@@ -56,7 +56,7 @@ from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
 from rehouse.operations.rules import rules as application_rules
 from rehouse.operations.status import DocumentError, TenantStatus
-from rehouse.operations.steps.removals import Left
+from rehouse.operations.steps.removals import KeptSource
 from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.operations.watching import HistoryEvent
@@ -75,7 +75,7 @@ REPORTS = {
     "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
     "rollback": (ReturnReport, Outstanding, DropReport),
-    "finish": (FinishReport, Left),
+    "finish": (FinishReport, KeptSource),
     "uninstall": (UninstallReport,),
     "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
@@ -129,7 +129,7 @@ def test_a_command_s_page_has_every_key_of_its_json(command: str, report: type) 
 
 def test_the_watching_page_has_every_key_of_its_lines() -> None:
     told = (DOCS / "watching.md").read_text(encoding="utf-8").partition("\n## JSON lines\n")[2]
-    names = {each.name for line in (Running, TenantAtWork, Ended, HistoryEvent) for each in fields(line)}
+    names = {each.name for line in (RunningCommand, TenantAtWork, EndedCommand, HistoryEvent) for each in fields(line)}
     assert [name for name in sorted(names) if f"`{name}`" not in told] == []
 
 

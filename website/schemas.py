@@ -25,7 +25,7 @@ from rehouse.core.errors import Failure
 from rehouse.core.exit_status import ExitStatus
 from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Ended, Running
+from rehouse.core.watching import EndedCommand, RunningCommand
 from rehouse.ledger.ledger import Overview
 from rehouse.operations.audit import AuditReport
 from rehouse.operations.buckets.drop import DropReport
@@ -93,9 +93,9 @@ STREAMS: dict[str, dict[str, dict[str, Any]]] = {
         "error": _fields(Failure),
     },
     "watch-lines": {
-        "progress": {"at": datetime} | _fields(Running),
+        "progress": {"at": datetime} | _fields(RunningCommand),
         "event": _fields(HistoryEvent),
-        "ended": {"at": datetime} | _fields(Ended),
+        "ended": {"at": datetime} | _fields(EndedCommand),
         "states": {"at": datetime, "tenants_by_state": dict[TenantState, int]},
         "idle": {"at": datetime},
         "database_away": {"message": str, "hint": str},

@@ -14,7 +14,7 @@ from tests.support.envelope import lines_of_stream
 from rehouse.cli.watch import SECONDS_IDLE, draw, lines_of, print_lines
 from rehouse.core.errors import TryAgain
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Ended, Life, Look, Running, TenantAtWork
+from rehouse.core.watching import EndedCommand, Life, Look, RunningCommand, TenantAtWork
 from rehouse.operations.watching import HistoryEvent, Sight
 
 NOW = datetime(2026, 11, 26, 18, 38, 29, tzinfo=UTC)
@@ -24,7 +24,7 @@ TENANTS = tuple(
     for number in range(11)
 )
 WAITING = replace(TENANTS[1], subject="globex", message="S3 settles the versioning of the new bucket for 14 minutes")
-RUN = Running(
+RUN = RunningCommand(
     "r", "migrate-all", "host-1", Life.RUNNING, 0, 8, 12_345, 678_901, 4, 2**31, 380.0, 65.0, 1750.0, 0.4, TENANTS
 )
 QUIET = replace(RUN, run_id="s", command="migrate", life=Life.QUIET, quiet_seconds=42.0, at_work=(WAITING,))
@@ -86,7 +86,7 @@ def test_lines_tell_changes_once() -> None:
     assert [each["type"] for each in told] == ["progress", "event"]
     assert (told[0]["run_id"], told[0]["documents"], told[0]["at_work"][0]["subject"]) == ("r", 12_345, LONG)
     after = {TenantState.COMPLETED: 3}
-    ended = Sight(Look(ended=(Ended("r", "migrate-all", "host-1", False),)), states=after, at=NOW)
+    ended = Sight(Look(ended=(EndedCommand("r", "migrate-all", "host-1", False),)), states=after, at=NOW)
     assert [each["type"] for each in lines_of(ended, begun)] == ["ended", "states", "idle"]
     assert list(lines_of(replace(IDLE, states=after), ended)) == []
     printed = "\n".join(json.dumps(each) for each in (*first, *told))

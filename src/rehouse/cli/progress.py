@@ -81,23 +81,23 @@ def _show_bars() -> Iterator[Report]:
 
 @contextmanager
 def _print_lines() -> Iterator[Report]:
-    def tell(shown: Counters) -> None:
+    def print_progress(shown: Counters) -> None:
         overall, at_work = shown.now()
         for line in describe(overall, at_work):
             log.info(line, extra=SHOWN)
             print(line, file=sys.stderr, flush=True)
 
-    with _repeat_regularly(tell, SECONDS_BETWEEN_LINES) as report:
+    with _repeat_regularly(print_progress, SECONDS_BETWEEN_LINES) as report:
         yield report
 
 
 @contextmanager
 def _print_objects() -> Iterator[Report]:
-    def tell(shown: Counters) -> None:
+    def print_progress(shown: Counters) -> None:
         overall, at_work = shown.now()
         output.print_line({"type": "progress", **asdict(overall), "at_work": [_at_work(each) for each in at_work]})
 
-    with _repeat_regularly(tell, SECONDS_BETWEEN_OBJECTS) as report:
+    with _repeat_regularly(print_progress, SECONDS_BETWEEN_OBJECTS) as report:
         yield report
 
 
@@ -107,23 +107,23 @@ def _at_work(event: Progress) -> AtWork:
 
 
 @contextmanager
-def _repeat_regularly(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
-    """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
+def _repeat_regularly(print_progress: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
+    """Print every so many seconds how far the run is, from a thread: also while nothing happens."""
     from rehouse.operations.counters import Counters
 
     shown, is_over = Counters(), threading.Event()
 
-    def tell_again() -> None:
+    def repeat() -> None:
         while not is_over.wait(seconds):
-            tell(shown)
+            print_progress(shown)
 
-    teller = threading.Thread(target=tell_again, daemon=True)
-    teller.start()
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
     try:
         yield shown
     finally:
         is_over.set()
-        teller.join()
+        thread.join()
 
 
 def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:

@@ -22,7 +22,7 @@ from rehouse.cli.progress import MOST_TENANTS, sum_up
 from rehouse.core.escaping import count_noun, escape_json, escape_to_one_line
 from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import describe_states
-from rehouse.core.watching import Life, Running, TenantAtWork, total
+from rehouse.core.watching import Life, RunningCommand, TenantAtWork, total
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -132,7 +132,7 @@ def draw(sight: Sight, width: int, height: int) -> list[Text]:
     return lines
 
 
-def _runs(sight: Sight) -> Sequence[Running]:
+def _runs(sight: Sight) -> Sequence[RunningCommand]:
     return (*sight.look.alive, *sight.look.killed)
 
 
@@ -165,11 +165,11 @@ def _heading(sight: Sight, width: int) -> list[Text]:
     return first
 
 
-def _title(run: Running) -> str:
+def _title(run: RunningCommand) -> str:
     return f"{run.command} on {run.host}"
 
 
-def _of_run(run: Running, width: int, most: int) -> list[Text]:
+def _of_run(run: RunningCommand, width: int, most: int) -> list[Text]:
     """Return the lines of a command: what it is, how far it is, and the tenants at work."""
     title = _line(_title(run), "bold")
     title.append(f"  {_life_text(run)}", style=COLORS[run.life])
@@ -184,7 +184,7 @@ def _of_run(run: Running, width: int, most: int) -> list[Text]:
     return lines
 
 
-def _life_text(run: Running) -> str:
+def _life_text(run: RunningCommand) -> str:
     ago = timedelta(seconds=round(run.quiet_seconds))
     if run.life is Life.KILLED:
         return f"killed, or cut off from the database; last change {ago} ago"

@@ -96,7 +96,7 @@ def life(*, is_held: bool, age: float) -> Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRow:
     """A row as a watcher reads it. `elapsed`: seconds since the command began; `age`: seconds since the row changed."""
 
     run_id: str
@@ -124,7 +124,7 @@ class TenantAtWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningCommand:
     """A command at work. `quiet_seconds`: since when nothing has changed; `seconds_left` None while it cannot be told."""
 
     run_id: str
@@ -160,7 +160,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedCommand:
     """A command that is not at work any more. `is_killed`: it did not come to its end."""
 
     run_id: str
@@ -173,19 +173,19 @@ class Ended:
 class Look:
     """What one look shows: the commands at work, those that were killed, and which of both have ended since the last look."""
 
-    alive: tuple[Running, ...] = ()
-    killed: tuple[Running, ...] = ()
-    ended: tuple[Ended, ...] = ()
+    alive: tuple[RunningCommand, ...] = ()
+    killed: tuple[RunningCommand, ...] = ()
+    ended: tuple[EndedCommand, ...] = ()
 
 
 @dataclass
-class Watched:
+class WatchState:
     """What one watcher has seen so far. Every `now` is in seconds of one clock that never goes back."""
 
     _lately: dict[tuple[str, str, str | None], deque[tuple[float, int]]] = field(default_factory=dict)
     _before: Look = field(default_factory=Look)
 
-    def take(self, rows: Sequence[Published], phases: Mapping[str, str | None], now: float) -> Look:
+    def take(self, rows: Sequence[PublishedRow], phases: Mapping[str, str | None], now: float) -> Look:
         """Take in what is published now. `phases`: subject → the phase of that tenant's migration."""
         rates = self._rates(rows, now)
         runs = [
@@ -202,11 +202,11 @@ class Watched:
         self._before = Look(
             alive,
             killed,
-            tuple(Ended(each.run_id, each.command, each.host, each in died) for each in (*ended, *died)),
+            tuple(EndedCommand(each.run_id, each.command, each.host, each in died) for each in (*ended, *died)),
         )
         return self._before
 
-    def _rates(self, rows: Sequence[Published], now: float) -> dict[tuple[str, str, str | None], float]:
+    def _rates(self, rows: Sequence[PublishedRow], now: float) -> dict[tuple[str, str, str | None], float]:
         """Return the documents a second of each row, over the last seconds; those of another step count anew."""
         lately, rates = {}, {}
         for row in rows:
@@ -222,15 +222,15 @@ class Watched:
 
 
 def _running(
-    whole: Published,
-    rows: Sequence[Published],
+    whole: PublishedRow,
+    rows: Sequence[PublishedRow],
     phases: Mapping[str, str | None],
     rates: Mapping[tuple[str, str, str | None], float],
-) -> Running:
+) -> RunningCommand:
     counts, rate = whole.counts, rates[whole.run_id, "", whole.counts.step]
     total = max(counts.documents_total or 0, counts.documents)
     age = min(row.age for row in rows)
-    return Running(
+    return RunningCommand(
         run_id=whole.run_id,
         command=whole.command,
         host=whole.host,
@@ -263,7 +263,7 @@ def _running(
     )
 
 
-def total(runs: Sequence[Running]) -> Overall:
+def total(runs: Sequence[RunningCommand]) -> Overall:
     """Return what several commands add up to; the time is that of the first one that began."""
     documents, of_all = sum(run.documents for run in runs), sum(run.documents_total for run in runs)
     rate = sum(run.rate for run in runs)

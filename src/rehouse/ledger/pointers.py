@@ -69,7 +69,7 @@ class Unchecked(NamedTuple):
 
 
 @dataclass
-class Found:
+class FoundKeys:
     """The result of a search.
 
     `rows`: column → owner of a key → how many rows mention a key. `keys`: the keys that are mentioned. `in_part`: column → the
@@ -123,12 +123,14 @@ class Pointers:
         rows = rows_of(self._connection, self._ledger.queries["some_orphans"], values)
         return [(str(row.key), int(row.size)) for row in rows]
 
-    def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
+    def look(
+        self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits
+    ) -> Iterator[FoundKeys]:
         """Search columns for keys (each with its owners).
 
         Yield the result so far after each table.
         """
-        finder, found = KeyFinder(owners), Found()
+        finder, found = KeyFinder(owners), FoundKeys()
         for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
             table = list(group)
             readable = [each for each in table if _obstacle(each) is None]
@@ -152,7 +154,7 @@ class Pointers:
         finder: KeyFinder,
         owners: Mapping[str, Sequence[str]],
         limits: Limits,
-        found: Found,
+        found: FoundKeys,
     ) -> None:
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION READ ONLY")
@@ -228,7 +230,7 @@ def _search(
     columns: Sequence[Column],
     finder: KeyFinder,
     owners: Mapping[str, Sequence[str]],
-    found: Found,
+    found: FoundKeys,
 ) -> None:
     if not finder.may_mention(_plain(b"".join(lines))):
         return

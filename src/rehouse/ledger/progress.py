@@ -19,7 +19,7 @@ import psycopg
 from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.core.model import TenantId
-from rehouse.core.watching import Counts, Published
+from rehouse.core.watching import Counts, PublishedRow
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.ledger import Ledger, translate_errors
@@ -170,10 +170,10 @@ def require_table(ledger: Ledger) -> None:
 _READ = (TABLE, "s3_migrations", "s3_migration_events")
 
 
-def read_published(ledger: Ledger) -> list[Published]:
+def read_published(ledger: Ledger) -> list[PublishedRow]:
     """Return what all commands have published, whether they are alive or not."""
     return [
-        Published(
+        PublishedRow(
             row.run_id,
             Counts(
                 row.subject,

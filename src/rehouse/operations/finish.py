@@ -36,7 +36,7 @@ from rehouse.operations.services import Services
 from rehouse.operations.steps.due_sources import require_cut_over
 from rehouse.operations.steps.late_writes import sweep_again
 from rehouse.operations.steps.removals import (
-    Left,
+    KeptSource,
     RemovalPass,
     has_nothing_to_do,
     is_last_removal,
@@ -83,7 +83,7 @@ class FinishReport(RunReport):
     next_at: datetime | None = None
     sources_changed: int = 0
     put_back: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[KeptSource] = field(default_factory=list)
     outstanding: list[Outstanding] = field(default_factory=list)
     held_back: bool = False
     pointers: list[Mention] = field(default_factory=list)

@@ -16,7 +16,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Look, Published, Watched
+from rehouse.core.watching import Look, PublishedRow, WatchState
 from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, read_published, require_table
 
@@ -83,7 +83,7 @@ class _Watcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ledger: Ledger | None = None
-        self._watched = Watched()
+        self._watched = WatchState()
         self._busy_at = time.monotonic()
         self._slugs: dict[TenantId, str] = {}
         self._named_at = float("-inf")
@@ -122,7 +122,7 @@ class _Watcher:
         require_table(self._ledger)
         return self._ledger
 
-    def _phases(self, ledger: Ledger, rows: Sequence[Published]) -> dict[str, str | None]:
+    def _phases(self, ledger: Ledger, rows: Sequence[PublishedRow]) -> dict[str, str | None]:
         """Return the phases of the tenants at work, by slug."""
         subjects = {row.counts.subject for row in rows if row.counts.subject}
         ids = {slug: tenant_id for tenant_id, slug in self._names(ledger, subjects).items() if slug in subjects}

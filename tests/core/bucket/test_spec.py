@@ -15,8 +15,8 @@ from rehouse.core.bucket.spec import (
     LACKING,
     SETTINGS,
     BucketSpec,
-    Found,
     LifecycleRules,
+    SettingState,
     differences,
     log_bucket_spec,
     matches,
@@ -47,8 +47,8 @@ specs = st.builds(
 )
 
 
-def as_found(spec: BucketSpec) -> dict[str, Found]:
-    return {setting: Found("set", document) for setting, document in spec.documents().items()}
+def as_found(spec: BucketSpec) -> dict[str, SettingState]:
+    return {setting: SettingState("set", document) for setting, document in spec.documents().items()}
 
 
 def as_s3_answers(value: object, order: random.Random) -> object:
@@ -69,13 +69,13 @@ def test_a_bucket_that_is_as_specified_has_no_drift(spec: BucketSpec) -> None:
 
 @given(specs, st.randoms(use_true_random=False))
 def test_the_order_of_lists_is_no_drift(spec: BucketSpec, order: random.Random) -> None:
-    answered = {setting: Found("set", as_s3_answers(doc, order)) for setting, doc in spec.documents().items()}
+    answered = {setting: SettingState("set", as_s3_answers(doc, order)) for setting, doc in spec.documents().items()}
     assert differences(spec, answered) == ()
 
 
 @given(specs, st.sampled_from(SETTINGS), st.sampled_from(["absent", "not_offered", "unreadable"]))
 def test_each_state_has_its_kind_and_only_its_setting(spec: BucketSpec, setting: str, state: str) -> None:
-    found = {**as_found(spec), setting: Found(state, code="X")}  # type: ignore[arg-type]
+    found = {**as_found(spec), setting: SettingState(state, code="X")}  # type: ignore[arg-type]
     kinds = {drift.setting: drift.kind for drift in differences(spec, found)}
     wanted = setting in spec.documents()
     assert kinds == ({setting: "missing" if state == "absent" else state} if wanted else {})
@@ -95,7 +95,7 @@ def test_no_answer_whatever_breaks_the_comparison(setting: str, answer: object) 
         "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
         request_metrics=True,
     )  # fmt: skip
-    assert differences(spec, {**as_found(spec), setting: Found("set", answer)})
+    assert differences(spec, {**as_found(spec), setting: SettingState("set", answer)})
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_changed_value_is_drift(setting: str, path: list[str | int], value: ob
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = value
-    (drift,) = differences(spec, {**as_found(spec), setting: Found("set", changed)})
+    (drift,) = differences(spec, {**as_found(spec), setting: SettingState("set", changed)})
     assert (drift.setting, drift.kind) == (setting, "differs")
 
 
@@ -137,19 +137,21 @@ def test_what_s3_adds_to_its_answers_is_no_drift() -> None:
     spec = spec_for("b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
     answers = as_found(spec)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}
-    answers["encryption"] = Found("set", {"Rules": [{**rule, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}]})
-    answers["versioning"] = Found("set", {"Status": "Enabled", "MFADelete": "Disabled"})
-    answers["tags"] = Found("set", {**spec.documents()["tags"], "cost-centre": "42"})
+    answers["encryption"] = SettingState(
+        "set", {"Rules": [{**rule, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}]}
+    )
+    answers["versioning"] = SettingState("set", {"Status": "Enabled", "MFADelete": "Disabled"})
+    answers["tags"] = SettingState("set", {**spec.documents()["tags"], "cost-centre": "42"})
     lifecycle = copy.deepcopy(spec.documents()["lifecycle"])
     lifecycle["Rules"][0]["Filter"] = {}
     del lifecycle["Rules"][1]["Filter"]
     lifecycle["Rules"][1]["Prefix"] = ""
-    answers["lifecycle"] = Found("set", lifecycle)
+    answers["lifecycle"] = SettingState("set", lifecycle)
     policy = copy.deepcopy(spec.documents()["policy"])
     for statement in policy["Statement"]:
         statement["Action"] = [statement["Action"]]
         statement["Principal"] = {"AWS": "*"}
-    answers["policy"] = Found("set", policy)
+    answers["policy"] = SettingState("set", policy)
     assert differences(spec, answers) == ()
 
 
@@ -157,7 +159,7 @@ def test_a_lifecycle_rule_of_somebody_else_is_drift() -> None:
     spec = spec_for("b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
     foreign = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "documents/"}, "Expiration": {"Days": 1}}
     rules = [*spec.documents()["lifecycle"]["Rules"], foreign]
-    (drift,) = differences(spec, {**as_found(spec), "lifecycle": Found("set", {"Rules": rules})})
+    (drift,) = differences(spec, {**as_found(spec), "lifecycle": SettingState("set", {"Rules": rules})})
     assert drift.setting == "lifecycle"
 
 

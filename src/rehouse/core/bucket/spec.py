@@ -58,7 +58,7 @@ refuse every upload.
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SettingState:
     """The state of one setting as found.
 
     `code` is S3's error code if it is not offered or unreadable.
@@ -144,7 +144,7 @@ def log_bucket_spec(
     )
 
 
-def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[Drift, ...]:
+def differences(spec: BucketSpec, configuration: Mapping[str, SettingState]) -> tuple[Drift, ...]:
     """Return the settings that differ from the spec.
 
     | wanted | found       | drift       |
@@ -158,7 +158,7 @@ def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[D
     """
     drifts = []
     for setting, expected in spec.documents().items():
-        found = configuration.get(setting, Found("unreadable"))
+        found = configuration.get(setting, SettingState("unreadable"))
         if found.state == "set":
             if not matches(setting, expected, found.value):
                 drifts.append(Drift(setting, expected, found.value, "differs"))

@@ -16,7 +16,7 @@ from rehouse.core.model import Migration
 from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
 from rehouse.ledger.ledger import Ledger, translate_errors
-from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
+from rehouse.ledger.pointers import Column, FoundKeys, Limits, Pointers, Unchecked
 from rehouse.operations.checks.check import Check, failure, no_answer, notice, ok
 from rehouse.operations.services import Services
 
@@ -55,7 +55,7 @@ class Look:
     check_all: bool = False
     accept_unchecked: bool = False
     owners: frozenset[str] = frozenset()
-    found: Found | None = None
+    found: FoundKeys | None = None
 
     def mentions(self, owner: str) -> list[Mention]:
         """Return the columns that hold keys of this owner, the fullest first."""
@@ -96,7 +96,7 @@ def look_for(
     after_table: Callable[[int, int], None] = lambda _done, _total: None,
     *,
     check_all: bool = False,
-) -> Found:
+) -> FoundKeys:
     """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
 
     After each table `after_table` is called with how many columns are done, and of how many.
@@ -104,9 +104,9 @@ def look_for(
     pointers, chosen = Pointers(ledger), settings.finish
     columns = _drop_ignored(pointers.columns(), chosen.ignore_columns)
     limits = Limits(chosen.table_seconds, None if check_all else chosen.table_mb * 1024**2)
-    total = Found()
+    total = FoundKeys()
     for part in _parts(owners):
-        found = Found()
+        found = FoundKeys()
         for found in pointers.look(columns, part, limits):
             after_table(found.columns + len(found.unchecked), len(columns))
         _add(total, found)
@@ -141,7 +141,7 @@ def _parts(owners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[s
         yield part
 
 
-def _add(total: Found, found: Found) -> None:
+def _add(total: FoundKeys, found: FoundKeys) -> None:
     for column, counts in found.rows.items():
         total.rows[column].update(counts)
     total.keys |= found.keys

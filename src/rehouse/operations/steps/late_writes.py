@@ -25,7 +25,7 @@ from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is
 from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Heads,
-    Late,
+    LateDocument,
     LateWrites,
     record_fault,
     settle_in_passes,
@@ -111,7 +111,7 @@ def sweep_late_writes(
 
 
 @dataclass(kw_only=True)
-class _Suspect(Late):
+class _Suspect(LateDocument):
     """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
 
     moved: CopiedDocument

@@ -33,7 +33,7 @@ from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is
 from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Heads,
-    Late,
+    LateDocument,
     LateWrites,
     record_fault,
     settle_in_passes,
@@ -84,7 +84,7 @@ def send_late_writes(services: Services, migration: Migration, slug: str) -> Lat
 
 
 @dataclass(kw_only=True)
-class _Sending(Late):
+class _Sending(LateDocument):
     """A document whose object at home may have been written since; `copied` is that object at its free place."""
 
     returned: ReturnedDocument

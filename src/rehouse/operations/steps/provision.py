@@ -15,7 +15,7 @@ from rehouse.core.bucket.documents import TEMPORARY_PREFIX, Document, public_acc
 from rehouse.core.bucket.spec import (
     BucketSpec,
     Drift,
-    Found,
+    SettingState,
     differences,
     foreign_statements,
     has_ours,
@@ -292,20 +292,20 @@ def _write(
     control: Control,
     spec: BucketSpec,
     settings: Iterable[str],
-    found: Mapping[str, Found],
+    found: Mapping[str, SettingState],
     before: Callable[[str], object] = do_nothing,
 ) -> set[str]:
     """Return the settings that the endpoint does not offer."""
     refused_settings = set()
     for setting in settings:
         before(setting)
-        present = found.get(setting, Found("absent")).value
+        present = found.get(setting, SettingState("absent")).value
         if not control.apply(spec.bucket, setting, merge_documents(setting, spec.documents()[setting], present)):
             refused_settings.add(setting)
     return refused_settings
 
 
-def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, Found]) -> set[str]:
+def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, SettingState]) -> set[str]:
     """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
 
     A bucket that took uploads before takes them again then.

@@ -37,7 +37,7 @@ BATCH = 500
 AGAIN = "run the same command again"
 
 
-class Left(NamedTuple):
+class KeptSource(NamedTuple):
     """A source that needs attention: why it stays (or could not be put back), and the way out."""
 
     document_id: str
@@ -69,7 +69,7 @@ class RemovalPass:
     removed_bytes: int = 0
     changed: dict[str, ObjectRef] = field(default_factory=dict)
     put_back: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[KeptSource] = field(default_factory=list)
     settled: set[ObjectRef] = field(default_factory=set)
     needed: set[ObjectRef] = field(default_factory=set)
 
@@ -127,7 +127,7 @@ def _look_at_home(run: RemovalPass) -> None:
         list_home(run.services, run.migration.home_bucket)
 
 
-def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Left]) -> None:
+def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[KeptSource]) -> None:
     """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
     told = {each.document_id for each in left}
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
@@ -137,7 +137,9 @@ def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Le
         run.room.clear_stays(settled)
 
 
-def _judge_page(run: RemovalPass, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
+def _judge_page(
+    run: RemovalPass, page: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Candidate], list[KeptSource]]:
     """Return the documents whose sources may go, the others, and of these what stays against the rule."""
     going, staying, left = [], [], []
     looked_at = _look_at_page(run, page)
@@ -151,7 +153,7 @@ def _judge_page(run: RemovalPass, page: Sequence[Candidate]) -> tuple[list[Candi
         staying.append(each)
         if verdict is not Verdict.WAITING:
             detail = detail_of(each.flipped, verdict)
-            left.append(Left(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
+            left.append(KeptSource(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
     return going, staying, left
 
 
@@ -291,7 +293,8 @@ def _record(run: RemovalPass, going: Sequence[Candidate], gone: set[ObjectRef], 
             subject=run.subject,
         )
     run.left += [
-        Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed
+        KeptSource(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code))
+        for each, fault in failed
     ]
 
 
@@ -346,7 +349,7 @@ def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[F
 def _note_not_put_back(run: RemovalPass, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
-    run.left.append(Left(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
+    run.left.append(KeptSource(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
 
 
 def has_nothing_to_do(run: RemovalPass) -> bool:

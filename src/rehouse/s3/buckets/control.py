@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.bucket.documents import Document, bucket_arn
-from rehouse.core.bucket.spec import SETTINGS, Found
+from rehouse.core.bucket.spec import SETTINGS, SettingState
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.buckets.settings import CALLS, classify_code, tag_set
 from rehouse.s3.content_md5 import ContentMd5
@@ -144,14 +144,14 @@ class Control:
             self.new_buckets.tell(bucket, text)
             self.sleep(seconds)
 
-    def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
+    def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, SettingState]:
         """Return the state of each setting of the bucket.
 
         Raises StorageRefused if the bucket does not exist.
         """
         return {setting: self.read_setting(bucket, setting) for setting in settings}
 
-    def read_setting(self, bucket: str, setting: str) -> Found:
+    def read_setting(self, bucket: str, setting: str) -> SettingState:
         """Return the state of one setting: set, absent, not offered here, or not readable with our rights."""
         calls = CALLS[setting]
         try:
