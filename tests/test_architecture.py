@@ -19,6 +19,10 @@ SOURCES = sorted((ROOT / "src" / "rehouse").rglob("*.py"))
 FORBIDDEN_IN_NAMES = ("manager", "handler", "helper", "util", "processor")
 OPERATION_OF = {"migrate-all": "migrate", "verify-all": "verify"}
 """A …-all command is the same operation with another selection."""
+A_PARTICIPLE = re.compile(
+    r"_?(?!(?:need|speed)(?:_|$))([a-z]+ed|kept|told|held|given|known|seen|gone|found|sent|lost|made|left|done|written|taken)"
+    r"(_(apart|again|early|up|by|to|in|at))?"
+)
 CLI_ALONE = {"demo", "sandbox", "config", "help"}
 TRACES = re.compile(
     r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|" + re.escape("../" + "shared") + r"|simple/\s*$"
@@ -122,6 +126,33 @@ def test_no_test_has_a_name_of_60_characters() -> None:
     assert [each for each in found if len(each.rpartition(": ")[2]) >= 60] == []
 
 
+WITHOUT_A_SUBJECT = {
+    "cli/main.py": 1,  # the output's disk is full
+    "core/lifecycle.py": 1,  # these are raised while a tenant is worked on, and its report names it
+    "ledger/ledger.py": 1,
+    "ledger/run_scope.py": 1,
+    "ledger/settling.py": 1,
+    "operations/steps/run.py": 1,
+    "sandbox/folder.py": 1,  # there is no folder to name
+}
+"""Errors that name no subject, by file."""
+
+
+def test_an_error_names_its_subject() -> None:
+    found: dict[str, int] = {}
+    for path in SOURCES:
+        for node in ast.walk(parsed(path)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in {"Refused", "Halt", "TryAgain", "Locked"}
+                and "subject" not in {each.arg for each in node.keywords}
+            ):
+                name = str(path.relative_to(ROOT / "src" / "rehouse"))
+                found[name] = found.get(name, 0) + 1
+    assert found == WITHOUT_A_SUBJECT
+
+
 def test_nothing_is_called_after_a_vague_role() -> None:
     found = []
     for path in SOURCES:
@@ -131,6 +162,32 @@ def test_nothing_is_called_after_a_vague_role() -> None:
             f"{name_of(path)}: {name}" for name in names if any(word in name.lower() for word in FORBIDDEN_IN_NAMES)
         ]
     assert found == []
+
+
+def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(
+        isinstance(each, ast.Name) and each.id in {"property", "cached_property"} for each in node.decorator_list
+    )
+
+
+def test_no_function_is_called_by_a_participle() -> None:
+    names = {
+        f"{name_of(path)}: {node.name}"
+        for path in SOURCES
+        for node in functions(path)
+        if A_PARTICIPLE.fullmatch(node.name) and not is_property(node)
+    }
+    assert names == set(), "a function is an imperative or a noun: `escape`, `escaped_key`, not `escaped`"
+
+
+@pytest.mark.parametrize("name", ["saved", "_told_apart", "ended_by", "given", "_kept"])
+def test_a_participle_is_seen(name: str) -> None:
+    assert A_PARTICIPLE.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["save", "speed_up", "is_saved", "read_tags", "kept_versions"])
+def test_an_imperative_and_a_noun_are_no_participles(name: str) -> None:
+    assert not A_PARTICIPLE.fullmatch(name)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

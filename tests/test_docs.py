@@ -35,7 +35,7 @@ from rehouse.core.permissions.table import Role
 from rehouse.core.removals import Verdict
 from rehouse.core.tenant_state import MEANINGS as STATE_MEANINGS
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Ended, Running, TenantAtWork
+from rehouse.core.watching import EndedCommand, RunningCommand, TenantAtWork
 from rehouse.core.words import WORDS
 from rehouse.ledger.bucket_contents import Leftover
 from rehouse.ledger.catalog import OWN_TABLES
@@ -50,13 +50,13 @@ from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
-from rehouse.operations.plan import Example, Orphan, Plan, Quarantined, TenantPlan, Totals
+from rehouse.operations.plan import Example, Orphan, Plan, QuarantinedDocument, TenantPlan, Totals
 from rehouse.operations.plan import Problem as PlanProblem
 from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
 from rehouse.operations.rules import rules as application_rules
 from rehouse.operations.status import DocumentError, TenantStatus
-from rehouse.operations.steps.removals import Left
+from rehouse.operations.steps.removals import KeptSource
 from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.operations.watching import HistoryEvent
@@ -69,13 +69,13 @@ SECTIONS = ("Usage", "Options", "What it prints", "Exit status", "JSON", "What i
 COMMON_OPTIONS = {option for options in COMMON for option in re.findall(r"--?[a-z]+", options)}
 REPORTS = {
     "doctor": (Check,),
-    "plan": (Plan, Totals, PlanProblem, Example, TenantPlan, Quarantined, Orphan),
+    "plan": (Plan, Totals, PlanProblem, Example, TenantPlan, QuarantinedDocument, Orphan),
     "migrate": (TenantReport, Outstanding),
     "verify": (VerifyReport, Problem),
     "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
     "rollback": (ReturnReport, Outstanding, DropReport),
-    "finish": (FinishReport, Left),
+    "finish": (FinishReport, KeptSource),
     "uninstall": (UninstallReport,),
     "cleanup": (BucketLeft, Leftover, OlderVersions),
     "status": (Overview, TenantStatus, DocumentError, Outstanding, PastEvent),
@@ -129,7 +129,7 @@ def test_a_command_s_page_has_every_key_of_its_json(command: str, report: type) 
 
 def test_the_watching_page_has_every_key_of_its_lines() -> None:
     told = (DOCS / "watching.md").read_text(encoding="utf-8").partition("\n## JSON lines\n")[2]
-    names = {each.name for line in (Running, TenantAtWork, Ended, HistoryEvent) for each in fields(line)}
+    names = {each.name for line in (RunningCommand, TenantAtWork, EndedCommand, HistoryEvent) for each in fields(line)}
     assert [name for name in sorted(names) if f"`{name}`" not in told] == []
 
 
@@ -168,6 +168,11 @@ def test_the_exit_statuses_are_those_of_the_help() -> None:
 def test_the_codes_of_errors_are_those_of_the_help() -> None:
     told = dict(rows(section((DOCS / "api.md").read_text(encoding="utf-8"), "Error codes")))
     assert told == {f"`{code}`": meaning for code, meaning in CODE_MEANINGS.items()}
+
+
+def test_the_schemas_page_lists_every_schema() -> None:
+    listed = re.findall(r"\]\(schemas/(.*)\.json\)", (DOCS / "schemas.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(path.stem for path in (DOCS / "schemas").glob("*.json"))
 
 
 def test_the_diagram_is_the_table_s() -> None:

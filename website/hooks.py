@@ -23,7 +23,7 @@ BUNDLED: dict[str, str] = {
 }
 """What the theme's script would load from another host, and what it loads instead. Every browser since 2020 observes resizes."""
 
-WITHOUT_NEIGHBOURS = frozenset({"index.md", "tutorial.md", "settings.md", "api.md"})
+WITHOUT_NEIGHBOURS = frozenset({"index.md", "tutorial.md", "settings.md"})
 """Pages that are a tab of their own: a list of their section would hold nothing else."""
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of what `--output json` prints, made from the types of the reports: `python -m website.schemas` writes docs/schemas.
+"""JSON Schemas of what `--output json` and the streams print, made from the types: `python -m website.schemas` writes docs/schemas.
 
 A schema allows no key that its type lacks, and requires each that it has: the tests hold every output to it.
 """
@@ -20,9 +20,12 @@ from uuid import UUID
 
 from rehouse.cli.envelope import SCHEMA_VERSION
 from rehouse.cli.main import COMMANDS
+from rehouse.cli.progress import AtWork
 from rehouse.core.errors import Failure
 from rehouse.core.exit_status import ExitStatus
+from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import TenantState
+from rehouse.core.watching import EndedCommand, RunningCommand
 from rehouse.ledger.ledger import Overview
 from rehouse.operations.audit import AuditReport
 from rehouse.operations.buckets.drop import DropReport
@@ -35,6 +38,7 @@ from rehouse.operations.rules import Rules
 from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import VerifyReport
+from rehouse.operations.watching import HistoryEvent
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -75,6 +79,40 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "config": ({"settings": dict[str, dict[Literal["value", "from"], str]]},),
 }
 """The results that a command can have. The other commands print no JSON."""
+
+
+def _fields(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+STREAMS: dict[str, dict[str, dict[str, Any]]] = {
+    "progress-lines": {
+        "progress": _fields(Overall) | {"at_work": list[AtWork]},
+        "note": {"message": str},
+        "log": {"at": datetime, "level": str, "message": str},
+        "error": _fields(Failure),
+    },
+    "watch-lines": {
+        "progress": {"at": datetime} | _fields(RunningCommand),
+        "event": _fields(HistoryEvent),
+        "ended": {"at": datetime} | _fields(EndedCommand),
+        "states": {"at": datetime, "tenants_by_state": dict[TenantState, int]},
+        "idle": {"at": datetime},
+        "database_away": {"message": str, "hint": str},
+        "database_back": {"at": datetime},
+    },
+}
+"""The lines that `--progress json` writes on standard error, and those of `status --watch`, by `type`; its `end` is an envelope."""
+
+
+def schema_of_stream(stream: str) -> dict[str, Any]:
+    """Return the JSON Schema of a line of a stream."""
+    made = _Schemas()
+    lines = [
+        _object({"type": {"const": kind}, **{name: made.of(each) for name, each in keys.items()}})
+        for kind, keys in STREAMS[stream].items()
+    ]
+    return {"$schema": DRAFT, "title": f"rehouse {stream}", "anyOf": lines, "$defs": made.defined}
 
 
 def schema_of(command: str) -> dict[str, Any]:
@@ -166,11 +204,9 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def files() -> dict[Path, str]:
     """Return the files of docs/schemas with their texts."""
-    return {
-        FOLDER / f"{command}.json": json.dumps(schema_of(command), indent=2) + "\n"
-        for command in COMMANDS
-        if command in RESULTS
-    }
+    schemas = {command: schema_of(command) for command in COMMANDS if command in RESULTS}
+    schemas |= {stream: schema_of_stream(stream) for stream in STREAMS}
+    return {FOLDER / f"{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in schemas.items()}
 
 
 if __name__ == "__main__":

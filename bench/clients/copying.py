@@ -18,7 +18,7 @@ from itertools import islice
 from bench.stub.storage import SHARED, TARGET, shared_key, shared_object
 from rehouse import config
 from rehouse.cli.process import collect_seldom
-from rehouse.core.copies import Places, Seen, decide
+from rehouse.core.copies import Places, SurveyedDocument, decide
 from rehouse.core.model import CopyOutcome, CopyTask, Document, ListedObject, ObjectRef
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.copies import Line, line_of
@@ -108,13 +108,13 @@ def copied_through_engine(session: Session, bulk: BulkPlane, objects: int, etag:
         yield outcome
 
 
-def seen(number: int, etag: str | None) -> Seen:
+def seen(number: int, etag: str | None) -> SurveyedDocument:
     """Return a document as the database and the listing show it."""
     key, found_etag = shared_key(number), source_etag(number, etag)
     document = Document(
         f"{number:08x}-0000-7000-8000-000000000000", 1, f"Contract {number}.pdf", SHARED, key, found_etag, OLD
     )
-    return Seen(document, ListedObject(key, found_etag, 1000, "STANDARD", OLD))
+    return SurveyedDocument(document, ListedObject(key, found_etag, 1000, "STANDARD", OLD))
 
 
 def source_etag(number: int, etag: str | None) -> str:

@@ -7,8 +7,8 @@ from copy import deepcopy
 import pytest
 from tests.support import independent_check
 from tests.support.independent_check import Outcome, Row
+from tests.support.rooms import Migrated
 from tests.support.sampling import LONG_SAMPLE
-from tests.support.worlds import Migrated
 
 pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("check")]
 

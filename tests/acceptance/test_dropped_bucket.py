@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.ceph import NO_POLICIES
-from tests.support.command import World
+from tests.support.data_room import Room
 
 DOCUMENTS = 3
 ROLES = ("provision", "migrate", "rollback", "finish", "log-bucket")
@@ -17,22 +17,22 @@ SETTINGS = pytest.mark.parametrize("unset", [False, True], ids=["in the settings
 
 
 @pytest.fixture
-def dropped(new_world: Callable[..., World], unset: bool) -> World:
-    """A world whose only tenant is finished and whose shared bucket is removed; the settings may still name it."""
-    world = new_world("integer")
-    world.lay_out(DOCUMENTS)
-    policies = world.run("iam-policy", *(word for role in ROLES for word in ("--role", role))).stdout
-    world.keys = world.server.user(f"of-{world.shared}", json.loads(policies))
-    world.json("migrate", "a")
-    world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
-    assert world.json("finish", "a", "--yes")["sources_removed"] == DOCUMENTS
-    assert world.json("cleanup", "--drop-bucket", world.shared, "--yes")["buckets"][0]["is_removed"] is True
-    world.more |= UNSET if unset else {}
-    return world
+def dropped(new_room: Callable[..., Room], unset: bool) -> Room:
+    """A room whose only tenant is finished and whose shared bucket is removed; the settings may still name it."""
+    room = new_room("integer")
+    room.lay_out(DOCUMENTS)
+    policies = room.run("iam-policy", *(word for role in ROLES for word in ("--role", role))).stdout
+    room.credentials = room.server.user(f"of-{room.shared}", json.loads(policies))
+    room.json("migrate", "a")
+    room.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
+    assert room.json("finish", "a", "--yes")["sources_removed"] == DOCUMENTS
+    assert room.json("cleanup", "--drop-bucket", room.shared, "--yes")["buckets"][0]["is_removed"] is True
+    room.more |= UNSET if unset else {}
+    return room
 
 
 @SETTINGS
-def test_what_only_looks_goes_on(dropped: World) -> None:
+def test_what_only_looks_goes_on(dropped: Room) -> None:
     assert [each["phase"] for each in dropped.json("status")["tenants"]] == ["finished"]
     assert dropped.json("verify", "a")["is_well"]
     assert dropped.run("verify-all", "--deep").returncode == 0
@@ -46,7 +46,7 @@ def test_what_only_looks_goes_on(dropped: World) -> None:
 
 @SETTINGS
 @pytest.mark.not_on_ceph(NO_POLICIES)
-def test_doctor_and_audit_find_nothing_missing(dropped: World) -> None:
+def test_doctor_and_audit_find_nothing_missing(dropped: Room) -> None:
     audited = dropped.json("audit")
     assert (audited["is_well"], audited["buckets_checked"]) == (True, 2)
     checks = dropped.json("doctor", "--probe")["checks"]
@@ -56,7 +56,7 @@ def test_doctor_and_audit_find_nothing_missing(dropped: World) -> None:
 
 
 @SETTINGS
-def test_what_was_done_can_be_run_again(dropped: World) -> None:
+def test_what_was_done_can_be_run_again(dropped: Room) -> None:
     assert dropped.json("migrate", "a")["error_count"] == 0
     assert dropped.json("migrate-all")["error_count"] == 0
     assert dropped.json("finish", "a", "--yes")["error_count"] == 0
@@ -67,7 +67,7 @@ def test_what_was_done_can_be_run_again(dropped: World) -> None:
 
 
 @SETTINGS
-def test_a_new_tenant_moves_into_a_bucket_of_its_own(dropped: World) -> None:
+def test_a_new_tenant_moves_into_a_bucket_of_its_own(dropped: Room) -> None:
     dropped.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'b', 'b')")
     assert dropped.json("migrate", "b")["tenants"][0]["status"] == "completed"
     [(home,)] = dropped.rows("SELECT aws_bucket_name FROM tenants WHERE id = 2")
@@ -90,7 +90,7 @@ def test_a_new_tenant_moves_into_a_bucket_of_its_own(dropped: World) -> None:
 
 
 @pytest.mark.parametrize("unset", [False])
-def test_a_kill_right_after_the_removal_leaves_no_gap(dropped: World) -> None:
+def test_a_kill_right_after_the_removal_leaves_no_gap(dropped: Room) -> None:
     dropped.execute("ALTER TABLE s3_migration_events DISABLE TRIGGER USER")
     dropped.execute("DELETE FROM s3_migration_events WHERE event = 'shared_bucket_removed'")
     for more in ({}, UNSET):
@@ -99,7 +99,7 @@ def test_a_kill_right_after_the_removal_leaves_no_gap(dropped: World) -> None:
 
 
 @pytest.mark.parametrize("unset", [False])
-def test_a_bucket_that_is_there_again_counts_as_there(dropped: World) -> None:
+def test_a_bucket_that_is_there_again_counts_as_there(dropped: Room) -> None:
     dropped.server.root().create_bucket(Bucket=dropped.shared)
     dropped.server.root().put_object(Bucket=dropped.shared, Key="back", Body=b"x")
     assert dropped.json("plan")["dropped_buckets"] == []
@@ -109,9 +109,9 @@ def test_a_bucket_that_is_there_again_counts_as_there(dropped: World) -> None:
     assert f"{dropped.shared} was to be removed and is still there" in refused.stderr
 
 
-def test_without_a_removal_an_unset_bucket_is_refused(new_world: Callable[..., World]) -> None:
-    world = new_world("integer")
-    world.lay_out(1)
+def test_without_a_removal_an_unset_bucket_is_refused(new_room: Callable[..., Room]) -> None:
+    room = new_room("integer")
+    room.lay_out(1)
     for words in (("status",), ("verify", "a"), ("doctor",), ("cleanup",), ("iam-policy",)):
-        refused = world.run(*words, **UNSET)
+        refused = room.run(*words, **UNSET)
         assert (refused.returncode, "REHOUSE_SHARED_BUCKET is not set" in refused.stderr) == (2, True), words

@@ -11,52 +11,52 @@ from datetime import timedelta
 
 import pytest
 from tests.support.ceph import NO_POLICIES
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.envelope import result_of
 
 DOCUMENTS = 30
 _numbers = itertools.count(1)
 
 
-def with_roles(world: World, *roles: str) -> World:
+def with_roles(room: Room, *roles: str) -> Room:
     """Give the command a fresh user with the rights of these roles and no others."""
-    done = world.run("iam-policy", *(word for role in roles for word in ("--role", role)))
+    done = room.run("iam-policy", *(word for role in roles for word in ("--role", role)))
     assert done.returncode == 0, done.stderr
-    world.keys = world.server.user(f"finisher-{next(_numbers)}", json.loads(done.stdout))
-    return world
+    room.credentials = room.server.user(f"finisher-{next(_numbers)}", json.loads(done.stdout))
+    return room
 
 
 @pytest.fixture
-def moved(new_world: Callable[..., World]) -> World:
+def moved(new_room: Callable[..., Room]) -> Room:
     """A tenant `a` that was moved a week ago, and the rights of `finish` alone."""
-    world = new_world("integer")
-    world.lay_out(DOCUMENTS)
-    assert world.json("migrate", "a")["this_run"] == DOCUMENTS
-    age(world)
-    return with_roles(world, "finish")
+    room = new_room("integer")
+    room.lay_out(DOCUMENTS)
+    assert room.json("migrate", "a")["this_run"] == DOCUMENTS
+    age(room)
+    return with_roles(room, "finish")
 
 
-def age(world: World) -> None:
-    world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
+def age(room: Room) -> None:
+    room.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
 
 
-def sources(world: World) -> list[str]:
-    return [each["Key"] for each in world.server.root().list_objects_v2(Bucket=world.shared).get("Contents", [])]
+def sources(room: Room) -> list[str]:
+    return [each["Key"] for each in room.server.root().list_objects_v2(Bucket=room.shared).get("Contents", [])]
 
 
-def downloads(world: World) -> dict[str, bytes]:
+def downloads(room: Room) -> dict[str, bytes]:
     """What the application reads, document by document."""
-    root = world.server.root()
+    root = room.server.root()
     return {
-        document_id: root.get_object(Bucket=bucket or world.shared, Key=key)["Body"].read()
-        for document_id, bucket, key in world.rows("SELECT id, s3_bucket, s3_key FROM documents ORDER BY id")
+        document_id: root.get_object(Bucket=bucket or room.shared, Key=key)["Body"].read()
+        for document_id, bucket, key in room.rows("SELECT id, s3_bucket, s3_key FROM documents ORDER BY id")
     }
 
 
 EVERYTHING = {str(number): b"%d" % number for number in range(DOCUMENTS)}
 
 
-def test_with_the_role_finish_alone_the_sources_go(moved: World) -> None:
+def test_with_the_role_finish_alone_the_sources_go(moved: Room) -> None:
     foreseen = moved.json("finish", "a", "--dry-run")
     assert (foreseen["sources_removed"], foreseen["dry_run"], len(sources(moved))) == (DOCUMENTS, True, DOCUMENTS)
     said = moved.json("finish", "a", "--yes")
@@ -67,7 +67,7 @@ def test_with_the_role_finish_alone_the_sources_go(moved: World) -> None:
     assert moved.json("finish", "--all", "--yes")["sources_removed"] == 0
 
 
-def test_a_source_needed_again_is_put_back_under_the_same_role(moved: World) -> None:
+def test_a_source_needed_again_is_put_back_under_the_same_role(moved: Room) -> None:
     moved.json("finish", "a", "--yes")
     moved.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'b', 'b')")
     moved.execute(
@@ -77,7 +77,7 @@ def test_a_source_needed_again_is_put_back_under_the_same_role(moved: World) -> 
     assert downloads(moved) == EVERYTHING | {"again": b"7"}
 
 
-def test_it_asks_before_it_deletes(moved: World) -> None:
+def test_it_asks_before_it_deletes(moved: Room) -> None:
     done = moved.run("finish", "a")
     assert done.returncode == 2
     assert "--yes" in done.stderr
@@ -85,7 +85,7 @@ def test_it_asks_before_it_deletes(moved: World) -> None:
 
 
 @pytest.mark.parametrize(("typed", "status", "left"), [("b\n", 2, DOCUMENTS), ("\n", 2, DOCUMENTS), ("a\n", 0, 0)])
-def test_at_a_terminal_the_tenants_name_is_typed(moved: World, typed: str, status: int, left: int) -> None:
+def test_at_a_terminal_the_tenants_name_is_typed(moved: Room, typed: str, status: int, left: int) -> None:
     done = moved.typed(typed, "finish", "a")
     assert done.returncode == status, done.stderr
     assert "Type a to go on" in done.stderr
@@ -93,26 +93,26 @@ def test_at_a_terminal_the_tenants_name_is_typed(moved: World, typed: str, statu
 
 
 @pytest.mark.parametrize("words", [("finish",), ("finish", "a", "--all"), ("finish", "a", "--after", "soon")])
-def test_wrong_usage_is_refused(moved: World, words: tuple[str, ...]) -> None:
+def test_wrong_usage_is_refused(moved: Room, words: tuple[str, ...]) -> None:
     assert moved.run(*words, "--yes").returncode == 2
     assert len(sources(moved)) == DOCUMENTS
 
 
-def test_a_shorter_grace_says_what_it_gives_up(new_world: Callable[..., World]) -> None:
-    world = new_world("integer")
-    world.lay_out(3)
-    world.json("migrate", "a")
-    with_roles(world, "finish")
-    waiting = world.json("finish", "a", "--yes")
+def test_a_shorter_grace_says_what_it_gives_up(new_room: Callable[..., Room]) -> None:
+    room = new_room("integer")
+    room.lay_out(3)
+    room.json("migrate", "a")
+    with_roles(room, "finish")
+    waiting = room.json("finish", "a", "--yes")
     assert (waiting["sources_removed"], waiting["waiting"], waiting["error_count"]) == (0, 3, 0)
-    done = world.run("finish", "a", "--after", "0", "--yes")
+    done = room.run("finish", "a", "--after", "0", "--yes")
     assert done.returncode == 0, done.stderr
     assert "presigned URLs" in done.stdout
     assert "Sources removed: 3, Waiting: 0, Errors: 0" in done.stdout
 
 
 @pytest.mark.not_on_ceph(NO_POLICIES)
-def test_the_rights_of_a_migration_remove_nothing(moved: World) -> None:
+def test_the_rights_of_a_migration_remove_nothing(moved: Room) -> None:
     with_roles(moved, "provision", "migrate")
     done = moved.run("finish", "a", "--yes")
     assert done.returncode != 0
@@ -120,7 +120,7 @@ def test_the_rights_of_a_migration_remove_nothing(moved: World) -> None:
     assert len(sources(moved)) == DOCUMENTS
 
 
-def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> None:
+def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: Room) -> None:
     with_roles(moved, "provision", "migrate", "finish")
     moved.server.root().put_object(Bucket=moved.shared, Key="k/late", Body=b"late")
     moved.server.root().put_object(Bucket=moved.shared, Key="k/3", Body=b"written late")
@@ -137,7 +137,7 @@ def test_with_the_rights_to_migrate_as_well_it_sweeps_first(moved: World) -> Non
 
 
 @pytest.mark.not_on_ceph("one marker more is counted: tests/on_ceph/test_removal.py")
-def test_the_emptied_bucket_goes_under_the_role_finish(moved: World) -> None:
+def test_the_emptied_bucket_goes_under_the_role_finish(moved: Room) -> None:
     root = moved.server.root()
     root.put_bucket_versioning(Bucket=moved.shared, VersioningConfiguration={"Status": "Enabled"})
     root.put_object(Bucket=moved.shared, Key="nobody's", Body=b"x")
@@ -165,7 +165,7 @@ def test_the_emptied_bucket_goes_under_the_role_finish(moved: World) -> None:
 
 @pytest.mark.long
 @pytest.mark.sample
-def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
+def test_killed_again_and_again_it_ends_with_nothing_lost(moved: Room) -> None:
     for seconds in (0.8, 1.0, 1.2, 1.4):
         process = moved.start("finish", "a", "--yes", "--max-rate", "20")
         time.sleep(seconds)
@@ -178,11 +178,11 @@ def test_killed_again_and_again_it_ends_with_nothing_lost(moved: World) -> None:
     assert downloads(moved) == EVERYTHING
 
 
-def test_before_the_cutover_it_is_refused(new_world: Callable[..., World]) -> None:
-    world = new_world("integer")
-    world.lay_out(2)
-    world.json("migrate", "a", "--until", "verified")
-    done = world.run("finish", "a", "--yes")
+def test_before_the_cutover_it_is_refused(new_room: Callable[..., Room]) -> None:
+    room = new_room("integer")
+    room.lay_out(2)
+    room.json("migrate", "a", "--until", "verified")
+    done = room.run("finish", "a", "--yes")
     assert done.returncode == 2
     assert "rehouse migrate a" in done.stderr
-    assert len(sources(world)) == 2
+    assert len(sources(room)) == 2

@@ -1,4 +1,4 @@
-"""After `migrate-all` the world is what it has to be, says a check that shares no code with rehouse."""
+"""After `migrate-all` the room is what it has to be, says a check that shares no code with rehouse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 from tests.support import independent_check
-from tests.support.command import CORS_ORIGIN
-from tests.support.worlds import Migrated
+from tests.support.data_room import CORS_ORIGIN
+from tests.support.rooms import Migrated
 
 USAGE = """
 SELECT
@@ -48,11 +48,11 @@ def test_the_command_said_what_happened(migrated: Migrated) -> None:
 
 @pytest.mark.not_on_ceph("Ceph has no object ownership, default encryption and access logging as AWS has them")
 def test_every_bucket_is_the_guides(migrated: Migrated) -> None:
-    client = migrated.world.server.root()
+    client = migrated.room.server.root()
     for tenant_id, home in migrated.after.homes.items():
         tenant = migrated.after.now.tenants[tenant_id]
         check_configuration(independent_check.configuration(client, home), tenant, home, migrated)
-    logs = independent_check.configuration(client, migrated.world.log_bucket)
+    logs = independent_check.configuration(client, migrated.room.log_bucket)
     assert all(logs["public"].values())
     assert logs["logging"] is None
 
@@ -68,7 +68,7 @@ def check_configuration(
     default = found["encryption"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
     assert default["SSEAlgorithm"] == "AES256"
     assert found["versioning"] == "Enabled"
-    assert found["logging"]["TargetBucket"] == migrated.world.log_bucket
+    assert found["logging"]["TargetBucket"] == migrated.room.log_bucket
     tags = {tag["Key"]: tag["Value"] for tag in found["tags"]}
     assert tags == {"tenant-id": str(tenant["id"]), "tenant-slug": tenant["slug"]}
     check_lifecycle(found["lifecycle"])
@@ -103,7 +103,7 @@ def check_cors(rules: list[independent_check.Row]) -> None:
 def test_the_guides_overview_is_true(migrated: Migrated) -> None:
     moved = independent_check.check(migrated.before, migrated.after)
     stuck = set(stuck_documents(migrated).values())
-    told = migrated.world.rows(OVERVIEW)
+    told = migrated.room.rows(OVERVIEW)
     assert sorted(row[0] for row in told) == sorted(tenant["name"] for tenant in migrated.before.tenants.values())
     tenants = {tenant["name"]: tenant for tenant in migrated.before.tenants.values()}
     for name, status, documents, completed_at in told:
@@ -122,13 +122,13 @@ def test_the_guides_usage_is_true(migrated: Migrated) -> None:
         rows = [row for row in migrated.after.now.documents.values() if row["tenant_id"] == tenant["id"]]
         size = sum(row["file_size"] or row["size"] or 0 for row in rows)
         wanted[tenant["name"]] = (round(size / 1048576), len(rows))
-    told = migrated.world.rows(USAGE)
+    told = migrated.room.rows(USAGE)
     assert {row[0]: tuple(row[1:]) for row in told} == wanted
     assert len(told) == len(wanted)
 
 
 def test_what_an_older_tool_wrote_is_kept_as_history(migrated: Migrated) -> None:
-    rows = migrated.world.rows("SELECT event, reason FROM s3_migration_events WHERE event = 'adopted'")
+    rows = migrated.room.rows("SELECT event, reason FROM s3_migration_events WHERE event = 'adopted'")
     is_older = any(
         tenant["aws_bucket_name"] not in (None, migrated.before.shared) for tenant in migrated.before.tenants.values()
     )
@@ -136,7 +136,7 @@ def test_what_an_older_tool_wrote_is_kept_as_history(migrated: Migrated) -> None
     if is_older:
         assert any("NoSuchKey" in reason for _, reason in rows)
         past = datetime(2025, 3, 1, tzinfo=UTC).date()
-        kept = migrated.world.rows("SELECT documents_count, api_calls_count FROM tenant_usage WHERE month = %s", past)
+        kept = migrated.room.rows("SELECT documents_count, api_calls_count FROM tenant_usage WHERE month = %s", past)
         assert kept == [(15, 120)]
 
 

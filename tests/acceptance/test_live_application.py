@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.application import body
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.sampling import LONG_SAMPLE
 
 pytestmark = [*LONG_SAMPLE, pytest.mark.xdist_group("live")]
@@ -23,9 +23,9 @@ EACH = 60
 
 
 @pytest.fixture(scope="module")
-def world(new_world) -> World:
+def room(new_room) -> Room:
     """Three tenants with documents in version 1, some without a bucket in their row."""
-    made = new_world("integer")
+    made = new_room("integer")
     root = made.server.root()
     tenants = [
         made.rows("INSERT INTO tenants (name, slug) VALUES (%s, %s) RETURNING id", slug, slug)[0][0] for slug in SLUGS
@@ -49,17 +49,17 @@ def world(new_world) -> World:
 
 
 @contextlib.contextmanager
-def application(world: World) -> Iterator[dict[str, object]]:
+def application(room: Room) -> Iterator[dict[str, object]]:
     """Run the application meanwhile; what it saw is there afterwards."""
-    keys = world.server.user(
-        f"application-{world.shared}",
+    keys = room.server.user(
+        f"application-{room.shared}",
         {"objects": {"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": "*"}]}},
     )  # fmt: skip
-    environment = world.environment() | {
+    environment = room.environment() | {
         "AWS_ACCESS_KEY_ID": keys[0],
         "AWS_SECRET_ACCESS_KEY": keys[1],
-        "APPLICATION_SHARED_BUCKET": world.shared,
+        "APPLICATION_SHARED_BUCKET": room.shared,
     }
     program = Path(__file__).parents[1] / "support" / "application.py"
     process = subprocess.Popen(
@@ -81,12 +81,12 @@ def application(world: World) -> Iterator[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def told(world: World) -> dict[str, object]:
+def told(room: Room) -> dict[str, object]:
     """What the application saw during two runs; the first is slow enough for much to happen in between."""
-    with application(world) as seen:
+    with application(room) as seen:
         time.sleep(0.3)
-        runs = [world.run("migrate-all", REHOUSE_MAX_RATE="150", REHOUSE_BATCH_SIZE="25")]
-        runs.append(world.run("migrate-all"))
+        runs = [room.run("migrate-all", REHOUSE_MAX_RATE="150", REHOUSE_BATCH_SIZE="25")]
+        runs.append(room.run("migrate-all"))
         time.sleep(0.3)
     return seen | {"runs": runs}
 
@@ -102,19 +102,19 @@ def test_the_writers_wrote_on_both_sides(told) -> None:
     assert min(told["seen"][deed] for deed in ("replacements", "uploads", "deletions")) > 5
 
 
-def test_everything_is_in_its_place_after_one_more_run(world, told) -> None:
+def test_everything_is_in_its_place_after_one_more_run(room, told) -> None:
     assert {run.returncode for run in told["runs"]} <= {0, 1}
-    closing = world.json("migrate-all")
+    closing = room.json("migrate-all")
     assert [each["status"] for each in closing["tenants"]] == ["completed"] * len(SLUGS)
-    root = world.server.root()
-    rows = world.rows(
+    root = room.server.root()
+    rows = room.rows(
         "SELECT d.id, d.s3_bucket, t.aws_bucket_name, d.s3_key, (d.analysis->>'version')::int "
         "FROM documents d JOIN tenants t ON t.id = d.tenant_id"
     )
     assert len(rows) > EACH
     for document_id, bucket, home, key, version in rows:
-        assert bucket == home != world.shared
+        assert bucket == home != room.shared
         found = root.get_object(Bucket=bucket, Key=key)["Body"].read()
         assert found.split(b"\n")[:2] == body(document_id, version).split(b"\n")[:2]
-    verified = world.run("verify-all")
+    verified = room.run("verify-all")
     assert verified.returncode == 0, verified.stdout

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.ceph import NO_POLICIES
-from tests.support.command import World
+from tests.support.data_room import Room
+from tests.support.dumps import bodies_of, dump_database, restore_database
 from tests.support.postgres_programs import BINARIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "restore.md"
@@ -23,44 +24,17 @@ BODIES = {str(number): b"%d" % number for number in range(DOCUMENTS)}
 pytestmark = pytest.mark.not_on_ceph(NO_POLICIES)
 
 
-def _dump(world: World, file: Path, *options: str) -> Path:
-    subprocess.run([BINARIES / "pg_dump", *options, f"--file={file}", world.url], check=True)
-    return file
+def _finish(room: Room) -> None:
+    room.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
+    assert room.json("finish", "a", "--yes")["sources_removed"] == DOCUMENTS
 
 
-def _restore(world: World, dump: Path) -> None:
-    """Replace the whole database, as one would with a new one."""
-    world.execute("DROP SCHEMA public CASCADE")
-    world.execute("CREATE SCHEMA public")
-    subprocess.run(
-        [BINARIES / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", world.url],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+def _home(room: Room) -> str:
+    return str(room.rows("SELECT aws_bucket_name FROM tenants")[0][0])
 
 
-def _bodies(world: World) -> dict[str, bytes | None]:
-    """Download each document as its row says; None where nothing is there."""
-    root, found = world.server.root(), {}
-    for document_id, bucket, key in world.rows("SELECT id, s3_bucket, s3_key FROM documents"):
-        try:
-            found[document_id] = root.get_object(Bucket=bucket or world.shared, Key=key)["Body"].read()
-        except root.exceptions.NoSuchKey:
-            found[document_id] = None
-    return found
-
-
-def _finish(world: World) -> None:
-    world.execute("UPDATE s3_migration_documents SET flipped_at = now() - %s", timedelta(days=8))
-    assert world.json("finish", "a", "--yes")["sources_removed"] == DOCUMENTS
-
-
-def _home(world: World) -> str:
-    return str(world.rows("SELECT aws_bucket_name FROM tenants")[0][0])
-
-
-def _doctor(world: World) -> tuple[str, str, str]:
-    done = world.run("doctor", "--output", "json")
+def _doctor(room: Room) -> tuple[str, str, str]:
+    done = room.run("doctor", "--output", "json")
     [check] = [
         each for each in json.loads(done.stdout)["result"]["checks"] if each["subject"].startswith("tenants' buckets")
     ]
@@ -68,163 +42,163 @@ def _doctor(world: World) -> tuple[str, str, str]:
 
 
 @pytest.fixture
-def world(new_world: Callable[..., World]) -> World:
+def room(new_room: Callable[..., Room]) -> Room:
     """One tenant, four documents; its rows say their objects' ETags. Nothing is migrated."""
-    world = new_world("integer")
-    world.lay_out(DOCUMENTS)
-    world.execute(WITH_ETAGS)
-    policies = world.run("iam-policy", *(word for role in ROLES for word in ("--role", role))).stdout
-    world.keys = world.server.user(f"of-{world.shared}", json.loads(policies))
-    return world
+    room = new_room("integer")
+    room.lay_out(DOCUMENTS)
+    room.execute(WITH_ETAGS)
+    policies = room.run("iam-policy", *(word for role in ROLES for word in ("--role", role))).stdout
+    room.credentials = room.server.user(f"of-{room.shared}", json.loads(policies))
+    return room
 
 
-def test_a_dump_older_than_the_ledger_after_finish(world: World, tmp_path: Path) -> None:
-    dump = _dump(world, tmp_path / "old.sql")
-    world.json("migrate", "a")
-    home = _home(world)
-    _finish(world)
-    _restore(world, dump)
-    assert set(_bodies(world).values()) == {None}
+def test_a_dump_older_than_the_ledger_after_finish(room: Room, tmp_path: Path) -> None:
+    dump = dump_database(room, tmp_path / "old.sql")
+    room.json("migrate", "a")
+    home = _home(room)
+    _finish(room)
+    restore_database(room, dump)
+    assert set(bodies_of(room).values()) == {None}
 
     statement = f"UPDATE tenants SET aws_bucket_name = '{home}' WHERE id = 1;"
-    outcome, detail, hint = _doctor(world)
+    outcome, detail, hint = _doctor(room)
     assert (outcome, home in detail, statement in hint) == ("failed", True, True)
-    planned = world.run("plan")
+    planned = room.run("plan")
     assert (planned.returncode, statement in " ".join(planned.stdout.split())) == (1, True)
-    assert statement in world.json("plan", status=1)["tenants"][0]["hint"]
-    refused = world.run("migrate", "a")
+    assert statement in room.json("plan", status=1)["tenants"][0]["hint"]
+    refused = room.run("migrate", "a")
     assert (refused.returncode, statement in " ".join(refused.stderr.split())) == (2, True)
-    assert world.json("migrate-all", status=1)["error_count"] == 1
-    assert world.json("audit", status=1)["findings"][0]["kind"] in {"no bucket", "unowned bucket"}
-    assert [each["Name"] for each in world.server.root().list_buckets()["Buckets"] if world.prefix in each["Name"]] == [
+    assert room.json("migrate-all", status=1)["error_count"] == 1
+    assert room.json("audit", status=1)["findings"][0]["kind"] in {"no bucket", "unowned bucket"}
+    assert [each["Name"] for each in room.server.root().list_buckets()["Buckets"] if room.prefix in each["Name"]] == [
         home
     ]
 
-    world.execute(statement)
-    assert _doctor(world)[0] == "ok"
-    assert world.json("plan")["tenants"][0]["quarantined"] == []
-    [report] = world.json("migrate", "a")["tenants"]
+    room.execute(statement)
+    assert _doctor(room)[0] == "ok"
+    assert room.json("plan")["tenants"][0]["quarantined"] == []
+    [report] = room.json("migrate", "a")["tenants"]
     assert (report["documents_migrated"], report["error_count"], report["status"]) == (DOCUMENTS, 0, "completed")
-    assert _bodies(world) == BODIES
-    assert world.json("verify", "a")["is_well"]
-    assert world.json("verify", "a", "--deep")["is_well"]
-    assert world.json("finish", "a", "--yes")["error_count"] == 0
-    assert _bodies(world) == BODIES
+    assert bodies_of(room) == BODIES
+    assert room.json("verify", "a")["is_well"]
+    assert room.json("verify", "a", "--deep")["is_well"]
+    assert room.json("finish", "a", "--yes")["error_count"] == 0
+    assert bodies_of(room) == BODIES
 
 
-def test_a_dump_older_than_the_ledger_before_finish(world: World, tmp_path: Path) -> None:
-    dump = _dump(world, tmp_path / "old.sql")
-    world.json("migrate", "a")
-    home = _home(world)
-    world.server.root().put_object(Bucket=home, Key="documents/2/x", Body=b"written since the dump")
-    _restore(world, dump)
-    assert _bodies(world) == BODIES
-    assert world.run("migrate", "a").returncode == 2
-    world.execute("UPDATE tenants SET aws_bucket_name = %s", home)
-    [report] = world.json("migrate", "a", status=3)["tenants"]
+def test_a_dump_older_than_the_ledger_before_finish(room: Room, tmp_path: Path) -> None:
+    dump = dump_database(room, tmp_path / "old.sql")
+    room.json("migrate", "a")
+    home = _home(room)
+    room.server.root().put_object(Bucket=home, Key="documents/2/x", Body=b"written since the dump")
+    restore_database(room, dump)
+    assert bodies_of(room) == BODIES
+    assert room.run("migrate", "a").returncode == 2
+    room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
+    [report] = room.json("migrate", "a", status=3)["tenants"]
     assert (report["documents_migrated"], report["adopted"]) == (DOCUMENTS - 1, DOCUMENTS - 1)
     [left] = report["outstanding"]
     assert (left["document_id"], left["code"]) == ("2", "target_taken")
-    assert _bodies(world) == BODIES
-    there = world.server.root().get_object(Bucket=home, Key="documents/2/x")["Body"].read()
+    assert bodies_of(room) == BODIES
+    there = room.server.root().get_object(Bucket=home, Key="documents/2/x")["Body"].read()
     assert there == b"written since the dump"
 
 
-def test_what_nothing_proves_is_named_and_left(world: World, tmp_path: Path) -> None:
-    world.execute("UPDATE documents SET etag = NULL")
-    dump = _dump(world, tmp_path / "old.sql")
-    world.json("migrate", "a")
-    home = _home(world)
-    _finish(world)
-    _restore(world, dump)
-    world.execute("UPDATE tenants SET aws_bucket_name = %s", home)
-    [tenant] = world.json("plan", status=3)["tenants"]
+def test_what_nothing_proves_is_named_and_left(room: Room, tmp_path: Path) -> None:
+    room.execute("UPDATE documents SET etag = NULL")
+    dump = dump_database(room, tmp_path / "old.sql")
+    room.json("migrate", "a")
+    home = _home(room)
+    _finish(room)
+    restore_database(room, dump)
+    room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
+    [tenant] = room.json("plan", status=3)["tenants"]
     assert {each["code"] for each in tenant["quarantined"]} == {"only_at_home"}
-    [report] = world.json("migrate", "a", status=3)["tenants"]
+    [report] = room.json("migrate", "a", status=3)["tenants"]
     assert {each["code"] for each in report["outstanding"]} == {"only_at_home"}
     assert f"{home} holds one at 'documents/0/x'" in report["outstanding"][0]["message"]
-    [hint] = {each["hint"] for each in world.json("status", "a", "--errors")["outstanding"]}
+    [hint] = {each["hint"] for each in room.json("status", "a", "--errors")["outstanding"]}
     assert "write its bucket and key into the row" in hint
-    assert len(world.json("verify", "a", status=3)["tenants"][0]["problems"]) == DOCUMENTS
-    [statement] = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    world.execute(statement)
-    assert _bodies(world) == BODIES
-    assert world.json("migrate", "a")["tenants"][0]["status"] == "completed"
-    assert world.json("verify", "a")["is_well"]
+    assert len(room.json("verify", "a", status=3)["tenants"][0]["problems"]) == DOCUMENTS
+    statement, *_ = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    room.execute(statement)
+    assert bodies_of(room) == BODIES
+    assert room.json("migrate", "a")["tenants"][0]["status"] == "completed"
+    assert room.json("verify", "a")["is_well"]
 
 
-def test_a_dump_between_migrate_and_finish(world: World, tmp_path: Path) -> None:
-    world.json("migrate", "a")
-    dump = _dump(world, tmp_path / "old.sql")
-    home = _home(world)
-    _finish(world)
-    world.server.root().put_object(Bucket=home, Key="uploads/new", Body=b"uploaded since the dump")
-    _restore(world, dump)
-    assert _bodies(world) == BODIES
-    assert _doctor(world)[0] == "ok"
-    assert world.json("status", "a")["overview"]["phase"] == "cut_over"
-    assert world.json("migrate", "a")["error_count"] == 0
-    [verified] = world.json("verify", "a")["tenants"]
+def test_a_dump_between_migrate_and_finish(room: Room, tmp_path: Path) -> None:
+    room.json("migrate", "a")
+    dump = dump_database(room, tmp_path / "old.sql")
+    home = _home(room)
+    _finish(room)
+    room.server.root().put_object(Bucket=home, Key="uploads/new", Body=b"uploaded since the dump")
+    restore_database(room, dump)
+    assert bodies_of(room) == BODIES
+    assert _doctor(room)[0] == "ok"
+    assert room.json("status", "a")["overview"]["phase"] == "cut_over"
+    assert room.json("migrate", "a")["error_count"] == 0
+    [verified] = room.json("verify", "a")["tenants"]
     assert (verified["problems"], verified["extra"]) == ([], ["uploads/new"])
-    assert world.json("rollback", "a", "--dry-run")["error_count"] == 0
-    _finish(world)
-    assert _bodies(world) == BODIES
-    assert world.json("status", "a")["overview"]["phase"] == "finished"
+    assert room.json("rollback", "a", "--dry-run")["error_count"] == 0
+    _finish(room)
+    assert bodies_of(room) == BODIES
+    assert room.json("status", "a")["overview"]["phase"] == "finished"
 
 
-def test_a_dump_between_migrate_and_finish_can_go_back(world: World, tmp_path: Path) -> None:
-    world.json("migrate", "a")
-    dump = _dump(world, tmp_path / "old.sql")
-    _finish(world)
-    _restore(world, dump)
-    world.json("rollback", "a")
-    assert _bodies(world) == BODIES
-    assert {bucket for (bucket,) in world.rows("SELECT s3_bucket FROM documents")} == {world.shared}
+def test_a_dump_between_migrate_and_finish_can_go_back(room: Room, tmp_path: Path) -> None:
+    room.json("migrate", "a")
+    dump = dump_database(room, tmp_path / "old.sql")
+    _finish(room)
+    restore_database(room, dump)
+    room.json("rollback", "a")
+    assert bodies_of(room) == BODIES
+    assert {bucket for (bucket,) in room.rows("SELECT s3_bucket FROM documents")} == {room.shared}
 
 
-def test_a_dump_between_copy_and_cutover(world: World, tmp_path: Path) -> None:
-    world.json("migrate", "a", "--until", "verified")
-    dump = _dump(world, tmp_path / "old.sql")
-    world.json("migrate", "a")
-    _finish(world)
-    _restore(world, dump)
-    assert set(_bodies(world).values()) == {None}
-    assert world.json("plan")["tenants"][0]["quarantined"] == []
-    [report] = world.json("migrate", "a")["tenants"]
+def test_a_dump_between_copy_and_cutover(room: Room, tmp_path: Path) -> None:
+    room.json("migrate", "a", "--until", "verified")
+    dump = dump_database(room, tmp_path / "old.sql")
+    room.json("migrate", "a")
+    _finish(room)
+    restore_database(room, dump)
+    assert set(bodies_of(room).values()) == {None}
+    assert room.json("plan")["tenants"][0]["quarantined"] == []
+    [report] = room.json("migrate", "a")["tenants"]
     assert (report["documents_migrated"], report["error_count"]) == (DOCUMENTS, 0)
-    assert _bodies(world) == BODIES
-    assert world.json("verify", "a")["is_well"]
+    assert bodies_of(room) == BODIES
+    assert room.json("verify", "a")["is_well"]
 
 
-def test_only_the_applications_tables_are_old(world: World, tmp_path: Path) -> None:
-    world.execute("UPDATE documents SET etag = NULL")
-    dump = _dump(world, tmp_path / "old.sql", "--table=tenants", "--table=documents", "--data-only")
-    world.json("migrate", "a")
-    home = _home(world)
-    _finish(world)
-    world.execute("TRUNCATE documents")
-    world.execute("TRUNCATE tenants CASCADE")
-    subprocess.run([BINARIES / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", world.url], check=True)
+def test_only_the_applications_tables_are_old(room: Room, tmp_path: Path) -> None:
+    room.execute("UPDATE documents SET etag = NULL")
+    dump = dump_database(room, tmp_path / "old.sql", "--table=tenants", "--table=documents", "--data-only")
+    room.json("migrate", "a")
+    home = _home(room)
+    _finish(room)
+    room.execute("TRUNCATE documents")
+    room.execute("TRUNCATE tenants CASCADE")
+    subprocess.run([BINARIES / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--file={dump}", room.url], check=True)
     statement = f"UPDATE tenants SET aws_bucket_name = '{home}' WHERE id = 1;"
-    outcome, _, hint = _doctor(world)
+    outcome, _, hint = _doctor(room)
     assert (outcome, statement in hint) == ("failed", True)
-    refused = world.run("migrate", "a")
+    refused = room.run("migrate", "a")
     assert (refused.returncode, "its row names no bucket" in refused.stderr) == (1, True)
-    world.execute(statement)
-    assert world.json("migrate", "a")["error_count"] == 0
-    assert _bodies(world) == BODIES
-    assert world.json("verify", "a")["is_well"]
+    room.execute(statement)
+    assert room.json("migrate", "a")["error_count"] == 0
+    assert bodies_of(room) == BODIES
+    assert room.json("verify", "a")["is_well"]
 
 
-def test_a_source_that_comes_back_is_a_conflict(world: World, tmp_path: Path) -> None:
-    dump = _dump(world, tmp_path / "old.sql")
-    world.json("migrate", "a")
-    home = _home(world)
-    _finish(world)
-    _restore(world, dump)
-    world.execute("UPDATE tenants SET aws_bucket_name = %s", home)
-    world.json("migrate", "a")
-    world.server.root().put_object(Bucket=world.shared, Key="k/0", Body=b"from a backup, older")
-    [report] = world.json("migrate", "a", status=1)["tenants"]
+def test_a_source_that_comes_back_is_a_conflict(room: Room, tmp_path: Path) -> None:
+    dump = dump_database(room, tmp_path / "old.sql")
+    room.json("migrate", "a")
+    home = _home(room)
+    _finish(room)
+    restore_database(room, dump)
+    room.execute("UPDATE tenants SET aws_bucket_name = %s", home)
+    room.json("migrate", "a")
+    room.server.root().put_object(Bucket=room.shared, Key="k/0", Body=b"from a backup, older")
+    [report] = room.json("migrate", "a", status=1)["tenants"]
     assert [each["code"] for each in report["outstanding"]] == ["Conflict"]
-    assert _bodies(world) == BODIES
+    assert bodies_of(room) == BODIES

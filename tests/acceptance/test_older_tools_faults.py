@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support import independent_check
-from tests.support.command import World
+from tests.support.data_room import Room
 
 KEYS = ("plus+plus", "plus plus", "100% sure", "100%25 sure", "what?versionId=null", "hash#tag", "ünï/文件.pdf", "a  b")
 LARGE = os.urandom(1024) * 6 * 1024
@@ -24,18 +24,18 @@ DRESS: dict[str, Any] = {
 
 
 class Faults:
-    """The world before and after one run over documents that the older tool would have broken."""
+    """The room before and after one run over documents that the older tool would have broken."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.root = world, world.server.root()
-        self.unprotected, self.promised = f"{world.prefix}-adopted-0a1b2c3d", f"{world.prefix}-promised-0a1b2c3d"
+    def __init__(self, room: Room) -> None:
+        self.room, self.root = room, room.server.root()
+        self.unprotected, self.promised = f"{room.prefix}-adopted-0a1b2c3d", f"{room.prefix}-promised-0a1b2c3d"
         for slug, home in (
-            ("default-org", world.shared),
+            ("default-org", room.shared),
             ("adopted", self.unprotected),
             ("promised", self.promised),
             ("stuck", None),
         ):
-            world.execute("INSERT INTO tenants (name, slug, aws_bucket_name) VALUES (%s, %s, %s)", slug, slug, home)
+            room.execute("INSERT INTO tenants (name, slug, aws_bucket_name) VALUES (%s, %s, %s)", slug, slug, home)
         self.root.create_bucket(Bucket=self.unprotected)
         for number, key in enumerate(KEYS):
             self.document("default-org", f"key-{number}", key, f"body of {key}".encode(), name="Größe 📈.pdf")
@@ -44,27 +44,27 @@ class Faults:
         for slug in ("adopted", "promised", "stuck"):
             self.document(slug, slug, f"of {slug}", slug.encode())
         self.document("stuck", "lost", "lost", None)
-        self.before = independent_check.snapshot(world.url, self.root, world.shared)
-        self.run = world.run(
+        self.before = independent_check.snapshot(room.url, self.root, room.shared)
+        self.run = room.run(
             "migrate-all", REHOUSE_MULTIPART_THRESHOLD_BYTES=FIVE_MIB, REHOUSE_MULTIPART_PART_BYTES=FIVE_MIB
         )
-        self.after = independent_check.outcome(world.url, self.root, world.shared)
+        self.after = independent_check.outcome(room.url, self.root, room.shared)
 
     def document(
         self, slug: str, document_id: str, key: str, body: bytes | None, *, name: str = "a.pdf", **dress: Any
     ) -> None:
         if body is not None:
-            self.root.put_object(Bucket=self.world.shared, Key=key, Body=body, **dress)
-        self.world.execute(
+            self.root.put_object(Bucket=self.room.shared, Key=key, Body=body, **dress)
+        self.room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "SELECT %s, id, %s, 'x', %s, %s, 1, '2024-01-01' FROM tenants WHERE slug = %s",
-            document_id, name, self.world.shared, key, slug,
+            document_id, name, self.room.shared, key, slug,
         )  # fmt: skip
 
     def moved(self, document_id: str) -> Any:
         """GET the document where its row points now."""
         row = self.after.now.documents[document_id]
-        assert row["s3_bucket"] != self.world.shared
+        assert row["s3_bucket"] != self.room.shared
         return self.root.get_object(Bucket=row["s3_bucket"], Key=row["s3_key"])
 
     def tags(self, document_id: str) -> dict[str, str]:
@@ -75,8 +75,8 @@ class Faults:
 
 
 @pytest.fixture(scope="module")
-def faults(new_world) -> Faults:
-    return Faults(new_world("older_tool"))
+def faults(new_room) -> Faults:
+    return Faults(new_room("older_tool"))
 
 
 def test_everything_else_is_well_too(faults: Faults) -> None:
@@ -104,9 +104,9 @@ def test_3_headers_metadata_and_tags_go_along_as_they_are(faults: Faults, docume
 
 
 def test_4_default_org_leaves_the_shared_bucket(faults: Faults) -> None:
-    home = faults.world.rows("SELECT aws_bucket_name FROM tenants WHERE slug = 'default-org'")[0][0]
-    assert home != faults.world.shared
-    assert home.startswith(f"{faults.world.prefix}-default-org-")
+    home = faults.room.rows("SELECT aws_bucket_name FROM tenants WHERE slug = 'default-org'")[0][0]
+    assert home != faults.room.shared
+    assert home.startswith(f"{faults.room.prefix}-default-org-")
 
 
 @pytest.mark.not_on_ceph(
@@ -127,7 +127,7 @@ def test_5_a_half_made_bucket_is_finished(faults: Faults, which: str) -> None:
 def test_6_nothing_is_completed_with_errors_in_the_run(faults: Faults) -> None:
     assert faults.run.returncode == 3
     assert "Errors: 1" in faults.run.stdout
-    statuses = dict(faults.world.rows("SELECT slug, status FROM s3_migrations m JOIN tenants t ON t.id = m.tenant_id"))
+    statuses = dict(faults.room.rows("SELECT slug, status FROM s3_migrations m JOIN tenants t ON t.id = m.tenant_id"))
     assert statuses.pop("stuck") == "failed"
     assert set(statuses.values()) == {"completed"}
 
@@ -142,10 +142,10 @@ def test_7_an_object_above_the_limit_of_one_copy_goes_in_parts(faults: Faults) -
 
 def test_8_verification_looks_at_the_objects(faults: Faults) -> None:
     row = faults.after.now.documents["promised"]
-    assert faults.world.run("verify", "promised").returncode == 0
+    assert faults.room.run("verify", "promised").returncode == 0
     faults.root.delete_object(Bucket=row["s3_bucket"], Key=row["s3_key"])
     try:
-        done = faults.world.run("verify", "promised")
+        done = faults.room.run("verify", "promised")
         assert done.returncode == 1
         assert "missing" in done.stdout
     finally:
@@ -161,6 +161,6 @@ def test_9_no_origin_is_a_star(faults: Faults) -> None:
 
 
 def test_9_a_star_in_the_settings_is_refused(faults: Faults) -> None:
-    done = faults.world.run("migrate", "stuck", REHOUSE_CORS_ORIGINS="*")
+    done = faults.room.run("migrate", "stuck", REHOUSE_CORS_ORIGINS="*")
     assert done.returncode == 2
     assert "REHOUSE_CORS_ORIGINS" in done.stderr

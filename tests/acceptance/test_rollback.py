@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay
 from tests.support.independent_check import versions_of
 
@@ -22,50 +22,50 @@ COLUMNS = "id, s3_bucket, s3_key, etag, file_size"
 _numbers = itertools.count(1)
 
 
-def with_roles(world: World, *roles: str) -> World:
+def with_roles(room: Room, *roles: str) -> Room:
     """Give the command a fresh user with the rights of these roles and no others."""
-    done = world.run("iam-policy", *(word for role in roles for word in ("--role", role)))
+    done = room.run("iam-policy", *(word for role in roles for word in ("--role", role)))
     assert done.returncode == 0, done.stderr
-    world.keys = world.server.user(f"returner-{next(_numbers)}", json.loads(done.stdout))
-    return world
+    room.credentials = room.server.user(f"returner-{next(_numbers)}", json.loads(done.stdout))
+    return room
 
 
-def downloads(world: World) -> dict[str, bytes]:
+def downloads(room: Room) -> dict[str, bytes]:
     """What the application reads, document by document."""
-    root = world.server.root()
+    root = room.server.root()
     return {
-        document_id: root.get_object(Bucket=bucket or world.shared, Key=key)["Body"].read()
-        for document_id, bucket, key in world.rows("SELECT id, s3_bucket, s3_key FROM documents ORDER BY id")
+        document_id: root.get_object(Bucket=bucket or room.shared, Key=key)["Body"].read()
+        for document_id, bucket, key in room.rows("SELECT id, s3_bucket, s3_key FROM documents ORDER BY id")
     }
 
 
-def home_of(world: World) -> str:
-    return str(world.rows("SELECT home_bucket FROM s3_migrations")[0][0])
+def home_of(room: Room) -> str:
+    return str(room.rows("SELECT home_bucket FROM s3_migrations")[0][0])
 
 
-def at_home(world: World, number: int) -> str:
-    return str(world.rows("SELECT s3_key FROM documents WHERE id = %s", str(number))[0][0])
+def at_home(room: Room, number: int) -> str:
+    return str(room.rows("SELECT s3_key FROM documents WHERE id = %s", str(number))[0][0])
 
 
-def live_on(world: World) -> dict[str, bytes]:
+def live_on(room: Room) -> dict[str, bytes]:
     """Do what an application does after a cutover: upload, overwrite, replace, delete, move; return what it has by then."""
-    root, home = world.server.root(), home_of(world)
+    root, home = room.server.root(), home_of(room)
     has = {str(number): b"%d" % number for number in range(DOCUMENTS)}
     for number in range(0, DOCUMENTS, 5):
         has[str(number)] = b"overwritten at home %d" % number
-        root.put_object(Bucket=home, Key=at_home(world, number), Body=has[str(number)])
+        root.put_object(Bucket=home, Key=at_home(room, number), Body=has[str(number)])
     for number in range(1, DOCUMENTS, 5):
         has[str(number)] = b"replaced by another key %d" % number
         root.put_object(Bucket=home, Key=f"uploads/{number}", Body=has[str(number)])
-        world.execute("UPDATE documents SET s3_key = %s WHERE id = %s", f"uploads/{number}", str(number))
+        room.execute("UPDATE documents SET s3_key = %s WHERE id = %s", f"uploads/{number}", str(number))
     for number in range(2, DOCUMENTS, 10):
         del has[str(number)]
-        root.delete_object(Bucket=home, Key=at_home(world, number))
-        world.execute("DELETE FROM documents WHERE id = %s", str(number))
+        root.delete_object(Bucket=home, Key=at_home(room, number))
+        room.execute("DELETE FROM documents WHERE id = %s", str(number))
     for number in range(DOCUMENTS, DOCUMENTS + 12):
         has[str(number)] = b"uploaded since %d" % number
         root.put_object(Bucket=home, Key=f"new/{number} é+%.pdf", Body=has[str(number)])
-        world.execute(
+        room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size) "
             "VALUES (%s, 1, 'Größe + 1%%.pdf', 'x', %s, %s, 1)",
             str(number),
@@ -75,27 +75,27 @@ def live_on(world: World) -> dict[str, bytes]:
     return has
 
 
-def state(world: World) -> dict[str, Any]:
+def state(room: Room) -> dict[str, Any]:
     return {
-        "rows": world.rows(f"SELECT {COLUMNS} FROM documents ORDER BY id"),
-        "tenants": world.rows("SELECT id, aws_bucket_name FROM tenants"),
-        "migrations": world.rows("SELECT tenant_id, phase, status, run_id FROM s3_migrations"),
-        "lines": world.rows("SELECT * FROM s3_migration_documents ORDER BY document_id"),
-        "shared": versions_of(world.server.root(), world.shared),
-        "home": versions_of(world.server.root(), home_of(world)),
+        "rows": room.rows(f"SELECT {COLUMNS} FROM documents ORDER BY id"),
+        "tenants": room.rows("SELECT id, aws_bucket_name FROM tenants"),
+        "migrations": room.rows("SELECT tenant_id, phase, status, run_id FROM s3_migrations"),
+        "lines": room.rows("SELECT * FROM s3_migration_documents ORDER BY document_id"),
+        "shared": versions_of(room.server.root(), room.shared),
+        "home": versions_of(room.server.root(), home_of(room)),
     }
 
 
 @pytest.fixture
-def moved(new_world: Callable[..., World]) -> World:
+def moved(new_room: Callable[..., Room]) -> Room:
     """A tenant `a` that was moved."""
-    world = new_world("integer")
-    world.lay_out(DOCUMENTS)
-    assert world.json("migrate", "a")["this_run"] == DOCUMENTS
-    return world
+    room = new_room("integer")
+    room.lay_out(DOCUMENTS)
+    assert room.json("migrate", "a")["this_run"] == DOCUMENTS
+    return room
 
 
-def test_with_the_role_rollback_alone_everything_returns(moved: World) -> None:
+def test_with_the_role_rollback_alone_everything_returns(moved: Room) -> None:
     has, before = live_on(moved), set(versions_of(moved.server.root(), moved.shared))
     home = set(versions_of(moved.server.root(), home_of(moved)))
     with_roles(moved, "rollback")
@@ -112,7 +112,7 @@ def test_with_the_role_rollback_alone_everything_returns(moved: World) -> None:
     assert home == set(versions_of(moved.server.root(), home_of(moved))), "the home was written to"
 
 
-def test_a_dry_run_changes_nothing_and_writes_nothing(moved: World, s3_server) -> None:
+def test_a_dry_run_changes_nothing_and_writes_nothing(moved: Room, s3_server) -> None:
     live_on(moved)
     with_roles(moved, "rollback")
     before = state(moved)
@@ -124,7 +124,7 @@ def test_a_dry_run_changes_nothing_and_writes_nothing(moved: World, s3_server) -
     assert state(moved) == before
 
 
-def test_back_and_there_and_back_again(moved: World) -> None:
+def test_back_and_there_and_back_again(moved: Room) -> None:
     has = live_on(moved)
     with_roles(moved, "provision", "migrate", "rollback")
     assert moved.json("rollback", "a")["error_count"] == 0
@@ -138,19 +138,19 @@ def test_back_and_there_and_back_again(moved: World) -> None:
     assert moved.json("rollback", "a")["this_run"] == 0
 
 
-def rows_back(world: World) -> int:
-    return int(world.rows("SELECT count(*) FROM documents WHERE s3_bucket = %s", world.shared)[0][0])
+def rows_back(room: Room) -> int:
+    return int(room.rows("SELECT count(*) FROM documents WHERE s3_bucket = %s", room.shared)[0][0])
 
 
-def start(world: World, relay: HttpRelay) -> subprocess.Popen[str]:
+def start(room: Room, relay: HttpRelay) -> subprocess.Popen[str]:
     """Under --max-rate rows are flipped 30 at a time: then a kill falls between two batches as well."""
     relay.forget()
-    return world.start("rollback", "a", "--max-rate", "30", REHOUSE_BATCH_SIZE="10", AWS_ENDPOINT_URL_S3=relay.url)
+    return room.start("rollback", "a", "--max-rate", "30", REHOUSE_BATCH_SIZE="10", AWS_ENDPOINT_URL_S3=relay.url)
 
 
 @pytest.mark.long
 @pytest.mark.sample
-def test_killed_at_random_moments_and_run_again(moved: World, s3_server) -> None:
+def test_killed_at_random_moments_and_run_again(moved: Room, s3_server) -> None:
     has, chance = live_on(moved), random.Random(SEED)
     with_roles(moved, "provision", "migrate", "rollback")
     before = set(versions_of(moved.server.root(), moved.shared))
@@ -183,7 +183,7 @@ def test_killed_at_random_moments_and_run_again(moved: World, s3_server) -> None
     assert pointed == [], "two rows point to one object"
 
 
-def test_the_bucket_goes_under_the_rights_of_finish_alone(moved: World) -> None:
+def test_the_bucket_goes_under_the_rights_of_finish_alone(moved: Room) -> None:
     home = home_of(moved)
     root = moved.server.root()
     root.put_object(Bucket=home, Key=at_home(moved, 1), Body=b"newest")
@@ -206,18 +206,18 @@ def test_the_bucket_goes_under_the_rights_of_finish_alone(moved: World) -> None:
 
 
 @pytest.fixture
-def returned(new_world: Callable[..., World]) -> World:
+def returned(new_room: Callable[..., Room]) -> Room:
     """A tenant `a` that was moved and sent back."""
-    world = new_world("integer")
-    world.lay_out(3)
-    world.json("migrate", "a")
-    with_roles(world, "rollback")
-    assert world.json("rollback", "a")["this_run"] == 3
-    return with_roles(world, "finish")
+    room = new_room("integer")
+    room.lay_out(3)
+    room.json("migrate", "a")
+    with_roles(room, "rollback")
+    assert room.json("rollback", "a")["this_run"] == 3
+    return with_roles(room, "finish")
 
 
 @pytest.mark.parametrize(("typed", "is_removed"), [("a", False), ("", False), ("{home}-", False), ("{home}", True)])
-def test_at_a_terminal_the_buckets_name_is_typed(returned: World, typed: str, is_removed: bool) -> None:
+def test_at_a_terminal_the_buckets_name_is_typed(returned: Room, typed: str, is_removed: bool) -> None:
     home, has = home_of(returned), downloads(returned)
     words = f"{typed.format(home=home)}\n"
     done = returned.typed(words, "rollback", "a", "--drop-bucket", REHOUSE_GRACE_DAYS="0")
@@ -230,7 +230,7 @@ def test_at_a_terminal_the_buckets_name_is_typed(returned: World, typed: str, is
     assert downloads(returned) == has
 
 
-def test_what_cannot_be_done_says_why(moved: World) -> None:
+def test_what_cannot_be_done_says_why(moved: Room) -> None:
     moved.execute("UPDATE s3_migrations SET phase = 'released'")
     for arguments, words in (
         (("rollback", "a"), "its sources are being removed"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support import screens
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.sampling import LONG_SAMPLE
 from tests.support.screens import Screen
 
@@ -20,20 +20,20 @@ ROLES = ("provision", "migrate", "rollback", "finish")
 
 
 @pytest.fixture(scope="module")
-def captures(new_world: Callable[..., World], s3_server: S3Server) -> dict[int, dict[Screen, str]]:
-    """The whole story at each width, each in a world of its own."""
-    return {columns: _capture(new_world, s3_server, columns) for columns in screens.WIDTHS}
+def captures(new_room: Callable[..., Room], s3_server: S3Server) -> dict[int, dict[Screen, str]]:
+    """The whole story at each width, each in a room of its own."""
+    return {columns: _capture(new_room, s3_server, columns) for columns in screens.WIDTHS}
 
 
-def _capture(new_world: Callable[..., World], s3_server: S3Server, columns: int) -> dict[Screen, str]:
+def _capture(new_room: Callable[..., Room], s3_server: S3Server, columns: int) -> dict[Screen, str]:
     name = f"data-room-at-{columns:03}"
     s3_server.root().create_bucket(Bucket=name)
-    world = new_world(None, prefix=f"rooms{columns:03}", shared=name)
-    lay_out(world.url, s3_server.root(), tenant_id="integer", older_tool=False, shared_bucket=name)
+    room = new_room(None, prefix=f"rooms{columns:03}", shared=name)
+    lay_out(room.url, s3_server.root(), tenant_id="integer", older_tool=False, shared_bucket=name)
     roles = [part for role in ROLES for part in ("--role", role)]
-    world.keys = s3_server.user(name, _policies(world, roles))
-    world.more |= {"REHOUSE_GRACE_DAYS": "7"}
-    found = {screen: screens.mask(text) for screen, text in screens.capture(world, columns)}
+    room.credentials = s3_server.user(name, _policies(room, roles))
+    room.more |= {"REHOUSE_GRACE_DAYS": "7"}
+    found = {screen: screens.mask(text) for screen, text in screens.capture(room, columns)}
     if os.environ.get("WRITE_SCREENS"):
         for screen, text in found.items():
             path = screens.file_of(screen, columns)
@@ -42,8 +42,8 @@ def _capture(new_world: Callable[..., World], s3_server: S3Server, columns: int)
     return found
 
 
-def _policies(world: World, roles: list[str]) -> dict[str, object]:
-    done = world.run("iam-policy", *roles)
+def _policies(room: Room, roles: list[str]) -> dict[str, object]:
+    done = room.run("iam-policy", *roles)
     assert done.returncode == 0, done.stderr
     documents: dict[str, object] = json.loads(done.stdout)
     return documents

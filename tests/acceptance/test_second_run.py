@@ -18,20 +18,20 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def counted(sample_world, s3_server):
-    """A world behind a counting relay, what was there before, and the requests of the first run and of a second one."""
-    world = sample_world("integer")
-    before = snapshot(world.url, s3_server.root(), world.shared)
+def counted(sample_room, s3_server):
+    """A room behind a counting relay, what was there before, and the requests of the first run and of a second one."""
+    room = sample_room("integer")
+    before = snapshot(room.url, s3_server.root(), room.shared)
     with HttpRelay(s3_server.port) as relay:
-        world.endpoint = relay.url
-        first = world.run("migrate-all")
+        room.endpoint = relay.url
+        first = room.run("migrate-all")
         requests = [relay.seen]
-        rows = [{name: world.rows(query) for name, query in TABLES.items()}]
+        rows = [{name: room.rows(query) for name, query in TABLES.items()}]
         relay.forget()
-        second = world.run("migrate-all")
+        second = room.run("migrate-all")
         requests.append(relay.seen)
-        rows.append({name: world.rows(query) for name, query in TABLES.items()})
-    return world, before, (first, second), requests, rows
+        rows.append({name: room.rows(query) for name, query in TABLES.items()})
+    return room, before, (first, second), requests, rows
 
 
 def test_one_copy_a_document_and_no_other_request_for_it(counted):
@@ -45,16 +45,16 @@ def test_one_copy_a_document_and_no_other_request_for_it(counted):
 
 
 def test_the_shared_bucket_is_listed_once_however_many_tenants(counted):
-    world, before, _, (requests, _), _ = counted
-    listings = [each for each in requests if each.is_listing and each.bucket == world.shared]
+    room, before, _, (requests, _), _ = counted
+    listings = [each for each in requests if each.is_listing and each.bucket == room.shared]
     whole = [each for each in listings if "start-after" not in each.query]
     pages = -(-len(before.objects) // 1000)
     assert len(whole) == pages, Counter(tuple(each.query) for each in listings)
 
 
 def test_the_source_is_only_read(counted):
-    world, _, _, requests, _ = counted
-    to_shared = [each for run in requests for each in run if each.bucket == world.shared]
+    room, _, _, requests, _ = counted
+    to_shared = [each for run in requests for each in run if each.bucket == room.shared]
     assert to_shared
     assert {each.method for each in to_shared} <= {"GET", "HEAD"}
     assert not [each for run in requests for each in run if each.method == "DELETE" or "delete" in each.query]
@@ -74,23 +74,23 @@ def test_a_second_run_changes_no_row(counted):
 
 
 def test_a_second_run_lists_the_shared_bucket_once(counted):
-    world, before, _, (_, requests), _ = counted
+    room, before, _, (_, requests), _ = counted
     whole = [
-        each for each in requests if each.is_listing and each.bucket == world.shared and "start-after" not in each.query
+        each for each in requests if each.is_listing and each.bucket == room.shared and "start-after" not in each.query
     ]
     assert len(whole) == -(-len(before.objects) // 1000)
 
 
 def test_a_run_with_nothing_left_lists_and_asks_nothing_else(counted, s3_server):
-    world, before, *_ = counted
+    room, before, *_ = counted
     with HttpRelay(s3_server.port) as relay:
-        world.endpoint = relay.url
-        done = world.run("migrate-all", "--only", "default-org", "--only", "umbrella")
+        room.endpoint = relay.url
+        done = room.run("migrate-all", "--only", "default-org", "--only", "umbrella")
         assert done.returncode == 0, done.stderr
         assert "Nothing was left" in done.stdout
         asked = [each for each in relay.seen if each.bucket]
-        listings = [each for each in asked if each.is_listing and each.bucket == world.shared]
+        listings = [each for each in asked if each.is_listing and each.bucket == room.shared]
         assert len(listings) == -(-len(before.objects) // 1000)
         others = [each for each in asked if each not in listings]
-        assert {(each.method, each.bucket) for each in others} <= {("HEAD", world.shared)}, others
+        assert {(each.method, each.bucket) for each in others} <= {("HEAD", room.shared)}, others
         assert len(others) <= 1  # is the shared bucket there?

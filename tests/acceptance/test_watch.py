@@ -17,15 +17,15 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from tests.support.command import World
+from tests.support.data_room import Room
 
 DOCUMENTS = 240
 SLOWLY = {"REHOUSE_BATCH_SIZE": "30", "REHOUSE_MAX_RATE": "40"}
 
 
 @pytest.fixture
-def world(new_world) -> World:
-    made = new_world("integer")
+def room(new_room) -> Room:
+    made = new_room("integer")
     made.lay_out(DOCUMENTS)
     assert made.run("init").returncode == 0
     return made
@@ -38,26 +38,33 @@ def lines(watching: subprocess.Popen[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def await_published(world: World, documents: int = 1) -> None:
+def await_published(room: Room, documents: int = 1) -> None:
     until = time.monotonic() + 60
-    while not world.rows("SELECT 1 FROM s3_migration_progress WHERE documents >= %s", documents):
+    while not room.rows("SELECT 1 FROM s3_migration_progress WHERE documents >= %s", documents):
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
-def test_a_run_is_seen_to_grow_and_to_end(world):
-    watching = world.start("status", "--watch", "--output", "json")
-    run = world.run("migrate", "a", **SLOWLY)
+def test_a_run_is_seen_to_grow_and_to_end(room):
+    watching = room.start("status", "--watch", "--output", "json")
+    run = room.run("migrate", "a", **SLOWLY)
     assert run.returncode == 0, run.stdout + run.stderr
     [run_id] = re.findall(r"Run (\S+), ", run.stdout)
     told = lines(watching)
-    assert world.rows("SELECT count(*) FROM s3_migration_progress") == [(0,)]
+    assert room.rows("SELECT count(*) FROM s3_migration_progress") == [(0,)]
     assert {each["type"] for each in told} == {"idle", "progress", "event", "ended", "states"}
     seen = [each for each in told if each["type"] == "progress"]
     assert {(each["run_id"], each["command"]) for each in seen} == {(run_id, "migrate")}
     assert len({each["documents"] for each in seen}) >= 3
     for before, after in pairwise(seen):
-        for name in ("documents", "documents_total", "documents_failed", "bytes_copied", "tenants_done", "elapsed"):
+        for name in (
+            "documents",
+            "documents_total",
+            "documents_failed",
+            "bytes_copied",
+            "tenants_done",
+            "elapsed_seconds",
+        ):
             assert before[name] <= after[name], name
     assert all(0 <= each["documents"] <= each["documents_total"] for each in seen)
     assert {at["subject"] for each in seen for at in each["at_work"]} >= {"a"}
@@ -65,29 +72,29 @@ def test_a_run_is_seen_to_grow_and_to_end(world):
     assert [(each["event"], each["slug"]) for each in told if each["type"] == "event"][-1] == ("home_switched", "a")
     [ended] = [each for each in told if each["type"] == "ended"]
     assert (ended["run_id"], ended["is_killed"]) == (run_id, False)
-    assert [each["tenants"] for each in told if each["type"] == "states"][-1] == {"completed": 1}
+    assert [each["tenants_by_state"] for each in told if each["type"] == "states"][-1] == {"completed": 1}
     assert told[-1]["type"] == "idle"
 
 
-def test_a_killed_run_is_told_and_the_next_clears_it_away(world):
-    watching = world.start("status", "--watch")
-    run = world.start("migrate", "a", **SLOWLY)
-    await_published(world)
+def test_a_killed_run_is_told_and_the_next_clears_it_away(room):
+    watching = room.start("status", "--watch")
+    run = room.start("migrate", "a", **SLOWLY)
+    await_published(room)
     run.kill()
     run.communicate()
     told = lines(watching)
     assert [each["is_killed"] for each in told if each["type"] == "ended"] == [True]
-    assert world.rows("SELECT count(*) > 0 FROM s3_migration_progress") == [(True,)]
-    assert world.run("migrate", "a", **SLOWLY).returncode == 0
-    assert world.rows("SELECT count(*) FROM s3_migration_progress") == [(0,)]
+    assert room.rows("SELECT count(*) > 0 FROM s3_migration_progress") == [(True,)]
+    assert room.run("migrate", "a", **SLOWLY).returncode == 0
+    assert room.rows("SELECT count(*) FROM s3_migration_progress") == [(0,)]
 
 
-def test_a_database_that_is_away_is_told_until_it_is_back(world):
-    name = world.url.rsplit("/", 1)[1]
-    watching = world.start("status", "--watch")
+def test_a_database_that_is_away_is_told_until_it_is_back(room):
+    name = room.url.rsplit("/", 1)[1]
+    watching = room.start("status", "--watch")
     assert watching.stdout is not None
     assert [json.loads(watching.stdout.readline())["type"] for _ in range(2)] == ["states", "idle"]
-    server = World(world.server, world.url.rsplit("/", 1)[0] + "/postgres", "", "")
+    server = Room(room.url.rsplit("/", 1)[0] + "/postgres", "", room.server)
     server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
     try:
         server.execute(
@@ -104,12 +111,12 @@ def test_a_database_that_is_away_is_told_until_it_is_back(world):
 
 
 @pytest.mark.parametrize("size", [(24, 80), (40, 120)])
-def test_ctrl_c_ends_the_screen_and_leaves_nothing_of_it(world, size):
-    run = world.start("migrate", "a", **SLOWLY)
-    await_published(world)
+def test_ctrl_c_ends_the_screen_and_leaves_nothing_of_it(room, size):
+    run = room.start("migrate", "a", **SLOWLY)
+    await_published(room)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    environment = world.environment() | {"TERM": "xterm-256color"}
+    environment = room.environment() | {"TERM": "xterm-256color"}
     command = [sys.executable, "-m", "rehouse", "status", "--watch"]
     watching = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

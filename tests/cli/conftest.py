@@ -22,6 +22,7 @@ def room(
 ) -> Iterator[Room]:
     """A room with two documents that the environment of this process points to."""
     room = Room(application_database, bucket, s3_server, storage_settings)
+    room.tenant("acme")
     for name, value in {
         "DATABASE_URL": room.url,
         "REHOUSE_SHARED_BUCKET": room.shared,
@@ -32,7 +33,7 @@ def room(
         monkeypatch.setenv(name, value)
     room.documents("a", "b")
     yield room
-    room.connection.close()
+    room.close()
 
 
 @pytest.fixture

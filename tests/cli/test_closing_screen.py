@@ -15,7 +15,11 @@ from rehouse.cli.closing_screen import Outcome, StayedBehind, closing_lines
 OUTCOME: dict[str, Any] = {
     "seconds": 12.4,
     "documents": 1448,
-    "tenants": 6,
+    "documents_total": 1493,
+    "documents_inactive": 30,
+    "documents_without_file": 11,
+    "documents_at_home": 0,
+    "tenants": 7,
     "bytes_copied": 7_400_000,
     "proven": 1448,
     "shared_objects": 1484,
@@ -42,7 +46,17 @@ def test_what_did_not_happen_is_not_shown() -> None:
 @pytest.mark.parametrize(("dollars", "shown"), [("0.0042", "under $0.01"), ("0.01", "$0.01"), ("12.345", "$12.34")])
 def test_cents_are_shown_from_one_cent_on(dollars: str, shown: str) -> None:
     [cost] = [line for line in lines(dollars=Decimal(dollars)) if line.startswith("Cost")]
-    assert cost == f"Cost           3,449 requests (1,449 copies inside S3), {shown} on AWS"
+    assert cost == f"Cost           3,449 requests (1,448 copies, 1 repeated), {shown} on AWS"
+
+
+def test_the_counts_add_up() -> None:
+    shown = lines(stayed=[LONG] * 4)
+    assert "Moved          1,448 of 1,493 documents, 7.1 MiB; 7 tenants have a bucket now" in shown
+    assert "Not moved      30 of inactive tenants, 11 without a file, 4 stayed behind" in shown
+    assert 1448 + 30 + 11 + 4 == 1493
+    alone = lines(documents=1, documents_total=1, documents_inactive=0, documents_without_file=0, tenants=1)
+    assert "Moved          1 of 1 documents, 7.1 MiB; 1 tenant has a bucket now" in alone
+    assert not any(line.startswith("Not moved") for line in alone)
 
 
 def test_long_names_are_shortened() -> None:

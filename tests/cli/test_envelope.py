@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.command_line import SECRET
+from tests.support.data_room import Room
 from tests.support.envelope import envelope_of
 
 from rehouse.cli.main import main
@@ -67,10 +68,60 @@ def test_settings_and_tenants_are_subjects(
     assert (told["code"], told["subject"], told["hint"]) == ("unknown_tenant", "acem", "did you mean acme?")
     monkeypatch.setenv("DATABASE_URL", f"mysql://u:{SECRET}@h/db")
     told = refused(capsys, "plan", "--output", "json")
-    assert (told["code"], told["subject"]) == ("database_refused", "database")
+    assert (told["code"], told["subject"]) == ("database_refused", "database_url")
     assert SECRET not in str(told)
     monkeypatch.setenv("DATABASE_URL", "")
     assert refused(capsys, "plan", "--output", "json")["code"] == "bad_settings"
+
+
+REFUSALS = (
+    ({}, ("cutover", "acme"), "acme"),
+    ({}, ("rollback", "acme"), "acme"),
+    ({}, ("finish", "acme", "--yes"), "acme"),
+    ({}, ("accept", "acme", "a", "--reason", "r"), "acme"),
+    ({}, ("migrate", "acme", "--only-failed"), "acme"),
+    ({}, ("cleanup", "--drop-bucket", "another", "--yes"), "another"),
+    ({}, ("migrate-all", "--plan", "/nowhere/plan.json"), "/nowhere/plan.json"),
+    ({}, ("migrate-all", "--only", "acme", "--exclude", "acme"), "command line"),
+    ({"DATABASE_URL": ""}, ("plan",), "database_url"),
+    ({"REHOUSE_SHARED_BUCKET": "there-is-no-such-bucket"}, ("migrate-all",), "there-is-no-such-bucket"),
+    ({"REHOUSE_LOG_BUCKET": "Not A Bucket"}, ("plan",), "log_bucket"),
+    ({"REHOUSE_MAX_RATE": "fast"}, ("plan",), "max_rate"),
+    ({"REHOUSE_NO_SETTING": "1"}, ("plan",), "REHOUSE_NO_SETTING"),
+    ({"REHOUSE_MAPPING_TENANTS_SLUG": "short"}, ("plan",), "tenants.short"),
+    ({"REHOUSE_MAPPING_DOCUMENTS_TABLE": "papers"}, ("plan",), "papers"),
+)
+
+
+@pytest.mark.parametrize(("variables", "arguments", "subject"), REFUSALS)
+def test_the_usual_refusals_name_their_subject(
+    room: Room,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    arguments: tuple[str, ...],
+    subject: str,
+) -> None:
+    assert room.shared
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main([*arguments, "--output", "json"]) == 2
+    [error] = envelope_of(capsys.readouterr().out)["errors"]
+    assert error["subject"] == subject, error
+
+
+def test_after_a_migration_subjects_are_named_as_well(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "acme"]) == 0
+    for arguments, subject in (
+        (("accept", "acme", "nosuch", "--reason", "r"), "nosuch"),
+        (("rollback", "acme", "--drop-bucket", "--yes"), "acme"),
+        (("cleanup", "--drop-bucket", room.shared, "--yes"), room.shared),
+        (("uninstall", "--yes"), "database"),
+    ):
+        capsys.readouterr()
+        assert main([*arguments, "--output", "json"]) == 2
+        [error] = envelope_of(capsys.readouterr().out)["errors"]
+        assert error["subject"] == subject, error
 
 
 def test_what_must_be_confirmed_is_refused_by_its_name(

@@ -9,6 +9,7 @@ from tests.support.command_line import run_json, run_text
 from tests.support.data_room import Room
 
 from rehouse.cli.main import main
+from rehouse.cli.output import SHOWN
 
 ASKED = {"finish", "cleanup", "uninstall"}
 
@@ -92,14 +93,40 @@ def test_what_is_done_for_all_leads_to_all(
 
 def test_what_stays_behind_is_the_next_step(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.row("lost", "k/lost")
-    for command in (("migrate", "acme"), ("verify", "acme")):
-        assert next_of(run_text(capsys, *command, status=3)) == "rehouse status acme --errors"
+    migrated = run_text(capsys, "migrate", "acme", status=3)
+    assert next_of(run_text(capsys, "verify", "acme", status=3)) == "rehouse status acme --errors"
     assert next_of(run_text(capsys, "status")) == "rehouse status acme --errors"
-    for command in (("status", "acme"), ("status", "acme", "--errors"), ("status", "--errors")):
-        assert next_of(run_text(capsys, *command)) == "rehouse migrate acme --only-failed"
+    looked = (
+        run_text(capsys, *words)
+        for words in (("status", "acme"), ("status", "acme", "--errors"), ("status", "--errors"))
+    )
+    for printed in (migrated, *looked):
+        assert next_of(printed) == "rehouse migrate acme --only-failed"
+        assert "First correct these documents as the hints say, or accept them. Then:\nNext: " in printed
     assert "Next" not in run_text(capsys, "status", "acme", "--errors", "--output", "csv")
     accepted = run_text(capsys, "accept", "acme", "lost", "--reason", "lost long ago")
     assert next_of(accepted) == "rehouse verify acme --deep"
+
+
+def test_more_errors_than_are_printed_lead_to_all(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    room.tenant("globex")
+    room.row("lost", "k/lost")
+    for number in range(SHOWN + 1):
+        room.row(f"gone-{number}", f"k/gone-{number}", slug="globex")
+    assert next_of(run_text(capsys, "migrate-all", status=3)) == "rehouse status globex --errors"
+    assert next_of(run_text(capsys, "status")) == "rehouse status globex --errors"
+    assert next_of(run_text(capsys, "status", "globex")) == "rehouse status globex --errors"
+
+
+def test_what_is_only_to_be_verified_is_not_switched(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    room.row("lost", "k/lost")
+    printed = run_text(capsys, "migrate", "acme", "--until", "verified", status=3)
+    assert next_of(printed) == "rehouse migrate acme --only-failed --until verified"
+    room.put("k/lost")
+    assert (
+        next_of(run_text(capsys, "migrate", "acme", "--only-failed", "--until", "verified")) == "rehouse cutover acme"
+    )
+    assert room.pointer("lost")[0] != room.home()
 
 
 def test_a_dry_run_ends_with_the_command_itself(
@@ -144,9 +171,12 @@ def test_what_only_reads_or_sets_up_leads_on(room: Room, capsys: pytest.CaptureF
     assert room.shared
     assert next_of(run_text(capsys, "config")) == "rehouse doctor"
     assert next_of(run_text(capsys, "init")) == "rehouse plan"
+    assert next_of(run_text(capsys, "init")) == "rehouse plan"
     assert "Next" not in run_text(capsys, "rules")
     capsys.readouterr()
     assert main(["iam-policy", "--role", "migrate"]) == 0
     said = capsys.readouterr()
     assert (next_of(said.err), "Next" in said.out) == ("rehouse doctor --probe", False)
     assert "Next" not in str(run_json(capsys, "status"))
+    run_text(capsys, "migrate", "acme", "--until", "copied")
+    assert next_of(run_text(capsys, "init")) == "rehouse status"

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.color import Color, ColorSystem
+from rich.color_triplet import ColorTriplet
 from rich.console import Console
 from tests.support.command_line import BARE, COMMAND
 
@@ -149,6 +151,26 @@ def test_colours_say_what_the_words_say(capsys: pytest.CaptureFixture[str], monk
     assert [re.sub("\x1b\\[[0-9;]*m", "", line).rstrip() for line in coloured] == plain
     green, yellow, red = "\x1b[32m", "\x1b[33m", "\x1b[31m"
     assert [sorted(re.findall("\x1b\\[3[0-9]m", line)) for line in coloured[1:]] == [[yellow] * 2, [green], [red] * 2]
+
+
+def contrast(one: ColorTriplet, other: ColorTriplet) -> float:
+    """The contrast of two colours, from 1 to 21 (WCAG 2.2, "relative luminance")."""
+
+    def luminance(color: ColorTriplet) -> float:
+        parts = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color.normalized)
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("color", [output.GREEN, output.YELLOW, output.RED, output.BLUE])
+def test_colours_can_be_read_on_light_and_on_dark(color: str) -> None:
+    shown = Color.parse(color)
+    light, dark = ColorTriplet(255, 255, 255), ColorTriplet(0, 0, 0)
+    assert min(contrast(shown.get_truecolor(), ground) for ground in (light, dark)) > 3.8
+    assert shown.get_ansi_codes()[:2] == ("38", "5"), "no terminal shows it as another colour"
+    assert shown.downgrade(ColorSystem.STANDARD).number in {1, 2, 3, 6}, "none of the bright ones"
 
 
 def test_a_column_that_is_to_be_whole_is_not_shortened(

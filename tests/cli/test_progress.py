@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import time
 
 import pytest
 from rich.console import Console
 from tests.support.data_room import Room
+from tests.support.envelope import lines_of_stream
 
 from rehouse.cli import progress
 from rehouse.cli.main import main
@@ -62,10 +62,36 @@ def test_objects_are_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     with show_progress("json") as report:
         report(Progress("acme", "copy", 5, 10))
         time.sleep(0.2)
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = lines_of_stream("progress-lines", capsys.readouterr().err)
     assert told
     assert {each["type"] for each in told} == {"progress"}
-    assert (told[0]["documents"], told[0]["at_work"][0]["subject"]) == (5, "acme")
+    assert (told[0]["documents"], told[0]["tenants_total"]) == (5, 1)
+    [acme] = told[0]["at_work"]
+    assert (acme["subject"], acme["documents_total"], acme["message"]) == ("acme", 10, None)
+
+
+def lines_of(capsys: pytest.CaptureFixture[str], *arguments: str, status: int) -> list[dict[str, object]]:
+    """What a command prints on stderr with `--progress json`: JSON lines only."""
+    capsys.readouterr()
+    assert main([*arguments, "--progress", "json"]) == status
+    return lines_of_stream("progress-lines", capsys.readouterr().err)
+
+
+def test_with_json_progress_nothing_on_stderr_is_text(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    told = lines_of(capsys, "migrate", "acme", "--verbose", "--notify", "exit 3", status=0)
+    assert {each["type"] for each in told} >= {"log", "note"}
+    assert told[-1] == {"type": "note", "message": "the command of --notify ended with status 3"}
+    [refused] = lines_of(capsys, "migrate", "nosuch", status=2)
+    assert (refused["type"], refused["code"], refused["subject"]) == ("error", "unknown_tenant", "nosuch")
+    [misused] = lines_of(capsys, "migrate", "acme", "--nonsense", status=2)
+    assert (misused["type"], misused["code"], misused["hint"]) == (
+        "error",
+        "bad_usage",
+        "`rehouse migrate --help` shows how it is used",
+    )
+    assert main(["migrate", "nosuch"]) == 2
+    assert capsys.readouterr().err.startswith("Error: ")
+    assert room.pointer("a")[0] == room.home()
 
 
 def test_none_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 import pytest
 from tests.support.command_line import run_text
 from tests.support.data_room import Room
+from tests.support.envelope import lines_of_stream
 
 from rehouse.cli.watch import SECONDS_IDLE, draw, lines_of, print_lines
 from rehouse.core.errors import TryAgain
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Ended, Life, Look, Running, TenantAtWork
+from rehouse.core.watching import EndedCommand, Life, Look, RunningCommand, TenantAtWork
 from rehouse.operations.watching import HistoryEvent, Sight
 
 NOW = datetime(2026, 11, 26, 18, 38, 29, tzinfo=UTC)
@@ -23,11 +24,11 @@ TENANTS = tuple(
     for number in range(11)
 )
 WAITING = replace(TENANTS[1], subject="globex", message="S3 settles the versioning of the new bucket for 14 minutes")
-RUN = Running(
+RUN = RunningCommand(
     "r", "migrate-all", "host-1", Life.RUNNING, 0, 8, 12_345, 678_901, 4, 2**31, 380.0, 65.0, 1750.0, 0.4, TENANTS
 )
-QUIET = replace(RUN, run_id="s", command="migrate", life=Life.QUIET, quiet=42.0, at_work=(WAITING,))
-KILLED = replace(RUN, run_id="k", command="finish", life=Life.KILLED, quiet=300.0)
+QUIET = replace(RUN, run_id="s", command="migrate", life=Life.QUIET, quiet_seconds=42.0, at_work=(WAITING,))
+KILLED = replace(RUN, run_id="k", command="finish", life=Life.KILLED, quiet_seconds=300.0)
 EVENTS = tuple(
     HistoryEvent(NOW, "me", LONG if number else None, 1, "r", "all_copied", "provisioned", "copied", None)
     for number in range(50)
@@ -79,16 +80,19 @@ def test_a_low_screen_shows_fewer_tenants_and_still_events() -> None:
 def test_lines_tell_changes_once() -> None:
     first = list(lines_of(IDLE, None))
     assert [each["type"] for each in first] == ["states", "idle"]
-    assert first[0]["tenants"] == {"completed": 2, "needs_attention": 1}
+    assert first[0]["tenants_by_state"] == {"completed": 2, "needs_attention": 1}
     begun = Sight(Look((RUN,)), EVENTS, EVENTS[:1], STATES, NOW)
     told = list(lines_of(begun, IDLE))
     assert [each["type"] for each in told] == ["progress", "event"]
     assert (told[0]["run_id"], told[0]["documents"], told[0]["at_work"][0]["subject"]) == ("r", 12_345, LONG)
     after = {TenantState.COMPLETED: 3}
-    ended = Sight(Look(ended=(Ended("r", "migrate-all", "host-1", False),)), states=after, at=NOW)
+    ended = Sight(Look(ended=(EndedCommand("r", "migrate-all", "host-1", False),)), states=after, at=NOW)
     assert [each["type"] for each in lines_of(ended, begun)] == ["ended", "states", "idle"]
     assert list(lines_of(replace(IDLE, states=after), ended)) == []
-    json.dumps([first, told])
+    printed = "\n".join(json.dumps(each) for each in (*first, *told))
+    assert [each["type"] for each in lines_of_stream("watch-lines", printed)] == [
+        each["type"] for each in (*first, *told)
+    ]
 
 
 def test_lines_tell_when_the_database_is_away_and_back() -> None:
@@ -96,7 +100,9 @@ def test_lines_tell_when_the_database_is_away_and_back() -> None:
     [told] = lines_of(away, SIGHT)
     assert (told["type"], told["message"], told["hint"]) == ("database_away", AWAY.message, AWAY.hint)
     assert list(lines_of(away, away)) == []
-    assert next(iter(lines_of(SIGHT, away)))["type"] == "database_back"
+    back = list(lines_of(SIGHT, away))
+    assert back[0]["type"] == "database_back"
+    lines_of_stream("watch-lines", "\n".join(json.dumps(each) for each in (told, *back)))
 
 
 def test_lines_end_when_no_command_is_at_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.addressing import addresses, choose, only_and_excluded
+from rehouse.core.addressing import addresses, choose, choose_only_and_excluded
 from rehouse.core.errors import Refused
 from rehouse.core.model import Tenant, TenantId
 
@@ -73,6 +73,6 @@ def test_a_name_that_is_nobodys_is_refused_with_a_near_one() -> None:
 
 def test_only_and_exclude_take_slugs_and_ids() -> None:
     tenants = named({1: "acme", 2: "acme", 3: "globex"})
-    assert only_and_excluded(tenants, ["1", "globex"], ["id:2"]) == ({1, 3}, {2})
+    assert choose_only_and_excluded(tenants, ["1", "globex"], ["id:2"]) == ({1, 3}, {2})
     with pytest.raises(Refused):
-        only_and_excluded(tenants, [], ["acme"])
+        choose_only_and_excluded(tenants, [], ["acme"])

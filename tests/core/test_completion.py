@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.completion import identity, is_completable, offered, place, without_equals_signs
+from rehouse.core.completion import drop_equals_signs, identity, is_completable, matching_names, place
 
 SAFE = st.text(st.sampled_from("abcXYZ019-_."), min_size=1)
 
@@ -71,7 +71,7 @@ def test_databases_and_mappings_have_their_own_identity(other: dict[str, str]) -
 
 @given(st.lists(st.text()), st.text(max_size=2))
 def test_what_is_offered_needs_no_quotes(names: list[str], incomplete: str) -> None:
-    for name in offered([*names, "acme"], incomplete):
+    for name in matching_names([*names, "acme"], incomplete):
         assert shlex.split(name) == [name]
         assert name.startswith(incomplete)
         assert not set(name) & set("\n :=$`\"'*?[]{}()<>|&;~!#%^\\,@")
@@ -82,7 +82,7 @@ def test_what_is_offered_needs_no_quotes(names: list[str], incomplete: str) -> N
 def test_words_that_bash_broke_are_whole_again(values: list[str], data: st.DataObject) -> None:
     broken = ["rehouse", "verify-all", *(word for value in values for word in ("--only", "=", value))]
     current = data.draw(st.integers(0, len(values) - 1))
-    words, number = without_equals_signs(broken, 4 + 3 * current)
+    words, number = drop_equals_signs(broken, 4 + 3 * current)
     assert words == ["rehouse", "verify-all", *(word for value in values for word in ("--only", value))]
     assert words[number] == values[current]
-    assert without_equals_signs(["rehouse", "status", "--only", "="], 3) == (["rehouse", "status", "--only", "="], 3)
+    assert drop_equals_signs(["rehouse", "status", "--only", "="], 3) == (["rehouse", "status", "--only", "="], 3)

@@ -11,14 +11,13 @@ from tests.support.truth_tables import truth_table
 
 from rehouse.core.copies import (
     HINTS,
+    CopyRecord,
     Places,
     Reason,
-    Recorded,
-    Seen,
     Standing,
+    SurveyedDocument,
     decide,
     is_adoptable,
-    is_checksum_needed,
     is_md5,
 )
 from rehouse.core.lifecycle import DocumentState
@@ -53,14 +52,14 @@ objects = st.builds(
 
 
 @st.composite
-def circumstances(draw: st.DrawFn) -> Seen:
+def circumstances(draw: st.DrawFn) -> SurveyedDocument:
     """A document in any situation; the ledger's line is, half of the time, one that could be its own."""
     document = draw(documents)
     source, target = draw(st.none() | objects), draw(st.none() | objects)
     recorded = draw(
         st.none()
         | st.builds(
-            Recorded,
+            CopyRecord,
             state=st.sampled_from(DocumentState),
             source=st.sampled_from([PLACES.source_of(document), ObjectRef("shared", "before")]),
             source_etag=st.just(source.etag) if source else st.sampled_from([None, MD5]),
@@ -69,22 +68,24 @@ def circumstances(draw: st.DrawFn) -> Seen:
         )
     )
     near = draw(st.sampled_from([None, "/k"]))
-    return Seen(document, source, target, recorded, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()), near)
+    return SurveyedDocument(
+        document, source, target, recorded, draw(st.booleans()), draw(st.booleans()), draw(st.booleans()), near
+    )
 
 
-def _points_at(seen: Seen) -> ObjectRef:
+def _points_at(seen: SurveyedDocument) -> ObjectRef:
     return ObjectRef(seen.document.bucket or "shared", seen.document.key or "")
 
 
-def _is_accepted(seen: Seen) -> bool:
+def _is_accepted(seen: SurveyedDocument) -> bool:
     return seen.recorded is not None and seen.recorded.state == "accepted" and seen.recorded.source == _points_at(seen)
 
 
-def _is_young(seen: Seen) -> bool:
+def _is_young(seen: SurveyedDocument) -> bool:
     return seen.document.uploaded_at is not None and NOW - seen.document.uploaded_at < WINDOW
 
 
-def _stands(seen: Seen) -> bool:
+def _stands(seen: SurveyedDocument) -> bool:
     line, source = seen.recorded, seen.source
     if line is None or source is None or line.state != "copied" or line.target_etag is None:
         return False
@@ -96,25 +97,25 @@ def _stands(seen: Seen) -> bool:
     return ours and (seen.recorded_now or (seen.target is not None and seen.target.etag == line.target_etag))
 
 
-def _can_adopt(seen: Seen) -> bool:
+def _can_adopt(seen: SurveyedDocument) -> bool:
     one, other = seen.source, seen.target
     if one is None or other is None or seen.recorded_now:
         return False
     return one.etag == other.etag != MULTIPART and one.size == other.size and one.modified_at < other.modified_at
 
 
-def _etag_at_home(seen: Seen) -> str | None:
+def _etag_at_home(seen: SurveyedDocument) -> str | None:
     line, target = seen.recorded, PLACES.target_of(seen.document)
     if seen.recorded_now and line is not None and line.target == target:
         return line.target_etag
     return seen.target.etag if seen.target else None
 
 
-def _class_at_home(seen: Seen) -> str:
+def _class_at_home(seen: SurveyedDocument) -> str:
     return "" if _was_taken(seen) or seen.target is None else seen.target.storage_class
 
 
-def _is_about_it(seen: Seen) -> bool:
+def _is_about_it(seen: SurveyedDocument) -> bool:
     line, target = seen.recorded, PLACES.target_of(seen.document)
     etag = _etag_at_home(seen)
     if seen.source or seen.contested or line is None or etag is None:
@@ -122,25 +123,25 @@ def _is_about_it(seen: Seen) -> bool:
     return (line.source, line.target, line.target_etag) == (_points_at(seen), target, etag)
 
 
-def _was_taken(seen: Seen) -> bool:
+def _was_taken(seen: SurveyedDocument) -> bool:
     line = seen.recorded
     return _is_about_it(seen) and line is not None and line.state == "copied" and line.source_etag is None
 
 
-def _is_recorded_copy(seen: Seen) -> bool:
+def _is_recorded_copy(seen: SurveyedDocument) -> bool:
     line = seen.recorded
     made = {"copied", "flipped", "superseded", "removing", "removed"}
     is_known = _is_about_it(seen) and line is not None and line.state in made and line.source_etag is not None
     return is_known and seen.target is not None and not seen.recorded_now
 
 
-def _has_md5_of_row(seen: Seen) -> bool:
+def _has_md5_of_row(seen: SurveyedDocument) -> bool:
     etag, target = (seen.document.etag or "").strip('"'), seen.target
     is_seen = target is not None and not (seen.source or seen.contested or seen.recorded_now)
     return is_seen and etag == _etag_at_home(seen) != MULTIPART
 
 
-LINES: dict[str, Callable[[Seen], bool]] = {
+LINES: dict[str, Callable[[SurveyedDocument], bool]] = {
     "its row has no key": lambda seen: not seen.document.key,
     "its row points into its home": lambda seen: seen.document.bucket == "home",
     "accepted, and its row as it was then": _is_accepted,
@@ -163,39 +164,12 @@ LINES: dict[str, Callable[[Seen], bool]] = {
     ),
     "the ledger's copy is of this source and stands": _stands,
     "the target has the same MD5 and size and is newer": _can_adopt,
-    "the target has the same checksum and size and is newer": lambda seen: (
+    "a comparison proves that the target is a finished copy": lambda seen: (
         seen.is_proven and seen.target is not None and not seen.recorded_now
     ),
     "in a live home, something at the target that is not ours": lambda _: False,
     "anything else": lambda _: True,
 }
-
-
-PAIR = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", OTHER, 7, "STANDARD", NOW + WINDOW)
-KNOWN = Recorded(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, ObjectRef("home", "documents/d1/a.pdf"), OTHER)
-PAIRS: dict[str, list[tuple[ListedObject, ListedObject, Recorded | None]]] = {
-    "have other sizes, or the target is not the newer one": [
-        (replace(PAIR[0], size=8), PAIR[1], None),
-        (PAIR[0], replace(PAIR[1], modified_at=NOW), None),
-    ],
-    "target made in parts: if its tags were set no checksum tells": [
-        (replace(PAIR[0], etag=etag), replace(PAIR[1], etag=MULTIPART), None) for etag in (MD5, MULTIPART)
-    ],
-    "the target has the ETag of the copy that the ledger knows of": [(*PAIR, KNOWN)],
-    "their ETags have the form of MD5s and are equal": [
-        (PAIR[0], replace(PAIR[1], etag=MD5), known) for known in (None, KNOWN)
-    ],
-    "anything else: an ETag of KMS may have the form of an MD5": [
-        (*PAIR, None),
-        (replace(PAIR[0], etag=MULTIPART), PAIR[1], None),
-        (*PAIR, replace(KNOWN, target_etag=MD5)),
-    ],
-}
-
-
-@pytest.mark.parametrize(("case", "needed"), truth_table(is_checksum_needed))
-def test_where_a_checksum_is_needed(case: str, needed: str) -> None:
-    assert all(is_checksum_needed(*pair) is (needed == "yes") for pair in PAIRS[case])
 
 
 def _a(key: str = "k", bucket: str | None = "shared") -> Document:
@@ -205,45 +179,47 @@ def _a(key: str = "k", bucket: str | None = "shared") -> Document:
 SOURCE, NEWER = ListedObject("k", MD5, 7, "STANDARD", NOW), ListedObject("k", MD5, 7, "STANDARD", NOW + WINDOW)
 FROZEN = ListedObject("k", MD5, 7, "GLACIER", NOW)
 YOUNG = Document("d1", 1, "a.pdf", None, "k", None, NOW)
-LINE = Recorded(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, PLACES.target_of(_a()), MD5)
-ACCEPTED = Recorded(DocumentState.ACCEPTED, ObjectRef("shared", "k"), None, None, None)
+LINE = CopyRecord(DocumentState.COPIED, ObjectRef("shared", "k"), MD5, PLACES.target_of(_a()), MD5)
+ACCEPTED = CopyRecord(DocumentState.ACCEPTED, ObjectRef("shared", "k"), None, None, None)
 EXAMPLES = {
-    "its row has no key": Seen(_a("", "home"), None),
-    "its row points into its home": Seen(_a(bucket="home"), None, recorded=ACCEPTED),
-    "accepted, and its row as it was then": Seen(_a(), FROZEN, recorded=ACCEPTED, contested=True),
-    "its bucket is neither shared nor home": Seen(_a("../x", "elsewhere"), None),
-    "no object, and its key can be no key of S3": Seen(Document("d1", 1, "a", None, "../x", None, NOW), None),
-    "no object, and the ledger took the one at home for it": Seen(
+    "its row has no key": SurveyedDocument(_a("", "home"), None),
+    "its row points into its home": SurveyedDocument(_a(bucket="home"), None, recorded=ACCEPTED),
+    "accepted, and its row as it was then": SurveyedDocument(_a(), FROZEN, recorded=ACCEPTED, contested=True),
+    "its bucket is neither shared nor home": SurveyedDocument(_a("../x", "elsewhere"), None),
+    "no object, and its key can be no key of S3": SurveyedDocument(
+        Document("d1", 1, "a", None, "../x", None, NOW), None
+    ),
+    "no object, and the ledger took the one at home for it": SurveyedDocument(
         replace(YOUNG, etag=MD5), None, NEWER, replace(LINE, source_etag=None)
     ),
-    "no object, but the ledger's copy of it is at home": Seen(replace(YOUNG, etag=MD5), None, NEWER, LINE),
-    "no object, but the one at home has the MD5 of the row": Seen(replace(YOUNG, etag=MD5), None, NEWER),
-    "no object, its row younger than the upload window": Seen(YOUNG, None, contested=True),
-    "no object, but one of another spelling that is free": Seen(_a(), None, contested=True, near="/k"),
-    "no object, but one at home that nothing proves": Seen(_a(), None, NEWER),
-    "no object": Seen(_a(), None, contested=True),
-    "another tenant's row points to its object": Seen(_a(), FROZEN, contested=True),
-    "its object is archived now": Seen(_a(), FROZEN, recorded=LINE, recorded_now=True),
-    "the ledger's copy is of this source and stands": Seen(_a(), SOURCE, NEWER, LINE),
-    "the target has the same MD5 and size and is newer": Seen(_a(), SOURCE, NEWER),
-    "the target has the same checksum and size and is newer": Seen(_a(), SOURCE, SOURCE, is_proven=True),
-    "in a live home, something at the target that is not ours": Seen(_a(), SOURCE, SOURCE),
-    "anything else": Seen(_a(), SOURCE, SOURCE),
+    "no object, but the ledger's copy of it is at home": SurveyedDocument(replace(YOUNG, etag=MD5), None, NEWER, LINE),
+    "no object, but the one at home has the MD5 of the row": SurveyedDocument(replace(YOUNG, etag=MD5), None, NEWER),
+    "no object, its row younger than the upload window": SurveyedDocument(YOUNG, None, contested=True),
+    "no object, but one of another spelling that is free": SurveyedDocument(_a(), None, contested=True, near="/k"),
+    "no object, but one at home that nothing proves": SurveyedDocument(_a(), None, NEWER),
+    "no object": SurveyedDocument(_a(), None, contested=True),
+    "another tenant's row points to its object": SurveyedDocument(_a(), FROZEN, contested=True),
+    "its object is archived now": SurveyedDocument(_a(), FROZEN, recorded=LINE, recorded_now=True),
+    "the ledger's copy is of this source and stands": SurveyedDocument(_a(), SOURCE, NEWER, LINE),
+    "the target has the same MD5 and size and is newer": SurveyedDocument(_a(), SOURCE, NEWER),
+    "a comparison proves that the target is a finished copy": SurveyedDocument(_a(), SOURCE, SOURCE, is_proven=True),
+    "in a live home, something at the target that is not ours": SurveyedDocument(_a(), SOURCE, SOURCE),
+    "anything else": SurveyedDocument(_a(), SOURCE, SOURCE),
 }
 
 
 @given(circumstances())
-@example(Seen(_a(), SOURCE, NEWER, LINE, contested=True))
-@example(Seen(_a(), SOURCE, NEWER, replace(LINE, target=ObjectRef("home", "before"))))
-@example(Seen(_a(), SOURCE, NEWER, replace(LINE, source_etag=OTHER)))
-@example(Seen(_a(), SOURCE, NEWER, replace(LINE, source=ObjectRef("older", "k"))))
-@example(Seen(_a(), SOURCE, None, LINE))
-@example(Seen(_a(), SOURCE, NEWER, recorded_now=True))
-@example(Seen(replace(YOUNG, uploaded_at=NOW - WINDOW), None))
-@example(Seen(_a(), SOURCE, None, LINE, recorded_now=True))
-@example(Seen(_a(), SOURCE, SOURCE, recorded_now=True, is_proven=True))
-@example(Seen(_a(), FROZEN, None, replace(ACCEPTED, source=ObjectRef("shared", "before"))))
-def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: Seen) -> None:
+@example(SurveyedDocument(_a(), SOURCE, NEWER, LINE, contested=True))
+@example(SurveyedDocument(_a(), SOURCE, NEWER, replace(LINE, target=ObjectRef("home", "before"))))
+@example(SurveyedDocument(_a(), SOURCE, NEWER, replace(LINE, source_etag=OTHER)))
+@example(SurveyedDocument(_a(), SOURCE, NEWER, replace(LINE, source=ObjectRef("older", "k"))))
+@example(SurveyedDocument(_a(), SOURCE, None, LINE))
+@example(SurveyedDocument(_a(), SOURCE, NEWER, recorded_now=True))
+@example(SurveyedDocument(replace(YOUNG, uploaded_at=NOW - WINDOW), None))
+@example(SurveyedDocument(_a(), SOURCE, None, LINE, recorded_now=True))
+@example(SurveyedDocument(_a(), SOURCE, SOURCE, recorded_now=True, is_proven=True))
+@example(SurveyedDocument(_a(), FROZEN, None, replace(ACCEPTED, source=ObjectRef("shared", "before"))))
+def test_a_decision_is_the_first_line_of_the_table_that_fits(seen: SurveyedDocument) -> None:
     lines = truth_table(decide)
     assert [text for text, _ in lines] == list(LINES)
     expected = next(to for text, to in lines if LINES[text](seen))
@@ -262,7 +238,7 @@ def test_every_line_wins_over_those_below_it(text: str) -> None:
 
 
 @given(circumstances())
-def test_only_what_is_to_be_copied_has_a_task(seen: Seen) -> None:
+def test_only_what_is_to_be_copied_has_a_task(seen: SurveyedDocument) -> None:
     decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
     assert (decision.task is not None) is (decision.standing in {Standing.COPIED, Standing.ADOPT, Standing.TO_COPY})
     assert (decision.reason is not None) is (decision.standing is Standing.QUARANTINED)
@@ -279,7 +255,7 @@ def test_only_what_is_to_be_copied_has_a_task(seen: Seen) -> None:
 
 
 @given(circumstances())
-def test_a_copy_never_covers_what_was_not_seen(seen: Seen) -> None:
+def test_a_copy_never_covers_what_was_not_seen(seen: SurveyedDocument) -> None:
     """The condition on the target is what is known to be there: nothing, the listing's ETag, or this run's own copy."""
     decision = decide(seen, PLACES, now=NOW, upload_window=WINDOW)
     if decision.standing is Standing.TO_COPY and decision.task and not seen.recorded_now:
@@ -287,9 +263,9 @@ def test_a_copy_never_covers_what_was_not_seen(seen: Seen) -> None:
 
 
 @given(circumstances(), st.sampled_from(["home", "elsewhere"]))
-def test_no_object_outside_the_shared_buckets_is_ever_a_source(seen: Seen, bucket: str) -> None:
+def test_no_object_outside_the_shared_buckets_is_ever_a_source(seen: SurveyedDocument, bucket: str) -> None:
     document = Document(seen.document.id, 1, "a", bucket, seen.document.key, None, None)
-    elsewhere = Seen(document, seen.source, seen.target, seen.recorded, seen.contested, seen.recorded_now)
+    elsewhere = SurveyedDocument(document, seen.source, seen.target, seen.recorded, seen.contested, seen.recorded_now)
     assert decide(elsewhere, PLACES, now=NOW, upload_window=WINDOW).task is None
 
 
@@ -325,11 +301,14 @@ def test_every_reason_has_a_way_out(reason: Reason) -> None:
     ],
 )
 def test_in_a_live_home_only_our_own_copy_is_ever_replaced(
-    target: ListedObject | None, recorded: Recorded | None, standing: Standing
+    target: ListedObject | None, recorded: CopyRecord | None, standing: Standing
 ) -> None:
     """The application may have uploaded there and not have written its row yet."""
     live = replace(PLACES, is_live=True)
-    assert decide(Seen(_a(), SOURCE, target, recorded), live, now=NOW, upload_window=WINDOW).standing is standing
+    assert (
+        decide(SurveyedDocument(_a(), SOURCE, target, recorded), live, now=NOW, upload_window=WINDOW).standing
+        is standing
+    )
 
 
 @pytest.mark.parametrize(
@@ -341,7 +320,7 @@ def test_in_a_live_home_only_our_own_copy_is_ever_replaced(
     ],
 )
 def test_another_spelling_is_named_so_that_it_can_be_told_apart(key: str, near: str, told: str) -> None:
-    decision = decide(Seen(_a(key), None, near=near), PLACES, now=NOW, upload_window=WINDOW)
+    decision = decide(SurveyedDocument(_a(key), None, near=near), PLACES, now=NOW, upload_window=WINDOW)
     assert decision.reason in (Reason.OTHER_SPELLING, Reason.INVALID_KEY)
     assert decision.detail.endswith(f"an object that no row points to lies at {told}")
     assert "delete the row" not in HINTS[decision.reason]

@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rehouse.core.escaping import escape_controls, escape_json, on_one_line
+from rehouse.core.escaping import escape_controls, escape_json, escape_to_one_line
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b\x07\x9b\x7f\u202e\u2066\u2028\r\n\t"))
 
@@ -22,7 +22,7 @@ def test_nothing_unseen_is_left_but_breaks(text: str) -> None:
     assert not {
         each for each in escape_controls(text) if unicodedata.bidirectional(each) in ("RLO", "LRO", "RLE", "LRE", "PDF")
     }
-    assert not {"\n", "\t"} & set(on_one_line(text))
+    assert not {"\n", "\t"} & set(escape_to_one_line(text))
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))

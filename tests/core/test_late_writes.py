@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
-from rehouse.core.copies import Copied
+from rehouse.core.copies import CopiedDocument
 from rehouse.core.late_writes import (
-    Returned,
+    ReturnedDocument,
     Verdict,
     conflict_message,
     conflict_message_at_home,
@@ -32,7 +32,7 @@ objects = st.none() | st.builds(
 rows = st.sampled_from([None, HOME, ObjectRef("home", "elsewhere"), ObjectRef("shared", "k"), ObjectRef("shared", "x")])
 states = st.sampled_from([DocumentState.FLIPPED, DocumentState.REMOVING, DocumentState.REMOVED])
 lines = st.builds(
-    lambda state, source_etag, target_etag, contested: Copied(
+    lambda state, source_etag, target_etag, contested: CopiedDocument(
         "a", state, SOURCE, source_etag, HOME, target_etag, contested
     ),
     states,
@@ -111,7 +111,7 @@ def test_a_conflict_names_the_late_object_and_the_rows_pointer(moved, row, sourc
 
 BACK, AT_HOME = ObjectRef("shared", "k"), ObjectRef("home", "documents/a/a.txt")
 returned_documents = st.builds(
-    lambda source_etag, target_etag, contested, given_away: Returned(
+    lambda source_etag, target_etag, contested, given_away: ReturnedDocument(
         "a",
         DocumentState.FLIPPED,
         AT_HOME,

@@ -31,6 +31,8 @@ def problem(role: Role, base_type: str, **more: object) -> str | None:
         ("documents", "uploaded_at", "timestamp without time zone", {}, None),
         ("tenants", "is_active", "timestamp with time zone", {}, "has the type"),
         ("tenants", "is_active", "timestamp with time zone", {"is_inverted": True}, None),
+        ("tenants", "is_active", "text", {"is_inverted": True}, "has the type text, and rehouse needs boolean"),
+        ("tenants", "is_active", "bigint", {"is_inverted": True}, "has the type bigint"),
         ("tenants", "name", "jsonb", {}, None),
         ("tenants", "id", "uuid", {}, None),
         ("documents", "id", "character", {"max_length": 36}, None),

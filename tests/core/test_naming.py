@@ -7,7 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rehouse.core.naming import bucket_name, dns_label, is_named_for, key_problem, sanitise, target_key
+from rehouse.core.naming import (
+    bucket_name,
+    dns_label,
+    is_named_for,
+    key_problem,
+    log_bucket_name,
+    sanitise,
+    target_key,
+)
 
 anything = st.text(st.characters())  # lone surrogates included
 long_text = st.text(st.characters(), max_size=700)
@@ -28,6 +36,15 @@ def is_valid_bucket_name(name: str) -> bool:
         and not name.startswith(("xn--", "sthree-", "amzn-s3-demo-"))
         and not name.endswith(("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"))
     )
+
+
+@given(prefixes, st.sampled_from(["", "-123456789012-eu-west-1-an", "-123456789012-ap-southeast-1-an"]))
+@example("a-prefix-of-thirty-one-letters-x", "-123456789012-ap-northeast-1-an")
+def test_every_log_bucket_name_is_valid(prefix: str, namespace: str) -> None:
+    name = log_bucket_name(prefix, "123456789012", namespace)
+    assert is_valid_bucket_name(name), name
+    assert name.endswith(namespace)
+    assert log_bucket_name(prefix + "x", "123456789012", namespace) != name
 
 
 @given(prefixes, anything, suffixes)

@@ -13,7 +13,7 @@ from tests.support.truth_tables import truth_table
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.removals import (
     HINTS,
-    Flipped,
+    FlippedDocument,
     Verdict,
     detail_of,
     is_proven,
@@ -29,7 +29,7 @@ def listed(etag: str) -> ListedObject:
     return ListedObject("documents/d", etag, 1, "STANDARD", datetime(2026, 1, 1, tzinfo=UTC))
 
 
-FLIPPED = Flipped(
+FLIPPED = FlippedDocument(
     "d",
     ObjectRef("shared", "k"),
     "source",
@@ -97,7 +97,7 @@ def test_only_what_was_there_is_put_back(case: str, verdict: str) -> None:
 
 etags = st.sampled_from(["source", "copy", "row", "other"])
 anything = st.builds(
-    Flipped,
+    FlippedDocument,
     document_id=st.just("d"),
     source=st.builds(ObjectRef, st.sampled_from(["shared", "older", "elsewhere", "home"]), st.just("k")),
     source_etag=st.none() | etags,
@@ -118,7 +118,7 @@ anything = st.builds(
 
 
 @given(anything)
-def test_what_may_go_is_nobodys_only_copy(flipped: Flipped) -> None:
+def test_what_may_go_is_nobodys_only_copy(flipped: FlippedDocument) -> None:
     if judge(flipped, SHARED) is Verdict.MAY_GO:
         assert flipped.source.bucket in SHARED
         assert flipped.source_etag and flipped.fault is None and flipped.is_old_enough and not flipped.is_pointed_at
@@ -131,7 +131,7 @@ def test_what_may_go_is_nobodys_only_copy(flipped: Flipped) -> None:
 
 
 @given(anything, st.booleans())
-def test_a_source_stays_for_another_document(flipped: Flipped, is_needed: bool) -> None:
+def test_a_source_stays_for_another_document(flipped: FlippedDocument, is_needed: bool) -> None:
     alone, needed = judge(flipped, SHARED), {flipped.source} if is_needed else set()
     verdict = judge_beside_others(flipped, SHARED, needed)
     assert verdict is (Verdict.SHARED_SOURCE if alone is Verdict.MAY_GO and is_needed else alone)
@@ -140,7 +140,7 @@ def test_a_source_stays_for_another_document(flipped: Flipped, is_needed: bool) 
 
 
 @given(anything)
-def test_nothing_that_stays_is_left_without_a_reason(flipped: Flipped) -> None:
+def test_nothing_that_stays_is_left_without_a_reason(flipped: FlippedDocument) -> None:
     verdict = judge(flipped, SHARED)
     if verdict is not Verdict.MAY_GO:
         assert detail_of(flipped, verdict)

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
-from rehouse.core.copies import Places, Recorded
+from rehouse.core.copies import CopyRecord, Places
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, returned_key
 from rehouse.core.returns import (
+    DocumentAtHome,
     ReturnDecision,
     Returning,
-    SeenAtHome,
     decide_return,
     probable_return,
     returned_places,
@@ -30,18 +30,18 @@ A, B, C = "a" * 32, "b" * 32, "c" * 32
 PLACES = Places(("shared", "older"), "home")
 DOCUMENT = Document("7f", 1, "a.txt", "home", "documents/7f/a.txt", None, None)
 HERE, OLD = ObjectRef("home", "documents/7f/a.txt"), ObjectRef("older", "in/7f")
-FORWARD = Recorded(DocumentState.FLIPPED, OLD, A, HERE, B)
-REVERSED = Recorded(DocumentState.COPIED, HERE, B, OLD, A)
+FORWARD = CopyRecord(DocumentState.FLIPPED, OLD, A, HERE, B)
+REVERSED = CopyRecord(DocumentState.COPIED, HERE, B, OLD, A)
 
 
 def listed(etag: str, *, later: int = 0, storage_class: str = "STANDARD", size: int = 1) -> ListedObject:
     return ListedObject("k", etag, size, storage_class, THEN + timedelta(seconds=later))
 
 
-MOVED = SeenAtHome(DOCUMENT, listed(B), FORWARD, there=listed(A))
-BORN = SeenAtHome(DOCUMENT, listed(B))
+MOVED = DocumentAtHome(DOCUMENT, listed(B), FORWARD, there=listed(A))
+BORN = DocumentAtHome(DOCUMENT, listed(B))
 FIRST = returned_places(BORN, PLACES, "acme")[0]
-CASES: dict[str, list[SeenAtHome]] = {
+CASES: dict[str, list[DocumentAtHome]] = {
     "it was written at both ends, and nobody has decided": [
         replace(MOVED, error_code=CONFLICT),
         replace(MOVED, error_code=CONFLICT, found=None),
@@ -69,7 +69,7 @@ CASES: dict[str, list[SeenAtHome]] = {
     "copied back already, both objects as they were then": [
         replace(
             BORN,
-            recorded=Recorded(DocumentState.COPIED, HERE, B, FIRST, C),
+            recorded=CopyRecord(DocumentState.COPIED, HERE, B, FIRST, C),
             was_copied=True,
             returned=(listed(C), None),
         )
@@ -130,10 +130,10 @@ objects = st.none() | st.builds(
 )
 refs = st.sampled_from([HERE, OLD, FIRST, ObjectRef("nobody's", "k"), ObjectRef("shared", "in/7f")])
 lines = st.none() | st.builds(
-    Recorded, st.sampled_from(DocumentState), refs, st.none() | etags, st.none() | refs, st.none() | etags
+    CopyRecord, st.sampled_from(DocumentState), refs, st.none() | etags, st.none() | refs, st.none() | etags
 )
 anything = st.builds(
-    SeenAtHome,
+    DocumentAtHome,
     st.just(DOCUMENT),
     objects,
     lines,
@@ -147,7 +147,7 @@ anything = st.builds(
 
 
 @given(anything, st.booleans())
-def test_nothing_is_copied_over_anything_or_left_behind(seen: SeenAtHome, is_adopted: bool) -> None:
+def test_nothing_is_copied_over_anything_or_left_behind(seen: DocumentAtHome, is_adopted: bool) -> None:
     decision = decide_return(seen, PLACES, "acme", is_adopted=is_adopted)
     task = decision.task
     assert (task is not None) is (
@@ -169,7 +169,7 @@ def test_nothing_is_copied_over_anything_or_left_behind(seen: SeenAtHome, is_ado
 
 
 @given(anything)
-def test_an_old_pointer_is_taken_only_if_home_is_unchanged(seen: SeenAtHome) -> None:
+def test_an_old_pointer_is_taken_only_if_home_is_unchanged(seen: DocumentAtHome) -> None:
     decision = decide_return(seen, PLACES, "acme", is_adopted=False)
     if decision.standing is Returning.OLD_POINTER:
         back = way_back(seen, PLACES)
@@ -180,7 +180,7 @@ def test_an_old_pointer_is_taken_only_if_home_is_unchanged(seen: SeenAtHome) -> 
 
 
 @given(anything, st.booleans())
-def test_a_row_is_tried_with_the_place_that_it_returns_to(seen: SeenAtHome, is_adopted: bool) -> None:
+def test_a_row_is_tried_with_the_place_that_it_returns_to(seen: DocumentAtHome, is_adopted: bool) -> None:
     decision = decide_return(seen, PLACES, "acme", is_adopted=is_adopted)
     back = probable_return(seen, PLACES, "acme", is_adopted=is_adopted)
     assert (back is None) is (decision.standing is Returning.STAYS or seen.error_code == CONFLICT)

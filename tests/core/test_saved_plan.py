@@ -71,40 +71,40 @@ def test_every_setting_matters_or_not() -> None:
         (with_acme(slug="acme-corp"), ""),
         (
             replace(THEN, database=Database("app", "78"), shared_buckets=("another",)),
-            "the plan is of the database app (cluster 77), and this is app (cluster 78)",
+            "the plan is for the database app (cluster 77), and this is app (cluster 78)",
         ),
         (
             replace(THEN, database=Database("staging")),
-            "the plan is of the database app (cluster 77), and this is staging (cluster unknown)",
+            "the plan is for the database app (cluster 77), and this is staging (cluster unknown)",
         ),
-        (replace(THEN, shared_buckets=("shared", "new")), "shared buckets that the plan lacks: new"),
+        (replace(THEN, shared_buckets=("shared", "new")), "shared buckets that are not in the plan: new"),
         (
             replace(THEN, shared_buckets=("older", "shared")),
-            "the first shared bucket, which rows without a bucket mean, was shared and is older",
+            "the first shared bucket, which rows without a bucket mean, was shared and is now older",
         ),
         (
             replace(THEN, settings={"encryption": "alias/k", "cors_origins": ""}),
-            "the setting encryption was AES256 and is alias/k",
+            "the setting encryption was AES256 and is now alias/k",
         ),
         (
             replace(THEN, settings={**THEN.settings, "cors_origins": "https://a"}),
-            "the setting cors_origins was empty and is https://a",
+            "the setting cors_origins was empty and is now https://a",
         ),
         (
             replace(THEN, tenants=(*THEN.tenants, replace(ACME, tenant_id=3, slug="new"))),
-            "tenants that the plan lacks: new",
+            "tenants that are not in the plan: new",
         ),
         (
             replace(THEN, tenants=(ACME, replace(HOOLI, is_active=True))),
-            "tenants that were inactive and are active: hooli",
+            "tenants that were inactive and are now active: hooli",
         ),
         (
             with_acme(home_bucket="own"),
-            "tenants with another bucket: acme (own, not saas-acme-xxxxxxxx)",
+            "tenants with another bucket: acme (saas-acme-xxxxxxxx, now own)",
         ),
         (
             with_acme(problems={"missing_object": 1, "archived": 4}),
-            "problems that the plan lacks, with their documents: archived (4)",
+            "problems that are not in the plan: archived (4 documents)",
         ),
     ],
 )

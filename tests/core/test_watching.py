@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
 from rehouse.core.progress import DONE, Meter, Progress
-from rehouse.core.watching import LATE_SECONDS, Counts, Life, Published, Watched, changes, life, snapshot, total
+from rehouse.core.watching import LATE_SECONDS, Counts, Life, PublishedRow, WatchState, changes, life, snapshot, total
 
 counts = st.integers(0, 1000)
 events = st.builds(
@@ -25,10 +25,10 @@ events = st.builds(
 
 def row(
     documents: int = 0, *, run_id: str = "r", subject: str = "", age: float = 0.0, is_held: bool = True
-) -> Published:
+) -> PublishedRow:
     whole = Counts(subject, tenants_done=0, tenants=1, documents=documents, documents_total=100)
     part = Counts(subject, "copy", documents=documents, documents_total=100)
-    return Published(run_id, part if subject else whole, "migrate", "host", 10.0, age, is_held)
+    return PublishedRow(run_id, part if subject else whole, "migrate", "host", 10.0, age, is_held)
 
 
 @pytest.mark.parametrize(("lock", "age", "expected"), truth_table(life))
@@ -67,22 +67,22 @@ def test_a_long_slug_is_cut() -> None:
 
 @given(st.lists(st.tuples(counts, st.floats(0, 3)), min_size=1, max_size=30))
 def test_rates_are_never_negative(seen: list[tuple[int, float]]) -> None:
-    watched, now = Watched(), 0.0
+    watched, now = WatchState(), 0.0
     for documents, pause in seen:
         now += pause
         [run] = watched.take([row(documents), row(documents, subject="a")], {}, now).alive
         assert run.rate >= 0
         assert run.documents <= run.documents_total
-        assert run.left is None or run.left >= 0
+        assert run.seconds_left is None or run.seconds_left >= 0
         assert all(each.rate >= 0 for each in run.at_work)
 
 
 def test_a_rate_is_that_of_the_last_seconds() -> None:
-    watched = Watched()
+    watched = WatchState()
     for second in range(30):
         look = watched.take([row(2 * second), row(2 * second, subject="a")], {"a": "copied"}, float(second))
     [run] = look.alive
-    assert (run.rate, run.left) == (2.0, 21.0)
+    assert (run.rate, run.seconds_left) == (2.0, 21.0)
     assert [(each.subject, each.phase, each.rate) for each in run.at_work] == [("a", "copied", 2.0)]
     flipping = row(0, subject="a")
     flipping = replace(flipping, counts=replace(flipping.counts, step="flip"))
@@ -91,7 +91,7 @@ def test_a_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_a_command_that_ends_is_told_once() -> None:
-    watched = Watched()
+    watched = WatchState()
     assert watched.take([row(1)], {}, 0.0).ended == ()
     [ended] = watched.take([], {}, 1.0).ended
     assert (ended.run_id, ended.is_killed) == ("r", False)
@@ -99,7 +99,7 @@ def test_a_command_that_ends_is_told_once() -> None:
 
 
 def test_a_killed_command_is_told_once_and_shown_until_cleared() -> None:
-    watched = Watched()
+    watched = WatchState()
     watched.take([row(1)], {}, 0.0)
     assert watched.take([row(1, is_held=False)], {}, 1.0).ended == (), "it may be about to end"
     dead = row(1, is_held=False, age=6.0)
@@ -111,11 +111,11 @@ def test_a_killed_command_is_told_once_and_shown_until_cleared() -> None:
 
 
 def test_one_fresh_row_is_enough_to_be_alive() -> None:
-    [run] = Watched().take([row(1, is_held=False, age=60.0), row(1, subject="a", is_held=False)], {}, 0.0).alive
-    assert (run.life, run.quiet) == (Life.RUNNING, 0.0)
+    [run] = WatchState().take([row(1, is_held=False, age=60.0), row(1, subject="a", is_held=False)], {}, 0.0).alive
+    assert (run.life, run.quiet_seconds) == (Life.RUNNING, 0.0)
 
 
 def test_commands_add_up() -> None:
-    look = Watched().take([row(10, run_id="r"), row(30, run_id="s")], {}, 0.0)
+    look = WatchState().take([row(10, run_id="r"), row(30, run_id="s")], {}, 0.0)
     found = total(look.alive)
-    assert (found.tenants, found.documents, found.documents_total, found.left) == (2, 40, 200, None)
+    assert (found.tenants_total, found.documents, found.documents_total, found.seconds_left) == (2, 40, 200, None)

@@ -26,7 +26,7 @@ def test_a_second_operator_is_told_at_once(empty_database: str) -> None:
 
 def test_a_lock_is_let_go_at_the_end(empty_database: str) -> None:
     with Locks(empty_database) as ours, Locks(empty_database) as theirs:
-        with pytest.raises(RuntimeError), ours.holding("x", "acme"):
+        with pytest.raises(RuntimeError), ours.hold("x", "acme"):
             with pytest.raises(TryAgain):
                 theirs.acquire("x")
             raise RuntimeError
@@ -38,8 +38,8 @@ def test_a_lock_is_let_go_at_the_end(empty_database: str) -> None:
 
 def test_a_step_inside_another_leaves_its_lock_held(empty_database: str) -> None:
     with Locks(empty_database) as ours, Locks(empty_database) as theirs:
-        with ours.holding(1, "acme"):
-            with ours.holding(1, "acme"):
+        with ours.hold(1, "acme"):
+            with ours.hold(1, "acme"):
                 pass
             with pytest.raises(TryAgain):
                 theirs.acquire(1)
@@ -75,7 +75,7 @@ def test_what_another_took_meanwhile_is_not_taken_back(empty_database: str) -> N
 
 
 def test_locks_may_be_let_go_after_the_session_was_lost(empty_database: str) -> None:
-    with Locks(empty_database) as ours, ours.holding(1), ours.hold_run_of("r"):
+    with Locks(empty_database) as ours, ours.hold(1), ours.hold_run_of("r"):
         cut_off(empty_database)
     with Locks(empty_database) as theirs:
         assert not theirs.is_run_alive("r")

@@ -79,7 +79,7 @@ def test_an_init_that_stopped_anywhere_is_completed(
         other = new_database(kind)
         connection = opened(other)
         for each in list(first.statements(look(connection)))[:done]:
-            statement.run(connection, each, statement.Patience())
+            statement.run(connection, each, statement.LockTimes())
         assert not schema.is_current(look(connection))
         schema.upgrade(connection, look(connection))
         assert sorted(dump(other).splitlines()) == sorted(dump(url).splitlines()), f"after {done} statements"
@@ -92,7 +92,7 @@ def test_an_init_that_stopped_before_its_count_counts(application_database: str,
     for each in first.statements(look(connection)):
         if "rehouse_recount_usage()" in each.text and each.manner is statement.Manner.ALONE:
             break
-        statement.run(connection, each, statement.Patience())
+        statement.run(connection, each, statement.LockTimes())
     connection.execute(
         "CREATE TABLE rehouse_schema_version (version_num varchar(32) PRIMARY KEY);"
         " INSERT INTO rehouse_schema_version VALUES ('0001')"
@@ -192,7 +192,7 @@ def test_a_lock_taken_meanwhile_is_asked_for_again(application_database: str, op
         finally:
             holder.execute("COMMIT")
 
-    statement.run_politely(connection, work, "a trial", statement.Patience(), table="documents")
+    statement.run_with_retries(connection, work, "a trial", statement.LockTimes(), table="documents")
     assert len(attempts) == 3
     assert asked.count("SET LOCAL lock_timeout = 20") == 3
 

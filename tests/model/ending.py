@@ -10,7 +10,7 @@ from tests.model.world import HOME, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask
-from rehouse.core.removals import Flipped, Verdict, judge
+from rehouse.core.removals import FlippedDocument, Verdict, judge
 
 
 def finish(world: World) -> Steps:
@@ -47,7 +47,7 @@ def _may_go(world: World, document: str, home: LISTED, waited_for: frozenset[str
     found = home.get(line.target)
     if found and not world.on(Clause.HOME_PROVEN):
         found = replace(found, etag=line.target_etag or "")
-    flipped = Flipped(
+    flipped = FlippedDocument(
         document,
         line.source,
         line.source_etag,

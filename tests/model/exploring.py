@@ -30,7 +30,7 @@ class Scenario:
     """What is played: commands in this order, writers, and how often the operator dies, loses its lock, or time passes.
 
     `gives_up`: what was interrupted is not run again, the next command is.
-    `is_guarded`: S3 honours the condition on the target of a copy.
+    `is_guarded`: S3 honours the condition on the target of a copy. `is_in_one_second`: S3 tells the same time of every object.
     """
 
     commands: tuple[Command, ...]
@@ -41,6 +41,7 @@ class Scenario:
     after_zero: bool = False
     gives_up: bool = False
     is_guarded: bool = True
+    is_in_one_second: bool = False
     off: frozenset[Clause] = frozenset()
     is_calm_first: bool = True
 
@@ -245,13 +246,22 @@ def _check_ends(play: Play, last: Command) -> None:
     is_written = any(row.at == ref and row.etag != world.etag(ref) for row in world.rows.values() for ref in [row.at])
     if world.phase is not wanted and not is_told and not is_written:
         raise Violation(f"at the end the tenant is {world.phase}")
+    if play.scenario.is_in_one_second:
+        _check_doubled(world)
     for line in world.lines.values():
         if line.state is DocumentState.REMOVED and line.source in world.objects and not line.error:
             raise Violation(f"{line.source.key} was removed and is there")
 
 
+def _check_doubled(world: World) -> None:
+    """No content of a document was copied twice to the shared bucket."""
+    copies = [each.content for ref, each in world.objects.items() if ref.key.startswith("returned/")]
+    if len(copies) > len(set(copies)):
+        raise Violation(f"copied back twice: {sorted(copies)}")
+
+
 def _beginning(scenario: Scenario) -> World:
-    world = World(scenario.off, scenario.after_zero, scenario.is_guarded)
+    world = World(scenario.off, scenario.after_zero, scenario.is_guarded, scenario.is_in_one_second)
     world.objects[ObjectRef(SHARED, "old")] = Object(1, 0)
     world.rows[DOCUMENT] = Row(TENANT, SHARED, "old", etag_of(1), 1)
     world.heads[DOCUMENT] = frozenset({1})

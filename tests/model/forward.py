@@ -7,7 +7,7 @@ from datetime import timedelta
 from tests.model.late import LISTED, Steps, is_pointed, late_writes, late_writes_at_home, line_of
 from tests.model.world import BEGINNING, HOME, SHARED, TENANT, Clause, Line, World
 
-from rehouse.core.copies import Decision, Seen, Standing, decide
+from rehouse.core.copies import Decision, Standing, SurveyedDocument, decide
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask, Document
 
@@ -93,13 +93,15 @@ def _decide(world: World, run: int, row: Document, shared: LISTED, home: LISTED,
     found = shared.get(source) or (world.head(source) if source in world.objects else None)
     contested = any(each.at == source and each.tenant != TENANT for each in world.rows.values())
     line = world.lines.get(row.id)
-    seen = Seen(
+    there = home.get(target)
+    seen = SurveyedDocument(
         row,
         found,
-        home.get(target),
+        there,
         world.recorded(row.id),
         contested=contested,
         recorded_now=line is not None and line.run == run and not is_look,
+        is_proven=found is not None and there is not None and world.is_proven(found, there),
     )
     return decide(seen, world.places(), now=BEGINNING, upload_window=timedelta())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tests.model.world import HOME, SHARED, TENANT, Clause, Line, World
 
-from rehouse.core.copies import Copied, is_adoptable
+from rehouse.core.copies import CopiedDocument, is_adoptable
 from rehouse.core.late_writes import Verdict, decide_late_write
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, ListedObject, ObjectRef
@@ -96,7 +96,7 @@ def _decided(world: World, document: str, copied: CopyTask | None) -> tuple[Copy
     found, there = (world.head(ref) if ref in world.objects else None for ref in (line.source, line.target))
     is_anothers = may_be_anothers(world, document, line.source) and world.on(Clause.LATE_WRITE_OF_ANOTHER)
     ends = line.source, line.source_etag, line.target, line.target_etag
-    moved = Copied(document, line.state, *ends, contested=is_anothers)
+    moved = CopiedDocument(document, line.state, *ends, contested=is_anothers)
     copied_etag = copied.source_etag if copied else None
     at = row.at if row and row.tenant == TENANT else None
     verdict = decide_late_write(moved, at, found, there, copied_etag=copied_etag)
@@ -227,7 +227,11 @@ def _point_after(world: World, run: int, document: str, new: Line) -> bool:
 def _free_places(world: World, document: str, found: ListedObject) -> list[ObjectRef]:
     """Of the two places those that hold nothing, or what a run copied there that could not write it down."""
     places = returned(document), returned(document, found.etag)
-    return [ref for ref in places if ref not in world.objects or is_adoptable(found, world.head(ref))]
+    return [ref for ref in places if ref not in world.objects or _is_copy(world, found, world.head(ref))]
+
+
+def _is_copy(world: World, found: ListedObject, there: ListedObject) -> bool:
+    return is_adoptable(found, there) or world.is_proven(found, there)
 
 
 def returned(document: str, etag: str | None = None) -> ObjectRef:

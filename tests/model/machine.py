@@ -69,7 +69,7 @@ class DataRoom(Places):
                 self._settle(slug)
             self._everything_is_in_its_place()
         finally:
-            self.room.connection.close()
+            self.room.close()
 
     # The application ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from tests.model.world import HOME, PLACES, SHARED, TENANT, Clause, Line, World
 
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyTask, ListedObject
-from rehouse.core.returns import Returning, SeenAtHome, decide_return, way_back
+from rehouse.core.returns import DocumentAtHome, Returning, decide_return, way_back
 
 ROUNDS = 2
 
@@ -91,7 +91,7 @@ def _tasks(world: World, run: int, home: LISTED, shared: LISTED) -> list[CopyTas
     return tasks
 
 
-def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> SeenAtHome:
+def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> DocumentAtHome:
     """What a rollback knows of a document, or would know if it forgot a clause."""
     line, recorded = world.lines.get(document), world.recorded(document)
     if line and recorded and not world.on(Clause.HOME_AS_COPIED):
@@ -103,13 +103,14 @@ def _seen(world: World, document: str, found: ListedObject, shared: LISTED) -> S
     first, second = (world.head(ref) if ref in world.objects else None for ref in places)
     if not world.on(Clause.RETURNED_KEY_FREE):
         first = second = None
-    seen = SeenAtHome(
+    seen = DocumentAtHome(
         world.document(document),
         found,
         recorded,
         was_copied=line is not None and line.was_copied and line.target.bucket == SHARED,
         error_code=line.error if line else None,
         returned=(first, second),
+        proven=tuple(there is not None and world.is_proven(found, there) for there in (first, second)),
     )
     back = way_back(seen, PLACES[True])
     if back is None:

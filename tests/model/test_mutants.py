@@ -52,6 +52,7 @@ NEEDED = {
     Clause.RETURN_LOOK_UNDER_LOCK: Scenario(BACK, (overwrites,)),
     Clause.RETURNED_KEY_FREE: Scenario(BACK, (replaces,), crashes=1),
     Clause.LINE_BACK_STANDS: Scenario(BACK, (writes_late,), crashes=1),
+    Clause.ALL_COMPARED: Scenario(BACK, (overwrites,), crashes=1, is_in_one_second=True),
     Clause.LATE_WRITES_AT_HOME: Scenario(BACK, (writes_late,)),
     Clause.LATE_RETURN_UNDER_LOCK: Scenario((migrate, rollback, rollback), (overwrites, writes_late)),
     Clause.STAYS_LIVE: Scenario(AGAIN, (writes_late,), ticks=1),

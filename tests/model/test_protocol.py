@@ -100,6 +100,12 @@ def test_an_operator_may_die_between_a_late_copy_and_its_line(
     holds(Scenario(commands, writers, crashes=1))
 
 
+@pytest.mark.parametrize("writer", [overwrites, replaces, inserts], ids=named)
+@pytest.mark.parametrize("commands", [BACK, BACK_TWICE], ids=named)
+def test_a_copy_of_the_same_second_is_made_once(holds: Holds, commands: tuple[Command, ...], writer: Writer) -> None:
+    holds(Scenario(commands, (writer,), crashes=1, is_in_one_second=True))
+
+
 @pytest.mark.parametrize("writer", CALM, ids=named)
 def test_a_rollback_that_was_interrupted_is_given_up(holds: Holds, writer: Writer) -> None:
     holds(Scenario(AGAIN, (writer,), crashes=1, gives_up=True))

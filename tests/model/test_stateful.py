@@ -33,7 +33,9 @@ def new_room(
     def make() -> Room:
         bucket = f"model-{next(numbers)}"
         s3_server.root().create_bucket(Bucket=bucket)
-        return Room(new_database("integer"), bucket, s3_server, storage_settings)
+        room = Room(new_database("integer"), bucket, s3_server, storage_settings)
+        room.tenant("acme")
+        return room
 
     return make
 

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from rehouse.core.copies import Places, Recorded
+from rehouse.core.copies import CopyRecord, Places
 from rehouse.core.lifecycle import DocumentState, Event, Phase, after, is_at_least
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 
 SHARED, HOME = "shared", "home"
 TENANT, OTHER = 1, 2
@@ -65,6 +66,7 @@ class Clause(Enum):
     RETURNS_GIVEN_UP = auto()
     DOUBTED_WHEN_GIVEN_UP = auto()
     LINE_BACK_STANDS = auto()
+    ALL_COMPARED = auto()
 
 
 class Violation(AssertionError):
@@ -121,12 +123,14 @@ def etag_of(content: int) -> str:
 class World:
     """Everything that is remembered anywhere. `off`: the clauses that this world's operator forgets.
 
-    `is_guarded`: whether this S3 honours the condition on a copy's target.
+    `is_guarded`: whether this S3 honours the condition on a copy's target. `is_in_one_second`: everything is written within the
+    second that S3 tells.
     """
 
     off: frozenset[Clause] = frozenset()
     after_zero: bool = False
     is_guarded: bool = True
+    is_in_one_second: bool = False
     rows: dict[str, Row] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
     objects: dict[ObjectRef, Object] = field(default_factory=dict)
@@ -160,8 +164,13 @@ class World:
     def head(self, ref: ObjectRef) -> ListedObject:
         """HEAD of something that is there."""
         found = self.objects[ref]
-        modified = BEGINNING + timedelta(seconds=found.stamp)
+        modified = BEGINNING + timedelta(seconds=0 if self.is_in_one_second else found.stamp)
         return ListedObject(ref.key, etag_of(found.content), found.content, "STANDARD", modified)
+
+    def is_proven(self, source: ListedObject, target: ListedObject) -> bool:
+        """What a comparison of everything shows: here the content is everything."""
+        is_compared = self.on(Clause.ALL_COMPARED) and doubt_about(source, target) is Doubt.ALL
+        return is_compared and source.etag == target.etag
 
     def copy(self, task: CopyTask, *, is_guarded: bool = True) -> str | None:
         """CopyObject by the operator; its ETag, or None where a condition failed."""
@@ -256,10 +265,10 @@ class World:
         if self.locks.get(document) == owner:
             del self.locks[document]
 
-    def recorded(self, document: str) -> Recorded | None:
+    def recorded(self, document: str) -> CopyRecord | None:
         """The line as core.planning wants it."""
         line = self.lines.get(document)
-        return Recorded(line.state, line.source, line.source_etag, line.target, line.target_etag) if line else None
+        return CopyRecord(line.state, line.source, line.source_etag, line.target, line.target_etag) if line else None
 
     def document(self, document: str) -> Document:
         """The row as core.planning wants it."""

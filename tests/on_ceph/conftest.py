@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.ceph import CephServer, running_gateway
-from tests.support.worlds import worlds_on
+from tests.support.rooms import rooms_on
 
-new_world = pytest.fixture(worlds_on, scope="session", name="new_world")
+new_room = pytest.fixture(rooms_on, scope="session", name="new_room")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.support.command import World
+from tests.support.data_room import Room
 
 from rehouse import config
 from rehouse.core.errors import StorageRefused
@@ -22,34 +22,34 @@ PROBED = "probe: objects"
 
 
 @pytest.fixture(scope="module")
-def world(new_world: Callable[..., World]) -> World:
+def room(new_room: Callable[..., Room]) -> Room:
     """One tenant with a few documents."""
-    made = new_world("integer")
+    made = new_room("integer")
     made.lay_out(3)
     return made
 
 
-def test_without_the_dialect_nobody_is_cut_over(new_world: Callable[..., World]) -> None:
-    world = new_world("integer")
-    world.lay_out(3)
-    refused = world.run("migrate", "a", REHOUSE_S3_DIALECT="aws")
+def test_without_the_dialect_nobody_is_cut_over(new_room: Callable[..., Room]) -> None:
+    room = new_room("integer")
+    room.lay_out(3)
+    refused = room.run("migrate", "a", REHOUSE_S3_DIALECT="aws")
     assert refused.returncode != 0
     assert "REHOUSE_S3_DIALECT=ceph" in refused.stdout + refused.stderr
-    assert world.rows("SELECT aws_bucket_name FROM tenants") == [(None,)]
-    done = world.run("migrate", "a")
+    assert room.rows("SELECT aws_bucket_name FROM tenants") == [(None,)]
+    done = room.run("migrate", "a")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("is_foreign", [True, False])
 def test_a_bucket_that_was_in_use_takes_uploads_again(
-    world: World, new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch, is_foreign: bool
+    room: Room, new_room: Callable[..., Room], monkeypatch: pytest.MonkeyPatch, is_foreign: bool
 ) -> None:
-    world, root = new_world("integer"), world.server.root()
-    home, foreign = f"{world.prefix}-in-use", {**POLICY, "Resource": f"arn:aws:s3:::{world.prefix}-in-use/*"}
+    room, root = new_room("integer"), room.server.root()
+    home, foreign = f"{room.prefix}-in-use", {**POLICY, "Resource": f"arn:aws:s3:::{room.prefix}-in-use/*"}
     root.create_bucket(Bucket=home)
     if is_foreign:
         root.put_bucket_policy(Bucket=home, Policy=json.dumps({"Version": "2012-10-17", "Statement": [foreign]}))
-    for name, value in world.environment().items():
+    for name, value in room.environment().items():
         monkeypatch.setenv(name, value)
     settings = config.load().model_copy(update={"s3_dialect": "aws"})
     control = Control(Session(settings))
@@ -62,24 +62,24 @@ def test_a_bucket_that_was_in_use_takes_uploads_again(
         assert left["Sid"] == "Reader"
 
 
-def test_doctor_tells_the_same(world: World) -> None:
+def test_doctor_tells_the_same(room: Room) -> None:
     told = {
-        each["subject"]: each for each in world.json("doctor", "--probe", status=1, REHOUSE_S3_DIALECT="aws")["checks"]
+        each["subject"]: each for each in room.json("doctor", "--probe", status=1, REHOUSE_S3_DIALECT="aws")["checks"]
     }
     assert told[PROBED]["outcome"] == "failed"
     assert "REHOUSE_S3_DIALECT=ceph" in told[PROBED]["hint"]
-    told = {each["subject"]: each for each in world.json("doctor", "--probe", status=1)["checks"]}
+    told = {each["subject"]: each for each in room.json("doctor", "--probe", status=1)["checks"]}
     failed = [subject for subject, each in told.items() if each["outcome"] == "failed"]
     assert failed == ["probe: conditions on the source"], "Ceph ignores them"
     assert told["probe: removal"]["outcome"] == "ok"
 
 
-def test_with_the_dialect_the_application_can_upload(world: World) -> None:
-    assert world.run("migrate", "a").returncode == 0
-    report = world.json("audit")
+def test_with_the_dialect_the_application_can_upload(room: Room) -> None:
+    assert room.run("migrate", "a").returncode == 0
+    report = room.json("audit")
     assert report["is_well"], report
     assert report["not_offered"] == []
-    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    root, home = room.server.root(), room.rows("SELECT aws_bucket_name FROM tenants")[0][0]
     root.put_object(Bucket=home, Key="documents/new/new.txt", Body=b"new")
     assert root.get_bucket_versioning(Bucket=home)["Status"] == "Enabled"
     locks = root.get_public_access_block(Bucket=home)["PublicAccessBlockConfiguration"]
@@ -88,43 +88,43 @@ def test_with_the_dialect_the_application_can_upload(world: World) -> None:
         root.get_bucket_policy(Bucket=home)
 
 
-def test_a_bucket_closed_in_vain_takes_uploads_again(new_world: Callable[..., World]) -> None:
-    world = new_world("integer")
-    world.lay_out(2)
-    assert world.run("migrate", "a").returncode == 0
-    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
-    assert world.run("rollback", "a").returncode == 0
+def test_a_bucket_closed_in_vain_takes_uploads_again(new_room: Callable[..., Room]) -> None:
+    room = new_room("integer")
+    room.lay_out(2)
+    assert room.run("migrate", "a").returncode == 0
+    root, home = room.server.root(), room.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    assert room.run("rollback", "a").returncode == 0
     root.put_object(Bucket=home, Key="unknown", Body=b"unknown")
-    refused = world.run("rollback", "a", "--drop-bucket", "--yes", REHOUSE_GRACE_DAYS="0")
+    refused = room.run("rollback", "a", "--drop-bucket", "--yes", REHOUSE_GRACE_DAYS="0")
     assert refused.returncode == 2, refused.stdout + refused.stderr
     with pytest.raises(ClientError, match="AccessDenied"):
         root.put_object(Bucket=home, Key="documents/late/late.txt", Body=b"late")
-    assert world.run("migrate", "a").returncode == 0
-    assert world.rows("SELECT aws_bucket_name FROM tenants") == [(home,)]
+    assert room.run("migrate", "a").returncode == 0
+    assert room.rows("SELECT aws_bucket_name FROM tenants") == [(home,)]
     root.put_object(Bucket=home, Key="documents/new/new.txt", Body=b"new")
     with pytest.raises(ClientError, match="NoSuchBucketPolicy"):
         root.get_bucket_policy(Bucket=home)
 
 
-def test_drift_is_found_and_fixed_here_too(world: World) -> None:
-    root, home = world.server.root(), world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+def test_drift_is_found_and_fixed_here_too(room: Room) -> None:
+    root, home = room.server.root(), room.rows("SELECT aws_bucket_name FROM tenants")[0][0]
     root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
-    [finding] = world.json("audit", status=1)["findings"]
+    [finding] = room.json("audit", status=1)["findings"]
     assert finding["setting"] == "versioning"
-    assert world.json("audit", "--fix")["findings"][0]["is_fixed"]
-    assert world.json("audit")["findings"] == []
+    assert room.json("audit", "--fix")["findings"][0]["is_fixed"]
+    assert room.json("audit")["findings"] == []
 
 
 def test_tags_that_cannot_be_read_are_one_documents_fault(
-    new_world: Callable[..., World],
+    new_room: Callable[..., Room],
 ) -> None:
-    world = new_world("integer")
-    world.lay_out(2)
-    root, place = world.server.root(), {"Bucket": world.shared, "Key": "k/0"}
+    room = new_room("integer")
+    room.lay_out(2)
+    root, place = room.server.root(), {"Bucket": room.shared, "Key": "k/0"}
     upload = {**place, "UploadId": root.create_multipart_upload(**place, Tagging="a=b")["UploadId"]}
     part = {"PartNumber": 1, "ETag": root.upload_part(**upload, PartNumber=1, Body=b"more than one byte")["ETag"]}
     root.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
     in_parts = {"REHOUSE_MULTIPART_THRESHOLD_BYTES": "1", "REHOUSE_MULTIPART_PART_BYTES": "5242880"}
-    [tenant] = world.json("migrate", "a", status=1, **in_parts)["tenants"]
+    [tenant] = room.json("migrate", "a", status=1, **in_parts)["tenants"]
     assert [(each["document_id"], each["code"]) for each in tenant["outstanding"]] == [("0", "TagsUnreadable")]
-    assert world.rows("SELECT s3_bucket FROM documents WHERE id = '0'") in ([(None,)], [(world.shared,)])
+    assert room.rows("SELECT s3_bucket FROM documents WHERE id = '0'") in ([(None,)], [(room.shared,)])

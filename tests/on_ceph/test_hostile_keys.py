@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support import independent_check
-from tests.support.command import World
+from tests.support.data_room import Room
 
 KEYS = (
     "plain.txt",
@@ -37,9 +37,9 @@ BODY = b"the bytes of %d"
 
 
 @pytest.fixture(scope="module")
-def world(new_world: Callable[..., World]) -> World:
+def room(new_room: Callable[..., Room]) -> Room:
     """One tenant with a document for each key; each object has headers, metadata and tags."""
-    made = new_world("integer")
+    made = new_room("integer")
     made.execute("ALTER TABLE documents ALTER COLUMN s3_key TYPE text")
     made.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
     root = made.server.root()
@@ -65,26 +65,26 @@ def world(new_world: Callable[..., World]) -> World:
     return made
 
 
-def documents(world: World) -> dict[str, tuple[str, independent_check.Row]]:
+def documents(room: Room) -> dict[str, tuple[str, independent_check.Row]]:
     """Return id → the bucket and everything that the object is."""
-    root = world.server.root()
-    rows = world.rows("SELECT id, s3_bucket, s3_key FROM documents")
+    root = room.server.root()
+    rows = room.rows("SELECT id, s3_bucket, s3_key FROM documents")
     return {row[0]: (row[1], independent_check.read(root, row[1], row[2])["content"]) for row in rows}
 
 
-def test_every_key_goes_home_and_back(world: World) -> None:
-    before = {name: content for name, (_, content) in documents(world).items()}
-    objects = independent_check.objects_of(world.server.root(), world.shared)
-    done = world.run("migrate", "a")
+def test_every_key_goes_home_and_back(room: Room) -> None:
+    before = {name: content for name, (_, content) in documents(room).items()}
+    objects = independent_check.objects_of(room.server.root(), room.shared)
+    done = room.run("migrate", "a")
     assert done.returncode == 0, done.stdout + done.stderr
-    home = world.rows("SELECT aws_bucket_name FROM tenants")[0][0]
-    moved = documents(world)
+    home = room.rows("SELECT aws_bucket_name FROM tenants")[0][0]
+    moved = documents(room)
     assert {bucket for bucket, _ in moved.values()} == {home}
     assert {name: content for name, (_, content) in moved.items()} == before
-    assert independent_check.objects_of(world.server.root(), world.shared) == objects, "the source is only read"
-    assert world.run("verify", "a", "--deep").returncode == 0
-    returned = world.run("rollback", "a")
+    assert independent_check.objects_of(room.server.root(), room.shared) == objects, "the source is only read"
+    assert room.run("verify", "a", "--deep").returncode == 0
+    returned = room.run("rollback", "a")
     assert returned.returncode == 0, returned.stdout + returned.stderr
-    back = documents(world)
-    assert {bucket for bucket, _ in back.values()} == {world.shared}
+    back = documents(room)
+    assert {bucket for bucket, _ in back.values()} == {room.shared}
     assert {name: content for name, (_, content) in back.items()} == before

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.support.ceph import CephServer, missing
-from tests.support.command import World
-from tests.support.worlds import worlds_on
+from tests.support.data_room import Room
+from tests.support.rooms import rooms_on
 
 from rehouse.sandbox.postgres import PostgresServer
 
@@ -42,37 +42,37 @@ def roomy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CephServe
 
 
 @pytest.fixture(scope="module")
-def large_world(postgres: PostgresServer, roomy_server: CephServer, templates: Callable[[str], str]) -> Iterator[World]:
+def large_room(postgres: PostgresServer, roomy_server: CephServer, templates: Callable[[str], str]) -> Iterator[Room]:
     """One tenant with one document of 5.1 GiB, uploaded in parts that differ."""
-    for make in worlds_on(postgres, roomy_server, templates):
-        world = make("integer")
-        upload_large_document(world)
-        yield world
+    for make in rooms_on(postgres, roomy_server, templates):
+        room = make("integer")
+        upload_large_document(room)
+        yield room
 
 
-def upload_large_document(world: World) -> None:
+def upload_large_document(room: Room) -> None:
     """Upload it, and insert its row."""
     assert SIZE > 5 * GIB
-    root = world.server.root()
+    root = room.server.root()
     upload = root.create_multipart_upload(
-        Bucket=world.shared,
+        Bucket=room.shared,
         Key="large.bin",
         ContentType="application/x-large",
         Metadata={"a": "b"},
     )["UploadId"]
-    place = {"Bucket": world.shared, "Key": "large.bin", "UploadId": upload}
+    place = {"Bucket": room.shared, "Key": "large.bin", "UploadId": upload}
     parts = []
     for number in range(1, PARTS + 2):
         answer = root.upload_part(**place, PartNumber=number, Body=part(number))
         parts.append({"PartNumber": number, "ETag": answer["ETag"]})
     root.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
     tags: Any = {"TagSet": [{"Key": "large", "Value": "yes"}]}  # tags that come with the upload this server cannot read
-    root.put_object_tagging(Bucket=world.shared, Key="large.bin", Tagging=tags)
-    world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
-    world.execute(
+    root.put_object_tagging(Bucket=room.shared, Key="large.bin", Tagging=tags)
+    room.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'a', 'a')")
+    room.execute(
         "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size) "
         "VALUES ('d', 1, 'large.bin', 'f', %s, 'large.bin', %s)",
-        world.shared,
+        room.shared,
         1,
     )
 
@@ -90,12 +90,12 @@ def expected_digest() -> str:
     return digest.hexdigest()
 
 
-def test_a_document_above_5_gib_arrives_whole(large_world: World) -> None:
-    world, root = large_world, large_world.server.root()
-    done = world.run("migrate", "a", seconds=1200)
+def test_a_document_above_5_gib_arrives_whole(large_room: Room) -> None:
+    room, root = large_room, large_room.server.root()
+    done = room.run("migrate", "a", seconds=1200)
     assert done.returncode == 0, done.stdout + done.stderr
-    [(bucket, key, size)] = world.rows("SELECT s3_bucket, s3_key, file_size FROM documents")
-    assert (bucket != world.shared, size) == (True, SIZE)
+    [(bucket, key, size)] = room.rows("SELECT s3_bucket, s3_key, file_size FROM documents")
+    assert (bucket != room.shared, size) == (True, SIZE)
     found = root.get_object(Bucket=bucket, Key=key)
     assert (found["ContentLength"], found["ContentType"]) == (SIZE, "application/x-large")
     assert found["Metadata"]["a"] == "b"
@@ -105,4 +105,4 @@ def test_a_document_above_5_gib_arrives_whole(large_world: World) -> None:
         digest.update(chunk)
     assert digest.hexdigest() == expected_digest()
     assert "Uploads" not in root.list_multipart_uploads(Bucket=bucket)
-    assert world.run("verify", "a").returncode == 0
+    assert room.run("verify", "a").returncode == 0

@@ -12,13 +12,13 @@ pytestmark = LONG_SAMPLE
 DOCUMENTS = 150
 
 
-def test_the_gateway_is_restarted(new_world, s3_server) -> None:
-    world = new_world("integer")
-    world.lay_out(DOCUMENTS)
-    before = independent_check.snapshot(world.url, world.server.root(), world.shared)
-    process = world.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="60")
+def test_the_gateway_is_restarted(new_room, s3_server) -> None:
+    room = new_room("integer")
+    room.lay_out(DOCUMENTS)
+    before = independent_check.snapshot(room.url, room.server.root(), room.shared)
+    process = room.start("migrate-all", REHOUSE_BATCH_SIZE="20", REHOUSE_MAX_RATE="60")
     copied = "SELECT count(*) FROM s3_migration_documents WHERE state = 'copied'"
-    while not (world.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and world.rows(copied)[0][0]):
+    while not (room.rows("SELECT to_regclass('s3_migration_documents')")[0][0] and room.rows(copied)[0][0]):
         assert process.poll() is None
         time.sleep(0.05)
     s3_server.restart()
@@ -27,6 +27,6 @@ def test_the_gateway_is_restarted(new_world, s3_server) -> None:
     assert "Traceback" not in errors
     if process.returncode:
         assert "Hint: " in out + errors
-        assert world.run("migrate-all").returncode == 0
-    after = independent_check.outcome(world.url, world.server.root(), world.shared)
+        assert room.run("migrate-all").returncode == 0
+    after = independent_check.outcome(room.url, room.server.root(), room.shared)
     assert independent_check.check(before, after) == {"a": DOCUMENTS}

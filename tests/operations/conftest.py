@@ -16,8 +16,9 @@ from rehouse.sandbox.s3_server import S3Server
 def room(application_database: str, bucket: str, s3_server: S3Server, storage_settings: Settings) -> Iterator[Room]:
     """A room with the tenant `acme` and nothing in it."""
     made = Room(application_database, bucket, s3_server, storage_settings)
+    made.tenant("acme")
     yield made
-    made.connection.close()
+    made.close()
 
 
 @pytest.fixture

@@ -22,30 +22,31 @@ from rehouse.operations.rollback import roll_back_all
 from rehouse.operations.selection import choose_tenants
 from rehouse.sandbox.s3_server import S3Server
 
-Open = Callable[[Application], "World"]
+Open = Callable[[Application], "ApplicationRoom"]
 
 
-class World(Room):
+class ApplicationRoom(Room):
     """An application's database and bucket."""
 
     def __init__(self, url: str, shared: str, server: S3Server, settings: Settings, application: Application) -> None:
         self.application = application
         mapping = TableMapping.model_validate(application.settings())
         super().__init__(url, shared, server, settings.model_copy(update={"mapping": mapping}))
+        self.make_tables()
         for tenant, keys in application.keys.items():
             for document_id, key in keys.items():
-                self.upload(document_id, tenant, key)
+                self.upload_for(document_id, tenant, key)
         for document_id, key in application.nobody.items():
-            self.upload(document_id, None, key)
+            self.upload_for(document_id, None, key)
         for tenant, document_id, key in application.never_uploaded:
             self.insert(document_id, tenant, key, uploaded=False)
 
-    def tenant(self, slug: str, home: str | None = None) -> None:
-        """Make the application's tables with its tenants, instead of the room's own."""
+    def make_tables(self) -> None:
+        """Make the application's tables with its tenants."""
         names = {"TEAM": TEAM, "OTHER": OTHER_TEAM, "GONE": GONE_TEAM}
         self.connection.execute(self.application.schema.format(**names).encode())
 
-    def upload(self, document_id: str, tenant: str | None, key: str) -> None:
+    def upload_for(self, document_id: str, tenant: str | None, key: str) -> None:
         self.put(key, f"{tenant} {document_id}".encode())
         self.insert(document_id, tenant, key, uploaded=True)
 
@@ -66,14 +67,14 @@ class World(Room):
 
 
 @pytest.fixture
-def world(empty_database: str, bucket: str, s3_server: S3Server, storage_settings: Settings) -> Open:
-    """Return a function that makes an application's world."""
-    return lambda application: World(empty_database, bucket, s3_server, storage_settings, application)
+def new_room(empty_database: str, bucket: str, s3_server: S3Server, storage_settings: Settings) -> Open:
+    """Return a function that makes an application's room."""
+    return lambda application: ApplicationRoom(empty_database, bucket, s3_server, storage_settings, application)
 
 
 @pytest.mark.parametrize("application", [OUTLINE, PLANE, LANGFUSE], ids=["outline", "plane", "langfuse"])
-def test_it_goes_there_and_back_and_through_finish(world: Open, application: Application) -> None:
-    made = world(application)
+def test_it_goes_there_and_back_and_through_finish(new_room: Open, application: Application) -> None:
+    made = new_room(application)
     made.put("avatars/an-object-without-a-row")
     with made.services() as services:
         tenants = choose_tenants(services)

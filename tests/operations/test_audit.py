@@ -267,7 +267,7 @@ def test_the_log_bucket_is_looked_at_and_made_again(moved: Room) -> None:
 
 def test_a_tenant_another_operator_works_on_is_left_and_said(moved: Room) -> None:
     spoil(moved, moved.home())
-    with moved.services(writes=False) as other, other.locks.holding(1, "acme"):
+    with moved.services(writes=False) as other, other.locks.hold(1, "acme"):
         report = look(moved, fix=True)
     assert kinds(report)[FindingKind.COULD_NOT_FIX] == 1
     assert not report.is_well
@@ -306,7 +306,18 @@ def empty(room: Room, bucket: str) -> None:
 
 def test_a_finding_is_json(moved: Room) -> None:
     spoil(moved, moved.home())
-    from rehouse.cli.output import plain
+    from rehouse.cli.output import to_json_types
 
     findings: list[AuditFinding] = look(moved).findings
-    assert json.loads(json.dumps(plain(findings)))[0]["expected"]
+    assert json.loads(json.dumps(to_json_types(findings)))[0]["expected"]
+
+
+def test_versioning_that_a_repair_enables_has_to_settle(room: Room) -> None:
+    room.documents("a")
+    room.migrate(until=Phase.VERIFIED)
+    home = room.sql("SELECT home_bucket FROM s3_migrations")[0][0]
+    room.sql("UPDATE s3_migrations SET versioning_enabled_at = NULL")
+    room.root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
+    assert look(room, fix=True).is_well
+    recorded = "SELECT versioning_enabled_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp()"
+    assert room.sql(f"{recorded} FROM s3_migrations") == [(True,)]

@@ -240,6 +240,7 @@ def large(postgres: PostgresServer, templates, s3_server: S3Server, storage_sett
     shared = "shared-of-the-large-tenant"
     s3_server.root().create_bucket(Bucket=shared)
     room = Room(postgres.create_database("large_tenant", templates("integer")), shared, s3_server, storage_settings)
+    room.tenant("acme")
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: room.put(f"k/{number:04}", b"%d" % number), range(LARGE)))
     room.sql(
@@ -257,7 +258,7 @@ def large(postgres: PostgresServer, templates, s3_server: S3Server, storage_sett
         relay.forget()
         assert room.verify().is_well
         yield Large(room, migration, relay.seen)
-    room.connection.close()
+    room.close()
     postgres.drop_database("large_tenant")
 
 

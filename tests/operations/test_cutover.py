@@ -129,7 +129,7 @@ def test_a_source_without_a_look_is_not_flipped_and_says_why(verified: Room) -> 
     assert (report.status, report.this_run, left.document_id) == (Status.FAILED, 3, "b")
     assert (left.state, left.code) == ("copied", "HTTP405")
     assert verified.pointer("b") == (verified.shared, "k/b")
-    again = verified.run(Order(only_failed=True))
+    again = verified.run_order(Order(only_failed=True))
     assert (again.status, again.this_run, again.outstanding) == (Status.COMPLETED, 1, [])
 
 

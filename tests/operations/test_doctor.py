@@ -88,7 +88,7 @@ def test_with_the_printed_rights_nothing_fails(settings: Settings, become: Becom
     checks = list(examine(settings))
     assert with_outcome(checks, Outcome.FAILED) == []
     assert exit_status(checks) == 0
-    assert with_outcome(checks, Outcome.COULD_NOT_CHECK) == ["S3: room for more buckets"]
+    assert with_outcome(checks, Outcome.COULD_NOT_CHECK) == ["S3: bucket quota"]
     assert buckets(s3_server) == before
     assert by_subject(checks)["database: rehouse's own tables"].outcome is Outcome.NOTICE
     assert None not in {check.group for check in checks}
@@ -246,7 +246,8 @@ def role_of(url: str, name: str, *grants: str) -> str:
 
 def test_missing_rights_in_the_database_are_named(settings: Settings, application_database: str) -> None:
     url = role_of(application_database, f"reader_{next(_numbers)}", "GRANT SELECT ON tenants, documents")
-    checks = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))
+    reading = settings.model_copy(update={"database_url": SecretStr(url)})
+    checks = by_subject(list(check_database(reading)))
     rights = checks["database: rights"]
     assert rights.outcome is Outcome.FAILED
     for missing in (
@@ -255,6 +256,13 @@ def test_missing_rights_in_the_database_are_named(settings: Settings, applicatio
         "CREATE in the schema public",
     ):
         assert missing in rights.message
+    owner, _, granted = str(rights.hint).partition(", or: ")
+    assert owner == "connect as the owner of documents"
+    with psycopg.connect(application_database) as connection:
+        connection.execute(granted.encode())
+    [rights] = [each for each in check_database(reading) if each.subject == "database: rights"]
+    assert rights.message.endswith(" lacks: ownership of documents (for ALTER TABLE)")
+    assert rights.hint == owner
 
 
 EVERYDAY = (
@@ -287,11 +295,15 @@ def test_rights_on_the_ledger_are_looked_at(
     if taken:
         with psycopg.connect(application_database) as connection:
             connection.execute(f"REVOKE {taken} FROM {name}")  # type: ignore[arg-type]
-    rights = by_subject(list(check_database(settings.model_copy(update={"database_url": SecretStr(url)}))))[
-        "database: rights"
-    ]
+    running = settings.model_copy(update={"database_url": SecretStr(url)})
+    rights = by_subject(list(check_database(running)))["database: rights"]
     assert rights.outcome is (Outcome.FAILED if taken else Outcome.OK), rights.message
     assert named is None or named in rights.message
+    if taken:
+        with psycopg.connect(application_database) as connection:
+            connection.execute(str(rights.hint).partition(", or: ")[2].encode())
+        [rights] = [each for each in check_database(running) if each.subject == "database: rights"]
+        assert rights.outcome is Outcome.OK, rights.message
 
 
 def test_a_role_that_cannot_publish_is_told_so_and_works(settings: Settings, application_database: str) -> None:

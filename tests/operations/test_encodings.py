@@ -36,11 +36,12 @@ def room_in(
         with psycopg.connect(postgres.url(name), client_encoding="UTF8") as connection:
             create_application(connection, "integer")
         made.append(Room(f"{postgres.url(name)}?client_encoding=UTF8", bucket, s3_server, storage_settings))
+        made[-1].tenant("acme")
         return made[-1]
 
     yield make
     for room in made:
-        room.connection.close()
+        room.close()
         postgres.drop_database(str(psycopg.conninfo.conninfo_to_dict(room.url)["dbname"]))
 
 

@@ -15,7 +15,7 @@ from rehouse.core.errors import Refused, StorageRefused, TryAgain
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.lock import Locks
-from rehouse.ledger.removals import Removals, Sharing
+from rehouse.ledger.removals import Removals, SharedSources
 from rehouse.operations import finish as finishing
 from rehouse.operations.accept import accept
 from rehouse.operations.finish import FinishReport
@@ -485,7 +485,7 @@ def test_what_changes_after_the_sweep_is_left_for_the_next_one(room: Room) -> No
     with room.services() as services:
         _, migration = room.begun(services)
         room.put("k/a", b"written late")
-        run = RemovalPass(services, migration, "acme", WEEK, Sharing(frozenset(), frozenset()))
+        run = RemovalPass(services, migration, "acme", WEEK, SharedSources(frozenset(), frozenset()))
         remove_sources(run)
         assert (run.removed, set(run.changed), run.left) == (1, {"a"}, [])
     assert room.states() == {"a": "flipped", "b": "removed"}
@@ -526,7 +526,7 @@ def test_a_document_that_another_one_waits_for_stays(room: Room) -> None:
     moved(room, "a")
     with room.services() as services:
         _, migration = room.begun(services)
-        run = RemovalPass(services, migration, "acme", WEEK, Sharing(frozenset({"a"}), frozenset({"a"})))
+        run = RemovalPass(services, migration, "acme", WEEK, SharedSources(frozenset({"a"}), frozenset({"a"})))
         remove_sources(run)
     assert [each.code for each in run.left] == ["pointed_at"]
     assert room.keys(room.shared) == ["k/a"]
@@ -537,8 +537,8 @@ def test_who_waits_for_a_source(room: Room) -> None:
     room.sql("UPDATE s3_migration_documents SET source_key = 'k/a', state = 'copied' WHERE document_id = 'b'")
     with room.services() as services:
         _, migration = room.begun(services)
-        found = services.ledger.of(migration, Removals).sharing(WEEK)
-    assert found == Sharing(frozenset({"a"}), frozenset({"a"}))
+        found = services.ledger.of(migration, Removals).shared_sources(WEEK)
+    assert found == SharedSources(frozenset({"a"}), frozenset({"a"}))
 
 
 def test_an_accepted_and_deleted_document_keeps_no_source(room: Room) -> None:

@@ -92,11 +92,11 @@ def test_another_mapping_is_accepted_on_purpose_and_noted(moved: Room) -> None:
     moved.sql("UPDATE documents SET other = s3_key")
     remap(moved, s3_key="other")
     assert "mapping_accepted" in statements(moved.settings, accept_mapping=True)
-    assert "the ledger records its tables and columns" in initialise(moved.settings, accept_mapping=True)
+    assert "the ledger records its tables and columns" in initialise(moved.settings, accept_mapping=True).changed
     assert moved.sql("SELECT reason FROM s3_migration_events WHERE event = 'mapping_accepted'") == [
         ("documents.s3_key was s3_key and is other",)
     ]
-    assert initialise(moved.settings) == []
+    assert initialise(moved.settings).changed == []
     assert moved.migrate().status is Status.COMPLETED
 
 
@@ -104,10 +104,10 @@ def test_renamed_tables_and_columns_are_the_same(moved: Room) -> None:
     moved.sql("ALTER TABLE documents RENAME TO files")
     moved.sql("ALTER TABLE files RENAME COLUMN s3_key TO path")
     remap(moved, table="files", s3_key="path")
-    assert "the ledger records its tables and columns" in initialise(moved.settings)
+    assert "the ledger records its tables and columns" in initialise(moved.settings).changed
     [(value,)] = moved.sql(RECORDED)
     assert (value["documents"]["table"], value["documents"]["columns"]["s3_key"][0]) == ("public.files", "path")
-    assert initialise(moved.settings) == []
+    assert initialise(moved.settings).changed == []
     assert finish(moved).phase is Phase.FINISHED
 
 
@@ -116,7 +116,7 @@ def test_after_a_restore_the_names_count(moved: Room) -> None:
         "UPDATE rehouse_ledger SET value = value || '{\"ledger\": 1}'"
         " || jsonb_build_object('documents', value->'documents' || '{\"oid\": 2}')"
     )
-    assert initialise(moved.settings) == ["the ledger records its tables and columns"]
+    assert initialise(moved.settings).changed == ["the ledger records its tables and columns"]
     moved.sql("UPDATE rehouse_ledger SET value = value || '{\"ledger\": 1}'")
     moved.sql("CREATE TABLE files (LIKE documents INCLUDING ALL)")
     remap(moved, table="files")
@@ -130,7 +130,7 @@ def test_a_dump_that_is_restored_elsewhere_goes_on(moved: Room, new_database: Ca
     psql = [BINARIES / "psql", "-qX", restored]
     subprocess.run(psql, input=dump, capture_output=True, check=True)
     moved.settings = moved.settings.model_copy(update={"database_url": SecretStr(restored)})
-    assert initialise(moved.settings) == ["the ledger records its tables and columns"]
+    assert initialise(moved.settings).changed == ["the ledger records its tables and columns"]
     assert finish(moved).phase is Phase.FINISHED
 
 

@@ -172,7 +172,7 @@ def test_two_operators_at_once_one_is_told_to_wait(room: Room) -> None:
     room.documents("a")
     with room.services() as first, room.services() as second:
         tenant = first.ledger.tenant("acme")
-        with first.locks.holding(tenant.id, "acme"):
+        with first.locks.hold(tenant.id, "acme"):
             reports = migrate_all(second, [tenant])
             assert "another operator is working on acme" in (reports[0].error or "")
             with second.locks.hold_run_of("other"), pytest.raises(TryAgain):

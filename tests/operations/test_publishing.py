@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 from tests.support.data_room import Room
 
+from rehouse.core.errors import TryAgain
+from rehouse.core.lifecycle import Phase, Status
 from rehouse.core.progress import BEGUN, DONE, Progress
 from rehouse.ledger import progress
+from rehouse.ledger.connection import connect
 from rehouse.operations import publishing
 from rehouse.operations.counters import Counters
+from rehouse.operations.migrate import migrate_all, migrate_one
 from rehouse.operations.services import Services
 
 TICK = 0.1
@@ -136,3 +141,72 @@ def test_without_the_table_a_command_runs_and_logs_it(room: Room, caplog: pytest
             time.sleep(5 * TICK)
     [told] = [each.message for each in caplog.records if "does not see" in each.message]
     assert "rehouse init" in told
+
+
+@pytest.fixture
+def limited(room: Room) -> Iterator[Callable[[int], SecretStr]]:
+    """Makes the URL of a role that owns what the room's role owns, and may have so many connections."""
+    room.documents("a")
+    room.migrate(until=Phase.PROVISIONED)
+    name = f"limited_{room.connection.info.dbname}"
+
+    def login(connections: int) -> SecretStr:
+        room.sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x' CONNECTION LIMIT {connections}")
+        room.sql(f"GRANT {room.connection.info.user} TO {name}")
+        parts = psycopg.conninfo.conninfo_to_dict(room.url)
+        return SecretStr(f"postgresql://{name}:x@{parts['host']}:{parts['port']}/{parts['dbname']}")
+
+    yield login
+    room.sql(f"DROP OWNED BY {name}")
+    room.sql(f"DROP ROLE {name}")
+
+
+def test_publishing_gives_its_place_to_the_run(
+    room: Room, limited: Callable[[int], SecretStr], caplog: pytest.LogCaptureFixture
+) -> None:
+    with room.services(database_url=limited(3)) as services, caplog.at_level(logging.WARNING):
+        counters = copy(services, 1, 1)
+        with publishing.publish_progress(services, counters, "migrate-all"):
+            await_rows(room, bool)
+            with services.worker() as mine:
+                assert mine.ledger.tenant("acme").slug == "acme"
+                counters(Progress("tenant-0", "copy", 7, 100))
+                time.sleep(5 * TICK)
+                assert services.locks.is_still_held(), "publishing has failed several times, and the run has its places"
+            await_rows(room, lambda found: found.get("tenant-0") == 7)
+    assert len([each.message for each in caplog.records if "does not see" in each.message]) == 1
+
+
+def test_without_a_place_nothing_is_published(
+    room: Room, limited: Callable[[int], SecretStr], caplog: pytest.LogCaptureFixture
+) -> None:
+    with room.services(database_url=limited(2)) as services, caplog.at_level(logging.WARNING):
+        with publishing.publish_progress(services, copy(services, 1, 1), "migrate"):
+            time.sleep(5 * TICK)
+            report = migrate_one(services, services.ledger.tenant("acme"))
+        assert rows(room) == {}
+    assert report.status is Status.COMPLETED
+    [told] = [each.message for each in caplog.records if "does not see" in each.message]
+    assert "no free connection" in told
+
+
+def test_a_run_over_all_tenants_keeps_all_its_workers(
+    room: Room, limited: Callable[[int], SecretStr], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The role may have exactly the connections of the run without publishing: ledger, locks, two more workers."""
+    for slug in ("globex", "initech"):
+        room.tenant(slug)
+        room.documents(*(f"{slug}-{number}" for number in range(3)), slug=slug)
+    with room.services(database_url=limited(4)) as services, caplog.at_level(logging.WARNING):
+        counters = copy(services, 1, 1)
+        with publishing.publish_progress(services, counters, "migrate-all"):
+            await_rows(room, bool)
+            reports = migrate_all(services, services.ledger.tenants())
+    assert [each.status for each in reports] == [Status.COMPLETED] * 3
+    assert [each.message for each in caplog.records if "worker" in each.message] == []
+
+
+def test_the_limit_of_a_role_is_not_taken_for_its_absence(room: Room, limited: Callable[[int], SecretStr]) -> None:
+    url = limited(1).get_secret_value()
+    with connect(url), pytest.raises(TryAgain, match="no free connection"):
+        connect(url)

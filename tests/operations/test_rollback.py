@@ -437,7 +437,7 @@ def test_another_tenants_object_at_the_old_key_stays(moved: Room) -> None:
 def test_a_migration_under_way_elsewhere_is_not_disturbed(moved: Room) -> None:
     with (
         moved.services() as one,
-        one.locks.holding(one.ledger.tenant("acme").id, "acme"),
+        one.locks.hold(one.ledger.tenant("acme").id, "acme"),
         pytest.raises(TryAgain, match="another operator"),
     ):
         roll_back(moved)

@@ -123,7 +123,7 @@ def test_a_tenant_that_is_busy_keeps_its_phase(room: Room) -> None:
     room.migrate()
     with room.services() as services, room.services() as other:
         tenant = services.ledger.tenant("acme")
-        with other.locks.holding(tenant.id, tenant.slug):
+        with other.locks.hold(tenant.id, tenant.slug):
             [moved] = migrate_all(services, [tenant])
             [removed] = finishing.finish_all(services, [tenant], grace=timedelta(0))
             [returned] = returning.roll_back_all(services, [tenant])

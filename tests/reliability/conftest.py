@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import EVERYTHING
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay
-from tests.support.place import Place
 from tests.support.postgres_relay import PostgresRelay
 from tests.support.warm_process import Warm, common_warm_command
 
@@ -50,36 +49,37 @@ def ready_database(postgres, templates, s3_server, everything, warm) -> str:
     """The name of a database with the application's schema and the ledger in it, no rows."""
     name = "template_ready"
     url = postgres.create_database(name, templates("integer"))
-    world = World(s3_server, url, "ready-shared", "ready", everything)
-    s3_server.root().create_bucket(Bucket=world.shared)
-    ended = warm.run("init", environment=world.environment())
+    room = Room(url, "ready-shared", s3_server, prefix="ready", credentials=everything)
+    s3_server.root().create_bucket(Bucket=room.shared)
+    ended = warm.run("init", environment=room.environment())
     assert ended.status == 0, ended
     return name
 
 
 @pytest.fixture
-def new_place(
+def new_room(
     postgres, s3_server, templates, ready_database, everything, warm, storage_relay, database_relay
-) -> Iterator[Callable[..., Place]]:
-    """Return a function that makes an empty place, its ledger ready unless `bare`; all are removed at the end."""
-    made: list[tuple[Place, str]] = []
+) -> Iterator[Callable[..., Room]]:
+    """Return a function that makes an empty room, its ledger ready unless `bare`; all are removed at the end."""
+    made: list[tuple[Room, str]] = []
 
-    def make(*, bare: bool = False) -> Place:
-        for place, name in made:
-            place.remove()
+    def make(*, bare: bool = False) -> Room:
+        for room, name in made:
+            room.remove()
             postgres.drop_database(name)
         made.clear()
         number = f"{os.getpid()}-{next(_numbers)}"
-        name = f"place_{number}"
+        name = f"room_{number}"
         url = postgres.create_database(name, templates("integer") if bare else ready_database)
-        world = World(s3_server, url, f"shared-{number}", f"p{number}", everything)
-        s3_server.root().create_bucket(Bucket=world.shared)
-        made.append((Place(world, warm, storage_relay, database_relay), name))
-        return made[0][0]
+        room = Room(url, f"shared-{number}", s3_server, prefix=f"p{number}", credentials=everything)
+        room.warm, room.storage, room.database = warm, storage_relay, database_relay
+        s3_server.root().create_bucket(Bucket=room.shared)
+        made.append((room, name))
+        return room
 
     yield make
-    for place, name in made:
-        place.remove()
+    for room, name in made:
+        room.remove()
         postgres.drop_database(name)
 
 

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 
 import pytest
+from tests.support.closing_questions import unreadable
+from tests.support.data_room import Room
 from tests.support.faults import KINDS, LATE, Kind, Strike
-from tests.support.place import Place
 from tests.support.sampling import only
 from tests.support.scenes import SCENES, Scene
 from tests.support.warm_process import Ended
@@ -41,23 +42,23 @@ SLOW = (
 )
 
 
-def operations(new_place, scene: Scene) -> Counter[str]:
+def operations(new_room, scene: Scene) -> Counter[str]:
     """Return how often each operation is called when nothing disturbs the scene."""
-    place = new_place(bare=scene.is_bare)
-    scene.prepare(place)
-    place.storage.seen.clear()
-    ended = place.relayed(*scene.command)
+    room = new_room(bare=scene.is_bare)
+    scene.prepare(room)
+    room.storage.seen.clear()
+    ended = room.relayed(*scene.command)
     assert ended.status == 0, ended
-    scene.ends(place)
-    return Counter(request.operation for request in place.storage.seen)
+    scene.ends(room)
+    return Counter(request.operation for request in room.storage.seen)
 
 
-def worth(new_place, name: str) -> list[str]:
+def worth(new_room, name: str) -> list[str]:
     """Return the operations to strike: all of a migration's; of the other commands those on objects, and what only they call."""
-    usual = operations(new_place, SCENES[name])
+    usual = operations(new_room, SCENES[name])
     if name == "migrate":
         return sorted(usual)
-    return sorted(usual.keys() - operations(new_place, SCENES["migrate"]).keys() | usual.keys() & ON_OBJECTS)
+    return sorted(usual.keys() - operations(new_room, SCENES["migrate"]).keys() | usual.keys() & ON_OBJECTS)
 
 
 def clear(ended: Ended) -> None:
@@ -68,26 +69,26 @@ def clear(ended: Ended) -> None:
         assert "hint: " in ended.printed.lower() or WAY_OUT.search(ended.printed), ended.printed
 
 
-def disturbed(new_place, scene: Scene, strike: Strike) -> tuple[str, int]:
+def disturbed(new_room, scene: Scene, strike: Strike) -> tuple[str, int]:
     """Play the scene under a strike, then once more in peace; return how the first run ended and how many requests it sent."""
-    place: Place = new_place(bare=scene.is_bare)
-    scene.prepare(place)
-    place.storage.before, place.storage.after = (lambda request: None), (lambda request, reply: reply)
-    place.storage.seen.clear()
-    strike.on(place.storage)
-    ended = place.relayed(*scene.command)
-    sent = len(place.storage.seen)
+    room: Room = new_room(bare=scene.is_bare)
+    scene.prepare(room)
+    room.storage.before, room.storage.after = (lambda request: None), (lambda request, reply: reply)
+    room.storage.seen.clear()
+    strike.on(room.storage)
+    ended = room.relayed(*scene.command)
+    sent = len(room.storage.seen)
     where = f"{scene.name}, {strike.kind.name} on {strike.operation}"
     assert strike.struck, f"{where}: nothing was struck"
     try:
         clear(ended)
-        assert place.unreadable() == []
+        assert unreadable(room) == []
         if ended.status:
-            again = place.command(*scene.command)
+            again = room.command(*scene.command)
             assert again.status == 0, again
-        place.swept()
-        assert place.unreadable() == []
-        scene.ends(place)
+        room.swept()
+        assert unreadable(room) == []
+        scene.ends(room)
     except AssertionError as error:
         error.add_note(f"{where}: {ended}")
         raise
@@ -104,28 +105,28 @@ def seed_that_strikes(share: float, requests: int) -> int:
 
 
 @pytest.mark.parametrize("name", only(["cutover", "late write"], WITH_S3))
-def test_a_few_faults(name, new_place):
+def test_a_few_faults(name, new_room):
     chance = random.Random(f"{SEED} {name}")
-    known = sorted(operations(new_place, SCENES[name]))
+    known = sorted(operations(new_room, SCENES[name]))
     for kind in chance.sample(KINDS, SAMPLE):
         operation = chance.choice(known)
         print(
             f"seed {SEED}:",
             kind.name,
             operation,
-            disturbed(new_place, SCENES[name], Strike(kind, operation)),
+            disturbed(new_room, SCENES[name], Strike(kind, operation)),
         )
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
 @pytest.mark.parametrize("name", WITH_S3)
-def test_every_fault_on_every_operation(name, kind, new_place, figure):
-    usual = operations(new_place, SCENES[name])
+def test_every_fault_on_every_operation(name, kind, new_room, figure):
+    usual = operations(new_room, SCENES[name])
     ends: Counter[str] = Counter()
-    extra, struck = 0, worth(new_place, name)
+    extra, struck = 0, worth(new_room, name)
     for operation in struck:
-        ended, sent = disturbed(new_place, SCENES[name], Strike(kind, operation))
+        ended, sent = disturbed(new_room, SCENES[name], Strike(kind, operation))
         ends[ended] += 1
         extra += max(0, sent - usual.total())
     figure("faults", scene=name, kind=kind.name, operations=len(struck), extra_requests=extra, **ends)
@@ -134,29 +135,29 @@ def test_every_fault_on_every_operation(name, kind, new_place, figure):
 @pytest.mark.long
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("name", WITH_S3)
-def test_a_storm(name, share, new_place, figure):
-    usual = operations(new_place, SCENES[name])
+def test_a_storm(name, share, new_room, figure):
+    usual = operations(new_room, SCENES[name])
     strike = Strike(KINDS[0], None, share=share, seed=seed_that_strikes(share, usual.total()))
-    ended, sent = disturbed(new_place, SCENES[name], strike)
+    ended, sent = disturbed(new_room, SCENES[name], strike)
     figure("storms", scene=name, share=share, refused=strike.struck, extra_requests=sent - usual.total(), ended=ended)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in STAYING], ids=STAYING)
-def test_a_fault_that_stays(kind, new_place, figure):
+def test_a_fault_that_stays(kind, new_room, figure):
     scene = SCENES["migrate"]
-    usual = operations(new_place, scene)
+    usual = operations(new_room, scene)
     for operation in sorted(usual):
-        _, sent = disturbed(new_place, scene, Strike(kind, operation, once=False))
+        _, sent = disturbed(new_room, scene, Strike(kind, operation, once=False))
         assert sent < usual.total() + 200, f"{kind.name} on {operation}: {sent} requests"
     figure("faults that stay", kind=kind.name, operations=len(usual), survived=len(usual))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "operation"), SLOW)
-def test_an_answer_that_never_comes(name, operation, new_place, figure):
-    usual = operations(new_place, SCENES[name]).total()
-    ended, sent = disturbed(new_place, SCENES[name], Strike(LATE, operation))
+def test_an_answer_that_never_comes(name, operation, new_room, figure):
+    usual = operations(new_room, SCENES[name]).total()
+    ended, sent = disturbed(new_room, SCENES[name], Strike(LATE, operation))
     figure("faults", scene=name, kind=LATE.name, operations=1, extra_requests=max(0, sent - usual), **{ended: 1})
 
 

@@ -1,6 +1,6 @@
 """Thousands of generated keys, names, headers, listings and slugs, through the real servers or through another library's XML.
 
-The examples are Hypothesis's, generated from a seed that is printed; the world that they fill is migrated and sent back, and
+The examples are Hypothesis's, generated from a seed that is printed; the room that they fill is migrated and sent back, and
 every document is read where its row points.
 """
 
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from tests.support import independent_check
-from tests.support.place import Place
+from tests.support.data_room import Room
 
 from rehouse.core.model import ListedObject
 from rehouse.core.naming import MAX_BUCKET_NAME, bucket_name
@@ -88,76 +88,76 @@ def generated(strategy: st.SearchStrategy[Any_], count: int) -> list[Any_]:
     return found
 
 
-def lay_out(place: Place, documents: dict[str, tuple[str, str]], dresses: list[dict[str, Any]]) -> None:
-    """Fill the world with documents: id → key and name."""
-    root = place.world.server.root()
-    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
-    place.world.execute("ALTER TABLE documents ALTER s3_key TYPE text")
+def lay_out(room: Room, documents: dict[str, tuple[str, str]], dresses: list[dict[str, Any]]) -> None:
+    """Fill the room with documents: id → key and name."""
+    root = room.server.root()
+    room.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
+    room.execute("ALTER TABLE documents ALTER s3_key TYPE text")
 
     def put(number: int, document_id: str) -> None:
         dress = dresses[number % len(dresses)]
-        root.put_object(Bucket=place.world.shared, Key=documents[document_id][0], Body=document_id.encode(), **dress)
+        root.put_object(Bucket=room.shared, Key=documents[document_id][0], Body=document_id.encode(), **dress)
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(put, *zip(*enumerate(documents), strict=True)))
     for document_id, (key, name) in documents.items():
-        place.world.execute(
+        room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "VALUES (%s, 1, %s, 'f', %s, %s, 1, '2024-01-01')",
-            document_id, name, place.world.shared, key,
+            document_id, name, room.shared, key,
         )  # fmt: skip
 
 
-def read(place: Place) -> dict[str, tuple[str, Any]]:
+def read(room: Room) -> dict[str, tuple[str, Any]]:
     """Return each document as it is where its row points: the bucket, and everything that the object is."""
-    root, pointers = place.world.server.root(), place.pointers()
+    root, pointers = room.server.root(), room.pointers()
     with ThreadPoolExecutor(8) as threads:
         found = threads.map(lambda each: independent_check.read(root, *pointers[each])["content"], pointers)
         return {each: (pointers[each][0], content) for each, content in zip(pointers, found, strict=True)}
 
 
 @pytest.mark.parametrize("count", [120, pytest.param(5000, marks=pytest.mark.long)])
-def test_generated_keys_and_names_go_home_and_back(count: int, new_place: Callable[..., Place], figure) -> None:
+def test_generated_keys_and_names_go_home_and_back(count: int, new_room: Callable[..., Room], figure) -> None:
     print(f"seed {SEED}")
     keys = list(dict.fromkeys(generated(KEYS, count + count // 5)))[:count]
     assert len(keys) == count
     names, dresses = generated(NAMES, count), generated(DRESSES, min(count, 500))
     documents = {str(uuid.UUID(int=number)): (key, names[number % len(names)]) for number, key in enumerate(keys)}
-    place = new_place()
-    run = lambda *words: place.warm.run(*words, environment=place.world.environment())  # noqa: E731
+    room = new_room()
+    run = lambda *words: room.warm.run(*words, environment=room.environment())  # noqa: E731
     try:
-        lay_out(place, documents, dresses)
-        before = {each: content for each, (_, content) in read(place).items()}
+        lay_out(room, documents, dresses)
+        before = {each: content for each, (_, content) in read(room).items()}
         for words, bucket in (
             (("migrate", "a"), None),
-            (("rollback", "a"), place.world.shared),
+            (("rollback", "a"), room.shared),
             (("migrate", "a"), None),
         ):
             ended = run(*words)
             assert ended.status == 0, ended
-            now = read(place)
-            assert {where for where, _ in now.values()} == {bucket or place.home}
+            now = read(room)
+            assert {where for where, _ in now.values()} == {bucket or room.current_home()}
             wrong = {
                 documents[each]: (content, before[each])
                 for each, (_, content) in now.items()
                 if content != before[each]
             }
             assert wrong == {}, f"seed {SEED}, after {words[0]}"
-            assert len({key for _, key in place.pointers().values()}) == count
+            assert len({key for _, key in room.pointers().values()}) == count
         ended = run("verify", "a", "--deep")
         assert ended.status == 0, ended
     finally:
-        empty(place)
+        empty(room)
     figure("generated keys", **{"keys": count, "sent home, back and home again": len(before), "seed": str(SEED)})
 
 
-def empty(place: Place) -> None:
+def empty(room: Room) -> None:
     """Empty the shared bucket: this server's lists of versions break on control characters."""
-    root = place.world.server.root()
-    pages = root.get_paginator("list_objects_v2").paginate(Bucket=place.world.shared)
+    root = room.server.root()
+    pages = root.get_paginator("list_objects_v2").paginate(Bucket=room.shared)
     keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda key: root.delete_object(Bucket=place.world.shared, Key=key), keys))
+        list(threads.map(lambda key: root.delete_object(Bucket=room.shared, Key=key), keys))
 
 
 ETAGS = st.from_regex(r"[0-9a-f]{32}(-[0-9]{1,5})?", fullmatch=True)

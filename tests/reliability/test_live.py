@@ -22,8 +22,8 @@ WRITES = ("overwrites", "replacements", "uploads", "uploads without a bucket", "
           "given to another tenant", "late writes", "presigned writes")  # fmt: skip
 
 
-def new_life(new_place, documents: int, late: int = 0) -> Life:
-    life = Life(new_place(), documents, late)
+def new_life(new_room, documents: int, late: int = 0) -> Life:
+    life = Life(new_room(), documents, late)
     if late:
         life.keep_versions()
     life.lay_out()
@@ -32,12 +32,12 @@ def new_life(new_place, documents: int, late: int = 0) -> Life:
 
 def all_is_in_its_place(life: Life) -> None:
     """Every row leads into its tenant's own bucket, to its newest version; nothing is there twice, and all is counted."""
-    world = life.place.world
+    room = life.room
     assert life.phases() == {("finished", "completed")}, life.run("status", "--errors").printed
     homes, now = life.homes(), life.documents_now()
-    rows = world.rows("SELECT d.id, d.s3_bucket, d.s3_key, (d.analysis->>'version')::int, t.slug, d.analysis ? 'late' "
+    rows = room.rows("SELECT d.id, d.s3_bucket, d.s3_key, (d.analysis->>'version')::int, t.slug, d.analysis ? 'late' "
                       "FROM documents d JOIN tenants t ON t.id = d.tenant_id WHERE d.analysis->>'version' <> '0'")  # fmt: skip
-    assert world.shared not in homes.values()
+    assert room.shared not in homes.values()
     assert len(set(homes.values())) == len(homes)
     assert len({row[1:3] for row in rows}) == len(rows) >= life.documents // 2
     assert life.twice(now) == set()
@@ -53,7 +53,7 @@ def all_is_in_its_place(life: Life) -> None:
           SELECT tenant_id, documents_count AS documents, storage_used_bytes AS bytes FROM tenant_usage
           WHERE month = date_trunc('month', now() AT TIME ZONE 'UTC')::date
           UNION ALL SELECT tenant_id, documents, bytes FROM rehouse_usage_deltas) u GROUP BY 1"""
-    assert sorted(world.rows(said)) == sorted(world.rows(counted))
+    assert sorted(room.rows(said)) == sorted(room.rows(counted))
 
 
 def no_read_went_wrong(life: Life) -> None:
@@ -63,7 +63,7 @@ def no_read_went_wrong(life: Life) -> None:
 
 def judged(life: Life) -> tuple[list[Write], dict[str, Fate]]:
     """Return the journal of the documents that were written late, and what became of every write to them."""
-    late = {row[0] for row in life.place.world.rows("SELECT id FROM documents WHERE analysis ? 'late'")}
+    late = {row[0] for row in life.room.rows("SELECT id FROM documents WHERE analysis ? 'late'")}
     writes = [write for write in life.journal if write.document_id in late]
     standing = {document_id: lines[3] for document_id, lines in life.documents_now().items() if document_id in late}
     places = {write.token: (write.bucket, write.key) for write in writes}
@@ -95,8 +95,8 @@ def told(life: Life, writers: str, became: Counter[Fate], worst: float) -> dict[
 
 @pytest.mark.long
 @pytest.mark.sample
-def test_a_short_life(new_place):
-    life = new_life(new_place, 45)
+def test_a_short_life(new_room):
+    life = new_life(new_room, 45)
     with life.application(READERS | WRITERS):
         life.run("migrate-all")
         life.run("rollback", "--all")
@@ -111,8 +111,8 @@ def test_a_short_life(new_place):
 
 
 @pytest.mark.long
-def test_no_read_fails_and_none_is_stale(new_place, figure):
-    life = new_life(new_place, 120)
+def test_no_read_fails_and_none_is_stale(new_room, figure):
+    life = new_life(new_room, 120)
     with life.application(READERS, READERS, WRITERS):
         for _ in range(AT_MOST):
             life.there_and_back()
@@ -130,8 +130,8 @@ def test_no_read_fails_and_none_is_stale(new_place, figure):
 
 
 @pytest.mark.long
-def test_what_is_written_late_is_never_lost(new_place, figure):
-    life = new_life(new_place, 90, late=20)
+def test_what_is_written_late_is_never_lost(new_room, figure):
+    life = new_life(new_room, 90, late=20)
     with life.application(READERS, READERS, WRITERS | LATE_WRITERS):
         for _ in range(2):
             life.there_and_back()
@@ -188,12 +188,12 @@ def test_staleness_ends_with_a_read_or_the_next_sweep():
     assert worst_staleness(late, found, {"w": 5.0, "s": 7.5}, sweeps) == 4.5
 
 
-def test_the_application_notices_what_is_wrong(new_place):
-    life = new_life(new_place, 9)
+def test_the_application_notices_what_is_wrong(new_room):
+    life = new_life(new_room, 9)
     with life.application({"read": 1}):
-        life.root.put_object(Bucket=life.place.world.shared, Key="k/red-0", Body=b"red-1\n1\nred\nt\n")
-        life.root.put_object(Bucket=life.place.world.shared, Key="k/red-1", Body=b"red-1\n0\nred\nt\n")
-        life.root.delete_object(Bucket=life.place.world.shared, Key="k/red-2")
+        life.root.put_object(Bucket=life.room.shared, Key="k/red-0", Body=b"red-1\n1\nred\nt\n")
+        life.root.put_object(Bucket=life.room.shared, Key="k/red-1", Body=b"red-1\n0\nred\nt\n")
+        life.root.delete_object(Bucket=life.room.shared, Key="k/red-2")
         while life.so_far()["reads"] < 60:
             pass
     assert {"mixed up", "stale", "read"} <= {each.split(":")[0] for each in life.wrong}

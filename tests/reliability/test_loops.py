@@ -13,8 +13,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.support.closing_questions import unreadable
+from tests.support.data_room import Room
 from tests.support.killer import Killer
-from tests.support.place import Place
 from tests.support.scenes import counted_once
 
 SEED = 20261123
@@ -28,117 +29,117 @@ STAGES = {
 """From which call on a command is killed, and within how many moments."""
 
 
-def lay_out(place: Place, documents: int) -> None:
+def lay_out(room: Room, documents: int) -> None:
     """Many small documents, some rows without a bucket."""
-    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
+    room.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda n: place.put(place.world.shared, f"in/{n}", b"%d" % n), range(documents)))
+        list(threads.map(lambda n: room.put_with_metadata(room.shared, f"in/{n}", b"%d" % n), range(documents)))
     for number in range(documents):
-        place.world.execute(
+        room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "VALUES (%s, 1, 'x', 'x', %s, %s, %s, '2024-01-01')",
-            f"d{number}", place.world.shared if number % 3 else None, f"in/{number}", len(b"%d" % number),
+            f"d{number}", room.shared if number % 3 else None, f"in/{number}", len(b"%d" % number),
         )  # fmt: skip
-        place.bodies[f"d{number}"] = b"%d" % number
+        room.bodies[f"d{number}"] = b"%d" % number
 
 
-def write(place: Place, chance: random.Random, writes: int) -> Counter[str]:
+def write(room: Room, chance: random.Random, writes: int) -> Counter[str]:
     """The application's day: uploads, overwrites in place, replacements, deletions."""
     done: Counter[str] = Counter()
     for _ in range(writes):
         deed = chance.choice(("upload", "overwrite", "replace", "delete"))
-        document_id = chance.choice(sorted(place.bodies))
+        document_id = chance.choice(sorted(room.bodies))
         body = b"%s %d" % (deed.encode(), chance.getrandbits(40))
         if deed == "upload":
-            place.upload(f"u{chance.getrandbits(40)}", body)
+            room.upload(f"u{chance.getrandbits(40)}", body)
         elif deed == "overwrite":
-            place.overwrite(document_id, body)
+            room.overwrite(document_id, body)
         elif deed == "replace":
             key = f"in/new-{chance.getrandbits(40)}"
-            etag = place.put(place.home, key, body)
+            etag = room.put_with_metadata(room.current_home(), key, body)
             change = (
                 "UPDATE documents SET s3_bucket = %s, s3_key = %s, etag = %s, size = %s, file_size = 0 WHERE id = %s"
             )
-            place.world.execute(change, place.home, key, etag, len(body), document_id)
-            place.bodies[document_id] = body
-        elif len(place.bodies) > 5:
-            place.world.execute("DELETE FROM documents WHERE id = %s", document_id)
-            del place.bodies[document_id]
+            room.execute(change, room.current_home(), key, etag, len(body), document_id)
+            room.bodies[document_id] = body
+        elif len(room.bodies) > 5:
+            room.execute("DELETE FROM documents WHERE id = %s", document_id)
+            del room.bodies[document_id]
         done[deed] += 1
     return done
 
 
-def until_done(place: Place, chance: random.Random, *command: str, kills: int) -> Counter[str]:
+def until_done(room: Room, chance: random.Random, *command: str, kills: int) -> Counter[str]:
     """Run a command again and again, killed at random up to so many times, then to its end; return the kills by phase."""
     killed: Counter[str] = Counter()
     for _ in range(kills):
         since, within = chance.choice(STAGES[command[0]])
         killer = Killer(chance.randrange(within), since)
-        ended = place.command(*command, killer=killer)
+        ended = room.command(*command, killer=killer)
         assert ended.status in (0, -signal.SIGKILL), ended
-        assert place.unreadable() == [], f"{command} killed at {killer.moments[-1]}"
+        assert unreadable(room) == [], f"{command} killed at {killer.moments[-1]}"
         if ended.status:
-            killed[place.phase()] += 1
-    place.done(*command)
-    assert place.unreadable() == []
+            killed[room.phase()] += 1
+    room.done(*command)
+    assert unreadable(room) == []
     return killed
 
 
-def there_and_back(place: Place, chance: random.Random, kills: int) -> Counter[str]:
+def there_and_back(room: Room, chance: random.Random, kills: int) -> Counter[str]:
     """Migrate and roll back with writes in between, until there were so many kills; end with a finish; return them by phase."""
     killed: Counter[str] = Counter()
     while killed.total() < kills:
-        killed += until_done(place, chance, "migrate", "a", kills=5)
-        write(place, chance, 5)
-        killed += until_done(place, chance, "rollback", "a", kills=5)
-        write(place, chance, 5)
-    killed += until_done(place, chance, "migrate", "a", kills=1)
-    killed += until_done(place, chance, "finish", "a", "--after", "0", "--yes", kills=4)
-    assert {bucket for bucket, _ in place.pointers().values()} == {place.home} == set(place.homes())
-    counted_once(place)
+        killed += until_done(room, chance, "migrate", "a", kills=5)
+        write(room, chance, 5)
+        killed += until_done(room, chance, "rollback", "a", kills=5)
+        write(room, chance, 5)
+    killed += until_done(room, chance, "migrate", "a", kills=1)
+    killed += until_done(room, chance, "finish", "a", "--after", "0", "--yes", kills=4)
+    assert {bucket for bucket, _ in room.pointers().values()} == {room.current_home()} == set(room.homes())
+    counted_once(room)
     return killed
 
 
-def test_a_few_loops(new_place):
-    place = new_place()
-    lay_out(place, 12)
-    assert there_and_back(place, random.Random(SEED), kills=3).total() >= 3
+def test_a_few_loops(new_room):
+    room = new_room()
+    lay_out(room, 12)
+    assert there_and_back(room, random.Random(SEED), kills=3).total() >= 3
 
 
 @pytest.mark.sample
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
-def test_a_hundred_loops(part, new_place, figure):
-    place = new_place()
-    lay_out(place, DOCUMENTS)
-    killed = there_and_back(place, random.Random(f"{SEED} {part}"), kills=25)
+def test_a_hundred_loops(part, new_room, figure):
+    room = new_room()
+    lay_out(room, DOCUMENTS)
+    killed = there_and_back(room, random.Random(f"{SEED} {part}"), kills=25)
     assert killed.keys() >= {"provisioned", "cut_over", "rolled_back"}
     phases = ", ".join(f"{phase} {count}" for phase, count in killed.most_common())
     total = killed.total()
     figure(
-        "loops", seed=f"{SEED} {part}", killed=total, phases=phases, survived=total, documents=len(place.bodies), lost=0
+        "loops", seed=f"{SEED} {part}", killed=total, phases=phases, survived=total, documents=len(room.bodies), lost=0
     )
 
 
-def drill(place: Place, chance: random.Random) -> Counter[str]:
+def drill(room: Room, chance: random.Random) -> Counter[str]:
     """Migrate, let the application write, roll back (killed once), and look for every write."""
-    lay_out(place, 10)
-    place.done("migrate", "a")
-    writes = write(place, chance, 12)
+    lay_out(room, 10)
+    room.done("migrate", "a")
+    writes = write(room, chance, 12)
     # A copy made within the second of a write cannot be told from an older one: if the run is killed then, it stays beside.
     time.sleep(1.1)
-    until_done(place, chance, "rollback", "a", kills=1)
-    assert {bucket for bucket, _ in place.pointers().values()} <= {place.world.shared}
-    counted_once(place)
+    until_done(room, chance, "rollback", "a", kills=1)
+    assert {bucket for bucket, _ in room.pointers().values()} <= {room.shared}
+    counted_once(room)
     return writes
 
 
 @pytest.mark.sample
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
-def test_rollback_drills(part, new_place, figure):
+def test_rollback_drills(part, new_room, figure):
     chance = random.Random(f"{SEED} drill {part}")
     writes: Counter[str] = Counter()
     for _ in range(5):
-        writes += drill(new_place(), chance)
+        writes += drill(new_room(), chance)
     figure("drills", seed=f"{SEED} drill {part}", drills=5, kept=writes.total(), of=writes.total(), **writes)

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from psycopg import sql
+from tests.support.closing_questions import unreadable
+from tests.support.data_room import SHARED, Room
 from tests.support.envelope import result_of
-from tests.support.place import SHARED, Place
 from tests.support.scenes import finished, lay_out, opened
 
 import rehouse
@@ -30,17 +31,17 @@ ACCOUNT = "000000000000"
 _numbers = itertools.count(1)
 
 
-def as_role(place: Place, *roles: str, deletes: bool = False) -> None:
+def as_role(room: Room, *roles: str, deletes: bool = False) -> None:
     """Give the command a fresh user with the rights of these roles, and a denial of every deletion unless it `deletes`."""
     words = ["--account", ACCOUNT, *(word for role in roles for word in ("--role", role))]
-    printed = place.command("iam-policy", *words).printed
+    printed = room.command("iam-policy", *words).printed
     policies: dict[str, Any] = json.JSONDecoder().raw_decode(printed[printed.index("{") :])[
         0
     ]  # the sizes are told beside it
-    if place.world.log_bucket in place.buckets():
+    if room.log_bucket in room.buckets():
         policies.pop("rehouse-log-bucket", None)  # as its page says: only until the log bucket is made
-    shared = f"arn:aws:s3:::{place.world.shared}"
-    homes = f"arn:aws:s3:::{place.world.prefix}-"
+    shared = f"arn:aws:s3:::{room.shared}"
+    homes = f"arn:aws:s3:::{room.prefix}-"
     denial = {
         "Effect": "Deny",
         "Action": ["s3:DeleteObject*", "s3:DeleteBucket*"],
@@ -48,32 +49,32 @@ def as_role(place: Place, *roles: str, deletes: bool = False) -> None:
     }
     if not deletes:
         policies["denied"] = {"Version": "2012-10-17", "Statement": [denial]}
-    place.world.keys = place.world.server.user(f"role-{place.world.prefix}-{next(_numbers)}", policies)
+    room.credentials = room.server.user(f"role-{room.prefix}-{next(_numbers)}", policies)
 
 
-def well(place: Place, *arguments: str, **more: str) -> str:
+def well(room: Room, *arguments: str, **more: str) -> str:
     """Run the command; it must end well, and every document be readable. Return what it printed."""
-    ended = place.warm.run(*arguments, environment=place.world.environment() | more)
+    ended = room.warm.run(*arguments, environment=room.environment() | more)
     assert ended.status == 0, f"{arguments}: {ended}"
-    assert place.unreadable() == [], arguments
+    assert unreadable(room) == [], arguments
     return ended.printed
 
 
-def the_application_works(place: Place, home: str) -> None:
+def the_application_works(room: Room, home: str) -> None:
     """Read every document with the application's rights, and write one where its row points."""
-    keys, place_keys = place.world.keys, place.world.keys
-    as_role(place, "application", deletes=True)
-    client = place.world.server.client_of(*place.world.keys)
-    for document_id, (bucket, key) in place.pointers().items():
+    keys, room_keys = room.credentials, room.credentials
+    as_role(room, "application", deletes=True)
+    client = room.server.client_of(*room.credentials)
+    for document_id, (bucket, key) in room.pointers().items():
         assert bucket == home, document_id
-        assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == place.bodies[document_id]
-    document_id, (bucket, key) = min(place.pointers().items())
-    place.bodies[document_id] += b"+"
-    etag = client.put_object(Bucket=bucket, Key=key, Body=place.bodies[document_id])["ETag"]
-    place.world.execute(
-        "UPDATE documents SET etag = %s, size = %s WHERE id = %s", etag, len(place.bodies[document_id]), document_id
+        assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == room.bodies[document_id]
+    document_id, (bucket, key) = min(room.pointers().items())
+    room.bodies[document_id] += b"+"
+    etag = client.put_object(Bucket=bucket, Key=key, Body=room.bodies[document_id])["ETag"]
+    room.execute(
+        "UPDATE documents SET etag = %s, size = %s WHERE id = %s", etag, len(room.bodies[document_id]), document_id
     )
-    place.world.keys = keys or place_keys
+    room.credentials = keys or room_keys
 
 
 def roles_of(command: str) -> list[str]:
@@ -82,20 +83,20 @@ def roles_of(command: str) -> list[str]:
     return re.findall(r"`([\w-]+)`", line)
 
 
-def quarantine(place: Place) -> None:
+def quarantine(room: Room) -> None:
     """Add what no run can move: rows whose object is missing, whose key is none, and whose object two tenants claim."""
-    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'B', 'b')")
-    place.put(place.world.shared, "in/claimed", b"claimed")
+    room.execute("INSERT INTO tenants (id, name, slug) VALUES (2, 'B', 'b')")
+    room.put_with_metadata(room.shared, "in/claimed", b"claimed")
     for document_id, tenant, key in (
         ("missing", 1, "in/none"),
         ("url", 1, "s3://a/b"),
         ("c1", 1, "in/claimed"),
         ("c2", 2, "in/claimed"),
     ):
-        place.world.execute(
+        room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "VALUES (%s, %s, 'x', 'f', %s, %s, 1, '2024-01-01')",
-            document_id, tenant, place.world.shared, key,
+            document_id, tenant, room.shared, key,
         )  # fmt: skip
 
 
@@ -112,72 +113,72 @@ DENIALS = ("AccessDenied", "iam-policy", "may not be read", "could not check")
 
 
 def test_each_command_needs_the_roles_of_its_page_alone(
-    new_place: Callable[..., Place],
+    new_room: Callable[..., Room],
 ) -> None:
-    place = new_place()
-    lay_out(place)
-    quarantine(place)
+    room = new_room()
+    lay_out(room)
+    quarantine(room)
     for command in LIFE:
-        as_role(place, *roles_of(command[0]), deletes=command[0] == "finish")
-        ended = place.command(*command)
+        as_role(room, *roles_of(command[0]), deletes=command[0] == "finish")
+        ended = room.command(*command)
         assert ended.status in {0, 1, 3}, f"{command}: {ended}"
         assert not [word for word in DENIALS if word in ended.printed], f"{command}: {ended}"
-        assert place.unreadable() == [], command
-    assert place.world.rows("SELECT phase FROM s3_migrations WHERE tenant_id = 1") == [("released",)]
+        assert unreadable(room) == [], command
+    assert room.rows("SELECT phase FROM s3_migrations WHERE tenant_id = 1") == [("released",)]
 
 
-def test_a_whole_life_beside_an_application_with_its_own_rights(new_place: Callable[..., Place]) -> None:
-    place = new_place()
-    lay_out(place)
-    as_role(place, "provision", "migrate")
-    well(place, "migrate", "a")
-    home = place.home
-    the_application_works(place, home)
-    as_role(place, "rollback")
-    well(place, "rollback", "a")
-    the_application_works(place, place.world.shared)
-    as_role(place, "provision", "migrate")
-    well(place, "migrate-all")
-    the_application_works(place, home)
-    as_role(place, "finish", deletes=True)
-    assert '"phase": "finished"' in well(place, "finish", "--all", "--after", "0", "--yes", "--output", "json")
-    the_application_works(place, home)
+def test_a_whole_life_beside_an_application_with_its_own_rights(new_room: Callable[..., Room]) -> None:
+    room = new_room()
+    lay_out(room)
+    as_role(room, "provision", "migrate")
+    well(room, "migrate", "a")
+    home = room.current_home()
+    the_application_works(room, home)
+    as_role(room, "rollback")
+    well(room, "rollback", "a")
+    the_application_works(room, room.shared)
+    as_role(room, "provision", "migrate")
+    well(room, "migrate-all")
+    the_application_works(room, home)
+    as_role(room, "finish", deletes=True)
+    assert '"phase": "finished"' in well(room, "finish", "--all", "--after", "0", "--yes", "--output", "json")
+    the_application_works(room, home)
 
 
-def test_a_versioned_shared_bucket_goes_with_the_role_finish(new_place: Callable[..., Place]) -> None:
-    place = new_place()
-    finished(place)
-    as_role(place, "finish", deletes=True)
-    ended = place.command("cleanup", "--drop-bucket", SHARED, "--yes")
+def test_a_versioned_shared_bucket_goes_with_the_role_finish(new_room: Callable[..., Room]) -> None:
+    room = new_room()
+    finished(room)
+    as_role(room, "finish", deletes=True)
+    ended = room.command("cleanup", "--drop-bucket", SHARED, "--yes")
     assert ended.status == 0, ended
-    assert place.world.shared not in place.buckets()
+    assert room.shared not in room.buckets()
 
 
-def test_a_bucket_is_repaired_with_the_role_provision(new_place: Callable[..., Place]) -> None:
-    place = new_place()
-    opened(place)
-    as_role(place, "provision", "migrate")
-    place.done("audit", "--fix")
-    as_role(place, "provision")
-    place.done("audit")
+def test_a_bucket_is_repaired_with_the_role_provision(new_room: Callable[..., Room]) -> None:
+    room = new_room()
+    opened(room)
+    as_role(room, "provision", "migrate")
+    room.done("audit", "--fix")
+    as_role(room, "provision")
+    room.done("audit")
 
 
 def test_no_role_changes_the_log_bucket_and_runs_go_on(
-    new_place: Callable[..., Place],
+    new_room: Callable[..., Room],
 ) -> None:
-    place = new_place()
-    lay_out(place)
-    policies = json.loads(place.world.run("iam-policy", "--role", "provision", "--role", "migrate").stdout)
+    room = new_room()
+    lay_out(room)
+    policies = json.loads(room.run("iam-policy", "--role", "provision", "--role", "migrate").stdout)
     del policies["rehouse-log-bucket"]
-    place.world.keys = place.world.server.user(f"no-logs-{place.world.prefix}", policies)
-    refused = place.command("migrate", "a")
+    room.credentials = room.server.user(f"no-logs-{room.prefix}", policies)
+    refused = room.command("migrate", "a")
     assert refused.status == 2, refused
     assert "iam-policy --role log-bucket" in refused.printed
-    assert place.homes() == []
-    as_role(place, "provision", "migrate")
-    well(place, "migrate", "a", "--until", "provisioned")
-    as_role(place, "provision", "migrate", "rollback", "finish", "application", deletes=True)
-    logs, client = place.world.log_bucket, place.world.server.client_of(*place.world.keys)
+    assert room.homes() == []
+    as_role(room, "provision", "migrate")
+    well(room, "migrate", "a", "--until", "provisioned")
+    as_role(room, "provision", "migrate", "rollback", "finish", "application", deletes=True)
+    logs, client = room.log_bucket, room.server.client_of(*room.credentials)
     for change in (
         lambda: client.delete_bucket_policy(Bucket=logs),
         lambda: client.put_bucket_policy(Bucket=logs, Policy="{}"),
@@ -187,39 +188,39 @@ def test_no_role_changes_the_log_bucket_and_runs_go_on(
     ):
         with pytest.raises(ClientError, match="AccessDenied"):
             change()
-    place.world.server.root().delete_bucket_lifecycle(Bucket=logs)
-    assert "log bucket differs from its specification" in well(place, "migrate", "a")
-    as_role(place, "provision")
-    assert place.command("audit").status == 1
+    room.server.root().delete_bucket_lifecycle(Bucket=logs)
+    assert "log bucket differs from its specification" in well(room, "migrate", "a")
+    as_role(room, "provision")
+    assert room.command("audit").status == 1
 
 
-def test_doctor_needs_no_more_either(new_place: Callable[..., Place]) -> None:
-    place = new_place()
-    lay_out(place)
-    as_role(place, *roles_of("doctor"))
-    checks = result_of(place.command("doctor", "--probe", "--output", "json").printed)["checks"]
+def test_doctor_needs_no_more_either(new_room: Callable[..., Room]) -> None:
+    room = new_room()
+    lay_out(room)
+    as_role(room, *roles_of("doctor"))
+    checks = result_of(room.command("doctor", "--probe", "--output", "json").printed)["checks"]
     refused = [each for each in checks if "AccessDenied" in each["message"] and "no simulation" not in each["message"]]
     assert refused == []
-    assert place.homes() == []
+    assert room.homes() == []
 
 
-def test_an_unused_bucket_goes_with_the_role_finish(new_place: Callable[..., Place]) -> None:
-    place = new_place()
-    lay_out(place)
-    as_role(place, "provision", "migrate")
-    well(place, "migrate", "a")
-    (home,) = place.homes()
-    as_role(place, "rollback")
-    well(place, "rollback", "a")
-    refused = place.warm.run(
-        "rollback", "a", "--drop-bucket", "--yes", environment=place.world.environment() | {"REHOUSE_GRACE_DAYS": "0"}
+def test_an_unused_bucket_goes_with_the_role_finish(new_room: Callable[..., Room]) -> None:
+    room = new_room()
+    lay_out(room)
+    as_role(room, "provision", "migrate")
+    well(room, "migrate", "a")
+    (home,) = room.homes()
+    as_role(room, "rollback")
+    well(room, "rollback", "a")
+    refused = room.warm.run(
+        "rollback", "a", "--drop-bucket", "--yes", environment=room.environment() | {"REHOUSE_GRACE_DAYS": "0"}
     )
     assert refused.status == 2, refused
     assert "Hint: " in refused.printed
-    assert place.homes() == [home]
-    as_role(place, "finish", deletes=True)
-    well(place, "rollback", "a", "--drop-bucket", "--yes", REHOUSE_GRACE_DAYS="0")
-    assert place.homes() == []
+    assert room.homes() == [home]
+    as_role(room, "finish", deletes=True)
+    well(room, "rollback", "a", "--drop-bucket", "--yes", REHOUSE_GRACE_DAYS="0")
+    assert room.homes() == []
 
 
 def calls(tree: ast.AST) -> Iterator[ast.Call]:
@@ -287,26 +288,26 @@ NAMES = {
 }  # fmt: skip
 
 
-def test_odd_table_and_column_names_live_a_whole_life(new_place: Callable[..., Place]) -> None:
-    place = new_place(bare=True)
-    lay_out(place)
-    bodies = dict(place.bodies)
+def test_odd_table_and_column_names_live_a_whole_life(new_room: Callable[..., Room]) -> None:
+    room = new_room(bare=True)
+    lay_out(room)
+    bodies = dict(room.bodies)
     for table, names in NAMES.items():
         for column, name in names.items():
             if column != "table":
-                place.world.execute(_rendered("ALTER TABLE {} RENAME COLUMN {} TO {}", table, column, name))
-        place.world.execute(_rendered("ALTER TABLE {} RENAME TO {}", table, names["table"]))
+                room.execute(_rendered("ALTER TABLE {} RENAME COLUMN {} TO {}", table, column, name))
+        room.execute(_rendered("ALTER TABLE {} RENAME TO {}", table, names["table"]))
     mapping = {
         f"REHOUSE_MAPPING_{table.upper()}_{column.upper()}": name
         for table, names in NAMES.items()
         for column, name in names.items()
     }
-    environment = place.world.environment() | mapping
+    environment = room.environment() | mapping
     names = NAMES["documents"]
     query = _rendered(
         "SELECT {}, coalesce({}, '') , {} FROM {}", names["id"], names["s3_bucket"], names["s3_key"], names["table"]
     )
-    root = place.world.server.root()
+    root = room.server.root()
     for command in (
         ("init",), ("doctor",), ("plan",), ("migrate", "a", "--until", "verified"), ("cutover", "a"),
         ("verify", "a", "--deep"), ("status", "a", "--errors"),
@@ -314,10 +315,10 @@ def test_odd_table_and_column_names_live_a_whole_life(new_place: Callable[..., P
         ("finish", "a", "--after", "0", "--yes"), ("cleanup",), ("verify-all",),
         ("status",),
     ):  # fmt: skip
-        ended = place.warm.run(*command, environment=environment)
+        ended = room.warm.run(*command, environment=environment)
         assert ended.status == 0 or command == ("doctor",), f"{command}: {ended}"
-        for document_id, bucket, key in place.world.rows(query):
-            found = root.get_object(Bucket=bucket or place.world.shared, Key=key)["Body"].read()
+        for document_id, bucket, key in room.rows(query):
+            found = root.get_object(Bucket=bucket or room.shared, Key=key)["Body"].read()
             assert found == bodies[document_id], (command, document_id)
 
 
@@ -328,15 +329,13 @@ def _rendered(template: str, *names: str) -> str:
 @pytest.mark.parametrize(
     ("setting", "name"), [("DOCUMENTS_S3_KEY", "100% key"), ("TENANTS_SLUG", "%s"), ("DOCUMENTS_TABLE", "50%_of_them")]
 )
-def test_a_name_with_a_per_cent_sign_is_refused_at_once(
-    new_place: Callable[..., Place], setting: str, name: str
-) -> None:
-    place = new_place(bare=True)
+def test_a_name_with_a_per_cent_sign_is_refused_at_once(new_room: Callable[..., Room], setting: str, name: str) -> None:
+    room = new_room(bare=True)
     table, _, column = setting.lower().partition("_")
     rename = "ALTER TABLE {} RENAME TO {}" if column == "table" else "ALTER TABLE {} RENAME COLUMN {} TO {}"
-    place.world.execute(_rendered(rename, *((table, name) if column == "table" else (table, column, name))))
+    room.execute(_rendered(rename, *((table, name) if column == "table" else (table, column, name))))
     for command in ("init", "plan", "migrate-all"):
-        ended = place.warm.run(command, environment=place.world.environment() | {f"REHOUSE_MAPPING_{setting}": name})
+        ended = room.warm.run(command, environment=room.environment() | {f"REHOUSE_MAPPING_{setting}": name})
         assert ended.status == 2, ended
         assert name in ended.printed
         assert "per cent sign" in ended.printed

@@ -21,8 +21,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from tests.conftest import EVERYTHING
+from tests.support.data_room import SERIAL, Room
 from tests.support.faults import KINDS, Strike
-from tests.support.place import SERIAL, Place
 from tests.support.sampling import LONG_SAMPLE
 from tests.support.scenes import lay_out
 
@@ -39,37 +39,37 @@ WITHOUT_JSON = ("init", "config", "iam-policy")
 
 
 class Vault:
-    """A place whose credentials are marked, and the search for them."""
+    """A room whose credentials are marked, and the search for them."""
 
-    def __init__(self, place: Place, folder: Path) -> None:
-        self.place, self.world, self.folder = place, place.world, folder
-        self.role = f"marked_{place.world.url.rsplit('/', 1)[1]}".replace("-", "_")
+    def __init__(self, room: Room, folder: Path) -> None:
+        self.room, self.folder = room, folder
+        self.role = f"marked_{room.url.rsplit('/', 1)[1]}".replace("-", "_")
         make = sql.SQL("CREATE ROLE {} LOGIN SUPERUSER PASSWORD {}").format(
             sql.Identifier(self.role), sql.Literal(PASSWORD)
         )
-        with psycopg.connect(self.world.url, autocommit=True) as connection:
+        with psycopg.connect(self.room.url, autocommit=True) as connection:
             connection.execute(make)
-        address = urlsplit(self.world.url)
+        address = urlsplit(self.room.url)
         self.host = f"{address.hostname}:{address.port}{address.path}"
         self.url = f"postgresql://{self.role}:{quote(PASSWORD, safe='')}@{self.host}"
         self.log = folder / "rehouse.log"
-        raw = (PASSWORD, TOKEN, self.world.keys[1])
+        raw = (PASSWORD, TOKEN, self.room.credentials[1])
         self.forms = {form for secret in raw for form in _forms(secret)}
 
     def remove(self) -> None:
         """Remove the role."""
-        with psycopg.connect(self.world.url, autocommit=True) as connection:
+        with psycopg.connect(self.room.url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(self.role)))
 
     def environment(self) -> dict[str, str]:
-        return self.world.environment() | {"DATABASE_URL": self.url, "REHOUSE_LOG_FILE": str(self.log)}
+        return self.room.environment() | {"DATABASE_URL": self.url, "REHOUSE_LOG_FILE": str(self.log)}
 
     def found_in(self, text: str) -> list[str]:
         return [form for form in self.forms if form in text]
 
     def run(self, *arguments: str, status: tuple[int, ...] = (0, 1, 2), **more: str) -> str:
         """Run the command and look through what it printed; return that."""
-        ended = self.place.warm.run(*arguments, environment=self.environment() | more)
+        ended = self.room.warm.run(*arguments, environment=self.environment() | more)
         assert ended.status in status, ended
         assert self.found_in(ended.printed) == [], f"{arguments}, {list(more)}: {ended.printed}"
         assert "Traceback" not in ended.printed, ended.printed
@@ -85,7 +85,7 @@ class Vault:
 
     def tables(self) -> Iterator[tuple[str, str]]:
         """Yield every table of the database, what is in it as text."""
-        with psycopg.connect(self.world.url) as connection:
+        with psycopg.connect(self.room.url) as connection:
             query = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             for names in connection.execute(query).fetchall():
                 rows = connection.execute(
@@ -100,10 +100,10 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def vault(new_place: Callable[..., Place], tmp_path: Path) -> Iterator[Vault]:
-    """A place that was laid out, and a folder that everybody may write into."""
-    made = Vault(new_place(), tmp_path)
-    lay_out(made.place)
+def vault(new_room: Callable[..., Room], tmp_path: Path) -> Iterator[Vault]:
+    """A room that was laid out, and a folder that everybody may write into."""
+    made = Vault(new_room(), tmp_path)
+    lay_out(made.room)
     before = os.umask(0)
     yield made
     os.umask(before)
@@ -115,7 +115,7 @@ def test_a_whole_life_tells_no_secret(vault: Vault) -> None:
         vault.run(*command)
         if command[0] not in WITHOUT_JSON:
             vault.run(*command, "--output", "json")
-    assert vault.world.rows("SELECT phase FROM s3_migrations") == [("finished",)]
+    assert vault.room.rows("SELECT phase FROM s3_migrations") == [("finished",)]
     assert vault.log.stat().st_size
     assert dict(vault.tables())["s3_migration_events"]
     vault.nothing_is_left()
@@ -132,13 +132,13 @@ def test_temporary_credentials_are_not_told(vault: Vault) -> None:
     }
     for command in LIFE:
         vault.run(*command, **more)
-    assert vault.world.rows("SELECT phase FROM s3_migrations") == [("finished",)]
+    assert vault.room.rows("SELECT phase FROM s3_migrations") == [("finished",)]
     vault.nothing_is_left()
 
 
 def assumed(vault: Vault) -> dict[str, str]:
     """Return the credentials of a role that may do everything."""
-    iam, sts, name = vault.world.server.root("iam"), vault.world.server.root("sts"), vault.role
+    iam, sts, name = vault.room.server.root("iam"), vault.room.server.root("sts"), vault.role
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     role = iam.create_role(
         RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -148,9 +148,9 @@ def assumed(vault: Vault) -> dict[str, str]:
 
 
 def test_the_look_finds_what_is_there(vault: Vault) -> None:
-    for form in (PASSWORD, quote(PASSWORD, safe=""), vault.world.keys[1]):
+    for form in (PASSWORD, quote(PASSWORD, safe=""), vault.room.credentials[1]):
         assert vault.found_in(f"could not connect to {form}")
-    vault.world.execute("UPDATE documents SET original_name = %s", PASSWORD)
+    vault.room.execute("UPDATE documents SET original_name = %s", PASSWORD)
     with pytest.raises(AssertionError, match="documents"):
         vault.nothing_is_left()
 
@@ -222,15 +222,15 @@ def test_a_file_of_settings_that_is_wrong_tells_no_password(vault: Vault) -> Non
 def test_faults_on_the_way_tell_no_secret(vault: Vault) -> None:
     vault.run("init", status=(0,))
     relay = {
-        "AWS_ENDPOINT_URL_S3": vault.place.storage.url,
-        "AWS_ENDPOINT_URL": vault.place.storage.url,
+        "AWS_ENDPOINT_URL_S3": vault.room.storage.url,
+        "AWS_ENDPOINT_URL": vault.room.storage.url,
         "REHOUSE_MAX_IN_FLIGHT": "2",
     }
     for kind in KINDS:
         if kind.name.startswith(("400", "403", "301", "answer", "200")):
-            Strike(kind, None, share=0.3, seed=1).on(vault.place.storage)
+            Strike(kind, None, share=0.3, seed=1).on(vault.room.storage)
             vault.run("migrate", "a", **relay)
-            vault.place.storage.before, vault.place.storage.after = (
+            vault.room.storage.before, vault.room.storage.after = (
                 (lambda request: None),
                 (lambda request, reply: reply),
             )
@@ -266,19 +266,19 @@ def _command_lines(pid: int) -> Iterator[str]:
 
 
 def test_nothing_that_is_written_may_be_read_by_others(vault: Vault) -> None:
-    storage, shared, logs = vault.place.storage, vault.world.shared, vault.world.log_bucket
+    storage, shared, logs = vault.room.storage, vault.room.shared, vault.room.log_bucket
     relay = SERIAL | {"AWS_ENDPOINT_URL_S3": storage.url, "AWS_ENDPOINT_URL": storage.url}
     for command in (("init",), ("migrate", "a")):
         vault.run(*command, status=(0,), **relay)
-    vault.place.overwrite("one", b"at home")
+    vault.room.overwrite("one", b"at home")
     for command in (("rollback", "a"), ("migrate", "a")):
         vault.run(*command, status=(0,), **relay)
-    root = vault.world.server.root()
-    (home,) = vault.place.homes()
+    root = vault.room.server.root()
+    (home,) = vault.room.homes()
     grants = [
         grant
         for bucket in (home, shared)
-        for key in vault.place.objects(bucket)
+        for key in vault.room.objects(bucket)
         for grant in root.get_object_acl(Bucket=bucket, Key=key)["Grants"]
     ]
     grants += [grant for bucket in (home, logs) for grant in root.get_bucket_acl(Bucket=bucket)["Grants"]]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rehouse.core.errors import StorageRefused, StorageUnavailable
-from rehouse.s3.faults import CODES, HINTS, Verdict, refused, show_on_one_line, translate_error, verdict, way_out
+from rehouse.s3.faults import CODES, HINTS, Verdict, refused_error, show_on_one_line, translate_error, verdict, way_out
 
 TABLE = [
     ("SlowDown", 503, 0, Verdict.RETRY),
@@ -64,7 +64,7 @@ def test_every_failure_has_a_verdict(code, status, errno):
 )
 def test_every_refusal_has_a_hint_of_its_own(code):
     assert code in HINTS
-    error = refused(code, "why", "s3://b")
+    error = refused_error(code, "why", "s3://b")
     assert (error.hint, error.code, error.exit_status) == (HINTS[code], code, 2)
     assert "s3://b" in error.message
 
@@ -80,7 +80,7 @@ def test_what_is_final_is_never_to_be_run_again(code):
     hint = way_out(code, "run `rehouse migrate acme --only-failed`")
     assert hint
     assert "run `rehouse migrate" not in hint
-    assert "run the same command again" not in refused(code, "why", "s3://b").hint
+    assert "run the same command again" not in refused_error(code, "why", "s3://b").hint
 
 
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError", "ConnectionLost", "HTTP502", "KMS.ThrottlingException"])

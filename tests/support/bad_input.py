@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 
 import psycopg
 import pytest
-from tests.support.command import World
+from tests.support.data_room import Room
 
 from rehouse.cli.main import main
 
@@ -19,12 +19,12 @@ EVERY = [
 ]  # fmt: skip
 
 
-def secrets_of(world: World) -> list[str]:
+def secrets_of(room: Room) -> list[str]:
     """What no output may hold."""
-    return [world.keys[1], str(psycopg.conninfo.conninfo_to_dict(world.url)["password"]), WRONG]
+    return [room.credentials[1], str(psycopg.conninfo.conninfo_to_dict(room.url)["password"]), WRONG]
 
 
-def assert_refused(world: World, done: CompletedProcess[str], *subjects: str) -> None:
+def assert_refused(room: Room, done: CompletedProcess[str], *subjects: str) -> None:
     """Exit status 2; on stderr one line for the error and one for the hint, the subjects in them; nothing else anywhere."""
     assert done.returncode == 2, done.stdout + done.stderr
     first, *rest = done.stderr.splitlines()
@@ -33,12 +33,12 @@ def assert_refused(world: World, done: CompletedProcess[str], *subjects: str) ->
     for subject in subjects:
         assert subject in done.stderr, done.stderr
     assert done.stdout == ""
-    for secret in secrets_of(world):
+    for secret in secrets_of(room):
         assert secret not in done.stderr
 
 
 def run_here(
-    world: World,
+    room: Room,
     arguments: tuple[str, ...],
     changed: dict[str, str],
     capfd: pytest.CaptureFixture[str],
@@ -48,7 +48,7 @@ def run_here(
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "REHOUSE_", "DATABASE_"))]:
             patch.delenv(name)
-        for name, value in (world.environment() | changed).items():
+        for name, value in (room.environment() | changed).items():
             patch.setenv(name, value)
         patch.chdir(folder)
         capfd.readouterr()
@@ -60,9 +60,9 @@ def run_here(
 COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
 
 
-def small_world_on(new_world: Callable[..., World]) -> World:
+def small_room_on(new_room: Callable[..., Room]) -> Room:
     """Two tenants with a document each, and no table of ours."""
-    made = new_world("integer")
+    made = new_room("integer")
     for number, slug in enumerate(("acme-corp", "globex"), 1):
         made.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", number, slug, slug)
         made.execute(
@@ -73,21 +73,21 @@ def small_world_on(new_world: Callable[..., World]) -> World:
     return made
 
 
-def unchanged(small_world: World) -> Iterator[World]:
-    """The small world: its tables, its rows and the server's buckets are the same after the test."""
-    before = everything(small_world)
-    yield small_world
-    assert everything(small_world) == before
+def unchanged(small_room: Room) -> Iterator[Room]:
+    """The small room: its tables, its rows and the server's buckets are the same after the test."""
+    before = everything(small_room)
+    yield small_room
+    assert everything(small_room) == before
 
 
-def everything(world: World) -> tuple[object, ...]:
+def everything(room: Room) -> tuple[object, ...]:
     """What a refused command must leave as it was."""
-    rows = [world.rows(f"SELECT t::text FROM {table} t ORDER BY 1") for table in ("tenants", "documents")]
-    buckets = {each["Name"] for each in world.server.root().list_buckets()["Buckets"]}
+    rows = [room.rows(f"SELECT t::text FROM {table} t ORDER BY 1") for table in ("tenants", "documents")]
+    buckets = {each["Name"] for each in room.server.root().list_buckets()["Buckets"]}
     return (
-        world.rows(COLUMNS),
+        room.rows(COLUMNS),
         rows,
-        {name for name in buckets if name.startswith((f"{world.prefix}-", world.log_bucket))},
+        {name for name in buckets if name.startswith((f"{room.prefix}-", room.log_bucket))},
     )
 
 
@@ -98,7 +98,7 @@ def with_password(url: str, password: str) -> str:
     return url.replace(str(psycopg.conninfo.conninfo_to_dict(url)["password"]), password)
 
 
-CASES: dict[str, tuple[Callable[[World], dict[str, str]], tuple[str, ...]]] = {
+CASES: dict[str, tuple[Callable[[Room], dict[str, str]], tuple[str, ...]]] = {
     "no DATABASE_URL": (lambda _: {"DATABASE_URL": ""}, ("DATABASE_URL is not set", "export DATABASE_URL=")),
     "no shared bucket named": (lambda _: {"REHOUSE_SHARED_BUCKET": ""}, ("REHOUSE_SHARED_BUCKET is not set",)),
     "wrong password": (lambda w: {"DATABASE_URL": with_password(w.url, WRONG)}, ("wrong user or password", "DATABASE_URL")),

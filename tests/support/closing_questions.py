@@ -1,6 +1,7 @@
-"""What became of every write to a document, judged from outside: a journal goes in, a fate for each write comes out.
+"""What must be true at the end, judged from outside: of every write to a document, and of a room.
 
-Pure. A place is a bucket and a key; `copied` are the tokens that were found at another place than where they were written.
+A journal goes in, a fate for each write comes out. A place is a bucket and a key; `copied` are the tokens that were found at
+another place than where they were written. The questions about a room are at the end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.data_room import Room
 
 
 @dataclass(frozen=True)
@@ -139,3 +144,71 @@ def worst_staleness(
             swept = min((end for begin, end, _ in sweeps if begin > write.end), default=write.end)
             worst = max(worst, min(first_seen.get(write.token, swept), swept) - write.end)
     return worst
+
+
+def doubled(room: Room) -> list[str]:
+    """Return the objects, where rows point now, that hold what another one there holds and no row leads to; empty is well.
+
+    What the application itself put below `in/` does not count: it leaves objects behind when it replaces or deletes.
+    """
+    wrong = []
+    pointers = set(room.pointers().values())
+    for bucket in {bucket for bucket, _ in pointers}:
+        there = room.objects(bucket)
+        known = {etag for key, etag in there.items() if (bucket, key) in pointers}
+        wrong += [
+            f"{bucket}/{key}"
+            for key, etag in there.items()
+            if etag in known and (bucket, key) not in pointers and not key.startswith("in/")
+        ]
+    return wrong
+
+
+def unreadable(room: Room) -> list[str]:
+    """Return the documents that a reader would not get as they were committed; empty is well."""
+    wrong = []
+    pointers = room.pointers()
+    for document_id, body in room.bodies.items():
+        bucket, key = pointers[document_id]
+        try:
+            answer = room.root.get_object(Bucket=bucket, Key=key)
+        except room.root.exceptions.NoSuchKey:
+            wrong.append(f"{document_id}: {bucket}/{key} is not there")
+            continue
+        found = answer["Body"].read()
+        if found not in (body, room.late.get(document_id)):
+            wrong.append(f"{document_id}: {bucket}/{key} holds {found[:20]!r}, not {body[:20]!r}")
+    return wrong
+
+
+def altered(room: Room) -> list[str]:
+    """Return the documents whose object has not the Content-Type, metadata and tags that it was made with; empty is well."""
+    from tests.support.data_room import (
+        LIKE,  # here: the application's processes import this module, and nothing of rehouse
+    )
+
+    wrong = []
+    for document_id, (bucket, key) in room.pointers().items():
+        head = room.root.head_object(Bucket=bucket, Key=key)
+        tags = room.root.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+        kept = head["ContentType"] == LIKE["ContentType"] and LIKE["Metadata"].items() <= head["Metadata"].items()
+        if not kept or tags != [{"Key": "kept", "Value": "yes"}]:
+            wrong.append(f"{document_id}: {bucket}/{key}: {head['ContentType']}, {head['Metadata']}, {tags}")
+    return wrong
+
+
+def usage(room: Room) -> tuple[int, int]:
+    """Return documents and bytes of this month as the usage table has them, with the deltas that nobody folded yet."""
+    rows = room.rows(
+        "SELECT documents_count + coalesce(p.documents, 0), storage_used_bytes + coalesce(p.bytes, 0) FROM tenant_usage"
+        " CROSS JOIN (SELECT sum(documents) AS documents, sum(bytes) AS bytes FROM rehouse_usage_deltas) p"
+        " WHERE month = date_trunc('month', now() AT TIME ZONE 'UTC')::date"
+    )
+    assert len(rows) == 1
+    return int(rows[0][0]), int(rows[0][1])
+
+
+def recount(room: Room) -> tuple[int, int]:
+    """Return documents and bytes as the rows claim them."""
+    row = room.rows("SELECT count(*), sum(coalesce(nullif(file_size, 0), size)) FROM documents")[0]
+    return int(row[0]), int(row[1])

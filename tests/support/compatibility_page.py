@@ -1,7 +1,7 @@
 """Writes the tables of docs/compatibility.md from the figures of one or several runs; see scripts/compatibility.
 
-A table stands between `<!-- compatibility:NAME -->` and `<!-- end -->`. A table without figures stays as it is; that of the
-endpoints needs none: it is what botocore's resolver answers, and a test holds the page to it.
+A table is between `<!-- compatibility:NAME -->` and `<!-- end -->`. A table without figures stays as it is. That of the
+endpoints needs none: botocore's resolver answers it, and a test compares the page with the answers.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 
 
 def databases(figures: list[Figure]) -> str:
-    """What ran on which server."""
+    """Return what ran on each server."""
     ran: dict[str, list[str]] = defaultdict(list)
     for each in figures:
-        ran[each["server"]].append(each.get("ran", "a whole migration: there, back, there again, finished"))
+        ran[each["server"]].append(each.get("ran", "a whole migration: migrate, rollback, migrate again, finish"))
     return table(
         ("database server", "what was run"),
         [(name, "; ".join(sorted(set(what)))) for name, what in sorted(ran.items())],
@@ -32,13 +32,13 @@ def databases(figures: list[Figure]) -> str:
 
 
 def servers(figures: list[Figure]) -> str:
-    """What each S3 server lacks."""
+    """Return what each S3 server lacks."""
     lacks = {each["server"]: ", ".join(each["lacks"]) or "nothing" for each in figures}
-    return table(("S3 server", "what rehouse finds lacking, and reports"), sorted(lacks.items()))
+    return table(("S3 server", "what it lacks, as rehouse reports it"), sorted(lacks.items()))
 
 
 def column_types(figures: list[Figure]) -> str:
-    """The types of each mapped column, by outcome, in the order in which they were tried."""
+    """Return the types of each mapped column by outcome, in the order in which they were tried."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for each in figures:
         found[each["column"]][each["outcome"]].append(f"`{each['type']}`")
@@ -51,7 +51,7 @@ def column_types(figures: list[Figure]) -> str:
 
 
 def endpoints() -> str:
-    """Where requests go, for the cases of tests/s3/test_endpoint.py: a bucket named `home`."""
+    """Return where requests for a bucket named `home` go, in the cases of tests/s3/test_endpoint.py."""
     rows = [(name, f"`{case.region}`", f"`{case.url.format('home')}`") for name, case in CASES.items()]
     return table(("configured", "region", "URL of a bucket `home`"), rows)
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import signal
 
+from tests.support.closing_questions import unreadable
+from tests.support.data_room import Room
 from tests.support.killer import Killer
-from tests.support.place import Place
 from tests.support.scenes import Scene
 
 CHANGES = ("PUT", "POST", "DELETE", "Copy", "INSERT", "UPDATE", "CREATE", "TRUNCATE")
 
 
-def moments_of(scene: Scene, place: Place) -> list[str]:
+def moments_of(scene: Scene, room: Room) -> list[str]:
     """Play the scene undisturbed; return all its moments, in order."""
-    scene.prepare(place)
+    scene.prepare(room)
     killer = Killer()
-    ended = place.command(*scene.command, killer=killer)
+    ended = room.command(*scene.command, killer=killer)
     assert ended.status == 0, ended
-    scene.ends(place)
+    scene.ends(room)
     return killer.moments
 
 
@@ -31,27 +32,27 @@ def first_change(moments: list[str]) -> int:
     return next(at for at, moment in enumerate(moments) if any(word in moment for word in CHANGES))
 
 
-def crash_once(scene: Scene, place: Place, at: int | None) -> str | None:
+def crash_once(scene: Scene, room: Room, at: int | None) -> str | None:
     """Play the scene with a kill at one moment; return that moment's name, None if the command ended before it."""
-    scene.prepare(place)
+    scene.prepare(room)
     killer = Killer(at)
-    ended = place.command(*scene.command, killer=killer)
+    ended = room.command(*scene.command, killer=killer)
     if at is None or len(killer.moments) <= at:
         assert ended.status == 0, ended
-        place.swept()
-        assert place.unreadable() == []
-        scene.ends(place)
+        room.swept()
+        assert unreadable(room) == []
+        scene.ends(room)
         return None
     where = f"killed at moment {at}: {killer.moments[at]}"
     assert ended.status == -signal.SIGKILL, (where, ended)
-    assert place.unreadable() == [], where
-    again = place.command(*scene.command)
+    assert unreadable(room) == [], where
+    again = room.command(*scene.command)
     is_over = scene.or_says is not None and scene.or_says in again.printed
     assert again.status == 0 or is_over, (where, again)
-    place.swept()
-    assert place.unreadable() == [], f"{where}, and run again"
+    room.swept()
+    assert unreadable(room) == [], f"{where}, and run again"
     try:
-        scene.ends(place)
+        scene.ends(room)
     except AssertionError as error:
         error.add_note(f"{where}, and run again: {again.printed}")
         raise

@@ -1,4 +1,4 @@
-"""The endpoints of Amazon's partitions and of other servers: how each is configured, and the URLs that S3 is asked at."""
+"""The endpoints of Amazon's partitions and of other servers: how each is configured, and the URLs of its requests."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ CASES = {
     "ISO E": regional("eu-isoe-west-1", "cloud.adc-e.uk"),
     "ISO F": regional("us-isof-south-1", "csp.hci.ic.gov"),
     "EU sovereign": regional("eusc-de-east-1", "amazonaws.eu"),
-    "a region newer than botocore": regional("eu-moon-7", "amazonaws.com"),
+    "a region that botocore does not know": regional("eu-moon-7", "amazonaws.com"),
     "FIPS": regional("us-east-1", "amazonaws.com", "s3-fips", environment={"AWS_USE_FIPS_ENDPOINT": "true"}),
     "FIPS in GovCloud": regional("us-gov-east-1", "amazonaws.com", "s3-fips", profile="use_fips_endpoint = true"),
     "dual stack": regional(
         "eu-west-1", "amazonaws.com", "s3.dualstack", environment={"AWS_USE_DUALSTACK_ENDPOINT": "true"}
     ),
     "dual stack in China": regional("cn-north-1", "amazonaws.com.cn", "s3.dualstack", profile="use_dualstack_endpoint = true"),
-    "both": regional(
+    "FIPS and dual stack": regional(
         "us-west-2", "amazonaws.com", "s3-fips.dualstack",
         profile="use_fips_endpoint = true\nuse_dualstack_endpoint = true",
     ),
@@ -58,27 +58,27 @@ CASES = {
     ),
     "PrivateLink": Case(f"{PRIVATE_LINK}/{{}}/", endpoint_url=PRIVATE_LINK),
     "PrivateLink in the profile": Case(f"{PRIVATE_LINK}/{{}}/", profile=f"endpoint_url = {PRIVATE_LINK}"),
-    "a port": elsewhere("http://127.0.0.1:9000/{}/", endpoint_url="http://127.0.0.1:9000"),
-    "the default port": elsewhere("https://s3.example.org/{}/", endpoint_url="https://s3.example.org:443/"),
-    "capitals": elsewhere("https://s3.example.org/{}/", endpoint_url="https://S3.Example.org"),
-    "IPv6": elsewhere("http://[::1]:9000/{}/", endpoint_url="http://[::1]:9000"),
-    "a base path": elsewhere("http://gateway:8080/base/path/{}/", endpoint_url="http://gateway:8080/base/path/"),
-    "the environment's": elsewhere("http://one:1/{}/", environment={"AWS_ENDPOINT_URL": "http://one:1"}),
-    "the environment's for S3": elsewhere(
+    "endpoint_url with a port": elsewhere("http://127.0.0.1:9000/{}/", endpoint_url="http://127.0.0.1:9000"),
+    "endpoint_url with the default port": elsewhere("https://s3.example.org/{}/", endpoint_url="https://s3.example.org:443/"),
+    "endpoint_url with capitals": elsewhere("https://s3.example.org/{}/", endpoint_url="https://S3.Example.org"),
+    "endpoint_url with IPv6": elsewhere("http://[::1]:9000/{}/", endpoint_url="http://[::1]:9000"),
+    "endpoint_url with a base path": elsewhere("http://gateway:8080/base/path/{}/", endpoint_url="http://gateway:8080/base/path/"),
+    "AWS_ENDPOINT_URL": elsewhere("http://one:1/{}/", environment={"AWS_ENDPOINT_URL": "http://one:1"}),
+    "AWS_ENDPOINT_URL_S3 before AWS_ENDPOINT_URL": elsewhere(
         "http://two:2/{}/", environment={"AWS_ENDPOINT_URL": "http://one:1", "AWS_ENDPOINT_URL_S3": "http://two:2"}
     ),
-    "the profile's": elsewhere("http://three:3/{}/", profile="endpoint_url = http://three:3"),
-    "the profile's for S3": elsewhere(
+    "endpoint_url of the profile": elsewhere("http://three:3/{}/", profile="endpoint_url = http://three:3"),
+    "the profile's endpoint_url for S3": elsewhere(
         "http://four:4/{}/",
         profile="endpoint_url = http://three:3\nservices = local\n[services local]\ns3 =\n  endpoint_url = http://four:4",
     ),
-    "the environment before the profile": elsewhere(
+    "AWS_ENDPOINT_URL_S3 before the profile": elsewhere(
         "http://two:2/{}/", environment={"AWS_ENDPOINT_URL_S3": "http://two:2"}, profile="endpoint_url = http://three:3"
     ),
-    "the setting before all": elsewhere(
+    "rehouse's endpoint_url before the environment": elsewhere(
         "http://five:5/{}/", endpoint_url="http://five:5", environment={"AWS_ENDPOINT_URL_S3": "http://two:2"}
     ),
-    "ignored": regional(
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": regional(
         "eu-west-1", "amazonaws.com", profile="endpoint_url = http://three:3",
         environment={"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ENDPOINT_URL_S3": "http://two:2"},
     ),

@@ -30,6 +30,20 @@ def envelope_of(printed: str) -> dict[str, Any]:
     return told
 
 
+@cache
+def validator_of_stream(stream: str) -> Draft202012Validator:
+    """Return what holds a line of a stream to its schema."""
+    return Draft202012Validator(json.loads((SCHEMAS / f"{stream}.json").read_text(encoding="utf-8")))
+
+
+def lines_of_stream(stream: str, printed: str) -> list[dict[str, Any]]:
+    """Return the JSON lines that a stream has printed, and nothing else."""
+    told = [json.loads(line) for line in printed.splitlines()]
+    for line in told:
+        validator_of_stream(stream).validate(line)
+    return told
+
+
 def result_of(printed: str) -> Any:
     """Return the result that a command printed in its envelope."""
     return envelope_of(printed)["result"]

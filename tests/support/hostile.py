@@ -1,4 +1,4 @@
-"""A world of keys, names, slugs and rows that bite: its documents by kind, and what each of them is.
+"""A room of keys, names, slugs and rows that bite: its documents by kind, and what each of them is.
 
 A key of 1,025 bytes is in a row alone.
 """
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.support import independent_check
+from tests.support.data_room import Room
 from tests.support.envelope import result_of
-from tests.support.place import Place
 from tests.support.s3_keys import KEYS as BITING
 from tests.support.warm_process import Ended
 
@@ -86,38 +86,38 @@ Contents = dict[str, Any]
 
 
 class Hostile:
-    """The world, its documents by kind, and what each of them is."""
+    """The room, its documents by kind, and what each of them is."""
 
-    def __init__(self, place: Place) -> None:
-        self.place, self.world, self.root = place, place.world, place.world.server.root()
+    def __init__(self, room: Room) -> None:
+        self.room, self.root = room, room.root
         self.kinds: dict[str, str] = {}
         self.contents: Contents = {}
         for change in (
             "ALTER s3_key TYPE text", "ALTER original_name DROP NOT NULL", "ALTER filename DROP NOT NULL",
             "ALTER size DROP NOT NULL",
         ):  # fmt: skip
-            self.world.execute(f"ALTER TABLE documents {change}")
-        self.second = f"second-{self.world.shared}"
+            self.room.execute(f"ALTER TABLE documents {change}")
+        self.second = f"second-{self.room.shared}"
         self.root.create_bucket(Bucket=self.second)
         self.root.put_bucket_versioning(Bucket=self.second, VersioningConfiguration={"Status": "Enabled"})
 
     def run(self, *arguments: str) -> Ended:
-        shared = {"REHOUSE_SHARED_BUCKET": f"{self.world.shared},{self.second}"}
-        return self.place.warm.run(*arguments, environment=self.world.environment() | IN_PARTS | shared)
+        shared = {"REHOUSE_SHARED_BUCKET": f"{self.room.shared},{self.second}"}
+        return self.room.warm.run(*arguments, environment=self.room.environment() | IN_PARTS | shared)
 
     def pages(self) -> Iterator[dict[str, Any]]:
         """Yield the pages of a listing of the shared bucket."""
-        yield from self.root.get_paginator("list_objects_v2").paginate(Bucket=self.world.shared)
+        yield from self.root.get_paginator("list_objects_v2").paginate(Bucket=self.room.shared)
 
     def remove(self) -> None:
-        """Remove what the place could not: this server's lists of versions break on control characters."""
+        """Remove what the room could not: this server's lists of versions break on control characters."""
         for page in self.pages():
             for each in page.get("Contents", []):
-                self.root.delete_object(Bucket=self.world.shared, Key=each["Key"])
+                self.root.delete_object(Bucket=self.room.shared, Key=each["Key"])
 
     def tenant(self, slug: str) -> int:
-        self.world.execute("INSERT INTO tenants (name, slug) VALUES (%s, %s)", slug, slug)
-        return int(self.world.rows("SELECT id FROM tenants WHERE slug = %s", slug)[0][0])
+        self.room.execute("INSERT INTO tenants (name, slug) VALUES (%s, %s)", slug, slug)
+        return int(self.room.rows("SELECT id FROM tenants WHERE slug = %s", slug)[0][0])
 
     def row(
         self,
@@ -128,10 +128,10 @@ class Hostile:
         bucket: str | None = "",
         name: str | None = "a.pdf",
     ) -> None:
-        self.world.execute(
+        self.room.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, uploaded_at) "
             "VALUES (%s, %s, %s, 'f', %s, %s, 1, '2024-01-01')",
-            document_id, tenant, name, self.world.shared if bucket == "" else bucket, key,
+            document_id, tenant, name, self.room.shared if bucket == "" else bucket, key,
         )  # fmt: skip
 
     def document(
@@ -140,12 +140,12 @@ class Hostile:
         """Lay out a document that is to move."""
         name = {"name": more.pop("name")} if "name" in more else {}
         dress = DRESSES[len(self.kinds) % len(DRESSES)]
-        self.root.put_object(Bucket=self.world.shared, Key=key, Body=body or document_id.encode(), **dress)
+        self.root.put_object(Bucket=self.room.shared, Key=key, Body=body or document_id.encode(), **dress)
         self.row(tenant, document_id, key, **name)
         self.kinds[document_id] = kind
 
     def pointers(self) -> dict[str, tuple[str, str]]:
-        rows = self.world.rows("SELECT id, coalesce(s3_bucket, %s), s3_key FROM documents", self.world.shared)
+        rows = self.room.rows("SELECT id, coalesce(s3_bucket, %s), s3_key FROM documents", self.room.shared)
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def read(self) -> Contents:
@@ -161,17 +161,17 @@ class Hostile:
             bucket, key = pointers[document_id]
             body = b"overwritten " + document_id.encode()
             etag = self.root.put_object(Bucket=bucket, Key=key, Body=body, **DRESSES[1])["ETag"]
-            self.world.execute("UPDATE documents SET etag = %s, size = %s WHERE id = %s", etag, len(body), document_id)
+            self.room.execute("UPDATE documents SET etag = %s, size = %s WHERE id = %s", etag, len(body), document_id)
         return overwritten
 
     def held(self, step: str, *, homes: bool) -> None:
         """Hold every document to its place and its content."""
         owners = dict(
-            self.world.rows("SELECT d.id, t.aws_bucket_name FROM documents d JOIN tenants t ON t.id = d.tenant_id")
+            self.room.rows("SELECT d.id, t.aws_bucket_name FROM documents d JOIN tenants t ON t.id = d.tenant_id")
         )
         for document_id, (bucket, _) in self.pointers().items():
             if document_id in self.kinds:
-                assert bucket == (owners[document_id] if homes else self.world.shared), f"{step}: {document_id}"
+                assert bucket == (owners[document_id] if homes else self.room.shared), f"{step}: {document_id}"
         now = self.read()
         assert {each: now[each] for each in now if now[each] != self.contents[each]} == {}, step
 
@@ -179,7 +179,7 @@ class Hostile:
         """Hold every home to the keys of the rows that lead into it: what must not be copied never was."""
         wanted: dict[str, set[str]] = {
             home: set()
-            for (home,) in self.world.rows("SELECT aws_bucket_name FROM tenants WHERE aws_bucket_name IS NOT NULL")
+            for (home,) in self.room.rows("SELECT aws_bucket_name FROM tenants WHERE aws_bucket_name IS NOT NULL")
         }
         for bucket, key in self.pointers().values():
             if bucket in wanted:
@@ -192,7 +192,7 @@ class Hostile:
 
 
 def lay_out(made: Hostile) -> None:
-    """Fill the world."""
+    """Fill the room."""
     keys = made.tenant("keys")
     for number, key in enumerate(KEYS):
         made.document("keys", keys, f"key-{number}", key)
@@ -208,14 +208,14 @@ def lay_out(made: Hostile) -> None:
     crooked, victim = made.tenant("crooked"), made.tenant("victim")
     made.document("rows", crooked, "twin-1", "in/twin")
     made.document("rows", crooked, "nothing", "in/nothing", name=None)
-    made.world.execute(
+    made.room.execute(
         "UPDATE documents SET s3_bucket = NULL, filename = NULL, size = NULL, file_size = NULL, uploaded_at = NULL "
         "WHERE id = 'nothing'"
     )
     made.row(crooked, "twin-2", "in/twin")
     made.kinds["twin-2"] = "rows"
     for key in ("in/theirs", "in/nobody", "in/orphan", "up"):
-        made.root.put_object(Bucket=made.world.shared, Key=key, Body=key.encode())
+        made.root.put_object(Bucket=made.room.shared, Key=key, Body=key.encode())
     made.root.put_object(Bucket=made.second, Key="in/deleted", Body=b"deleted")
     made.root.delete_object(Bucket=made.second, Key="in/deleted")
     made.row(crooked, "deleted", "in/deleted", bucket=made.second)
@@ -223,11 +223,11 @@ def lay_out(made: Hostile) -> None:
     made.row(None, "nobody", "in/nobody")
     for document_id, key in (
         ("theirs", "in/theirs"),
-        ("url", f"s3://{made.world.shared}/in/nobody"), ("too-long", "k" * 1025), ("leads-out", "a/../../up"),
+        ("url", f"s3://{made.room.shared}/in/nobody"), ("too-long", "k" * 1025), ("leads-out", "a/../../up"),
         ("lost", "in/lost"), ("no-key", None), ("empty-key", ""),
     ):  # fmt: skip
         made.row(crooked, document_id, key)
     made.root.put_object(Bucket=made.second, Key="in/archived", Body=b"old", StorageClass="GLACIER")
     made.row(crooked, "archived", "in/archived", bucket=made.second)
-    made.row(crooked, "url-bucket", "in/nobody", bucket=f"s3://{made.world.shared}")
+    made.row(crooked, "url-bucket", "in/nobody", bucket=f"s3://{made.room.shared}")
     made.row(crooked, "elsewhere", "in/nobody", bucket="somebody-elses-bucket")

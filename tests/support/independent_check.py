@@ -95,7 +95,7 @@ def movable(before: Snapshot) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The world after a migration: the same as before, and the objects of every active tenant's home by bucket and key."""
+    """The room after a migration: the same as before, and the objects of every active tenant's home by bucket and key."""
 
     now: Snapshot
     homes: dict[Any, str]
@@ -103,7 +103,7 @@ class Outcome:
 
 
 def outcome(url: str, client: Any, shared: str) -> Outcome:
-    """Return the world as it is now; raise AssertionError if an active tenant has no bucket of its own."""
+    """Return the room as it is now; raise AssertionError if an active tenant has no bucket of its own."""
     now = snapshot(url, client, shared)
     homes = {tenant["id"]: tenant["aws_bucket_name"] for tenant in now.tenants.values() if tenant["is_active"]}
     assert None not in homes.values(), "an active tenant has no home"
@@ -113,7 +113,7 @@ def outcome(url: str, client: Any, shared: str) -> Outcome:
 
 
 def check(before: Snapshot, after: Outcome) -> dict[str, int]:
-    """Hold the world after a migration against the one before; return tenant's slug → documents moved."""
+    """Hold the room after a migration against the one before; return tenant's slug → documents moved."""
     now, homes = after.now, after.homes
     assert now.versions == before.versions, "the shared bucket was touched"
     assert now.objects == before.objects, "an object of the shared bucket is not what it was"

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.closing_questions import Write
+from tests.support.data_room import Room
 from tests.support.envelope import result_of
 from tests.support.live_writers import UPLOADS, Told, body
-from tests.support.place import Place
 from tests.support.warm_process import Ended
 
 SLUGS = ("blue", "green", "red")
@@ -41,9 +41,9 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Life:
-    """Three tenants in a place, and what the application and the commands said."""
+    """Three tenants in a room, and what the application and the commands said."""
 
-    place: Place
+    room: Room
     documents: int
     late: int = 0
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -57,36 +57,36 @@ class Life:
     @cached_property
     def root(self) -> Any:
         """A client that may do everything; to make one takes longer than what it is asked."""
-        return self.place.world.server.root()
+        return self.room.server.root()
 
     def lay_out(self) -> None:
         """Documents in version 1, every fourth without a bucket in its row; `late` of each tenant's are written late, too."""
-        world = self.place.world
+        room = self.room
         rows = []
         for tenant_id, slug in enumerate(SLUGS, start=1):
-            world.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", tenant_id, slug, slug)
+            room.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", tenant_id, slug, slug)
             rows += [(f"{slug}-{number}", tenant_id, slug, number) for number in range(self.documents // len(SLUGS))]
         for document_id, tenant_id, slug, number in rows:
             data = body(document_id, 1, slug, f"first-{document_id}")
-            etag = self.root.put_object(Bucket=world.shared, Key=f"k/{document_id}", Body=data)["ETag"]
+            etag = self.root.put_object(Bucket=room.shared, Key=f"k/{document_id}", Body=data)["ETag"]
             is_late = number < self.late
-            world.execute(
+            room.execute(
                 "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size, etag, analysis) "
                 "VALUES (%s, %s, 'a.txt', 'a.txt', %s, %s, %s, %s, %s)",
-                document_id, tenant_id, None if number % 4 == 0 else world.shared, f"k/{document_id}", len(data), etag,
+                document_id, tenant_id, None if number % 4 == 0 else room.shared, f"k/{document_id}", len(data), etag,
                 json.dumps({"version": 1} | ({"late": True} if is_late else {})),
             )  # fmt: skip
             if is_late:
-                place = (world.shared, f"k/{document_id}", "first")
-                self.journal.append(Write(document_id, f"first-{document_id}", *place, 0, 0, 0))
+                where = (room.shared, f"k/{document_id}", "first")
+                self.journal.append(Write(document_id, f"first-{document_id}", *where, 0, 0, 0))
 
     @contextmanager
     def application(self, *crews: dict[str, int]) -> Iterator[None]:
         """Run the application meanwhile, a process for each crew; what it saw is there afterwards."""
-        world = self.place.world
-        environment = world.environment() | {"PYTHONPATH": str(ROOT)}
+        room = self.room
+        environment = room.environment() | {"PYTHONPATH": str(ROOT)}
         for number, roles in enumerate(crews):
-            told = Told(world.shared, list(SLUGS), roles, number * 100, self.documents, GRACE_SECONDS, LIMIT_SECONDS)
+            told = Told(room.shared, list(SLUGS), roles, number * 100, self.documents, GRACE_SECONDS, LIMIT_SECONDS)
             words = [sys.executable, "-m", "tests.support.live_application", json.dumps(asdict(told))]
             pipe = subprocess.PIPE
             self.processes.append(
@@ -125,7 +125,7 @@ class Life:
             "REHOUSE_MAX_RATE": "200",
         }
         begin = time.monotonic()
-        ended = self.place.warm.run(*arguments, environment=self.place.world.environment() | slowed | more)
+        ended = self.room.warm.run(*arguments, environment=self.room.environment() | slowed | more)
         self.sweeps.append((begin, time.monotonic(), f"{' '.join(arguments)}: {ended.status}"))
         assert ended.status in (0, 1, 3), (arguments, ended)
         assert "Traceback" not in ended.printed, ended.printed
@@ -214,13 +214,11 @@ class Life:
                 self._move_away(each["document_id"], TAKEN.findall(each["message"])[0])
         for document_id, bucket, key in self.rows():
             etag = self.root.head_object(Bucket=bucket, Key=key)["ETag"]
-            self.place.world.execute(
-                "UPDATE documents SET etag = %s WHERE id = %s AND analysis ? 'late'", etag, document_id
-            )
+            self.room.execute("UPDATE documents SET etag = %s WHERE id = %s AND analysis ? 'late'", etag, document_id)
 
     def _move_away(self, document_id: str, taken: tuple[str, str]) -> None:
         key, bucket = taken
-        [now] = [place for row_id, *place in self.rows() if row_id == document_id]
+        [now] = [where for row_id, *where in self.rows() if row_id == document_id]
         left, stands = self._lines(bucket, key), self._lines(*now)
         assert (left[0], left[2]) == (stands[0], stands[2])
         assert int(left[1]) < int(stands[1]), f"{document_id}: what is in the way is newer: {left} {stands}"
@@ -230,13 +228,13 @@ class Life:
 
     def phases(self) -> set[tuple[str, str]]:
         """Return the phases and statuses that there are."""
-        return set(self.place.world.rows("SELECT phase, status FROM s3_migrations"))
+        return set(self.room.rows("SELECT phase, status FROM s3_migrations"))
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return where every document that was ever uploaded is said to be."""
-        return self.place.world.rows(
+        return self.room.rows(
             "SELECT id, coalesce(nullif(s3_bucket, ''), %s), s3_key FROM documents WHERE analysis->>'version' <> '0'",
-            self.place.world.shared,
+            self.room.shared,
         )
 
     def documents_now(self) -> dict[str, list[str]]:
@@ -252,7 +250,7 @@ class Life:
     def versions(self) -> list[tuple[str, str, list[str]]]:
         """Every version of every object in every bucket, in the end: bucket, key, its body's lines."""
         refs = []
-        for bucket in (self.place.world.shared, *self.place.homes()):
+        for bucket in (self.room.shared, *self.room.homes()):
             for page in self.root.get_paginator("list_object_versions").paginate(Bucket=bucket):
                 refs += [(bucket, each["Key"], each["VersionId"]) for each in page.get("Versions", [])]
         with ThreadPoolExecutor(4) as threads:
@@ -264,9 +262,9 @@ class Life:
         Nobody means: no row leads there, no line of the ledger names it, and it is not where people put what they upload.
         """
         ends = "SELECT target_bucket, target_key FROM s3_migration_documents UNION SELECT source_bucket, source_key "
-        known = {*self.place.world.rows(ends + "FROM s3_migration_documents"), *(row[1:] for row in self.rows())}
+        known = {*self.room.rows(ends + "FROM s3_migration_documents"), *(row[1:] for row in self.rows())}
         found = set()
-        for bucket in self.place.homes():
+        for bucket in self.room.homes():
             for page in self.root.get_paginator("list_objects_v2").paginate(Bucket=bucket):
                 found |= {(bucket, each["Key"]) for each in page.get("Contents", [])}
         assert found >= {row[1:] for row in self.rows()}
@@ -279,9 +277,9 @@ class Life:
         if not any("rollback" in words for _, _, words in self.sweeps):
             return frozenset()
         pointed, keys = {row[1:] for row in self.rows()}, []
-        for page in self.root.get_paginator("list_objects_v2").paginate(Bucket=self.place.world.shared):
+        for page in self.root.get_paginator("list_objects_v2").paginate(Bucket=self.room.shared):
             keys += [each["Key"] for each in page.get("Contents", [])]
-        bucket = self.place.world.shared
+        bucket = self.room.shared
         return frozenset(self._lines(bucket, key)[3] for key in keys if (bucket, key) not in pointed)
 
     def cleanup_tells_of_everything(self) -> bool:
@@ -291,11 +289,11 @@ class Life:
 
     def homes(self) -> dict[str, str]:
         """Return the tenants' homes by slug."""
-        return dict(self.place.world.rows("SELECT slug, aws_bucket_name FROM tenants"))
+        return dict(self.room.rows("SELECT slug, aws_bucket_name FROM tenants"))
 
     def keep_versions(self) -> None:
         """Let the shared bucket keep every version, so that nothing that was ever there is out of sight."""
-        self.root.put_bucket_versioning(Bucket=self.place.world.shared, VersioningConfiguration={"Status": "Enabled"})
+        self.root.put_bucket_versioning(Bucket=self.room.shared, VersioningConfiguration={"Status": "Enabled"})
 
     def story(self, document_id: str) -> str:
         """Return everything that happened to a document, in order of time, for whoever has to find out why."""

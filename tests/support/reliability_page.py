@@ -1,7 +1,7 @@
 """Writes the tables of docs/reliability.md from the figures of a run: `python -m tests.support.reliability_page FOLDER`.
 
-Only a run in which every test passed gets here: so what a test asserts (nothing lost) is a 0 in its table.
-A table stands between `<!-- reliability:NAME -->` and `<!-- end -->`. If only a part of the tests ran the page stays as it is.
+It is called only after a run in which every test passed. So what a test asserts (nothing is lost) is a 0 in its table.
+A table is between `<!-- reliability:NAME -->` and `<!-- end -->`. If only a part of the tests ran, the page stays as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,33 @@ from typing import Any
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 Figure = dict[str, Any]
 SUCCEEDED, RESUMED = "succeeded", "refused, and the next run succeeded"
+LABELS = {
+    "of these by an old pointer": "of these through an old pointer",
+    "by kind": "writes by kind",
+    "late": "late writes",
+    "what became of them": "outcome of late writes",
+    "conflicts told": "conflicts reported",
+    "moved out of the way by hand": "moved away by hand",
+    "seconds until the last was seen": "longest time until a late write was visible (s)",
+    "without the lock, too": "also without the lock",
+    "what": "kind",
+    "sent home": "migrated",
+    "sent back": "rolled back",
+    "sent home again": "migrated again",
+    "sent home, back and home again": "migrated, rolled back, migrated again",
+    "done, and the answer never comes": "the server acted, and its answer never arrives",
+    "200 with an error in it": "200 with an error in the body",
+    "answer torn off": "half of the answer, then the connection ends",
+    "answer cut short": "half of the answer, announced as the whole",
+    "S3 away": "S3 unreachable",
+    "every connection cut": "every connection to PostgreSQL cut",
+    "the lock's connection cut": "the connection of the tenant's lock cut",
+    "two operators: migrate a": "two operators migrate the same tenant",
+    "two operators: migrate-all": "two operators run migrate-all",
+    "an older version of it": "replaced by an older version",
+    "gone": "deleted",
+}
+"""What the page shows for a name of the figures."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -29,12 +56,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _cell(value: object) -> str:
     if isinstance(value, bool):
-        return "caught" if value else "**missed**"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return "found" if value else "**missed**"
+    return f"{value:,}" if isinstance(value, int) else LABELS.get(str(value), str(value))
 
 
 def crash_points(figures: list[Figure]) -> str:
-    """Points by scene."""
+    """Return the crash points by scene."""
     killed: Counter[str] = Counter()
     moments: dict[str, int] = {}
     for each in figures:
@@ -47,7 +74,7 @@ def crash_points(figures: list[Figure]) -> str:
 
 
 def faults(figures: list[Figure]) -> str:
-    """Cases by kind of fault."""
+    """Return the cases by kind of fault."""
     by_kind: dict[str, Counter[str]] = defaultdict(Counter)
     for each in figures:
         names = ("operations", "extra_requests", SUCCEEDED, RESUMED)
@@ -62,7 +89,7 @@ def faults(figures: list[Figure]) -> str:
 
 
 def storms(figures: list[Figure]) -> str:
-    """Storms of 503."""
+    """Return the storms of 503."""
     return table(
         ("command", "refused", "requests refused", "extra requests", "end"),
         [
@@ -73,15 +100,19 @@ def storms(figures: list[Figure]) -> str:
 
 
 def staying(figures: list[Figure]) -> str:
-    """Faults that stay for a whole run."""
+    """Return the faults that stay for a whole run."""
     return table(
-        ("fault, on every call of one operation", "operations", "clear failure or success, and the next run succeeded"),
+        (
+            "fault, on every call of one operation",
+            "operations",
+            "success or a clear failure, and the next run succeeded",
+        ),
         [(each["kind"], each["operations"], each["survived"]) for each in figures],
     )
 
 
 def surroundings(figures: list[Figure]) -> str:
-    """What breaks around a run."""
+    """Return how runs end when something around them fails."""
     ends: dict[str, Counter[str]] = defaultdict(Counter)
     for each in figures:
         ends[each["what"]][each["ended"]] += 1
@@ -93,14 +124,14 @@ def surroundings(figures: list[Figure]) -> str:
 
 
 def corruption(figures: list[Figure]) -> str:
-    """The matrix of damage and looks."""
+    """Return which check finds which damage."""
     looks = ("before the flip", "verify", "verify --deep")
     rows = [(each["damage"], each["object"], *(each[look] for look in looks)) for each in figures]
     return table(("damage", "object", *looks), sorted(rows, key=lambda row: (str(row[0]), str(row[1])), reverse=False))
 
 
 def model(figures: list[Figure]) -> str:
-    """What was walked, by the commands that followed one another."""
+    """Return what was explored, by the sequence of commands."""
     walked: dict[str, Counter[str]] = defaultdict(Counter)
     for each in figures:
         walked[each["commands"]].update(scenarios=1, states=each["states"], interleavings=each["interleavings"])
@@ -110,13 +141,13 @@ def model(figures: list[Figure]) -> str:
 
 
 def plain(figures: list[Figure]) -> str:
-    """Figures as they are, a line each."""
+    """Return the figures as they are, one row each."""
     names = [name for name in figures[0] if name not in ("table", "test")]
     return table(names, [[each.get(name, "") for name in names] for each in figures])
 
 
 def summary(found: dict[str, list[Figure]]) -> str:
-    """What all of it comes to. Lost, doubled or with another tenant is asked after in every case; one such fails the run."""
+    """Return the totals. A document that is lost, duplicated or with another tenant fails the run, so these are 0."""
 
     def total(name: str, *fields: str) -> int:
         return sum(int(each.get(field, 0)) for each in found[name] for field in fields)
@@ -126,16 +157,16 @@ def summary(found: dict[str, list[Figure]]) -> str:
     kinds = len({each["kind"] for each in found["faults"]})
     kept = total("drills", "kept")
     rows = [
-        ("killed before or after a call of a command, survived", f"{crashes:,} of {crashes:,}"),
-        ("killed at random, there and back, survived", f"{kills:,} of {kills:,}"),
+        ("kills before or after a call of a command, survived", f"{crashes:,} of {crashes:,}"),
+        ("kills at random, there and back, survived", f"{kills:,} of {kills:,}"),
         (f"faults of {kinds} kinds, survived", f"{struck:,} of {struck:,}"),
         ("reads by the application while its tenants moved", total("live writes", "reads")),
         ("of these failed or stale, under the rules", total("live writes", "failed or stale")),
         ("writes since a cutover that a rollback kept", f"{kept:,} of {total('drills', 'of'):,}"),
-        ("generated keys, there and back and there", total("generated keys", "keys")),
+        ("generated keys that were migrated, rolled back and migrated again", total("generated keys", "keys")),
         ("interleavings of the model", total("model", "interleavings")),
         ("documents lost", 0),
-        ("documents doubled, or counted twice", 0),
+        ("documents duplicated, or counted twice", 0),
         ("documents in another tenant's bucket", 0),
     ]
     return table(("", "measured"), rows)
@@ -158,7 +189,7 @@ TABLES: dict[str, Callable[[list[Figure]], str]] = {
 
 
 def read(folder: Path) -> dict[str, list[Figure]]:
-    """Return the figures of a run by table, in order of test."""
+    """Return the figures of a run by table, in the order of the tests."""
     found: dict[str, list[Figure]] = defaultdict(list)
     for file in sorted(folder.glob("*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -168,7 +199,7 @@ def read(folder: Path) -> dict[str, list[Figure]]:
 
 
 def put(text: str, name: str, content: str, *, page: str = PAGE.stem) -> str:
-    """Return the text of a page with a table in its place; `page` is the page's name without `.md`."""
+    """Return the text of a page with one table replaced; `page` is the page's name without `.md`."""
     pattern = re.compile(rf"(<!-- {page}:{re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(text):
         raise SystemExit(f"{page}.md has no place for the table {name!r}")
@@ -176,7 +207,7 @@ def put(text: str, name: str, content: str, *, page: str = PAGE.stem) -> str:
 
 
 def main() -> None:
-    """Write the page, if every table was measured: its date and its sums are of one run."""
+    """Write the page if every table was measured: its date and its totals are of one run."""
     found = read(Path(sys.argv[1]))
     if not found.keys() >= TABLES.keys():
         lacking = ", ".join(sorted(TABLES.keys() - found.keys()))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.place import LARGE_BYTES, SHARED, Place
+from tests.support.closing_questions import altered, doubled, recount, usage
+from tests.support.data_room import LARGE_BYTES, SHARED, Room
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Scene:
 
     name: str
     command: tuple[str, ...]
-    prepare: Callable[[Place], None]
-    ends: Callable[[Place], None]
+    prepare: Callable[[Room], None]
+    ends: Callable[[Room], None]
     is_bare: bool = False
     is_known: bool = False
     """Whether other scenes begin alike: then its moments begin with its first change."""
@@ -24,150 +24,144 @@ class Scene:
     """What a second run may refuse with, where the first one had done all of it."""
 
 
-def lay_out(place: Place) -> None:
+def lay_out(room: Room) -> None:
     """Five documents: one of several parts, one without a bucket, one with a key that bites."""
-    place.world.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
-    place.upload("one", b"first")
-    place.upload("two", b"second", null_bucket=True)
-    place.upload("three", b"third", key="in/a b+c%2Fü?#.txt")
-    place.upload("empty", b"")
-    place.upload("large", b"l" * (LARGE_BYTES + 1000))
-    place.sources = place.objects(place.world.shared)
+    room.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'A', 'a')")
+    room.upload("one", b"first")
+    room.upload("two", b"second", null_bucket=True)
+    room.upload("three", b"third", key="in/a b+c%2Fü?#.txt")
+    room.upload("empty", b"")
+    room.upload("large", b"l" * (LARGE_BYTES + 1000))
+    room.sources = room.objects(room.shared)
 
 
-def migrated(place: Place) -> None:
-    """The tenant has moved, and the application has gone on since: a second ago, for S3 tells times in seconds.
-
-    A copy of what was uploaded in the same second is not known again after a kill, and is made once more beside it.
-    """
-    lay_out(place)
-    place.done("migrate", "a")
-    place.overwrite("one", b"first, overwritten at home")
-    place.upload("born", b"born at home", key="in/born/somewhere")
-    time.sleep(1.01 - time.time() % 1)
+def migrated(room: Room) -> None:
+    """The tenant has moved, and the application has gone on since, a moment ago."""
+    lay_out(room)
+    room.done("migrate", "a")
+    room.overwrite("one", b"first, overwritten at home")
+    room.upload("born", b"born at home", key="in/born/somewhere")
 
 
-def overwritten_late(place: Place) -> None:
+def overwritten_late(room: Room) -> None:
     """Somebody wrote over a source after its document had moved."""
-    lay_out(place)
-    place.done("migrate", "a")
-    place.put(place.world.shared, "in/two", b"second, written late")
-    place.late["two"], place.bodies["two"] = place.bodies["two"], b"second, written late"
+    lay_out(room)
+    room.done("migrate", "a")
+    room.put_with_metadata(room.shared, "in/two", b"second, written late")
+    room.late["two"], room.bodies["two"] = room.bodies["two"], b"second, written late"
 
 
-def verified(place: Place) -> None:
+def verified(room: Room) -> None:
     """The tenant's documents are copied and verified, and nothing is switched yet."""
-    lay_out(place)
-    place.done("migrate", "a", "--until", "verified")
+    lay_out(room)
+    room.done("migrate", "a", "--until", "verified")
 
 
-def rolled_back(place: Place) -> None:
+def rolled_back(room: Room) -> None:
     """The tenant came back with what was written at home, and its bucket may go at once."""
-    place.world.more["REHOUSE_GRACE_DAYS"] = "0"
-    migrated(place)
-    place.done("rollback", "a")
+    room.more["REHOUSE_GRACE_DAYS"] = "0"
+    migrated(room)
+    room.done("rollback", "a")
 
 
-def finished(place: Place) -> None:
+def finished(room: Room) -> None:
     """Nothing is left in the shared bucket but older versions of what was there."""
-    place.world.more["REHOUSE_GRACE_DAYS"] = "0"
-    root = place.world.server.root()
-    root.put_bucket_versioning(Bucket=place.world.shared, VersioningConfiguration={"Status": "Enabled"})
-    lay_out(place)
-    place.done("migrate", "a")
-    place.done("finish", "a", "--after", "0", "--yes")
+    room.more["REHOUSE_GRACE_DAYS"] = "0"
+    root = room.server.root()
+    root.put_bucket_versioning(Bucket=room.shared, VersioningConfiguration={"Status": "Enabled"})
+    lay_out(room)
+    room.done("migrate", "a")
+    room.done("finish", "a", "--after", "0", "--yes")
 
 
-def opened(place: Place) -> None:
+def opened(room: Room) -> None:
     """Somebody took away what protects the tenant's bucket."""
-    lay_out(place)
-    place.done("migrate", "a")
-    root = place.world.server.root()
-    root.delete_public_access_block(Bucket=place.home)
-    root.delete_bucket_lifecycle(Bucket=place.home)
-    root.put_bucket_versioning(Bucket=place.home, VersioningConfiguration={"Status": "Suspended"})
+    lay_out(room)
+    room.done("migrate", "a")
+    root = room.server.root()
+    root.delete_public_access_block(Bucket=room.current_home())
+    root.delete_bucket_lifecycle(Bucket=room.current_home())
+    root.put_bucket_versioning(Bucket=room.current_home(), VersioningConfiguration={"Status": "Suspended"})
 
 
-def home_holds_what_rows_point_to(place: Place) -> None:
+def home_holds_what_rows_point_to(room: Room) -> None:
     """Every row points into the home, and nothing else is there."""
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.home}
-    assert set(place.objects(place.home)) == {key for _, key in pointers.values()}
+    pointers = room.pointers()
+    assert {bucket for bucket, _ in pointers.values()} == {room.current_home()}
+    assert set(room.objects(room.current_home())) == {key for _, key in pointers.values()}
 
 
-def is_at_home(place: Place) -> None:
+def is_at_home(room: Room) -> None:
     """Every row points into the one home, which holds nothing else; the shared bucket is as it was."""
-    assert place.homes() == [place.home]
-    home_holds_what_rows_point_to(place)
-    assert place.world.rows("SELECT status, phase, error_message FROM s3_migrations") == [
-        ("completed", "cut_over", None)
-    ]
-    states = place.world.rows("SELECT state, count(*) FROM s3_migration_documents GROUP BY 1")
+    assert room.homes() == [room.current_home()]
+    home_holds_what_rows_point_to(room)
+    assert room.rows("SELECT status, phase, error_message FROM s3_migrations") == [("completed", "cut_over", None)]
+    states = room.rows("SELECT state, count(*) FROM s3_migration_documents GROUP BY 1")
     assert states == [("flipped", 5)]
-    counted_once(place)
+    counted_once(room)
 
 
-def is_ready(place: Place) -> None:
+def is_ready(room: Room) -> None:
     """The schema is up to date, and what the tenant uses is counted."""
-    assert "nothing to do" in place.command("init").printed
-    assert place.usage() == place.recount()
-    assert place.usage()[0] == len(place.bodies)
+    assert "nothing to do" in room.command("init").printed
+    assert usage(room) == recount(room)
+    assert usage(room)[0] == len(room.bodies)
 
 
-def source_is_untouched(place: Place) -> None:
+def source_is_untouched(room: Room) -> None:
     """Forward: at home, and the shared bucket holds what it held."""
-    is_at_home(place)
-    assert place.objects(place.world.shared) == place.sources
+    is_at_home(room)
+    assert room.objects(room.shared) == room.sources
 
 
-def counted_once(place: Place) -> None:
+def counted_once(room: Room) -> None:
     """Nothing is there twice, the usage table says what a recount says, and no run's inventory is left."""
-    doubled = place.doubled()
-    assert doubled == [], (doubled, place.pointers())
-    assert place.usage() == place.recount()
-    assert place.usage()[0] == len(place.bodies)
-    assert place.altered() == []
-    assert place.world.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
+    twice = doubled(room)
+    assert twice == [], (twice, room.pointers())
+    assert usage(room) == recount(room)
+    assert usage(room)[0] == len(room.bodies)
+    assert altered(room) == []
+    assert room.rows("SELECT count(*) FROM s3_inventory") == [(0,)]
 
 
-def is_back(place: Place) -> None:
+def is_back(room: Room) -> None:
     """Every row points into the shared bucket, where nothing that was there was touched."""
-    pointers = place.pointers()
-    assert {bucket for bucket, _ in pointers.values()} == {place.world.shared} == {place.home}
-    now = place.objects(place.world.shared)
-    assert place.sources.items() <= now.items()
-    added = now.keys() - place.sources.keys()
+    pointers = room.pointers()
+    assert {bucket for bucket, _ in pointers.values()} == {room.shared} == {room.current_home()}
+    now = room.objects(room.shared)
+    assert room.sources.items() <= now.items()
+    added = now.keys() - room.sources.keys()
     assert {key.split("/")[0] for key in added} == {"returned"}
     assert added <= {key for _, key in pointers.values()}
-    assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("rolled_back", "rolled_back")]
-    counted_once(place)
+    assert room.rows("SELECT status, phase FROM s3_migrations") == [("rolled_back", "rolled_back")]
+    counted_once(room)
 
 
-def is_finished(place: Place) -> None:
+def is_finished(room: Room) -> None:
     """Every row points into the home, and the shared bucket is empty."""
-    assert place.objects(place.world.shared) == {}
-    home_holds_what_rows_point_to(place)
-    assert place.world.rows("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]
-    counted_once(place)
+    assert room.objects(room.shared) == {}
+    home_holds_what_rows_point_to(room)
+    assert room.rows("SELECT status, phase FROM s3_migrations") == [("completed", "finished")]
+    counted_once(room)
 
 
-def is_back_without_a_home(place: Place) -> None:
+def is_back_without_a_home(room: Room) -> None:
     """As after the rollback, and the bucket that nobody used is gone."""
-    is_back(place)
-    assert place.homes() == []
+    is_back(room)
+    assert room.homes() == []
 
 
-def has_no_shared_bucket(place: Place) -> None:
+def has_no_shared_bucket(room: Room) -> None:
     """Every row points into the home, and there is no shared bucket any more."""
-    assert place.world.shared not in place.buckets()
-    home_holds_what_rows_point_to(place)
-    counted_once(place)
+    assert room.shared not in room.buckets()
+    home_holds_what_rows_point_to(room)
+    counted_once(room)
 
 
-def is_closed_again(place: Place) -> None:
+def is_closed_again(room: Room) -> None:
     """The audit finds nothing, and the documents are at home."""
-    source_is_untouched(place)
-    place.done("audit", "a")
+    source_is_untouched(room)
+    room.done("audit", "a")
 
 
 DROP_HOME = ("rollback", "a", "--drop-bucket", "--yes")

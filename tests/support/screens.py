@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyte
-from tests.support.command import World
+from tests.support.data_room import Room
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (80, 120)
@@ -37,20 +37,20 @@ _TYPED_AFTER = re.compile(r"(Type .* to go on|to confirm).*:\s*$")
 class Screen:
     """A command line; what is typed when it asks; `is_data`: it prints JSON or SQL, which is not made for a width.
 
-    `before`: what happens in the world before it.
+    `before`: what happens in the room before it.
     """
 
     name: str
     arguments: str
     typed: str | None = None
     is_data: bool = False
-    before: Callable[[World], None] | None = None
+    before: Callable[[Room], None] | None = None
 
 
-def open_a_bucket(world: World) -> None:
+def open_a_bucket(room: Room) -> None:
     """Take away what protects the bucket of umbrella."""
-    [(bucket,)] = world.rows("SELECT aws_bucket_name FROM tenants WHERE slug = 'umbrella'")
-    root = world.server.root()
+    [(bucket,)] = room.rows("SELECT aws_bucket_name FROM tenants WHERE slug = 'umbrella'")
+    root = room.server.root()
     root.delete_public_access_block(Bucket=bucket)
     root.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
 
@@ -115,23 +115,23 @@ _MASKS = (
 )
 
 
-def capture(world: World, columns: int) -> Iterator[tuple[Screen, str]]:
-    """Run the whole story in a world; yield each screen, with what the command left on its terminal."""
+def capture(room: Room, columns: int) -> Iterator[tuple[Screen, str]]:
+    """Run the whole story in a room; yield each screen, with what the command left on its terminal."""
     document = None
     for screen in STORY:
         if DOCUMENT in screen.arguments and document is None:
-            document = _document(world)
+            document = _document(room)
         if screen.before:
-            screen.before(world)
-        names = {"document": document, "shared": world.shared}
+            screen.before(room)
+        names = {"document": document, "shared": room.shared}
         typed = screen.typed and screen.typed.format(**names)
-        yield screen, show(world, screen.arguments.format(**names), columns, typed)
+        yield screen, show(room, screen.arguments.format(**names), columns, typed)
 
 
-def show(world: World, arguments: str, columns: int, typed: str | None = None) -> str:
+def show(room: Room, arguments: str, columns: int, typed: str | None = None) -> str:
     """Run a command in a terminal of so many columns, and return what stands there at its end: the prompt, then its lines."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = world.environment() | {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    environment = room.environment() | {"PATH": path, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
@@ -180,8 +180,8 @@ def _text(terminal: pyte.Screen) -> str:
     return "\n".join(line.rstrip() for line in terminal.display).rstrip()
 
 
-def _document(world: World) -> str:
-    found = world.rows(
+def _document(room: Room) -> str:
+    found = room.rows(
         "SELECT document_id::text FROM s3_migration_documents d JOIN tenants t ON t.id = d.tenant_id"
         " WHERE t.slug = 'acme-corp' AND d.state = 'quarantined' ORDER BY 1 LIMIT 1"
     )

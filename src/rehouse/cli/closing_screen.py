@@ -16,9 +16,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rehouse.cli.output import console, shorten
+from rehouse.cli.output import BLUE, GREEN, YELLOW, console, shorten
 from rehouse.cli.progress import human_bytes
 from rehouse.core.copies import HINTS, Reason
+from rehouse.core.escaping import count_noun
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -42,10 +43,19 @@ class StayedBehind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo found at its end. `proven` and `documents` count documents; `dollars` are AWS's prices for `requests`."""
+    """What the demo found at its end.
+
+    `documents` were moved and `proven` read back, of `documents_total`. The others are those of `inactive` tenants, those without
+    a file, those at home before, and those that `stayed`. `tenants` have a bucket of their own. `dollars` are AWS's prices for
+    `requests`.
+    """
 
     seconds: float
     documents: int
+    documents_total: int
+    documents_inactive: int
+    documents_without_file: int
+    documents_at_home: int
     tenants: int
     bytes_copied: int
     proven: int
@@ -72,30 +82,51 @@ def closing_lines(outcome: Outcome) -> Iterator[Text]:
     yield Text(RULE, style="dim")
     yield Text(f"Demo done in {outcome.seconds:.0f} s: {documents} documents moved, {stayed}.", style="bold")
     yield Text()
-    yield _fact("Moved", f"{documents} documents, {size}, of {outcome.tenants} tenants: each has its own bucket")
+    yield _fact("Moved", f"{documents} of {outcome.documents_total:,} documents, {size}; {_buckets(outcome.tenants)}")
+    if others := ", ".join(_others(outcome)):
+        yield _fact("Not moved", others)
     yield _fact("Proven", f"{outcome.proven:,} of {documents} read back: bytes, headers, metadata, tags equal")
     yield _fact("Shared bucket", f"{outcome.shared_objects:,} objects before and after; none was changed")
-    yield _fact("Cost", f"{_requests(outcome.requests)}, {_dollars(outcome.dollars)} on AWS")
+    yield _fact("Cost", f"{_requests(outcome)}, {_dollars(outcome.dollars)} on AWS")
     if outcome.stayed:
         yield Text()
-        yield Text("Stayed behind", style="bold yellow")
+        yield Text("Stayed behind", style=YELLOW)
         yield from _reasons(outcome.stayed)
     if outcome.inactive:
         names = ", ".join(outcome.inactive)
         yield Text(f"Inactive, left alone: {shorten(names, 24)} (--include-inactive moves them)")
     yield Text()
-    yield Text.assemble(("Next  ", "bold"), (f"{_own_command()} sandbox", "cyan"), "  the same servers, for you to try")
-    yield Text.assemble("      ", (f"{_own_command()} doctor ", "cyan"), "  your database and bucket: README, On AWS")
+    yield Text.assemble(("Next  ", "bold"), (f"{_own_command()} sandbox", BLUE), "  the same servers, for you to try")
+    yield Text.assemble("      ", (f"{_own_command()} doctor ", BLUE), "  your database and bucket: README, On AWS")
 
 
 def _fact(label: str, text: str) -> Text:
     from rich.text import Text
 
-    return Text.assemble((f"{label:<{_LABEL}}", "bold green"), text)
+    return Text.assemble((f"{label:<{_LABEL}}", GREEN), text)
 
 
-def _requests(requests: Counter[str]) -> str:
-    return f"{requests.total():,} requests ({requests['copy']:,} copies inside S3)"
+def _buckets(tenants: int) -> str:
+    return f"{count_noun(tenants, 'tenant')} {'has' if tenants == 1 else 'have'} a bucket now"
+
+
+def _others(outcome: Outcome) -> Iterator[str]:
+    """Yield why documents were not moved, with how many: together with those that were moved these are all."""
+    for count, reason in (
+        (outcome.documents_inactive, "of inactive tenants"),
+        (outcome.documents_without_file, "without a file"),
+        (outcome.documents_at_home, "at home before"),
+        (len(outcome.stayed), "stayed behind"),
+    ):
+        if count:
+            yield f"{count:,} {reason}"
+
+
+def _requests(outcome: Outcome) -> str:
+    """Return how many requests were sent, and how many of them were copies: one a document, and those that were repeated."""
+    repeated = outcome.requests["copy"] - outcome.documents
+    more = f", {repeated:,} repeated" if repeated > 0 else ""
+    return f"{outcome.requests.total():,} requests ({outcome.documents:,} copies{more})"
 
 
 def _dollars(dollars: Decimal) -> str:
@@ -109,7 +140,7 @@ def _reasons(stayed: Sequence[StayedBehind]) -> Iterator[Text]:
     for code in sorted({each.code for each in stayed}):
         found = [each for each in stayed if each.code == code]
         meaning = shorten(_WORDS.get(code, found[0].message), WIDTH - len(code) - 4)
-        yield Text.assemble("  ", (code, "yellow"), f": {meaning}")
+        yield Text.assemble("  ", (code, YELLOW), f": {meaning}")
         documents = ", ".join(f"{each.slug} {each.document_id[:8]}…" for each in found)
         way_out = HINTS[Reason(code)] if code in {*Reason} else ""
         for line in (shorten(documents, WIDTH - 4), *textwrap.wrap(way_out, WIDTH - 4)):

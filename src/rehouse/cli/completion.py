@@ -17,11 +17,11 @@ from typing import NoReturn
 from rehouse.core.completion import (
     LEAST_SECONDS,
     LIMIT_SECONDS,
+    drop_equals_signs,
     identity,
     is_completable,
     is_fresh,
-    offered,
-    without_equals_signs,
+    matching_names,
 )
 
 INSTRUCTION = "_REHOUSE_COMPLETE"
@@ -45,17 +45,17 @@ def offer_tenants(incomplete: str) -> list[str]:
     deadline = time.monotonic() + max(LIMIT_SECONDS - seconds_since_start(), LEAST_SECONDS)
     path = cache_path()
     cached = read_cache(path) if path else None
-    if cached and is_fresh(cached.age_seconds) and (found := offered(cached.names, incomplete)):
+    if cached and is_fresh(cached.age_seconds) and (found := matching_names(cached.names, incomplete)):
         return found
     names = _ask(path, incomplete, deadline)
-    return offered(names if names is not None else cached.names if cached else (), incomplete)
+    return matching_names(names if names is not None else cached.names if cached else (), incomplete)
 
 
 def offer_codes(incomplete: str) -> list[str]:
     """Return the codes of failures that begin with what was typed."""
     from rehouse.core.failure_codes import OWN
 
-    return offered(OWN, incomplete)
+    return matching_names(OWN, incomplete)
 
 
 def prepare() -> bool:
@@ -63,7 +63,7 @@ def prepare() -> bool:
     instruction = os.environ.get(INSTRUCTION, "")
     words, current = os.environ.get("COMP_WORDS", ""), os.environ.get("COMP_CWORD", "")
     if instruction == "complete_bash" and "\n" in words and current.isdigit():
-        joined, number = without_equals_signs(words.split("\n"), int(current))
+        joined, number = drop_equals_signs(words.split("\n"), int(current))
         os.environ |= {"COMP_WORDS": "\n".join(joined), "COMP_CWORD": str(number)}
     return instruction.startswith("complete_")
 
@@ -163,7 +163,7 @@ def _answer(path: Path | None, incomplete: str, writer: int) -> NoReturn:
         names = _ask_database()
         if names is not None:
             with suppress(BrokenPipeError):  # the shell has had to do without
-                os.write(writer, "\n".join(offered(names, incomplete)).encode() + _END)
+                os.write(writer, "\n".join(matching_names(names, incomplete)).encode() + _END)
             if path is not None:
                 write_cache(path, names)
     finally:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rehouse.cli.output import SHOWN, say, table
+from rehouse.cli.output import SHOWN, say, say_aside, table
 from rehouse.core.errors import Interrupted, NotConfirmed
 from rehouse.core.escaping import escape_controls
 from rehouse.core.naming import is_global
@@ -24,10 +24,10 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
     if keep_empty or not is_global(bucket):
         return
-    say(
-        f"Warning: once {bucket} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+    say_aside(
+        f"once {bucket} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
         " there. --keep-empty empties the bucket and keeps it.",
-        stderr=True,
+        label="Warning: ",
     )
 
 

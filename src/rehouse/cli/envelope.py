@@ -51,7 +51,7 @@ class Ending:
 
     def envelope(self, exit_status: int) -> dict[str, Any]:
         """Return the envelope. Times are UTC; `elapsed_seconds` runs from the start of the command to this call."""
-        from rehouse.cli.output import plain
+        from rehouse.cli.output import to_json_types
 
         return {
             "schema_version": SCHEMA_VERSION,
@@ -60,20 +60,20 @@ class Ending:
             "started_at": self.started_at.isoformat(timespec="milliseconds"),
             "elapsed_seconds": round(time.monotonic() - self._begun_at, 3),
             "exit_status": int(exit_status),
-            "result": plain(self.result),
-            "errors": plain(self.errors),
+            "result": to_json_types(self.result),
+            "errors": to_json_types(self.errors),
         }
 
     def print_envelope(self, exit_status: int) -> None:
         """Print the envelope on stdout, if JSON was asked for; a stream gets it as its last line, if there are errors."""
         if not self.is_json:
             return
-        from rehouse.cli.output import as_json
+        from rehouse.cli.output import print_json
 
         if not self.is_stream:
-            as_json(self.envelope(exit_status))
+            print_json(self.envelope(exit_status))
         elif self.errors:
-            as_json({"type": "end", **self.envelope(exit_status)}, indent=None)
+            print_json({"type": "end", **self.envelope(exit_status)}, indent=None)
 
 
 ending = Ending()
@@ -81,17 +81,35 @@ ending = Ending()
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for JSON, for one that cannot be parsed.
+    """Return whether a command line asks for a report in JSON, for one that cannot be parsed.
 
     >>> wants_json(["plan", "--output", "json"]), wants_json(["plan", "-ojson", "--orphan"])
     (True, True)
     >>> wants_json(["plan", "-o", "text"]), wants_json(["accept", "acme", "--", "-o", "json"])
     (False, False)
     """
-    words = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
-    return bool({"--output=json", "-ojson", "-o=json"} & set(words)) or any(
-        word in {"--output", "-o"} and value == "json" for word, value in itertools.pairwise(words)
+    return _has_json(arguments, "--output", "-o") or "-ojson" in _options(arguments)
+
+
+def wants_json_lines(arguments: Sequence[str]) -> bool:
+    """Return whether a command line asks for JSON lines on standard error, for one that cannot be parsed.
+
+    >>> wants_json_lines(["plan", "--progress=json"]), wants_json_lines(["plan", "--output", "json"])
+    (True, False)
+    """
+    return _has_json(arguments, "--progress")
+
+
+def _has_json(arguments: Sequence[str], *options: str) -> bool:
+    words = _options(arguments)
+    return any(f"{option}=json" in words for option in options) or any(
+        word in options and value == "json" for word, value in itertools.pairwise(words)
     )
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    """Return the part of a command line that may have options."""
+    return list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
 
 
 def internal_error(error: Exception) -> Failure:

@@ -63,8 +63,9 @@ def take_common(arguments: Sequence[str]) -> tuple[list[str], Common]:
 
     Raises BadUsage for a colour that does not exist, and for what contradicts itself.
 
-    >>> take_common(["status", "--wide", "--color=never", "acme"])
-    (['status', 'acme'], Common(style=Style(wide=True, color='never', verbose=False, quiet=False), notify=None))
+    >>> left, common = take_common(["status", "--wide", "--color=never", "acme"])
+    >>> left, common.style.wide, common.style.color
+    (['status', 'acme'], True, 'never')
     """
     left, style, notify, waiting = list[str](), Style(), None, list(reversed(arguments))
     while waiting:
@@ -114,7 +115,7 @@ class _AsTyped:
         return value
 
 
-def _as_typed(params: Sequence[Parameter]) -> list[Parameter]:
+def _keep_as_typed(params: Sequence[Parameter]) -> list[Parameter]:
     """Return the parameters, which no longer convert their values."""
     for param in params:
         setattr(param, "get_runtime_param", _AsTyped)  # noqa: B010 - for this parameter only
@@ -127,7 +128,7 @@ class Command(TyperCommand):
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters; while the shell completes, their values stay as they were typed."""
         params = super().get_params(ctx)
-        return _as_typed(params) if ctx.resilient_parsing else params
+        return _keep_as_typed(params) if ctx.resilient_parsing else params
 
     def format_help_text(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write what the command does, then its examples."""
@@ -161,7 +162,7 @@ class WorkflowGroup(TyperGroup):
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the options of `rehouse` itself: all of them are flags."""
-        return _as_typed(super().get_params(ctx))
+        return _keep_as_typed(super().get_params(ctx))
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Context:
         """Do what Typer does; while the shell completes, the options that every command takes are still in `args`."""

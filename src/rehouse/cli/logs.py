@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -9,12 +10,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rehouse import __version__
+from rehouse.cli import output
 from rehouse.core.errors import ConfigurationError, RehouseError
-from rehouse.core.escaping import on_one_line
+from rehouse.core.escaping import escape_json, escape_to_one_line
 
 if TYPE_CHECKING:
     from rehouse.config import Settings
@@ -30,11 +33,11 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line: what a key or a name says cannot pass for another one."""
-        return on_one_line(super().format(record))
+        return escape_to_one_line(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)
-        print("the log can no longer be written (is its disk full?): going on without it", file=sys.stderr)
+        output.say_aside("the log can no longer be written (is its disk full?): going on without it")
 
 
 class _OnStderr(logging.StreamHandler[TextIO]):
@@ -50,8 +53,12 @@ class _OnStderr(logging.StreamHandler[TextIO]):
         pass
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, escaped as in the file."""
-        return on_one_line(super().format(record))
+        """Return the line, escaped as in the file; or a JSON line of the type `log`."""
+        if output.style.has_json_lines:
+            at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            told = {"type": "log", "at": at, "level": record.levelname, "message": record.getMessage()}
+            return escape_json(json.dumps(told, ensure_ascii=False))
+        return escape_to_one_line(super().format(record))
 
 
 @contextmanager
@@ -87,6 +94,7 @@ def log_to(path: Path | None) -> Iterator[None]:
         raise ConfigurationError(
             f"the log {path} cannot be written: {error.strerror}",
             hint="free space, create its folder, or set REHOUSE_LOG_FILE to another file; nothing was changed",
+            subject="log_file",
         ) from None
     handler.setLevel(logging.INFO)
     log.setLevel(min(log.level or logging.INFO, logging.INFO))
@@ -104,10 +112,10 @@ def log_to(path: Path | None) -> Iterator[None]:
 
 def log_settings(settings: Settings) -> None:
     """Log the settings that are not the defaults and where they come from, secrets masked."""
-    from rehouse.config import effective_settings
+    from rehouse.config import DEFAULT, effective_settings
 
     for name, value, origin in effective_settings(settings):
-        if origin != "default":
+        if origin != DEFAULT:
             log.debug("setting %s = %s (%s)", name, value, origin)
 
 

@@ -12,6 +12,7 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -111,13 +112,14 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _as_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
+def _wrap_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command: the envelope has its name, and Ctrl-C raises Interrupted (Typer alone would end it without a message)."""
 
     @functools.wraps(command)
     def run_command(*arguments: object, **options: object) -> None:
         envelope.ending.begin_command(name, is_json=options.get("output") == "json")
         envelope.ending.is_stream = bool(options.get("watch"))
+        output.style = replace(output.style, has_json_lines=options.get("progress") == "json")
         try:
             command(*arguments, **options)
         except KeyboardInterrupt:
@@ -127,7 +129,7 @@ def _as_command(name: str, command: Callable[..., None]) -> Callable[..., None]:
 
 
 for name, command in COMMANDS.items():
-    app.command(name, cls=Command)(_as_command(name, command))
+    app.command(name, cls=Command)(_wrap_command(name, command))
 
 
 @app.callback()
@@ -218,7 +220,8 @@ def _complete() -> int:
 
 def _refuse(error: RehouseError, given: list[str]) -> int:
     """Fail before a command began."""
-    envelope.ending.begin_command(_named(given), is_json=envelope.wants_json(given))
+    envelope.ending.begin_command(_find_command(given), is_json=envelope.wants_json(given))
+    output.style = replace(output.style, has_json_lines=envelope.wants_json_lines(given))
     return _fail(error)
 
 
@@ -228,7 +231,7 @@ def _fail(error: RehouseError) -> int:
     return error.exit_status
 
 
-def _named(given: list[str]) -> str | None:
+def _find_command(given: list[str]) -> str | None:
     """Return the command that a command line names, or None."""
     return next((word for word in given[:1] if word in COMMANDS), None)
 
@@ -244,7 +247,7 @@ def _translate_database_error(error: Exception) -> RehouseError | None:
 
 def _explain_usage_error(error: ClickException, arguments: list[str]) -> Refused:
     context = getattr(error, "ctx", None)
-    named = _named(arguments)
+    named = _find_command(arguments)
     command = context.command_path if context else f"rehouse {named}" if named else "rehouse"
     return BadUsage(
         error.format_message().replace("Value error, ", ""), hint=f"`{command} --help` shows how it is used"

@@ -10,11 +10,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from rehouse.cli.output import say_aside
 from rehouse.cli.process import handle_signals
 from rehouse.core.escaping import escape_json
 
@@ -26,7 +26,7 @@ def notify(command: str, envelope: Mapping[str, Any]) -> None:
     """Run the command with the envelope on its standard input. If it fails, print a warning on stderr: it changes nothing else."""
     problem = _run(command, envelope)
     if problem:
-        print(f"Warning: the command of --notify {problem}", file=sys.stderr)
+        say_aside(f"the command of --notify {problem}", label="Warning: ")
 
 
 def _run(command: str, envelope: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rehouse.cli import envelope
 from rehouse.core.errors import Failure, RehouseError
-from rehouse.core.escaping import escape_controls, escape_json, on_one_line
+from rehouse.core.escaping import escape_controls, escape_json, escape_to_one_line
 from rehouse.core.tenant_state import TenantState
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ _NUMBERS = (int, float, Decimal, type(None))
 Value = TypeVar("Value")
 
 
-GREEN, YELLOW, RED = "green", "yellow", "red"
-"""Done, needs attention, failed. A colour repeats what the text says."""
+GREEN, YELLOW, RED, BLUE = "color(28)", "color(130)", "color(160)", "color(30)"
+"""Done, needs attention, failed; a command to copy. A colour repeats what the text says.
+
+They can be read on a dark and on a light background. A terminal of 16 colours shows its own green, yellow, red and cyan.
+"""
 _LOOKS = {
     TenantState.COMPLETED: GREEN,
     TenantState.FINISHED: GREEN,
@@ -51,11 +54,11 @@ class Failures(int):
     """A count in a table of what failed."""
 
 
-def look_of(cell: object) -> str | None:
+def color_of(cell: object) -> str | None:
     """Return the colour of a table's cell, or None.
 
-    >>> look_of(TenantState.FAILED), look_of(Attention(0)), look_of(Failures(2)), look_of("failed")
-    ('red', None, 'red', None)
+    >>> color_of(TenantState.FAILED), color_of(Attention(0)), color_of(Failures(2)), color_of("failed")
+    ('color(160)', None, 'color(160)', None)
     """
     if isinstance(cell, TenantState):
         return _LOOKS.get(cell)
@@ -71,13 +74,15 @@ Color = Literal["auto", "always", "never"]
 class Style:
     """How this command prints, by the options that every command takes.
 
-    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only.
+    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only. `has_json_lines`:
+    all that goes to stderr are JSON lines, each with a `type`.
     """
 
     wide: bool = False
     color: Color = "auto"
     verbose: bool = False
     quiet: bool = False
+    has_json_lines: bool = False
 
 
 style = Style()
@@ -106,7 +111,7 @@ def table(
     whole: Sequence[str] = (),
     stderr: bool = False,
 ) -> None:
-    """Print a table; numbers stand to the right, states and counts have colours (`look_of`).
+    """Print a table; numbers stand to the right, states and counts have colours (`color_of`).
 
     A column with only empty cells or 0 is left out; the first `always` columns are shown in any case. Where the terminal is too
     narrow, columns named in `spare` are left out, the first of them first, and texts are shortened in the middle, except in columns
@@ -122,23 +127,23 @@ def table(
     out, stream = console(stderr=stderr), sys.stderr if stderr else sys.stdout
     if not style.wide:
         rigid = [is_number or title in whole for is_number, title in zip(numeric, headings, strict=True)]
-        columns = _without_spare(columns, headings, _least(widths, rigid), spare, out.width)
+        columns = _drop_spare_columns(columns, headings, _least_widths(widths, rigid), spare, out.width)
         kept = fit_columns(_pick(widths, columns), _pick(rigid, columns), out.width)
     else:
         kept = _pick(widths, columns)
     titles, numeric, widths = _pick(headings, columns), _pick(numeric, columns), kept
-    print(_colored(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out), file=stream)
+    print(_color_parts(_split(titles, widths, numeric, out.width), ["bold"] * len(titles), out), file=stream)
     for line, formatted in zip(lines, cells, strict=True):
         row = _pick(formatted, columns)
         short = [shorten(cell, width) for cell, width in zip(row, widths, strict=True)]
         parts = _split(short, widths, numeric, out.width)
-        print(_colored(parts, [look_of(cell) for cell in _pick(line, columns)], out), file=stream)
+        print(_color_parts(parts, [color_of(cell) for cell in _pick(line, columns)], out), file=stream)
         rest = zip(titles[len(parts) :], row[len(parts) :], _pick(line, columns[len(parts) :]), strict=True)
         if below := [f"{title}: {text}" for title, text, cell in rest if cell]:
             print("\n".join(_fold(below, out.width)), file=stream)
 
 
-def _without_spare(
+def _drop_spare_columns(
     columns: Sequence[int], headings: Sequence[str], least: Sequence[int], spare: Sequence[str], width: int
 ) -> list[int]:
     """Return the columns that are shown: as many of the spare ones are left out as it takes to fit."""
@@ -154,11 +159,11 @@ def _pick(values: Sequence[Value], columns: Sequence[int]) -> list[Value]:
     return [values[index] for index in columns]
 
 
-def _least(widths: Sequence[int], rigid: Sequence[bool]) -> list[int]:
+def _least_widths(widths: Sequence[int], rigid: Sequence[bool]) -> list[int]:
     return [room if is_rigid else min(room, NARROWEST) for room, is_rigid in zip(widths, rigid, strict=True)]
 
 
-def _colored(parts: Sequence[str], looks: Sequence[str | None], out: Console) -> str:
+def _color_parts(parts: Sequence[str], looks: Sequence[str | None], out: Console) -> str:
     """Return the parts of a line, each in its colour where the console has colours."""
     shown = list(parts)
     if shown:
@@ -181,7 +186,7 @@ def fit_columns(widths: Sequence[int], rigid: Sequence[bool], width: int) -> lis
     >>> fit_columns([40, 30, 5], [False, False, True], 60), fit_columns([40, 8, 30], [False, True, False], 40)
     ([25, 26, 5], [30, 8, 30])
     """
-    least = _least(widths, rigid)
+    least = _least_widths(widths, rigid)
     count = len(widths)
     while count > 1 and sum(least[:count]) + 2 * (count - 1) > width:
         count -= 1
@@ -202,10 +207,10 @@ def shorten(text: str, width: int) -> str:
     if _cells(text) <= width:
         return text
     tail = max((width - 1) * 2 // 5, 1)
-    return f"{_beginning(text, width - 1 - tail).rstrip()}…{_beginning(text[::-1], tail)[::-1]}"
+    return f"{_cut_to_cells(text, width - 1 - tail).rstrip()}…{_cut_to_cells(text[::-1], tail)[::-1]}"
 
 
-def _beginning(text: str, width: int) -> str:
+def _cut_to_cells(text: str, width: int) -> str:
     """Return as much of the beginning of a text as fits into so many cells."""
     count = width  # a character takes a cell at least, but for marks that stand on another one
     while _cells(text[:count]) > width:
@@ -290,10 +295,24 @@ def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
         print(f"{term:<{indent}}{lines[0]}", *(f"{'':<{indent}}{line}" for line in lines[1:]), sep="\n")
 
 
-def say_next(command: str | None) -> None:
-    """Print what to do next, if there is something; on one line, so that it can be copied."""
+def say_aside(message: str, *, label: str = "") -> None:
+    """Print a sentence on stderr that is no part of the result: after the label, or as a JSON line of the type `note`."""
+    if style.has_json_lines:
+        print_line({"type": "note", "message": message})
+    else:
+        say(f"{label}{message}", stderr=True)
+
+
+def print_line(value: object) -> None:
+    """Print a JSON line on stderr, at once."""
+    print(escape_json(json.dumps(to_json_types(value), ensure_ascii=False)), file=sys.stderr, flush=True)
+
+
+def say_next(command: str | None, *, first: str | None = None) -> None:
+    """Print what to do next, if there is something; on one line, so that it can be copied. `first`: what comes before it."""
     if command and not style.quiet:
-        print(escape_controls(f"\nNext: {command}"))
+        say("", *([first] if first else []))
+        print(escape_controls(f"Next: {command}"))
 
 
 def say_note(note: str) -> None:
@@ -320,22 +339,25 @@ def add_up(reports: Sequence[object], *names: str) -> list[int]:
     return [sum(getattr(each, name) for each in reports) for name in names]
 
 
-def as_json(value: object, *, indent: int | None = 2) -> None:
+def print_json(value: object, *, indent: int | None = 2) -> None:
     """Print one JSON object; without an indent on one line."""
-    print(escape_json(json.dumps(plain(value), indent=indent, ensure_ascii=False)))
+    print(escape_json(json.dumps(to_json_types(value), indent=indent, ensure_ascii=False)))
 
 
 def failure(error: RehouseError) -> None:
     """Print an error and its hint on stderr."""
+    if style.has_json_lines:
+        return print_line({"type": "error", **to_json_types(error.as_failure())})
     from rich.text import Text
 
     out = console(stderr=True)
     wrap = sys.stderr.isatty() and not style.wide
-    for label, look, text in (("Error: ", "bold red", error.message), ("Hint:  ", "bold", error.hint)):
+    for label, look, text in (("Error: ", f"bold {RED}", error.message), ("Hint:  ", "bold", error.hint)):
         lines = wrap_line(label + escape_controls(text), out.width) if wrap else [label + escape_controls(text)]
         shown = Text("\n".join(lines))
         shown.stylize(look, 0, len(label))
         out.print(shown, soft_wrap=True)
+    return None
 
 
 def format_cell(value: object) -> str:
@@ -350,19 +372,19 @@ def format_cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    return on_one_line(str(value))
+    return escape_to_one_line(str(value))
 
 
-def plain(value: object) -> Any:
+def to_json_types(value: object) -> Any:
     """Convert a report to JSON types: dataclasses and named tuples as objects, decimals and times as text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json_types(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
+        return to_json_types(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): to_json_types(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
+        return [to_json_types(each) for each in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return value if isinstance(value, bool | int | float | str | None) else str(value)

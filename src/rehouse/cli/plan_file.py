@@ -24,14 +24,18 @@ def refuse_unwritable(path: Path) -> None:
         found = _text_of(path)
     except FileNotFoundError:
         if not folder.is_dir():
-            raise ConfigurationError(f"{path} cannot be written: there is no folder {folder}", hint=hint) from None
+            raise ConfigurationError(
+                f"{path} cannot be written: there is no folder {folder}", hint=hint, subject=str(path)
+            ) from None
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: symbolic links in a circle
-        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint) from None
+        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint, subject=str(path)) from None
     else:
         if not is_plan(found):
-            raise ConfigurationError(f"{path} is there and is no plan of rehouse: it is not overwritten", hint=hint)
+            raise ConfigurationError(
+                f"{path} is there and is no plan of rehouse: it is not overwritten", hint=hint, subject=str(path)
+            )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{path} cannot be written: {folder} may not be written", hint=hint)
+        raise ConfigurationError(f"{path} cannot be written: {folder} may not be written", hint=hint, subject=str(path))
 
 
 def save(path: Path, plan: SavedPlan) -> None:
@@ -53,7 +57,7 @@ def save(path: Path, plan: SavedPlan) -> None:
         if not isinstance(error, OSError):
             raise
         hint = "name another file for --save"
-        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint) from None
+        raise ConfigurationError(f"{path} cannot be written: {_reason(error)}", hint=hint, subject=str(path)) from None
 
 
 def read(path: Path) -> SavedPlan:
@@ -62,11 +66,13 @@ def read(path: Path) -> SavedPlan:
     try:
         return from_json(_text_of(path))
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} cannot be used: it is no plan of rehouse", hint=hint) from None
+        raise ConfigurationError(
+            f"{path} cannot be used: it is no plan of rehouse", hint=hint, subject=str(path)
+        ) from None
     except ValueError as error:
-        raise ConfigurationError(f"{path} cannot be used: {error}", hint=hint) from None
+        raise ConfigurationError(f"{path} cannot be used: {error}", hint=hint, subject=str(path)) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {_reason(error)}", hint=hint) from None
+        raise ConfigurationError(f"{path} cannot be read: {_reason(error)}", hint=hint, subject=str(path)) from None
 
 
 def _text_of(path: Path) -> str:

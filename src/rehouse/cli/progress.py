@@ -5,19 +5,18 @@ The log gets the plain lines as well.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from rehouse.cli import output
 from rehouse.cli.logs import SHOWN, log
 from rehouse.cli.output import console
-from rehouse.core.escaping import count_noun, on_one_line
+from rehouse.core.escaping import count_noun, escape_to_one_line
 from rehouse.core.progress import Overall, Progress, Report, report_nothing
 
 if TYPE_CHECKING:
@@ -33,6 +32,19 @@ MOST_TENANTS = 8
 """How many tenants at work are shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """A tenant or bucket at work in a JSON line, under the keys that `status --watch` has for it."""
+
+    subject: str
+    step: str
+    message: str | None
+    documents: int
+    documents_total: int | None
+    documents_failed: int
+    bytes_copied: int
+
+
 @contextmanager
 def show_progress(kind: Kind | None = None) -> Iterator[Report]:
     """Yield the callback that shows progress: as asked for, else bars on a terminal and lines elsewhere.
@@ -40,18 +52,18 @@ def show_progress(kind: Kind | None = None) -> Iterator[Report]:
     Nothing is left on a terminal at the end.
     """
     kind = kind or ("none" if output.style.quiet else "bars" if sys.stderr.isatty() else "plain")
-    show = {"bars": _bars, "plain": _lines, "json": _objects, "none": _nothing}[kind]
+    show = {"bars": _show_bars, "plain": _print_lines, "json": _print_objects, "none": _show_nothing}[kind]
     with show() as report:
         yield report
 
 
 @contextmanager
-def _nothing() -> Iterator[Report]:
+def _show_nothing() -> Iterator[Report]:
     yield report_nothing
 
 
 @contextmanager
-def _bars() -> Iterator[Report]:
+def _show_bars() -> Iterator[Report]:
     from rich.live import Live  # only a terminal pays for the bars
 
     from rehouse.operations.counters import Counters
@@ -68,46 +80,50 @@ def _bars() -> Iterator[Report]:
 
 
 @contextmanager
-def _lines() -> Iterator[Report]:
-    def tell(shown: Counters) -> None:
+def _print_lines() -> Iterator[Report]:
+    def print_progress(shown: Counters) -> None:
         overall, at_work = shown.now()
         for line in describe(overall, at_work):
             log.info(line, extra=SHOWN)
             print(line, file=sys.stderr, flush=True)
 
-    with _telling(tell, SECONDS_BETWEEN_LINES) as report:
+    with _repeat_regularly(print_progress, SECONDS_BETWEEN_LINES) as report:
         yield report
 
 
 @contextmanager
-def _objects() -> Iterator[Report]:
-    def tell(shown: Counters) -> None:
+def _print_objects() -> Iterator[Report]:
+    def print_progress(shown: Counters) -> None:
         overall, at_work = shown.now()
-        told = {"type": "progress", **asdict(overall), "at_work": [asdict(each) for each in at_work]}
-        print(json.dumps(told), file=sys.stderr, flush=True)
+        output.print_line({"type": "progress", **asdict(overall), "at_work": [_at_work(each) for each in at_work]})
 
-    with _telling(tell, SECONDS_BETWEEN_OBJECTS) as report:
+    with _repeat_regularly(print_progress, SECONDS_BETWEEN_OBJECTS) as report:
         yield report
 
 
+def _at_work(event: Progress) -> AtWork:
+    counts = event.documents, event.documents_total, event.documents_failed, event.bytes_copied
+    return AtWork(event.subject, event.step, event.text, *counts)
+
+
 @contextmanager
-def _telling(tell: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
-    """Tell every so many seconds how far the run is, from a thread: also while nothing happens."""
+def _repeat_regularly(print_progress: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
+    """Print every so many seconds how far the run is, from a thread: also while nothing happens."""
     from rehouse.operations.counters import Counters
 
     shown, is_over = Counters(), threading.Event()
 
-    def tell_again() -> None:
+    def repeat() -> None:
         while not is_over.wait(seconds):
-            tell(shown)
+            print_progress(shown)
 
-    teller = threading.Thread(target=tell_again, daemon=True)
-    teller.start()
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
     try:
         yield shown
     finally:
         is_over.set()
-        teller.join()
+        thread.join()
 
 
 def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
@@ -116,7 +132,9 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     >>> sum_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
     '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
     """
-    parts = [f"{overall.tenants_done:,} of {count_noun(overall.tenants, 'tenant')}"] if overall.tenants else []
+    parts = (
+        [f"{overall.tenants_done:,} of {count_noun(overall.tenants_total, 'tenant')}"] if overall.tenants_total else []
+    )
     if overall.documents_total:
         parts.append(f"{overall.documents:,} of {count_noun(overall.documents_total, 'document')}")
     if overall.bytes_copied:
@@ -124,9 +142,9 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
     if overall.rate:
         parts.append(f"{overall.rate:,.0f}/s" if overall.rate >= 10 else f"{overall.rate:.1f}/s")
     if with_elapsed:
-        parts.append(str(timedelta(seconds=round(overall.elapsed))))
-    if overall.left is not None and overall.documents < overall.documents_total:
-        parts.append(f"{timedelta(seconds=round(overall.left))} left")
+        parts.append(str(timedelta(seconds=round(overall.elapsed_seconds))))
+    if overall.seconds_left is not None and overall.documents < overall.documents_total:
+        parts.append(f"{timedelta(seconds=round(overall.seconds_left))} left")
     return ", ".join(parts)
 
 
@@ -136,7 +154,7 @@ def describe(overall: Overall, at_work: list[Progress]) -> list[str]:
     lines += [f"  {each.subject}: {_step(each)}" for each in at_work[:MOST_TENANTS]]
     if len(at_work) > MOST_TENANTS:
         lines.append(f"  and {len(at_work) - MOST_TENANTS} more")
-    return [on_one_line(line) for line in lines]
+    return [escape_to_one_line(line) for line in lines]
 
 
 def _step(event: Progress) -> str:
@@ -160,7 +178,7 @@ def draw(overall: Overall, at_work: list[Progress]) -> RenderableType:
     for each in at_work[:MOST_TENANTS]:
         has_bar = each.text is None and each.documents_total
         bar = ProgressBar(each.documents_total or 1, each.documents, width=20) if has_bar else Text("")
-        grid.add_row(Text(on_one_line(each.subject)), bar, Text(on_one_line(_step(each))))
+        grid.add_row(Text(escape_to_one_line(each.subject)), bar, Text(escape_to_one_line(_step(each))))
     more = [Text(f"and {len(at_work) - MOST_TENANTS} more")] if len(at_work) > MOST_TENANTS else []
     return Group(Text(sum_up(overall), no_wrap=True, overflow="ellipsis"), grid, *more)
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import SHOWN, Attention, add_up, plain, print_report, say, say_more, say_next, say_note, table
+from rehouse.cli.output import (
+    SHOWN,
+    Attention,
+    add_up,
+    print_report,
+    say,
+    say_more,
+    say_next,
+    say_note,
+    table,
+    to_json_types,
+)
 from rehouse.cli.progress import Bytes
 from rehouse.core.escaping import count_noun
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import STATES, Phase
-from rehouse.core.next_steps import after_migration
+from rehouse.core.next_steps import after_migration, before_next_run
 
 if TYPE_CHECKING:
     from rehouse.core.errors import Failure
@@ -41,7 +52,7 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+            say("", name_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: {heading(each.outstanding)}")
             show_outstanding(each.slug, each.outstanding)
@@ -57,10 +68,10 @@ def show_migration(reports: Sequence[TenantReport], *, ran: bool = True) -> None
     say("", closing_line(reports))
 
 
-def of_tenant(slug: str, error: str) -> str:
+def name_tenant(slug: str, error: str) -> str:
     """Return an error with the tenant's slug before it, unless it begins with that.
 
-    >>> of_tenant("acme", "acme is finished"), of_tenant("acme", "S3 kept failing"), of_tenant("a", "an object went")
+    >>> name_tenant("acme", "acme is finished"), name_tenant("acme", "S3 kept failing"), name_tenant("a", "an object went")
     ('acme is finished', 'acme: S3 kept failing', 'a: an object went')
     """
     return error if error.startswith(f"{slug} ") else f"{slug}: {error}"
@@ -74,7 +85,7 @@ def closing_line(reports: Sequence[TenantReport]) -> str:
 
 def tenant_object(report: TenantReport | ReturnReport | FinishReport | Overview) -> dict[str, Any]:
     """Return what a command prints of a tenant as JSON: its state and errors with the report."""
-    found: dict[str, Any] = plain(report)
+    found: dict[str, Any] = to_json_types(report)
     return found | {"state": report.state.value, "error_count": report.errors}
 
 
@@ -85,10 +96,13 @@ def migration_object(reports: Sequence[TenantReport]) -> dict[str, Any]:
     return {"documents_migrated": migrated, "this_run": this_run, "error_count": errors, "tenants": tenants}
 
 
-def _show_next(reports: Sequence[TenantReport]) -> None:
+def _show_next(reports: Sequence[TenantReport], until: Phase | None) -> None:
     if not any(each.error for each in reports):
         phases = {each.slug: each.phase for each in reports}
-        say_next(after_migration(phases, [each.slug for each in reports if each.outstanding]))
+        outstanding = {each.slug: codes_of(each.outstanding) for each in reports}
+        codes = [code for found in outstanding.values() for code in found]
+        following = after_migration(phases, outstanding, shown=SHOWN, until=until)
+        say_next(following, first=before_next_run(codes))
 
 
 def end_migration(
@@ -97,17 +111,21 @@ def end_migration(
     *,
     summary: str | None = None,
     ran: bool = True,
+    until: Phase | None = Phase.CUT_OVER,
     interrupted: bool = False,
     allow_quarantined: bool = False,
 ) -> None:
-    """Print each tenant's result and end the command. `ran`: this command could move documents."""
+    """Print each tenant's result and end the command.
+
+    `ran`: this command could move documents. `until`: the phase at which it was to stop, None if it moves no tenant on.
+    """
     from rehouse.cli.services import finish_by
 
     def show() -> None:
         show_migration(made, ran=ran)
         if summary:
             say(summary)
-        _show_next(() if interrupted else made)
+        _show_next(() if interrupted else made, until)
 
     print_report(output, migration_object(made), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
@@ -116,6 +134,11 @@ def end_migration(
 def failures_of(reports: Iterable[RunReport | VerifyReport]) -> list[Failure]:
     """Return what ended the work on tenants early, as errors about them."""
     return [each.failure for each in reports if each.failure]
+
+
+def codes_of(documents: Iterable[Outstanding]) -> list[str]:
+    """Return the code of each document, or its state where it has none."""
+    return [each.code or each.state.value for each in documents]
 
 
 def heading(documents: Sequence[Outstanding]) -> str:
@@ -150,7 +173,7 @@ def _show_documents(slug: str, documents: Sequence[Outstanding], again: str) -> 
             f"  {each.document_id}  {each.code or each.state}  {each.source.bucket}/{each.source.key}: {each.message or ''}"
         )
     say_more(len(documents))
-    for code in sorted({each.code or each.state.value for each in documents}):
+    for code in sorted({*codes_of(documents)}):
         say(f"  {code}: {hint_of(code, slug, again)}")
 
 

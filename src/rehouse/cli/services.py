@@ -35,7 +35,7 @@ def services(
     from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
 
     collect_seldom()
-    settings = settings_only()
+    settings = load_settings()
     if max_rate:
         settings = settings.model_copy(update={"max_rate": max_rate})
     with (
@@ -56,13 +56,13 @@ def services(
 @contextmanager
 def ledger() -> Iterator[Ledger]:
     """Open the ledger alone, for commands that need no S3."""
-    settings = settings_only()
+    settings = load_settings()
     with log_to(settings.log_file), closing(Ledger.open(settings, writes=False)) as opened:
         settle_usage(opened.connection, opened.catalog)
         yield opened
 
 
-def settings_only() -> Settings:
+def load_settings() -> Settings:
     """Return the settings, for commands that open what they need themselves."""
     settings = config.load()
     log_settings(settings)
@@ -79,13 +79,13 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
         opened.stop()
         saving = ": saving what is under way" if opened.writes else ""
         if not output.style.quiet:
-            typer.echo(f"stopping{saving} (again: stop at once)", err=True)
+            output.say_aside(f"stopping{saving} (again: stop at once)")
 
     with handle_signals(stop):
         yield
 
 
-class Judged(Protocol):
+class QuarantineReport(Protocol):
     """A report that tells documents in quarantine from whatever else is wrong."""
 
     @property
@@ -99,7 +99,7 @@ class Judged(Protocol):
         ...
 
 
-def finish_by(reports: Iterable[Judged], *, allow_quarantined: bool, interrupted: bool = False) -> None:
+def finish_by(reports: Iterable[QuarantineReport], *, allow_quarantined: bool, interrupted: bool = False) -> None:
     """End the command with the exit status that these reports make."""
     judged = list(reports)
     finish(

@@ -16,13 +16,13 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, plain, say, shorten, wrap_line
+from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, say, shorten, to_json_types, wrap_line
 from rehouse.cli.process import handle_signals, is_reader_gone
 from rehouse.cli.progress import MOST_TENANTS, sum_up
-from rehouse.core.escaping import count_noun, escape_json, on_one_line
+from rehouse.core.escaping import count_noun, escape_json, escape_to_one_line
 from rehouse.core.progress import Overall
 from rehouse.core.tenant_state import describe_states
-from rehouse.core.watching import Life, Running, TenantAtWork, total
+from rehouse.core.watching import Life, RunningCommand, TenantAtWork, total
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,7 +46,7 @@ def watch(output: str) -> None:
     from rehouse.operations.watching import watch as look_again
 
     settings = config.load()
-    with log_to(settings.log_file), _until_signal() as is_over:
+    with log_to(settings.log_file), _watch_signals() as is_over:
         sights = look_again(settings, is_over)
         if output == "json" or not sys.stdout.isatty():
             print_lines(sights)
@@ -55,7 +55,7 @@ def watch(output: str) -> None:
 
 
 @contextmanager
-def _until_signal() -> Iterator[threading.Event]:
+def _watch_signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT or SIGTERM sets; the second one ends the block at once."""
     is_over = threading.Event()
 
@@ -85,17 +85,18 @@ def lines_of(sight: Sight, before: Sight | None) -> Iterator[dict[str, Any]]:
         if before is None or not before.away:
             yield {"type": "database_away", "message": sight.away.message, "hint": sight.away.hint}
         return
-    at = plain(sight.at)
+    at = to_json_types(sight.at)
     if before is not None and before.away:
         yield {"type": "database_back", "at": at}
     for run in sight.look.alive:
         yield {"type": "progress", "at": at, **asdict(run)}
     for event in sight.new_events:
-        yield {"type": "event", **plain(event)}
+        yield {"type": "event", **to_json_types(event)}
     for ended in sight.look.ended:
         yield {"type": "ended", "at": at, **asdict(ended)}
     if before is None or sight.states != before.states:
-        yield {"type": "states", "at": at, "tenants": {str(state): count for state, count in sight.states.items()}}
+        by_state = {str(state): count for state, count in sight.states.items()}
+        yield {"type": "states", "at": at, "tenants_by_state": by_state}
     if not sight.look.alive and (before is None or before.look.alive):
         yield {"type": "idle", "at": at}
 
@@ -112,7 +113,7 @@ def _show(sights: Iterable[Sight]) -> None:
             live.update(Group(*draw(last, *out.size)), refresh=True)
     if last is not None:
         runs = last.look.alive
-        say(*([f"{_title(run)}: {_far(run.overall)}" for run in runs] or [IDLE]))
+        say(*([f"{_title(run)}: {_progress_text(run.overall)}" for run in runs] or [IDLE]))
 
 
 IDLE = "No command is at work."
@@ -131,23 +132,23 @@ def draw(sight: Sight, width: int, height: int) -> list[Text]:
     return lines
 
 
-def _runs(sight: Sight) -> Sequence[Running]:
+def _runs(sight: Sight) -> Sequence[RunningCommand]:
     return (*sight.look.alive, *sight.look.killed)
 
 
 def _line(text: str = "", style: str = "") -> Text:
     from rich.text import Text
 
-    return Text(on_one_line(text), style=style, no_wrap=True)
+    return Text(escape_to_one_line(text), style=style, no_wrap=True)
 
 
 def _fold(text: str, width: int, style: str = "") -> list[Text]:
-    return [_line(part, style) for part in wrap_line(on_one_line(text), width)]
+    return [_line(part, style) for part in wrap_line(escape_to_one_line(text), width)]
 
 
 def _heading(sight: Sight, width: int) -> list[Text]:
     if sight.away:
-        first = [_line(f"The database is away: {sight.away.message}", "bold red"), _line(f"Hint: {sight.away.hint}")]
+        first = [_line(f"The database is away: {sight.away.message}", f"bold {RED}"), _line(f"Hint: {sight.away.hint}")]
     else:
         clock = f"{sight.at:%Y-%m-%d %H:%M:%S} UTC"
         first = [_line(clock + "Ctrl-C ends".rjust(width - len(clock)), "dim")]
@@ -157,21 +158,24 @@ def _heading(sight: Sight, width: int) -> list[Text]:
     if not alive and not sight.away:
         first += [_line(), _line(IDLE, "bold")]
     if len(alive) > 1:
-        first += [_line(), *_fold(f"{count_noun(len(alive), 'command')}: {_far(total(alive))}", width, "bold")]
+        first += [
+            _line(),
+            *_fold(f"{count_noun(len(alive), 'command')}: {_progress_text(total(alive))}", width, "bold"),
+        ]
     return first
 
 
-def _title(run: Running) -> str:
+def _title(run: RunningCommand) -> str:
     return f"{run.command} on {run.host}"
 
 
-def _of_run(run: Running, width: int, most: int) -> list[Text]:
+def _of_run(run: RunningCommand, width: int, most: int) -> list[Text]:
     """Return the lines of a command: what it is, how far it is, and the tenants at work."""
     title = _line(_title(run), "bold")
-    title.append(f"  {_life(run)}", style=COLORS[run.life])
+    title.append(f"  {_life_text(run)}", style=COLORS[run.life])
     if run.life is Life.KILLED:
         return [_line(), title, _line("  Run the same command again: it goes on where this one stopped.")]
-    lines = [_line(), title, *_fold(f"  {_far(run.overall)}", width)]
+    lines = [_line(), title, *_fold(f"  {_progress_text(run.overall)}", width)]
     shown = run.at_work[:most]
     if shown:
         lines += _table(shown, width)
@@ -180,15 +184,15 @@ def _of_run(run: Running, width: int, most: int) -> list[Text]:
     return lines
 
 
-def _life(run: Running) -> str:
-    ago = timedelta(seconds=round(run.quiet))
+def _life_text(run: RunningCommand) -> str:
+    ago = timedelta(seconds=round(run.quiet_seconds))
     if run.life is Life.KILLED:
         return f"killed, or cut off from the database; last change {ago} ago"
-    elapsed = timedelta(seconds=round(run.elapsed))
+    elapsed = timedelta(seconds=round(run.elapsed_seconds))
     return f"{elapsed}, no change for {ago}" if run.life is Life.QUIET else f"{elapsed}, running"
 
 
-def _far(overall: Overall) -> str:
+def _progress_text(overall: Overall) -> str:
     errors = f", {count_noun(overall.documents_failed, 'error')}" if overall.documents_failed else ""
     return (sum_up(overall, with_elapsed=False) or "nothing is counted yet") + errors
 
@@ -222,9 +226,9 @@ def _cells(each: TenantAtWork, *, has_bars: bool) -> list[str]:
     share = min(each.documents / each.documents_total, 1.0) if each.documents_total and not each.message else None
     rate = f"{each.rate:,.0f}/s" if each.rate >= 10 else f"{each.rate:.1f}/s"
     return [
-        on_one_line(each.subject),
+        escape_to_one_line(each.subject),
         each.phase or "",
-        on_one_line(_doing(each)),
+        escape_to_one_line(_activity(each)),
         *([("━" * int(share * BAR) if share else "").ljust(BAR)] if has_bars else []),
         "" if share is None else f"{share:.0%}",
         "" if each.message else rate,
@@ -232,7 +236,7 @@ def _cells(each: TenantAtWork, *, has_bars: bool) -> list[str]:
     ]
 
 
-def _doing(each: TenantAtWork) -> str:
+def _activity(each: TenantAtWork) -> str:
     if each.message:
         return each.message
     of_all = "" if each.documents_total is None else f" of {each.documents_total:,}"
@@ -245,15 +249,15 @@ def _last_events(events: Sequence[HistoryEvent], room: int) -> list[Text]:
     shown = events[::-1][: max(room, 0)]
     if not shown:
         return []
-    named = [shorten(on_one_line(str(each.slug or each.tenant_id or "")), LONGEST_NAME) for each in shown]
+    named = [shorten(escape_to_one_line(str(each.slug or each.tenant_id or "")), LONGEST_NAME) for each in shown]
     widest = max(map(cell_len, named))
     lines = [
-        _line(f"  {each.at:%H:%M:%S}  {name}{' ' * (widest - cell_len(name))}  {_told(each)}")
+        _line(f"  {each.at:%H:%M:%S}  {name}{' ' * (widest - cell_len(name))}  {_event_text(each)}")
         for name, each in zip(named, shown, strict=True)
     ]
     return [_line(), _line("Last events (UTC)", "bold"), *lines]
 
 
-def _told(event: HistoryEvent) -> str:
+def _event_text(event: HistoryEvent) -> str:
     moved = f": {event.from_phase} → {event.to_phase}" if event.to_phase else ""
     return f"{event.event}{moved}" + (f", {event.reason}" if event.reason else "")

@@ -62,7 +62,7 @@ OFF_LEAVES = frozenset(
 """Settings that an empty variable switches off. For all others an empty variable counts as not set."""
 
 
-def _matching(pattern: str, rule: str) -> AfterValidator:
+def _require_match(pattern: str, rule: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
             raise ValueError(rule)
@@ -71,7 +71,7 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _command(value: str) -> str:
+def _require_command(value: str) -> str:
     try:
         words = shlex.split(value)
     except ValueError as error:
@@ -81,22 +81,22 @@ def _command(value: str) -> str:
     return value
 
 
-BucketName = Annotated[str, _matching(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
+BucketName = Annotated[str, _require_match(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
 BucketPrefix = Annotated[
     str,
-    _matching(
+    _require_match(
         r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{0,30}",
         "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
     ),
 ]
 EndpointUrl = Annotated[
-    str, _matching(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
+    str, _require_match(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(split_at_commas)]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(split_at_commas)]
 
 
-KmsKeyName = Annotated[str, _matching(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
+KmsKeyName = Annotated[str, _require_match(KMS_KEY, "a KMS key is written as its ARN, alias/name or id")]
 KmsKeyNames = Annotated[tuple[KmsKeyName, ...], BeforeValidator(split_at_commas)]
 
 
@@ -104,17 +104,17 @@ class Settings(Section):
     """The effective settings. `origins` maps path → where the value comes from."""
 
     database_url: SecretStr | None = None
-    database_password_command: Annotated[str, AfterValidator(_command)] | None = None
+    database_password_command: Annotated[str, AfterValidator(_require_command)] | None = None
     shared_bucket: BucketNames = ()
     bucket_prefix: BucketPrefix = "dataroom-saas"
     bucket_namespace: Literal["global", "account-regional"] = "global"
-    region: Annotated[str, _matching(r"[a-z0-9-]*", "a region is written like us-east-1")] = ""
+    region: Annotated[str, _require_match(r"[a-z0-9-]*", "a region is written like us-east-1")] = ""
     endpoint_url: EndpointUrl | None = None
     s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None
     cors_origins: Origins = ()
     log_bucket: BucketName | None = None
-    encryption: Annotated[str, _matching(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
+    encryption: Annotated[str, _require_match(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
     source_kms_keys: KmsKeyNames = ()
     request_metrics: bool = False
     max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 256
@@ -173,13 +173,16 @@ class Settings(Section):
                 missing.append(error)
         if missing:
             hint = "; ".join(each.hint for each in missing)
-            raise ConfigurationError("; ".join(each.message for each in missing), hint=hint)
+            subject = missing[0].subject if len(missing) == 1 else None
+            raise ConfigurationError("; ".join(each.message for each in missing), hint=hint, subject=subject)
 
     def require_database_url(self) -> str:
         """Return the connection string. Raises ConfigurationError if it is not set."""
         if self.database_url is None:
             raise ConfigurationError(
-                "DATABASE_URL is not set", hint="export DATABASE_URL=postgresql://user:password@host:5432/database"
+                "DATABASE_URL is not set",
+                hint="export DATABASE_URL=postgresql://user:password@host:5432/database",
+                subject="database_url",
             )
         return self.database_url.get_secret_value()
 
@@ -192,8 +195,13 @@ class Settings(Section):
             raise ConfigurationError(
                 "REHOUSE_SHARED_BUCKET is not set",
                 hint="export REHOUSE_SHARED_BUCKET=the-bucket-that-all-tenants-share (several: comma-separated)",
+                subject="shared_bucket",
             )
         return self.shared_bucket
+
+
+DEFAULT = "default"
+"""The origin of a setting that nobody sets."""
 
 
 def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
@@ -209,7 +217,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     of_file = {".".join(leaf): value for leaf, value in _flatten(values)}
     origins = dict.fromkeys(of_file, str(path))
     for name in NOT_SETTINGS & values.keys():
-        raise _unknown(name, str(path))
+        raise _unknown_setting_error(name, str(path))
     _refuse_unknown_variables(env)
     for leaf in leaves():
         for variable in variables(leaf):
@@ -220,7 +228,7 @@ def load(environment: Mapping[str, str] | None = None, folder: Path | None = Non
     try:
         settings = Settings(**cast("dict[str, Any]", values), origins=origins)
     except ValidationError as error:
-        raise _explained(error.errors()[0], origins, path) from None
+        raise _setting_error(error.errors()[0], origins, path) from None
     twice = {leaf: value for leaf, value in of_file.items() if origins[leaf] != str(path)}
     overridden = {leaf: str(path) for leaf, value in twice.items() if _is_different(settings, values, leaf, value)}
     return settings.model_copy(update={"overridden": overridden})
@@ -250,10 +258,10 @@ def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
         value: object = settings
         for part in leaf.split("."):
             value = getattr(value, part)
-        origin = settings.origins.get(leaf, "default")
+        origin = settings.origins.get(leaf, DEFAULT)
         yield (
             leaf,
-            _shown(value),
+            _mask(value),
             f"{origin}, over {settings.overridden[leaf]}" if leaf in settings.overridden else origin,
         )
 
@@ -266,7 +274,7 @@ def overriding_variables(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
-def _shown(value: object) -> str:
+def _mask(value: object) -> str:
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, tuple):
@@ -287,14 +295,18 @@ def _read_file(path: Path, *, required: bool) -> dict[str, object]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if required:
-            raise ConfigurationError(f"{path} does not exist", hint="REHOUSE_CONFIG names the file") from None
+            raise ConfigurationError(
+                f"{path} does not exist", hint="REHOUSE_CONFIG names the file", subject=str(path)
+            ) from None
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example"
+            f"{path} is not valid TOML: {error}", hint="see docs/settings.md for an example", subject=str(path)
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="check its permissions") from None
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}", hint="check its permissions", subject=str(path)
+        ) from None
 
 
 def _flatten(values: Mapping[str, object], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -330,27 +342,31 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
             message = f"the environment variable {variable} is no setting"
-            raise ConfigurationError(message, hint=_nearest(variable, known))
+            raise ConfigurationError(message, hint=_nearest_hint(variable, known), subject=variable)
 
 
-def _explained(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
+def _setting_error(error: ErrorDetails, origins: Mapping[str, str], file: Path) -> ConfigurationError:
     path = ".".join(str(part) for part in error["loc"] if not isinstance(part, int))
     where = origins.get(path, str(file))
     if error["type"] == "extra_forbidden":
-        return _unknown(path, where)
+        return _unknown_setting_error(path, where)
     default = next((shown for leaf, shown, _ in effective_settings(Settings()) if leaf == path), None)
     if default is None:
-        return ConfigurationError(f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it")
+        return ConfigurationError(
+            f"{where}: {path} is a section", hint=f"write [{path}] and its settings below it", subject=path
+        )
     rule = error["msg"].removeprefix("Value error, ").replace("Input should", "it must", 1)
     hint = f"correct it, or remove it: the default is {default or 'none'}"
-    return ConfigurationError(f"{where}: {path}: {rule}", hint=hint)
+    return ConfigurationError(f"{where}: {path}: {rule}", hint=hint, subject=path)
 
 
-def _unknown(path: str, where: str) -> ConfigurationError:
-    return ConfigurationError(f"{where}: the setting {path} is unknown", hint=_nearest(path, set(leaves())))
+def _unknown_setting_error(path: str, where: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{where}: the setting {path} is unknown", hint=_nearest_hint(path, set(leaves())), subject=path
+    )
 
 
-def _nearest(wrong: str, right: set[str]) -> str:
+def _nearest_hint(wrong: str, right: set[str]) -> str:
     """Return the hint that names the nearest setting; what all names of its kind begin with makes none of them near."""
     section = PREFIX if wrong.startswith(PREFIX) else "".join(wrong.rpartition(".")[:2])
     names = {each.removeprefix(section): each for each in sorted(right, key=lambda one: one.startswith(section))}

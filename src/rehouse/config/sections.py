@@ -17,13 +17,13 @@ Optional = Annotated[str, Field(max_length=64)]
 """The name of a column, or empty if there is no such column."""
 
 
-def _with_its_table(name: str) -> str:
+def _require_table(name: str) -> str:
     if name.count(".") < 2 or not all(name.split(".")):
         raise ValueError("a column is written schema.table.column")
     return name
 
 
-ColumnName = Annotated[str, AfterValidator(_with_its_table)]
+ColumnName = Annotated[str, AfterValidator(_require_table)]
 
 
 def split_at_commas(value: object) -> object:

@@ -57,7 +57,7 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
         return found[0]
     if found:
         raise UnknownTenant(
-            f"{named!r} names {len(found)} tenants: {'; '.join(_described(tenant, named) for tenant in found)}",
+            f"{named!r} names {len(found)} tenants: {'; '.join(_describe(tenant, named) for tenant in found)}",
             hint=f"name one of them by its id: {' or '.join(tenant.slug for tenant in found)}",
             subject=named,
         )
@@ -66,7 +66,7 @@ def choose(named: str, tenants: Sequence[Tenant]) -> Tenant:
     raise UnknownTenant(f"there is no tenant {named!r}", hint=hint, subject=named)
 
 
-def only_and_excluded(
+def choose_only_and_excluded(
     tenants: Sequence[Tenant], only: Iterable[str], exclude: Iterable[str]
 ) -> tuple[set[TenantId], set[TenantId]]:
     """Return the tenant ids that `--only` and `--exclude` name.
@@ -77,7 +77,7 @@ def only_and_excluded(
     return chosen, left_out
 
 
-def _described(tenant: Tenant, named: str) -> str:
+def _describe(tenant: Tenant, named: str) -> str:
     how = "its slug" if tenant.own_slug == named else "its id"
     state = "" if tenant.is_active else ", inactive"
     return f"the tenant with the id {tenant.id} ({tenant.name}{state}) by {how}"

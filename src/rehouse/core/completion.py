@@ -35,10 +35,10 @@ def is_completable(name: str) -> bool:
     return bool(name) and name[0].isalnum() and all(each.isalnum() or each in "-_.+/" for each in name)
 
 
-def offered(names: Iterable[str], incomplete: str) -> list[str]:
+def matching_names(names: Iterable[str], incomplete: str) -> list[str]:
     """Return the names that begin with what was typed and that shells take as they are, in order.
 
-    >>> offered(["globex", "acme", "acme-2", "id:7"], "ac")
+    >>> matching_names(["globex", "acme", "acme-2", "id:7"], "ac")
     ['acme', 'acme-2']
     """
     return sorted(name for name in names if name.startswith(incomplete) and is_completable(name))
@@ -105,12 +105,12 @@ def _place_of_pairs(text: str) -> str | None:
     return " ".join(word for word in words if word.partition("=")[0] in _PARTS) or None
 
 
-def without_equals_signs(words: list[str], current: int) -> tuple[list[str], int]:
+def drop_equals_signs(words: list[str], current: int) -> tuple[list[str], int]:
     """Return the words of a command line, and which one is being typed, as bash would have them without breaking at `=`.
 
     bash makes three words of `--only=acme`; a program gets one.
 
-    >>> without_equals_signs(["rehouse", "verify-all", "--only", "=", "ac"], 4)
+    >>> drop_equals_signs(["rehouse", "verify-all", "--only", "=", "ac"], 4)
     (['rehouse', 'verify-all', '--only', 'ac'], 3)
     """
     kept = [

@@ -83,7 +83,7 @@ class Places:
         """Return where the object is now, according to the row."""
         return ObjectRef(document.bucket or self.shared[0], document.key or "")
 
-    def target_of(self, document: Document, recorded: Recorded | None = None) -> ObjectRef:
+    def target_of(self, document: Document, recorded: CopyRecord | None = None) -> ObjectRef:
         """Return where the object is to be copied to.
 
         In a live home a document returns to its earlier key, if that key is in the document's own folder. If a rollback fetched
@@ -97,13 +97,13 @@ class Places:
         beside = former.key if former and recorded and former == recorded.source else None
         return ObjectRef(self.home, target_key(document.id, document.name, former=beside, max_characters=longest))
 
-    def _former(self, recorded: Recorded) -> ObjectRef | None:
+    def _former(self, recorded: CopyRecord) -> ObjectRef | None:
         ends = (recorded.source, recorded.target)
         return next((each for each in ends if each and each.bucket == self.home), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class CopyRecord:
     """What the ledger records about a document."""
 
     state: DocumentState
@@ -114,7 +114,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopiedDocument:
     """What the ledger records about a document that was copied.
 
     `contested`: the object at its source may now belong to another document that reused the key. The other document's row points
@@ -131,18 +131,18 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SurveyedDocument:
     """Everything known about one document: its row, the objects at both ends, the ledger's record.
 
     `contested`: a row of another tenant points to the same object. `recorded_now`: this run wrote the ledger's record, so the
-    record is newer than any listing. `is_proven`: HEADs showed the same checksum at both ends. `near`: if the object is missing,
-    the key of an object that no row points to and whose key may be another spelling of this one.
+    record is newer than any listing. `is_proven`: a comparison showed that the target is a finished copy (`doubt_about`).
+    `near`: if the object is missing, the key of an object that no row points to and whose key may be another spelling of this one.
     """
 
     document: Document
     source: ListedObject | None
     target: ListedObject | None = None
-    recorded: Recorded | None = None
+    recorded: CopyRecord | None = None
     contested: bool = False
     recorded_now: bool = False
     is_proven: bool = False
@@ -159,7 +159,7 @@ class Decision:
     task: CopyTask | None = None
 
 
-def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelta) -> Decision:
+def decide(seen: SurveyedDocument, places: Places, *, now: datetime, upload_window: timedelta) -> Decision:
     """Return what to do for one document. The first matching line applies:
 
     | the document                                            | standing                         |
@@ -180,7 +180,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     | its object is archived now                              | quarantined, archived            |
     | the ledger's copy is of this source and stands          | copied                           |
     | the target has the same MD5 and size and is newer       | adopt                            |
-    | the target has the same checksum and size and is newer  | adopt                            |
+    | a comparison proves that the target is a finished copy  | adopt                            |
     | in a live home, something at the target that is not ours| quarantined, target_taken        |
     | anything else                                           | to_copy                          |
     """
@@ -192,7 +192,7 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
         return Decision(Standing.AT_HOME)
     if _is_accepted(seen.recorded, source):
         return Decision(Standing.ACCEPTED)
-    if kept := _kept_at_home(seen, source, places):
+    if kept := _decide_kept_at_home(seen, source, places):
         return kept
     reason, detail = _obstacle(seen, source, places)
     if reason in ABSENT and _is_young(document, now, upload_window):
@@ -200,10 +200,10 @@ def decide(seen: Seen, places: Places, *, now: datetime, upload_window: timedelt
     if reason:
         return Decision(Standing.QUARANTINED, reason, detail)
     assert seen.source is not None
-    return _copying(seen, seen.source, source, places)
+    return _decide_copy(seen, seen.source, source, places)
 
 
-def may_be_kept_at_home(seen: Seen, places: Places) -> bool:
+def may_be_kept_at_home(seen: SurveyedDocument, places: Places) -> bool:
     """Return whether an object at home may be the only one of the document: where its row points is none.
 
     A database that was restored from an old dump has such rows, if the sources were removed since. If another tenant's row points
@@ -214,7 +214,7 @@ def may_be_kept_at_home(seen: Seen, places: Places) -> bool:
     return is_absent and seen.document.key_fault is None and key_problem(source.key) is None
 
 
-def _kept_at_home(seen: Seen, source: ObjectRef, places: Places) -> Decision | None:
+def _decide_kept_at_home(seen: SurveyedDocument, source: ObjectRef, places: Places) -> Decision | None:
     """Return the decision for a document whose only object is proven to be at home. Its task has no ETag of a source."""
     target = places.target_of(seen.document, seen.recorded)
     etag = _etag_at_target(seen, target)
@@ -231,13 +231,13 @@ def _kept_at_home(seen: Seen, source: ObjectRef, places: Places) -> Decision | N
     return Decision(Standing.ADOPT, task=task) if is_proven else None
 
 
-def _is_taken_for_it(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
+def _is_taken_for_it(recorded: CopyRecord | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
     if recorded is None or recorded.state is not DocumentState.COPIED or recorded.source_etag is not None:
         return False
     return (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
 
 
-def _is_recorded_copy(recorded: Recorded | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
+def _is_recorded_copy(recorded: CopyRecord | None, source: ObjectRef, target: ObjectRef, etag: str) -> bool:
     if recorded is None or recorded.state not in MADE or recorded.source_etag is None:
         return False
     return (recorded.source, recorded.target, recorded.target_etag) == (source, target, etag)
@@ -247,12 +247,14 @@ def _has_md5_of_row(document: Document, etag: str) -> bool:
     return is_md5(etag) and document.etag is not None and document.etag.strip('"') == etag
 
 
-def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | None, str]:
+def _obstacle(seen: SurveyedDocument, source: ObjectRef, places: Places) -> tuple[Reason | None, str]:
     if source.bucket not in places.shared:
         return Reason.UNKNOWN_BUCKET, f"the bucket {source.bucket} is neither shared nor the tenant's home"
     if seen.source is None:
         if seen.near is None and seen.target is not None and may_be_kept_at_home(seen, places):
-            return Reason.ONLY_AT_HOME, _unproven(source, places.target_of(seen.document, seen.recorded), seen.target)
+            return Reason.ONLY_AT_HOME, _unproven_detail(
+                source, places.target_of(seen.document, seen.recorded), seen.target
+            )
         return _absence(seen.document, source, seen.near)
     if seen.contested:
         return Reason.OTHER_TENANTS_OBJECT, "a row of another tenant points to the same object"
@@ -264,7 +266,7 @@ def _obstacle(seen: Seen, source: ObjectRef, places: Places) -> tuple[Reason | N
 def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[Reason, str]:
     if document.key_fault is not None:
         return Reason.INVALID_KEY, f"the key cannot be used: {document.key_fault}"
-    nearby = "" if near is None else f"; an object that no row points to lies at {_told_apart(near, source.key)}"
+    nearby = "" if near is None else f"; an object that no row points to lies at {_quote_distinctly(near, source.key)}"
     problem = key_problem(source.key)
     if problem:
         return Reason.INVALID_KEY, f"the key cannot be used: {problem}{nearby}"
@@ -272,20 +274,20 @@ def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[R
     return reason, f"there is no object {source.key!r} in {source.bucket}{nearby}"
 
 
-def _unproven(source: ObjectRef, home: ObjectRef, found: ListedObject) -> str:
+def _unproven_detail(source: ObjectRef, home: ObjectRef, found: ListedObject) -> str:
     return (
         f"there is no object {source.key!r} in {source.bucket}; {home.bucket} holds one at {home.key!r} ({found.size:,} bytes, "
         f"written {found.modified_at:%Y-%m-%d %H:%M} UTC), and nothing proves that it is this document"
     )
 
 
-def _told_apart(key: str, other: str) -> str:
+def _quote_distinctly(key: str, other: str) -> str:
     """Quote a key; escape its non-ASCII characters if it looks the same as the other key."""
     is_alike = unicodedata.normalize("NFC", key) == unicodedata.normalize("NFC", other)
     return ascii(key) if is_alike else repr(key)
 
 
-def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places) -> Decision:
+def _decide_copy(seen: SurveyedDocument, found: ListedObject, source: ObjectRef, places: Places) -> Decision:
     target = places.target_of(seen.document, seen.recorded)
     there = _etag_at_target(seen, target)
     task = CopyTask(
@@ -308,13 +310,13 @@ def _copying(seen: Seen, found: ListedObject, source: ObjectRef, places: Places)
     return Decision(Standing.TO_COPY, task=task)
 
 
-def _etag_at_target(seen: Seen, target: ObjectRef) -> str | None:
+def _etag_at_target(seen: SurveyedDocument, target: ObjectRef) -> str | None:
     if seen.recorded_now and seen.recorded is not None and seen.recorded.target == target:
         return seen.recorded.target_etag
     return seen.target.etag if seen.target else None
 
 
-def _is_ours(recorded: Recorded | None, target: ObjectRef, there: str) -> bool:
+def _is_ours(recorded: CopyRecord | None, target: ObjectRef, there: str) -> bool:
     """Return whether the object at the target is our earlier copy, or the object from which a rollback copied back."""
     if recorded is None:
         return False
@@ -322,7 +324,7 @@ def _is_ours(recorded: Recorded | None, target: ObjectRef, there: str) -> bool:
 
 
 def _is_copied(
-    recorded: Recorded | None, source: ObjectRef, found: ListedObject, target: ObjectRef, there: str | None
+    recorded: CopyRecord | None, source: ObjectRef, found: ListedObject, target: ObjectRef, there: str | None
 ) -> bool:
     return (
         recorded is not None
@@ -332,26 +334,6 @@ def _is_copied(
         and recorded.target_etag is not None
         and recorded.target_etag == there
     )
-
-
-def is_checksum_needed(source: ListedObject, target: ListedObject, recorded: Recorded | None = None) -> bool:
-    """Return whether only a checksum can show that the target is a finished copy of the source.
-
-    The first matching line applies:
-
-    | the two                                                         | needed |
-    |-----------------------------------------------------------------|--------|
-    | have other sizes, or the target is not the newer one            | no     |
-    | target made in parts: if its tags were set no checksum tells    | no     |
-    | the target has the ETag of the copy that the ledger knows of    | no     |
-    | their ETags have the form of MD5s and are equal                 | no     |
-    | anything else: an ETag of KMS may have the form of an MD5       | yes    |
-    """
-    if source.size != target.size or target.modified_at <= source.modified_at or "-" in target.etag:
-        return False
-    if recorded is not None and recorded.target_etag == target.etag:
-        return False
-    return not (is_md5(source.etag) and source.etag == target.etag)
 
 
 def is_adoptable(source: ListedObject, target: ListedObject) -> bool:
@@ -377,7 +359,7 @@ def is_md5(etag: str) -> bool:
     return len(etag) == 32 and all(char in "0123456789abcdef" for char in etag)
 
 
-def _is_accepted(recorded: Recorded | None, source: ObjectRef) -> bool:
+def _is_accepted(recorded: CopyRecord | None, source: ObjectRef) -> bool:
     return recorded is not None and recorded.state is DocumentState.ACCEPTED and recorded.source == source
 
 

@@ -23,10 +23,10 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def written(length: timedelta) -> str:
+def format_duration(length: timedelta) -> str:
     """Format a duration as `duration` reads it, in the largest unit that divides it.
 
-    >>> written(timedelta(days=7)), written(timedelta(hours=36)), written(timedelta(0))
+    >>> format_duration(timedelta(days=7)), format_duration(timedelta(hours=36)), format_duration(timedelta(0))
     ('7d', '36h', '0')
     """
     seconds = round(length.total_seconds())

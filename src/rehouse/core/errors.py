@@ -58,10 +58,10 @@ class Failure:
     hint: str
 
 
-def ended_early(slug: str, code: ErrorCode | None, message: str | None, hint: str | None) -> Failure | None:
+def early_failure(slug: str, code: ErrorCode | None, message: str | None, hint: str | None) -> Failure | None:
     """Return the failure of a tenant's work that an error ended early, or None if it came to its end.
 
-    >>> ended_early("acme", None, None, None) is None
+    >>> early_failure("acme", None, None, None) is None
     True
     """
     return Failure(code, slug, message or "", hint or "") if code else None

@@ -17,10 +17,10 @@ def escape_controls(text: str) -> str:
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def on_one_line(text: str) -> str:
+def escape_to_one_line(text: str) -> str:
     """Escape a text and its line breaks, so that a name cannot look like another line of the report.
 
-    >>> on_one_line("a\\nb")
+    >>> escape_to_one_line("a\\nb")
     'a\\\\nb'
     """
     return escape_controls(text).translate(_BREAKS)

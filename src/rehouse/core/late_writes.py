@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from rehouse.core.copies import Copied, is_md5
+from rehouse.core.copies import CopiedDocument, is_md5
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import ListedObject, ObjectRef
 
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 
 def decide_late_write(
-    moved: Copied,
+    moved: CopiedDocument,
     row: ObjectRef | None,
     source: ListedObject | None,
     target: ListedObject | None,
@@ -81,7 +81,7 @@ def decide_late_write(
 
 
 def needs_proof(
-    moved: Copied, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
+    moved: CopiedDocument, source: ListedObject | None, target: ListedObject | None, *, copied_etag: str | None = None
 ) -> bool:
     """Return whether only checksums can show that the home object is a copy of the source.
 
@@ -93,7 +93,7 @@ def needs_proof(
     return source.size == target.size and not (is_md5(source.etag) and source.etag == target.etag)
 
 
-def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
+def conflict_message(moved: CopiedDocument, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
     """Return a sentence that names both objects of a conflict."""
     if moved.contested:
         what = "was written late, or is another document, of this or another tenant, put onto that key"
@@ -107,7 +107,7 @@ def conflict_message(moved: Copied, row: ObjectRef, source: ListedObject, target
 
 
 @dataclass(frozen=True, slots=True)
-class Returned(Copied):
+class ReturnedDocument(CopiedDocument):
     """A document that went back, whose object at home may have been written since.
 
     Its source is the object at home. `contested`: another record of the tenant knows another object there. `given_away`: its row
@@ -119,7 +119,7 @@ class Returned(Copied):
 
 
 def decide_late_write_at_home(
-    returned: Returned,
+    returned: ReturnedDocument,
     row: ObjectRef | None,
     at_home: ListedObject | None,
     there: ListedObject | None,
@@ -153,7 +153,7 @@ def decide_late_write_at_home(
     return Verdict.RECORD if is_copied else Verdict.COPY
 
 
-def conflict_message_at_home(returned: Returned, row: ObjectRef | None, at_home: ListedObject) -> str:
+def conflict_message_at_home(returned: ReturnedDocument, row: ObjectRef | None, at_home: ListedObject) -> str:
     """Return a sentence that names both objects of a conflict after a rollback."""
     late = f"{describe_object(returned.source, at_home)} was written after its document had gone back"
     if returned.contested:

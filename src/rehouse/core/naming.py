@@ -44,12 +44,17 @@ def bucket_name(prefix: str, slug: str, suffix: str, *, namespace: str = "") -> 
 def log_bucket_name(prefix: str, account: str | None, namespace: str = "") -> str:
     """Return the default name of the bucket for access logs.
 
-    No tenant's bucket can have this name, and the pattern `{prefix}-*` does not match it.
+    No tenant's bucket can have this name, and the pattern `{prefix}-*` does not match it. A prefix that is too long for it is cut,
+    and 8 hex characters of its digest are added.
 
     >>> log_bucket_name("acme", "123456789012"), log_bucket_name("acme", "123456789012", "-123456789012-eu-west-1-an")
     ('logs-acme-123456789012', 'logs-acme-123456789012-eu-west-1-an')
     """
     ending = namespace or (f"-{account}" if account else "")
+    room = MAX_BUCKET_NAME - len(f"logs-{ending}")
+    if len(prefix) > room:
+        digest = hashlib.sha256(prefix.encode()).hexdigest()[:SUFFIX_DIGITS]
+        prefix = f"{prefix[: max(room - SUFFIX_DIGITS - 1, 0)].rstrip('-')}-{digest}".lstrip("-")
     return f"logs-{prefix}{ending}"
 
 

@@ -69,10 +69,10 @@ def common_prefixes(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def _steps(key: str, buckets: Sequence[str]) -> Iterator[str]:
     if _SCHEME.match(key):
-        yield from _behind_the_host(key)
+        yield from _strip_host(key)
         return
     yield from (key.removeprefix(f"{bucket}/") for bucket in buckets if key.startswith(f"{bucket}/"))
-    yield from _decoded(key)
+    yield from _decode(key)
     for form in ("NFC", "NFD"):
         yield unicodedata.normalize(form, key)
     yield key.lstrip("/") if key.startswith("/") else f"/{key}"
@@ -80,7 +80,7 @@ def _steps(key: str, buckets: Sequence[str]) -> Iterator[str]:
         yield encode(key, safe="/", errors="surrogatepass")
 
 
-def _decoded(key: str) -> Iterator[str]:
+def _decode(key: str) -> Iterator[str]:
     for decode in (unquote, unquote_plus):
         try:
             yield decode(key, errors="strict")
@@ -88,10 +88,10 @@ def _decoded(key: str) -> Iterator[str]:
             continue
 
 
-def _behind_the_host(url: str) -> Iterator[str]:
+def _strip_host(url: str) -> Iterator[str]:
     rest = _SCHEME.sub("", url).partition("/")[2]
     path = rest.partition("?")[0].partition("#")[0]
-    yield from _decoded(path)
+    yield from _decode(path)
     yield path
     yield rest
 

@@ -11,14 +11,26 @@ from datetime import timedelta
 from shlex import quote
 
 from rehouse.core.durations import spell_duration
-from rehouse.core.late_writes import CONFLICT
-from rehouse.core.lifecycle import Phase, is_at_least
+from rehouse.core.late_writes import CONFLICT, ROW_LOCKED
+from rehouse.core.lifecycle import DocumentState, Phase, is_at_least
 from rehouse.core.removals import STAYING_CODES
 from rehouse.core.tenant_state import TenantState
 
-AFTER_INIT = "rehouse plan"
+REPEATED = frozenset(
+    {*DocumentState, ROW_LOCKED, "PreconditionFailed", "SourceChanged", "TargetChanged", "Mismatch", "NoSuchKey"}
+)
+"""States and codes of documents that need nothing but another run."""
 AFTER_CONFIG = "rehouse doctor"
 AFTER_IAM_POLICY = "rehouse doctor --probe"
+
+
+def after_init(*, has_migrations: bool) -> str:
+    """Return what to do after `init`: a look at the tenants where some are migrated or on their way, else a plan.
+
+    >>> after_init(has_migrations=False), after_init(has_migrations=True)
+    ('rehouse plan', 'rehouse status')
+    """
+    return "rehouse status" if has_migrations else "rehouse plan"
 
 
 def after_plan(
@@ -44,38 +56,69 @@ def after_plan(
     return f"rehouse migrate {quote(pilot)}" + (" --until verified" if is_everybody else "") + held
 
 
-def after_migration(phases: Mapping[str, Phase | None], outstanding: Collection[str]) -> str | None:
-    """Return what to do after a migration that nothing stopped: `phases` of its tenants, and which have documents that stay behind.
+def after_migration(
+    phases: Mapping[str, Phase | None],
+    outstanding: Mapping[str, Sequence[str]],
+    *,
+    shown: int,
+    until: Phase | None = Phase.CUT_OVER,
+) -> str | None:
+    """Return what to do after a migration that nothing stopped: `phases` of its tenants.
 
-    >>> after_migration({"a": Phase.VERIFIED}, []), after_migration({"a": Phase.CUT_OVER}, ["a"])
-    ('rehouse cutover a', 'rehouse status a --errors')
-    >>> after_migration({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, []), after_migration({"a": Phase.COPIED}, [])
-    ('rehouse verify-all --deep', 'rehouse migrate a')
+    `outstanding`: the codes of the documents that stay behind, by tenant; `shown` of each tenant were printed. Where all were
+    printed, the documents are corrected next and tried again, up to the same phase `until`; None: as far as the tenants are.
+
+    >>> after_migration({"a": Phase.VERIFIED}, {}, shown=20), after_migration({"a": Phase.COPIED}, {}, shown=20)
+    ('rehouse cutover a', 'rehouse migrate a')
+    >>> after_migration({"a": Phase.CUT_OVER}, {"a": ["archived"]}, shown=20)
+    'rehouse migrate a --only-failed'
+    >>> after_migration({"a": Phase.CUT_OVER}, {"a": ["archived"] * 21}, shown=20)
+    'rehouse status a --errors'
+    >>> after_migration({"a": Phase.CUT_OVER, "b": Phase.CUT_OVER}, {}, shown=20)
+    'rehouse verify-all --deep'
     """
-    if outstanding:
-        return _errors_of(outstanding)
+    left = {slug: codes for slug, codes in outstanding.items() if codes}
+    if many := {slug: len(codes) for slug, codes in left.items() if len(codes) > shown}:
+        return _errors_of(many)
+    if left:
+        reached = {phases.get(slug) for slug in left}
+        limit = until or (Phase.VERIFIED if reached == {Phase.VERIFIED} else Phase.CUT_OVER)
+        again = after_errors(left, [])
+        return f"{again} --until {limit}" if again and limit is not Phase.CUT_OVER else again
     if not phases:
         return None
     return _move_on(phases) or (_of("verify", phases) + " --deep")
 
 
+def before_next_run(codes: Iterable[str]) -> str | None:
+    """Return what a person does before documents with these codes are tried again; None where a repetition is enough.
+
+    >>> before_next_run(["missing_object"])
+    'First correct these documents as the hints say, or accept them. Then:'
+    >>> before_next_run(["PreconditionFailed", "copied"]) is None
+    True
+    """
+    return None if {*codes} <= REPEATED else "First correct these documents as the hints say, or accept them. Then:"
+
+
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A tenant as `status` shows it."""
+class StatusResult:
+    """A tenant as `status` shows it; `errors`: how many it has."""
 
     slug: str
     state: TenantState
     phase: Phase | None
     is_active: bool = True
+    errors: int = 0
 
 
-def after_status(tenants: Sequence[Standing]) -> str | None:
+def after_status(tenants: Sequence[StatusResult]) -> str | None:
     """Return what to do after a look at tenants. The first line that fits holds:
 
     | there is a tenant that               | next                                                        |
     |--------------------------------------|-------------------------------------------------------------|
     | failed                               | the command that failed                                     |
-    | needs attention                      | `status SLUG --errors`                                      |
+    | needs attention                      | `status SLUG --errors` of the one with the most             |
     | is not begun or on its way, of some  | `migrate SLUG`, `cutover SLUG`; `migrate-all` for several    |
     |   that are begun                     |                                                             |
     | is not begun, of none that is begun  | `plan`                                                      |
@@ -88,7 +131,7 @@ def after_status(tenants: Sequence[Standing]) -> str | None:
     if failed := states[TenantState.FAILED]:
         return _again(failed[0])
     if attention := states[TenantState.NEEDS_ATTENTION]:
-        return _errors_of([each.slug for each in attention])
+        return _errors_of({each.slug: each.errors for each in attention})
     begun = [each for each in meant if each.state is not TenantState.NOT_STARTED]
     waiting = {each.slug: each.phase for each in states[TenantState.NOT_STARTED] + states[TenantState.IN_PROGRESS]}
     if waiting:
@@ -99,15 +142,17 @@ def after_status(tenants: Sequence[Standing]) -> str | None:
     return "rehouse cleanup" if states[TenantState.FINISHED] else None
 
 
-def after_tenant_status(tenant: Standing, codes: Collection[str]) -> str | None:
-    """Return what to do after a look at one tenant, whose documents with these codes were shown with the way out.
+def after_tenant_status(tenant: StatusResult, codes: Sequence[str], *, shown: int) -> str | None:
+    """Return what to do after a look at one tenant, whose documents have these codes; `shown` of them were printed.
 
-    >>> attention = Standing("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
-    >>> after_tenant_status(attention, ["missing_object"])
+    >>> attention = StatusResult("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
+    >>> after_tenant_status(attention, ["missing_object"], shown=20)
     'rehouse migrate a --only-failed'
     """
     if tenant.state is TenantState.FAILED:
         return _again(tenant)
+    if len(codes) > shown:
+        return _errors_of({tenant.slug: len(codes)})
     if codes:
         return after_errors({tenant.slug: codes}, [tenant.slug] if tenant.phase is Phase.ROLLED_BACK else [])
     return after_status([tenant])
@@ -166,7 +211,7 @@ def note_after_rollback(homes: Mapping[str, str], grace: timedelta) -> str | Non
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyResult:
     """A tenant as `verify` found it.
 
     `has_problems`: documents or settings are not as they must be, and quarantine is not why; `has_drift`: settings of its bucket.
@@ -180,14 +225,14 @@ class Verified:
     has_drift: bool = False
 
 
-def after_verify(tenants: Sequence[Verified], *, deep: bool) -> str | None:
+def after_verify(tenants: Sequence[VerifyResult], *, deep: bool) -> str | None:
     """Return what to do after a verification. The first line that fits holds:
 
     | there is a tenant that          | next                                                                |
     |---------------------------------|---------------------------------------------------------------------|
     | has a problem                   | nothing: somebody has to look                                       |
     | has another setting             | `audit SLUG --fix --dry-run`                                        |
-    | has documents in quarantine     | `status SLUG --errors`, where the ledger knows the tenant           |
+    | has documents in quarantine     | `status SLUG --errors` of the one with the most that the ledger has |
     | is on its way                   | `migrate SLUG`, `cutover SLUG`; `migrate-all` for several           |
     | was not compared byte by byte   | the same command with `--deep`                                      |
     | is cut over                     | `finish SLUG --dry-run`; `finish --all --dry-run` for several       |
@@ -196,7 +241,7 @@ def after_verify(tenants: Sequence[Verified], *, deep: bool) -> str | None:
         return None
     if drifted := [each.slug for each in tenants if each.has_drift]:
         return " ".join(["rehouse audit", *_one(drifted), "--fix --dry-run"])
-    if quarantined := [each.slug for each in tenants if each.quarantined and each.phase]:
+    if quarantined := {each.slug: each.quarantined for each in tenants if each.quarantined and each.phase}:
         return _errors_of(quarantined)
     if moving := _move_on({each.slug: each.phase for each in tenants if each.phase is not Phase.ROLLED_BACK}):
         return moving
@@ -223,7 +268,7 @@ def after_audit(slug: str | None, *, fixable: int, fix: bool, dry_run: bool) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class CleanupResult:
     """A shared bucket as `cleanup` shows it; `categories`: why objects are in it.
 
     `is_gone`: it was removed, or emptied and kept; `is_unused`: nothing is in it, and nobody needs it.
@@ -236,7 +281,7 @@ class Left:
     categories: frozenset[str] = frozenset()
 
 
-def after_cleanup(buckets: Sequence[Left]) -> str | None:
+def after_cleanup(buckets: Sequence[CleanupResult]) -> str | None:
     """Return what to do after a look at the shared buckets, or after the removal of one. The first line that fits holds:
 
     | of the buckets                                | next                        |
@@ -261,7 +306,7 @@ def after_cleanup(buckets: Sequence[Left]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishResult:
     """A tenant as `finish` left it. `is_held`: sources stay for a reason, or the run failed; `removed`: also what would be."""
 
     slug: str
@@ -271,7 +316,7 @@ class Finished:
     is_held: bool = False
 
 
-def after_finish(tenants: Sequence[Finished], *, command: str, dry_run: bool) -> str | None:
+def after_finish(tenants: Sequence[FinishResult], *, command: str, dry_run: bool) -> str | None:
     """Return what to do after a removal of sources; `command`: the same command without `--dry-run`.
 
     | after                                        | next                                               |
@@ -284,7 +329,7 @@ def after_finish(tenants: Sequence[Finished], *, command: str, dry_run: bool) ->
         return None
     if dry_run:
         return command if any(each.removed for each in tenants) else None
-    if outstanding := [each.slug for each in tenants if each.outstanding]:
+    if outstanding := {each.slug: each.outstanding for each in tenants if each.outstanding}:
         return _errors_of(outstanding)
     return "rehouse cleanup" if tenants and all(each.phase is Phase.FINISHED for each in tenants) else None
 
@@ -308,7 +353,7 @@ def after_drop(slug: str, *, dry_run: bool, keep_empty: bool) -> str | None:
     return f"rehouse rollback {quote(slug)} --drop-bucket{kept}" if dry_run else None
 
 
-def _again(tenant: Standing) -> str:
+def _again(tenant: StatusResult) -> str:
     """Return the command that goes on where a tenant's run failed."""
     verb = "migrate"
     if tenant.phase is Phase.ROLLED_BACK:
@@ -340,5 +385,7 @@ def _one(slugs: Iterable[str]) -> list[str]:
     return [quote(named[0])] if len(named) == 1 else []
 
 
-def _errors_of(slugs: Collection[str]) -> str:
-    return f"rehouse status {quote(min(slugs))} --errors"
+def _errors_of(counts: Mapping[str, int]) -> str:
+    """Return the command that shows the errors of the tenant with the most."""
+    most = min(counts, key=lambda slug: (-counts[slug], slug))
+    return f"rehouse status {quote(most)} --errors"

@@ -25,7 +25,7 @@ def origin_as_sent(written: str) -> str | None:
     text = written.strip().strip("\"'")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
-        sent = _serialised(parts)
+        sent = _serialise(parts)
     except (ValueError, UnicodeError):
         return None
     return sent if _WRITTEN.fullmatch(sent) else None
@@ -54,7 +54,7 @@ def check_origin(written: str) -> str:
     return written
 
 
-def _serialised(parts: SplitResult) -> str:
+def _serialise(parts: SplitResult) -> str:
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     host = f"[{host}]" if ":" in host else host.encode("idna").decode() if not host.isascii() else host
     port = "" if parts.port in {None, DEFAULT_PORTS.get(scheme)} else f":{parts.port}"

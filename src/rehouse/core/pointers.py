@@ -69,7 +69,7 @@ def readings(text: str) -> Iterator[str]:
     """Yield a text as it is and decoded: JSON and URL encodings up to twice, HTML once."""
     yield text
     latest = text
-    for decode in (_without_json, _without_json, html.unescape, unquote, unquote):
+    for decode in (_decode_json_escapes, _decode_json_escapes, html.unescape, unquote, unquote):
         if decode is unquote and "+" in latest:
             yield unquote(latest.replace("+", " "))
         decoded = decode(latest)
@@ -78,7 +78,7 @@ def readings(text: str) -> Iterator[str]:
             yield latest
 
 
-def _without_json(text: str) -> str:
+def _decode_json_escapes(text: str) -> str:
     return _ESCAPED.sub(lambda found: json.loads(f'"{found[0]}"'), text) if "\\" in text else text
 
 

@@ -51,16 +51,16 @@ def report_nothing(event: Progress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """How far a run is. `rate` is documents a second lately; times are seconds, `left` None while it cannot be told."""
+    """How far a run is. `rate` is documents a second lately; `seconds_left` is None while it cannot be told."""
 
     tenants_done: int
-    tenants: int
+    tenants_total: int
     documents: int
     documents_total: int
     bytes_copied: int
     rate: float
-    elapsed: float
-    left: float | None
+    elapsed_seconds: float
+    seconds_left: float | None
     documents_failed: int = 0
 
 
@@ -88,7 +88,7 @@ class Meter:
         else:
             failed = max(self._failed.get(event.subject, 0), event.documents_failed)
             self._failed[event.subject] = failed
-            forward = _never_back(self.at_work.get(event.subject), event)
+            forward = _keep_from_falling(self.at_work.get(event.subject), event)
             self.at_work[event.subject] = replace(forward, documents_failed=failed)
             self._count(event, now)
 
@@ -112,18 +112,18 @@ class Meter:
         left = (total - documents) / rate if rate > 0 else None
         return Overall(
             tenants_done=len(self._done),
-            tenants=max(self.tenants, len(self._done | self._totals.keys())),
+            tenants_total=max(self.tenants, len(self._done | self._totals.keys())),
             documents=documents,
             documents_total=total,
             bytes_copied=sum(self._bytes.values()),
             rate=rate,
-            elapsed=now - self.begun,
-            left=left,
+            elapsed_seconds=now - self.begun,
+            seconds_left=left,
             documents_failed=sum(self._failed.values()),
         )
 
 
-def _never_back(before: Progress | None, event: Progress) -> Progress:
+def _keep_from_falling(before: Progress | None, event: Progress) -> Progress:
     """Return the event, with counts no lower than those of the event before it in the same step, and below its total."""
     if before is None or before.step != event.step:
         before = Progress(event.subject, event.step)

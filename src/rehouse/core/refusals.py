@@ -7,16 +7,16 @@ from dataclasses import replace
 from rehouse.core.model import CopyTask, Fault
 
 
-def with_refusing_place(task: CopyTask, fault: Fault) -> Fault:
+def name_refusing_place(task: CopyTask, fault: Fault) -> Fault:
     """Return a copy's fault; where it is the write that was not allowed, its message begins with the target.
 
     One request reads the source and writes the target, and reports name the source.
 
     >>> from rehouse.core.model import ObjectRef
     >>> task = CopyTask("7", ObjectRef("home", "a"), "", 1, "STANDARD", ObjectRef("shared", "b"))
-    >>> with_refusing_place(task, Fault("AccessDenied", "not authorized to perform: s3:PutObject")).message
+    >>> name_refusing_place(task, Fault("AccessDenied", "not authorized to perform: s3:PutObject")).message
     'at the target shared/b: not authorized to perform: s3:PutObject'
-    >>> with_refusing_place(task, Fault("AccessDenied", "not authorized to perform: s3:GetObject")).message
+    >>> name_refusing_place(task, Fault("AccessDenied", "not authorized to perform: s3:GetObject")).message
     'not authorized to perform: s3:GetObject'
     """
     if "s3:PutObject" not in fault.message:

@@ -50,7 +50,7 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Flipped:
+class FlippedDocument:
     """A flipped document: its record in the ledger, and what else is known.
 
     `fault`: the error code in the ledger. `points_to_target`: its row still points to where the flip pointed it; `row_etag` is the
@@ -77,7 +77,7 @@ class Flipped:
     is_source_gone: bool = False
 
 
-def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
+def judge(flipped: FlippedDocument, shared_buckets: tuple[str, ...]) -> Verdict:
     """Return whether the source may be removed, or why not.
 
     The first matching line applies:
@@ -108,11 +108,13 @@ def judge(flipped: Flipped, shared_buckets: tuple[str, ...]) -> Verdict:
     if flipped.is_pointed_at:
         return Verdict.POINTED_AT
     if flipped.is_row_gone:
-        return _by_what_is_left(flipped)
-    return _by_home(flipped) if flipped.points_to_target else Verdict.MAY_GO
+        return _judge_without_row(flipped)
+    return _judge_by_home(flipped) if flipped.points_to_target else Verdict.MAY_GO
 
 
-def judge_beside_others(flipped: Flipped, shared_buckets: tuple[str, ...], needed: Container[ObjectRef]) -> Verdict:
+def judge_beside_others(
+    flipped: FlippedDocument, shared_buckets: tuple[str, ...], needed: Container[ObjectRef]
+) -> Verdict:
     """Return the verdict on a source that other documents may have too. `needed`: the sources that must stay for one of them.
 
     | alone (see `judge`) | its source is needed | verdict       |
@@ -125,14 +127,14 @@ def judge_beside_others(flipped: Flipped, shared_buckets: tuple[str, ...], neede
     return Verdict.SHARED_SOURCE if verdict is Verdict.MAY_GO and flipped.source in needed else verdict
 
 
-def is_proven(flipped: Flipped) -> bool:
+def is_proven(flipped: FlippedDocument) -> bool:
     """Return whether the object at the target is our copy, or a later object whose ETag the row knows."""
     return flipped.home is not None and (
         flipped.home.etag == flipped.target_etag or (flipped.points_to_target and flipped.home.etag == flipped.row_etag)
     )
 
 
-def may_be_put_back(flipped: Flipped) -> bool:
+def may_be_put_back(flipped: FlippedDocument) -> bool:
     """Return whether the target may be copied back to the source, to which a row points again.
 
     The first matching line applies:
@@ -149,7 +151,7 @@ def may_be_put_back(flipped: Flipped) -> bool:
     return flipped.home is not None and flipped.home.etag == flipped.target_etag
 
 
-def _by_home(flipped: Flipped) -> Verdict:
+def _judge_by_home(flipped: FlippedDocument) -> Verdict:
     if flipped.home_fault is not None:
         return Verdict.HOME_UNSEEN
     if flipped.home is None:
@@ -157,7 +159,7 @@ def _by_home(flipped: Flipped) -> Verdict:
     return Verdict.MAY_GO if is_proven(flipped) else Verdict.HOME_CHANGED
 
 
-def _by_what_is_left(flipped: Flipped) -> Verdict:
+def _judge_without_row(flipped: FlippedDocument) -> Verdict:
     """Judge a document whose row is missing: it was deleted, or it never was in this table (a wrong mapping)."""
     if flipped.home_fault is not None:
         return Verdict.HOME_UNSEEN
@@ -165,7 +167,7 @@ def _by_what_is_left(flipped: Flipped) -> Verdict:
     return Verdict.MAY_GO if is_safe else Verdict.LAST_COPY
 
 
-def given_up(grace: timedelta, usual: timedelta) -> str | None:
+def describe_shorter_grace(grace: timedelta, usual: timedelta) -> str | None:
     """Return a sentence about the risk of a shorter grace than usual.
 
     None if the grace is not shorter.
@@ -180,12 +182,12 @@ def given_up(grace: timedelta, usual: timedelta) -> str | None:
     )
 
 
-def finality(versionings: Collection[str]) -> str:
+def describe_finality(versionings: Collection[str]) -> str:
     """Return what cannot be undone after a removal from shared buckets with these versionings.
 
-    >>> finality(["enabled"])
+    >>> describe_finality(["enabled"])
     'There is no rollback afterwards; only the older versions that the shared bucket keeps still have the objects.'
-    >>> finality(["enabled", "off"]), finality([])
+    >>> describe_finality(["enabled", "off"]), describe_finality([])
     ('There is no rollback afterwards, and the removed objects cannot be restored.', 'There is no rollback afterwards.')
     """
     if not versionings:
@@ -195,7 +197,7 @@ def finality(versionings: Collection[str]) -> str:
     return "There is no rollback afterwards, and the removed objects cannot be restored."
 
 
-def detail_of(flipped: Flipped, verdict: Verdict) -> str:
+def detail_of(flipped: FlippedDocument, verdict: Verdict) -> str:
     """Return why a source stays, as a sentence."""
     home = f"{flipped.target.bucket}/{flipped.target.key}"
     told = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.archiving import archived_detail, is_archived
-from rehouse.core.copies import Places, Reason, Recorded, is_adoptable
+from rehouse.core.copies import CopyRecord, Places, Reason, is_adoptable
 from rehouse.core.late_writes import CONFLICT, describe_object
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyTask, Document, ListedObject, ObjectRef
@@ -43,18 +43,18 @@ class WayBack:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenAtHome:
+class DocumentAtHome:
     """Everything known about a document whose row points to its home.
 
     `found`: the object at home. `there`: the object at the old pointer. `returned`: the objects at the two keys to which it may be
-    copied; `proven`: whether a checksum shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
+    copied; `proven`: whether a comparison shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
     not only a pointer. `contested`: the object at the old pointer may now belong to another document, because another row points
     there or another record knows a different object there.
     """
 
     document: Document
     found: ListedObject | None
-    recorded: Recorded | None = None
+    recorded: CopyRecord | None = None
     was_copied: bool = False
     error_code: str | None = None
     there: ListedObject | None = None
@@ -78,7 +78,7 @@ class ReturnDecision:
     task: CopyTask | None = None
 
 
-def way_back(seen: SeenAtHome, places: Places) -> WayBack | None:
+def way_back(seen: DocumentAtHome, places: Places) -> WayBack | None:
     """Return where the document came from, or None if the ledger does not know.
 
     The ledger's record is that of the migration, or that of an earlier rollback.
@@ -93,12 +93,12 @@ def way_back(seen: SeenAtHome, places: Places) -> WayBack | None:
     return None
 
 
-def place_of(seen: SeenAtHome, places: Places) -> ObjectRef:
+def place_of(seen: DocumentAtHome, places: Places) -> ObjectRef:
     """Return where the document's row points."""
     return ObjectRef(places.home, seen.document.key or "")
 
 
-def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[ObjectRef, ObjectRef]:
+def returned_places(seen: DocumentAtHome, places: Places, slug: str) -> tuple[ObjectRef, ObjectRef]:
     """Return the two places in the first shared bucket for a copy of the document, the preferred one first."""
     etag = seen.found.etag if seen.found else ""
     document, longest = seen.document, places.max_key_characters
@@ -107,7 +107,7 @@ def returned_places(seen: SeenAtHome, places: Places, slug: str) -> tuple[Object
     return ObjectRef(places.shared[0], first), ObjectRef(places.shared[0], second)
 
 
-def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> WayBack | None:
+def probable_return(seen: DocumentAtHome, places: Places, slug: str, *, is_adopted: bool) -> WayBack | None:
     """Return where a rollback will point the row if no object changed.
 
     None if it leaves the row alone. This needs no knowledge of objects. It serves to try the update of the row in advance.
@@ -118,7 +118,7 @@ def probable_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: 
     return back or WayBack(returned_places(seen, places, slug)[0], ANY_ETAG, ANY_ETAG)
 
 
-def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
+def decide_return(seen: DocumentAtHome, places: Places, slug: str, *, is_adopted: bool) -> ReturnDecision:
     """Return what a rollback does for one document at home.
 
     The first matching line applies:
@@ -161,14 +161,14 @@ def decide_return(seen: SeenAtHome, places: Places, slug: str, *, is_adopted: bo
     if is_archived(seen.found.storage_class):
         detail = archived_detail(seen.found.storage_class, here.bucket, here.key)
         return ReturnDecision(Returning.QUARANTINED, Reason.ARCHIVED, detail)
-    return _copying(seen, seen.found, places, slug)
+    return _decide_copy(seen, seen.found, places, slug)
 
 
-def _was_never_moved(seen: SeenAtHome, back: WayBack | None, here: ObjectRef) -> bool:
+def _was_never_moved(seen: DocumentAtHome, back: WayBack | None, here: ObjectRef) -> bool:
     return back is None and not (seen.recorded and seen.recorded.source == here)
 
 
-def _copying(seen: SeenAtHome, found: ListedObject, places: Places, slug: str) -> ReturnDecision:
+def _decide_copy(seen: DocumentAtHome, found: ListedObject, places: Places, slug: str) -> ReturnDecision:
     here = place_of(seen, places)
     for place, there, is_proven in zip(returned_places(seen, places, slug), seen.returned, seen.proven, strict=True):
         task = _task(seen, found, here, place, there)
@@ -183,7 +183,7 @@ def _copying(seen: SeenAtHome, found: ListedObject, places: Places, slug: str) -
 
 
 def _task(
-    seen: SeenAtHome, found: ListedObject, here: ObjectRef, target: ObjectRef, there: ListedObject | None
+    seen: DocumentAtHome, found: ListedObject, here: ObjectRef, target: ObjectRef, there: ListedObject | None
 ) -> CopyTask:
     return CopyTask(
         document_id=seen.document.id,
@@ -196,7 +196,7 @@ def _task(
     )
 
 
-def _is_copied(recorded: Recorded | None, task: CopyTask, there: ListedObject) -> bool:
+def _is_copied(recorded: CopyRecord | None, task: CopyTask, there: ListedObject) -> bool:
     return (
         recorded is not None
         and recorded.state is DocumentState.COPIED

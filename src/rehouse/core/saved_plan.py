@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from rehouse.core.escaping import count_noun
 from rehouse.core.model import TenantId
 from rehouse.core.naming import is_drawn_for
 
@@ -99,7 +100,7 @@ def differences(then: SavedPlan, now: SavedPlan) -> list[Difference]:
     else is compared.
     """
     if _is_other_database(then.database, now.database):
-        return [Difference("database", "database", _called(then.database), _called(now.database))]
+        return [Difference("database", "database", _name_database(then.database), _name_database(now.database))]
     return [
         *_shared_buckets(then.shared_buckets, now.shared_buckets),
         *(
@@ -163,7 +164,7 @@ def _is_other_database(then: Database, now: Database) -> bool:
     return then.name != now.name or len(identifiers) > 1
 
 
-def _called(database: Database) -> str:
+def _name_database(database: Database) -> str:
     return f"{database.name} (cluster {database.system_identifier or 'unknown'})"
 
 
@@ -193,26 +194,26 @@ def _sentences(found: Sequence[Difference]) -> Iterator[str]:
         return [each for each in found if each.subject == subject]
 
     for each in of("database"):
-        yield f"the plan is of the database {each.then}, and this is {each.now}"
+        yield f"the plan is for the database {each.then}, and this is {each.now}"
     if buckets := [each.now for each in of("shared_bucket") if each.then is None]:
-        yield f"shared buckets that the plan lacks: {_some(buckets)}"
+        yield f"shared buckets that are not in the plan: {_name_some(buckets)}"
     for each in of("shared_bucket"):
         if each.then is not None:
-            yield f"the first shared bucket, which rows without a bucket mean, was {each.then} and is {each.now}"
+            yield f"the first shared bucket, which rows without a bucket mean, was {each.then} and is now {each.now}"
     for each in of("setting"):
-        yield f"the setting {each.name} was {each.then or 'empty'} and is {each.now or 'empty'}"
+        yield f"the setting {each.name} was {each.then or 'empty'} and is now {each.now or 'empty'}"
     if tenants := of("tenant"):
-        yield f"tenants that the plan lacks: {_some([each.name for each in tenants])}"
+        yield f"tenants that are not in the plan: {_name_some([each.name for each in tenants])}"
     if active := of("activity"):
-        yield f"tenants that were inactive and are active: {_some([each.name for each in active])}"
+        yield f"tenants that were inactive and are now active: {_name_some([each.name for each in active])}"
     if homes := of("home_bucket"):
-        yield f"tenants with another bucket: {_some([f'{each.name} ({each.now}, not {each.then})' for each in homes])}"
+        yield f"tenants with another bucket: {_name_some([f'{each.name} ({each.then}, now {each.now})' for each in homes])}"
     if problems := of("problem"):
-        counts = _some([f"{each.name} ({each.now})" for each in problems])
-        yield f"problems that the plan lacks, with their documents: {counts}"
+        counts = _name_some([f"{each.name} ({count_noun(int(each.now), 'document')})" for each in problems])
+        yield f"problems that are not in the plan: {counts}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _name_some(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 

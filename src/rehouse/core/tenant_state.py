@@ -38,9 +38,9 @@ class TenantState(StrEnum):
 MEANINGS = {
     TenantState.NOT_STARTED: "no command has begun to move the tenant",
     TenantState.IN_PROGRESS: "a run is at work, was interrupted, stopped at --until, or waits for uploads",
-    TenantState.COMPLETED: "the application uses the tenant's own bucket, and nothing is left to do but finish",
+    TenantState.COMPLETED: "the application uses the tenant's own bucket; only finish is left to do",
     TenantState.NEEDS_ATTENTION: "some documents stay behind or have a fault, each with its reason; the others are moved",
-    TenantState.FAILED: "the run could not go on; the message says why",
+    TenantState.FAILED: "the run could not continue; the message has the reason",
     TenantState.FINISHED: "the sources are removed from the shared bucket",
     TenantState.ROLLED_BACK: "the application uses the shared bucket again",
 }

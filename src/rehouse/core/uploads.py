@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.errors import BadUpload
-from rehouse.core.escaping import on_one_line
+from rehouse.core.escaping import escape_to_one_line
 from rehouse.core.model import TenantId
 from rehouse.core.naming import MAX_KEY_BYTES, sanitise, target_key, tenant_folder
 
@@ -124,7 +124,7 @@ def check_name(name: object) -> str:
     if any("\ud800" <= char <= "\udfff" for char in name):
         raise _bad_name(ascii(name), "is not UTF-8")
     if any(unicodedata.category(char) in _BREAKS for char in name):
-        raise _bad_name(on_one_line(name), "has a control character or a line break")
+        raise _bad_name(escape_to_one_line(name), "has a control character or a line break")
     kept = "".join(char for char in name if char not in _DIRECTIONS)
     if not kept.strip():
         raise _bad_name(repr(name), "is blank")
@@ -176,7 +176,7 @@ def check_content_type(content_type: object) -> str:
         return UNKNOWN_TYPE
     is_fine = isinstance(content_type, str) and len(content_type) <= MOST_TYPE_CHARACTERS
     if not is_fine or not _TYPE.fullmatch(str(content_type)):
-        shown = on_one_line(str(content_type)[:80])
+        shown = escape_to_one_line(str(content_type)[:80])
         raise BadUpload(f"the content type {shown!r} is none", hint="write type/subtype, such as application/pdf")
     return str(content_type)
 
@@ -191,7 +191,7 @@ def check_checksum(algorithm: object, value: object) -> Checksum:
     try:
         found = ChecksumAlgorithm(str(algorithm).lower())
     except ValueError:
-        shown = on_one_line(str(algorithm)[:40])
+        shown = escape_to_one_line(str(algorithm)[:40])
         raise BadUpload(f"the checksum algorithm {shown!r} is unknown", hint=f"use one of {known}") from None
     length = CHECKSUM_BYTES[found]
     try:
@@ -199,7 +199,7 @@ def check_checksum(algorithm: object, value: object) -> Checksum:
     except (binascii.Error, ValueError):
         raw = b""
     if len(raw) != length or base64.b64encode(raw).decode() != value:
-        shown = on_one_line(str(value)[:80])
+        shown = escape_to_one_line(str(value)[:80])
         raise BadUpload(f"{shown!r} is no {found} checksum", hint=f"send its {length} bytes in base64")
     return Checksum(found, str(value))
 
@@ -362,6 +362,6 @@ def describe_arrival(arrival: Arrival, declared: Declared, held: Held) -> str:
         case Arrival.OTHER_SIZE:
             return f"S3 has {held.size:,} bytes, {declared.size:,} were declared"
         case Arrival.OTHER_TYPE:
-            return f"S3 has the content type {on_one_line(held.content_type)!r}, {declared.content_type!r} was declared"
+            return f"S3 has the content type {escape_to_one_line(held.content_type)!r}, {declared.content_type!r} was declared"
         case _:
             return "its bytes have another checksum than the declared one"

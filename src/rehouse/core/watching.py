@@ -42,7 +42,7 @@ def snapshot(overall: Overall, at_work: Sequence[Progress]) -> Snapshot:
     whole = Counts(
         "",
         tenants_done=overall.tenants_done,
-        tenants=overall.tenants,
+        tenants=overall.tenants_total,
         documents=overall.documents,
         documents_total=overall.documents_total,
         documents_failed=overall.documents_failed,
@@ -96,7 +96,7 @@ def life(*, is_held: bool, age: float) -> Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedRow:
     """A row as a watcher reads it. `elapsed`: seconds since the command began; `age`: seconds since the row changed."""
 
     run_id: str
@@ -124,23 +124,23 @@ class TenantAtWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A command at work. Times are seconds; `quiet`: since when nothing has changed; `left` None while it cannot be told."""
+class RunningCommand:
+    """A command at work. `quiet_seconds`: since when nothing has changed; `seconds_left` None while it cannot be told."""
 
     run_id: str
     command: str
     host: str
     life: Life
     tenants_done: int
-    tenants: int
+    tenants_total: int
     documents: int
     documents_total: int
     documents_failed: int
     bytes_copied: int
     rate: float
-    elapsed: float
-    left: float | None
-    quiet: float
+    elapsed_seconds: float
+    seconds_left: float | None
+    quiet_seconds: float
     at_work: tuple[TenantAtWork, ...]
 
     @property
@@ -148,19 +148,19 @@ class Running:
         """The counts of the whole run."""
         return Overall(
             self.tenants_done,
-            self.tenants,
+            self.tenants_total,
             self.documents,
             self.documents_total,
             self.bytes_copied,
             self.rate,
-            self.elapsed,
-            self.left,
+            self.elapsed_seconds,
+            self.seconds_left,
             self.documents_failed,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedCommand:
     """A command that is not at work any more. `is_killed`: it did not come to its end."""
 
     run_id: str
@@ -173,19 +173,19 @@ class Ended:
 class Look:
     """What one look shows: the commands at work, those that were killed, and which of both have ended since the last look."""
 
-    alive: tuple[Running, ...] = ()
-    killed: tuple[Running, ...] = ()
-    ended: tuple[Ended, ...] = ()
+    alive: tuple[RunningCommand, ...] = ()
+    killed: tuple[RunningCommand, ...] = ()
+    ended: tuple[EndedCommand, ...] = ()
 
 
 @dataclass
-class Watched:
+class WatchState:
     """What one watcher has seen so far. Every `now` is in seconds of one clock that never goes back."""
 
     _lately: dict[tuple[str, str, str | None], deque[tuple[float, int]]] = field(default_factory=dict)
     _before: Look = field(default_factory=Look)
 
-    def take(self, rows: Sequence[Published], phases: Mapping[str, str | None], now: float) -> Look:
+    def take(self, rows: Sequence[PublishedRow], phases: Mapping[str, str | None], now: float) -> Look:
         """Take in what is published now. `phases`: subject → the phase of that tenant's migration."""
         rates = self._rates(rows, now)
         runs = [
@@ -202,11 +202,11 @@ class Watched:
         self._before = Look(
             alive,
             killed,
-            tuple(Ended(each.run_id, each.command, each.host, each in died) for each in (*ended, *died)),
+            tuple(EndedCommand(each.run_id, each.command, each.host, each in died) for each in (*ended, *died)),
         )
         return self._before
 
-    def _rates(self, rows: Sequence[Published], now: float) -> dict[tuple[str, str, str | None], float]:
+    def _rates(self, rows: Sequence[PublishedRow], now: float) -> dict[tuple[str, str, str | None], float]:
         """Return the documents a second of each row, over the last seconds; those of another step count anew."""
         lately, rates = {}, {}
         for row in rows:
@@ -222,29 +222,29 @@ class Watched:
 
 
 def _running(
-    whole: Published,
-    rows: Sequence[Published],
+    whole: PublishedRow,
+    rows: Sequence[PublishedRow],
     phases: Mapping[str, str | None],
     rates: Mapping[tuple[str, str, str | None], float],
-) -> Running:
+) -> RunningCommand:
     counts, rate = whole.counts, rates[whole.run_id, "", whole.counts.step]
     total = max(counts.documents_total or 0, counts.documents)
     age = min(row.age for row in rows)
-    return Running(
+    return RunningCommand(
         run_id=whole.run_id,
         command=whole.command,
         host=whole.host,
         life=life(is_held=whole.is_held, age=age),
         tenants_done=counts.tenants_done or 0,
-        tenants=counts.tenants or 0,
+        tenants_total=counts.tenants or 0,
         documents=counts.documents,
         documents_total=total,
         documents_failed=counts.documents_failed,
         bytes_copied=counts.bytes_copied,
         rate=rate,
-        elapsed=whole.elapsed,
-        left=(total - counts.documents) / rate if rate > 0 else None,
-        quiet=age,
+        elapsed_seconds=whole.elapsed,
+        seconds_left=(total - counts.documents) / rate if rate > 0 else None,
+        quiet_seconds=age,
         at_work=tuple(
             TenantAtWork(
                 subject=each.subject,
@@ -263,18 +263,18 @@ def _running(
     )
 
 
-def total(runs: Sequence[Running]) -> Overall:
+def total(runs: Sequence[RunningCommand]) -> Overall:
     """Return what several commands add up to; the time is that of the first one that began."""
     documents, of_all = sum(run.documents for run in runs), sum(run.documents_total for run in runs)
     rate = sum(run.rate for run in runs)
     return Overall(
         tenants_done=sum(run.tenants_done for run in runs),
-        tenants=sum(run.tenants for run in runs),
+        tenants_total=sum(run.tenants_total for run in runs),
         documents=documents,
         documents_total=of_all,
         bytes_copied=sum(run.bytes_copied for run in runs),
         rate=rate,
-        elapsed=max((run.elapsed for run in runs), default=0.0),
-        left=(of_all - documents) / rate if rate > 0 else None,
+        elapsed_seconds=max((run.elapsed_seconds for run in runs), default=0.0),
+        seconds_left=(of_all - documents) / rate if rate > 0 else None,
         documents_failed=sum(run.documents_failed for run in runs),
     )

@@ -54,16 +54,16 @@ class LocalEngine:
                 large.append(pool.submit(self._copy_large, task, abandoned))
 
             try:
-                for outcome in self._bulk.copy(self._small(tasks, submit)):
+                for outcome in self._bulk.copy(self._split_large(tasks, submit)):
                     yield outcome
                     while large and large[0].done():
-                        yield from self._outcomes([large.popleft()])
-                yield from self._outcomes(as_completed(large))
+                        yield from self._collect_outcomes([large.popleft()])
+                yield from self._collect_outcomes(as_completed(large))
             finally:
                 abandoned.set()
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _small(self, tasks: Iterable[CopyTask], submit: Callable[[CopyTask], None]) -> Iterator[CopyTask]:
+    def _split_large(self, tasks: Iterable[CopyTask], submit: Callable[[CopyTask], None]) -> Iterator[CopyTask]:
         for task in tasks:
             if task.size > self._threshold_bytes:
                 submit(task)
@@ -71,10 +71,10 @@ class LocalEngine:
                 yield task
 
     def _copy_large(self, task: CopyTask, abandoned: Event) -> CopyOutcome:
-        def interrupted() -> bool:
-            return abandoned.is_set() or self._bulk.interrupted
+        def is_interrupted() -> bool:
+            return abandoned.is_set() or self._bulk.is_interrupted
 
-        if interrupted():
+        if is_interrupted():
             raise Interrupted(f"s3://{task.target.bucket}/{task.target.key}", hint="run the same command again")
         return copy_multipart(
             self._client,
@@ -82,11 +82,11 @@ class LocalEngine:
             task,
             part_bytes=self._part_bytes,
             owner=self._owner,
-            interrupted=interrupted,
+            interrupted=is_interrupted,
         )
 
     @staticmethod
-    def _outcomes(futures: Iterable[Future[CopyOutcome]]) -> Iterator[CopyOutcome]:
+    def _collect_outcomes(futures: Iterable[Future[CopyOutcome]]) -> Iterator[CopyOutcome]:
         for future in futures:
             try:
                 yield future.result()

@@ -193,7 +193,7 @@ class ApplicationRows:
         if row is None:
             raise no_such_document(document_id, tenant_id)
         if (row.bucket, row.key) != (stored.ref.bucket, stored.ref.key):
-            raise _prevented(document_id, "point the row to its object")
+            raise _refusal_of(document_id, "point the row to its object")
 
     def clear_document(self, tenant_id: TenantId, document: DocumentRow) -> None:
         """Take a document's pointer away. It must be locked. Raises DatabaseRefused if the column must not be NULL."""
@@ -207,7 +207,7 @@ class ApplicationRows:
                 subject=document.document_id,
             ) from error
         if row is None or row.key is not None:
-            raise _prevented(document.document_id, "take the row's pointer away")
+            raise _refusal_of(document.document_id, "take the row's pointer away")
 
     def is_pointed_at(self, tenant_id: TenantId, document_id: str, ref: ObjectRef, *, is_default: bool) -> bool:
         """Return whether a row of any tenant points to an object, whatever row security hides, or this document is about to.
@@ -289,7 +289,7 @@ def unchanged_row(document_id: str, what: str) -> Refused:
     )
 
 
-def _prevented(document_id: str, what: str) -> RehouseError:
+def _refusal_of(document_id: str, what: str) -> RehouseError:
     return DatabaseRefused(
         f"the document {document_id!r}: a trigger or a rule of the database did not let rehouse {what}",
         hint="look at the triggers and rules of the documents table",

@@ -25,7 +25,9 @@ def current_mapping(catalog: Catalog) -> LedgerMapping | None:
     if ledger is None:
         return None
     return LedgerMapping(
-        ledger.oid, _mapped(catalog, "tenants", catalog.tenants), _mapped(catalog, "documents", catalog.documents)
+        ledger.oid,
+        _mapped_table(catalog, "tenants", catalog.tenants),
+        _mapped_table(catalog, "documents", catalog.documents),
     )
 
 
@@ -61,7 +63,7 @@ def refuse_other_mapping(catalog: Catalog, settings: Settings) -> None:
         raise DatabaseRefused(message, hint=hint)
 
 
-def _mapped(catalog: Catalog, role: str, table: Table) -> MappedTable:
+def _mapped_table(catalog: Catalog, role: str, table: Table) -> MappedTable:
     names = {column: catalog.column(role, column) for column in COLUMNS[role]}
     columns = {column: (name, table.columns[name].number) for column, name in names.items() if name in table.columns}
     return MappedTable(f"{table.schema}.{table.name}", table.oid, columns)

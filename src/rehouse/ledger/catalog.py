@@ -270,4 +270,5 @@ def _refuse_misfits(catalog: Catalog, *, may_be_blinded: bool) -> None:
         raise DatabaseRefused(
             f"{catalog.documents.name}.{catalog.mapping.documents.tenant_id} is {ours}, the tenants' id is {theirs}",
             hint="map the column that holds the tenant's id: REHOUSE_MAPPING_DOCUMENTS_TENANT_ID",
+            subject=f"{catalog.documents.name}.{catalog.mapping.documents.tenant_id}",
         )

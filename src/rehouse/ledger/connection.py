@@ -6,6 +6,8 @@ handshake, which is not PostgreSQL's. A pooler in session mode looks the same, s
 
 from __future__ import annotations
 
+import time
+from typing import Any
 from urllib.parse import unquote
 
 import psycopg
@@ -16,8 +18,9 @@ from rehouse.config import Settings
 from rehouse.core.errors import DatabaseRefused
 from rehouse.ledger.database_url import libpq_url, malformed_url_error
 from rehouse.ledger.encoding import adapt
-from rehouse.ledger.faults import refused_connection, translate_error
+from rehouse.ledger.faults import connection_error, is_without_place, translate_error
 from rehouse.ledger.password import ask_password
+from rehouse.ledger.spare_connections import close_spare
 
 __all__ = ["address_of", "connect", "connect_with", "refuse_pooler", "translate_error"]
 
@@ -28,6 +31,9 @@ SET standard_conforming_strings = on; SET default_transaction_isolation = 'read 
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
 """With synchronous_commit, a commit is on disk before rehouse sends a request to S3 that depends on it."""
+APART_SECONDS = 0.1
+LONGEST_EXIT_SECONDS = 3.0
+"""PostgreSQL counts a session that was closed until its process has ended."""
 _LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,
@@ -38,19 +44,25 @@ _LIVELINESS = {
 }
 
 
-def connect_with(settings: Settings, *, application_name: str = "rehouse") -> psycopg.Connection:
+def connect_with(
+    settings: Settings, *, application_name: str = "rehouse", is_spare: bool = False
+) -> psycopg.Connection:
     """Return a connection to the database in the settings. Raises as `connect` does."""
     return connect(
         settings.require_database_url(),
         password_command=settings.database_password_command,
         application_name=application_name,
+        is_spare=is_spare,
     )
 
 
-def connect(url: str, *, password_command: str | None = None, application_name: str = "rehouse") -> psycopg.Connection:
+def connect(
+    url: str, *, password_command: str | None = None, application_name: str = "rehouse", is_spare: bool = False
+) -> psycopg.Connection:
     """Return an autocommit connection with tuple rows, ready for the ledger.
 
-    `password_command` prints the password. It runs for every connection, because a password may expire during a run. Raises
+    `password_command` prints the password. It runs for every connection, because a password may expire during a run. Where
+    PostgreSQL admits no further connection, the spare ones of this process give their places, unless this one `is_spare`. Raises
     DatabaseRefused, or TryAgain while the server starts or has no free connection. No message contains the password.
     """
     place, url = address_of(url), libpq_url(url)
@@ -58,9 +70,9 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
     if password_command is not None:
         options["password"] = ask_password(password_command)
     try:
-        connection = psycopg.connect(url, autocommit=True, **options)  # type: ignore[arg-type]
+        connection = _open(url, options, is_spare=is_spare)
     except psycopg.Error as error:
-        raise refused_connection(error, place) from None
+        raise connection_error(error, place) from None
     try:
         refuse_pooler(connection)
         _prepare(connection)
@@ -69,6 +81,23 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
         connection.close()
         raise
     return connection
+
+
+def _open(url: str, options: dict[str, Any], *, is_spare: bool) -> psycopg.Connection:
+    try:
+        return psycopg.connect(url, autocommit=True, **options)
+    except psycopg.Error as error:
+        if is_spare or not is_without_place(error):
+            raise
+    # Once more in any case: a spare connection that was refused at the same moment may have had the place.
+    until = time.monotonic() + (LONGEST_EXIT_SECONDS if close_spare() else 0.0)
+    while True:
+        try:
+            return psycopg.connect(url, autocommit=True, **options)
+        except psycopg.Error as error:
+            if not is_without_place(error) or time.monotonic() > until:
+                raise
+        time.sleep(APART_SECONDS)
 
 
 def refuse_pooler(connection: psycopg.Connection) -> None:
@@ -98,7 +127,7 @@ def address_of(url: str) -> str:
         raise malformed_url_error() from None
     parts = {**_defaults(), **given}
     host, port, database = parts.get("host", "localhost"), parts.get("port", "5432"), parts.get("dbname", "")
-    if "@" in host + database or not port.replace(",", "").isdigit() or _swallowed(url, given.get("password")):
+    if "@" in host + database or not port.replace(",", "").isdigit() or _is_password_cut(url, given.get("password")):
         raise malformed_url_error()
     if parts.get("service") and "host" not in given:
         return f"the service {parts['service']}"
@@ -111,7 +140,7 @@ def _defaults() -> dict[str, str]:
     return {name: found[name] for name in ("host", "port", "user", "dbname", "service") if name in found}
 
 
-def _swallowed(url: str, password: str | None) -> bool:
+def _is_password_cut(url: str, password: str | None) -> bool:
     """Return whether libpq reads another password than was written, because it contains an unescaped `/` or `?`."""
     credentials, at, _ = url.partition("://")[2].rpartition("@")
     _, colon, written = credentials.partition(":")

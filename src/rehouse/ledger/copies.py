@@ -13,17 +13,17 @@ from psycopg.errors import UniqueViolation
 
 from rehouse.core.archiving import ARCHIVED_CODES, archived_detail
 from rehouse.core.comparing import Expected
-from rehouse.core.copies import Copied, Reason, Seen
+from rehouse.core.copies import CopiedDocument, Reason, SurveyedDocument
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ObjectRef
 from rehouse.core.row_refusals import KEPT, fault_of
-from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.row_refusals import RowsRefused, change_accepting, translate_refusals
 from rehouse.ledger.rows import (
     Row,
-    columns_of_copied,
+    columns_of_copy,
+    copy_record_of,
     document_of,
     object_of,
-    recorded_of,
     rows_of,
     source_of,
     target_of,
@@ -94,7 +94,7 @@ def _archived_line(outcome: CopyOutcome, fault: Fault) -> Line:
     )
 
 
-class AtHome(NamedTuple):
+class ExpectedDocument(NamedTuple):
     """A document whose object must be in the home: what is recorded of the object, and its source."""
 
     document_id: str
@@ -123,10 +123,10 @@ class Outstanding(NamedTuple):
 class Documents(RunScope):
     """The documents of one tenant's migration in one run."""
 
-    def pages_outside(self, limit: int) -> Iterator[list[Seen]]:
+    def pages_outside(self, limit: int) -> Iterator[list[SurveyedDocument]]:
         """Yield pages of at most `limit` documents that have a key and are not at home, in order of id."""
         for rows in self.pages("page_of_documents", limit):
-            yield [_seen(row) for row in rows]
+            yield [_surveyed_document(row) for row in rows]
 
     def counts(self) -> Counts:
         """Count the tenant's rows."""
@@ -156,11 +156,11 @@ class Documents(RunScope):
                     copy.write_row(_outcome_columns(line))
             cursor.execute(self.queries["record_outcomes"], self.values)
 
-    def waiting_copies(self) -> Iterator[tuple[str, AtHome]]:
+    def waiting_copies(self) -> Iterator[tuple[str, ExpectedDocument]]:
         """Yield (target key, document) of the copies that are not flipped yet, in order of key."""
         for row in self.stream("waiting_copies"):
             expected = Expected(row.source_etag, row.source_size, row.answered_etag)
-            yield str(row.target_key), AtHome(str(row.document_id), expected, source_of(row))
+            yield str(row.target_key), ExpectedDocument(str(row.document_id), expected, source_of(row))
 
     def count_copies(self) -> tuple[int, int]:
         """Return how many copies this run can flip, and how many objects of ours the home may hold."""
@@ -186,16 +186,16 @@ class Documents(RunScope):
             return self._name(after, limit, self._name_allowed)
 
     @contextmanager
-    def lock_copies(self, after: str | None, limit: int) -> Iterator[list[Copied]]:
+    def lock_copies(self, after: str | None, limit: int) -> Iterator[list[CopiedDocument]]:
         """Lock the next rows whose copies can be flipped.
 
         Call `flip` inside the block, which commits at its end.
         """
         with self.fence():
             self.connection.execute(self.queries["check_at_once"])
-            yield [Copied(**columns_of_copied(row)) for row in self.next_rows("lock_copies", after, limit)]
+            yield [CopiedDocument(**columns_of_copy(row)) for row in self.next_rows("lock_copies", after, limit)]
 
-    def claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
+    def find_claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
         """Return those of the objects that another tenant claims now.
 
         Objects in the tenant's own home never count.
@@ -216,7 +216,7 @@ class Documents(RunScope):
         Raises RowsRefused if a row refuses. It returns the number of refused rows, as `flip_allowed` does: always 0.
         """
         values = {**self.values, "document_ids": list(document_ids)}
-        with refusals():
+        with translate_refusals():
             self.connection.execute(self.queries["flip_documents"], values)
             flipped = self.connection.execute(self.queries["record_flips"], values).rowcount
         if flipped != len(document_ids):
@@ -228,12 +228,12 @@ class Documents(RunScope):
 
         Return how many refused.
         """
-        refused = change_allowed(self.connection, document_ids, self.flip)
+        refused = change_accepting(self.connection, document_ids, self.flip)
         for document_id, each in refused.items():
-            self.record_fault(document_id, self._with_holder(document_id, each))
+            self.record_fault(document_id, self._fault_with_holder(document_id, each))
         return len(refused)
 
-    def _with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
+    def _fault_with_holder(self, document_id: str, refused: RowsRefused) -> Fault:
         """Return why a row refuses.
 
         For a unique violation, with the document that already has the value.
@@ -267,23 +267,23 @@ class Documents(RunScope):
             cursor.execute(self.queries["supersede_copies"], self.values)
             return cursor.rowcount
 
-    def at_home(self) -> Iterator[tuple[str, AtHome]]:
+    def documents_at_home(self) -> Iterator[tuple[str, ExpectedDocument]]:
         """Yield (key, document) for every row that points to the home, in order of key.
 
         The expected size never comes from the row, because sizes in rows may be wrong.
         """
         for row in self.stream("documents_at_home"):
             source = source_of(row) if row.source_bucket and row.source_key else None
-            expected = Expected(None, None, _bare(row.row_etag))
+            expected = Expected(None, None, _strip_quotes(row.row_etag))
             if source:
                 expected = Expected(row.source_etag, row.source_size, row.answered_etag)
-            yield str(row.key), AtHome(str(row.document_id), expected, source)
+            yield str(row.key), ExpectedDocument(str(row.document_id), expected, source)
 
     def known_targets(self, keys: Sequence[str]) -> set[str]:
         """Return those of the keys in the home that are copies of ours to which no row points."""
         return {str(row.target_key) for row in self.rows("known_targets", keys=list(keys))}
 
-    def outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
+    def list_outstanding(self, *, is_cut_over: bool) -> list[Outstanding]:
         """Return the documents that could not be moved, in order of id.
 
         `is_cut_over`: count copies that are not flipped as well.
@@ -300,14 +300,14 @@ class Documents(RunScope):
 
     def _name_all(self, document_ids: Sequence[str]) -> None:
         values = {**self.values, "document_ids": list(document_ids)}
-        with refusals():
+        with translate_refusals():
             self.connection.execute(self.queries["name_buckets"], values)
             named = self.connection.execute(self.queries["count_named"], values).fetchone()
         if named != (len(document_ids),):
             raise RowsRefused(KEPT)
 
     def _name_allowed(self, document_ids: Sequence[str]) -> None:
-        for document_id, refused in change_allowed(self.connection, document_ids, self._name_all).items():
+        for document_id, refused in change_accepting(self.connection, document_ids, self._name_all).items():
             self.record_fault(document_id, refused.fault)
 
     def _record_fault(self, name: str, document_id: str, fault: Fault) -> None:
@@ -316,10 +316,12 @@ class Documents(RunScope):
             cursor.execute(self.queries[name], {**self.values, "document_id": document_id, **what})
 
 
-def _seen(row: Row) -> Seen:
+def _surveyed_document(row: Row) -> SurveyedDocument:
     document = document_of(row, row.key_fault)
     found = object_of(row, row.key)
-    return Seen(document, found, None, recorded_of(row), contested=row.contested, recorded_now=row.recorded_now)
+    return SurveyedDocument(
+        document, found, None, copy_record_of(row), contested=row.contested, recorded_now=row.recorded_now
+    )
 
 
 def _outcome_columns(line: Line) -> tuple[object, ...]:
@@ -331,7 +333,7 @@ def _outcome_columns(line: Line) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _bare(etag: str | None) -> str | None:
+def _strip_quotes(etag: str | None) -> str | None:
     return etag.strip('"') if etag else None
 
 
@@ -359,7 +361,7 @@ class CanarySamples(RunScope):
         """Return at most `count` copies that are not flipped yet, in order of id."""
         return [_sample(row) for row in self.rows("canary_copies", count=count)]
 
-    def rows_flipped(self, count: int) -> list[Sample]:
+    def flipped_rows(self, count: int) -> list[Sample]:
         """Return at most `count` documents that this run flipped and that still point to their copies, latest first."""
         return [_sample(row) for row in self.rows("canary_rows", count=count)]
 

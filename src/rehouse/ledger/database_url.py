@@ -54,43 +54,44 @@ def libpq_url(written: str) -> str:
     >>> libpq_url('"postgresql+psycopg://me@db/app?schema=sales&connection_limit=5"')
     'postgresql://me@db/app?options=-c%20search_path%3Dsales'
     """
-    text = _unquoted(written)
+    text = _strip_quotes(written)
     scheme = _SCHEME.match(text)
     if scheme is None or not (scheme[2] or text.lower().startswith("jdbc:")):
         return text  # `key=value` pairs, or something that libpq refuses itself
     if scheme[1].lower() not in _POSTGRES:
-        raise _not_postgres(scheme[1].lower())
+        raise _not_postgres_error(scheme[1].lower())
     rest = text[scheme.end() :]
     place, _, query = rest.partition("?")
     if not scheme[2]:  # jdbc:postgresql:database
         place = f"/{place.lstrip('/')}"
     parameters = "&".join(
-        f"{name}={quote(value, safe='')}" for name, value in _translated(query, is_jdbc=text[:5].lower() == "jdbc:")
+        f"{name}={quote(value, safe='')}"
+        for name, value in _translate_parameters(query, is_jdbc=text[:5].lower() == "jdbc:")
     )
     return f"postgresql://{place}" + (f"?{parameters}" if parameters else "")
 
 
-def _unquoted(written: str) -> str:
+def _strip_quotes(written: str) -> str:
     text = written.strip()
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
-def _translated(query: str, *, is_jdbc: bool) -> Iterator[tuple[str, str]]:
+def _translate_parameters(query: str, *, is_jdbc: bool) -> Iterator[tuple[str, str]]:
     known = {each.keyword.decode() for each in Conninfo.get_defaults()}
     options = []
     for pair in filter(None, query.split("&")):
         written, _, value = map(unquote, pair.partition("="))
         name = written.lower()
         if name in _SEARCH_PATH:
-            options += [f"-c search_path={_escaped(value)}"] if value else []
+            options += [f"-c search_path={_escape_search_path(value)}"] if value else []
         elif name == "options":
             options.append(value)
         elif name in {"ssl", "sslaccept"} or value == "no-verify":
             yield "sslmode", _sslmode(name, value, is_jdbc=is_jdbc)
         elif written in known:
-            yield written, _given(name, value)
+            yield written, _require_value(name, value)
         elif name not in _MEANINGLESS:
-            raise _unknown(written, query)
+            raise _unknown_parameter_error(written, query)
     if options:
         yield "options", " ".join(options)
 
@@ -101,20 +102,24 @@ def _sslmode(name: str, value: str, *, is_jdbc: bool) -> str:
     mode = _SSL.get(value.lower())
     if mode is None:
         raise DatabaseRefused(
-            f"DATABASE_URL: {name} has a value that is not known", hint="write ?sslmode=require or ?sslmode=verify-full"
+            f"DATABASE_URL: {name} has a value that is not known",
+            hint="write ?sslmode=require or ?sslmode=verify-full",
+            subject="database_url",
         )
     return mode
 
 
-def _given(name: str, value: str) -> str:
+def _require_value(name: str, value: str) -> str:
     if name == "sslmode" and not value:
         raise DatabaseRefused(
-            "DATABASE_URL: sslmode has no value", hint="write ?sslmode=require or ?sslmode=verify-full, or leave it out"
+            "DATABASE_URL: sslmode has no value",
+            hint="write ?sslmode=require or ?sslmode=verify-full, or leave it out",
+            subject="database_url",
         )
     return value
 
 
-def _escaped(schemas: str) -> str:
+def _escape_search_path(schemas: str) -> str:
     """Return the search path as one word of `options`: quoted identifiers, with spaces and backslashes escaped."""
     names = [each.strip().strip('"') for each in schemas.split(",")]
     path = ",".join(
@@ -123,7 +128,7 @@ def _escaped(schemas: str) -> str:
     return re.sub(r"([\\\s])", r"\\\1", path)
 
 
-def _unknown(name: str, query: str) -> DatabaseRefused:
+def _unknown_parameter_error(name: str, query: str) -> DatabaseRefused:
     """Return the error for an unknown parameter.
 
     A raw @ in the query suggests an unescaped ? in the password.
@@ -133,15 +138,17 @@ def _unknown(name: str, query: str) -> DatabaseRefused:
     return DatabaseRefused(
         f"DATABASE_URL: PostgreSQL has no parameter {name}",
         hint=f"remove {name}: rehouse needs user, password, host, port, database, sslmode, sslrootcert, options and schema only",
+        subject="database_url",
     )
 
 
-def _not_postgres(scheme: str) -> DatabaseRefused:
+def _not_postgres_error(scheme: str) -> DatabaseRefused:
     if scheme not in _OTHERS:
         return malformed_url_error()
     return DatabaseRefused(
         f"DATABASE_URL is a {scheme} address",
         hint="rehouse works on PostgreSQL: postgresql://user:password@host:5432/database",
+        subject="database_url",
     )
 
 
@@ -150,4 +157,5 @@ def malformed_url_error() -> DatabaseRefused:
     return DatabaseRefused(
         "DATABASE_URL is no connection string that PostgreSQL understands",
         hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
+        subject="database_url",
     )

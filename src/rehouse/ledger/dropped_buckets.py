@@ -68,13 +68,14 @@ def require_places(settings: Settings) -> Settings:
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and the ledger cannot be asked for removed buckets: {error.message}",
             hint=error.hint,
+            subject="shared_bucket",
         ) from None
-    settings = with_dropped(settings, dropped.buckets)
+    settings = add_dropped(settings, dropped.buckets)
     settings.require_places()
     return settings
 
 
-def with_dropped(settings: Settings, buckets: tuple[str, ...]) -> Settings:
+def add_dropped(settings: Settings, buckets: tuple[str, ...]) -> Settings:
     """Return the settings with these buckets as removed ones; where no shared bucket is set, these were it."""
     update = {"shared_bucket": settings.shared_bucket or buckets, "dropped_buckets": buckets}
     return settings.model_copy(update=update)

@@ -52,7 +52,7 @@ def translate_error(error: psycopg.Error) -> RehouseError:
     if error.diag.source_function == "check_enable_rls":
         return row_security_error(error.diag.message_primary or "row security")
     if error.sqlstate is None:
-        return _without_state(error)
+        return _error_without_state(error)
     kind, what, hint = _FAULTS.get(error.sqlstate) or _CLASSES.get(
         error.sqlstate[:2],
         (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: look at the server's log"),
@@ -68,7 +68,7 @@ def row_security_error(what: str) -> DatabaseRefused:
     )
 
 
-def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
+def connection_error(error: psycopg.Error, where: str) -> RehouseError:
     """Return the error for a failed connection to `where`, which must not contain the password."""
     text = str(error)
     for phrase, kind, what, hint in _CONNECTIONS:
@@ -80,16 +80,28 @@ def refused_connection(error: psycopg.Error, where: str) -> RehouseError:
     )
 
 
-def _without_state(error: psycopg.Error) -> RehouseError:
+def is_without_place(error: psycopg.Error) -> bool:
+    """Return whether a connection failed because the server, the role or the database admits no further one."""
+    return any(phrase in str(error) for phrase in _NO_PLACE)
+
+
+def _error_without_state(error: psycopg.Error) -> RehouseError:
     if isinstance(error, psycopg.OperationalError):
-        return TryAgain("the connection to the database broke", hint=_AGAIN)
-    return Halt(f"the database driver refused a statement ({type(error).__name__})", hint="this is a fault of rehouse")
+        return TryAgain("the connection to the database broke", hint=_AGAIN, subject="database")
+    return Halt(
+        f"the database driver refused a statement ({type(error).__name__})",
+        hint="this is a fault of rehouse",
+        subject="database",
+    )
 
 
 _POOLER = "connect to PostgreSQL's own port (as a rule 5432), not to the pooler's: locks need a session of their own"
 _WRONG_ONE = "check the user and password of DATABASE_URL, or what REHOUSE_DATABASE_PASSWORD_COMMAND prints"
 _GIVE_ONE = "put it into DATABASE_URL or ~/.pgpass, or let REHOUSE_DATABASE_PASSWORD_COMMAND print it"
+_NO_PLACE = ("too many", "remaining connection slots")
+_MORE_PLACES = "close some sessions, or raise max_connections, or the CONNECTION LIMIT of the role or the database"
 _CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
+    *((phrase, TryAgain, "the database has no free connection", _MORE_PLACES) for phrase in _NO_PLACE),
     ("unsupported startup parameter", DatabaseRefused, "a connection pooler answers there", _POOLER),
     ("no password supplied", DatabaseRefused, "a password is needed", _GIVE_ONE),
     (
@@ -136,13 +148,6 @@ _CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
         "is PostgreSQL running, and is the port right?",
     ),
     ("timeout", DatabaseRefused, "no answer within 10 seconds", "is a firewall in between?"),
-    ("too many", TryAgain, "the database has no free connection", "close some sessions or raise max_connections"),
-    (
-        "remaining connection slots",
-        TryAgain,
-        "the database has no free connection",
-        "close sessions or raise max_connections",
-    ),
     ("starting up", TryAgain, "the database is starting up", "wait a moment, then run the same command again"),
     ("shutting down", TryAgain, "the database is shutting down", "start it, then run the same command again"),
 )

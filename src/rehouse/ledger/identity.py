@@ -29,9 +29,9 @@ def find_ambiguities(connection: psycopg.Connection, catalog: Catalog) -> list[A
     owner = catalog.column("documents", "tenant_id")
     found = []
     if not catalog.tenants.has_index(tenant_id, unique=True):
-        found.append(_lacking(catalog.tenants, (tenant_id,), "tenants_id_unique"))
+        found.append(_missing_index(catalog.tenants, (tenant_id,), "tenants_id_unique"))
     if not (catalog.ids_are_unique or catalog.documents.has_index(owner, key, unique=True)):
-        found.append(_lacking(catalog.documents, (owner, key), "documents_tenant_id_unique"))
+        found.append(_missing_index(catalog.documents, (owner, key), "documents_tenant_id_unique"))
     if not catalog.documents.columns[key].is_required and _has_nulls(connection, catalog.documents, key):
         name = catalog.documents.name
         found.append(
@@ -51,7 +51,7 @@ def refuse_ambiguous(connection: psycopg.Connection, catalog: Catalog) -> None:
         raise DatabaseRefused("; ".join(each.message for each in found), hint="; ".join(each.hint for each in found))
 
 
-def _lacking(table: Table, columns: tuple[str, ...], name: str) -> Ambiguity:
+def _missing_index(table: Table, columns: tuple[str, ...], name: str) -> Ambiguity:
     listed = _sql(sql.SQL(", ").join(map(sql.Identifier, columns)))
     shown = ", ".join(columns)
     message = f"{table.name} has no valid unique index on ({shown}): two rows may have the same values"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -47,11 +47,13 @@ class Writability(NamedTuple):
 
 class Right(NamedTuple):
     """A right that rehouse needs, and whether this role has it. `name` is for people; without one that is not `is_needed` a
-    migration works.
+    migration works. `privilege` and `on` are what GRANT names; ownership cannot be granted.
     """
 
     name: str
     is_granted: bool
+    privilege: str | None
+    on: str
     is_needed: bool = True
 
 
@@ -134,28 +136,43 @@ class Inspection:
             ("documents", catalog.documents, ("s3_bucket", "s3_key", *ADDED_COLUMNS)),
         ):
             name = table.identifier.as_string(self.connection)
-            yield Right(f"SELECT on {table.name}", self._has("has_table_privilege(%s, 'SELECT')", name))
+            yield Right(f"SELECT on {table.name}", self._has("has_table_privilege(%s, 'SELECT')", name), "SELECT", name)
             for column in (catalog.column(role, each) for each in columns):
                 if column and column in table.columns:
                     is_granted = self._has("has_column_privilege(%s, %s, 'UPDATE')", name, column)
-                    yield Right(f"UPDATE of {table.name}.{column}", is_granted)
+                    quoted = sql.Identifier(column).as_string(self.connection)
+                    yield Right(f"UPDATE of {table.name}.{column}", is_granted, f"UPDATE ({quoted})", name)
         temporary = "has_database_privilege(current_database(), 'TEMPORARY')"
-        yield Right("TEMPORARY in the database (for tables of this session)", self._has(temporary))
+        database = f"DATABASE {sql.Identifier(self.connection.info.dbname).as_string(self.connection)}"
+        yield Right(
+            "TEMPORARY in the database (for tables of this session)", self._has(temporary), "TEMPORARY", database
+        )
         yield from self._rights_to_init(catalog) if catalog.version is None else self._rights_on_own(catalog)
 
     def _rights_to_init(self, catalog: Catalog) -> Iterator[Right]:
         name = catalog.documents.identifier.as_string(self.connection)
         may_create = self._has("has_schema_privilege(%s, 'CREATE')", catalog.schema)
-        yield Right(f"CREATE in the schema {catalog.schema}", may_create)
+        schema = f"SCHEMA {sql.Identifier(catalog.schema).as_string(self.connection)}"
+        yield Right(f"CREATE in the schema {catalog.schema}", may_create, "CREATE", schema)
         owned = "(SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass)"
-        yield Right(f"ownership of {catalog.documents.name} (for ALTER TABLE)", self._has(owned, name))
+        yield Right(f"ownership of {catalog.documents.name} (for ALTER TABLE)", self._has(owned, name), None, name)
 
     def _rights_on_own(self, catalog: Catalog) -> Iterator[Right]:
         for own in catalog.own.values():
             name, rights = own.identifier.as_string(self.connection), OWN_RIGHTS.get(own.name, _READ_AND_ADD)
             held = [right for right in rights if self._has("has_table_privilege(%s, %s)", name, right)]
             is_needed = own.name not in _BESIDE_MIGRATIONS
-            yield Right(f"{', '.join(rights)} on {own.name}", len(held) == len(rights), is_needed)
+            listed = ", ".join(rights)
+            yield Right(f"{listed} on {own.name}", len(held) == len(rights), listed, name, is_needed)
+
+    def grants(self, rights: Iterable[Right]) -> list[str]:
+        """Return the statements that give these rights to this role, one for each table, schema or database."""
+        wanted: dict[str, list[str]] = {}
+        for right in rights:
+            if right.privilege:
+                wanted.setdefault(right.on, []).append(right.privilege)
+        role = value_of(self.connection, sql.SQL("SELECT quote_ident(current_user)"))
+        return [f"GRANT {', '.join(privileges)} ON {on} TO {role};" for on, privileges in wanted.items()]
 
     def _has(self, expression: str, *names: str) -> bool:
         return bool(value_of(self.connection, sql.SQL("SELECT {}").format(sql.SQL(expression)), names))

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Self
 
 import psycopg
+from psycopg import sql
 
 from rehouse.config import Settings, name_setting
 from rehouse.ledger import schema
@@ -17,6 +18,7 @@ from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.identity import refuse_ambiguous
 from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.rows import value_of
 from rehouse.ledger.schema.statement import POLITE_MS
 
 
@@ -49,6 +51,13 @@ class Installation:
         Return a line for each change, none if it was up to date.
         """
         return schema.upgrade(self.connection, self.catalog, lock_timeout_ms=self.lock_timeout_ms)
+
+    def has_migrations(self) -> bool:
+        """Return whether the ledger has a tenant's migration. A ledger that was not there when it was opened has none."""
+        found = self.catalog.own.get("s3_migrations")
+        if found is None:
+            return False
+        return bool(value_of(self.connection, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(found.identifier)))
 
     def ddl(self) -> str:
         """Return the DDL that `upgrade` would run, without running it."""

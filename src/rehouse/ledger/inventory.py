@@ -96,7 +96,7 @@ class Inventory:
             if missing:
                 self._connection.execute(self._queries["forget_objects"], {**where, "keys": missing})
 
-    def among(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
+    def find_known(self, bucket: str, keys: Sequence[str]) -> dict[str, Known]:
         """Return key → known object; a key without an entry was not seen."""
         rows = self._rows("objects_among", bucket=bucket, keys=list(keys))
         return {row.key: Known(found, row.contested) for row in rows if (found := object_of(row, row.key))}
@@ -111,11 +111,11 @@ class Inventory:
             self._queries["mark_contested_among"], {**self._run, "bucket": bucket, "keys": list(keys)}
         )
 
-    def claimed_among(self, bucket: str, keys: Sequence[str]) -> set[str]:
+    def find_claimed(self, bucket: str, keys: Sequence[str]) -> set[str]:
         """Return those of a bucket's keys to which any row points, or from which a document was moved."""
         return {row.key for row in self._rows("claimed_among", bucket=bucket, keys=list(keys))}
 
-    def ending_in(self, bucket: str, keys: Sequence[str], limit: int) -> list[tuple[str, str]]:
+    def find_by_ending(self, bucket: str, keys: Sequence[str], limit: int) -> list[tuple[str, str]]:
         """Return pairs (one of these keys, key of an object that ends with a slash and it), at most `limit`.
 
         This reads the bucket's inventory once. It skips keys shorter than `ENDS` characters, which too many others would match.

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rehouse.core.copies import Copied
+from rehouse.core.copies import CopiedDocument
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.rows import columns_of_copied, source_of
+from rehouse.ledger.rows import columns_of_copy, source_of
 from rehouse.ledger.run_scope import RunScope
 
 
@@ -34,9 +34,9 @@ class LateWriteRecords(RunScope):
         rows = self.rows("sources_of_moved", only_failed=only_failed, code=code)
         return {str(row.document_id): source_of(row) for row in rows}
 
-    def suspects(self) -> list[Copied]:
+    def suspects(self) -> list[CopiedDocument]:
         """Return the documents whose source changed according to the run's inventory, and those with a fault, by id."""
-        return [Copied(**columns_of_copied(row), contested=row.contested) for row in self.stream("late_suspects")]
+        return [CopiedDocument(**columns_of_copy(row), contested=row.contested) for row in self.stream("late_suspects")]
 
     def row(self, document_id: str) -> ObjectRef | None:
         """Return where the document's row points, None if it was deleted.
@@ -80,7 +80,7 @@ class LateWriteRecords(RunScope):
         """Record that there is no late write, inside a fenced transaction."""
         self.connection.execute(self.queries["clear_late_fault"], {**self.values, "document_id": document_id})
 
-    def outstanding(self) -> list[Outstanding]:
+    def list_outstanding(self) -> list[Outstanding]:
         """Return the documents at home with a fault, in order of id."""
         return [Outstanding.from_row(row) for row in self.rows("outstanding_late_writes")]
 

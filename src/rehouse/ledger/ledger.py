@@ -32,7 +32,7 @@ from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with, translate_error
 from rehouse.ledger.copies import Documents
-from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
+from rehouse.ledger.dropped_buckets import add_dropped, read_dropped_buckets
 from rehouse.ledger.encoding import holder
 from rehouse.ledger.inventory import Inventory
 from rehouse.ledger.overview import Overview
@@ -108,7 +108,7 @@ class Ledger:
         connection.execute(sql.SQL("SET lock_timeout = {}").format(settings.lock_timeout_ms))
         if not writes:
             if catalog.version and not may_be_older and not is_current(catalog):
-                raise _older(catalog)
+                raise _older_ledger_error(catalog)
             connection.execute(self.queries["make_temporary_tables"])
             if not is_current(catalog):
                 connection.execute(self.queries["make_empty_ledger"])
@@ -124,7 +124,7 @@ class Ledger:
         try:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
             if not settings.shared_bucket:
-                settings = with_dropped(settings, read_dropped_buckets(connection, catalog))
+                settings = add_dropped(settings, read_dropped_buckets(connection, catalog))
             return cls(connection, catalog, settings, writes=writes, run_id=run_id, may_be_older=may_be_older)
         except psycopg.Error as error:
             connection.close()
@@ -163,6 +163,7 @@ class Ledger:
             raise Halt(
                 f"the tenant {tenant.slug} (id {tenant.id}) was deleted meanwhile",
                 hint="`rehouse status` lists the tenants",
+                subject=tenant.slug,
             )
         return replace(tenant, name=row.name or tenant.slug, home=row.home, is_active=bool(row.is_active))
 
@@ -176,7 +177,7 @@ class Ledger:
         row = self.row("migration", tenant_id=tenant.id)
         return _migration(row) if row else None
 
-    def others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
+    def find_others_at(self, home_bucket: str, tenant: Tenant) -> list[str]:
         """Return the addresses of the other tenants that have or reserved this bucket."""
         rows = self.rows("others_at", tenant_id=tenant.id, home_bucket=home_bucket)
         return self.addresses_of(row.tenant_id for row in rows)
@@ -262,6 +263,7 @@ class Ledger:
                 raise Refused(
                     f"the document {document_id!r} of this tenant cannot be accepted",
                     hint="it is not there, has no key, or is at home already; `rehouse status SLUG` lists the outstanding ones",
+                    subject=document_id,
                 )
             if not row.was_accepted:
                 self.connection.execute(self.queries["record_event"], event)
@@ -270,9 +272,13 @@ class Ledger:
         """Return the documents of this migration."""
         return self.of(migration, Documents)
 
-    def of(self, migration: Migration, kind: type[Room]) -> Room:
-        """Return an object of `kind` for a migration, such as Documents."""
-        return kind(self.connection, self.queries, migration, run_id=self.run_id, default_bucket=self._default_bucket)
+    def of(self, migration: Migration, kind: type[Room], *, run_id: str | None = None) -> Room:
+        """Return an object of `kind` for a migration, such as Documents.
+
+        It writes for this run, or for `run_id`: a command that begins no run, but holds the tenant's lock, writes for the last one.
+        """
+        run_id = run_id or self.run_id
+        return kind(self.connection, self.queries, migration, run_id=run_id, default_bucket=self._default_bucket)
 
     def inventory(self) -> Inventory:
         """Return this run's inventory."""
@@ -337,10 +343,10 @@ class Ledger:
         return row
 
 
-def _older(catalog: Catalog) -> DatabaseRefused:
+def _older_ledger_error(catalog: Catalog) -> DatabaseRefused:
     return DatabaseRefused(
         f"the ledger in the schema {catalog.schema} was made by an earlier rehouse, or is not complete (version {catalog.version})",
-        hint="`rehouse init` upgrades it, the next migrate does it too",
+        hint="`rehouse init` upgrades it, and so does `rehouse migrate` without --plan",
     )
 
 

@@ -64,14 +64,14 @@ class Locks:
 
     def release(self, tenant_id: TenantId) -> None:
         """Release the tenant's lock; a lost session has released it already."""
-        self._let_go(lock_key("tenant", tenant_id))
+        self._release_key(lock_key("tenant", tenant_id))
 
     def hold_run(self, run_id: object) -> None:
         """Mark the run as alive for as long as this process lives."""
         self._take(lock_key("run", run_id), f"run {run_id}")
 
     @contextmanager
-    def holding(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
+    def hold(self, tenant_id: TenantId, name: str | None = None) -> Iterator[None]:
         """Hold the tenant's lock during the block; the outermost block releases it.
 
         Raises Locked immediately if another operator has it.
@@ -92,7 +92,7 @@ class Locks:
         try:
             yield
         finally:
-            self._let_go(lock_key("run", run_id))
+            self._release_key(lock_key("run", run_id))
 
     def is_run_alive(self, run_id: object) -> bool:
         """Return whether any process, including this one, still works on the run."""
@@ -162,7 +162,7 @@ class Locks:
                 raise Locked(f"another operator is working on {name}{holder}", hint=_WAIT, subject=name)
             self._held[key] = name
 
-    def _let_go(self, key: int) -> None:
+    def _release_key(self, key: int) -> None:
         with self._guard:
             if self._held.pop(key, None) is not None and not self._connection.closed:
                 try:

@@ -20,10 +20,11 @@ NameSetting = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem with the mapping, and a hint."""
+    """A problem with the mapping, and a hint. `subject`: the table, or the column as `table.column`."""
 
     message: str
     hint: str
+    subject: str
 
 
 def usual_name(leaf: str) -> str:
@@ -44,8 +45,11 @@ def find_mapped(connection: psycopg.Connection, mapping: TableMapping, name: Nam
         problems += wrong
         tables += [table] if table else []
     if problems:
+        subjects = {each.subject for each in problems}
         raise DatabaseRefused(
-            "; ".join(each.message for each in problems), hint="; ".join(dict.fromkeys(each.hint for each in problems))
+            "; ".join(each.message for each in problems),
+            hint="; ".join(dict.fromkeys(each.hint for each in problems)),
+            subject=subjects.pop() if len(subjects) == 1 else None,
         )
     tenants, documents = tables
     return tenants, documents
@@ -65,24 +69,27 @@ def _problems(
 ) -> Iterator[Problem]:
     setting = name(f"mapping.{role}.table")
     if table is None:
-        near = _nearest(mapped.table, visible_tables(connection))
+        near = _nearest_names(mapped.table, visible_tables(connection))
         message = f"the table {mapped.table} does not exist in the database {connection.info.dbname}"
-        yield Problem(message, f"{near}set {setting} to the application's table of {role}")
+        yield Problem(message, f"{near}set {setting} to the application's table of {role}", mapped.table)
     elif table.parent:
-        yield Problem(f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}")
+        yield Problem(
+            f"{mapped.table} is a partition of {table.parent}", f"set {setting} to {table.parent}", mapped.table
+        )
     elif table.kind not in {"r", "p"}:
-        yield Problem(f"{mapped.table} is not an ordinary table", f"set {setting} to the table itself (not a view)")
+        hint = f"set {setting} to the table itself (not a view)"
+        yield Problem(f"{mapped.table} is not an ordinary table", hint, mapped.table)
     elif "%" in table.name:
-        yield _per_cent(f"{table.schema}.{table.name}", setting)
+        yield _per_cent_problem(f"{table.schema}.{table.name}", setting)
     else:
         for field in ROLES[role]:
             leaf = f"mapping.{role}.{field}"
             if problem := _column_problem(role, field, mapped, table, name(leaf)):
                 yield problem
-        yield from _mapped_twice(role, mapped, name)
+        yield from _double_mappings(role, mapped, name)
 
 
-def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
+def _double_mappings(role: str, mapped: TenantsTable | DocumentsTable, name: NameSetting) -> Iterator[Problem]:
     """Yield a problem for each column that is mapped twice and that rehouse writes.
 
     The two sizes may share one.
@@ -93,7 +100,9 @@ def _mapped_twice(role: str, mapped: TenantsTable | DocumentsTable, name: NameSe
         if names[one] and names[one] == names[other] and is_written and {one, other} != {"size", "file_size"}:
             settings = " and ".join(name(f"mapping.{role}.{field}") for field in (one, other))
             yield Problem(
-                f"{mapped.table}.{names[one]} is mapped as {one} and as {other}", f"set {settings} to different columns"
+                f"{mapped.table}.{names[one]} is mapped as {one} and as {other}",
+                f"set {settings} to different columns",
+                f"{mapped.table}.{names[one]}",
             )
 
 
@@ -104,7 +113,7 @@ def _column_problem(
     written, wanted = parse(field, value), ROLES[role][field]
     column = table.columns.get(written.name)
     if "%" in f"{table.schema}{written.name}":
-        return _per_cent(f"{table.schema}.{written.name}", setting)
+        return _per_cent_problem(f"{table.schema}.{written.name}", setting)
     if not written.name and wanted.may_be_off:
         return None
     if column is None:
@@ -114,15 +123,16 @@ def _column_problem(
         return (
             None
             if _may_be_missing(field, wanted, written, is_default=is_default)
-            else _missing(mapped.table, wanted, written, table, setting)
+            else _missing_column_problem(mapped.table, wanted, written, table, setting)
         )
-    return _misfit(field, wanted, written, column, shown=mapped.table, setting=setting)
+    return _misfit_problem(field, wanted, written, column, shown=mapped.table, setting=setting)
 
 
-def _per_cent(name: str, setting: str) -> Problem:
+def _per_cent_problem(name: str, setting: str) -> Problem:
     return Problem(
         f"the name {name} has a per cent sign, which begins a parameter in what is sent to the database",
         f"rename it in the database and in {setting}",
+        name,
     )
 
 
@@ -136,18 +146,22 @@ def _may_be_missing(field: str, role: Role, written: Written, *, is_default: boo
     )
 
 
-def _missing(shown: str, role: Role, written: Written, table: Table, setting: str) -> Problem:
-    near = _nearest(written.name, table.columns)
+def _missing_column_problem(shown: str, role: Role, written: Written, table: Table, setting: str) -> Problem:
+    near = _nearest_names(written.name, table.columns)
     off = ', or to "" if there is none' if role.may_be_off else ""
     made = (
         f", or to {CREATED}{written.name} to have `rehouse init` create it" if role.created_as and written.name else ""
     )
     return Problem(
-        f"the table {shown} has no column {written.name}", f"{near}set {setting} to the column's name{off}{made}"
+        f"the table {shown} has no column {written.name}",
+        f"{near}set {setting} to the column's name{off}{made}",
+        f"{shown}.{written.name}",
     )
 
 
-def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: str, setting: str) -> Problem | None:
+def _misfit_problem(
+    field: str, role: Role, written: Written, column: Column, *, shown: str, setting: str
+) -> Problem | None:
     problem = problem_of(
         role,
         column.base_type,
@@ -163,10 +177,10 @@ def _misfit(field: str, role: Role, written: Written, column: Column, *, shown: 
         if role.may_be_off
         else (f"change the column's type, or set {setting} to another column")
     )
-    return Problem(f"{shown}.{written.name} {problem}", off)
+    return Problem(f"{shown}.{written.name} {problem}", off, f"{shown}.{written.name}")
 
 
-def _nearest(wanted: str, existing: Iterable[str]) -> str:
+def _nearest_names(wanted: str, existing: Iterable[str]) -> str:
     names = sorted(existing)
     close = near_names(wanted, names)
     if close:

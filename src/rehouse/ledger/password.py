@@ -26,23 +26,27 @@ def ask_password(command: str) -> str:
             words, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SECONDS
         )
     except OSError as error:
-        raise _failed(words[0], f"cannot be run: {error.strerror}") from None
+        raise _password_error(words[0], f"cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise TryAgain(
-            f"{SETTING}: {words[0]} printed no password within {SECONDS} seconds", hint="run it by itself to see why"
+            f"{SETTING}: {words[0]} printed no password within {SECONDS} seconds",
+            hint="run it by itself to see why",
+            subject="database_password_command",
         ) from None
     if done.returncode != 0:
-        raise _failed(words[0], f"ended with status {done.returncode}")
+        raise _password_error(words[0], f"ended with status {done.returncode}")
     try:
         password = next(iter(done.stdout.decode().splitlines()), "")
     except UnicodeDecodeError:
-        raise _failed(words[0], "printed what is not UTF-8") from None
+        raise _password_error(words[0], "printed what is not UTF-8") from None
     if not password:
-        raise _failed(words[0], "printed no password")
+        raise _password_error(words[0], "printed no password")
     return password
 
 
-def _failed(program: str, what: str) -> DatabaseRefused:
+def _password_error(program: str, what: str) -> DatabaseRefused:
     return DatabaseRefused(
-        f"{SETTING}: {program} {what}", hint="run it by itself: the first line that it prints is the password"
+        f"{SETTING}: {program} {what}",
+        hint="run it by itself: the first line that it prints is the password",
+        subject="database_password_command",
     )

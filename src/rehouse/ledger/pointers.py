@@ -37,14 +37,14 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 class Column(NamedTuple):
     """A column; its text is `schema.table.column`.
 
-    `kind`: pg_class.relkind. `is_readable`: this role may SELECT it.
+    `kind`: pg_class.relkind. `missing_grant`: the statements that let this role read it, None if it may.
     """
 
     schema: str
     table: str
     name: str
     kind: str
-    is_readable: bool
+    missing_grant: str | None
     has_foreign_partitions: bool
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Unchecked(NamedTuple):
 
 
 @dataclass
-class Found:
+class FoundKeys:
     """The result of a search.
 
     `rows`: column → owner of a key → how many rows mention a key. `keys`: the keys that are mentioned. `in_part`: column → the
@@ -123,12 +123,14 @@ class Pointers:
         rows = rows_of(self._connection, self._ledger.queries["some_orphans"], values)
         return [(str(row.key), int(row.size)) for row in rows]
 
-    def look(self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits) -> Iterator[Found]:
+    def look(
+        self, columns: Iterable[Column], owners: Mapping[str, Sequence[str]], limits: Limits
+    ) -> Iterator[FoundKeys]:
         """Search columns for keys (each with its owners).
 
         Yield the result so far after each table.
         """
-        finder, found = KeyFinder(owners), Found()
+        finder, found = KeyFinder(owners), FoundKeys()
         for _, group in groupby(columns, key=lambda each: (each.schema, each.table)):
             table = list(group)
             readable = [each for each in table if _obstacle(each) is None]
@@ -152,7 +154,7 @@ class Pointers:
         finder: KeyFinder,
         owners: Mapping[str, Sequence[str]],
         limits: Limits,
-        found: Found,
+        found: FoundKeys,
     ) -> None:
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION READ ONLY")
@@ -182,7 +184,7 @@ class Pointers:
 def _obstacle(column: Column) -> str | None:
     if column.kind == "f" or column.has_foreign_partitions:
         return "it is in another database (a foreign table)"
-    return None if column.is_readable else "this role may not SELECT it"
+    return f"this role may not read it: {column.missing_grant}" if column.missing_grant else None
 
 
 def _reason(error: psycopg.Error, limits: Limits) -> str:
@@ -228,7 +230,7 @@ def _search(
     columns: Sequence[Column],
     finder: KeyFinder,
     owners: Mapping[str, Sequence[str]],
-    found: Found,
+    found: FoundKeys,
 ) -> None:
     if not finder.may_mention(_plain(b"".join(lines))):
         return

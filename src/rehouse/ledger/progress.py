@@ -1,12 +1,14 @@
 """The table `s3_migration_progress`: a command writes its counts there while it runs, and `status --watch` reads them.
 
 The writer has a connection of its own, with short time limits: it never waits for long, and a statement that fails changes nothing
-of the run. That session holds an advisory lock, which tells whether the command is alive.
+of the run. It is a spare one: it is closed if another connection of the command needs its place. That session holds an advisory
+lock, which tells whether the command is alive.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,15 +17,16 @@ from typing import NamedTuple, Self
 import psycopg
 
 from rehouse.config import Settings
-from rehouse.core.errors import DatabaseRefused
+from rehouse.core.errors import DatabaseRefused, TryAgain
 from rehouse.core.model import TenantId
-from rehouse.core.watching import Counts, Published
+from rehouse.core.watching import Counts, PublishedRow
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.lock import lock_key
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import plain_id, rows_of
+from rehouse.ledger.spare_connections import forget_spare, opening_spare, register_spare
 
 TABLE = "s3_migration_progress"
 APPLICATION_NAME = "rehouse progress"
@@ -53,6 +56,7 @@ class Publication:
 
     def __init__(self, connection: psycopg.Connection, queries: Queries, run_id: str, command: str) -> None:
         self._connection = connection
+        self._in_use = threading.Lock()
         self._queries = queries
         self._values = {
             "run_id": run_id,
@@ -70,23 +74,25 @@ class Publication:
         """
         if TABLE not in catalog.own:
             raise NotPublished(f"the ledger has no table {TABLE}", hint="`rehouse init` adds it")
-        connection = connect_with(settings, application_name=APPLICATION_NAME)
-        try:
-            with translate_errors():
-                connection.execute(_LIMITS)
-                made = cls(connection, load(catalog), run_id, command)
-                made._begin(catalog.own[TABLE].identifier.as_string(connection))
-        except BaseException:
-            connection.close()
-            raise
+        with opening_spare():
+            connection = connect_with(settings, application_name=APPLICATION_NAME, is_spare=True)
+            try:
+                with translate_errors():
+                    connection.execute(_LIMITS)
+                    made = cls(connection, load(catalog), run_id, command)
+                    made._begin(catalog.own[TABLE].identifier.as_string(connection))
+            except BaseException:
+                connection.close()
+                raise
+            register_spare(made._give_place)
         return made
 
     def _begin(self, table: str) -> None:
         [row] = rows_of(self._connection, self._queries["may_publish"], {"name": table})
         if not row.may_publish:
             raise NotPublished(
-                f"this role may not write {TABLE}",
-                hint=f"GRANT SELECT, INSERT, UPDATE, DELETE ON {TABLE} TO it, if `status --watch` is to show its commands",
+                f"the role {row.role} may not write {TABLE}",
+                hint=f"if `status --watch` is to show its commands: GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {row.role};",
             )
         self._hold()
         self._connection.execute(self._queries["forget_dead_progress"], self._values)
@@ -111,7 +117,13 @@ class Publication:
             "documents_failed": [each.documents_failed for each in changed],
             "bytes_copied": [each.bytes_copied for each in changed],
         }
-        with translate_errors():
+        with self._in_use, translate_errors():
+            if self._connection.closed:
+                raise TryAgain(
+                    "another connection of this command took its place",
+                    hint="allow the role one more",
+                    subject="database",
+                )
             if not self.is_held:  # a session of ours that was lost may have held it until now
                 self._hold()
             values = {**self._values, **columns, "ended": list(ended), "elapsed": elapsed}
@@ -119,12 +131,18 @@ class Publication:
 
     def close(self) -> None:
         """Delete the rows and let the lock go."""
-        with suppress(psycopg.Error), self._connection:  # what stays is deleted by the next command
+        forget_spare(self._give_place)
+        with self._in_use, suppress(psycopg.Error), self._connection:  # what stays is deleted by the next command
             self._connection.execute(self._queries["forget_progress"], self._values)
 
     def give_up(self) -> None:
         """Close the connection alone, after a statement has failed."""
+        forget_spare(self._give_place)
         self._connection.close()
+
+    def _give_place(self) -> None:
+        with self._in_use:
+            self._connection.close()
 
 
 def require_table(ledger: Ledger) -> None:
@@ -138,22 +156,24 @@ def require_table(ledger: Ledger) -> None:
         raise DatabaseRefused(
             f"the ledger has no table {TABLE}: an earlier rehouse made it",
             hint="`rehouse init` adds it, the next migrate does it too",
+            subject=TABLE,
         )
     row = ledger.row("may_read", names=[ledger.catalog.own[name].identifier.as_string(None) for name in _READ])
     if row is not None:
         raise DatabaseRefused(
-            f"this role may not read {row.name}",
-            hint=f"GRANT SELECT ON {row.name} TO it, or connect as a role that may read the ledger",
+            f"the role {row.role} may not read {row.name}",
+            hint=f"connect as a role that may read the ledger, or: GRANT SELECT ON {row.name} TO {row.role};",
+            subject=row.name,
         )
 
 
 _READ = (TABLE, "s3_migrations", "s3_migration_events")
 
 
-def read_published(ledger: Ledger) -> list[Published]:
+def read_published(ledger: Ledger) -> list[PublishedRow]:
     """Return what all commands have published, whether they are alive or not."""
     return [
-        Published(
+        PublishedRow(
             row.run_id,
             Counts(
                 row.subject,

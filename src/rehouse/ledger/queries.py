@@ -65,14 +65,14 @@ _UTF_8 = (
 """A pattern for UTF-8 text in a database in SQL_ASCII, where each byte is a character."""
 
 
-def _escaped(told: str) -> str:
+def _escape_invalid(told: str) -> str:
     return (
         f"CASE WHEN {told} ~ {_UTF_8} THEN {told} ELSE encode(convert_to(left({told}, 500), 'SQL_ASCII'), 'escape') END"
     )
 
 
 _TOLD_OF_BYTES = {
-    **{name: _escaped(_TOLD[name]) for name in ("key_told", "bucket_told", "name_told")},
+    **{name: _escape_invalid(_TOLD[name]) for name in ("key_told", "bucket_told", "name_told")},
     "key_fault": f"CASE WHEN @{{documents.s3_key}} ~ {_UTF_8} THEN {_TOLD['key_fault']} ELSE 'it is not UTF-8' END",
     "id_is_readable": f"@{{documents.id}}::text ~ {_UTF_8}",
 }
@@ -171,7 +171,7 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
     if field == "documents.is_indexed":
         return fill(_IS_INDEXED, catalog)
     if column == "rows":
-        return _readable(catalog, table)
+        return _readable_relation(catalog, table)
     if table in {"name", "active"}:
         return (_file_name if table == "name" else _activity)(catalog, raw(column))
     if column:
@@ -180,10 +180,10 @@ def _field(field: str, catalog: Catalog) -> sql.Composable:
         return (catalog.tenants if table == "tenants" else catalog.documents).identifier
     if table in OWN_TABLES:
         return sql.Identifier(catalog.schema, table)
-    return _plain(catalog, table)
+    return _plain_field(catalog, table)
 
 
-def _plain(catalog: Catalog, field: str) -> sql.Composable:
+def _plain_field(catalog: Catalog, field: str) -> sql.Composable:
     if field == "schema":
         return sql.Identifier(catalog.schema)
     if field == "schema_name":
@@ -195,7 +195,7 @@ def _plain(catalog: Catalog, field: str) -> sql.Composable:
         collation = table.columns[catalog.column(owner, "id")].collation
         return raw(f"COLLATE {collation}" if collation else "")
     if field == "is_resized":
-        return _is_resized(catalog)
+        return _resized_condition(catalog)
     if field == "trial_triggers":
         real = catalog.documents.identifier.as_string(None)
         kind = "usage_partition_triggers" if catalog.documents.is_partitioned else "usage_row_triggers"
@@ -216,7 +216,7 @@ def _column(catalog: Catalog, table: str, column: str) -> sql.Identifier:
         column in type(mapped).model_fields or (table == "documents" and column in OPTIONAL_COLUMNS)
     ):
         raise KeyError(f"{table}.{column}")
-    return _named(catalog, table, column)
+    return _name_column(catalog, table, column)
 
 
 def _sizes(catalog: Catalog) -> list[sql.Identifier]:
@@ -235,17 +235,17 @@ def _bytes(catalog: Catalog, row: str) -> sql.Composable:
     return sql.SQL("coalesce({})").format(sql.SQL(", ").join([*sizes, sql.SQL("0::numeric")]))
 
 
-def _is_resized(catalog: Catalog) -> sql.Composable:
+def _resized_condition(catalog: Catalog) -> sql.Composable:
     changed = (sql.SQL("OLD.{0} IS DISTINCT FROM NEW.{0}").format(column) for column in _sizes(catalog))
     return sql.SQL(" OR ").join([*changed, sql.SQL("FALSE")])
 
 
-def _named(catalog: Catalog, table: str, column: str) -> sql.Identifier:
+def _name_column(catalog: Catalog, table: str, column: str) -> sql.Identifier:
     """Return the column, or the name under which {documents.rows} and {tenants.rows} have an unmapped one."""
     return sql.Identifier(catalog.column(table, column) or f"rehouse_no_{column}")
 
 
-def _readable(catalog: Catalog, table: str) -> sql.Composable:
+def _readable_relation(catalog: Catalog, table: str) -> sql.Composable:
     found = catalog.documents if table == "documents" else catalog.tenants
     types = {
         name: _READ_AS.get(role.kind, "text") if role.created_as is None else role.created_as
@@ -257,7 +257,8 @@ def _readable(catalog: Catalog, table: str) -> sql.Composable:
     if not absent:
         return found.identifier
     columns = sql.SQL(", ").join(
-        sql.SQL("NULL::{} AS {}").format(raw(types[name]), _named(catalog, table, name)) for name in sorted(absent)
+        sql.SQL("NULL::{} AS {}").format(raw(types[name]), _name_column(catalog, table, name))
+        for name in sorted(absent)
     )
     return sql.SQL("(SELECT *, {} FROM {})").format(columns, found.identifier)
 

@@ -124,7 +124,7 @@ def find_tables(connection: psycopg.Connection, schema: str | None, names: Itera
     found = connection.execute(_FIND, {"names": list(names), "schema": schema}).fetchall()
     oids = [row[0] for row in found]
     columns, indexes, checks, triggers = (
-        _by_table(connection, query, oids) if oids else {} for query in (_COLUMNS, _INDEXES, _CHECKS, _TRIGGERS)
+        _group_by_table(connection, query, oids) if oids else {} for query in (_COLUMNS, _INDEXES, _CHECKS, _TRIGGERS)
     )
     return {
         name: Table(
@@ -144,7 +144,7 @@ def find_tables(connection: psycopg.Connection, schema: str | None, names: Itera
     }
 
 
-def _by_table(connection: psycopg.Connection, query: str, oids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
+def _group_by_table(connection: psycopg.Connection, query: str, oids: list[int]) -> dict[int, list[tuple[Any, ...]]]:
     """Return a query's rows by table; the first column is the table's oid."""
     found: dict[int, list[tuple[Any, ...]]] = {}
     for oid, *line in connection.execute(query, (oids,)):

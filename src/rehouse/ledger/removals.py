@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rehouse.core.lifecycle import STATES, DocumentState
 from rehouse.core.model import Fault, ObjectRef
-from rehouse.core.removals import Flipped
+from rehouse.core.removals import FlippedDocument
 from rehouse.ledger.rows import Row, source_of, target_of
 from rehouse.ledger.run_scope import RunScope
 
@@ -22,13 +22,13 @@ class Candidate(NamedTuple):
     `is_marked`: an earlier pass recorded why its source stays.
     """
 
-    flipped: Flipped
+    flipped: FlippedDocument
     state: DocumentState
     is_row_gone: bool
     is_marked: bool = False
 
 
-class Sharing(NamedTuple):
+class SharedSources(NamedTuple):
     """The ids of the documents that have a source together with other documents of the tenant.
 
     `waited_for`: those of `ids` whose source has to stay for another one whatever S3 says, as that one has not moved long ago.
@@ -71,24 +71,24 @@ class Removals(RunScope):
         [found] = self.rows("count_removals", grace=grace)
         return Removal(**found._asdict())
 
-    def due(self, grace: timedelta) -> list[DueSources]:
+    def due_sources(self, grace: timedelta) -> list[DueSources]:
         """Return by bucket which sources are old enough to be removed."""
         return [DueSources(row.bucket, row.sources, row.size) for row in self.rows("due_sources", grace=grace)]
 
     def candidates(self, grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources are not known to be removed, in order of id."""
-        return self._in_states(STATES["moved_with_source"], grace, limit)
+        return self._pages_in_states(STATES["moved_with_source"], grace, limit)
 
-    def removed(self, limit: int) -> Iterator[list[Candidate]]:
+    def removed_sources(self, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the documents whose sources were removed, in order of id."""
-        return self._in_states([DocumentState.REMOVED], timedelta(0), limit)
+        return self._pages_in_states([DocumentState.REMOVED], timedelta(0), limit)
 
     def candidates_of(self, sources: Collection[ObjectRef], grace: timedelta, limit: int) -> Iterator[list[Candidate]]:
         """Yield pages of the candidates that have one of these sources, or a source of the same key in another bucket."""
         keys = sorted({source.key for source in sources})
-        return self._in_states(STATES["moved_with_source"], grace, limit, keys)
+        return self._pages_in_states(STATES["moved_with_source"], grace, limit, keys)
 
-    def sharing(self, grace: timedelta) -> Sharing:
+    def shared_sources(self, grace: timedelta) -> SharedSources:
         """Return which documents have a source that other documents of the tenant have too.
 
         This reads the whole tenant.
@@ -97,7 +97,7 @@ class Removals(RunScope):
             self.connection.execute(self.queries["prepare_stream"])
             rows = self.rows("documents_sharing_sources", grace=grace)
         ids = {str(row.document_id): row.is_waited_for for row in rows}
-        return Sharing(frozenset(ids), frozenset(each for each, is_waited_for in ids.items() if is_waited_for))
+        return SharedSources(frozenset(ids), frozenset(each for each, is_waited_for in ids.items() if is_waited_for))
 
     def mark_removing(self, document_ids: Sequence[str]) -> None:
         """Record that these sources are about to be removed."""
@@ -153,7 +153,7 @@ class Removals(RunScope):
         with self.fence() as cursor:
             cursor.execute(self.queries[name], {**self.values, "document_ids": list(document_ids)})
 
-    def _in_states(
+    def _pages_in_states(
         self, states: Sequence[DocumentState], grace: timedelta, limit: int, source_keys: Sequence[str] | None = None
     ) -> Iterator[list[Candidate]]:
         names = [state.value for state in states]
@@ -162,7 +162,7 @@ class Removals(RunScope):
 
 
 def _candidate(row: Row) -> Candidate:
-    flipped = Flipped(
+    flipped = FlippedDocument(
         document_id=str(row.document_id),
         source=source_of(row),
         source_etag=row.source_etag,

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from rehouse.core.errors import Halt
-from rehouse.core.late_writes import Returned
+from rehouse.core.late_writes import ReturnedDocument
 from rehouse.core.model import CopyOutcome, Fault, ObjectRef
-from rehouse.core.returns import SeenAtHome
+from rehouse.core.returns import DocumentAtHome
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.rows import THERE, Row, columns_of_copied, document_of, object_of, recorded_of
+from rehouse.ledger.rows import THERE, Row, columns_of_copy, copy_record_of, document_of, object_of
 from rehouse.ledger.run_scope import RunScope
 
 
@@ -28,17 +28,17 @@ class ReturnCounts(NamedTuple):
 class Returns(RunScope):
     """The returns of one tenant's documents, in one run."""
 
-    def pages_at_home(self, limit: int) -> Iterator[list[SeenAtHome]]:
+    def pages_at_home(self, limit: int) -> Iterator[list[DocumentAtHome]]:
         """Yield pages of at most `limit` documents whose rows point to the home, in order of id."""
         for rows in self.pages("page_at_home", limit):
-            yield [seen_at_home(row) for row in rows]
+            yield [document_at_home(row) for row in rows]
 
     def counts(self) -> ReturnCounts:
         """Return how far the rollback is."""
         [found] = self.rows("count_returns")
         return ReturnCounts(**found._asdict())
 
-    def known_differently(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+    def find_contested(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
         """Return those of the objects for which the tenant's records have different ETags.
 
         This reads the whole tenant.
@@ -67,16 +67,17 @@ class Returns(RunScope):
                 raise Halt(
                     f"the tenant's row does not name {self.values['home_bucket']} any more",
                     hint="somebody changed tenants.aws_bucket_name; correct it, then run the same command again",
+                    subject=str(self.values["home_bucket"]),
                 )
 
-    def outstanding(self) -> list[Outstanding]:
+    def list_outstanding(self) -> list[Outstanding]:
         """Return the documents that could not be returned, in order of id."""
         return [Outstanding.from_row(row) for row in self.rows("outstanding_returns")]
 
-    def late_writes(self) -> list[Returned]:
+    def late_writes(self) -> list[ReturnedDocument]:
         """Return the returned documents whose objects at home were written since, according to the run's inventory."""
         return [
-            Returned(**columns_of_copied(row), contested=row.contested, name=row.name, given_away=row.given_away)
+            ReturnedDocument(**columns_of_copy(row), contested=row.contested, name=row.name, given_away=row.given_away)
             for row in self.rows("late_writes_at_home")
         ]
 
@@ -88,12 +89,12 @@ class Returns(RunScope):
         return self.change_both("follow_late_copy_from_home", "record_late_copy_from_home", outcome)
 
 
-def seen_at_home(row: Row) -> SeenAtHome:
+def document_at_home(row: Row) -> DocumentAtHome:
     """Return the document of a row of `page_at_home`."""
-    return SeenAtHome(
+    return DocumentAtHome(
         document_of(row),
         object_of(row, row.key),
-        recorded_of(row),
+        copy_record_of(row),
         was_copied=bool(row.attempts),
         error_code=row.error_code,
         there=object_of(row, "", THERE),

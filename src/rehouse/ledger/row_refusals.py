@@ -23,7 +23,7 @@ class RowsRefused(Exception):
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def translate_refusals() -> Iterator[None]:
     """Translate PostgreSQL's errors about rows into RowsRefused.
 
     Other errors pass unchanged.
@@ -46,7 +46,7 @@ def refusal_of(error: psycopg.Error) -> Refusal:
     )
 
 
-def change_allowed(
+def change_accepting(
     connection: psycopg.Connection, ids: Sequence[str], change: Callable[[Sequence[str]], object]
 ) -> dict[str, RowsRefused]:
     """Update the rows that accept the update; return the others, each with the reason.
@@ -65,5 +65,5 @@ def change_allowed(
     else:
         return {}
     middle = len(ids) // 2
-    first = change_allowed(connection, ids[:middle], change)
-    return first | change_allowed(connection, ids[middle:], change)
+    first = change_accepting(connection, ids[:middle], change)
+    return first | change_accepting(connection, ids[middle:], change)

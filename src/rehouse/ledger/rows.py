@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import namedtuple_row, scalar_row
 
-from rehouse.core.copies import Recorded
+from rehouse.core.copies import CopyRecord
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import Document, ListedObject, ObjectRef, TenantId
 
@@ -72,16 +72,16 @@ def target_of(row: Row) -> ObjectRef:
     return ObjectRef(row.target_bucket, row.target_key)
 
 
-def recorded_of(row: Row) -> Recorded | None:
+def copy_record_of(row: Row) -> CopyRecord | None:
     """Return the ledger's record of a document, or None."""
     if row.state is None:
         return None
     target = target_of(row) if row.target_key else None
-    return Recorded(DocumentState(row.state), source_of(row), row.source_etag, target, row.target_etag)
+    return CopyRecord(DocumentState(row.state), source_of(row), row.source_etag, target, row.target_etag)
 
 
-def columns_of_copied(row: Row) -> dict[str, Any]:
-    """Return the record of a copied document, by the names of Copied's fields."""
+def columns_of_copy(row: Row) -> dict[str, Any]:
+    """Return the record of a copied document, by the names of CopiedDocument's fields."""
     return {
         "document_id": str(row.document_id),
         "state": DocumentState(row.state),

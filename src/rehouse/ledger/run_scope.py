@@ -12,7 +12,7 @@ from rehouse.core.errors import Halt
 from rehouse.core.model import CopyOutcome, Fault, Migration, ObjectRef
 from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
-from rehouse.ledger.row_refusals import RowsRefused, change_allowed, refusals
+from rehouse.ledger.row_refusals import RowsRefused, change_accepting, translate_refusals
 from rehouse.ledger.rows import Row, rows_of
 
 TAKEN_OVER = "this migration belongs to another run now"
@@ -74,13 +74,13 @@ class RunScope:
         }
 
         def change(_: object) -> None:
-            with refusals():
+            with translate_refusals():
                 changed = self.connection.execute(self.queries[row], values).rowcount
                 told = self.connection.execute(self.queries[line], values).rowcount
             if not (changed and told):
                 raise RowsRefused(KEPT)
 
-        refused = change_allowed(self.connection, [task.document_id], change).get(task.document_id)
+        refused = change_accepting(self.connection, [task.document_id], change).get(task.document_id)
         return refused.fault if refused else None
 
     def rows(self, name: str, **values: object) -> list[Row]:
@@ -109,7 +109,7 @@ class RunScope:
                 return
             after = rows[-1].document_id
 
-    def pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+    def find_pointed_at(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
         """Return those of the objects to which a row of any tenant points."""
         if not refs:
             return set()

@@ -9,7 +9,7 @@ from rehouse.ledger.run_scope import TAKEN_OVER, TAKEN_OVER_HINT, RunScope
 class Versioning(RunScope):
     """The time when the versioning of one tenant's home was enabled."""
 
-    def expect(self) -> None:
+    def record_beginning(self) -> None:
         """Record that versioning is about to be enabled.
 
         Raises Halt if the migration belongs to another run now.

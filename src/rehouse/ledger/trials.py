@@ -12,11 +12,11 @@ from itertools import groupby
 import psycopg
 
 from rehouse.core.model import Fault
-from rehouse.core.returns import SeenAtHome, WayBack
+from rehouse.core.returns import DocumentAtHome, WayBack
 from rehouse.core.row_refusals import KEPT, fault_of, is_passing
 from rehouse.ledger.copies import Documents
 from rehouse.ledger.late_writes import RowIsBusy
-from rehouse.ledger.returns import seen_at_home
+from rehouse.ledger.returns import document_at_home
 from rehouse.ledger.row_refusals import RowsRefused, refusal_of
 from rehouse.ledger.rows import Row
 
@@ -35,9 +35,9 @@ class Trials(Documents):
             for kind, group in groupby(rows, key=lambda row: str(row.kind))
         }
 
-    def candidates_at_home(self, limit: int) -> list[tuple[str, SeenAtHome]]:
+    def candidates_at_home(self, limit: int) -> list[tuple[str, DocumentAtHome]]:
         """Return (table or partition, document) of at most `limit` rows at home of each, without their objects."""
-        return [(str(row.kind), seen_at_home(row)) for row in self._of_whole_tenant("return_candidates", limit)]
+        return [(str(row.kind), document_at_home(row)) for row in self._of_whole_tenant("return_candidates", limit)]
 
     def _of_whole_tenant(self, name: str, limit: int) -> list[Row]:
         with self.connection.transaction():

@@ -16,7 +16,7 @@ from rehouse.ledger.catalog import VERSION_TABLE, Catalog
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import rows_of, value_of
 from rehouse.ledger.schema.documents import BY_POINTER, BY_TENANT, FORMER
-from rehouse.ledger.schema.statement import Patience, run_politely
+from rehouse.ledger.schema.statement import LockTimes, run_with_retries
 from rehouse.ledger.schema.uploads import FUNCTION
 from rehouse.ledger.schema.usage import FUNCTIONS, TRIGGERS, USAGE
 
@@ -75,10 +75,11 @@ def refuse_unswept(connection: psycopg.Connection, catalog: Catalog) -> None:
             f"the ledger is the only record of {count_noun(left.uploads, 'upload')} not confirmed or swept, and of "
             f"{count_noun(left.objects, 'object')} still to be deleted",
             hint="wait until the uploads have expired and were swept (`TenantStorage.sweep`); nothing was changed",
+            subject="database",
         )
 
 
-def tenants_known(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
+def known_tenants(connection: psycopg.Connection, catalog: Catalog) -> list[object]:
     """Return the ids of all tenants in the ledger."""
     if _MIGRATIONS not in catalog.own:
         return []
@@ -99,7 +100,7 @@ def find_removal(
         kept[USAGE.name] = "the application may read it; it is no longer kept up to date (--usage removes it)"
     kept |= dict.fromkeys(sorted(adopted & tables), "it was there before rehouse")
     indexes = {index.name for index in catalog.documents.indexes}
-    going = tuple(_going_columns(connection, catalog, kept, default_bucket)) if columns else ()
+    going = tuple(_columns_to_drop(connection, catalog, kept, default_bucket)) if columns else ()
     return Removal(
         triggers=tuple(sorted(name for name in catalog.documents.triggers if name.startswith("rehouse_"))),
         tables=tuple(sorted(tables - kept.keys())),
@@ -109,7 +110,7 @@ def find_removal(
     )
 
 
-def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: Patience) -> list[Dependant]:
+def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, patience: LockTimes) -> list[Dependant]:
     """Drop everything in one transaction.
 
     If tenants still need the ledger, drop nothing and return them. Raises TryAgain if a table is never free, DatabaseRefused if
@@ -126,7 +127,7 @@ def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, p
 
     table = catalog.documents.identifier.as_string(connection)
     try:
-        run_politely(connection, work, "the removal of the ledger", patience, table=table)
+        run_with_retries(connection, work, "the removal of the ledger", patience, table=table)
     except errors.DependentObjectsStillExist as error:
         raise DatabaseRefused(
             f"something else in the database depends on the ledger: {error.diag.message_detail}",
@@ -135,7 +136,7 @@ def remove(connection: psycopg.Connection, catalog: Catalog, removal: Removal, p
     return found
 
 
-def _going_columns(
+def _columns_to_drop(
     connection: psycopg.Connection, catalog: Catalog, kept: dict[str, str], default_bucket: str
 ) -> list[tuple[str, str]]:
     queries, going = load(catalog), []

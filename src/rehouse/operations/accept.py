@@ -22,13 +22,16 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
     Raises Refused for a document that is not there, has no key or is at home, and for an empty reason.
     """
     if not reason.strip():
-        raise Refused("no reason was given", hint='--reason "why these documents may stay where they are"')
-    with services.locks.holding(tenant.id, tenant.slug), translate_errors():
+        raise Refused(
+            "no reason was given", hint='--reason "why these documents may stay where they are"', subject="command line"
+        )
+    with services.locks.hold(tenant.id, tenant.slug), translate_errors():
         before = services.ledger.migration(tenant)
         if before is None:
             raise Refused(
                 f"{tenant.slug} was never migrated: there is nothing to accept",
                 hint=f"run `rehouse migrate {tenant.slug}` first",
+                subject=tenant.slug,
             )
         with services.ledger.connection.transaction():
             migration = services.ledger.begin_run(tenant, before.home_bucket)

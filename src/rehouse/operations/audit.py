@@ -16,8 +16,8 @@ from rehouse.core.model import Tenant
 from rehouse.operations.buckets.findings import (
     FIX_HINT,
     AuditFinding,
+    BucketFindings,
     FindingKind,
-    Seen,
     presence_of,
     settings_of,
     unfit_logs,
@@ -29,7 +29,7 @@ from rehouse.operations.buckets.findings import (
 from rehouse.operations.buckets.home_spec import cors_origins, has_access_logs, home_spec, log_bucket_name, log_spec
 from rehouse.operations.buckets.homes import Holding, holdings, list_unowned
 from rehouse.operations.services import Services
-from rehouse.operations.steps.provision import provision_bucket, provision_log_bucket
+from rehouse.operations.steps.provision import provision_log_bucket, repair_home
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translate_errors
 
@@ -78,7 +78,7 @@ def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False
     )
 
 
-def _findings_of(looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+def _findings_of(looks: Sequence[BucketFindings], logs: BucketFindings) -> list[AuditFinding]:
     return [finding for each in (logs, *looks) for finding in each.findings]
 
 
@@ -86,41 +86,41 @@ def _is_idle(holding: Holding) -> bool:
     return holding.bucket is None and holding.contradiction is None and not holding.tenant.is_active
 
 
-def _look(services: Services, holding: Holding) -> Seen:
+def _look(services: Services, holding: Holding) -> BucketFindings:
     """One tenant's bucket; what S3 refuses is a finding, what is passing ends the audit."""
     services.stop_here()
     seen = _look_at_tenant(services, holding)
     return replace(seen, findings=tuple(replace(each, tenant_id=holding.tenant.id) for each in seen.findings))
 
 
-def _look_at_tenant(services: Services, holding: Holding) -> Seen:
+def _look_at_tenant(services: Services, holding: Holding) -> BucketFindings:
     slug = holding.tenant.slug
     if holding.contradiction:
         kind = FindingKind.CONTRADICTION
-        return Seen((AuditFinding(kind, holding.contradiction.message, holding.contradiction.hint, slug),))
+        return BucketFindings((AuditFinding(kind, holding.contradiction.message, holding.contradiction.hint, slug),))
     if holding.bucket is None:
         hint = f"`rehouse migrate {slug}` makes one"
         found = AuditFinding(FindingKind.NO_BUCKET, "it has no bucket of its own", hint, slug)
-        return Seen(() if _is_idle(holding) else (found,))
+        return BucketFindings(() if _is_idle(holding) else (found,))
     try:
         seen = _look_at_home(services, holding, holding.bucket)
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((unread_bucket(error, slug, holding.bucket),), is_there=True)
+        return BucketFindings((unread_bucket(error, slug, holding.bucket),), is_there=True)
     return replace(seen, findings=(*_shared_home(holding), *seen.findings))
 
 
-def _look_at_home(services: Services, holding: Holding, bucket: str) -> Seen:
+def _look_at_home(services: Services, holding: Holding, bucket: str) -> BucketFindings:
     if wrong := presence_of(services, bucket, holding.tenant.slug):
         is_missing = wrong.kind is FindingKind.MISSING_BUCKET
-        return Seen(() if is_missing and holding.is_rolled_back else (_as_made(wrong, holding),))
+        return BucketFindings(() if is_missing and holding.is_rolled_back else (_grade_missing(wrong, holding),))
     spec = home_spec(services.settings, services.control, holding.tenant, bucket, may_be_closed=holding.is_rolled_back)
     seen = settings_of(services, spec, holding.tenant.slug)
     return replace(seen, findings=(*seen.findings, *unwanted_metrics(services, spec, holding.tenant.slug)))
 
 
-def _as_made(missing: AuditFinding, holding: Holding) -> AuditFinding:
+def _grade_missing(missing: AuditFinding, holding: Holding) -> AuditFinding:
     """A bucket that is missing is worse where it was there once than where its name is only reserved."""
     if missing.kind is not FindingKind.MISSING_BUCKET or holding.is_made:
         return missing
@@ -138,11 +138,11 @@ def _shared_home(holding: Holding) -> tuple[AuditFinding, ...]:
     return (AuditFinding(FindingKind.SHARED_HOME, detail, hint, holding.tenant.slug, holding.bucket),)
 
 
-def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
+def _look_at_logs(services: Services, *, is_wanted: bool) -> BucketFindings:
     """The bucket of the access logs, which has to be there as soon as any tenant's is."""
     settings, control = services.settings, services.control
     if not has_access_logs(settings):
-        return Seen()
+        return BucketFindings()
     name = log_bucket_name(settings, control)
     try:
         wrong = presence_of(services, name, None)
@@ -153,13 +153,15 @@ def _look_at_logs(services: Services, *, is_wanted: bool) -> Seen:
     except TryAgain:
         raise
     except RehouseError as error:
-        return Seen((unread_bucket(error, None, name),))
+        return BucketFindings((unread_bucket(error, None, name),))
     if wrong.kind is not FindingKind.MISSING_BUCKET:
-        return Seen((wrong,))
-    return Seen((replace(wrong, hint=FIX_HINT, can_be_fixed=True),) if is_wanted else ())
+        return BucketFindings((wrong,))
+    return BucketFindings((replace(wrong, hint=FIX_HINT, can_be_fixed=True),) if is_wanted else ())
 
 
-def _fix_all(services: Services, held: Sequence[Holding], looks: Sequence[Seen], logs: Seen) -> list[AuditFinding]:
+def _fix_all(
+    services: Services, held: Sequence[Holding], looks: Sequence[BucketFindings], logs: BucketFindings
+) -> list[AuditFinding]:
     """The findings, those marked that were put right; the logs' bucket first, for the others' logging needs it."""
     findings = _fix(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
     for holding, seen in zip(held, looks, strict=True):
@@ -170,13 +172,11 @@ def _fix_all(services: Services, held: Sequence[Holding], looks: Sequence[Seen],
 
 
 def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
-    tenant = holding.tenant
-    with services.locks.holding(tenant.id, tenant.slug):
-        provision_bucket(
-            services.settings, services.control, tenant, holding.bucket or "", may_be_closed=holding.is_rolled_back
-        )
+    tenant, bucket = holding.tenant, holding.bucket or ""
+    with services.locks.hold(tenant.id, tenant.slug):
+        repair_home(services, tenant, bucket, may_be_closed=holding.is_rolled_back)
         if metrics and not services.settings.request_metrics:
-            _remove_metrics(services.control, holding.bucket or "")
+            _remove_metrics(services.control, bucket)
 
 
 def _remove_metrics(control: Control, bucket: str) -> None:

@@ -27,7 +27,7 @@ from rehouse.operations.steps.removals import RemovalPass, remove_sources
 from rehouse.operations.steps.survey import pages_of
 from rehouse.s3.buckets.delete_objects import NEVER_WAS
 from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_versions, uploads, versions
-from rehouse.s3.faults import ACCESS_DENIED, refused
+from rehouse.s3.faults import ACCESS_DENIED, refused_error
 
 NAMED = 10
 """How many of what is in the way an error names."""
@@ -110,7 +110,7 @@ def foresee_drop(services: Services, bucket: str) -> OlderVersions | None:
     with translate_errors():
         known = Leftovers(services.ledger, bucket, services.settings.require_shared_buckets()[0])
         _refuse_what_is_needed(services, bucket, known)
-        _refuse_unknown(bucket, _batches(_summed(versions(services.control, bucket), sums)), known)
+        _refuse_unknown(bucket, _batches(_sum_up(versions(services.control, bucket), sums)), known)
         _refuse_open_uploads(services, bucket)
     return OlderVersions(sums["versions"], sums["size"], sums["delete_markers"])
 
@@ -121,11 +121,15 @@ def _is_left(services: Services, bucket: str) -> bool:
         return False
     shared = services.settings.require_shared_buckets()
     if bucket not in shared:
-        raise Refused(f"{bucket} is not one of the shared buckets", hint=f"the shared buckets are {', '.join(shared)}")
+        raise Refused(
+            f"{bucket} is not one of the shared buckets",
+            hint=f"the shared buckets are {', '.join(shared)}",
+            subject=bucket,
+        )
     return True
 
 
-def _summed(found: Iterable[Version], sums: Counter[str]) -> Iterator[Version]:
+def _sum_up(found: Iterable[Version], sums: Counter[str]) -> Iterator[Version]:
     for version in found:
         sums["delete_markers" if version.etag is None else "versions"] += 1
         sums["size"] += version.size
@@ -142,7 +146,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
     shared = services.settings.require_shared_buckets()
     with ExitStack() as held, translate_errors():
         for tenant in services.ledger.tenants():
-            held.enter_context(services.locks.holding(tenant.id, tenant.slug))
+            held.enter_context(services.locks.hold(tenant.id, tenant.slug))
         known = Leftovers(services.ledger, bucket, shared[0])
         _refuse_what_is_needed(services, bucket, known)
         # all of them are looked at before the first one goes
@@ -165,7 +169,7 @@ def _judge_sources(services: Services) -> dict[ObjectRef, str]:
     for tenant in services.ledger.tenants():
         migration = services.ledger.migration(tenant)
         if migration and is_at_least(migration.phase, Phase.CUT_OVER):
-            sharing = services.ledger.of(migration, Removals).sharing(NO_GRACE)
+            sharing = services.ledger.of(migration, Removals).shared_sources(NO_GRACE)
             run = RemovalPass(services, migration, tenant.slug, NO_GRACE, sharing)
             remove_sources(run, dry_run=True)
             stays |= {each.source: each.code for each in run.left}
@@ -193,11 +197,11 @@ def _survey_bucket(services: Services, bucket: str, stays: Mapping[str, str]) ->
         oldest_upload=min(begun, default=None),
     )
     if any(each.category == "orphan" for each in left):
-        made = _with_pointers(services, made, default)
-    return _with_left_out(made, services.left_out[bucket])
+        made = _find_named_orphans(services, made, default)
+    return _add_left_out(made, services.left_out[bucket])
 
 
-def _with_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
+def _add_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
     """Return it with the objects that the inventory lacks."""
     if not left_out.objects:
         return made
@@ -208,7 +212,7 @@ def _with_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
     )
 
 
-def _with_pointers(services: Services, made: BucketLeft, default_bucket: str) -> BucketLeft:
+def _find_named_orphans(services: Services, made: BucketLeft, default_bucket: str) -> BucketLeft:
     """Return it after a look for the orphans' keys in the columns outside the mapping: what is named there is no orphan."""
     sizes = dict(Pointers(services.ledger).orphans(made.bucket, default_bucket, KEYS_AT_ONCE))
     found = look_for(services.ledger, services.settings, {key: ["orphan"] for key in sizes})
@@ -235,7 +239,9 @@ def _with_pointers(services: Services, made: BucketLeft, default_bucket: str) ->
 def _count_older(services: Services, bucket: str) -> OlderVersions | None:
     found = services.control.read_setting(bucket, "versioning")
     if found.state == "unreadable":
-        raise refused(found.code or ACCESS_DENIED, "whether it keeps versions may not be read", f"the bucket {bucket}")
+        raise refused_error(
+            found.code or ACCESS_DENIED, "whether it keeps versions may not be read", f"the bucket {bucket}"
+        )
     if found.value is None or not found.value.get("Status"):
         return None
     count = size = delete_markers = 0
@@ -254,6 +260,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} is still needed: not finished: {_name_some(needs.not_finished)}",
             hint="`rehouse status` shows how far they are; `rehouse finish --all` finishes those that were cut over",
+            subject=bucket,
         )
     if needs.rows_by_tenant or needs.homes:
         owners = _name_some([f"{each.slug or 'no tenant'}: {each.rows:,}" for each in needs.rows_by_tenant])
@@ -262,6 +269,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} is still needed: {'; '.join(reasons)}",
             hint="`rehouse cleanup` shows them; migrate their tenants, or correct the rows, first",
+            subject=bucket,
         )
     objects = 0
     names: list[str] = []
@@ -273,11 +281,12 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         raise Refused(
             f"{bucket} still holds {count_noun(objects, 'object')}: {_name_some(names, objects)}",
             hint="`rehouse cleanup` shows why each is there; remove by hand those that you do not need",
+            subject=bucket,
         )
 
 
 def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftovers) -> None:
-    current, unknown = _Named(), _Named()
+    current, unknown = _FirstKeys(), _FirstKeys()
     for batch in batches:
         current.add(version.key for version in batch if version.is_current and version.etag is not None)
         removed = known.find_removed(version.key for version in batch)
@@ -287,16 +296,18 @@ def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftov
         raise Refused(
             f"{bucket}: objects were written meanwhile: {_name_some(current.first, current.count)}",
             hint="find out who still writes there, then `rehouse cleanup`",
+            subject=bucket,
         )
     if unknown.count:
         raise Refused(
             f"{bucket} keeps older versions of what rehouse did not remove: {_name_some(unknown.first, unknown.count)}",
             hint="remove these versions yourself, if you do not need them",
+            subject=bucket,
         )
 
 
 @dataclass
-class _Named:
+class _FirstKeys:
     """Keys of which only the first are kept; a key whose versions lie in two batches counts once."""
 
     count: int = 0
@@ -328,6 +339,7 @@ def _refuse_open_uploads(services: Services, bucket: str) -> None:
             hint="wait until they end; abort an abandoned one by "
             f"`aws s3api abort-multipart-upload --bucket {bucket} --key KEY --upload-id ID`, "
             f"and `aws s3api list-multipart-uploads --bucket {bucket}` lists all of them",
+            subject=bucket,
         )
 
 

@@ -37,6 +37,7 @@ def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantRep
         raise Refused(
             f"{tenant.slug} {stands}: only a tenant that was verified can be cut over",
             hint=f"run `rehouse migrate {tenant.slug} --until verified` first",
+            subject=tenant.slug,
         )
     with run_inventory(services):
         report = walk(services, tenant, Order(canary=canary), cut_over).require_report()

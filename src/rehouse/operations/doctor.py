@@ -13,7 +13,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.operations.checks.account import check_account, check_region, check_surroundings
 from rehouse.operations.checks.application import application_control, check_application
-from rehouse.operations.checks.check import Check, Group, Outcome, could_not_check, of_error
+from rehouse.operations.checks.check import Check, Group, Outcome, no_answer, of_error
 from rehouse.operations.checks.database import IDS, MAPPING, ROOM, SCHEMA, USAGE, check_database, count_tenants
 from rehouse.operations.checks.grouping import count, problems, summaries
 from rehouse.operations.checks.homes import check_homes
@@ -52,7 +52,7 @@ def find_pointers(settings: Settings) -> Iterator[Check]:
 
     Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
     """
-    return _in_group(Group.OTHER_COLUMNS, _end_with_error("pointers", check_pointers(require_places(settings))))
+    return _set_group(Group.OTHER_COLUMNS, _end_with_error("pointers", check_pointers(require_places(settings))))
 
 
 def summary(checks: Iterable[Check]) -> str:
@@ -66,12 +66,12 @@ def exit_status(checks: Iterable[Check]) -> int:
 
 
 def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
-    yield from _in_group(Group.SETTINGS, check_overrides(settings))
-    yield from _in_group(Group.MACHINE, check_machine(settings))
-    yield from _in_group(Group.DATABASE, check_database(settings))
+    yield from _set_group(Group.SETTINGS, check_overrides(settings))
+    yield from _set_group(Group.MACHINE, check_machine(settings))
+    yield from _set_group(Group.DATABASE, check_database(settings))
     control = Control(Session(settings))
     usable = True
-    for check in _in_group(Group.S3_ACCOUNT, check_account(settings, control)):
+    for check in _set_group(Group.S3_ACCOUNT, check_account(settings, control)):
         usable = usable and check.outcome is not Outcome.FAILED
         yield check
     if not usable:
@@ -86,28 +86,28 @@ def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
         control = Control(Session(located))
     settings = located
     dropped = (removed_bucket(bucket) for bucket in settings.shared_bucket if bucket in settings.dropped_buckets)
-    yield from _in_group(Group.SHARED_BUCKET, dropped)
+    yield from _set_group(Group.SHARED_BUCKET, dropped)
     for bucket in settings.remaining_buckets:
-        yield from _in_group(Group.SHARED_BUCKET, check_shared_bucket(settings, control, bucket))
+        yield from _set_group(Group.SHARED_BUCKET, check_shared_bucket(settings, control, bucket))
     surroundings = check_surroundings(settings, control, new_buckets=count_tenants(settings))
-    yield from _in_group(Group.NEW_BUCKETS, surroundings)
-    yield from _in_group(Group.NEW_BUCKETS, [check_homes(settings, control)])
-    yield from _in_group(Group.RIGHTS, _end_with_error("rights", check_rights(settings, control, probe=probe)))
+    yield from _set_group(Group.NEW_BUCKETS, surroundings)
+    yield from _set_group(Group.NEW_BUCKETS, [check_homes(settings, control)])
+    yield from _set_group(Group.RIGHTS, _end_with_error("rights", check_rights(settings, control, probe=probe)))
     application = application_control(control.session, control.new_buckets)
     rights = _end_with_error("application", check_application(settings, control, application))
-    yield from _in_group(Group.APPLICATION, rights)
+    yield from _set_group(Group.APPLICATION, rights)
     if probe:
-        yield from _in_group(Group.PROBE, _end_with_error("probe", check_by_probe(settings, control, application)))
+        yield from _set_group(Group.PROBE, _end_with_error("probe", check_by_probe(settings, control, application)))
 
 
-def _in_group(group: Group, checks: Iterable[Check]) -> Iterator[Check]:
+def _set_group(group: Group, checks: Iterable[Check]) -> Iterator[Check]:
     """Yield the checks in their group: their own one, else this one."""
     for check in checks:
         yield replace(check, group=_GROUPS.get(check.subject, group))
 
 
 def _skip_s3(because: str) -> Check:
-    return replace(could_not_check("S3: buckets and rights", because), group=Group.S3_ACCOUNT)
+    return replace(no_answer("S3: buckets and rights", because), group=Group.S3_ACCOUNT)
 
 
 def _end_with_error(subject: str, checks: Iterator[Check]) -> Iterator[Check]:

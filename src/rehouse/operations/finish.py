@@ -17,7 +17,7 @@ from functools import partial
 from rehouse.core.errors import ErrorCode, RehouseError, StorageRefused
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
-from rehouse.core.removals import STAYING_CODES, given_up
+from rehouse.core.removals import STAYING_CODES, describe_shorter_grace
 from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.late_writes import LateWriteRecords
@@ -26,7 +26,7 @@ from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import (
     describe_destroying,
-    kept_versions,
+    describe_kept_versions,
     refuse_destroying,
 )
 from rehouse.operations.checks.pointers import CAREFUL, Look, Mention, look_through
@@ -35,7 +35,14 @@ from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.due_sources import require_cut_over
 from rehouse.operations.steps.late_writes import sweep_again
-from rehouse.operations.steps.removals import Left, RemovalPass, ends, has_nothing_to_do, put_back, remove_sources
+from rehouse.operations.steps.removals import (
+    KeptSource,
+    RemovalPass,
+    has_nothing_to_do,
+    is_last_removal,
+    put_back,
+    remove_sources,
+)
 from rehouse.operations.steps.run import Order, Run, run_inventory
 from rehouse.operations.steps.survey import list_shared_buckets, survey_documents
 from rehouse.operations.steps.sweep import bring_late_writes_home, sweep
@@ -76,7 +83,7 @@ class FinishReport(RunReport):
     next_at: datetime | None = None
     sources_changed: int = 0
     put_back: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[KeptSource] = field(default_factory=list)
     outstanding: list[Outstanding] = field(default_factory=list)
     held_back: bool = False
     pointers: list[Mention] = field(default_factory=list)
@@ -173,13 +180,13 @@ def _try_finish(
     except RehouseError as error:
         before = known[tenant.id]
         report = FinishReport(tenant.slug, tenant.id, before.phase, before.status, before.state, before.home_bucket)
-        return report.ended_by(error)
+        return report.end_with(error)
 
 
 def _finish(
     services: Services, tenant: Tenant, grace: timedelta, look: Look, *, final: bool, is_listed: bool = False
 ) -> Outcome[FinishReport]:
-    with _naming_its_role(), translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with _name_role_of_errors(), translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         require_cut_over(services, tenant)
         swept = walk(services, tenant, Order(is_for_removal=True), _sweep, is_listed=is_listed).require_report()
         migration = require_cut_over(services, tenant)
@@ -193,22 +200,22 @@ def _finish(
         )
         run = _new_pass(services, migration, tenant, grace, final=final)
         if has_nothing_to_do(run):
-            return Outcome(_with_counts(report, run))
+            return Outcome(_add_counts(report, run))
         run.migration = services.ledger.begin_run(tenant, migration.home_bucket)
         try:
             with translate_errors():
-                for reached in _remove(run, report, _without_older_look(run, swept, look)):
+                for reached in _remove(run, report, _discard_older_look(run, swept, look)):
                     report = reached
         except RehouseError as error:
             swept = close_after(services, tenant, swept, error, close_run)
-            _name_its_role(error)
+            _name_role(error)
             report = replace(
                 report, phase=swept.phase, status=swept.status, state=swept.state, home_bucket=swept.home_bucket
             )
-            return Outcome(replace(report, outstanding=swept.outstanding).ended_by(error), error)
+            return Outcome(replace(report, outstanding=swept.outstanding).end_with(error), error)
         swept = close_run(services, run.migration, replace(swept, error=HELD_BACK) if report.held_back else swept)
         report = replace(report, status=swept.status, state=swept.state, outstanding=swept.outstanding)
-        return Outcome(_with_counts(report, run))
+        return Outcome(_add_counts(report, run))
 
 
 def _sweep(run: Run) -> Iterator[Run]:
@@ -219,16 +226,16 @@ def _sweep(run: Run) -> Iterator[Run]:
 
 
 @contextmanager
-def _naming_its_role() -> Iterator[None]:
+def _name_role_of_errors() -> Iterator[None]:
     """Let the error of a missing right name the role that has it."""
     try:
         yield
     except StorageRefused as error:
-        _name_its_role(error)
+        _name_role(error)
         raise
 
 
-def _name_its_role(error: RehouseError) -> None:
+def _name_role(error: RehouseError) -> None:
     if isinstance(error, StorageRefused) and error.code == ACCESS_DENIED:
         error.hint = "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
 
@@ -237,7 +244,7 @@ def _new_pass(
     services: Services, migration: Migration, tenant: Tenant, grace: timedelta, *, final: bool = False
 ) -> RemovalPass:
     """Return the pass over the sources; after the sweep, since what that has just moved waits for its grace."""
-    sharing = services.ledger.of(migration, Removals).sharing(grace)
+    sharing = services.ledger.of(migration, Removals).shared_sources(grace)
     return RemovalPass(services, migration, tenant.slug, grace, sharing, final=final)
 
 
@@ -253,20 +260,20 @@ def _remove(run: RemovalPass, report: FinishReport, look: Look) -> Iterator[Fini
         yield replace(
             report,
             not_offered=() if _is_guarded(services) else (NOT_GUARDED,),
-            gives_up=given_up(run.grace, services.settings.grace),
-            kept_versions=kept_versions(services.control, shared),
+            gives_up=describe_shorter_grace(run.grace, services.settings.grace),
+            kept_versions=describe_kept_versions(services.control, shared),
         )
         remove_sources(run)
         if run.changed:  # no sweep of this run has seen what was written there
             sweep_again(services, run.migration, run.subject, run.changed)
     put_back(run)
-    if ends(run):
+    if is_last_removal(run):
         if run.migration.phase is Phase.CUT_OVER:
             run.migration = services.ledger.advance(run.migration, Event.SOURCES_RELEASED, "there is none to remove")
         run.migration = services.ledger.advance(run.migration, Event.SOURCES_REMOVED)
 
 
-def _without_older_look(run: RemovalPass, swept: TenantReport, look: Look) -> Look:
+def _discard_older_look(run: RemovalPass, swept: TenantReport, look: Look) -> Look:
     """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
 
     That is so where fewer documents wait for their grace than were moved a moment ago.
@@ -306,23 +313,28 @@ def _foresee(services: Services, tenant: Tenant, migration: Migration, grace: ti
         remove_sources(run, dry_run=True)
         if run.removed:
             report = _look_for_pointers(run, report, look)
-        unmoved = services.ledger.documents(migration).outstanding(is_cut_over=True)
-        report = replace(report, outstanding=unmoved + services.ledger.of(migration, LateWriteRecords).outstanding())
+        unmoved = services.ledger.documents(migration).list_outstanding(is_cut_over=True)
+        report = replace(
+            report, outstanding=unmoved + services.ledger.of(migration, LateWriteRecords).list_outstanding()
+        )
         if run.removed:
-            kept = kept_versions(services.control, services.settings.remaining_buckets)
+            kept = describe_kept_versions(services.control, services.settings.remaining_buckets)
             report = replace(report, gives_up=_foresee_loss(services, grace), kept_versions=kept)
         if report.held_back:
             run.removed = run.removed_bytes = 0
-        return _with_counts(report, run)
+        return _add_counts(report, run)
 
 
 def _foresee_loss(services: Services, grace: timedelta) -> str | None:
     destroyed = describe_destroying(services.control, services.settings.remaining_buckets)
-    told = [given_up(grace, services.settings.grace), *(f"{each}; finish asks for --final" for each in destroyed)]
+    told = [
+        describe_shorter_grace(grace, services.settings.grace),
+        *(f"{each}; finish asks for --final" for each in destroyed),
+    ]
     return "; ".join(each for each in told if each) or None
 
 
-def _with_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
+def _add_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
     """Return the report with what the pass over the sources has done."""
     counts, left = run.room.counts(run.grace), {each.document_id for each in run.left}
     report = replace(

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from rehouse.config import Settings
 from rehouse.ledger.installation import Installation
 
 
-def initialise(settings: Settings, *, accept_mapping: bool = False) -> list[str]:
-    """Bring the schema up to date; return a line for each thing that changed, none if nothing had to.
+class Initialised(NamedTuple):
+    """What `initialise` did. `changed`: a line for each change. `has_migrations`: tenants' migrations are in the ledger already."""
+
+    changed: list[str]
+    has_migrations: bool
+
+
+def initialise(settings: Settings, *, accept_mapping: bool = False) -> Initialised:
+    """Bring the schema up to date.
 
     Raises DatabaseRefused, before anything changes, where rows of the application's tables cannot be told apart, and, unless
     `accept_mapping`, where the ledger was made under another mapping.
     """
     with Installation.open(settings, accept_mapping=accept_mapping) as installation:
-        return installation.upgrade()
+        return Initialised(installation.upgrade(), installation.has_migrations())
 
 
 def statements(settings: Settings, *, accept_mapping: bool = False) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rehouse import config
 from rehouse.core.archiving import TIERED_CLASS
-from rehouse.core.copies import HINTS, Decision, Places, Seen, Standing, decide
+from rehouse.core.copies import HINTS, Decision, Places, Standing, SurveyedDocument, decide
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Fault, Tenant, TenantId
@@ -28,7 +28,7 @@ from rehouse.core.pricing import (
 from rehouse.core.progress import BEGUN, DONE, Progress
 from rehouse.core.saved_plan import SETTINGS, PlannedTenant, SavedPlan, describe, differences
 from rehouse.operations.buckets.homes import home_of, namespace, refuse_earlier_home, stand_in_migration
-from rehouse.operations.buckets.shared_versioning import Versioning, kept_versions, versioning_of
+from rehouse.operations.buckets.shared_versioning import Versioning, describe_kept_versions, versioning_of
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.near_keys import name_near_objects
@@ -50,7 +50,7 @@ class Orphan(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedDocument:
     """A document that would not be moved: where its row points, the code of the reason, a sentence and the way out."""
 
     document_id: str
@@ -77,7 +77,7 @@ class TenantPlan:
     documents_total: int = 0
     standings: Counter[Standing] = field(default_factory=Counter)
     to_copy_bytes: int = 0
-    quarantined: list[Quarantined] = field(default_factory=list)
+    quarantined: list[QuarantinedDocument] = field(default_factory=list)
     requests: Requests = field(default_factory=Requests)
     cost: CostEstimate | None = None
     seconds: float = 0
@@ -194,11 +194,11 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
         missing_tenants=missing,
         cost=estimate(requests, sum(each.to_copy_bytes for each in planned), services.prices),
         request_metrics_dollars=metrics_dollars(len(planned), services.prices) if has_metrics else None,
-        kept_versions=kept_versions(services.control, buckets),
+        kept_versions=describe_kept_versions(services.control, buckets),
     )
 
 
-def saved(services: Services, made: Plan) -> SavedPlan:
+def make_saved_plan(services: Services, made: Plan) -> SavedPlan:
     """Return what `--save` keeps of a plan."""
     shown = {leaf: value for leaf, value, _ in config.effective_settings(services.settings)}
     endpoint = str(services.control.client.meta.endpoint_url)
@@ -225,11 +225,13 @@ def saved(services: Services, made: Plan) -> SavedPlan:
 
 def refuse_unplanned(services: Services, made: Plan, planned: SavedPlan, name: str) -> None:
     """Raise Refused, with every difference, if `made` has what the saved plan `planned`, called `name`, does not have."""
-    found = differences(planned, saved(services, made))
+    found = differences(planned, make_saved_plan(services, made))
     if found:
         raise Refused(
-            f"{name} is not the plan of what would be done now: {describe(found)}",
-            hint=f"look at `rehouse plan`; if it is as it should be, `rehouse plan --save {quote(name)}` and run this again",
+            f"the plan in {name} differs from what would be done now: {describe(found)}",
+            hint=f"`rehouse plan` shows what would be done now; if that is right, save it with `rehouse plan --save {quote(name)}` "
+            "and run the same command again",
+            subject=name,
         )
 
 
@@ -250,7 +252,7 @@ def _totals(tenants: Sequence[TenantPlan], copies_a_second: float) -> Totals:
 
 def _problems(tenants: Sequence[TenantPlan]) -> list[Problem]:
     """Return the kinds of problem, that of the most documents first."""
-    found: dict[str, list[tuple[str, Quarantined]]] = {}
+    found: dict[str, list[tuple[str, QuarantinedDocument]]] = {}
     for tenant in tenants:
         for each in tenant.quarantined:
             found.setdefault(each.code, []).append((tenant.slug, each))
@@ -272,10 +274,10 @@ def _orphans(services: Services, buckets: Iterable[str]) -> list[Orphan]:
     return [Orphan(bucket, key, size) for bucket in buckets for key, size in inventory.orphans(bucket)]
 
 
-class _Decided(NamedTuple):
+class _DecidedDocument(NamedTuple):
     """A document, and what a migration has to do for it or why that could not be looked at."""
 
-    seen: Seen
+    seen: SurveyedDocument
     decision: Decision | Fault
 
 
@@ -287,7 +289,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         migration.home_bucket == tenant.home and services.control.head(migration.home_bucket).whose != "absent"
     )
     standings = Counter({Standing.NO_KEY: counts.without_key, Standing.AT_HOME: counts.at_home})
-    quarantined: list[Quarantined] = []
+    quarantined: list[QuarantinedDocument] = []
     to_copy_bytes = tiered = 0
     for page in documents.pages_outside(services.settings.batch_size):
         services.stop_here()
@@ -296,7 +298,7 @@ def _plan_tenant(services: Services, tenant: Tenant) -> TenantPlan:
         to_copy = [each.seen.source for each in decided if each.seen.source and _is_to_copy(each.decision)]
         to_copy_bytes += sum(source.size for source in to_copy)
         tiered += sum(source.storage_class == TIERED_CLASS for source in to_copy)
-        quarantined += [found for each in decided if (found := _quarantined(each, places))]
+        quarantined += [found for each in decided if (found := _quarantined_document(each, places))]
         services.report(Progress(tenant.slug, "plan", sum(standings.values()), counts.total))
     services.report(Progress(tenant.slug, DONE))
     problem, hint, notes = _find_problem(services, tenant)
@@ -334,7 +336,9 @@ def _find_problem(services: Services, tenant: Tenant) -> tuple[str | None, str |
         return error.message, error.hint, ()
 
 
-def _decide(services: Services, page: Sequence[Seen], places: Places, *, is_home_there: bool) -> list[_Decided]:
+def _decide(
+    services: Services, page: Sequence[SurveyedDocument], places: Places, *, is_home_there: bool
+) -> list[_DecidedDocument]:
     window = timedelta(seconds=services.settings.upload_window_seconds)
     looked, faults = survey.head_missing_sources(services, page, places)
     if is_home_there:
@@ -345,7 +349,7 @@ def _decide(services: Services, page: Sequence[Seen], places: Places, *, is_home
         # Only the homes of documents without a source are looked at: else the ledger's word counts.
         trusted = replace(each, recorded_now=each.recorded is not None and each.source is not None)
         decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
-        decided.append(_Decided(each, faults.get(each.document.id, decision)))
+        decided.append(_DecidedDocument(each, faults.get(each.document.id, decision)))
     return decided
 
 
@@ -353,13 +357,15 @@ def _is_to_copy(decision: Decision | Fault) -> bool:
     return isinstance(decision, Decision) and decision.standing is Standing.TO_COPY
 
 
-def _quarantined(each: _Decided, places: Places) -> Quarantined | None:
+def _quarantined_document(each: _DecidedDocument, places: Places) -> QuarantinedDocument | None:
     source = places.source_of(each.seen.document)
     where = each.seen.document.id, source.bucket, source.key
     if isinstance(each.decision, Fault):
-        return Quarantined(*where, each.decision.code, each.decision.message, "`rehouse doctor` checks the rights")
+        return QuarantinedDocument(
+            *where, each.decision.code, each.decision.message, "`rehouse doctor` checks the rights"
+        )
     reason, detail = each.decision.reason, each.decision.detail
-    return Quarantined(*where, reason, detail, HINTS[reason]) if reason else None
+    return QuarantinedDocument(*where, reason, detail, HINTS[reason]) if reason else None
 
 
 def _home_to_show(services: Services, tenant: Tenant) -> str:

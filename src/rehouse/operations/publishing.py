@@ -50,7 +50,7 @@ def _publish(services: Services, counters: Counters, command: str, is_over: thre
             if publication is None:
                 run_id, catalog = services.ledger.run_id, services.ledger.catalog
                 publication = Publication.open(services.settings, catalog, run_id=run_id, command=command)
-            told = _tell(publication, counters, told)
+            told = _publish_changes(publication, counters, told)
         except RehouseError as error:
             if isinstance(error, NotPublished):
                 log.warning("`status --watch` does not see this command: %s; %s", error.message, error.hint)
@@ -64,11 +64,11 @@ def _publish(services: Services, counters: Counters, command: str, is_over: thre
         publication.close()
 
 
-def _tell(publication: Publication, counters: Counters, told: Snapshot) -> Snapshot:
+def _publish_changes(publication: Publication, counters: Counters, told: Snapshot) -> Snapshot:
     """Publish what has changed since the last time; nothing has: send nothing."""
     overall, at_work = counters.now()
     now = snapshot(overall, at_work)
     changed, ended = changes(told, now)
     if changed or ended:
-        publication.put(changed, ended, elapsed=overall.elapsed)
+        publication.put(changed, ended, elapsed=overall.elapsed_seconds)
     return now

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar
 
 from rehouse.core.comparing import Proof
-from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, ended_early
+from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, early_failure
 from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status, is_at_least
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.tenant_state import TenantState, tenant_state
@@ -36,13 +36,13 @@ class RunReport:
     def failure(self) -> Failure | None:
         """What ended the run early, as an error about its tenant."""
         report: Any = self
-        return ended_early(report.slug, report.error_code, report.error, report.hint)
+        return early_failure(report.slug, report.error_code, report.error, report.hint)
 
-    def plus(self, **made: Any) -> Self:
+    def add(self, **made: Any) -> Self:
         """Return the report with these counts, proofs or texts added to what it has."""
         return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
 
-    def ended_by(self, error: RehouseError) -> Self:
+    def end_with(self, error: RehouseError) -> Self:
         """Return the report with what ended the run before it was done."""
         interrupted = isinstance(error, Interrupted)
         ending: dict[str, Any] = {
@@ -143,7 +143,7 @@ def close_after(
 
     Where the database itself is what fails, the error has a note of that.
     """
-    report = report.ended_by(error)
+    report = report.end_with(error)
     try:
         with translate_errors():
             migration = services.ledger.migration(tenant)  # as the failed step left it
@@ -159,8 +159,8 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
     # After an interruption copies wait for the flip, and nothing is wrong with them.
-    left = documents.outstanding(is_cut_over=is_cut_over and not report.interrupted)
-    late = services.ledger.of(migration, LateWriteRecords).outstanding()
+    left = documents.list_outstanding(is_cut_over=is_cut_over and not report.interrupted)
+    late = services.ledger.of(migration, LateWriteRecords).list_outstanding()
     migrated, bytes_copied = documents.count_migrated()
     report = replace(
         report,
@@ -210,7 +210,7 @@ def note_guard(services: Services, reports: Iterable[TenantReport]) -> list[Tena
         added = {"not_offered": (NOT_GUARDED,)}
     elif is_honoured is None:
         added = {"notes": (GUARD_UNKNOWN,)}
-    return [report.plus(**added) if report.copied else report for report in reports]
+    return [report.add(**added) if report.copied else report for report in reports]
 
 
 def _log(report: TenantReport) -> None:
@@ -323,7 +323,7 @@ def close_return(services: Services, migration: Migration, report: ReturnReport,
         phase=migration.phase,
         previous_home=migration.previous_home,
         documents_returned=back.returned,
-        outstanding=returns.outstanding(),
+        outstanding=returns.list_outstanding(),
         stays=stays,
         still_at_home=back.at_home - stays if migration.phase is Phase.ROLLED_BACK else 0,
     )

@@ -20,14 +20,14 @@ from rehouse.core.returns import Returning
 from rehouse.ledger.copies import Outstanding
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of
+from rehouse.operations.buckets.homes import home_of, is_home_gone, refuse_lost_home
 from rehouse.operations.report import Outcome, ReturnReport, close_return, close_return_after, is_home_adopted
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services
 from rehouse.operations.steps.flips import flip_copies
 from rehouse.operations.steps.late_writes import look_at_sources, sweep_late_writes
 from rehouse.operations.steps.late_writes_at_home import send_late_writes
-from rehouse.operations.steps.returns import Decided, ReturnPass, decide_pages, return_documents
+from rehouse.operations.steps.returns import DecidedReturn, ReturnPass, decide_pages, return_documents
 from rehouse.operations.steps.run import run_inventory
 from rehouse.operations.steps.survey import list_home, list_shared_buckets
 from rehouse.operations.steps.trials import try_return
@@ -122,7 +122,7 @@ def _try_roll_back(
         report = ReturnReport(
             tenant.slug, tenant.id, before.phase, before.status, before.state, before.home_bucket, dry_run=dry_run
         )
-        return report.ended_by(error)
+        return report.end_with(error)
 
 
 def roll_back(
@@ -135,7 +135,7 @@ def roll_back(
     Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
     where the ledger and the tenant's row disagree. What was done until an error is saved.
     """
-    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         migration = _require_way_back(services, tenant)
         report = ReturnReport(
@@ -162,19 +162,23 @@ def _require_way_back(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} was never migrated: there is nothing to roll back",
             hint="`rehouse status` shows how far every tenant is",
+            subject=tenant.slug,
         )
     if is_at_least(migration.phase, Phase.RELEASED):
         raise Refused(
             f"{tenant.slug} is {migration.phase}: its sources are being removed, or are removed already",
             hint="its documents are in its own bucket, and their sources are removed: there is no way back",
+            subject=tenant.slug,
         )
     shared = services.settings.require_shared_buckets()[0]
     if shared in services.settings.dropped_buckets:
         raise Refused(
             f"{tenant.slug} cannot go back: the shared bucket {shared} was removed by `rehouse cleanup --drop-bucket`",
             hint=f"its documents are safe in {migration.home_bucket}",
+            subject=tenant.slug,
         )
     home_of(tenant, services.settings, migration)
+    refuse_lost_home(services, migration, tenant.slug)
     return migration
 
 
@@ -183,7 +187,7 @@ def _bring_late_writes_home(run: ReturnRun) -> ReturnRun:
         return run
     looked = look_at_sources(run.services, run.migration, listed=bool(run.is_listed))
     late = sweep_late_writes(run.services, run.migration, run.tenant.slug, looked.faults)
-    return replace(run, report=run.report.plus(late_writes=late.recopied))
+    return replace(run, report=run.report.add(late_writes=late.recopied))
 
 
 def _give_home_back(run: ReturnRun) -> ReturnRun:
@@ -203,9 +207,12 @@ def _give_home_back(run: ReturnRun) -> ReturnRun:
 
 
 def _has_documents(run: ReturnRun) -> bool:
-    """Return whether documents are at home, or were returned before: one of them may have been written since."""
+    """Return whether documents are at home, or were returned before: one of them may have been written since.
+
+    Not in a bucket that is gone: an older database names a bucket that was removed after it was dumped.
+    """
     counts = run.services.ledger.of(run.migration, Returns).counts()
-    return counts.at_home > 0 or counts.returned > 0
+    return counts.at_home > 0 or (counts.returned > 0 and not is_home_gone(run.services, run.migration))
 
 
 def _survey_sources(run: ReturnRun) -> None:
@@ -229,7 +236,7 @@ def _return_round(run: ReturnRun) -> ReturnRun:
     sent = send_late_writes(services, run.migration, slug)
     tally = return_documents(this_pass)
     flips = flip_copies(services, run.migration, slug)
-    report = run.report.plus(
+    report = run.report.add(
         late_writes=sent.recopied,
         this_run=flips.flipped,
         copied=tally.copied,
@@ -267,12 +274,12 @@ def _foresee(run: ReturnRun) -> ReturnReport:
     )
 
 
-def _bytes_to_copy(decided: Decided) -> int:
+def _bytes_to_copy(decided: DecidedReturn) -> int:
     decision = decided.decision
     return decision.task.size if decision.standing is Returning.TO_COPY and decision.task else 0
 
 
-def _foresee_problem(run: ReturnRun, decided: Decided) -> Outstanding | None:
+def _foresee_problem(run: ReturnRun, decided: DecidedReturn) -> Outstanding | None:
     """Return what would keep a document at home, None if it would return."""
     seen, decision, fault = decided
     code = fault.code if fault else decision.reason or (CONFLICT if decision.standing is Returning.CONFLICT else None)

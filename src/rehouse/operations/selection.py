@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from rehouse.core.addressing import only_and_excluded
+from rehouse.core.addressing import choose_only_and_excluded
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.model import Tenant, TenantId
 from rehouse.core.progress import BEGUN, DONE, IDLE, Progress
@@ -34,11 +34,12 @@ def choose_tenants(
     A tenant named in `only` is meant, active or not. `among`: none but these ids, None for no such limit.
     """
     tenants = services.ledger.tenants()
-    wanted, left_out = only_and_excluded(tenants, only, exclude)
+    wanted, left_out = choose_only_and_excluded(tenants, only, exclude)
     if wanted and wanted <= left_out:
         raise Refused(
             f"--only and --exclude both name {', '.join(sorted(set(only)))}: no tenant is selected",
             hint="leave one of the two out",
+            subject="command line",
         )
     return [
         tenant

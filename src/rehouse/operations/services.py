@@ -23,7 +23,7 @@ from rehouse.core.pricing import PriceList
 from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, report_nothing
 from rehouse.engine.local import LocalEngine
 from rehouse.ledger.connection import address_of
-from rehouse.ledger.dropped_buckets import read_dropped_buckets, with_dropped
+from rehouse.ledger.dropped_buckets import add_dropped, read_dropped_buckets
 from rehouse.ledger.installation import Installation
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import Locks
@@ -32,7 +32,7 @@ from rehouse.operations.shared_buckets import locate, require_places, without_pr
 from rehouse.s3.buckets.control import BucketPresence, Control, foreign_bucket_error
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.target_guard import TargetGuard
-from rehouse.s3.faults import NO_SUCH_BUCKET, refused
+from rehouse.s3.faults import NO_SUCH_BUCKET, refused_error
 from rehouse.s3.new_buckets import NEW_SECONDS, NewBuckets
 from rehouse.s3.session import Session
 
@@ -113,7 +113,7 @@ class Services:
             ledger = Ledger.open(settings, writes=writes)
             opened.callback(ledger.close)
             dropped = read_dropped_buckets(ledger.connection, ledger.catalog)
-            settings = without_present(with_dropped(settings, dropped), presences)
+            settings = without_present(add_dropped(settings, dropped), presences)
             for home, age_seconds in ledger.recent_homes(NEW_SECONDS):
                 new_buckets.expect(home, age_seconds)
             settle_usage(ledger.connection, ledger.catalog)
@@ -202,7 +202,7 @@ def _refuse_missing(
     """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
     for bucket, presence in presences.items():
         if presence.whose == "absent":
-            raise refused(NO_SUCH_BUCKET, "it does not exist", f"the shared bucket {bucket}")
+            raise refused_error(NO_SUCH_BUCKET, "it does not exist", f"the shared bucket {bucket}")
         if presence.whose == "somebody_else" and account:  # every request on it would be refused
             raise foreign_bucket_error(bucket)
     with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:

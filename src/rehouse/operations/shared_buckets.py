@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError
-from rehouse.ledger.dropped_buckets import DroppedBuckets, read_dropped, require_places, with_dropped
+from rehouse.ledger.dropped_buckets import DroppedBuckets, add_dropped, read_dropped, require_places
 from rehouse.s3.buckets.control import BucketPresence, Control
 from rehouse.s3.buckets.region import locate_buckets
 
@@ -27,11 +27,12 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
     dropped = DroppedBuckets()
     if any(each.whose != "ours" for each in presences.values()):
         dropped = read_dropped(settings)
-        settings = without_present(with_dropped(settings, dropped.buckets), presences)
+        settings = without_present(add_dropped(settings, dropped.buckets), presences)
     elif settings.dropped_buckets:  # none is set, and the last one was not removed after all
         raise ConfigurationError(
             f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and is still there",
             hint=f"export REHOUSE_SHARED_BUCKET={','.join(presences)}; `rehouse cleanup` shows what is left",
+            subject="shared_bucket",
         )
     left = {bucket: each for bucket, each in presences.items() if bucket not in settings.dropped_buckets}
     anchors = left or {home: control.head(home) for home in dropped.homes}

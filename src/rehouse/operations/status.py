@@ -60,12 +60,14 @@ def overview(ledger: Ledger) -> list[Overview]:
 def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
     """Return the state of one tenant."""
     line = next(each for each in ledger.overview() if each.tenant_id == tenant.id)
-    return TenantStatus(line, _outstanding(ledger, tenant), ledger.history(tenant))
+    return TenantStatus(line, _list_outstanding(ledger, tenant), ledger.history(tenant))
 
 
 def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
     """Return every document of these tenants that is outstanding with its way out, tenant by tenant, in order of id."""
-    return [_error(tenant, each, _again(ledger, tenant)) for tenant in tenants for each in _outstanding(ledger, tenant)]
+    return [
+        _error(tenant, each, _again(ledger, tenant)) for tenant in tenants for each in _list_outstanding(ledger, tenant)
+    ]
 
 
 def hint_of(code: str | None, slug: str, again: str = AGAIN) -> str:
@@ -86,12 +88,12 @@ def _error(tenant: Tenant, each: Outstanding, again: str) -> DocumentError:
     return DocumentError(tenant.slug, tenant.id, *each, hint=hint_of(each.code, tenant.slug, again))
 
 
-def _outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:
+def _list_outstanding(ledger: Ledger, tenant: Tenant) -> list[Outstanding]:
     migration = ledger.migration(tenant)
     if migration is None:
         return []
     if migration.phase is Phase.ROLLED_BACK:
-        return ledger.of(migration, Returns).outstanding()
+        return ledger.of(migration, Returns).list_outstanding()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    left = ledger.documents(migration).outstanding(is_cut_over=is_cut_over)
-    return left + ledger.of(migration, LateWriteRecords).outstanding()
+    left = ledger.documents(migration).list_outstanding(is_cut_over=is_cut_over)
+    return left + ledger.of(migration, LateWriteRecords).list_outstanding()

@@ -13,7 +13,7 @@ from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.lock import Locks
-from rehouse.ledger.schema.statement import POLITE_MS, Patience
+from rehouse.ledger.schema.statement import POLITE_MS, LockTimes
 from rehouse.ledger.uninstall import Dependant, Removal
 
 _SHOWN = 10
@@ -51,7 +51,7 @@ def uninstall(
             locks = opened.enter_context(
                 Locks(settings.require_database_url(), password_command=settings.database_password_command)
             )
-            for tenant in removing.tenants_known(connection, catalog):
+            for tenant in removing.known_tenants(connection, catalog):
                 locks.acquire(tenant if isinstance(tenant, int) else str(tenant))
         found = removing.find_removal(
             connection,
@@ -61,7 +61,7 @@ def uninstall(
             default_bucket=settings.shared_bucket[0] if settings.shared_bucket else "",
         )
         if not dry_run and (found.tables or found.triggers):
-            _refuse(removing.remove(connection, catalog, found, Patience(POLITE_MS, patience_seconds)))
+            _refuse(removing.remove(connection, catalog, found, LockTimes(POLITE_MS, patience_seconds)))
     return UninstallReport(dry_run, list(_names(catalog, found)), found.kept)
 
 
@@ -73,6 +73,7 @@ def _refuse(dependants: list[Dependant]) -> None:
     raise Refused(
         f"these tenants need the ledger, the only record of where their documents came from: {shown}{more}",
         hint="`rehouse finish SLUG` or `rehouse rollback SLUG` for each of them first; nothing was changed",
+        subject="database",
     )
 
 

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from rehouse.core.bucket.documents import TEMPORARY_PREFIX
 from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Comparison, Finding, Proof, compare, merge
-from rehouse.core.copies import ABSENT, Places, Seen, Standing, decide
-from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, ended_early
+from rehouse.core.copies import ABSENT, Places, Standing, SurveyedDocument, decide
+from rehouse.core.errors import ErrorCode, Failure, Interrupted, RehouseError, early_failure
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import BEGUN, DONE, REPORTED_EVERY, Progress
-from rehouse.ledger.copies import AtHome
+from rehouse.ledger.copies import ExpectedDocument
 from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.buckets.home_spec import drift
 from rehouse.operations.buckets.homes import home_of, stand_in_migration
@@ -80,7 +80,7 @@ class VerifyReport:
     @property
     def failure(self) -> Failure | None:
         """Why the tenant could not be looked at, as an error about it."""
-        return ended_early(self.slug, self.error_code, self.error, self.hint)
+        return early_failure(self.slug, self.error_code, self.error, self.hint)
 
     def count(self, finding: Finding) -> int:
         """Return how many documents have this finding."""
@@ -131,7 +131,7 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
         not_offered=inside.not_offered,
         bytes_read=inside.read_bytes,
     )
-    return _with_cost(services, report, _requests_so_far(services) - before)
+    return _add_cost(services, report, _requests_so_far(services) - before)
 
 
 def _requests_so_far(services: Services) -> Counter[str]:
@@ -139,7 +139,7 @@ def _requests_so_far(services: Services) -> Counter[str]:
     return services.bulk.requests + services.control.requests
 
 
-def _with_cost(services: Services, report: VerifyReport, requests: Counter[str]) -> VerifyReport:
+def _add_cost(services: Services, report: VerifyReport, requests: Counter[str]) -> VerifyReport:
     """Return the report with these requests counted as well."""
     requests = report.requests + requests
     return replace(report, requests=requests, cost=reading_cost(requests, report.bytes_read, services.prices))
@@ -158,11 +158,11 @@ class _Inside:
 
 def _compare_home(services: Services, migration: Migration, slug: str, *, is_there: bool, deep: bool) -> _Inside:
     documents, inside = services.ledger.documents(migration), _Inside()
-    known: dict[str, tuple[str, AtHome]] = {}
+    known: dict[str, tuple[str, ExpectedDocument]] = {}
     doubtful: list[Ends] = []
     unexpected: list[str] = []
     there = listing(services, migration.home_bucket) if is_there else ()  # promised, and not made yet: it holds nothing
-    for looked_at, (key, rows, found) in enumerate(merge(documents.at_home(), there)):
+    for looked_at, (key, rows, found) in enumerate(merge(documents.documents_at_home(), there)):
         if not rows and not key.startswith(TEMPORARY_PREFIX):
             unexpected.append(key)
         for row in rows:
@@ -187,7 +187,7 @@ def _compare_home(services: Services, migration: Migration, slug: str, *, is_the
     )
 
 
-def _sort(inside: _Inside, bucket: str, key: str, row: AtHome, comparison: Comparison) -> None:
+def _sort(inside: _Inside, bucket: str, key: str, row: ExpectedDocument, comparison: Comparison) -> None:
     if comparison.finding is Finding.SAME and comparison.proof:
         inside.same[comparison.proof] += 1
     else:
@@ -222,7 +222,7 @@ def _look_outside(services: Services, migration: Migration, *, listed: bool, is_
     return outside
 
 
-def _standing_of(services: Services, each: Seen, places: Places, fault: Fault | None) -> Standing | Problem:
+def _standing_of(services: Services, each: SurveyedDocument, places: Places, fault: Fault | None) -> Standing | Problem:
     source, window = places.source_of(each.document), timedelta(seconds=services.settings.upload_window_seconds)
     where = each.document.id, source.bucket, source.key
     if fault:
@@ -242,7 +242,7 @@ def verify_all(services: Services, tenants: Sequence[Tenant], *, deep: bool = Fa
     listings = _requests_so_far(services) - before
     services.report(Progress("", BEGUN, documents_total=len(tenants)))
     reports = [_try_verify(services, tenant, deep=deep) for tenant in tenants]
-    return [_with_cost(services, reports[0], listings), *reports[1:]] if reports else []  # counted once
+    return [_add_cost(services, reports[0], listings), *reports[1:]] if reports else []  # counted once
 
 
 def _try_verify(services: Services, tenant: Tenant, *, deep: bool) -> VerifyReport:

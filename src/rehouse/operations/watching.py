@@ -16,7 +16,7 @@ from rehouse.config import Settings
 from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
 from rehouse.core.tenant_state import TenantState
-from rehouse.core.watching import Look, Published, Watched
+from rehouse.core.watching import Look, PublishedRow, WatchState
 from rehouse.ledger.ledger import Ledger, translate_errors
 from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, read_published, require_table
 
@@ -71,7 +71,7 @@ def watch(settings: Settings, is_over: threading.Event) -> Iterator[Sight]:
                 sight = watcher.look()
             except RehouseError as error:
                 watcher.close()
-                sight = watcher.away(error)
+                sight = watcher.show_last(error)
             yield sight
     finally:
         watcher.close()
@@ -83,7 +83,7 @@ class _Watcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ledger: Ledger | None = None
-        self._watched = Watched()
+        self._watched = WatchState()
         self._busy_at = time.monotonic()
         self._slugs: dict[TenantId, str] = {}
         self._named_at = float("-inf")
@@ -106,7 +106,7 @@ class _Watcher:
             self._last = Sight(look, events, new, self._states, database_time(ledger), idle_seconds=idle)
             return self._last
 
-    def away(self, error: RehouseError) -> Sight:
+    def show_last(self, error: RehouseError) -> Sight:
         """Return what was seen last, for as long as the database is away: nothing is idle meanwhile."""
         self._busy_at = time.monotonic()
         look = Look(self._last.look.alive, self._last.look.killed)
@@ -122,7 +122,7 @@ class _Watcher:
         require_table(self._ledger)
         return self._ledger
 
-    def _phases(self, ledger: Ledger, rows: Sequence[Published]) -> dict[str, str | None]:
+    def _phases(self, ledger: Ledger, rows: Sequence[PublishedRow]) -> dict[str, str | None]:
         """Return the phases of the tenants at work, by slug."""
         subjects = {row.counts.subject for row in rows if row.counts.subject}
         ids = {slug: tenant_id for tenant_id, slug in self._names(ledger, subjects).items() if slug in subjects}
@@ -143,10 +143,10 @@ class _Watcher:
         slugs = self._names(ledger, {each.tenant_id for each in found if each.tenant_id is not None})
         new = [] if self._seen is None else [each for each in found if each.id not in self._seen]
         self._seen = {each.id for each in found}
-        return tuple(_named(each, slugs) for each in found), tuple(_named(each, slugs) for each in new)
+        return tuple(_name_tenant(each, slugs) for each in found), tuple(_name_tenant(each, slugs) for each in new)
 
 
-def _named(event: RecentEvent, slugs: dict[TenantId, str]) -> HistoryEvent:
+def _name_tenant(event: RecentEvent, slugs: dict[TenantId, str]) -> HistoryEvent:
     slug = None if event.tenant_id is None else slugs.get(event.tenant_id)
     columns = {name: value for name, value in event._asdict().items() if name != "id"}
     return HistoryEvent(slug=slug, **columns)

@@ -72,7 +72,7 @@ class Endpoints:
         return endpoint
 
     def _resolve(self, bucket: str) -> Endpoint:
-        request = self._prepared(bucket)
+        request = self._prepare_request(bucket)
         url = urlsplit(request.url)
         host = url.netloc.lower().removesuffix(DEFAULT_PORTS[url.scheme])
         origin = f"{url.scheme}://{host}"
@@ -81,7 +81,7 @@ class Endpoints:
         proxy = self._proxies.proxy_url_for(origin)
         return Endpoint(origin, host, f"{url.path.rstrip('/')}/", bucket, scope[1], scope[2], proxy, self._ca_bundle)
 
-    def _prepared(self, bucket: str) -> Any:
+    def _prepare_request(self, bucket: str) -> Any:
         try:
             self._client.head_bucket(Bucket=bucket)
         except _PreparedError as prepared:

@@ -7,6 +7,7 @@ failing. Messages contain S3's own sentence, and never a header, a signature or 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,6 +24,13 @@ from botocore.exceptions import (
 from rehouse.core.errors import RehouseError, StorageRefused, StorageUnavailable
 
 SHOWN_CHARACTERS = 300
+_ABOUT_A_BUCKET = (
+    re.compile(
+        r"(the (\w+ )?bucket |listing the versions of |removing (objects|an object) of )?(?P<bucket>[\w.-]+)(, .*)?"
+    ),
+    re.compile(r"s3://(?P<bucket>[\w.-]+)/?"),
+    re.compile(r"listing s3://(?P<bucket>[\w.-]+)/.*", re.DOTALL),
+)
 
 
 class Verdict(enum.Enum):
@@ -187,7 +195,19 @@ def way_out(code: str, again: str) -> str:
     return _KEY if code.startswith("KMS.") else _STANDS
 
 
-def refused(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
+def bucket_of(subject: str) -> str:
+    """Return the name of the bucket that a request is about, for programs; another subject as it is, on one line.
+
+    >>> bucket_of("the shared bucket b-1"), bucket_of("listing s3://b-1/k/"), bucket_of("b-1, policy")
+    ('b-1', 'b-1', 'b-1')
+    >>> bucket_of("s3://b-1/k"), bucket_of("the AWS credentials")
+    ('s3://b-1/k', 'the AWS credentials')
+    """
+    found = next((match for pattern in _ABOUT_A_BUCKET if (match := pattern.fullmatch(subject))), None)
+    return found["bucket"] if found else show_on_one_line(subject)
+
+
+def refused_error(code: str, message: str, subject: str, *, region: str | None = None) -> StorageRefused:
     """Return the error for a run that cannot continue.
 
     `region`: the right region, if S3 named it.
@@ -197,27 +217,27 @@ def refused(code: str, message: str, subject: str, *, region: str | None = None)
         if region
         else HINTS.get(code, _ANY)
     )
-    subject = show_on_one_line(subject)
-    return StorageRefused(f"{subject}: {code}: {show_on_one_line(message)}", hint=hint, code=code, subject=subject)
+    told = f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}"
+    return StorageRefused(told, hint=hint, code=code, subject=bucket_of(subject))
 
 
-def unavailable(code: str, message: str, subject: str) -> StorageUnavailable:
+def unavailable_error(code: str, message: str, subject: str) -> StorageUnavailable:
     """Return the error for an endpoint that kept failing after every retry."""
     return StorageUnavailable(
         f"{show_on_one_line(subject)}: {code}: {show_on_one_line(message)}",
         hint="S3 kept failing; run the same command again later",
         code=code,
-        subject=show_on_one_line(subject),
+        subject=bucket_of(subject),
     )
 
 
 def translate_error(error: ClientError | BotoCoreError, subject: str) -> RehouseError:
     """Translate an error of boto3: StorageUnavailable if another attempt may help, else StorageRefused."""
     if isinstance(error, ClientError):
-        return _of_reply(error, subject)
+        return _translate_reply(error, subject)
     message = str(error)
     if isinstance(error, SSLError):
-        return refused("CertificateError", message, subject)
+        return refused_error("CertificateError", message, subject)
     if isinstance(error, (botocore.exceptions.ConnectionError, HTTPClientError)):
         lost = type(error).__name__ in {
             "ReadTimeoutError",
@@ -225,15 +245,19 @@ def translate_error(error: ClientError | BotoCoreError, subject: str) -> Rehouse
             "ResponseStreamingError",
             "IncompleteReadError",
         }
-        return unavailable("ConnectionLost", message, subject) if lost else refused("Unreachable", message, subject)
+        return (
+            unavailable_error("ConnectionLost", message, subject)
+            if lost
+            else refused_error("Unreachable", message, subject)
+        )
     if isinstance(error, ParamValidationError):
-        return refused("InvalidRequest", message, subject)
+        return refused_error("InvalidRequest", message, subject)
     hint = ENDPOINT_HINT if isinstance(error, _OF_ENDPOINTS) else _CREDENTIALS
     return StorageRefused(
         f"{show_on_one_line(subject)}: {show_on_one_line(message)}",
         hint=hint,
         code=type(error).__name__,
-        subject=show_on_one_line(subject),
+        subject=bucket_of(subject),
     )
 
 
@@ -261,13 +285,13 @@ _HEAD_CODES = {
 }
 
 
-def _of_reply(error: ClientError, subject: str) -> RehouseError:
+def _translate_reply(error: ClientError, subject: str) -> RehouseError:
     reply = cast("dict[str, Any]", error.response)
     found = reply.get("Error", {})
     metadata = reply.get("ResponseMetadata", {})
     code = _HEAD_CODES.get(str(found.get("Code")), str(found.get("Code") or "Unknown"))
     message = str(found.get("Message") or code)
     if verdict(code, int(metadata.get("HTTPStatusCode") or 0)) is Verdict.RETRY:
-        return unavailable(code, message, subject)
+        return unavailable_error(code, message, subject)
     region = found.get("Region") or metadata.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    return refused(code, message, subject, region=region if CODES.get(code) is Verdict.REFUSE else None)
+    return refused_error(code, message, subject, region=region if CODES.get(code) is Verdict.REFUSE else None)

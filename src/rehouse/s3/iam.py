@@ -46,7 +46,7 @@ def denied_actions(
     try:
         return _simulate(control, actions, kind, scope, principal)
     except (ClientError, BotoCoreError) as error:
-        raise NotSimulated(_why(error)) from error
+        raise NotSimulated(_reason(error)) from error
 
 
 def _simulate(control: Control, actions: Sequence[str], kind: Resource, scope: Scope, principal: str) -> list[str]:
@@ -117,7 +117,9 @@ def _real_arn(control: Control, name: str) -> str:
     try:
         return control.once(_client).get_role(RoleName=name)["Role"]["Arn"]
     except ClientError as error:
-        raise RoleUnknown(f"the real ARN of the SSO role {name} may not be read: iam:GetRole ({_why(error)})") from None
+        raise RoleUnknown(
+            f"the real ARN of the SSO role {name} may not be read: iam:GetRole ({_reason(error)})"
+        ) from None
 
 
 def _example(arn: str) -> str:
@@ -129,5 +131,5 @@ def _example(arn: str) -> str:
     )
 
 
-def _why(error: ClientError | BotoCoreError) -> str:
+def _reason(error: ClientError | BotoCoreError) -> str:
     return str(error.response.get("Error", {}).get("Code")) if isinstance(error, ClientError) else type(error).__name__

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.kms_keys import kms_key
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import refused, translate_error
+from rehouse.s3.faults import refused_error, translate_error
 
 ALIAS_HINT = (
     "the roles provision and migrate of `rehouse iam-policy` may ask (kms:DescribeKey);"
@@ -30,17 +30,17 @@ def key_arn(control: Control, written: str) -> str | None:
         return None if ":*:" in key.arn else key.arn
     if not control.session.offers("kms"):
         return None
-    return control.once(_described, written)
+    return control.once(_look_up_alias, written)
 
 
-def _described(control: Control, alias: str) -> str:
+def _look_up_alias(control: Control, alias: str) -> str:
     try:
         return str(control.session.client("kms").describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code"))
         if code in {"AccessDeniedException", "AccessDenied", "NotFoundException"}:
             why = "there is no such alias" if code == "NotFoundException" else "it may not be looked up"
-            raised = refused(code, why, f"the KMS key {alias}")
+            raised = refused_error(code, why, f"the KMS key {alias}")
             raised.hint = "correct REHOUSE_ENCRYPTION" if code == "NotFoundException" else ALIAS_HINT
             raise raised from None
         raise translate_error(error, f"the KMS key {alias}") from None

@@ -34,7 +34,7 @@ WAITING = {
 Tell = Callable[[str, str], object]
 
 
-def tell_nobody(bucket: str, text: str) -> None:
+def show_nothing(bucket: str, text: str) -> None:
     """Show nothing."""
 
 
@@ -47,7 +47,7 @@ class NewBuckets:
     def __init__(
         self,
         *,
-        tell: Tell = tell_nobody,
+        tell: Tell = show_nothing,
         delays_seconds: Sequence[float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Read an object completely, as an application would: a digest of its bytes, its headers and its tags."""
+"""Read an object completely, as an application would: a digest of its bytes, its headers and its tags. Also set tags."""
 
 from __future__ import annotations
 
@@ -60,3 +60,11 @@ def read_tags(client: S3Client, ref: ObjectRef, **owner: str) -> list[tuple[str,
             raise
         return None
     return sorted((tag["Key"], tag["Value"]) for tag in tags)
+
+
+def put_tags(client: S3Client, ref: ObjectRef, tags: list[tuple[str, str]], **owner: str) -> None:
+    """Replace an object's tags. Raises boto3's errors."""
+    version = {"VersionId": ref.version} if ref.version else {}
+    tagging = {"TagSet": [{"Key": key, "Value": value} for key, value in tags]}
+    arguments: Any = {"Bucket": ref.bucket, "Key": ref.key, **version, **owner, "Tagging": tagging}
+    client.put_object_tagging(**arguments)

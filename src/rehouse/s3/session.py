@@ -21,7 +21,7 @@ from botocore.session import Session as CoreSession
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, StorageRefused
 from rehouse.s3.endpoint import Endpoint, Endpoints
-from rehouse.s3.faults import ENDPOINT_HINT, refused, show_on_one_line, translate_error
+from rehouse.s3.faults import ENDPOINT_HINT, refused_error, show_on_one_line, translate_error
 from rehouse.s3.strict_parser import StrictParsers
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Session:
         try:
             return self._endpoints(bucket)
         except BotoCoreError as error:
-            raise _unusable("s3", show_on_one_line(str(error)), ENDPOINT_HINT) from None
+            raise _unusable_endpoint_error("s3", show_on_one_line(str(error)), ENDPOINT_HINT) from None
 
     def offers(self, service: Literal["sts", "iam", "kms", "s3control"]) -> bool:
         """Return whether the service may be used.
@@ -169,7 +169,9 @@ class Session:
             self._core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True)
         )
         if not Path(ca_bundle).exists():
-            raise refused("CertificateError", "it does not exist", f"the file of trusted certificates {ca_bundle}")
+            raise refused_error(
+                "CertificateError", "it does not exist", f"the file of trusted certificates {ca_bundle}"
+            )
         return Endpoints(client, ca_bundle)
 
     @cached_property
@@ -197,19 +199,19 @@ class Session:
                 service, region or self.region, endpoint_url=url, config=config, **(keys or {})
             )
         except BotoCoreError as error:
-            raise _unusable(service, show_on_one_line(str(error)), ENDPOINT_HINT) from None
+            raise _unusable_endpoint_error(service, show_on_one_line(str(error)), ENDPOINT_HINT) from None
         except AttributeError:  # botocore raises it for a section that has a plain value
-            raise _unusable(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
+            raise _unusable_endpoint_error(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
         except ValueError:
-            raise _unusable(service, "it is not a URL", _URL_HINT) from None
+            raise _unusable_endpoint_error(service, "it is not a URL", _URL_HINT) from None
         if not _URL.fullmatch(client.meta.endpoint_url):
-            raise _unusable(service, "it is not a URL without password and query", _URL_HINT)
+            raise _unusable_endpoint_error(service, "it is not a URL without password and query", _URL_HINT)
         if service == "s3control" and not self._is_amazons(client.meta.endpoint_url):
-            client.meta.events.register("before-sign.s3-control", _without_account)
+            client.meta.events.register("before-sign.s3-control", _remove_account)
         return client
 
 
-def _without_account(request: Any, **_: object) -> None:
+def _remove_account(request: Any, **_: object) -> None:
     """Do not put the account into the host name: only Amazon has such hosts."""
     request.url = re.sub(r"//\d{12}\.", "//", request.url, count=1)
 
@@ -228,7 +230,7 @@ def _freeze(found: Any) -> tuple[Any, float | None]:
             return frozen, expires_at.timestamp()
 
 
-def _unusable(service: str, reason: str, hint: str) -> ConfigurationError:
+def _unusable_endpoint_error(service: str, reason: str, hint: str) -> ConfigurationError:
     """Return the error for an unusable endpoint URL, without the URL, which may contain a password."""
     variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
     return ConfigurationError(

@@ -95,7 +95,7 @@ class Driver:
             self._due = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
 
-    def ended(self) -> Iterator[tuple[Any, int, str]]:
+    def take_ended(self) -> Iterator[tuple[Any, int, str]]:
         """Yield the easy handles whose transfers ended, with curl's error number (0: complete) and message."""
         queued = 1
         while queued:

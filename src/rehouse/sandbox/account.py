@@ -53,11 +53,12 @@ def account_for(folder: Path) -> Account:
         return Account()
     if is_reachable(folder):
         return Account(uid=NOBODY)
-    if _works((*_NAMESPACE, "true")):
+    if _is_working((*_NAMESPACE, "true")):
         return Account(prefix=_NAMESPACE)
     raise Refused(
         f"PostgreSQL does not run as root, and no other account can enter {folder}",
         hint="choose a folder that everybody can enter, such as one below /tmp, or run as a normal user",
+        subject=str(folder),
     )
 
 
@@ -91,7 +92,7 @@ def is_reachable(path: Path) -> bool:
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents)
 
 
-def _works(command: Sequence[str]) -> bool:
+def _is_working(command: Sequence[str]) -> bool:
     try:
         return subprocess.run(command, check=False, capture_output=True).returncode == 0  # noqa: S603
     except OSError:

@@ -51,7 +51,7 @@ def data_room(shared_bucket: str, tenant_id: TenantIdType, *, older_tool: bool =
     _plant_oddities(room)
     _plant_faults(room)
     sample = room.sample()
-    return _after_older_tool(sample) if older_tool else sample
+    return _add_older_tool_homes(sample) if older_tool else sample
 
 
 class _Room:
@@ -194,7 +194,7 @@ def _plant_faults(room: _Room) -> None:
         room.fault(row, "other_tenants_object")
 
 
-def _after_older_tool(sample: Sample) -> Sample:
+def _add_older_tool_homes(sample: Sample) -> Sample:
     """Add the homes that an older tool chose for Globex and Umbrella.
 
     Globex's home exists without protection and has three documents whose sources are deleted. Umbrella's was never created.

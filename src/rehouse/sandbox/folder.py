@@ -31,7 +31,7 @@ def is_new(folder: Path) -> bool:
             return True
         if folder.is_dir() and not any(folder.iterdir()):
             return False
-    raise Refused(f"{folder} is not an empty folder", hint=HINT)
+    raise Refused(f"{folder} is not an empty folder", hint=HINT, subject=str(folder))
 
 
 def prepare_folder(folder: Path) -> None:
@@ -63,7 +63,7 @@ def refuse_unusable(folder: Path) -> Iterator[None]:
         if isinstance(error, ConnectionError | TimeoutError) or not _is_about(error, folder):
             raise
         reason = error.strerror or str(error)
-        raise Refused(f"the folder {folder} cannot be used: {reason}", hint=HINT) from None
+        raise Refused(f"the folder {folder} cannot be used: {reason}", hint=HINT, subject=str(folder)) from None
 
 
 def _is_about(error: OSError, folder: Path) -> bool:

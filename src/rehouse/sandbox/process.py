@@ -73,10 +73,10 @@ class ServerProcess:
         """
         deadline = time.monotonic() + _READY_SECONDS
         while not ready():
-            if not self._runs() or time.monotonic() > deadline:
+            if not self._is_running() or time.monotonic() > deadline:
                 self._give_up()
             time.sleep(0.02)
-        if not self._runs():  # then something else answered on its port
+        if not self._is_running():  # then something else answered on its port
             self._give_up()
 
     def stop(self) -> None:
@@ -93,14 +93,16 @@ class ServerProcess:
         if guardian.returncode < 0 and self._pid:  # the guardian itself was killed, so kill the server here
             _kill(self._pid)
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         return self._guardian is not None and self._guardian.poll() is None
 
     def _give_up(self) -> NoReturn:
         self.stop()
-        raise TryAgain(f"{self.name} did not start: {self._last_words()}", hint=f"its log is {self.log}")
+        raise TryAgain(
+            f"{self.name} did not start: {self._last_log_line()}", hint=f"its log is {self.log}", subject=self.name
+        )
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
@@ -115,7 +117,7 @@ def _kill(group: int) -> None:
             time.sleep(0.01)
 
 
-def on_a_port(wanted: int | None, start: Callable[[int], None]) -> int:
+def start_on_free_port(wanted: int | None, start: Callable[[int], None]) -> int:
     """Call `start` with the wanted port, or with free ports until it succeeds.
 
     Return the port. Another process may take a free port first.
@@ -146,7 +148,9 @@ def package_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Refused(
-            f"the package {package} is not installed", hint="`pip install '.[sandbox]'` in a clone of the repository"
+            f"the package {package} is not installed",
+            hint="`pip install '.[sandbox]'` in a clone of the repository",
+            subject=package,
         )
     return Path(spec.origin).parent
 

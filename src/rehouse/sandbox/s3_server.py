@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import boto3
 from botocore.config import Config
 
-from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, on_a_port, package_folder
+from rehouse.sandbox.process import LOOPBACK, ServerProcess, bare_environment, package_folder, start_on_free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -57,7 +57,7 @@ class S3Server:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         package_folder("ministack")
-        on_a_port(self._wanted_port, self._start_on)
+        start_on_free_port(self._wanted_port, self._start_on)
 
     def _start_on(self, port: int) -> None:
         self.port = port
@@ -67,7 +67,7 @@ class S3Server:
             stop_signal=signal.SIGTERM,
             grace_seconds=1,  # it has nothing to save: everything is in memory
         )
-        self._process.wait_until(self._answers)
+        self._process.wait_until(self._is_answering)
 
     def stop(self) -> None:
         """Stop the server and wait until it has ended; all objects are lost."""
@@ -144,7 +144,7 @@ class S3Server:
             "DOCKER_HOST": f"unix://{self.folder}/no-docker",  # else ministack would look for its containers
         }
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{self.endpoint_url}/_ministack/health", timeout=5) as reply:

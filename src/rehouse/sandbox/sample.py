@@ -102,7 +102,7 @@ class Sample:
     @cached_property
     def expected(self) -> Mapping[str, Expected]:
         """Slug → what a plan must find for the tenant."""
-        return {tenant.slug: self._expected(tenant) for tenant in self.tenants}
+        return {tenant.slug: self._expectation_of(tenant) for tenant in self.tenants}
 
     @property
     def unassigned(self) -> int:
@@ -113,7 +113,7 @@ class Sample:
         """Return the rows of one tenant."""
         return tuple(row for row in self.rows if row.slug == slug)
 
-    def _expected(self, tenant: SampleTenant) -> Expected:
+    def _expectation_of(self, tenant: SampleTenant) -> Expected:
         rows = self.rows_of(tenant.slug)
         faulty = {fault.document_id for fault in self.faults if fault.slug == tenant.slug}
         home = None if tenant.home == self.shared_bucket else tenant.home

@@ -66,7 +66,9 @@ class Sandbox:
         if empty and (older_tool or tenant_id != "integer"):
             option = "--older-tool" if older_tool else "--tenant-id"
             raise Refused(
-                f"{option} changes the sample data, and --empty leaves the sample data out", hint="use one of the two"
+                f"{option} changes the sample data, and --empty leaves the sample data out",
+                hint="use one of the two",
+                subject="command line",
             )
         self.folder = choose_folder(folder)
         self.is_empty = empty
@@ -128,9 +130,13 @@ class Sandbox:
         }
 
     def exports(self) -> str:
-        """Return the environment as shell lines: an `unset` for conflicting variables, then an `export` for each variable."""
+        """Return the environment as shell lines: an `unset` for conflicting variables, then an `export` for each variable.
+
+        PostgreSQL's programs come last in the PATH: a psql that is installed is preferred.
+        """
+        programs = f'export PATH="$PATH":{shlex.quote(str(self.postgres.programs))}'
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
-        return "\n".join([f"unset {' '.join(UNSET)}", *lines])
+        return "\n".join([f"unset {' '.join(UNSET)}", programs, *lines])
 
     @property
     def _credentials_file(self) -> Path:

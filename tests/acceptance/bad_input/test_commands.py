@@ -6,57 +6,57 @@ from pathlib import Path
 
 import pytest
 from tests.support.bad_input import CASES, EVERY, WRONG, assert_refused, run_here, secrets_of
-from tests.support.command import World
+from tests.support.data_room import Room
 
 pytestmark = pytest.mark.not_on_ceph("tests/on_ceph/test_bad_input.py has the cases in which the server has a say")
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_command_refuses_and_says_why(world: World, case: str) -> None:
+def test_the_command_refuses_and_says_why(room: Room, case: str) -> None:
     changed, subjects = CASES[case]
-    assert_refused(world, world.run("migrate", "acme-corp", **changed(world)), *subjects)
+    assert_refused(room, room.run("migrate", "acme-corp", **changed(room)), *subjects)
 
 
 @pytest.mark.parametrize("case", ["no DATABASE_URL", "wrong password", "database down", "missing column"])
 def test_every_command_refuses_a_database_that_cannot_be_used(
-    world: World, case: str, capfd: pytest.CaptureFixture[str]
+    room: Room, case: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     changed, subjects = CASES[case]
     for arguments in (*EVERY, ("init", "--sql"), ("migrate", "acme-corp", "--dry-run"), ("migrate-all", "--dry-run")):
-        assert_refused(world, run_here(world, arguments, changed(world), capfd), *subjects)
+        assert_refused(room, run_here(room, arguments, changed(room), capfd), *subjects)
 
 
 @pytest.mark.parametrize("case", ["wrong secret key", "no such profile"])
 def test_every_command_that_needs_s3_refuses_wrong_credentials(
-    world: World, case: str, capfd: pytest.CaptureFixture[str]
+    room: Room, case: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     changed, subjects = CASES[case]
     for arguments in (each for each in EVERY if each[0] not in {"init", "status"}):
-        assert_refused(world, run_here(world, arguments, changed(world), capfd), *subjects)
+        assert_refused(room, run_here(room, arguments, changed(room), capfd), *subjects)
 
 
 @pytest.mark.parametrize("case", ["wrong secret key", "endpoint down", "missing shared bucket"])
-def test_status_asks_the_database_alone(world: World, case: str, capfd: pytest.CaptureFixture[str]) -> None:
-    done = run_here(world, ("status",), CASES[case][0](world), capfd)
+def test_status_asks_the_database_alone(room: Room, case: str, capfd: pytest.CaptureFixture[str]) -> None:
+    done = run_here(room, ("status",), CASES[case][0](room), capfd)
     assert (done.returncode, done.stderr) == (0, "")
     assert "acme-corp" in done.stdout
 
 
-def test_every_command_that_writes_a_log_refuses_a_full_disk(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_command_that_writes_a_log_refuses_a_full_disk(room: Room, capfd: pytest.CaptureFixture[str]) -> None:
     for arguments in EVERY:
-        assert_refused(world, run_here(world, arguments, {"REHOUSE_LOG_FILE": "/dev/full"}, capfd), "the log /dev/full")
+        assert_refused(room, run_here(room, arguments, {"REHOUSE_LOG_FILE": "/dev/full"}, capfd), "the log /dev/full")
 
 
 @pytest.mark.parametrize(
     "case", ["wrong password", "database down", "missing table", "wrong secret key", "endpoint down"]
 )
-def test_doctor_reports_what_fails_as_a_finding(world: World, case: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_doctor_reports_what_fails_as_a_finding(room: Room, case: str, capfd: pytest.CaptureFixture[str]) -> None:
     changed, subjects = CASES[case]
-    done = run_here(world, ("doctor", "--output", "json"), changed(world), capfd)
+    done = run_here(room, ("doctor", "--output", "json"), changed(room), capfd)
     assert done.returncode == 1
     assert '"failed"' in done.stdout
     assert subjects[0] in done.stdout
-    assert not any(secret in done.stdout + done.stderr for secret in secrets_of(world))
+    assert not any(secret in done.stdout + done.stderr for secret in secrets_of(room))
 
 
 USAGE = {
@@ -79,12 +79,12 @@ USAGE = {
 
 
 @pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
-def test_wrong_usage_is_refused(world: World, arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
-    assert_refused(world, run_here(world, arguments, {}, capfd), USAGE[arguments], "--help`")
+def test_wrong_usage_is_refused(room: Room, arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    assert_refused(room, run_here(room, arguments, {}, capfd), USAGE[arguments], "--help`")
 
 
-def test_wrong_usage_is_refused_by_the_real_command(world: World) -> None:
-    assert_refused(world, world.run("migrate-all", "--parallel", "0"), "--parallel", "`rehouse migrate-all --help`")
+def test_wrong_usage_is_refused_by_the_real_command(room: Room) -> None:
+    assert_refused(room, room.run("migrate-all", "--parallel", "0"), "--parallel", "`rehouse migrate-all --help`")
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_wrong_usage_is_refused_by_the_real_command(world: World) -> None:
     ],
 )
 def test_a_wrong_rehouse_toml_is_refused_by_every_command(
-    world: World, text: str, subject: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    room: Room, text: str, subject: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "rehouse.toml").write_text(f"database_url = '{WRONG}'\n{text}\n")
     for arguments in (*EVERY, ("doctor",), ("iam-policy",), ("config",)):
-        done = run_here(world, arguments, {}, capfd, folder=str(tmp_path))
-        assert_refused(world, done, "rehouse.toml", subject)
+        done = run_here(room, arguments, {}, capfd, folder=str(tmp_path))
+        assert_refused(room, done, "rehouse.toml", subject)

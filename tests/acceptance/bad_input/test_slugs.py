@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.bad_input import assert_refused, run_here
-from tests.support.command import World
+from tests.support.data_room import Room
 
 UNKNOWN = {
     "acme-crop": "did you mean acme-corp?",
@@ -21,13 +21,13 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("slug", UNKNOWN)
-def test_an_unknown_slug_is_refused_with_near_ones(world: World, slug: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_slug_is_refused_with_near_ones(room: Room, slug: str, capfd: pytest.CaptureFixture[str]) -> None:
     for arguments in (("migrate", slug), ("migrate-all", "--only", slug)):
-        assert_refused(world, run_here(world, arguments, {}, capfd), "there is no tenant", repr(slug), UNKNOWN[slug])
+        assert_refused(room, run_here(room, arguments, {}, capfd), "there is no tenant", repr(slug), UNKNOWN[slug])
 
 
 @pytest.mark.parametrize("slug", ["globe", ""])
-def test_every_command_refuses_an_unknown_slug(world: World, slug: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_command_refuses_an_unknown_slug(room: Room, slug: str, capfd: pytest.CaptureFixture[str]) -> None:
     commands = [("verify", slug), ("status", slug), ("plan", slug), ("migrate", slug, "--dry-run")]
     commands += [
         ("accept", slug, "d", "--reason", "x"),
@@ -35,11 +35,11 @@ def test_every_command_refuses_an_unknown_slug(world: World, slug: str, capfd: p
         ("verify-all", "--only", slug),
     ]
     for arguments in commands:
-        assert_refused(world, run_here(world, arguments, {}, capfd), "there is no tenant", repr(slug))
+        assert_refused(room, run_here(room, arguments, {}, capfd), "there is no tenant", repr(slug))
 
 
-def test_an_unknown_slug_is_refused_by_the_real_command(world: World) -> None:
-    assert_refused(world, world.run("migrate", "acme-crop"), "'acme-crop'", "did you mean acme-corp")
+def test_an_unknown_slug_is_refused_by_the_real_command(room: Room) -> None:
+    assert_refused(room, room.run("migrate", "acme-crop"), "'acme-crop'", "did you mean acme-corp")
 
 
 ODD_SLUGS = [
@@ -54,9 +54,9 @@ ODD_SLUGS = [
 ]
 
 
-def test_whatever_a_tenants_slug_is_its_migration_works(new_world: Callable[..., World]) -> None:
+def test_whatever_a_tenants_slug_is_its_migration_works(new_room: Callable[..., Room]) -> None:
     """A slug in the database is no input that could be refused: the bucket's name is made valid."""
-    odd = new_world("integer")
+    odd = new_room("integer")
     storage = odd.server.root()
     for number, slug in enumerate(ODD_SLUGS, 1):
         odd.execute("INSERT INTO tenants (id, name, slug) VALUES (%s, %s, %s)", number, slug, slug)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.support.bad_input import EVERY, WRONG, assert_refused, run_here, secrets_of
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.s3_stub import Scripted, Seen, error, serving
 
 from rehouse.sandbox.postgres import PostgresServer
@@ -34,7 +34,7 @@ EXPIRED_FOR_STS = b"""<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-0
 @pytest.mark.parametrize(
     ("sts", "command"), [(False, ("migrate", "acme-corp")), (True, ("plan",)), (True, ("verify-all",))]
 )
-def test_an_expired_token_is_refused_wherever_it_is_noticed(world: World, sts: bool, command: tuple[str, ...]) -> None:
+def test_an_expired_token_is_refused_wherever_it_is_noticed(room: Room, sts: bool, command: tuple[str, ...]) -> None:
     """S3 servers at hand expire no token, so AWS's own answers are played: by STS at once, or by S3 in the middle."""
 
     def answer(seen: Seen) -> Scripted:
@@ -44,18 +44,18 @@ def test_an_expired_token_is_refused_wherever_it_is_noticed(world: World, sts: b
 
     with serving(answer) as endpoint:
         elsewhere = {"AWS_ENDPOINT_URL_S3": endpoint.url, "AWS_ENDPOINT_URL": endpoint.url, "AWS_SESSION_TOKEN": WRONG}
-        assert_refused(world, world.run(*command, **elsewhere), "ExpiredToken", "renew the credentials")
+        assert_refused(room, room.run(*command, **elsewhere), "ExpiredToken", "renew the credentials")
 
 
 @pytest.fixture
-def pooled(small_world: World, servers_folder: Path) -> Iterator[str]:
-    """The world's database behind a pooler in transaction mode."""
+def pooled(small_room: Room, servers_folder: Path) -> Iterator[str]:
+    """The room's database behind a pooler in transaction mode."""
     binary = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if binary is None:
         pytest.skip("pgbouncer is not installed here")
     port, folder = free_port(), servers_folder / "transaction-pooler"
     folder.mkdir()
-    parts = psycopg.conninfo.conninfo_to_dict(small_world.url)
+    parts = psycopg.conninfo.conninfo_to_dict(small_room.url)
     told = " ".join(f"{name}={parts[name]}" for name in ("host", "port", "dbname", "user", "password"))
     lines = ["[databases]", f"pooled = {told}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}"]
     settings = folder / "pgbouncer.ini"
@@ -86,39 +86,37 @@ def _answering(url: str) -> str:
     raise AssertionError("the pooler does not answer")
 
 
-def test_a_pooler_in_between_is_refused(world: World, pooled: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert_refused(world, world.run("migrate", "acme-corp", DATABASE_URL=pooled), "pooler", "own port")
+def test_a_pooler_in_between_is_refused(room: Room, pooled: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert_refused(room, room.run("migrate", "acme-corp", DATABASE_URL=pooled), "pooler", "own port")
     for arguments in EVERY:
-        assert_refused(world, run_here(world, arguments, {"DATABASE_URL": pooled}, capfd), "pooler")
-    assert '"failed"' in run_here(world, ("doctor", "--output", "json"), {"DATABASE_URL": pooled}, capfd).stdout
+        assert_refused(room, run_here(room, arguments, {"DATABASE_URL": pooled}, capfd), "pooler")
+    assert '"failed"' in run_here(room, ("doctor", "--output", "json"), {"DATABASE_URL": pooled}, capfd).stdout
 
 
 @pytest.fixture
-def blind(small_world: World, postgres: PostgresServer) -> Iterator[str]:
-    """The world's database for a role with every right, from which row security hides every document."""
-    database = small_world.url.rpartition("/")[2]
+def blind(small_room: Room, postgres: PostgresServer) -> Iterator[str]:
+    """The room's database for a role with every right, from which row security hides every document."""
+    database = small_room.url.rpartition("/")[2]
     role = f"blind_{database}"
     postgres.role(role)
-    small_world.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-    small_world.execute(f"GRANT ALL ON SCHEMA public TO {role}")
-    small_world.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
+    small_room.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    small_room.execute(f"GRANT ALL ON SCHEMA public TO {role}")
+    small_room.execute("ALTER TABLE documents ENABLE ROW LEVEL SECURITY")
     yield postgres.url(database, role)
-    small_world.execute("ALTER TABLE documents DISABLE ROW LEVEL SECURITY")
-    small_world.execute(f"DROP OWNED BY {role}")
-    small_world.execute(f"DROP ROLE {role}")
+    small_room.execute("ALTER TABLE documents DISABLE ROW LEVEL SECURITY")
+    small_room.execute(f"DROP OWNED BY {role}")
+    small_room.execute(f"DROP ROLE {role}")
 
 
-def test_a_role_that_row_security_blinds_is_refused(
-    world: World, blind: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert_refused(world, world.run("migrate", "acme-corp", DATABASE_URL=blind), "row security", "BYPASSRLS")
+def test_a_role_that_row_security_blinds_is_refused(room: Room, blind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert_refused(room, room.run("migrate", "acme-corp", DATABASE_URL=blind), "row security", "BYPASSRLS")
     for arguments in EVERY:
-        assert_refused(world, run_here(world, arguments, {"DATABASE_URL": blind}, capfd), "row security")
-    assert '"failed"' in run_here(world, ("doctor", "--output", "json"), {"DATABASE_URL": blind}, capfd).stdout
+        assert_refused(room, run_here(room, arguments, {"DATABASE_URL": blind}, capfd), "row security")
+    assert '"failed"' in run_here(room, ("doctor", "--output", "json"), {"DATABASE_URL": blind}, capfd).stdout
 
 
-def test_a_log_that_fills_up_does_not_stop_the_run(new_world: Callable[..., World], tmp_path: Path) -> None:
-    small = new_world("integer")
+def test_a_log_that_fills_up_does_not_stop_the_run(new_room: Callable[..., Room], tmp_path: Path) -> None:
+    small = new_room("integer")
     small.execute("INSERT INTO tenants (id, name, slug) VALUES (1, 'acme', 'acme')")
     log = tmp_path / "rehouse.log"
     # No file of the process may grow beyond 1,024 bytes: the log's first line fits, the second does not.
@@ -134,11 +132,11 @@ def test_a_log_that_fills_up_does_not_stop_the_run(new_world: Callable[..., Worl
     assert "rehouse " in log.read_text().replace("\0", "")
 
 
-def test_the_log_is_its_owners_alone_and_holds_no_secret(world: World, tmp_path: Path) -> None:
+def test_the_log_is_its_owners_alone_and_holds_no_secret(room: Room, tmp_path: Path) -> None:
     log = tmp_path / "rehouse.log"
-    done = world.run("status", "nobody", REHOUSE_LOG_FILE=str(log))
-    assert_refused(world, done, "nobody")
+    done = room.run("status", "nobody", REHOUSE_LOG_FILE=str(log))
+    assert_refused(room, done, "nobody")
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
     told = log.read_text()
     assert "there is no tenant 'nobody'" in told
-    assert not any(secret in told for secret in secrets_of(world))
+    assert not any(secret in told for secret in secrets_of(room))

@@ -32,6 +32,8 @@ def test_the_worst_comes_first_and_in_colour(
     room: Room, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", DEAD)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLORTERM", raising=False)
     said = run_text(capsys, "doctor", "--color", "always", status=1)
     assert said.startswith("\x1b[31mfailed\x1b[0m           database: connection: ")
     assert "database: 1 failed, 5 could not be checked" in said

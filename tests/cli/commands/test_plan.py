@@ -118,11 +118,11 @@ def test_what_the_plan_lacks_is_refused_all_at_once(
     for arguments in (("migrate-all",), ("migrate-all", "--dry-run")):
         said = refused(capsys, *arguments, "--plan", saved)
         for words in (
-            f"{saved} is not the plan of what would be done now",
-            "the setting encryption was AES256 and is alias/documents",
-            "tenants that the plan lacks: initech",
-            f"tenants with another bucket: globex (own, not {room.settings.bucket_prefix}-globex-xxxxxxxx)",
-            "problems that the plan lacks, with their documents: unknown_bucket (1)",
+            f"the plan in {saved} differs from what would be done now",
+            "the setting encryption was AES256 and is now alias/documents",
+            "tenants that are not in the plan: initech",
+            f"tenants with another bucket: globex ({room.settings.bucket_prefix}-globex-xxxxxxxx, now own)",
+            "problems that are not in the plan: unknown_bucket (1 document)",
             f"`rehouse plan --save '{saved}'`",
         ):
             assert words in said
@@ -137,8 +137,8 @@ def test_the_plan_of_another_database_is_refused(
     room: Room, saved: str, capsys: pytest.CaptureFixture[str], empty_bucket_and_database: None
 ) -> None:
     said = refused(capsys, "migrate-all", "--plan", saved)
-    assert f"the plan is of the database {room.connection.info.dbname} (cluster" in said
-    assert "tenants that the plan lacks" not in said
+    assert f"the plan is for the database {room.connection.info.dbname} (cluster" in said
+    assert "tenants that are not in the plan" not in said
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.running_sandbox import COMMAND, RunningSandbox
 
+from rehouse.cli.commands.sandbox import UPLOAD, next_steps
 from rehouse.cli.main import main
 from rehouse.sandbox.account import private_folder
 from rehouse.sandbox.sample import SHARED_BUCKET
+from rehouse.sandbox.servers import Sandbox
 
 ASK = """
 import boto3, os, psycopg
@@ -83,6 +85,22 @@ bucket = os.environ["REHOUSE_SHARED_BUCKET"]
 print(administrator.list_objects_v2(Bucket=bucket)["KeyCount"])
 boto3.Session(profile_name="application").client("s3").put_object(Bucket=bucket, Key="a", Body=b"a")
 print(boto3.client("s3").get_object(Bucket=bucket, Key="a")["ContentLength"])
+"""
+
+
+FILL = f"""
+import boto3, os, pathlib, shlex, subprocess, sys
+from rehouse.cli.commands.sandbox import UPLOAD
+
+psql = os.environ["PATH"].rpartition(":")[2] + "/psql"
+pathlib.Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).with_name("tables.sql").write_text("CREATE TABLE tenants AS SELECT 1")
+tables = str(pathlib.Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).with_name("tables.sql"))
+subprocess.run([psql, "-X", "-q", os.environ["DATABASE_URL"], "-f", tables], check=True)
+print(subprocess.check_output([psql, "-X", "-t", "-A", os.environ["DATABASE_URL"], "-c", "TABLE tenants"], text=True).strip())
+pathlib.Path(tables).write_text("three")
+place = " ".join(map(shlex.quote, (tables, "{SHARED_BUCKET}", "k/three")))
+subprocess.run(f"{{shlex.quote(sys.executable)}} {{UPLOAD}} {{place}}", shell=True, check=True)
+print(boto3.client("s3").get_object(Bucket="{SHARED_BUCKET}", Key="k/three")["Body"].read())
 """
 
 
@@ -161,12 +179,24 @@ def test_an_empty_sandbox_has_places_and_users_alone(servers_folder: Path) -> No
     running = RunningSandbox("--empty", "--folder", str(servers_folder / "empty"))
     assert in_another_shell(running, ASK_EMPTY) == ["0", f"['{SHARED_BUCKET}']", "0", "1"]
     assert "Adding the sample data" not in running.said()
+    assert in_another_shell(running, FILL) == ["1", "b'three'"]
     running.process.terminate()
     assert running.process.wait(20) == 0
     assert running.said().splitlines()[-2:] == [
         "Stopping the S3 server and PostgreSQL",
         "Stopped; the files are removed",
     ]
+
+
+@pytest.mark.parametrize("has_aws", [True, False])
+def test_the_way_to_fill_it_needs_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_aws: bool) -> None:
+    if has_aws:
+        (tmp_path / "aws").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    steps = next_steps(Sandbox({}, folder=tmp_path / "new", empty=True))
+    assert '  psql "$DATABASE_URL" -f TABLES.sql\n' in steps
+    uploads = f"aws --profile administrator s3 cp --recursive FOLDER s3://{SHARED_BUCKET}/"
+    assert (uploads in steps, UPLOAD in steps) == (has_aws, not has_aws)
 
 
 @pytest.mark.parametrize("option", [["--older-tool"], ["--tenant-id", "uuid"]])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehouse.cli.commands.verify import closing_line, verified_line
+from rehouse.cli.commands.verify import closing_line, proof_line
 from rehouse.core.bucket.spec import Drift
 from rehouse.core.comparing import Proof
 from rehouse.operations.verify import Problem, VerifyReport
@@ -42,4 +42,4 @@ def report(**found: Any) -> VerifyReport:
     ],
 )
 def test_a_verification_ends_with_counts(found: dict[str, Any], verified: str, closing: str) -> None:
-    assert (verified_line([report(**found)]), closing_line([report(**found)])) == (verified, closing)
+    assert (proof_line([report(**found)]), closing_line([report(**found)])) == (verified, closing)

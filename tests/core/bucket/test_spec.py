@@ -15,8 +15,8 @@ from rehouse.core.bucket.spec import (
     LACKING,
     SETTINGS,
     BucketSpec,
-    Found,
     LifecycleRules,
+    SettingState,
     differences,
     log_bucket_spec,
     matches,
@@ -47,8 +47,8 @@ specs = st.builds(
 )
 
 
-def as_found(spec: BucketSpec) -> dict[str, Found]:
-    return {setting: Found("set", document) for setting, document in spec.wanted().items()}
+def as_found(spec: BucketSpec) -> dict[str, SettingState]:
+    return {setting: SettingState("set", document) for setting, document in spec.documents().items()}
 
 
 def as_s3_answers(value: object, order: random.Random) -> object:
@@ -69,22 +69,22 @@ def test_a_bucket_that_is_as_specified_has_no_drift(spec: BucketSpec) -> None:
 
 @given(specs, st.randoms(use_true_random=False))
 def test_the_order_of_lists_is_no_drift(spec: BucketSpec, order: random.Random) -> None:
-    answered = {setting: Found("set", as_s3_answers(doc, order)) for setting, doc in spec.wanted().items()}
+    answered = {setting: SettingState("set", as_s3_answers(doc, order)) for setting, doc in spec.documents().items()}
     assert differences(spec, answered) == ()
 
 
 @given(specs, st.sampled_from(SETTINGS), st.sampled_from(["absent", "not_offered", "unreadable"]))
 def test_each_state_has_its_kind_and_only_its_setting(spec: BucketSpec, setting: str, state: str) -> None:
-    found = {**as_found(spec), setting: Found(state, code="X")}  # type: ignore[arg-type]
+    found = {**as_found(spec), setting: SettingState(state, code="X")}  # type: ignore[arg-type]
     kinds = {drift.setting: drift.kind for drift in differences(spec, found)}
-    wanted = setting in spec.wanted()
+    wanted = setting in spec.documents()
     assert kinds == ({setting: "missing" if state == "absent" else state} if wanted else {})
 
 
 @given(specs, specs)
 def test_two_buckets_are_alike_in_both_directions_or_in_none(one: BucketSpec, other: BucketSpec) -> None:
-    for setting in set(one.wanted()) & set(other.wanted()):
-        first, second = one.wanted()[setting], other.wanted()[setting]
+    for setting in set(one.documents()) & set(other.documents()):
+        first, second = one.documents()[setting], other.documents()[setting]
         assert matches(setting, first, second) == matches(setting, second, first)
 
 
@@ -95,7 +95,7 @@ def test_no_answer_whatever_breaks_the_comparison(setting: str, answer: object) 
         "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
         request_metrics=True,
     )  # fmt: skip
-    assert differences(spec, {**as_found(spec), setting: Found("set", answer)})
+    assert differences(spec, {**as_found(spec), setting: SettingState("set", answer)})
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_a_changed_value_is_drift(setting: str, path: list[str | int], value: ob
         "b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, cors_origins=["https://a"], log_bucket="l",
         request_metrics=True,
     )  # fmt: skip
-    changed = copy.deepcopy(spec.wanted()[setting])
+    changed = copy.deepcopy(spec.documents()[setting])
     inner = changed
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = value
-    (drift,) = differences(spec, {**as_found(spec), setting: Found("set", changed)})
+    (drift,) = differences(spec, {**as_found(spec), setting: SettingState("set", changed)})
     assert (drift.setting, drift.kind) == (setting, "differs")
 
 
@@ -137,37 +137,39 @@ def test_what_s3_adds_to_its_answers_is_no_drift() -> None:
     spec = spec_for("b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
     answers = as_found(spec)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": True}
-    answers["encryption"] = Found("set", {"Rules": [{**rule, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}]})
-    answers["versioning"] = Found("set", {"Status": "Enabled", "MFADelete": "Disabled"})
-    answers["tags"] = Found("set", {**spec.wanted()["tags"], "cost-centre": "42"})
-    lifecycle = copy.deepcopy(spec.wanted()["lifecycle"])
+    answers["encryption"] = SettingState(
+        "set", {"Rules": [{**rule, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}]}
+    )
+    answers["versioning"] = SettingState("set", {"Status": "Enabled", "MFADelete": "Disabled"})
+    answers["tags"] = SettingState("set", {**spec.documents()["tags"], "cost-centre": "42"})
+    lifecycle = copy.deepcopy(spec.documents()["lifecycle"])
     lifecycle["Rules"][0]["Filter"] = {}
     del lifecycle["Rules"][1]["Filter"]
     lifecycle["Rules"][1]["Prefix"] = ""
-    answers["lifecycle"] = Found("set", lifecycle)
-    policy = copy.deepcopy(spec.wanted()["policy"])
+    answers["lifecycle"] = SettingState("set", lifecycle)
+    policy = copy.deepcopy(spec.documents()["policy"])
     for statement in policy["Statement"]:
         statement["Action"] = [statement["Action"]]
         statement["Principal"] = {"AWS": "*"}
-    answers["policy"] = Found("set", policy)
+    answers["policy"] = SettingState("set", policy)
     assert differences(spec, answers) == ()
 
 
 def test_a_lifecycle_rule_of_somebody_else_is_drift() -> None:
     spec = spec_for("b-1", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
     foreign = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": "documents/"}, "Expiration": {"Days": 1}}
-    rules = [*spec.wanted()["lifecycle"]["Rules"], foreign]
-    (drift,) = differences(spec, {**as_found(spec), "lifecycle": Found("set", {"Rules": rules})})
+    rules = [*spec.documents()["lifecycle"]["Rules"], foreign]
+    (drift,) = differences(spec, {**as_found(spec), "lifecycle": SettingState("set", {"Rules": rules})})
     assert drift.setting == "lifecycle"
 
 
 @given(specs, st.sampled_from(SETTINGS), json_values)
 def test_what_is_written_is_what_is_wanted(spec: BucketSpec, setting: str, before: object) -> None:
-    if setting not in spec.wanted() or (setting in {"tags", "policy"} and not isinstance(before, dict)):
+    if setting not in spec.documents() or (setting in {"tags", "policy"} and not isinstance(before, dict)):
         return
     if setting == "policy":
         before = {"Statement": before}
-    assert matches(setting, spec.wanted()[setting], merge_documents(setting, spec.wanted()[setting], before))
+    assert matches(setting, spec.documents()[setting], merge_documents(setting, spec.documents()[setting], before))
 
 
 def test_foreign_tags_and_statements_are_kept_and_ours_replaced() -> None:
@@ -186,7 +188,7 @@ def test_foreign_tags_and_statements_are_kept_and_ours_replaced() -> None:
 def test_the_policy_refuses_other_values_but_no_missing_header() -> None:
     for encryption in ("AES256", "arn:aws:kms:eu-central-1:123456789012:key/1"):
         spec = spec_for("b", tenant_id=1, tenant_slug="a", region="us-east-1", tls=False, encryption=encryption)
-        for statement in spec.wanted()["policy"]["Statement"]:
+        for statement in spec.documents()["policy"]["Statement"]:
             assert statement["Effect"] == "Deny"
             header = statement["Condition"].get("StringEquals")  # a header that has to be there, with this value
             assert header or set(statement["Condition"]["Null"].values()) == {"false"}
@@ -203,12 +205,12 @@ def test_tls_is_demanded_only_where_there_is_tls(tls: bool) -> None:
 
 def test_a_bucket_never_logs_to_itself() -> None:
     spec = spec_for("b", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True, log_bucket="b")
-    assert "logging" not in spec.wanted()
+    assert "logging" not in spec.documents()
 
 
 def test_temporary_files_go_with_their_versions() -> None:
     spec = spec_for("b", tenant_id=1, tenant_slug="a", region="us-east-1", tls=True)
-    (rule,) = [rule for rule in spec.wanted()["lifecycle"]["Rules"] if rule["Filter"]["Prefix"] == "temp/"]
+    (rule,) = [rule for rule in spec.documents()["lifecycle"]["Rules"] if rule["Filter"]["Prefix"] == "temp/"]
     assert (rule["Expiration"], rule["NoncurrentVersionExpiration"]) == ({"Days": 1}, {"NoncurrentDays": 1})
 
 
@@ -234,7 +236,7 @@ def test_the_partition_follows_the_region(region: str, expected: str) -> None:
 @given(specs)
 def test_ceph_goes_without_what_it_lacks_and_keeps_three_locks(spec: BucketSpec) -> None:
     ceph = restrict_to_dialect(spec, "ceph")
-    assert set(ceph.wanted()) == set(spec.wanted()) - LACKING["ceph"]
+    assert set(ceph.documents()) == set(spec.documents()) - LACKING["ceph"]
     assert [name for name, is_on in ceph.public_access_block.items() if not is_on] == ["BlockPublicAcls"]  # type: ignore[union-attr]
     assert restrict_to_dialect(spec, "aws") == spec
     assert restrict_to_dialect(ceph, "ceph") == ceph

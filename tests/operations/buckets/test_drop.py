@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tests.support.data_room import Room
 from tests.support.returns import at_home, drop, roll_back
 
-from rehouse.core.bucket.closing import CLOSED, closed_policy, is_closed
+from rehouse.core.bucket.documents import CLOSED, closed_policy, is_closed
 from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.lifecycle import Phase, Status
 from rehouse.operations.audit import audit

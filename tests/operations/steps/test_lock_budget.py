@@ -10,7 +10,7 @@ from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay, Reply, Request
 from tests.support.row_locks import BUSY, Looks
 
-from rehouse.core.copies import Copied
+from rehouse.core.copies import CopiedDocument
 from rehouse.core.lifecycle import DocumentState, Phase, Status
 from rehouse.core.model import ObjectRef
 from rehouse.operations import migrate as migrating
@@ -92,7 +92,7 @@ def test_a_source_without_an_answer_is_left_with_the_reason(verified: Room, monk
 def test_a_fault_of_the_source_asks_nothing_of_the_target(verified: Room) -> None:
     """Else a batch whose sources are all given up could be given back for ever."""
     source, target = ObjectRef("home", "k/b"), ObjectRef(verified.shared, "k/b")
-    copy = Copied("b", DocumentState.COPIED, source, "e", target, "e")
+    copy = CopiedDocument("b", DocumentState.COPIED, source, "e", target, "e")
     with verified.services() as services:
         _, migration = verified.begun(services)
         documents, budget = services.ledger.documents(migration), services.lock_budget(flips.FLIPPING)

@@ -122,8 +122,8 @@ def test_any_number_of_missing_objects_costs_a_few_scans(room: Room, monkeypatch
     )  # the services are a dataclass; the inventory is made anew each time
     assert ending_in
 
-    real = Inventory.ending_in
-    monkeypatch.setattr(Inventory, "ending_in", lambda self, *given: scans.append(given) or real(self, *given))
+    real = Inventory.find_by_ending
+    monkeypatch.setattr(Inventory, "find_by_ending", lambda self, *given: scans.append(given) or real(self, *given))
     with room.services(writes=False, batch_size=2) as services:
         plan(services, services.ledger.tenants())
     assert len(scans) == near_keys.SCANS

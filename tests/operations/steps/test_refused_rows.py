@@ -150,9 +150,9 @@ def test_status_names_it_with_the_reason_and_without_the_detail(held: Room) -> N
 
 
 def test_it_is_tried_again_by_the_next_run(held: Room) -> None:
-    assert held.run(Order(only_failed=True)).errors == 1
+    assert held.run_order(Order(only_failed=True)).errors == 1
     held.sql("DROP TRIGGER guard ON documents")
-    report = held.run(Order(only_failed=True))
+    report = held.run_order(Order(only_failed=True))
     assert (report.status, report.this_run) == (Status.COMPLETED, 1)
     assert held.body("odd") == b"odd"
 

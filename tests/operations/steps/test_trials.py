@@ -176,7 +176,7 @@ def test_a_tenant_without_a_movable_document_is_not_switched(room: Room) -> None
     assert any("was not switched" in note for note in report.notes)
     assert room.sql("SELECT aws_bucket_name FROM tenants") == [(None,)]
     room.put("k/lost", b"found")
-    report = room.run(Order(only_failed=True))
+    report = room.run_order(Order(only_failed=True))
     assert (report.phase, report.status) == (Phase.CUT_OVER, Status.COMPLETED)
     assert room.body("lost") == b"found"
 

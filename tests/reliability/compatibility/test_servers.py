@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import psycopg
-from tests.support.command import World
 from tests.support.compatibility import DOCUMENTS, migrate_there_and_back
+from tests.support.data_room import Room
 
 S3 = "ministack"
 
 
 def test_a_whole_migration_there_and_back(application_database, s3_server, bucket, everything, figure):
-    world = World(s3_server, application_database, bucket, f"whole-{bucket}", everything)
-    report = migrate_there_and_back(world)
+    room = Room(application_database, bucket, s3_server, prefix=f"whole-{bucket}", credentials=everything)
+    report = migrate_there_and_back(room)
     assert report["documents_migrated"] == DOCUMENTS
     with psycopg.connect(application_database) as connection:
         version = connection.info.parameter_status("server_version")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.s3_stub import COPIED, error
 
-from rehouse.s3.bulk.replies import Copied, Reply, read_copy, read_head
+from rehouse.s3.bulk.replies import CopyReply, Reply, read_copy, read_head
 
 
 def reply(body=b"", status=200, headers=(), errno=0):
@@ -18,7 +18,7 @@ def reply(body=b"", status=200, headers=(), errno=0):
 
 def test_a_copy_tells_etag_version_and_checksum():
     body = COPIED.replace(b"</Copy", b"<ChecksumCRC64NVME>AAAA+/=</ChecksumCRC64NVME></Copy")
-    assert read_copy(reply(body, headers=[("X-Amz-Version-Id", "v1")])) == Copied("0123abcd", "v1", "AAAA+/=")
+    assert read_copy(reply(body, headers=[("X-Amz-Version-Id", "v1")])) == CopyReply("0123abcd", "v1", "AAAA+/=")
 
 
 @pytest.mark.parametrize("quotes", [b"&quot;", b'"', b"&#34;", b""])
@@ -53,12 +53,12 @@ def test_only_a_whole_result_with_an_etag_is_a_copy(fragments):
         assert etag is None or b"&quot;" in first[1]
     else:
         assert etag is not None
-        assert found == Copied(etag[1].decode(), None, None)
+        assert found == CopyReply(etag[1].decode(), None, None)
 
 
 def test_what_holds_markup_is_no_checksum():
     body = COPIED.replace(b"</Copy", b"<ChecksumCRC64NVME><b>x</b></ChecksumCRC64NVME></Copy")
-    assert read_copy(reply(body)) == Copied("0123abcd", None, None)
+    assert read_copy(reply(body)) == CopyReply("0123abcd", None, None)
 
 
 def test_a_head_is_read_from_its_headers():

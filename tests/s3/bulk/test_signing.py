@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rehouse.core.model import CopyTask, ObjectRef
 from rehouse.s3.bulk.requests import copy_headers, key_path
-from rehouse.s3.bulk.signing import UNSIGNED_PAYLOAD, query_string, quoted_key, sign
+from rehouse.s3.bulk.signing import UNSIGNED_PAYLOAD, query_string, quote_key, sign
 from rehouse.s3.endpoint import Endpoint
 
 NOW = 1795392000.0
@@ -126,4 +126,4 @@ def test_the_secret_is_never_part_of_what_is_sent():
 
 @given(st.text())
 def test_a_key_is_quoted_as_the_standard_library_quotes_it(key):
-    assert quoted_key(key) == quote(key, safe="/~")
+    assert quote_key(key) == quote(key, safe="/~")

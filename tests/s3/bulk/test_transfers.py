@@ -6,7 +6,7 @@ import threading
 import pytest
 from tests.support.s3_stub import COPIED
 
-from rehouse.s3.bulk.replies import Copied, read_copy
+from rehouse.s3.bulk.replies import CopyReply, read_copy
 from rehouse.s3.bulk.requests import Request
 from rehouse.s3.bulk.signing import sign
 from rehouse.s3.bulk.transfers import Transfers
@@ -45,7 +45,7 @@ def sent(transfers, request, lines):
     transfers.start(request, lines)
     found = []
     while not found:
-        found = transfers.finished(1.0)
+        found = transfers.take_finished(1.0)
     assert [finished for finished, _ in found] == [request]
     return found[0][1]
 
@@ -62,7 +62,7 @@ def test_the_signed_headers_are_sent_each_once_and_nothing_else(raw, transfers, 
             transfers, Request("copy", method, place, path, "", headers, "it", read_copy, None, seconds), lines
         )
         assert (reply.errno, reply.status) == (0, 200)
-        assert read_copy(reply) == (None if method == "HEAD" else Copied("0123abcd", "v1", None))
+        assert read_copy(reply) == (None if method == "HEAD" else CopyReply("0123abcd", "v1", None))
     assert len(received) == 3
     for block in received:
         request_line, *found = block.decode().removesuffix("\r\n\r\n").split("\r\n")

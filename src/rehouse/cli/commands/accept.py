@@ -43,4 +43,4 @@ def _finish_accepted(report: TenantReport | ReturnReport, output: str) -> None:
 
     if isinstance(report, ReturnReport):
         return end_rollback([report], output)
-    return end_migration([report], output, ran=False)
+    return end_migration([report], output, ran=False, until=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rehouse.cli.options import OptionalSlug, OutputOption
-from rehouse.cli.output import plain, print_report, say, say_next, say_note
+from rehouse.cli.output import print_report, say, say_next, say_note, to_json_types
 from rehouse.core.errors import BadUsage
 from rehouse.core.next_steps import after_audit
 
@@ -38,7 +38,7 @@ def audit(
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)
-    made = plain(report) | {"is_well": report.is_well}
+    made = to_json_types(report) | {"is_well": report.is_well}
 
     def show() -> None:
         show_audit(report, dry_run=dry_run)

@@ -13,7 +13,7 @@ from rehouse.cli.output import SHOWN, print_report, say, say_more, say_next, tab
 from rehouse.cli.progress import Bytes, human_bytes
 from rehouse.cli.reports import show_mentions, show_unchecked
 from rehouse.core.escaping import count_noun
-from rehouse.core.next_steps import Left, after_cleanup
+from rehouse.core.next_steps import CleanupResult, after_cleanup
 
 if TYPE_CHECKING:
     from rehouse.ledger.bucket_contents import Leftover
@@ -60,7 +60,7 @@ def cleanup(
 
     def show() -> None:
         show_cleanup(made)
-        say_next(after_cleanup([_left(each) for each in made]))
+        say_next(after_cleanup([_result_of(each) for each in made]))
 
     print_report(output, {"buckets": made}, show)
 
@@ -75,8 +75,8 @@ def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
     )
 
 
-def _left(bucket: BucketLeft) -> Left:
-    return Left(
+def _result_of(bucket: BucketLeft) -> CleanupResult:
+    return CleanupResult(
         bucket.bucket,
         is_gone=bucket.is_removed or bucket.kept_empty,
         is_unused=not (
@@ -109,7 +109,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
         if each.uploads:
             oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
             say(f"{count_noun(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
-        elif _left(each).is_unused:
+        elif _result_of(each).is_unused:
             say("Nothing is left.")
 
 
@@ -124,7 +124,7 @@ def _rows(bucket: BucketLeft) -> None:
         )
         table(
             ("tenant", "rows", "documents such as"),
-            ((each.slug or "none", each.without_object, ", ".join(map(shown_key, each.examples))) for each in lost),
+            ((each.slug or "none", each.without_object, ", ".join(map(escape_key, each.examples))) for each in lost),
         )
     for what, slugs in (("Not finished", bucket.not_finished), ("Home of", bucket.homes)):
         if slugs:
@@ -151,7 +151,7 @@ def _leftovers(left: Sequence[Leftover]) -> None:
         (
             (
                 each.category, each.slug, each.phase, each.code, each.objects, Bytes(each.size),
-                ", ".join(map(shown_key, each.examples)),
+                ", ".join(map(escape_key, each.examples)),
             )
             for each in left
         ),
@@ -163,6 +163,6 @@ def _leftovers(left: Sequence[Leftover]) -> None:
         say(f"  {category}: {CATEGORIES[category]}")
 
 
-def shown_key(key: str) -> str:
+def escape_key(key: str) -> str:
     """Return a key for one line: what no terminal should get is escaped."""
     return key if key.isprintable() else repr(key)

@@ -95,10 +95,19 @@ def demo(
 
 
 def _introduce(sample: Sample) -> None:
+    active = [sample.expected[tenant.slug] for tenant in sample.tenants if tenant.is_active]
+    documents = sum(each.documents for each in sample.expected.values())
+    counts = {
+        "belong to inactive tenants": documents - sum(each.documents for each in active),
+        "have no file": sum(each.without_key for each in active),
+        "are in a tenant's bucket already": sum(each.at_home for each in active),
+        "were broken on purpose": sum(each.faults for each in active),
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     say(
-        f"A data room with {len(sample.tenants):,} tenants and {len(sample.rows):,} documents in one shared bucket, "
-        f"{sample.shared_bucket}, on a PostgreSQL and an S3 server of this machine. {len(sample.faults):,} documents were "
-        "broken on purpose."
+        f"A data room with {len(sample.tenants):,} tenants and {documents:,} documents in one shared bucket, "
+        f"{sample.shared_bucket}, on a PostgreSQL and an S3 server of this machine. Of the documents, {told}: "
+        f"{sum(each.to_move for each in active):,} can be moved. {sample.unassigned:,} more rows belong to no tenant."
     )
 
 
@@ -183,12 +192,20 @@ class Found:
         from rehouse.config import Settings
         from rehouse.core.pricing import requests_dollars
 
+        sample = servers.sample
+        inactive = sum(sample.expected[each.slug].documents for each in sample.tenants if not each.is_active)
         requests = count_logged_requests(servers.folder / "migrate-all.log")
         proofs = sum((Counter(each["proofs"]) for each in self.verified), Counter[str]())
         return Outcome(
             seconds=seconds,
             documents=sum(each["documents_migrated"] for each in self.tenants),
-            tenants=sum(each["documents_migrated"] > 0 for each in self.tenants),
+            documents_total=inactive + sum(each["documents_total"] or 0 for each in self.tenants),
+            documents_inactive=inactive,
+            documents_without_file=sum(each["documents_skipped"] or 0 for each in self.tenants),
+            documents_at_home=sum(
+                max(0, (each["documents_at_home"] or 0) - each["documents_migrated"]) for each in self.tenants
+            ),
+            tenants=sum(each["phase"] is not None for each in self.tenants),
             bytes_copied=sum(each["bytes_copied"] or 0 for each in self.tenants),
             proven=proofs["bytes"],
             shared_objects=len(self.shared),
@@ -198,7 +215,7 @@ class Found:
                 StayedBehind(each["slug"], each["document_id"], each["code"] or each["state"], each["message"] or "")
                 for each in self.errors
             ],
-            inactive=[tenant.slug for tenant in servers.sample.tenants if not tenant.is_active],
+            inactive=[tenant.slug for tenant in sample.tenants if not tenant.is_active],
         )
 
 

@@ -37,13 +37,13 @@ def doctor(
 
     Examples: `rehouse doctor`, `rehouse doctor --verbose`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """
-    from rehouse.cli.services import finish, settings_only
+    from rehouse.cli.services import finish, load_settings
     from rehouse.operations import doctor as examining
 
     if find_pointers:
-        checks = list(examining.find_pointers(settings_only()))
+        checks = list(examining.find_pointers(load_settings()))
     else:
-        checks = list(examining.examine(settings_only(), probe=probe))
+        checks = list(examining.examine(load_settings(), probe=probe))
     is_well = not examining.exit_status(checks)
 
     def show() -> None:

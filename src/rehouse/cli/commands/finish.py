@@ -13,10 +13,10 @@ from rehouse.cli.confirm import Removal, YesOption, confirm
 from rehouse.cli.options import AllowQuarantinedOption, MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import SHOWN, Attention, add_up, print_report, say, say_more, say_next, say_note, table
 from rehouse.cli.progress import Bytes
-from rehouse.cli.reports import failures_of, of_tenant, show_mentions, show_unchecked, tenant_object
-from rehouse.core.durations import parse_duration, spell_duration, written
+from rehouse.cli.reports import failures_of, name_tenant, show_mentions, show_unchecked, tenant_object
+from rehouse.core.durations import format_duration, parse_duration, spell_duration
 from rehouse.core.escaping import count_noun
-from rehouse.core.next_steps import Finished, after_finish
+from rehouse.core.next_steps import FinishResult, after_finish
 
 if TYPE_CHECKING:
     from rehouse.operations.finish import FinishReport
@@ -78,7 +78,7 @@ def finish(
 
     Examples: `rehouse finish acme --dry-run`, `rehouse finish acme`, `rehouse finish --all --yes`.
     """
-    from rehouse.cli.services import services, settings_only
+    from rehouse.cli.services import load_settings, services
     from rehouse.operations import finish as finishing
     from rehouse.operations.checks.pointers import Look
     from rehouse.operations.selection import choose_tenants
@@ -86,13 +86,13 @@ def finish(
 
     if (slug is None) is not everyone:
         raise typer.BadParameter("name one tenant, or --all")
-    grace = settings_only().grace if after is None else after
+    grace = load_settings().grace if after is None else after
     if not (dry_run or yes):
         with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
             due = due_sources(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
-        confirm(_removal(due, slug, grace, settings_only().grace), slug or "all", yes=yes)
+        confirm(_removal(due, slug, grace, load_settings().grace), slug or "all", yes=yes)
     options = [
-        *([] if after is None else [f"--after {written(after)}"]),
+        *([] if after is None else [f"--after {format_duration(after)}"]),
         *["--check-all"] * check_all,
         *["--accept-unchecked"] * accept_unchecked,
         *["--final"] * final,
@@ -118,15 +118,15 @@ def finish(
 
 
 def _removal(due: Sequence[Due], slug: str | None, grace: timedelta, usual: timedelta) -> Removal:
-    from rehouse.core.removals import finality, given_up
+    from rehouse.core.removals import describe_finality, describe_shorter_grace
 
     age = f" at least {spell_duration(grace)} ago" if grace else ", however recently"
     whose = f"documents of {slug or 'every tenant'} that were moved{age}"
     count = sum(each.documents for each in due)
-    gives_up = given_up(grace, usual)
+    gives_up = describe_shorter_grace(grace, usual)
     return Removal(
         what=f"This removes from the shared bucket the sources of {whose} ({count:,} by now)",
-        final=finality([each.versioning for each in due])
+        final=describe_finality([each.versioning for each in due])
         + (f" {gives_up[0].upper()}{gives_up[1:]}." if gives_up else ""),
         headings=("tenant", "documents", "bytes", "bucket"),
         rows=[(each.slug, each.documents, Bytes(each.size), each.bucket) for each in due],
@@ -149,16 +149,16 @@ def _show_finish(
         show_finish(made, dry_run=dry_run)
         say(summary)
         say_next(
-            None if interrupted else after_finish([_finished(each) for each in made], command=again, dry_run=dry_run)
+            None if interrupted else after_finish([_result_of(each) for each in made], command=again, dry_run=dry_run)
         )
 
     print_report(output, finish_object(made, dry_run=dry_run), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined, interrupted=interrupted)
 
 
-def _finished(report: FinishReport) -> Finished:
+def _result_of(report: FinishReport) -> FinishResult:
     is_held = report.held_back or bool(report.left) or report.error is not None
-    return Finished(report.slug, report.phase, report.sources_removed, len(report.outstanding), is_held)
+    return FinishResult(report.slug, report.phase, report.sources_removed, len(report.outstanding), is_held)
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
@@ -179,7 +179,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+            say("", name_tenant(each.slug, each.error), f"  hint: {each.hint}")
         _show_pointers(each, dry_run=dry_run)
         if each.left:
             say("", f"{each.slug}: sources that stay")

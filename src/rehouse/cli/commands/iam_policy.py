@@ -10,7 +10,7 @@ import typer
 
 from rehouse.cli import output as printing
 from rehouse.cli.options import OutputOption
-from rehouse.cli.output import as_json, print_report, say
+from rehouse.cli.output import print_json, print_report, say
 from rehouse.core.next_steps import AFTER_IAM_POLICY
 from rehouse.core.permissions.policies import ROLES
 from rehouse.core.permissions.table import Role
@@ -50,13 +50,13 @@ def iam_policy(*, role: RoleOption = None, account: AccountOption = None, output
 
     Examples: `rehouse iam-policy`, `rehouse iam-policy --role migrate`.
     """
-    from rehouse.cli.services import settings_only
+    from rehouse.cli.services import load_settings
     from rehouse.operations import iam_policy as policies
 
     roles = cast("tuple[Role, ...]", tuple(each.value for each in role)) if role else ROLES
-    settings = settings_only()
+    settings = load_settings()
     made = policies.documents(settings, roles, account)
-    print_report(output, {"policies": made}, lambda: as_json(made))
+    print_report(output, {"policies": made}, lambda: print_json(made))
     for sentence in () if printing.style.quiet else policies.sizes(made):
         say(sentence, stderr=True)
     for sentence in policies.warnings(settings):

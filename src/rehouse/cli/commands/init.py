@@ -8,7 +8,7 @@ import typer
 
 from rehouse.cli.options import OutputOption
 from rehouse.cli.output import print_report, say, say_next
-from rehouse.core.next_steps import AFTER_INIT
+from rehouse.core.next_steps import after_init
 
 
 def init(
@@ -25,20 +25,20 @@ def init(
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """
     from rehouse.cli.logs import log_to
-    from rehouse.cli.services import settings_only
+    from rehouse.cli.services import load_settings
     from rehouse.operations import init as initialising
 
     if sql:
-        statements = initialising.statements(settings_only(), accept_mapping=accept_mapping)
+        statements = initialising.statements(load_settings(), accept_mapping=accept_mapping)
         return print_report(output, {"sql": statements}, lambda: print(statements, end=""))
-    settings = settings_only()
+    settings = load_settings()
     with log_to(settings.log_file):
-        changed = initialising.initialise(settings, accept_mapping=accept_mapping)
+        changed, has_migrations = initialising.initialise(settings, accept_mapping=accept_mapping)
     lines = changed or ["nothing to do: the schema is up to date"]
 
     def show() -> None:
         say(*lines)
-        say_next(AFTER_INIT)
+        say_next(after_init(has_migrations=has_migrations))
 
     print_report(output, {"changed": changed}, show)
     return None

@@ -68,7 +68,9 @@ def migrate(
     refuse_unplanned(plan, only=[slug], progress=progress)
     with services(writes=True, max_rate=max_rate, slugs=[slug], progress=progress) as opened:
         report = migrating.migrate_one(opened, opened.ledger.tenant(slug), order)
-    return end_migration([report], output, summary=opened.summary(), allow_quarantined=allow_quarantined)
+    return end_migration(
+        [report], output, summary=opened.summary(), until=order.until, allow_quarantined=allow_quarantined
+    )
 
 
 def migrate_all(
@@ -117,6 +119,7 @@ def migrate_all(
         reports_made,
         output,
         summary=opened.summary(),
+        until=order.until,
         interrupted=opened.stopping.is_set(),
         allow_quarantined=allow_quarantined,
     )

@@ -94,7 +94,7 @@ def show_plan_of(
         if expected:
             planning.refuse_unplanned(opened, made, expected, str(saved))
         if save:
-            plan_file.save(save, planning.saved(opened, made))
+            plan_file.save(save, planning.make_saved_plan(opened, made))
 
     def show() -> None:
         show_plan(made)

@@ -14,7 +14,7 @@ from rehouse.cli.confirm import KeepEmptyOption, Removal, YesOption, confirm, wa
 from rehouse.cli.options import MaxRateOption, OneOrAllSlug, OutputOption, ProgressOption
 from rehouse.cli.output import Attention, add_up, print_report, say, say_next, say_note, table
 from rehouse.cli.progress import Bytes
-from rehouse.cli.reports import failures_of, of_tenant, show_left_at_home, tenant_object
+from rehouse.cli.reports import failures_of, name_tenant, show_left_at_home, tenant_object
 from rehouse.core.escaping import count_noun
 from rehouse.core.next_steps import after_drop, after_rollback, note_after_rollback
 
@@ -91,10 +91,10 @@ def end_rollback(
 
 
 def _say_what_is_kept(made: Sequence[ReturnReport]) -> None:
-    from rehouse.cli.services import settings_only
+    from rehouse.cli.services import load_settings
 
     left = {each.slug: each.home_bucket for each in made if each.home_bucket and each.has_left}
-    if note := note_after_rollback(left, settings_only().grace):
+    if note := note_after_rollback(left, load_settings().grace):
         say("")
         say_note(note)
 
@@ -170,7 +170,7 @@ def show_rollback(reports: Sequence[ReturnReport]) -> None:
     )  # fmt: skip
     for each in reports:
         if each.error:
-            say("", of_tenant(each.slug, each.error), f"  hint: {each.hint}")
+            say("", name_tenant(each.slug, each.error), f"  hint: {each.hint}")
         if each.outstanding:
             say("", f"{each.slug}: could not be returned")
             show_left_at_home(each.slug, each.outstanding)

@@ -18,10 +18,10 @@ def rules(*, output: OutputOption = "text") -> None:
 
     Examples: `rehouse rules`, `rehouse rules --output json`.
     """
-    from rehouse.cli.services import settings_only
+    from rehouse.cli.services import load_settings
     from rehouse.operations import rules as ruling
 
-    made = ruling.rules(settings_only())
+    made = ruling.rules(load_settings())
     print_report(output, made, lambda: show_rules(made))
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -62,7 +64,7 @@ def sandbox(
     made = new_sandbox(*roles, tenant_id=tenant_id, older_tool=older_tool, **options)
     with catch_interrupts() as wait, made as servers:
         typer.echo(servers.exports())
-        typer.echo(_next_steps(servers), err=True)
+        typer.echo(next_steps(servers), err=True)
         wait()
 
 
@@ -106,13 +108,22 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _next_steps(servers: Sandbox) -> str:
+UPLOAD = (
+    """-c 'import boto3, sys; boto3.Session(profile_name="administrator").client("s3").upload_file(*sys.argv[1:])'"""
+)
+"""What Python does in place of `aws s3 cp`: the arguments are FILE BUCKET KEY."""
+
+
+def next_steps(servers: Sandbox) -> str:
+    """Return what to type in another shell; an empty sandbox is filled first."""
     from rehouse.sandbox.sample import SHARED_BUCKET
 
     source = f"source {shlex.quote(str(servers.environment_file))}"
     fill = [
-        'psql "$DATABASE_URL" < TABLES.sql',
-        f"aws s3 cp --recursive --profile administrator FILES s3://{SHARED_BUCKET}/",
+        'psql "$DATABASE_URL" -f TABLES.sql',
+        f"aws --profile administrator s3 cp --recursive FOLDER s3://{SHARED_BUCKET}/"
+        if shutil.which("aws")
+        else f"{shlex.quote(sys.executable)} {UPLOAD} FILE {SHARED_BUCKET} KEY",
     ]
     steps = [source, *(fill if servers.is_empty else ()), "rehouse doctor", "rehouse plan", "rehouse migrate-all"]
     return "\n".join(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rehouse.cli.options import OptionalSlug
-from rehouse.cli.output import Attention, plain, print_report, say, say_next, shorten, table
-from rehouse.cli.reports import heading, of_tenant, show_left_at_home, show_outstanding, tenant_object
+from rehouse.cli.output import SHOWN, Attention, print_report, say, say_next, shorten, table, to_json_types
+from rehouse.cli.reports import codes_of, heading, name_tenant, show_left_at_home, show_outstanding, tenant_object
 from rehouse.core.errors import BadUsage
 from rehouse.core.lifecycle import Phase
-from rehouse.core.next_steps import Standing, after_errors, after_status, after_tenant_status
+from rehouse.core.next_steps import StatusResult, after_errors, after_status, after_tenant_status, before_next_run
 from rehouse.core.tenant_state import TenantState, describe_rest, describe_states
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def status(
             print_report(output, {"tenants": [tenant_object(line) for line in lines]}, lambda: _show_all(lines))
         else:
             one = standing.tenant_status(opened, opened.tenant(slug))
-            print_report(output, plain(one) | {"overview": tenant_object(one.overview)}, lambda: show_status(one))
+            print_report(
+                output, to_json_types(one) | {"overview": tenant_object(one.overview)}, lambda: show_status(one)
+            )
     return None
 
 
@@ -107,18 +109,19 @@ def show_overview(lines: Sequence[Overview]) -> None:
         say("", f"{describe_rest(tallies)}.")
     if len(lines) > 1:
         say(*([] if tallies else [""]), f"{describe_states(line.state for line in lines)}.")
-    messages = [of_tenant(line.slug, line.error_message) for line in lines if line.error_message]
+    messages = [name_tenant(line.slug, line.error_message) for line in lines if line.error_message]
     if messages:
         say("", *messages)
 
 
 def _show_all(lines: Sequence[Overview]) -> None:
     show_overview(lines)
-    say_next(after_status([_standing(line) for line in lines]))
+    say_next(after_status([_result_of(line) for line in lines]))
 
 
-def _standing(line: Overview) -> Standing:
-    return Standing(line.slug, line.state, Phase(line.phase) if line.phase else None, line.is_active)
+def _result_of(line: Overview) -> StatusResult:
+    phase = Phase(line.phase) if line.phase else None
+    return StatusResult(line.slug, line.state, phase, line.is_active, line.errors)
 
 
 def show_status(status: TenantStatus) -> None:
@@ -139,8 +142,9 @@ def show_status(status: TenantStatus) -> None:
                 for each in status.history
             ),
         )
-    codes = [each.code or each.state.value for each in status.outstanding]
-    say_next(after_tenant_status(_standing(status.overview), codes))
+    codes = codes_of(status.outstanding)
+    following = after_tenant_status(_result_of(status.overview), codes, shown=SHOWN)
+    say_next(following, first=before_next_run(codes))
 
 
 def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Collection[str]) -> None:
@@ -171,7 +175,7 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Col
     codes: dict[str, set[str]] = {}
     for each in errors:
         codes.setdefault(each.slug, set()).add(each.why)
-    say_next(after_errors(codes, returning))
+    say_next(after_errors(codes, returning), first=before_next_run(each.why for each in errors))
 
 
 def _shorten_reason(reason: str | None) -> str | None:

@@ -38,10 +38,10 @@ def uninstall(
 
     Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
     """
-    from rehouse.cli.services import settings_only
+    from rehouse.cli.services import load_settings
     from rehouse.operations import uninstall as removing
 
-    settings = settings_only()
+    settings = load_settings()
     if not dry_run:
         goes = removing.uninstall(settings, dry_run=True, columns=columns, usage=usage)
         confirm(_removal(goes), "uninstall", yes=yes or not goes.removed)
@@ -49,7 +49,7 @@ def uninstall(
     chosen = " --columns" * columns + " --usage" * usage
 
     def show() -> None:
-        show_uninstalled(made)
+        show_uninstall(made)
         say_next(after_uninstall(f"rehouse uninstall{chosen}", dry_run=dry_run, is_any_there=bool(made.removed)))
 
     print_report(output, made, show)
@@ -65,7 +65,7 @@ def _removal(goes: UninstallReport) -> Removal:
     )
 
 
-def show_uninstalled(made: UninstallReport) -> None:
+def show_uninstall(made: UninstallReport) -> None:
     """Print what was removed, or would be, and what stays."""
     if not made.removed:
         say("Nothing to do: rehouse has nothing in this database.")

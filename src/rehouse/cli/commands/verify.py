@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rehouse.cli import output as printing
 from rehouse.cli.options import (
     AllowQuarantinedOption,
     ExcludeOption,
@@ -17,12 +18,23 @@ from rehouse.cli.options import (
     ProgressOption,
     SlugArgument,
 )
-from rehouse.cli.output import SHOWN, Attention, Failures, add_up, plain, print_report, say, say_more, say_next, table
+from rehouse.cli.output import (
+    SHOWN,
+    Attention,
+    Failures,
+    add_up,
+    print_report,
+    say,
+    say_more,
+    say_next,
+    table,
+    to_json_types,
+)
 from rehouse.cli.progress import human_bytes
 from rehouse.cli.reports import failures_of
 from rehouse.core.comparing import Finding, Proof
 from rehouse.core.escaping import count_noun
-from rehouse.core.next_steps import Verified, after_verify
+from rehouse.core.next_steps import VerifyResult, after_verify
 
 if TYPE_CHECKING:
     from rehouse.operations.verify import VerifyReport
@@ -75,9 +87,9 @@ def verify_all(
     _end(made, output, deep=deep, allow_quarantined=allow_quarantined)
 
 
-def _verified(report: VerifyReport) -> Verified:
+def _result_of(report: VerifyReport) -> VerifyResult:
     drift = any(each.kind != "not_offered" for each in report.drift)
-    return Verified(
+    return VerifyResult(
         report.slug,
         report.phase,
         quarantined=report.quarantined,
@@ -92,7 +104,7 @@ def _end(made: Sequence[VerifyReport], output: str, *, deep: bool, allow_quarant
 
     def show() -> None:
         show_verification(made)
-        say_next(after_verify([_verified(each) for each in made], deep=deep))
+        say_next(after_verify([_result_of(each) for each in made], deep=deep))
 
     print_report(output, verification_object(made), show, failures_of(made))
     finish_by(made, allow_quarantined=allow_quarantined)
@@ -121,14 +133,14 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
         for drift in each.drift:
             if drift.kind != "not_offered":
                 say(f"  {each.home_bucket}: {drift.setting} {drift.kind}")
-    say("", verified_line(reports))
+    say("", proof_line(reports))
     _show_reads(reports)
     for lacking in sorted({lacking for each in reports for lacking in each.not_offered}):
         say(f"not offered by this endpoint: {lacking}")
     say(closing_line(reports))
 
 
-def verified_line(reports: Sequence[VerifyReport]) -> str:
+def proof_line(reports: Sequence[VerifyReport]) -> str:
     """Return how many documents were verified, of those that should be at home, and by which proof."""
     proofs = sum((each.proofs for each in reports), Counter[Proof]())
     unproven = sum(len(each.problems) + each.not_yet_migrated + each.not_uploaded for each in reports)
@@ -159,8 +171,9 @@ def _show_reads(reports: Sequence[VerifyReport]) -> None:
     requests = sum((each.requests for each in reports), Counter[str]())
     if not requests["GetObject"]:
         return
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in sorted(requests.items()))
-    say(f"Requests: {requests.total():,} ({kinds}), about ${sum(cost.requests_dollars for cost in costs)}")
+    say(f"Requests: {requests.total():,}, about ${sum(cost.requests_dollars for cost in costs)}")
+    if printing.style.verbose:
+        say(*(f"  {kind}: {count:,}" for kind, count in sorted(requests.items())))
     egress = sum(cost.egress_dollars for cost in costs)
     say(f"Read: {human_bytes(read)}, free within the bucket's region, about ${egress} outside of it")
 
@@ -184,5 +197,5 @@ def _verification_row(report: VerifyReport) -> tuple[object, ...]:
 
 def verification_object(reports: Sequence[VerifyReport]) -> dict[str, Any]:
     """Return what `verify --output json` prints."""
-    tenants = [plain(each) | {"is_well": each.is_well} for each in reports]
+    tenants = [to_json_types(each) | {"is_well": each.is_well} for each in reports]
     return {"is_well": all(each.is_well for each in reports), "tenants": tenants}

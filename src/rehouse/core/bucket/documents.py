@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rehouse.core.bucket.normal_form import normalise, statements
+
 Document = Any  # JSON: a setting in the shape of S3's API
 
 METRICS_ID = "EntireBucket"
@@ -18,6 +20,8 @@ LOG_TAGS = {"rehouse": "access-logs"}
 """The tag of a bucket that rehouse made for access logs only."""
 OURS = "Rehouse"
 """The prefix of the Sid of rehouse's own policy statements."""
+CLOSED = f"{OURS}Closed"
+"""The Sid of the statement that closes a bucket before its removal: it denies every upload."""
 TEMPORARY_PREFIX = "temp/"
 """The prefix for temporary objects in a home. They are no documents, and the lifecycle rules remove them."""
 
@@ -85,18 +89,18 @@ def tenant_policy(bucket: str, *, region: str, tls: bool, encryption: str, key_a
     objects = f"{bucket_arn(bucket, region)}/*"
     header = "s3:x-amz-server-side-encryption"
     ours = "AES256" if encryption == "AES256" else "aws:kms"
-    statements = [
+    denials = [
         _deny("OtherEncryption", objects, {"StringNotEquals": {header: ours}, "Null": {header: "false"}}),
         _deny("CustomerKeys", objects, {"Null": {f"{header}-customer-algorithm": "false"}}),
     ]
     key = f"{header}-aws-kms-key-id"
     if ours == "aws:kms":
-        statements.append(_deny("NoKey", objects, {"StringEquals": {header: ours}, "Null": {key: "true"}}))
+        denials.append(_deny("NoKey", objects, {"StringEquals": {header: ours}, "Null": {key: "true"}}))
     if key_arn:
-        statements.append(_deny("OtherKey", objects, {"StringNotEquals": {key: key_arn}, "Null": {key: "false"}}))
+        denials.append(_deny("OtherKey", objects, {"StringNotEquals": {key: key_arn}, "Null": {key: "false"}}))
     if tls:
-        statements.append(_tls_only(bucket, region))
-    return {"Version": "2012-10-17", "Statement": statements}
+        denials.append(_tls_only(bucket, region))
+    return {"Version": "2012-10-17", "Statement": denials}
 
 
 def log_delivery_policy(bucket: str, *, sources: str, account: str | None, region: str, tls: bool) -> Document:
@@ -113,6 +117,25 @@ def log_delivery_policy(bucket: str, *, sources: str, account: str | None, regio
         "Condition": conditions,
     }
     return {"Version": "2012-10-17", "Statement": [delivery, *([_tls_only(bucket, region)] if tls else [])]}
+
+
+def closed_policy(policy: Document | None, bucket: str, region: str) -> Document:
+    """Return the policy with a statement that denies every upload to everybody.
+
+    A statement of ours that is there already is replaced, never doubled.
+
+    >>> closed_policy(None, "home", "us-east-1")["Statement"][0]["Action"]
+    's3:PutObject'
+    """
+    there = policy if isinstance(policy, Mapping) else {}
+    others = [each for each in statements(there) if each.get("Sid") != CLOSED]
+    return {"Version": "2012-10-17", **there, "Statement": [*others, _closing_statement(bucket, region)]}
+
+
+def is_closed(policy: Document | None, bucket: str, region: str) -> bool:
+    """Return whether a policy read back from S3 has our complete statement that denies every upload."""
+    expected = normalise("policy", {"Statement": _closing_statement(bucket, region)})
+    return bool(normalise("policy", policy)["Statement"].get(CLOSED) == expected["Statement"][CLOSED])
 
 
 def lifecycle_rules(days: LifecycleRules) -> list[Document]:
@@ -212,3 +235,13 @@ def _tls_only(bucket: str, region: str) -> Document:
 
 def _rule(name: str, prefix: str, actions: Mapping[str, Document]) -> Document:
     return {"ID": name, "Status": "Enabled", "Filter": {"Prefix": prefix}, **actions}
+
+
+def _closing_statement(bucket: str, region: str) -> Document:
+    return {
+        "Sid": CLOSED,
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": f"{bucket_arn(bucket, region)}/*",
+    }

@@ -56,14 +56,16 @@ def explain_drift(drift: Drift) -> tuple[str, ...]:
     ('Status is "Suspended", must be "Enabled"',)
     """
     if drift.kind == "missing":
-        return (f"it is not set, must be {_told(drift.expected)}",)
+        return (f"it is not set, must be {_format_value(drift.expected)}",)
     if drift.kind == "unreadable":
         return ("it may not be read with these rights",)
     if drift.kind == "not_offered":
         return ("this endpoint does not offer it",)
     lines = _lifecycle_lines(drift) or list(_lines(drift.setting, "", drift.expected, drift.found))
     more = [f"and {len(lines) - LINES} differences more"] if len(lines) > LINES else []
-    return tuple(lines[:LINES] + more) or (f"it is {_told(drift.found)}, must be {_told(drift.expected)}",)
+    return tuple(lines[:LINES] + more) or (
+        f"it is {_format_value(drift.found)}, must be {_format_value(drift.expected)}",
+    )
 
 
 def reason_of(drift: Drift) -> str:
@@ -90,20 +92,20 @@ def _lifecycle_lines(drift: Drift) -> list[str]:
 
 def _lines(setting: str, path: str, expected: Any, found: Any) -> Iterator[str]:
     is_alone = isinstance(expected, list) and isinstance(found, Mapping)  # S3 may return one element without a list
-    wanted, actual = _keyed(expected), _keyed([found] if is_alone else found)
+    wanted, actual = _drop_order(expected), _drop_order([found] if is_alone else found)
     if not isinstance(wanted, Mapping) or not isinstance(actual, Mapping):
         if wanted != actual:
-            yield f"{path or 'it'} is {_told(found)}, must be {_told(expected)}"
+            yield f"{path or 'it'} is {_format_value(found)}, must be {_format_value(expected)}"
         return
     for name, value in wanted.items():
         inner = f"{path}.{name}" if path else str(name)
         if name in actual:
             yield from _lines(setting, inner, value, actual[name])
         else:
-            yield f"{inner} is missing, must be {_told(value)}"
+            yield f"{inner} is missing, must be {_format_value(value)}"
     for name in sorted(actual.keys() - wanted.keys(), key=str):
         if actual[name] and _is_ours(setting, path, str(name)):
-            yield f"{path}.{name} is {_told(actual[name])}, must not be there".lstrip(".")
+            yield f"{path}.{name} is {_format_value(actual[name])}, must not be there".lstrip(".")
 
 
 def _is_ours(setting: str, path: str, name: str) -> bool:
@@ -116,7 +118,7 @@ def _is_ours(setting: str, path: str, name: str) -> bool:
     return setting != "tags"
 
 
-def _keyed(value: Any) -> Any:
+def _drop_order(value: Any) -> Any:
     """Make a list independent of its order: documents keyed by their name, plain values sorted."""
     if not isinstance(value, list | tuple):
         return value
@@ -130,6 +132,6 @@ def _name(document: Mapping[str, Any], position: int) -> str:
     return str(named) if named else f"#{position + 1}"
 
 
-def _told(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"

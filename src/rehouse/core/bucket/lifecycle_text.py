@@ -81,9 +81,9 @@ def effects(rule: Document, noun: str = "document") -> tuple[Effect, ...]:
     found = [
         *_expiration(rule.get("Expiration"), scope, everything),
         *_old_versions(rule.get("NoncurrentVersionExpiration"), scope),
-        *(effect for each in _listed(rule.get("Transitions")) for effect in _transition(each, everything)),
-        *(effect for each in _listed(rule.get("NoncurrentVersionTransitions")) for effect in _old_moves(each, scope)),
-        *_abortion(rule.get("AbortIncompleteMultipartUpload"), scope),
+        *(effect for each in _as_list(rule.get("Transitions")) for effect in _transition(each, everything)),
+        *(effect for each in _as_list(rule.get("NoncurrentVersionTransitions")) for effect in _old_moves(each, scope)),
+        *_upload_aborts(rule.get("AbortIncompleteMultipartUpload"), scope),
     ]
     found += [
         Effect(Harm.UNKNOWN, f"does what rehouse does not know: {name} {_json(rule[name])}")
@@ -134,21 +134,21 @@ def _expiration(action: Any, scope: str, everything: str) -> Iterator[Effect]:
         yield Effect(Harm.TIDIES, f"removes delete markers{scope} that hide no version")
     if action.keys() - {"ExpiredObjectDeleteMarker"}:
         harm = Harm.DELETES_SOME if scope else Harm.DELETES_ALL
-        yield Effect(harm, f"deletes {everything}{_when(action, 'its upload')}")
+        yield Effect(harm, f"deletes {everything}{_date_or_age(action, 'its upload')}")
 
 
 def _old_versions(action: Any, scope: str) -> Iterator[Effect]:
     if isinstance(action, Mapping) and action:
         kept = action.get("NewerNoncurrentVersions")
         but = f", except the {kept} newest of each document" if kept else ""
-        sentence = f"deletes every old version{scope}{_when(action, 'it was replaced')}{but}"
+        sentence = f"deletes every old version{scope}{_date_or_age(action, 'it was replaced')}{but}"
         yield Effect(Harm.DELETES_VERSIONS, sentence)
 
 
 def _transition(action: Any, everything: str) -> Iterator[Effect]:
     if isinstance(action, Mapping) and action:
         target = str(action.get("StorageClass"))
-        sentence = f"moves {everything} to {target}{_when(action, 'its upload')}"
+        sentence = f"moves {everything} to {target}{_date_or_age(action, 'its upload')}"
         if target in ARCHIVED_CLASSES:
             yield Effect(Harm.ARCHIVES, f"{sentence}, where it cannot be read before it is restored")
         else:
@@ -157,17 +157,17 @@ def _transition(action: Any, everything: str) -> Iterator[Effect]:
 
 def _old_moves(action: Any, scope: str) -> Iterator[Effect]:
     if isinstance(action, Mapping) and action:
-        when = _when(action, "it was replaced")
+        when = _date_or_age(action, "it was replaced")
         yield Effect(Harm.MOVES, f"moves every old version{scope} to {action.get('StorageClass')}{when}")
 
 
-def _abortion(action: Any, scope: str) -> Iterator[Effect]:
+def _upload_aborts(action: Any, scope: str) -> Iterator[Effect]:
     if isinstance(action, Mapping) and action:
         days = action.get("DaysAfterInitiation")
         yield Effect(Harm.TIDIES, f"aborts unfinished uploads{scope} after {_days(days)}")
 
 
-def _when(action: Mapping[str, Any], since: str) -> str:
+def _date_or_age(action: Mapping[str, Any], since: str) -> str:
     days = action.get("Days", action.get("NoncurrentDays"))
     if days is not None:
         return f" {_days(days)} after {since}"
@@ -198,11 +198,11 @@ def _scope(rule: Document) -> tuple[str, bool]:
 
 
 def _tags(filtered: dict[str, Any]) -> Iterable[str]:
-    tags = [*_listed(filtered.pop("Tag", None)), *_listed(filtered.pop("Tags", None))]
+    tags = [*_as_list(filtered.pop("Tag", None)), *_as_list(filtered.pop("Tags", None))]
     return [f"{each.get('Key')}={each.get('Value')}" if isinstance(each, Mapping) else str(each) for each in tags]
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -22,7 +22,7 @@ def normalise(setting: str, document: Any) -> Any:
         "lifecycle": _lifecycle,
         "cors": _cors,
         "encryption": _encryption,
-        "ownership": lambda found: _frozen([rule.get("ObjectOwnership") for rule in _rules(found, "Rules")]),
+        "ownership": lambda found: _freeze([rule.get("ObjectOwnership") for rule in _rules(found, "Rules")]),
         "versioning": lambda found: found.get("Status"),
         "logging": _logging,
         "metrics": lambda found: (found.get("Id"), found.get("Filter") or None),
@@ -41,8 +41,8 @@ def _policy(document: Mapping[str, Any]) -> Any:
         by_sid[str(statement.get("Sid") or f"#{position}")] = {
             "Effect": statement.get("Effect"),
             "Principal": _principal(statement.get("Principal")),
-            "Action": _frozen(_listed(statement.get("Action"))),
-            "Resource": _frozen(_listed(statement.get("Resource"))),
+            "Action": _freeze(_as_list(statement.get("Action"))),
+            "Resource": _freeze(_as_list(statement.get("Resource"))),
             "Condition": _conditions(statement.get("Condition")),
         }
     return {"Statement": by_sid}
@@ -50,15 +50,15 @@ def _policy(document: Mapping[str, Any]) -> Any:
 
 def _principal(principal: Any) -> Any:
     if isinstance(principal, Mapping):
-        return {kind: _frozen(_listed(names)) for kind, names in principal.items()}
-    return {"AWS": _frozen(_listed(principal))}
+        return {kind: _freeze(_as_list(names)) for kind, names in principal.items()}
+    return {"AWS": _freeze(_as_list(principal))}
 
 
 def _conditions(conditions: Any) -> Any:
     if not isinstance(conditions, Mapping):
         return {}
     return {
-        (operator, str(key).lower()): _frozen(_condition_value(operator, value) for value in _listed(values))
+        (operator, str(key).lower()): _freeze(_condition_value(operator, value) for value in _as_list(values))
         for operator, tests in conditions.items()
         if isinstance(tests, Mapping)
         for key, values in tests.items()
@@ -70,7 +70,7 @@ def _condition_value(operator: str, value: Any) -> str:
 
 
 def _lifecycle(document: Mapping[str, Any]) -> Any:
-    return _frozen(_canonical(_lifecycle_rule(rule)) for rule in _rules(document, "Rules"))
+    return _freeze(_canonical_json(_lifecycle_rule(rule)) for rule in _rules(document, "Rules"))
 
 
 def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,20 +84,20 @@ def _lifecycle_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cors(document: Mapping[str, Any]) -> Any:
-    return _frozen(_canonical(_cors_rule(rule)) for rule in _rules(document, "CORSRules"))
+    return _freeze(_canonical_json(_cors_rule(rule)) for rule in _rules(document, "CORSRules"))
 
 
 def _cors_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    lists = {name: sorted(map(str, _listed(rule.get(name)))) for name in ("AllowedOrigins", "AllowedMethods")}
+    lists = {name: sorted(map(str, _as_list(rule.get(name)))) for name in ("AllowedOrigins", "AllowedMethods")}
     headers = {
-        name: sorted(str(value).lower() for value in _listed(rule.get(name)))
+        name: sorted(str(value).lower() for value in _as_list(rule.get(name)))
         for name in ("AllowedHeaders", "ExposeHeaders")
     }
     return {**lists, **headers, "MaxAgeSeconds": rule.get("MaxAgeSeconds")}
 
 
 def _encryption(document: Mapping[str, Any]) -> Any:
-    return _frozen(_encryption_rule(rule) for rule in _rules(document, "Rules"))
+    return _freeze(_encryption_rule(rule) for rule in _rules(document, "Rules"))
 
 
 def _encryption_rule(rule: Mapping[str, Any]) -> Any:
@@ -116,18 +116,18 @@ def _logging(document: Mapping[str, Any]) -> Any:
 
 
 def _rules(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    return [rule for rule in _listed(document.get(name)) if isinstance(rule, Mapping)]
+    return [rule for rule in _as_list(document.get(name)) if isinstance(rule, Mapping)]
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
 
 
-def _frozen(values: Iterable[Any]) -> frozenset[Any]:
+def _freeze(values: Iterable[Any]) -> frozenset[Any]:
     return frozenset(value if isinstance(value, str | tuple) else str(value) for value in values)
 
 
-def _canonical(value: Any) -> str:
+def _canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)

@@ -39,7 +39,7 @@ class BucketSpec:
     tags: Mapping[str, str] | None = None
     metrics: Document | None = None
 
-    def wanted(self) -> dict[str, Document]:
+    def documents(self) -> dict[str, Document]:
         """Return setting → document for every wanted setting, in the order of application."""
         pairs = ((setting, getattr(self, setting)) for setting in SETTINGS)
         return {setting: document for setting, document in pairs if document is not None}
@@ -58,7 +58,7 @@ refuse every upload.
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SettingState:
     """The state of one setting as found.
 
     `code` is S3's error code if it is not offered or unreadable.
@@ -144,7 +144,7 @@ def log_bucket_spec(
     )
 
 
-def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[Drift, ...]:
+def differences(spec: BucketSpec, configuration: Mapping[str, SettingState]) -> tuple[Drift, ...]:
     """Return the settings that differ from the spec.
 
     | wanted | found       | drift       |
@@ -157,8 +157,8 @@ def differences(spec: BucketSpec, configuration: Mapping[str, Found]) -> tuple[D
     | yes    | other       | differs     |
     """
     drifts = []
-    for setting, expected in spec.wanted().items():
-        found = configuration.get(setting, Found("unreadable"))
+    for setting, expected in spec.documents().items():
+        found = configuration.get(setting, SettingState("unreadable"))
         if found.state == "set":
             if not matches(setting, expected, found.value):
                 drifts.append(Drift(setting, expected, found.value, "differs"))

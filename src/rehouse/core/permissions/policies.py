@@ -123,7 +123,7 @@ def policy_documents(roles: Iterable[Role], scope: Scope) -> dict[str, Policy]:
     """
     documents: dict[str, Policy] = {}
     for role in dict.fromkeys(each for asked in roles for each in (asked, COMPANION.get(asked, asked))):
-        parts = _packed(list(_statements(permissions_of([role]), scope)))
+        parts = _pack(list(_statements(permissions_of([role]), scope)))
         for number, statements in enumerate(parts, start=1):
             name = f"rehouse-{role}" if number == 1 else f"rehouse-{role}-{number}"
             documents[name] = {"Version": "2012-10-17", "Statement": statements}
@@ -174,7 +174,7 @@ def _statements(rows: Sequence[Permission], scope: Scope) -> Iterator[Policy]:
             yield {"Sid": sid, "Effect": "Deny", "Action": denied, "Resource": logs}
 
 
-def _packed(statements: Sequence[Policy]) -> list[list[Policy]]:
+def _pack(statements: Sequence[Policy]) -> list[list[Policy]]:
     parts: list[list[Policy]] = []
     for statement in statements:
         if parts and size({"Version": "2012-10-17", "Statement": [*parts[-1], statement]}) <= MANAGED_POLICY_CHARACTERS:

@@ -181,9 +181,9 @@ TABLE: tuple[Permission, ...] = (
     ),
     Permission(
         ("rollback",),
-        _WRITING + _s3("GetObject"),
+        _WRITING + _s3("GetObject", "GetObjectTagging"),
         Resource.SHARED_OBJECTS,
-        "rollback: check the source; copy back what was uploaded into the tenant's bucket",
+        "rollback: check the source; copy back what was uploaded into the tenant's bucket, or find it copied already",
     ),
     Permission(
         ("rollback", "finish"),

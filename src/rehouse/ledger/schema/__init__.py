@@ -21,7 +21,7 @@ from rehouse.ledger.catalog import VERSIONS, Catalog, read
 from rehouse.ledger.faults import translate_error
 from rehouse.ledger.schema import tables, usage
 from rehouse.ledger.schema.first import statements
-from rehouse.ledger.schema.statement import POLITE_MS, Patience, run, run_politely
+from rehouse.ledger.schema.statement import POLITE_MS, LockTimes, run, run_with_retries
 from rehouse.ledger.schema.tables import OWN
 
 HEAD = VERSIONS[-1]
@@ -62,9 +62,9 @@ def upgrade(
     Return a line for each change. Read the catalog again afterwards. Raises TryAgain if another session is doing the same for
     long or a lock is never free. Raises DatabaseRefused for missing rights, or a table that cannot be adopted.
     """
-    patience = Patience(lock_timeout_ms, patience_seconds)
+    patience = LockTimes(lock_timeout_ms, patience_seconds)
     try:
-        with _alone(connection, patience_seconds):
+        with _lock_schema(connection, patience_seconds):
             fresh = read(connection, catalog.mapping)
             missing = list(statements(fresh))
             _rehearse(connection, fresh, [each.change for each in missing], patience)
@@ -86,13 +86,13 @@ def ddl(catalog: Catalog, *, lock_timeout_ms: int = POLITE_MS) -> str:
     if catalog.version == HEAD:
         scripts = [statement.script(lock_timeout_ms) for statement in statements(catalog)]
         return _HEADER + "\n" + "\n\n".join(scripts) + "\n" if scripts else ""
-    attributes = {"catalog": catalog, "patience": Patience(lock_timeout_ms)}
+    attributes = {"catalog": catalog, "patience": LockTimes(lock_timeout_ms)}
     printed = _alembic(attributes, f"{catalog.version or 'base'}:head")
     # The version table comes first, and an attempt that stopped half-way leaves it behind, empty.
     return _HEADER + printed.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1)
 
 
-def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[str], patience: Patience) -> None:
+def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[str], patience: LockTimes) -> None:
     """Try the usage triggers before anything is created.
 
     Raises DatabaseRefused with PostgreSQL's reason.
@@ -102,7 +102,7 @@ def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[st
         return
     texts = [each.text for each in (*tables.statements(catalog), *usage.preparations(catalog), trial)]
     try:
-        run_politely(
+        run_with_retries(
             connection,
             lambda: [connection.execute(sql.SQL(text)) for text in texts],
             trial.change,
@@ -115,6 +115,7 @@ def _rehearse(connection: psycopg.Connection, catalog: Catalog, changes: list[st
         raise DatabaseRefused(
             f"the triggers that count documents would fail on {catalog.documents.name}: {error.diag.message_primary}",
             hint="nothing was changed; `rehouse init --sql` prints what was tried",
+            subject=catalog.documents.name,
         ) from error
 
 
@@ -136,11 +137,15 @@ def _alembic(attributes: dict[str, object], revision: str) -> str:
 
 
 @contextmanager
-def _alone(connection: psycopg.Connection, patience_seconds: float) -> Iterator[None]:
+def _lock_schema(connection: psycopg.Connection, patience_seconds: float) -> Iterator[None]:
     until = time.monotonic() + patience_seconds
     while not _ask(connection, "SELECT pg_try_advisory_lock(%s)"):
         if time.monotonic() > until:
-            raise TryAgain("another session is changing the schema", hint="run the same command again when it is done")
+            raise TryAgain(
+                "another session is changing the schema",
+                hint="run the same command again when it is done",
+                subject="database",
+            )
         time.sleep(0.1)
     try:
         yield

@@ -37,8 +37,8 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
         facts=sql.Identifier(catalog.schema, FACTS_TABLE),
         name=sql.Literal(MAPPING),
         ledger=_literal(sql.Identifier(catalog.schema, LEDGER)),
-        tenants=_described(catalog, "tenants", catalog.tenants),
-        documents=_described(catalog, "documents", catalog.documents),
+        tenants=_describe_table(catalog, "tenants", catalog.tenants),
+        documents=_describe_table(catalog, "documents", catalog.documents),
     )
     parts = [text.as_string(None).strip()]
     changed = find_differences(catalog)
@@ -49,7 +49,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     yield Statement("the ledger records its tables and columns", ";\n".join(parts))
 
 
-def _described(catalog: Catalog, role: str, table: Table) -> sql.Composed:
+def _describe_table(catalog: Catalog, role: str, table: Table) -> sql.Composed:
     columns = sql.SQL(", ").join(
         sql.SQL("({}, {})").format(sql.Literal(column), sql.Literal(catalog.column(role, column)))
         for column in COLUMNS[role]

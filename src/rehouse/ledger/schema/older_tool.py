@@ -25,13 +25,15 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
     """
     existing = catalog.own.get(MIGRATIONS.name)
     if existing is None:
-        yield Statement(f"the index {_UNIQUE}", render(_unique(), catalog))
+        yield Statement(f"the index {_UNIQUE}", render(_create_unique_index(), catalog))
         return
     refuse_unfit(catalog, MIGRATIONS, existing)
     yield from _columns(catalog, existing)
     yield from _check(catalog, existing)
     if not existing.has_index("tenant_id", unique=True):
-        yield Statement(f"the index {_UNIQUE}", render(_unique(), catalog), Manner.POLITE, _named(existing))
+        yield Statement(
+            f"the index {_UNIQUE}", render(_create_unique_index(), catalog), Manner.POLITE, _table_name(existing)
+        )
 
 
 def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
@@ -54,27 +56,27 @@ def _columns(catalog: Catalog, existing: Table) -> Iterator[Statement]:
         ]
     )
     change = "the older rows of s3_migrations become history, each tenant begins at pending"
-    yield Statement(change, text, Manner.POLITE, _named(existing))
+    yield Statement(change, text, Manner.POLITE, _table_name(existing))
 
 
 def _check(catalog: Catalog, existing: Table) -> Iterator[Statement]:
     checks = [check for check in existing.checks if check.columns == ("status",)]
     if checks and all(f"'{status}'" in check.definition for check in checks for status in STATUSES):
         return
-    dropped = "".join(f"DROP CONSTRAINT IF EXISTS {_quoted(check.name)}, " for check in checks)
+    dropped = "".join(f"DROP CONSTRAINT IF EXISTS {_quote(check.name)}, " for check in checks)
     name = "s3_migrations_status_check"
     text = f"ALTER TABLE {{schema}}.s3_migrations {dropped}ADD CONSTRAINT {name} {one_of('status', STATUSES)}"
     change = "s3_migrations.status may be rolled_back"
-    yield Statement(change, render(text, catalog), Manner.POLITE, _named(existing))
+    yield Statement(change, render(text, catalog), Manner.POLITE, _table_name(existing))
 
 
-def _named(table: Table) -> str:
+def _table_name(table: Table) -> str:
     return table.identifier.as_string(None)
 
 
-def _unique() -> str:
+def _create_unique_index() -> str:
     return f"CREATE UNIQUE INDEX IF NOT EXISTS {_UNIQUE} ON {{schema}}.s3_migrations (tenant_id)"
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""').replace("{", "{{").replace("}", "}}") + '"'

@@ -62,7 +62,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class LockTimes:
     """How long one attempt may wait for a lock, and how long all attempts of a statement may take together."""
 
     lock_timeout_ms: int = POLITE_MS
@@ -82,19 +82,21 @@ def perform(context: MigrationContext, statement: Statement) -> None:
         run(attributes["connection"], statement, attributes["patience"])
 
 
-def run(connection: psycopg.Connection, statement: Statement, patience: Patience) -> None:
+def run(connection: psycopg.Connection, statement: Statement, patience: LockTimes) -> None:
     """Run the statement. Raises TryAgain if its lock was never free, else psycopg.Error."""
     command = sql.SQL(statement.text)
     if statement.manner is Manner.ALONE:
-        run_alone(connection, command, statement.change, patience)
+        run_outside_transaction(connection, command, statement.change, patience)
     elif statement.manner is Manner.TOGETHER:
         with connection.transaction():
             connection.execute(command)
     else:
-        run_politely(connection, lambda: connection.execute(command), statement.change, patience, table=statement.table)
+        run_with_retries(
+            connection, lambda: connection.execute(command), statement.change, patience, table=statement.table
+        )
 
 
-def run_alone(connection: psycopg.Connection, command: sql.SQL, change: str, patience: Patience) -> None:
+def run_outside_transaction(connection: psycopg.Connection, command: sql.SQL, change: str, patience: LockTimes) -> None:
     """Run the statement outside a transaction.
 
     CREATE INDEX CONCURRENTLY blocks nobody, but waits for every older transaction. Raises TryAgain if one does not end. The index
@@ -104,17 +106,17 @@ def run_alone(connection: psycopg.Connection, command: sql.SQL, change: str, pat
     try:
         connection.execute(command)
     except errors.LockNotAvailable:
-        raise _too_long(change) from None
+        raise _lock_timeout_error(change) from None
     finally:
         if not connection.closed:
             connection.execute("RESET lock_timeout")
 
 
-def run_politely(
+def run_with_retries(
     connection: psycopg.Connection,
     work: Callable[[], object],
     change: str,
-    patience: Patience,
+    patience: LockTimes,
     *,
     table: str | None = None,
     keep: bool = True,
@@ -137,7 +139,7 @@ def run_politely(
             else:
                 return
         if time.monotonic() > until:
-            raise _too_long(change)
+            raise _lock_timeout_error(change)
         time.sleep(random.uniform(longest / 2, longest))  # noqa: S311 - jitter
         longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
 
@@ -154,8 +156,9 @@ def is_held(connection: psycopg.Connection, table: str, seconds: float) -> bool:
     return any(row[0] in before for row in connection.execute(_HOLDERS, (table,)))
 
 
-def _too_long(change: str) -> TryAgain:
+def _lock_timeout_error(change: str) -> TryAgain:
     return TryAgain(
         f"{change}: another transaction holds the table and does not end",
         hint="pg_stat_activity shows the oldest transaction: end it, then run the same command again",
+        subject="database",
     )

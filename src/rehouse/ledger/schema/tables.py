@@ -261,12 +261,14 @@ def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:
         raise DatabaseRefused(
             f"{existing.name}.tenant_id is {held.type if held else 'missing'}, the tenants' id is {catalog.tenant_id_type}",
             hint=f"ALTER TABLE {existing.name} RENAME TO {existing.name}_old: it belongs to something else",
+            subject=f"{existing.name}.tenant_id",
         )
     for column in existing.columns.values():
         if column.is_required and not column.has_default and column.name not in table.columns:
             raise DatabaseRefused(
                 f"{existing.name}.{column.name} must not be NULL and has no default: rows of ours would be refused",
                 hint=f"ALTER TABLE {existing.name} ALTER {column.name} DROP NOT NULL, or give it a default",
+                subject=f"{existing.name}.{column.name}",
             )
 
 

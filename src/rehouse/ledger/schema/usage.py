@@ -97,7 +97,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
         yield trial(catalog)
         yield Statement("this month's usage is opened", render(sources()["settle_usage"], catalog), Manner.ALONE)
         yield Statement(
-            "documents are counted as they change", _triggers(catalog), Manner.POLITE, _named(catalog.documents)
+            "documents are counted as they change", _triggers(catalog), Manner.POLITE, _table_name(catalog.documents)
         )
         yield from (_partition_triggers(catalog, part) for part in untold)
         yield from _drop_first_functions(catalog)
@@ -145,7 +145,7 @@ def _triggers(catalog: Catalog) -> str:
 def _partition_triggers(catalog: Catalog, part: Partition) -> Statement:
     """Return the triggers of a partition for statements that name it, because its parent's triggers do not fire then."""
     table = part.identifier.as_string(None)
-    text = _triggers(catalog).replace(f" ON {_named(catalog.documents)}", f" ON {table}")
+    text = _triggers(catalog).replace(f" ON {_table_name(catalog.documents)}", f" ON {table}")
     text = text.replace("rehouse_usage_of_truncate()", "rehouse_usage_of_part_truncate()")
     return Statement(f"the partition {part.name} is counted", text, Manner.POLITE, table)
 
@@ -170,10 +170,10 @@ def _adopt(catalog: Catalog, existing: Table) -> Iterator[Statement]:
                 else "0"
             )
             text = render(f"ALTER TABLE {{schema}}.tenant_usage ALTER {column.name} SET DEFAULT {default}", catalog)
-            yield Statement(f"tenant_usage.{column.name} gets a default", text, Manner.POLITE, _named(existing))
+            yield Statement(f"tenant_usage.{column.name} gets a default", text, Manner.POLITE, _table_name(existing))
     if not existing.has_index("tenant_id", "month", unique=True):
         text = render(f"{sources()['adopt_older_usage']};\n{_ONE_A_MONTH}", catalog)
-        yield Statement("tenant_usage has one row a tenant and month", text, Manner.POLITE, _named(existing))
+        yield Statement("tenant_usage has one row a tenant and month", text, Manner.POLITE, _table_name(existing))
 
 
 def _functions(catalog: Catalog) -> Iterator[Statement]:
@@ -188,7 +188,7 @@ def _functions(catalog: Catalog) -> Iterator[Statement]:
         yield Statement("the functions that keep tenant_usage", text)
 
 
-def _named(table: Table) -> str:
+def _table_name(table: Table) -> str:
     return table.identifier.as_string(None)
 
 

@@ -7,7 +7,11 @@ WITH RECURSIVE resolved (type, base) AS (
   SELECT r.type, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
   FROM resolved r JOIN pg_type t ON t.oid = r.base WHERE t.typtype = 'd' OR t.typcategory = 'A')
 SELECT n.nspname::text AS schema, c.relname::text AS table, a.attname::text AS name, c.relkind::text AS kind,
-  has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') AS is_readable,
+  nullif(concat_ws(' ',
+    CASE WHEN NOT has_schema_privilege(n.oid, 'USAGE')
+      THEN format('GRANT USAGE ON SCHEMA %%I TO %%I;', n.nspname, current_user) END,
+    CASE WHEN NOT has_column_privilege(c.oid, a.attnum, 'SELECT')
+      THEN format('GRANT SELECT ON %%I.%%I TO %%I;', n.nspname, c.relname, current_user) END), '') AS missing_grant,
   c.relkind = 'p' AND EXISTS (
     SELECT 1 FROM pg_partition_tree(c.oid) p JOIN pg_class f ON f.oid = p.relid WHERE f.relkind = 'f') AS has_foreign_partitions
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,8 +1,10 @@
 -- name: may_publish
--- Return whether this role may write what a command publishes while it runs, and whether the server takes writes.
+-- Return whether this role may write what a command publishes while it runs, and whether the server takes writes. `role`: its name,
+-- as statements write it.
 SELECT has_table_privilege(%(name)s, 'SELECT') AND has_table_privilege(%(name)s, 'INSERT')
   AND has_table_privilege(%(name)s, 'UPDATE') AND has_table_privilege(%(name)s, 'DELETE')
-  AND current_setting('transaction_read_only') = 'off' AS may_publish;
+  AND current_setting('transaction_read_only') = 'off' AS may_publish,
+  quote_ident(current_user) AS role;
 
 -- name: publishing_begins
 -- Hold the lock that marks the command as alive for as long as this session lives.
@@ -48,8 +50,8 @@ SELECT p.run_id::text AS run_id, p.subject, p.command, p.host, p.step, p.message
 FROM {s3_migration_progress} p ORDER BY p.begun_at, p.run_id, p.subject;
 
 -- name: may_read
--- Return the first of some tables that this role may not read.
-SELECT t.name FROM unnest(%(names)s::text[]) t (name) WHERE NOT has_table_privilege(t.name, 'SELECT') LIMIT 1;
+-- Return the first of some tables that this role may not read, and the role's name as statements write it.
+SELECT t.name, quote_ident(current_user) AS role FROM unnest(%(names)s::text[]) t (name) WHERE NOT has_table_privilege(t.name, 'SELECT') LIMIT 1;
 
 -- name: database_time
 -- Return the database's clock.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rehouse.core.bucket.closing import closed_policy
+from rehouse.core.bucket.documents import closed_policy
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant, TenantId
@@ -58,16 +58,20 @@ def drop_bucket(
     Raises Refused where it may not be removed or holds something unknown: then nothing was deleted. Raises TryAgain if
     another operator works on the tenant.
     """
-    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
-            raise Refused(f"{bucket} is not the bucket of {tenant.slug} any more", hint="run the same command again")
+            raise Refused(
+                f"{bucket} is not the bucket of {tenant.slug} any more",
+                hint="run the same command again",
+                subject=bucket,
+            )
         drops = services.ledger.of(migration, FormerHome)
         is_there = services.control.head(bucket).whose != "absent"
         if is_there and not dry_run:
             _close(services, bucket)
         sizes = [0]
-        drops.replace_contents(_held(services, bucket, sizes) if is_there else ())
+        drops.replace_contents(_list_contents(services, bucket, sizes) if is_there else ())
         _refuse_unknown(drops, bucket)
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
@@ -92,10 +96,13 @@ def _require_droppable(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} {standing}: there is no bucket to remove",
             hint=f"only a tenant that was rolled back leaves one: `rehouse rollback {tenant.slug}`",
+            subject=tenant.slug,
         )
     reason = _obstacle(services, tenant, migration)
     if reason:
-        raise Refused(f"{migration.home_bucket} is not removed: {reason[0]}", hint=reason[1])
+        raise Refused(
+            f"{migration.home_bucket} is not removed: {reason[0]}", hint=reason[1], subject=migration.home_bucket
+        )
     return migration
 
 
@@ -106,7 +113,7 @@ def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple
         return "it was the tenant's own before the migration", "it stays; whoever made it may remove it"
     if home in {*settings.require_shared_buckets(), log_bucket_name(settings, services.control)}:
         return "it is a shared bucket, or the one of the access logs", "correct the ledger's home_bucket"
-    others = services.ledger.others_at(home, tenant)
+    others = services.ledger.find_others_at(home, tenant)
     if others:
         return f"it is also the home of {', '.join(others)}", "a bucket is one tenant's: correct that tenant's row"
     drops = services.ledger.of(migration, FormerHome)
@@ -131,10 +138,11 @@ def _close(services: Services, bucket: str) -> None:
     raise Refused(
         f"{bucket} could not be closed to writers ({before.code or 'its policy reads back otherwise'})",
         hint="the role `finish` of `rehouse iam-policy` may read and write the bucket's policy",
+        subject=bucket,
     )
 
 
-def _held(services: Services, bucket: str, sizes: list[int]) -> Iterator[HeldVersion]:
+def _list_contents(services: Services, bucket: str, sizes: list[int]) -> Iterator[HeldVersion]:
     """Yield what is in the bucket; the bytes of the versions are added up in `sizes[0]`."""
     for version in empty.versions(services.control, bucket):
         services.stop_here()
@@ -152,6 +160,7 @@ def _refuse_unknown(drops: FormerHome, bucket: str) -> None:
         raise Refused(
             f"{bucket} holds what the ledger does not know, so nothing was deleted: {', '.join(named[:SHOWN])}{more}",
             hint="run `rehouse rollback` again for what was written since; look at the rest and remove it yourself",
+            subject=bucket,
         )
 
 
@@ -161,7 +170,9 @@ def _empty(services: Services, drops: FormerHome, bucket: str) -> tuple[int, int
     services.keep_locks()
     versions = 0
     for is_current in (False, True):
-        versions += empty.delete_versions(control, bucket, _doomed(services, drops, is_current=is_current))
+        versions += empty.delete_versions(
+            control, bucket, _list_versions_to_delete(services, drops, is_current=is_current)
+        )
     uploads = empty.abort_uploads(control, bucket, (Upload(each.key, each.version_id) for each in drops.uploads()))
     return versions, uploads
 
@@ -175,7 +186,7 @@ def _give_up(services: Services, drops: FormerHome, bucket: str, *, is_there: bo
     drops.forget_home()
 
 
-def _doomed(services: Services, drops: FormerHome, *, is_current: bool) -> Iterator[Version]:
+def _list_versions_to_delete(services: Services, drops: FormerHome, *, is_current: bool) -> Iterator[Version]:
     """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
     doomed = (each for each in drops.versions() if each.is_current is is_current)
     for number, each in enumerate(doomed, 1):

@@ -59,7 +59,7 @@ class AuditFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BucketFindings:
     """One bucket as it was seen: what is wrong, the settings that the endpoint does not offer, whether it is there and ours."""
 
     findings: tuple[AuditFinding, ...] = ()
@@ -93,12 +93,12 @@ def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFindi
     return AuditFinding(kind, detail, hint, slug, bucket)
 
 
-def settings_of(services: Services, spec: BucketSpec, slug: str | None) -> Seen:
+def settings_of(services: Services, spec: BucketSpec, slug: str | None) -> BucketFindings:
     """Return the drift of a bucket that is there, the worst first; raise StorageRefused where it cannot be read."""
-    drifts = differences(spec, services.control.read(spec.bucket, spec.wanted()))
+    drifts = differences(spec, services.control.read(spec.bucket, spec.documents()))
     worst_first = sorted(drifts, key=deletes_documents, reverse=True)
     findings = tuple(_of_drift(each, spec.bucket, slug) for each in worst_first if each.kind != "not_offered")
-    return Seen(findings, tuple(each.setting for each in drifts if each.kind == "not_offered"), is_there=True)
+    return BucketFindings(findings, tuple(each.setting for each in drifts if each.kind == "not_offered"), is_there=True)
 
 
 def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:

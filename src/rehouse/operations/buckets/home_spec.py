@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core import naming
-from rehouse.core.bucket.closing import closed_policy, is_closed
-from rehouse.core.bucket.documents import LOG_TAGS, LifecycleRules
+from rehouse.core.bucket.documents import LOG_TAGS, LifecycleRules, closed_policy, is_closed
 from rehouse.core.bucket.spec import LACKING, BucketSpec, Drift, differences, log_bucket_spec, spec_for
 from rehouse.core.errors import ConfigurationError
 from rehouse.core.model import Tenant
 from rehouse.core.origins import check_origin
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ACCESS_DENIED, refused
+from rehouse.s3.faults import ACCESS_DENIED, refused_error
 from rehouse.s3.kms_keys import key_arn
 
 
@@ -74,7 +73,7 @@ def is_closed_to_writers(settings: Settings, control: Control, bucket: str) -> b
 def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> tuple[Drift, ...]:
     """Return what is not as it must be in the tenant's bucket; reads only. Raises StorageRefused if there is no bucket."""
     spec = home_spec(settings, control, tenant, bucket)
-    return differences(spec, control.read(bucket, spec.wanted()))
+    return differences(spec, control.read(bucket, spec.documents()))
 
 
 def cors_origins(settings: Settings, control: Control) -> Origins:
@@ -91,6 +90,7 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
             raise ConfigurationError(
                 f"REHOUSE_LOG_BUCKET is the shared bucket {settings.log_bucket}",
                 hint="give access logs a bucket of their own: rehouse never writes to a shared bucket",
+                subject="log_bucket",
             )
         return settings.log_bucket
     account = control.identity().account
@@ -120,7 +120,7 @@ def has_access_logs(settings: Settings) -> bool:
 def _is_our_log_bucket(control: Control, name: str) -> bool:
     found = control.read_setting(name, "tags")
     if found.state == "unreadable":
-        raise refused(found.code or ACCESS_DENIED, "whose it is: its tags may not be read", f"the bucket {name}")
+        raise refused_error(found.code or ACCESS_DENIED, "whose it is: its tags may not be read", f"the bucket {name}")
     tags = found.value or {}
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import tag_value
 from rehouse.core.errors import ConfigurationError, Halt, Refused, StorageRefused
+from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, Status, is_at_least
 from rehouse.core.mapping import parse
 from rehouse.core.model import Migration, Tenant
@@ -28,6 +29,10 @@ from rehouse.s3.faults import translate_errors
 
 NO_RUN = "00000000-0000-0000-0000-000000000000"
 NO_HOME = ""
+LOST_HOME_HINT = (
+    "if `rehouse rollback --drop-bucket` removed it and an older database was restored since: point the rows back to the shared "
+    'bucket (the page "Restore an old database dump" shows how); else find out who deleted it'
+)
 
 
 def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> str | None:
@@ -42,21 +47,51 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
         raise Halt(
             f"{tenant.slug}: its row names the bucket {own}, the ledger {promised}",
             hint="correct tenants.aws_bucket_name, or find out who changed it, then run the same command again",
+            subject=tenant.slug,
         )
     if promised and not own and migration and is_at_least(migration.phase, Phase.CUT_OVER):
         raise Halt(
             f"{tenant.slug}: it was cut over to {promised}, but its row names {tenant.home or 'no bucket'}",
             hint=f"if an old dump of the row was restored: {naming_statement(settings, tenant, promised)} "
             "Else find out who changed the row before you go on",
+            subject=tenant.slug,
         )
     return own or promised
+
+
+def is_home_gone(services: Services, migration: Migration) -> bool:
+    """Return whether the tenant's bucket does not exist any more."""
+    return migration.home_bucket == NO_HOME or services.control.head(migration.home_bucket).whose == "absent"
+
+
+def refuse_lost_home(services: Services, migration: Migration, slug: str) -> None:
+    """Raise Refused if the tenant's bucket does not exist, and rows point into it."""
+    if migration.home_bucket == NO_HOME or not is_home_gone(services, migration):
+        return
+    if rows := services.ledger.documents(migration).counts().at_home:
+        raise Refused(lost_home_message(slug, migration.home_bucket, rows), hint=LOST_HOME_HINT, subject=slug)
+
+
+def lost_home_message(slug: str, bucket: str, rows: int) -> str:
+    """Return what is wrong where a tenant's bucket is gone and so many rows point into it."""
+    return f"{slug}: its bucket {bucket} does not exist, and rows point into it: {count_noun(rows, 'document')}"
+
+
+def missing_homes(settings: Settings, control: Control, homes: Collection[str]) -> set[str]:
+    """Return those of the buckets that do not exist, as far as they have our prefix; none if the buckets cannot be listed."""
+    ours = {home for home in homes if home.startswith(f"{settings.bucket_prefix}-")}
+    try:
+        there = set(control.once(_list_with_our_prefix, settings=settings)) if ours else set()
+    except StorageRefused:
+        return set()
+    return {home for home in ours - there if control.head(home).whose == "absent"}
 
 
 def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:
     """Return the UPDATE that names a tenant's bucket in its row, with the names of the mapping."""
     tenants = settings.mapping.tenants
-    table = ".".join(map(_quoted, tenants.table.split(".")))
-    home, key = (_quoted(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
+    table = ".".join(map(_quote_identifier, tenants.table.split(".")))
+    home, key = (_quote_identifier(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
     value = str(tenant.id) if isinstance(tenant.id, int) else _literal(tenant.id)
     return f"UPDATE {table} SET {home} = {_literal(bucket)} WHERE {key} = {value};"  # noqa: S608 (shown to a person, never run)
 
@@ -72,7 +107,7 @@ def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, te
         return (f"could not check whether rehouse made buckets that this database does not name: {error.message}",)
     if earlier.made or earlier.unclear:
         message, hint = earlier_home_message(settings, tenant, earlier)
-        raise Refused(message, hint=hint)
+        raise Refused(message, hint=hint, subject=tenant.slug)
     return ()
 
 
@@ -120,10 +155,10 @@ def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: 
 def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> list[str]:
     """Return the buckets with our prefix that this database does not name."""
     named = {each.home_bucket for each in ledger.overview()} | {each.home for each in ledger.tenants()}
-    return [name for name in _with_our_prefix(control, settings) if name not in named]
+    return [name for name in _list_with_our_prefix(control, settings) if name not in named]
 
 
-def _quoted(name: str) -> str:
+def _quote_identifier(name: str) -> str:
     return name if name.isidentifier() and name.isascii() and name.islower() else '"' + name.replace('"', '""') + '"'
 
 
@@ -145,6 +180,7 @@ def namespace(settings: Settings, account: str | None) -> str:
         raise Halt(
             "the account-regional namespace needs the account's number, and the endpoint does not tell it",
             hint="unset REHOUSE_BUCKET_NAMESPACE for this endpoint",
+            subject="bucket_namespace",
         )
     ending = f"-{account}-{settings.region}-an"
     longest = MAX_BUCKET_NAME - len(ending) - SUFFIX_DIGITS - 1
@@ -152,6 +188,7 @@ def namespace(settings: Settings, account: str | None) -> str:
         raise ConfigurationError(
             f"the bucket prefix {settings.bucket_prefix} is too long for names that end in {ending}",
             hint=f"set a REHOUSE_BUCKET_PREFIX of at most {longest} characters",
+            subject="bucket_prefix",
         )
     return ending
 
@@ -188,7 +225,7 @@ def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
         if count > 1
     }
     wanted = {each.id for each in tenants}
-    return [_with_others(each, owners) for each in everybody if each.tenant.id in wanted]
+    return [_add_others(each, owners) for each in everybody if each.tenant.id in wanted]
 
 
 def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
@@ -199,7 +236,7 @@ def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     settings, control = services.settings, services.control
     kept = {name for each in held for name in each.names}
     kept |= {*settings.require_shared_buckets(), log_bucket_name(settings, control)}
-    return sorted(name for name in _with_our_prefix(control, settings) if name not in kept)
+    return sorted(name for name in _list_with_our_prefix(control, settings) if name not in kept)
 
 
 def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None) -> Holding:
@@ -216,11 +253,11 @@ def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None)
     return Holding(tenant, bucket, is_made, is_rolled_back, names)
 
 
-def _with_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
+def _add_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
     others = tuple(slug for slug in owners.get(holding.bucket or "", ()) if slug != holding.tenant.slug)
     return replace(holding, others=others)
 
 
-def _with_our_prefix(control: Control, settings: Settings) -> list[str]:
+def _list_with_our_prefix(control: Control, settings: Settings) -> list[str]:
     with translate_errors("the buckets that no tenant has"):
         return list(control.buckets(f"{settings.bucket_prefix}-"))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rehouse.core.bucket.spec import BucketSpec
 from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ACCESS_DENIED, NOT_OFFERED, refused, translate_errors
+from rehouse.s3.faults import ACCESS_DENIED, NOT_OFFERED, refused_error, translate_errors
 
 LOG_RIGHTS_HINT = (
     "`rehouse iam-policy --role log-bucket` prints the rights to make and configure it: attach them for one run of "
@@ -38,7 +38,7 @@ def unfit_settings(control: Control, spec: BucketSpec) -> tuple[Unfit, ...]:
 def _other_encryption(control: Control, bucket: str) -> Iterator[Unfit]:
     found = control.read_setting(bucket, "encryption")
     if found.state == "unreadable":
-        raise refused(found.code or ACCESS_DENIED, "its encryption may not be read", f"the bucket {bucket}")
+        raise refused_error(found.code or ACCESS_DENIED, "its encryption may not be read", f"the bucket {bucket}")
     for rule in found.value["Rules"] if found.value else ():
         algorithm = rule.get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm", "AES256")
         if algorithm != "AES256":

@@ -31,9 +31,9 @@ def versioning_of(control: Control, bucket: str) -> Versioning:
     return "enabled" if status == "Enabled" else "suspended" if status == "Suspended" else "off"
 
 
-def kept_versions(control: Control, buckets: Iterable[str]) -> tuple[str, ...]:
+def describe_kept_versions(control: Control, buckets: Iterable[str]) -> tuple[str, ...]:
     """Return a sentence for each bucket whose storage does not end with `finish`, or of which that is not known."""
-    told = ((bucket, _kept(control, bucket)) for bucket in buckets)
+    told = ((bucket, _describe_kept(control, bucket)) for bucket in buckets)
     return tuple(sentence.format(bucket=bucket) for bucket, sentence in told if sentence)
 
 
@@ -59,10 +59,11 @@ def refuse_destroying(control: Control, buckets: Iterable[str]) -> None:
             "; ".join(told),
             hint=f"enable it (`aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration Status=Enabled`), "
             "or give --final to destroy the sources for good",
+            subject=bucket,
         )
 
 
-def _kept(control: Control, bucket: str) -> str | None:
+def _describe_kept(control: Control, bucket: str) -> str | None:
     try:
         versioning = versioning_of(control, bucket)
     except RehouseError:

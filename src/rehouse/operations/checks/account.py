@@ -1,4 +1,4 @@
-"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, room for more buckets."""
+"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, the bucket quota."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rehouse.operations.buckets.log_bucket import LOG_RIGHTS_HINT, UNFIT_HINT, u
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
-    could_not_check,
-    failed,
+    failure,
+    no_answer,
     notice,
     of_error,
     ok,
@@ -34,7 +34,7 @@ CREDENTIALS = "S3: credentials"
 IDENTITY = "S3: identity"
 CLOCK = "S3: clock"
 TRANSPORT = "S3: transport"
-QUOTA = "S3: room for more buckets"
+QUOTA = "S3: bucket quota"
 LOG_BUCKET = "S3: log bucket"
 ORIGINS = "S3: CORS origins"
 
@@ -101,10 +101,10 @@ def _identity(control: Control) -> Check:
 def _clock(settings: Settings, control: Control) -> Check:
     skew = skew_seconds(answer_headers(control, settings.require_shared_buckets()[0]), time.time())
     if skew is None:
-        return could_not_check(CLOCK, "the endpoint tells no time")
+        return no_answer(CLOCK, "the endpoint tells no time")
     told = f"{abs(skew):.0f} seconds {'behind' if skew > 0 else 'ahead of'} S3's"
     if abs(skew) > REFUSED_SKEW_SECONDS:
-        return failed(CLOCK, told, "set this machine's clock: S3 accepts 15 minutes of difference")
+        return failure(CLOCK, told, "set this machine's clock: S3 accepts 15 minutes of difference")
     if abs(skew) > WORRYING_SKEW_SECONDS:
         return notice(CLOCK, told, "set this machine's clock; beyond 15 minutes S3 refuses every request")
     return ok(CLOCK, "agrees with S3's")
@@ -120,23 +120,21 @@ def _transport(control: Control) -> Check:
 def _quota(control: Control, new_buckets: int | None) -> Check:
     count = sum(1 for _ in control.buckets())
     wanted = f", up to {new_buckets} more wanted" if new_buckets is not None else ""
+    there = f"{count_noun(count, 'bucket')}{wanted}"
     if not control.session.is_aws:
-        return could_not_check(
-            QUOTA,
-            f"{count_noun(count, 'bucket')}{wanted}; only AWS itself tells a quota",
-            "ask whoever runs the endpoint",
-        )
+        told = f"unknown (this endpoint has no Service Quotas API); {there}"
+        return no_answer(QUOTA, told, "ask whoever runs the endpoint")
     place = partition(control.session.region)
     region = QUOTA_REGIONS.get(place)
     if region is None:
-        told = f"{count_noun(count, 'bucket')}{wanted}; where the partition {place} keeps its quotas is not known"
-        return could_not_check(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
+        told = f"unknown (it is not known where the partition {place} keeps its quotas); {there}"
+        return no_answer(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
     quota = bucket_quota(control.session, region)
     if quota is None:
-        hint = "servicequotas:GetServiceQuota would tell (10,000 unless raised)"
-        return could_not_check(QUOTA, f"{count_noun(count, 'bucket')}{wanted}; the quota could not be read", hint)
+        hint = "allow servicequotas:GetServiceQuota to have it checked; it is 10,000 unless it was raised"
+        return no_answer(QUOTA, f"unknown (it could not be read); {there}", hint)
     if count + (new_buckets or 1) > quota:
-        return failed(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
+        return failure(QUOTA, f"{count} of {quota} buckets{wanted}", "ask for a higher quota (Service Quotas, S3)")
     return ok(QUOTA, f"{count} of {quota} buckets{wanted}")
 
 
@@ -147,13 +145,13 @@ def _log_bucket(settings: Settings, control: Control) -> Check:
     presence = control.head(name)
     if presence.whose == "absent" and name.startswith(f"{settings.bucket_prefix}-"):
         told = f"{name} is not there, and begins with the tenants' prefix: no role may make it"
-        return failed(LOG_BUCKET, told, "make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix")
+        return failure(LOG_BUCKET, told, "make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix")
     if wrong := presence_check(LOG_BUCKET, settings, name, presence):
         return wrong
     spec = log_spec(settings, control, present=True)
     if unfit := unfit_settings(control, spec):
-        return failed(LOG_BUCKET, f"{name}: {'; '.join(each.reason for each in unfit)}", UNFIT_HINT)
-    drifts = differences(spec, control.read(name, spec.wanted()))
+        return failure(LOG_BUCKET, f"{name}: {'; '.join(each.reason for each in unfit)}", UNFIT_HINT)
+    drifts = differences(spec, control.read(name, spec.documents()))
     if differing := [each.setting for each in drifts if each.kind != "not_offered"]:
         return notice(LOG_BUCKET, f"{name} differs from its specification: {', '.join(differing)}", LOG_RIGHTS_HINT)
     return ok(LOG_BUCKET, f"{name} exists, is ours and accepts logs")
@@ -165,16 +163,16 @@ def presence_check(subject: str, settings: Settings, name: str, presence: Bucket
         if subject == LOG_BUCKET:
             told = f"{name} is not there yet: the first migration makes it, with `rehouse iam-policy --role log-bucket`"
             return ok(subject, told)
-        return failed(subject, f"{name} does not exist", "check REHOUSE_SHARED_BUCKET and AWS_ENDPOINT_URL_S3")
+        return failure(subject, f"{name} does not exist", "check REHOUSE_SHARED_BUCKET and AWS_ENDPOINT_URL_S3")
     if presence.whose == "somebody_else":
-        return failed(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
+        return failure(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
     if presence.whose == "unknown":
-        return could_not_check(
+        return no_answer(
             subject, f"whose {name} is ({presence.code})", "s3:ListAllMyBuckets and s3:ListBucket are needed"
         )
     if presence.region not in {None, settings.region}:
         hint = way_out(name, str(presence.region), settings.region)
-        return failed(subject, f"{name} is in {presence.region}, the shared bucket in {settings.region}", hint)
+        return failure(subject, f"{name} is in {presence.region}, the shared bucket in {settings.region}", hint)
     return None
 
 

@@ -13,8 +13,8 @@ from rehouse.core.permissions.policies import permissions_of
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
-    could_not_check,
-    failed,
+    failure,
+    no_answer,
     notice,
     ok,
     skip_dependents,
@@ -59,7 +59,7 @@ def check_application(settings: Settings, control: Control, application: Control
 def _identity(control: Control, application: Control) -> Check:
     theirs, ours = application.identity(), control.identity()
     if theirs.account != ours.account:
-        return failed(IDENTITY, f"its account is {theirs.account}, ours is {ours.account}", "use one account for both")
+        return failure(IDENTITY, f"its account is {theirs.account}, ours is {ours.account}", "use one account for both")
     if theirs.arn and theirs.arn == ours.arn:
         return notice(IDENTITY, "the application has the migration's own credentials", "give each its own role")
     return ok(IDENTITY, theirs.arn or "accepted")
@@ -68,13 +68,13 @@ def _identity(control: Control, application: Control) -> Check:
 def _reading(settings: Settings, control: Control, application: Control) -> Check:
     shared = settings.remaining_bucket
     if shared is None:
-        return could_not_check(READING, "the shared bucket was removed")
+        return no_answer(READING, "the shared bucket was removed")
     try:
         with translate_errors(shared):
             key = first_object(control, shared)
     except (StorageRefused, StorageUnavailable):
-        return could_not_check(READING, f"{shared} could not be listed with the migration's own credentials")
+        return no_answer(READING, f"{shared} could not be listed with the migration's own credentials")
     if key is None:
-        return could_not_check(READING, f"{shared} is empty")
+        return no_answer(READING, f"{shared} is empty")
     application.client.head_object(Bucket=shared, Key=key)
     return ok(READING, "an object of the shared bucket can be read")

@@ -54,7 +54,7 @@ def ok(subject: str, detail: str) -> Check:
     return Check(subject, Outcome.OK, detail)
 
 
-def failed(subject: str, detail: str, hint: str) -> Check:
+def failure(subject: str, detail: str, hint: str) -> Check:
     """Return a check that found something that must be put right."""
     return Check(subject, Outcome.FAILED, detail, hint)
 
@@ -64,7 +64,7 @@ def notice(subject: str, detail: str, hint: str = "") -> Check:
     return Check(subject, Outcome.NOTICE, detail, hint)
 
 
-def could_not_check(subject: str, detail: str, hint: str = "") -> Check:
+def no_answer(subject: str, detail: str, hint: str = "") -> Check:
     """Return a check that did not come to an answer."""
     return Check(subject, Outcome.COULD_NOT_CHECK, detail, hint)
 
@@ -100,4 +100,4 @@ def of_error(
 
 def skip_dependents(subjects: Iterable[str], because: str) -> Iterable[Check]:
     """Return "could not check" for everything that depends on something that failed."""
-    return (could_not_check(subject, because) for subject in subjects)
+    return (no_answer(subject, because) for subject in subjects)

@@ -20,7 +20,7 @@ from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.inspection import Inspection
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.schema import is_current
-from rehouse.operations.checks.check import Check, failed, notice, of_error, ok, skip_dependents, try_check
+from rehouse.operations.checks.check import Check, failure, notice, of_error, ok, skip_dependents, try_check
 
 CONNECTION = "database: connection"
 VERSION = "database: version"
@@ -52,15 +52,15 @@ def check_database(settings: Settings) -> Iterator[Check]:
         yield ok(CONNECTION, f"{inspection.place}, no connection pooler in between")
         yield try_check(VERSION, lambda: _version(inspection))
         yield try_check(ENCODING, lambda: _encoding(inspection))
-        yield try_check(WRITABLE, lambda: _writable(inspection))
-        yield from _mapped(inspection, settings)
+        yield try_check(WRITABLE, lambda: _writability(inspection))
+        yield from _mapping(inspection, settings)
 
 
 def _version(inspection: Inspection) -> Check:
     number = inspection.version
     told = f"PostgreSQL {number // 10000}.{number % 10000}"
     return (
-        ok(VERSION, told) if number >= OLDEST_SERVER else failed(VERSION, told, "rehouse needs PostgreSQL 13 or newer")
+        ok(VERSION, told) if number >= OLDEST_SERVER else failure(VERSION, told, "rehouse needs PostgreSQL 13 or newer")
     )
 
 
@@ -77,15 +77,15 @@ def _encoding(inspection: Inspection) -> Check:
     )
 
 
-def _writable(inspection: Inspection) -> Check:
+def _writability(inspection: Inspection) -> Check:
     is_standby, is_read_only = inspection.writability()
     if is_standby or is_read_only:
         what = "it is a standby server" if is_standby else "transactions are read-only"
-        return failed(WRITABLE, what, "connect to the primary server, as a role that may write")
+        return failure(WRITABLE, what, "connect to the primary server, as a role that may write")
     return ok(WRITABLE, "it is a primary server and takes writes")
 
 
-def _mapped(inspection: Inspection, settings: Settings) -> Iterator[Check]:
+def _mapping(inspection: Inspection, settings: Settings) -> Iterator[Check]:
     try:
         found = inspection.catalog(settings)
     except RehouseError as error:
@@ -115,19 +115,17 @@ def _row_security(inspection: Inspection, found: Catalog) -> Check:
 
 def _rights(inspection: Inspection, found: Catalog) -> Check:
     lacking = [right for right in inspection.rights(found) if not right.is_granted]
-    missing = [right.name for right in lacking if right.is_needed]
+    missing = [right for right in lacking if right.is_needed]
+    grants = " ".join(inspection.grants(missing or lacking))
+    detail = f"{inspection.role} lacks: {', '.join(right.name for right in missing or lacking)}"
     if missing:
-        return failed(
-            RIGHTS,
-            f"{inspection.role} lacks: {', '.join(missing)}",
-            f"grant them, or connect as the owner of {found.documents.name}",
-        )
+        owner = f"connect as the owner of {found.documents.name}"
+        return failure(RIGHTS, detail, f"{owner}, or: {grants}" if grants else owner)
     if lacking:
-        detail = f"{inspection.role} lacks: {', '.join(right.name for right in lacking)}"
         return notice(
             RIGHTS,
             f"{detail}; everything else works",
-            "grant them, if `status --watch` is to show its commands and `cleanup` is to sweep uploads",
+            f"if `status --watch` is to show its commands and `cleanup` is to sweep uploads: {grants}",
         )
     return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
 
@@ -136,7 +134,7 @@ def _ids(inspection: Inspection, found: Catalog) -> Check:
     ambiguities = inspection.ambiguities(found)
     if ambiguities:
         message = "; ".join(each.message for each in ambiguities)
-        return failed(IDS, message, "; ".join(each.hint for each in ambiguities))
+        return failure(IDS, message, "; ".join(each.hint for each in ambiguities))
     unique = "an id names one document" if found.ids_are_unique else "an id names one document of a tenant"
     return ok(IDS, f"{unique}; a unique index holds it")
 
@@ -144,7 +142,7 @@ def _ids(inspection: Inspection, found: Catalog) -> Check:
 def _schema(found: Catalog, settings: Settings) -> Check:
     differences = find_differences(found)
     if differences:
-        return failed(SCHEMA, *explain(differences, settings))
+        return failure(SCHEMA, *explain(differences, settings))
     if found.version and found.version != catalogs.VERSIONS[-1]:
         told = f"there, version {found.version}; this rehouse works with {catalogs.VERSIONS[-1]}"
         return notice(SCHEMA, told, "`rehouse init` upgrades them, the next migrate does it too")
@@ -187,15 +185,15 @@ def check_room(inspection: Inspection, found: Catalog, settings: Settings) -> Ch
     needed = _longest_name(inspection, found, settings)
     shared = max(map(len, settings.require_shared_buckets()))
     short = [
-        *_short(home, found.home_max_length, needed, MAX_BUCKET_NAME),
-        *_short(bucket, found.bucket_max_length, max(needed, shared), MAX_BUCKET_NAME),
-        *_short(key, found.key_max_length, SHORTEST_KEY, LONGEST_KEY),
-        *_short(*_etag(found), SHORTEST_ETAG, LONGEST_ETAG),
+        *_short_columns(home, found.home_max_length, needed, MAX_BUCKET_NAME),
+        *_short_columns(bucket, found.bucket_max_length, max(needed, shared), MAX_BUCKET_NAME),
+        *_short_columns(key, found.key_max_length, SHORTEST_KEY, LONGEST_KEY),
+        *_short_columns(*_etag(found), SHORTEST_ETAG, LONGEST_ETAG),
     ]
     hint = "; ".join(f"make {column} a varchar({wanted}) or longer" for column, _, wanted, _ in short)
     told = ", ".join(f"{column} holds {length} characters" for column, length, _, _ in short)
     if any(too_short for *_, too_short in short):
-        return failed(ROOM, told, hint)
+        return failure(ROOM, told, hint)
     if short:
         return notice(ROOM, f"{told}: enough for now; longer slugs would not fit, longer file names are cut", hint)
     return ok(ROOM, f"{home}, {bucket} and {key} are long enough")
@@ -207,7 +205,7 @@ def _etag(found: Catalog) -> tuple[str, int | None]:
     return f"{found.documents.name}.{name}", column.max_length if column else None
 
 
-def _short(column: str, length: int | None, needed: int, wanted: int) -> Iterable[tuple[str, int, int, bool]]:
+def _short_columns(column: str, length: int | None, needed: int, wanted: int) -> Iterable[tuple[str, int, int, bool]]:
     """The column, its length, the length that suffices for all, and whether it is too short already."""
     if length is not None and length < wanted:
         yield column, length, wanted, length < needed

@@ -1,16 +1,25 @@
-"""Does the database name every bucket that rehouse made for its tenants? One restored from an old dump does not."""
+"""Does the database name every bucket that rehouse made for its tenants, and no other? One restored from an old dump may not."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 from rehouse.config import Settings
 from rehouse.core.errors import Halt
+from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Tenant
 from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.schema import is_current
-from rehouse.operations.buckets.homes import earlier_home_message, earlier_homes, home_of
-from rehouse.operations.checks.check import Check, Outcome, could_not_check, failed, ok, try_check
+from rehouse.operations.buckets.homes import (
+    LOST_HOME_HINT,
+    earlier_home_message,
+    earlier_homes,
+    home_of,
+    lost_home_message,
+    missing_homes,
+)
+from rehouse.operations.checks.check import Check, Outcome, failure, no_answer, ok, try_check
 from rehouse.s3.buckets.control import Control
 
 HOMES = "tenants' buckets: named by the database"
@@ -23,12 +32,14 @@ def check_homes(settings: Settings, control: Control) -> Check:
         with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
             if ledger.catalog.version and not is_current(ledger.catalog):
                 told = "an earlier rehouse made the ledger, so it cannot be read"
-                return could_not_check(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
-            found = [_problem_of(settings, control, ledger, tenant) for tenant in ledger.tenants()]
+                return no_answer(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
+            tenants = ledger.tenants()
+            found = [_problem_of(settings, control, ledger, tenant) for tenant in tenants]
+            found += _lost_homes(settings, control, ledger, tenants)
         problems = [problem for problem in found if problem]
         if not problems:
             return ok(HOMES, "every bucket that rehouse made for a tenant is named in its row or in the ledger")
-        return failed(HOMES, "; ".join(told for told, _ in problems), "; ".join(hint for _, hint in problems))
+        return failure(HOMES, "; ".join(told for told, _ in problems), "; ".join(hint for _, hint in problems))
 
     return try_check(HOMES, look, denied=Outcome.COULD_NOT_CHECK)
 
@@ -42,3 +53,22 @@ def _problem_of(settings: Settings, control: Control, ledger: Ledger, tenant: Te
     earlier = earlier_homes(settings, control, ledger, tenant)
     is_any = earlier.made or earlier.unclear
     return earlier_home_message(settings, tenant, earlier) if is_any else None
+
+
+def _lost_homes(
+    settings: Settings, control: Control, ledger: Ledger, tenants: Sequence[Tenant]
+) -> list[tuple[str, str] | None]:
+    """Return what is wrong with tenants that were cut over into a bucket that does not exist."""
+    begun = [(tenant, migration) for tenant in tenants if (migration := ledger.migration(tenant))]
+    homes = {
+        migration.home_bucket: (tenant, migration)
+        for tenant, migration in begun
+        if is_at_least(migration.phase, Phase.CUT_OVER) and tenant.home == migration.home_bucket
+    }
+    lost = [homes[home] for home in sorted(missing_homes(settings, control, homes.keys()))]
+    counted = [(tenant, each, ledger.documents(each).counts().at_home) for tenant, each in lost]
+    return [
+        (lost_home_message(tenant.slug, each.home_bucket, rows), LOST_HOME_HINT)
+        for tenant, each, rows in counted
+        if rows
+    ]

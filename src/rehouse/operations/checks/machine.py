@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rehouse.config import Settings
-from rehouse.operations.checks.check import Check, failed, ok
+from rehouse.operations.checks.check import Check, failure, ok
 
 LOG_FILE = "machine: log file"
 HINT = "make its folder, free it, or point REHOUSE_LOG_FILE elsewhere: every command refuses to begin without its log"
@@ -21,9 +21,9 @@ def check_machine(settings: Settings) -> Iterator[Check]:
 
 def _log_file(path: Path) -> Check:
     if path.exists() and not path.is_file():
-        return failed(LOG_FILE, f"{path} is no file", HINT)
+        return failure(LOG_FILE, f"{path} is no file", HINT)
     if not path.parent.is_dir():
-        return failed(LOG_FILE, f"the folder {path.parent} does not exist", HINT)
+        return failure(LOG_FILE, f"the folder {path.parent} does not exist", HINT)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        return failed(LOG_FILE, f"{path} may not be written", HINT)
+        return failure(LOG_FILE, f"{path} may not be written", HINT)
     return ok(LOG_FILE, f"{path} can be written")

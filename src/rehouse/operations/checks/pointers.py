@@ -16,8 +16,8 @@ from rehouse.core.model import Migration
 from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
 from rehouse.ledger.ledger import Ledger, translate_errors
-from rehouse.ledger.pointers import Column, Found, Limits, Pointers, Unchecked
-from rehouse.operations.checks.check import Check, could_not_check, failed, notice, ok
+from rehouse.ledger.pointers import Column, FoundKeys, Limits, Pointers, Unchecked
+from rehouse.operations.checks.check import Check, failure, no_answer, notice, ok
 from rehouse.operations.services import Services
 
 KEYS_A_LOOK = 10_000
@@ -32,7 +32,7 @@ POINTERS_HINT = (
     "uses the column (an audit table), name the column in finish.ignore_columns (REHOUSE_FINISH_IGNORE_COLUMNS=schema.table.column)"
 )
 UNCHECKED_HINT = (
-    "grant SELECT on it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
+    "let the role read it, or raise finish.table_seconds or finish.table_mb, or name it in finish.ignore_columns, or run the same "
     "command with --accept-unchecked"
 )
 
@@ -55,7 +55,7 @@ class Look:
     check_all: bool = False
     accept_unchecked: bool = False
     owners: frozenset[str] = frozenset()
-    found: Found | None = None
+    found: FoundKeys | None = None
 
     def mentions(self, owner: str) -> list[Mention]:
         """Return the columns that hold keys of this owner, the fullest first."""
@@ -96,17 +96,17 @@ def look_for(
     after_table: Callable[[int, int], None] = lambda _done, _total: None,
     *,
     check_all: bool = False,
-) -> Found:
+) -> FoundKeys:
     """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
 
     After each table `after_table` is called with how many columns are done, and of how many.
     """
     pointers, chosen = Pointers(ledger), settings.finish
-    columns = _without_ignored(pointers.columns(), chosen.ignore_columns)
+    columns = _drop_ignored(pointers.columns(), chosen.ignore_columns)
     limits = Limits(chosen.table_seconds, None if check_all else chosen.table_mb * 1024**2)
-    total = Found()
+    total = FoundKeys()
     for part in _parts(owners):
-        found = Found()
+        found = FoundKeys()
         for found in pointers.look(columns, part, limits):
             after_table(found.columns + len(found.unchecked), len(columns))
         _add(total, found)
@@ -121,13 +121,17 @@ def _watch(services: Services, subject: str) -> Callable[[int, int], None]:
     return after_table
 
 
-def _without_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]:
+def _drop_ignored(columns: list[Column], ignored: Sequence[str]) -> list[Column]:
     names = {str(column) for column in columns}
     for name in ignored:
         if name not in names:
             close = near_names(name, names, most=1)
             near = f"did you mean {close[0]}?" if close else "take it out"
-            raise Refused(f"finish.ignore_columns names {name}, but no column of that name holds text", hint=near)
+            raise Refused(
+                f"finish.ignore_columns names {name}, but no column of that name holds text",
+                hint=near,
+                subject="finish.ignore_columns",
+            )
     return [column for column in columns if str(column) not in ignored]
 
 
@@ -137,7 +141,7 @@ def _parts(owners: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[s
         yield part
 
 
-def _add(total: Found, found: Found) -> None:
+def _add(total: FoundKeys, found: FoundKeys) -> None:
     for column, counts in found.rows.items():
         total.rows[column].update(counts)
     total.keys |= found.keys
@@ -158,9 +162,9 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
     for mention in look.mentions(_ANY):
         holding = "1 row holds a key" if mention.rows == 1 else f"{mention.rows:,} rows hold keys"
         told = f"{holding} of documents; a migration does not change this column"
-        yield failed(f"{SUBJECT}: {mention.column}", told, POINTERS_HINT)
+        yield failure(f"{SUBJECT}: {mention.column}", told, POINTERS_HINT)
     for column, reason in look.unchecked:
-        yield could_not_check(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
+        yield no_answer(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
     if look.in_part:
         yield notice(
             SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "raise finish.table_mb to read more"

@@ -22,8 +22,8 @@ from rehouse.operations.checks.application import RIGHTS_HINT
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
-    could_not_check,
-    failed,
+    failure,
+    no_answer,
     notice,
     of_error,
     ok,
@@ -58,7 +58,7 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
     except RehouseError as error:
         yield of_error(SCRATCH, error)
         if bucket and isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
-            yield _removed(control, bucket)
+            yield _removal_check(control, bucket)
         yield from skip_dependents((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
         return
     try:
@@ -70,7 +70,7 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
         if application is not None:
             yield try_check(APPLICATION, lambda: _application(application, bucket), rights_hint=RIGHTS_HINT)
     finally:
-        removal = _removed(control, bucket)
+        removal = _removal_check(control, bucket)
     yield removal
 
 
@@ -87,11 +87,11 @@ def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Che
     except RehouseError as error:
         yield of_error("probe: specification", error)
         return
-    for setting, document in spec.wanted().items():
+    for setting, document in spec.documents().items():
         subject = f"probe: setting {setting}"
         yield try_check(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
     if spec.logging is None and has_access_logs(settings):
-        yield could_not_check("probe: setting logging", "there is no log bucket yet, and the probe makes none")
+        yield no_answer("probe: setting logging", "there is no log bucket yet, and the probe makes none")
 
 
 def _scratch_spec(settings: Settings, control: Control, bucket: str) -> BucketSpec:
@@ -107,7 +107,7 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
     if not offered or any(drift.kind == "not_offered" for drift in drifts):
         return notice(subject, "not offered by this endpoint", "the tenants' buckets will be without it")
     if drifts:
-        return failed(
+        return failure(
             subject, f"written, but it {drifts[0].kind} when read back", "is an organisation's policy at work?"
         )
     return ok(subject, "written and read back")
@@ -116,13 +116,13 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
 def _objects(settings: Settings, control: Control, bucket: str) -> Check:
     client, owner = control.client, control.owner()
     if not control.session.is_aws and not takes_uploads(control, bucket):
-        return failed(WRITE, "a bucket with these settings takes no upload here", NO_UPLOAD_HINT)
+        return failure(WRITE, "a bucket with these settings takes no upload here", NO_UPLOAD_HINT)
     client.put_object(Bucket=bucket, Key=KEY, Body=b"probe", Tagging="probe=1", **owner)
     client.head_object(Bucket=bucket, Key=KEY, **owner)
     client.get_object_tagging(Bucket=bucket, Key=KEY, **owner)
     listed = client.list_objects_v2(Bucket=bucket, **owner).get("Contents", [])
     if [each["Key"] for each in listed] != [KEY]:
-        return failed(WRITE, "an object that was written is not listed", "is the endpoint behind a cache?")
+        return failure(WRITE, "an object that was written is not listed", "is the endpoint behind a cache?")
     return ok(WRITE, "written with tags, read, listed")
 
 
@@ -148,8 +148,8 @@ def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check
     if key is None:
         yield from skip_dependents((COPY, SOURCE_CONDITION, TARGET_CONDITION), f"{shared} is empty")
         return
-    copy = _copier(control, shared, key, bucket)
-    first = try_check(COPY, lambda: _copied(copy))
+    copy = _new_copier(control, shared, key, bucket)
+    first = try_check(COPY, lambda: _copy_check(copy))
     yield first
     if first.outcome is not Outcome.OK:
         yield from skip_dependents((SOURCE_CONDITION, TARGET_CONDITION), "no copy")
@@ -158,7 +158,7 @@ def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check
     yield try_check(TARGET_CONDITION, lambda: _target_condition(copy))
 
 
-def _copier(control: Control, source: str, key: str, bucket: str) -> Callable[..., object]:
+def _new_copier(control: Control, source: str, key: str, bucket: str) -> Callable[..., object]:
     owner = control.owner()
     source_owner = {"ExpectedSourceBucketOwner": account} if (account := control.identity().account) else {}
 
@@ -171,7 +171,7 @@ def _copier(control: Control, source: str, key: str, bucket: str) -> Callable[..
     return copy
 
 
-def _copied(copy: Callable[..., object]) -> Check:
+def _copy_check(copy: Callable[..., object]) -> Check:
     copy()
     return ok(COPY, "an object was copied, with its tags")
 
@@ -179,7 +179,9 @@ def _copied(copy: Callable[..., object]) -> Check:
 def _source_condition(copy: Callable[..., object]) -> Check:
     if is_refused_by_condition(lambda: copy(CopySourceIfMatch='"00000000000000000000000000000000"')):
         return ok(SOURCE_CONDITION, "honoured: a source that changed is not copied")
-    return failed(SOURCE_CONDITION, "ignored by this endpoint", "a source overwritten meanwhile would be copied unseen")
+    return failure(
+        SOURCE_CONDITION, "ignored by this endpoint", "a source overwritten meanwhile would be copied unseen"
+    )
 
 
 def _target_condition(copy: Callable[..., object]) -> Check:
@@ -198,10 +200,10 @@ def _application(application: Control, bucket: str) -> Check:
     return ok(APPLICATION, "it writes, reads and deletes in a tenant's bucket")
 
 
-def _removed(control: Control, bucket: str) -> Check:
+def _removal_check(control: Control, bucket: str) -> Check:
     hint = f"empty {bucket} with all its versions (the S3 console's Empty does so), then delete it"
     try:
         remove_scratch(control, bucket)
     except RehouseError as error:
-        return failed(REMOVAL, f"{bucket} could not be removed: {error.message}", hint)
+        return failure(REMOVAL, f"{bucket} could not be removed: {error.message}", hint)
     return ok(REMOVAL, "the scratch bucket is gone again")

@@ -12,7 +12,7 @@ from rehouse.config import Settings
 from rehouse.core.permissions.policies import Scope, permissions_of
 from rehouse.core.permissions.table import Permission, Resource, Role
 from rehouse.operations.buckets.home_spec import log_bucket_name
-from rehouse.operations.checks.check import Check, could_not_check, failed, ok
+from rehouse.operations.checks.check import Check, failure, no_answer, ok
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.iam import NotSimulated, RoleUnknown, denied_actions
 
@@ -50,7 +50,7 @@ def simulate_rights(
         try:
             denied = denied_actions(control, actions, row.resource, scope, arn)
         except RoleUnknown as error:
-            yield could_not_check(
+            yield no_answer(
                 title,
                 str(error),
                 "allow iam:GetRole on the role, or run `rehouse doctor --probe`, which tries the rights",
@@ -58,14 +58,12 @@ def simulate_rights(
             continue
         except NotSimulated as error:
             way = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
-            yield could_not_check(title, f"no simulation ({error})", way)
+            yield no_answer(title, f"no simulation ({error})", way)
             continue
         if denied is None:
-            yield could_not_check(
-                title, "IAM cannot simulate this identity", "`rehouse doctor --probe` tries the rights"
-            )
+            yield no_answer(title, "IAM cannot simulate this identity", "`rehouse doctor --probe` tries the rights")
         elif denied:
-            yield failed(title, f"not allowed: {', '.join(denied)}", hint)
+            yield failure(title, f"not allowed: {', '.join(denied)}", hint)
         else:
             yield ok(title, "allowed, by IAM's simulation")
 

@@ -17,8 +17,8 @@ from rehouse.operations.checks.account import presence_check
 from rehouse.operations.checks.check import (
     Check,
     Outcome,
-    could_not_check,
-    failed,
+    failure,
+    no_answer,
     notice,
     ok,
     skip_dependents,
@@ -177,7 +177,7 @@ def _name(subject: str, settings: Settings, bucket: str) -> Check:
         hint = (
             "set REHOUSE_BUCKET_PREFIX to another prefix: rights on the tenants' buckets would cover the shared one too"
         )
-        return failed(subject, f"it begins with the tenants' prefix {settings.bucket_prefix}-", hint)
+        return failure(subject, f"it begins with the tenants' prefix {settings.bucket_prefix}-", hint)
     return ok(subject, "no tenant's bucket can have this name")
 
 
@@ -199,7 +199,7 @@ def _habit(control: Control, bucket: str, habit: Habit) -> Check:
                 reply = getattr(control.client, habit.get)(Bucket=bucket, **habit.arguments, **control.owner())
         except (StorageRefused, StorageUnavailable) as error:
             if error.code in NOT_OFFERED:
-                return could_not_check(subject, f"the endpoint does not offer it ({error.code})")
+                return no_answer(subject, f"the endpoint does not offer it ({error.code})")
             if not habit.absent_code or error.code != habit.absent_code:
                 raise
             return ok(subject, "none")

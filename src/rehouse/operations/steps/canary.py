@@ -33,6 +33,7 @@ def read_canary_copies(run: Run) -> Run:
         raise Refused(
             f"{run.slug}: the canary failed, nothing was switched: {problem}",
             hint="`rehouse iam-policy --role application` prints what the application needs; then run the same command again",
+            subject=run.slug,
         )
     return run.note(f"canary: {_describe(run.services, samples)} before the home was switched")
 
@@ -45,12 +46,13 @@ def read_canary_rows(run: Run) -> Run:
     if not run.order.canary:
         return run
     canaries = run.services.ledger.of(run.migration, CanarySamples)
-    samples = canaries.rows_flipped(run.order.canary)
+    samples = canaries.flipped_rows(run.order.canary)
     problem = _first_problem(run.services, samples, is_live=True)
-    if problem and canaries.rows_flipped(run.order.canary) == samples:
+    if problem and canaries.flipped_rows(run.order.canary) == samples:
         raise Halt(
             f"{run.slug}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
             hint=f"`rehouse rollback {run.slug}` brings the tenant back; nothing else was flipped",
+            subject=run.slug,
         )
     return run.note(f"canary: {_describe(run.services, samples)} through their rows")
 

@@ -15,19 +15,21 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Decision, Places, Seen, Standing, decide, is_checksum_needed
+from rehouse.core.copies import Decision, Places, Standing, SurveyedDocument, decide
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration
 from rehouse.core.progress import Progress
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.copies import Documents, FailedDocuments, Line, line_of
 from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import find_out_guard
 from rehouse.operations.steps.near_keys import name_near_objects
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
 from rehouse.operations.steps.run import Run
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 from rehouse.s3.faults import ACCESS_DENIED, CHANGED
 
 LOOKS = 2
@@ -43,7 +45,7 @@ def copy(run: Run) -> Run:
         only = run.failed | run.services.ledger.of(run.migration, FailedDocuments).ids(run.order.code)
         run = replace(run, failed=only)
     tally = copy_documents(run.services, run.migration, run.slug, is_adopted=run.is_home_adopted, only=only)
-    report = run.report.plus(copied=tally.copied, adopted=tally.adopted, bytes_copied=tally.bytes_copied)
+    report = run.report.add(copied=tally.copied, adopted=tally.adopted, bytes_copied=tally.bytes_copied)
     run = replace(
         run,
         report=report,
@@ -68,7 +70,7 @@ def copy_documents(
     Raises Interrupted when the run was stopped (everything finished is saved), StorageRefused when the rights to copy are
     missing altogether.
     """
-    run = Pass.begun(services, migration, subject, is_adopted=is_adopted, only=only)
+    run = Pass.begin(services, migration, subject, is_adopted=is_adopted, only=only)
     with ThreadPoolExecutor(1, thread_name_prefix="ledger") as ledger_thread:
         writer = _Writer(run, ledger_thread)
         try:
@@ -82,10 +84,10 @@ def copy_documents(
     return run.tally
 
 
-def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> list[Seen]:
+def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> list[SurveyedDocument]:
     """Copy page after page in one stream; return the documents whose conditions failed."""
-    under_way: dict[str, Seen] = {}
-    again: list[Seen] = []
+    under_way: dict[str, SurveyedDocument] = {}
+    again: list[SurveyedDocument] = []
     failures: list[RehouseError] = []
 
     def tasks() -> Iterator[CopyTask]:
@@ -126,7 +128,7 @@ def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]
         yield page
 
 
-def _look_again(run: Pass, batch: list[Seen], writer: _Writer) -> None:
+def _look_again(run: Pass, batch: list[SurveyedDocument], writer: _Writer) -> None:
     for look in range(LOOKS):
         writer.finish()  # one thread at a time on the ledger's connection
         run.services.stop_here()
@@ -186,8 +188,9 @@ def _save(run: Pass, lines: list[Line]) -> None:
     if refused and len(refused) == len(lines) and not run.tally.changed:
         raise StorageRefused(
             f"{run.subject}: every copy was refused: {refused[0].message}",
-            hint="`rehouse iam-policy` prints the rights that are needed; `rehouse doctor` tests them",
+            hint="`rehouse iam-policy --role migrate` prints the rights that are needed; `rehouse doctor` tests them",
             code=ACCESS_DENIED,
+            subject=run.subject,
         )
     run.services.report(_progress(run))
 
@@ -247,7 +250,7 @@ class Pass:
     tally: Tally = field(default_factory=Tally)
 
     @classmethod
-    def begun(
+    def begin(
         cls,
         services: Services,
         migration: Migration,
@@ -275,48 +278,54 @@ class Page(NamedTuple):
     """A page that was decided on: what to copy, the documents behind these tasks, and the lines that need no request."""
 
     tasks: list[CopyTask]
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, SurveyedDocument]
     lines: list[Line]
 
 
-def prepare_page(run: Pass, rows: Sequence[Seen]) -> Page:
+def prepare_page(run: Pass, rows: Sequence[SurveyedDocument]) -> Page:
     """Look up what no listing showed, then decide on every document of the page."""
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
-    page, faults = survey.head_missing_sources(run.services, _with_claims(run, wanted), run.places)
+    page, faults = survey.head_missing_sources(run.services, _mark_claims(run, wanted), run.places)
     page = name_near_objects(run.services, page, run.places, faults)
     if run.is_home_listed:
-        page, more = mark_proven(run, survey.with_known_targets(run.services, page, run.places))
+        page, more = mark_proven(run, survey.set_known_targets(run.services, page, run.places))
     else:
         page, more = survey.head_only_copies(run.services, page, run.places)
     return decide_page(run, page, {**faults, **more})
 
 
-def _with_claims(run: Pass, page: Sequence[Seen]) -> list[Seen]:
+def _mark_claims(run: Pass, page: Sequence[SurveyedDocument]) -> list[SurveyedDocument]:
     """Return the page with what other tenants claim by now: the inventory's mark is as old as the listing."""
     sources = {each.document.id: run.places.source_of(each.document) for each in page}
-    claimed = run.documents.claimed_by_others(set(sources.values()))
+    claimed = run.documents.find_claimed_by_others(set(sources.values()))
     return [replace(each, contested=True) if sources[each.document.id] in claimed else each for each in page]
 
 
-def mark_proven(run: Pass, page: Sequence[Seen]) -> tuple[list[Seen], dict[str, Fault]]:
-    """Return the page with the targets marked that a checksum proves to be finished copies, and the HEADs that failed."""
+def mark_proven(run: Pass, page: Sequence[SurveyedDocument]) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
+    """Return the page with the targets marked that are proven to be finished copies, and the requests that failed."""
     doubtful = [
-        Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag)
+        Doubtful(
+            Ends(each.document.id, run.places.source_of(each.document), each.source.etag, target, each.target.etag),
+            doubt,
+        )
         for each in page
         if each.source and each.target and not each.recorded_now
-        if is_checksum_needed(each.source, each.target, each.recorded)
+        if (doubt := doubt_about(each.source, each.target, each.recorded)) is not Doubt.NONE
         for target in (run.places.target_of(each.document, each.recorded),)
     ]
-    proofs = compare_by_checksum(run.services.bulk, doubtful)
+    proofs = compare_doubtful(run.services, doubtful)
     proven = {document_id for document_id, comparison in proofs.items() if comparison.finding is Finding.SAME}
     faults = {document_id: each.fault for document_id, each in proofs.items() if each.fault}
+    for ends, _ in doubtful:
+        if ends.document_id in proven and (fault := complete_tags(run.services, ends)):
+            faults[ends.document_id] = fault
     return [replace(each, is_proven=True) if each.document.id in proven else each for each in page], faults
 
 
-def decide_page(run: Pass, page: Sequence[Seen], faults: Mapping[str, Fault]) -> Page:
+def decide_page(run: Pass, page: Sequence[SurveyedDocument], faults: Mapping[str, Fault]) -> Page:
     """Decide on every document; one that S3 gave no answer about gets a line with the fault."""
     tasks: list[CopyTask] = []
-    seen: dict[str, Seen] = {}
+    seen: dict[str, SurveyedDocument] = {}
     lines: list[Line] = []
     window = timedelta(seconds=run.services.settings.upload_window_seconds)
     now = datetime.now(UTC)
@@ -342,13 +351,13 @@ def _adopted_line(task: CopyTask, found: ListedObject) -> Line:
     return Line(task, DocumentState.COPIED, target_etag=found.etag, attempts=0 if task.source_etag else 1)
 
 
-def _quarantine_line(places: Places, each: Seen, decision: Decision) -> Line:
+def _quarantine_line(places: Places, each: SurveyedDocument, decision: Decision) -> Line:
     assert decision.reason is not None
     task = _task_of(places, each)
     return Line(task, DocumentState.QUARANTINED, code=decision.reason.value, message=decision.detail)
 
 
-def _fault_line(run: Pass, each: Seen, fault: Fault) -> Line:
+def _fault_line(run: Pass, each: SurveyedDocument, fault: Fault) -> Line:
     run.tally.failed += 1
     return Line(
         _task_of(run.places, each),
@@ -360,7 +369,7 @@ def _fault_line(run: Pass, each: Seen, fault: Fault) -> Line:
     )
 
 
-def _task_of(places: Places, each: Seen) -> CopyTask:
+def _task_of(places: Places, each: SurveyedDocument) -> CopyTask:
     found = each.source or NOTHING
     source, target = places.source_of(each.document), places.target_of(each.document, each.recorded)
     return CopyTask(each.document.id, source, found.etag, found.size, found.storage_class, target)

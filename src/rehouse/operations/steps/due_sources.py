@@ -37,7 +37,9 @@ def due_sources(services: Services, tenant: Tenant | None, *, grace: timedelta, 
             tenants = services.ledger.tenants()
             found = [(other, each) for other in tenants if (each := services.ledger.migration(other))]
         there = [(owner, each) for owner, each in found if is_at_least(each.phase, Phase.CUT_OVER)]
-        sources = [(owner.slug, it) for owner, each in there for it in services.ledger.of(each, Removals).due(grace)]
+        sources = [
+            (owner.slug, it) for owner, each in there for it in services.ledger.of(each, Removals).due_sources(grace)
+        ]
     shared = services.settings.remaining_buckets
     if sources and not final:
         refuse_destroying(services.control, shared)
@@ -56,5 +58,6 @@ def require_cut_over(services: Services, tenant: Tenant) -> Migration:
         raise Refused(
             f"{tenant.slug} {stands}: its documents are not in a bucket of its own",
             hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
+            subject=tenant.slug,
         )
     return migration

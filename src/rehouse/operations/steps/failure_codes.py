@@ -22,4 +22,4 @@ def refuse_unknown_code(ledger: Ledger, code: str | None) -> None:
     near = near_names(code, KNOWN | recorded)
     there = f"the documents that failed have {', '.join(sorted(recorded))}" if recorded else "no document has failed"
     hint = f"did you mean {' or '.join(near)}?" if near else f"{there}; `rehouse status --errors` lists them"
-    raise Refused(f"--code {code!r} matches no failed document", hint=hint)
+    raise Refused(f"--code {code!r} matches no failed document", hint=hint, subject="command line")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rehouse.core import lock_budget
-from rehouse.core.copies import Copied, Reason
+from rehouse.core.copies import CopiedDocument, Reason
 from rehouse.core.lifecycle import Phase
 from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import Fault, Migration, ObjectRef, Tenant
@@ -73,18 +73,18 @@ def switch(run: Run) -> Run:
 
 def flip(run: Run) -> Run:
     """Flip the pointers of the copies that were verified."""
-    return _with_flips(run, flip_copies(run.services, run.migration, run.slug))
+    return _add_flips(run, flip_copies(run.services, run.migration, run.slug))
 
 
 def flip_canary(run: Run) -> Run:
     """Flip the pointers of the first few documents, if a canary was asked for."""
     if not run.order.canary:
         return run
-    return _with_flips(run, flip_first(run.services, run.migration, run.order.canary))
+    return _add_flips(run, flip_first(run.services, run.migration, run.order.canary))
 
 
-def _with_flips(run: Run, flips: Flips) -> Run:
-    report = run.report.plus(this_run=flips.flipped)
+def _add_flips(run: Run, flips: Flips) -> Run:
+    report = run.report.add(this_run=flips.flipped)
     return replace(run, report=report, changes=run.changes + flips.flipped + flips.changed)
 
 
@@ -203,13 +203,15 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
     services, documents = batch.services, batch.documents
     budget = services.lock_budget(FLIPPING)
     most = min(batch.most, budget.rows)
-    with services.bulk.reserving(LEAST_REQUESTS), documents.lock_copies(batch.after, most) as locked:
+    with services.bulk.reserve(LEAST_REQUESTS), documents.lock_copies(batch.after, most) as locked:
         if not locked:
             return None, Flips()
         began = time.monotonic()
         looks = Looks(services, documents, budget, began + budget.patience, batch.faults)
         seen = looks.at(locked)
-        claimed = documents.claimed_by_others(copy.source for copy in seen)  # last: a claim may be as new as can be
+        claimed = documents.find_claimed_by_others(
+            copy.source for copy in seen
+        )  # last: a claim may be as new as can be
         some = _settle(documents, looks, seen, claimed, flip)
     services.lock_budgets[FLIPPING] = lock_budget.after_batch(looks.budget, len(seen), time.monotonic() - began)
     is_last = len(locked) < most and len(seen) == len(locked)
@@ -219,7 +221,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
 def _settle(
     documents: Documents,
     looks: Looks,
-    seen: Sequence[Copied],
+    seen: Sequence[CopiedDocument],
     claimed: Collection[ObjectRef],
     flip: Callable[[Sequence[str]], int],
 ) -> Flips:
@@ -271,7 +273,7 @@ class Looks:
     etags: Etags = field(default_factory=dict)
     others: Etags = field(default_factory=dict)
 
-    def at(self, locked: Sequence[Copied]) -> Sequence[Copied]:
+    def at(self, locked: Sequence[CopiedDocument]) -> Sequence[CopiedDocument]:
         """Look at the sources, of as many of the copies as can be looked at in time; return these. Raises GivenBack."""
         sources = {copy.source for copy in locked} - self.faults.keys()
         try:
@@ -312,10 +314,10 @@ class Looks:
         between = self.services.ledger.inventory().count_range(bucket, keys[0], keys[-1], worth + 1)
         return between if len(refs) <= between <= worth else 0
 
-    def _others(self, locked: Sequence[Copied]) -> Etags:
+    def _others(self, locked: Sequence[CopiedDocument]) -> Etags:
         shared = self.services.settings.require_shared_buckets()
         back = {copy.target for copy in locked if copy.target.bucket in shared}
-        return self._head(self.documents.pointed_at(back))
+        return self._head(self.documents.find_pointed_at(back))
 
     def _head(self, refs: set[ObjectRef]) -> Etags:
         if not refs:

@@ -49,7 +49,7 @@ class LateWrites(NamedTuple):
 
 
 @dataclass
-class Late:
+class LateDocument:
     """A document with what this run did about it outside any lock. `delay`: why it waits for another pass."""
 
     document_id: str
@@ -69,7 +69,7 @@ class Late:
 
 Write = Callable[[ObjectRef | None, Heads], LateWrites | Fault]
 """Write down what is so, from where the locked row points and what is at the objects; a fault of CHANGED takes another round."""
-Item = TypeVar("Item", bound=Late)
+Item = TypeVar("Item", bound=LateDocument)
 
 
 def settle_in_passes(
@@ -105,7 +105,7 @@ def settle_in_passes(
 def settle_in_rounds(
     services: Services,
     lines: LateWriteRecords,
-    item: Late,
+    item: LateDocument,
     *,
     prepare: Callable[[], Fault | None],
     write: Write,
@@ -117,7 +117,7 @@ def settle_in_rounds(
     """
 
     def settle() -> LateWrites | Fault:
-        with services.bulk.reserving(MOST_LOOKS), lines.lock_row(item.document_id) as row:
+        with services.bulk.reserve(MOST_LOOKS), lines.lock_row(item.document_id) as row:
             seen = look_in_time(services, refs())
             return seen if isinstance(seen, Fault) else write(row, seen)
 

@@ -13,10 +13,11 @@ from functools import partial
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Copied, is_listing_cheaper
+from rehouse.core.copies import CopiedDocument, is_listing_cheaper
 from rehouse.core.late_writes import CONFLICT, Verdict, conflict_message, decide_late_write, needs_proof
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
+from rehouse.core.unrecorded_copies import Doubt, is_in_parts
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
@@ -24,14 +25,15 @@ from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is
 from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Heads,
-    Late,
+    LateDocument,
     LateWrites,
     record_fault,
     settle_in_passes,
     settle_in_rounds,
     sum_up,
 )
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 
 class SourcesLookedAt(NamedTuple):
@@ -109,10 +111,10 @@ def sweep_late_writes(
 
 
 @dataclass(kw_only=True)
-class _Suspect(Late):
+class _Suspect(LateDocument):
     """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
 
-    moved: Copied
+    moved: CopiedDocument
     proofs: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     @property
@@ -121,10 +123,10 @@ class _Suspect(Late):
         return self.copied.etag if self.copied else None
 
 
-class _Seen(NamedTuple):
+class _RowAndObjects(NamedTuple):
     """The document's row and both objects; `moved` as it is contested after the look."""
 
-    moved: Copied
+    moved: CopiedDocument
     row: ObjectRef | None
     source: ListedObject | None
     target: ListedObject | None
@@ -144,7 +146,7 @@ def _prepare(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> 
     found, faults = survey.head_all(services, {suspect.moved.source, suspect.moved.target})
     if faults:
         return next(iter(faults.values()))
-    seen = _seen(lines, suspect, row, found)
+    seen = _look_at_row_and_objects(lines, suspect, row, found)
     fault = _prove(services, suspect, seen)
     if fault or seen.source is None or _verdict(suspect, seen) is not Verdict.COPY:
         return fault
@@ -156,19 +158,21 @@ def _settle_locked(
     services: Services, lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads
 ) -> LateWrites | Fault:
     """Write down what is so, or return why that takes another round."""
-    seen = _seen(lines, suspect, row, found)
+    seen = _look_at_row_and_objects(lines, suspect, row, found)
     verdict = _verdict(suspect, seen)
     return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
 
 
-def _seen(lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads) -> _Seen:
+def _look_at_row_and_objects(
+    lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads
+) -> _RowAndObjects:
     moved = suspect.moved
-    if lines.pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
+    if lines.find_pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
         moved = replace(moved, contested=True)
-    return _Seen(moved, row, found[moved.source], found[moved.target])
+    return _RowAndObjects(moved, row, found[moved.source], found[moved.target])
 
 
-def _verdict(suspect: _Suspect, seen: _Seen) -> Verdict | None:
+def _verdict(suspect: _Suspect, seen: _RowAndObjects) -> Verdict | None:
     """Return what is to be done; None if it takes a proof that was not asked for."""
     copied = suspect.copied_etag
     pair = (seen.source.etag, seen.target.etag) if seen.source and seen.target else None
@@ -180,7 +184,7 @@ def _verdict(suspect: _Suspect, seen: _Seen) -> Verdict | None:
 
 
 def _write(
-    services: Services, lines: LateWriteRecords, suspect: _Suspect, seen: _Seen, verdict: Verdict
+    services: Services, lines: LateWriteRecords, suspect: _Suspect, seen: _RowAndObjects, verdict: Verdict
 ) -> LateWrites | Fault:
     """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
     if verdict is Verdict.RECORD and suspect.copied:
@@ -201,20 +205,26 @@ def _write(
     return outcome.fault or lines.record_copy(outcome) or LateWrites(recopied=1)
 
 
-def _task(moved: Copied, source: ListedObject) -> CopyTask:
+def _task(moved: CopiedDocument, source: ListedObject) -> CopyTask:
     return CopyTask(
         moved.document_id, moved.source, source.etag, source.size, source.storage_class, moved.target, moved.target_etag
     )
 
 
-def _prove(services: Services, suspect: _Suspect, seen: _Seen) -> Fault | None:
-    """Compare the checksums at both ends where only they can decide; return the fault if S3 gave no answer."""
+def _prove(services: Services, suspect: _Suspect, seen: _RowAndObjects) -> Fault | None:
+    """Compare both ends where only that can decide; return the fault if S3 gave no answer.
+
+    A copy in parts may lack its tags, if a run was killed before it set them: then they are set now.
+    """
     source, target, moved = seen.source, seen.target, suspect.moved
     is_needed = needs_proof(moved, source, target, copied_etag=suspect.copied_etag)
     if source is None or target is None or not is_needed:
         return None
     ends = Ends(moved.document_id, moved.source, source.etag, moved.target, target.etag)
-    comparison = compare_by_checksum(services.bulk, [ends])[moved.document_id]
-    if comparison.fault is None:
-        suspect.proofs[source.etag, target.etag] = comparison.finding is Finding.SAME
-    return comparison.fault
+    doubt = Doubt.ALL if is_in_parts(target.etag) else Doubt.BYTES
+    comparison = compare_doubtful(services, [Doubtful(ends, doubt)])[moved.document_id]
+    is_proven = comparison.finding is Finding.SAME
+    fault = complete_tags(services, ends) if is_proven else comparison.fault
+    if fault is None:
+        suspect.proofs[source.etag, target.etag] = is_proven
+    return fault

@@ -11,33 +11,38 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+from rehouse.core.comparing import Finding
 from rehouse.core.copies import Places, Reason, is_adoptable
 from rehouse.core.errors import Refused, TryAgain
 from rehouse.core.late_writes import (
     CONFLICT,
-    Returned,
+    ReturnedDocument,
     Verdict,
     conflict_message_at_home,
     decide_late_write_at_home,
 )
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.naming import returned_key
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
+from rehouse.operations.buckets.homes import is_home_gone
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import copy_one, find_out_guard, is_guarded
 from rehouse.operations.steps.late_rounds import (
     CHANGED_AGAIN,
     Heads,
-    Late,
+    LateDocument,
     LateWrites,
     record_fault,
     settle_in_passes,
     settle_in_rounds,
     sum_up,
 )
+from rehouse.operations.steps.proofs import Ends
 from rehouse.operations.steps.returns import copy_problem
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 SHOWN = 20
 
@@ -49,20 +54,22 @@ def require_no_late_writes(services: Services, migration: Migration, slug: str) 
     would cover the other.
     """
     returns = services.ledger.of(migration, Returns)
-    if not returns.counts().returned:
+    if not returns.counts().returned or is_home_gone(services, migration):
         return
     survey.list_home(services, migration.home_bucket)
     sent = send_late_writes(services, migration, slug)
-    conflicts = [each.document_id for each in returns.outstanding() if each.code == CONFLICT]
+    conflicts = [each.document_id for each in returns.list_outstanding() if each.code == CONFLICT]
     if conflicts:
         raise Refused(
             f"{slug}: documents were written at both ends after the rollback: {', '.join(conflicts[:SHOWN])}",
             hint=f"compare the two; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
+            subject=slug,
         )
     if sent.left:
         raise TryAgain(
             f"{slug}: {sent.left} documents were written at home after the rollback and could not be sent on yet",
             hint=f"run the same command again; `rehouse status {slug} --errors` says what is in the way",
+            subject=slug,
         )
 
 
@@ -77,19 +84,19 @@ def send_late_writes(services: Services, migration: Migration, slug: str) -> Lat
 
 
 @dataclass(kw_only=True)
-class _Sending(Late):
+class _Sending(LateDocument):
     """A document whose object at home may have been written since; `copied` is that object at its free place."""
 
-    returned: Returned
+    returned: ReturnedDocument
 
 
-class _Seen(NamedTuple):
+class _RowAndObjects(NamedTuple):
     """The document, contested as it is after the look; its row, its object at home and the one where it was returned to.
 
     `is_copied`: this run's copy of the object at home is still there.
     """
 
-    returned: Returned
+    returned: ReturnedDocument
     row: ObjectRef | None
     at_home: ListedObject | None
     there: ListedObject | None
@@ -124,7 +131,7 @@ def _prepare(after: _After, item: _Sending) -> Fault | None:
     found, faults = survey.head_all(after.services, _objects_of(item))
     if faults:
         return next(iter(faults.values()))
-    seen = _seen(after, item, row, found)
+    seen = _look_at_row_and_objects(after, item, row, found)
     if seen.at_home is None or seen.verdict is not Verdict.COPY:
         return None
     if not is_guarded(after.services, _task(item.returned, seen.at_home, item.returned.target)):
@@ -137,20 +144,20 @@ def _objects_of(item: _Sending) -> set[ObjectRef]:
     return {item.returned.source, item.returned.target} | copies
 
 
-def _seen(after: _After, item: _Sending, row: ObjectRef | None, found: Heads) -> _Seen:
+def _look_at_row_and_objects(after: _After, item: _Sending, row: ObjectRef | None, found: Heads) -> _RowAndObjects:
     returned, copied = item.returned, item.copied
-    if after.returns.pointed_at({returned.source}):  # asked after the look
+    if after.returns.find_pointed_at({returned.source}):  # asked after the look
         returned = replace(returned, contested=True)
     at_home, copy = found[returned.source], found[copied.task.target] if copied else None
     is_copied = bool(
         copied and at_home and copy and copied.task.source_etag == at_home.etag and copy.etag == copied.etag
     )
-    return _Seen(returned, row, at_home, found[returned.target], is_copied)
+    return _RowAndObjects(returned, row, at_home, found[returned.target], is_copied)
 
 
 def _write(after: _After, item: _Sending, row: ObjectRef | None, found: Heads) -> LateWrites | Fault:
     """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
-    seen = _seen(after, item, row, found)
+    seen = _look_at_row_and_objects(after, item, row, found)
     verdict, returned = seen.verdict, seen.returned
     if seen.at_home is None or verdict is Verdict.NOTHING:
         after.lines.clear(item.document_id)
@@ -167,11 +174,13 @@ def _write(after: _After, item: _Sending, row: ObjectRef | None, found: Heads) -
     return outcome.fault or after.returns.record_late_write(outcome) or LateWrites(recopied=1)
 
 
-def _task(returned: Returned, at_home: ListedObject, target: ObjectRef) -> CopyTask:
+def _task(returned: ReturnedDocument, at_home: ListedObject, target: ObjectRef) -> CopyTask:
     return CopyTask(returned.document_id, returned.source, at_home.etag, at_home.size, at_home.storage_class, target)
 
 
-def _send(after: _After, returned: Returned, at_home: ListedObject, *, only_guarded: bool = False) -> CopyOutcome:
+def _send(
+    after: _After, returned: ReturnedDocument, at_home: ListedObject, *, only_guarded: bool = False
+) -> CopyOutcome:
     """Copy the object to a key that holds nothing, and look at the copy; or adopt what a run copied there before it died."""
     services = after.services
     target, there, taken = _free_place(services, returned, at_home, after.slug)
@@ -188,7 +197,7 @@ def _send(after: _After, returned: Returned, at_home: ListedObject, *, only_guar
 
 
 def _free_place(
-    services: Services, returned: Returned, at_home: ListedObject, slug: str
+    services: Services, returned: ReturnedDocument, at_home: ListedObject, slug: str
 ) -> tuple[ObjectRef | None, ListedObject | None, Fault | None]:
     """Return a place that holds nothing, or the copy that a run made before it died, with that copy; else why there is none."""
     places: Places = services.places(returned.source.bucket)
@@ -202,4 +211,22 @@ def _free_place(
         there = found[place]
         if there is None or is_adoptable(at_home, there):
             return place, there, None
+        is_copy, fault = _is_unrecorded_copy(services, returned, at_home, place, there)
+        if is_copy or fault:
+            return (None, None, fault) if fault else (place, there, None)
     return None, None, Fault(Reason.TARGET_TAKEN, f"something else is at {place.key!r} in {place.bucket}")
+
+
+def _is_unrecorded_copy(
+    services: Services, returned: ReturnedDocument, at_home: ListedObject, place: ObjectRef, there: ListedObject
+) -> tuple[bool, Fault | None]:
+    """Return whether a comparison shows that the object is a finished copy, or the fault if S3 gave no answer."""
+    doubt = doubt_about(at_home, there)
+    if doubt is Doubt.NONE:
+        return False, None
+    ends = Ends(returned.document_id, returned.source, at_home.etag, place, there.etag)
+    comparison = compare_doubtful(services, [Doubtful(ends, doubt)])[returned.document_id]
+    if comparison.finding is not Finding.SAME:
+        return False, comparison.fault
+    fault = complete_tags(services, ends)
+    return fault is None, fault

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from rehouse.core.copies import Places, Seen
+from rehouse.core.copies import Places, SurveyedDocument
 from rehouse.core.model import Fault, ObjectRef
 from rehouse.core.near_keys import common_prefixes, other_spellings
 from rehouse.operations.services import Services
@@ -25,8 +25,8 @@ HEADS_A_TENANT = 50
 
 
 def name_near_objects(
-    services: Services, page: Sequence[Seen], places: Places, faults: Mapping[str, Fault]
-) -> list[Seen]:
+    services: Services, page: Sequence[SurveyedDocument], places: Places, faults: Mapping[str, Fault]
+) -> list[SurveyedDocument]:
     """Return the page with `near` set where an object is missing and one of another spelling was found.
 
     `faults`: the documents whose objects S3 gave no answer about, so they are not known to be missing.
@@ -45,7 +45,7 @@ def name_near_objects(
     return [replace(each, near=near[each.document.id]) if each.document.id in near else each for each in page]
 
 
-def _can_be_misspelled(each: Seen, places: Places) -> bool:
+def _can_be_misspelled(each: SurveyedDocument, places: Places) -> bool:
     return places.source_of(each.document).bucket in places.shared and each.document.key_fault is None
 
 
@@ -55,7 +55,7 @@ def _find_in_listing(services: Services, bucket: str, keys: Mapping[str, str]) -
     if unexplained and services.spellings.scans[bucket] < SCANS:
         services.spellings.scans[bucket] += 1
         sample = list(islice(unexplained.values(), SAMPLE))
-        pairs = services.ledger.inventory().ending_in(bucket, sample, SAMPLE * SAMPLE)
+        pairs = services.ledger.inventory().find_by_ending(bucket, sample, SAMPLE * SAMPLE)
         prefixes = common_prefixes(pairs)
         if prefixes:
             services.spellings.prefixes[bucket] = prefixes
@@ -69,7 +69,7 @@ def _look_up(services: Services, bucket: str, keys: Mapping[str, str]) -> dict[s
     there = {
         key
         for batch in _batches({key for each in spellings.values() for key in each})
-        for key in inventory.among(bucket, batch)
+        for key in inventory.find_known(bucket, batch)
     }
     return _pick_unclaimed(services, bucket, spellings, there)
 
@@ -96,7 +96,7 @@ def _pick_unclaimed(
     """Return for each document the nearest key that holds an object and that is no other document's."""
     if not there:
         return {}
-    free = there - services.ledger.inventory().claimed_among(bucket, sorted(there))
+    free = there - services.ledger.inventory().find_claimed(bucket, sorted(there))
     first = (
         (document_id, next((key for key in known if key in free), None)) for document_id, known in spellings.items()
     )

@@ -19,7 +19,7 @@ from rehouse.core.errors import StorageRefused, StorageUnavailable
 from rehouse.core.lifecycle import Event, Phase
 from rehouse.core.model import Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import REPORTED_EVERY, Progress
-from rehouse.ledger.copies import AtHome
+from rehouse.ledger.copies import ExpectedDocument
 from rehouse.operations.services import Services
 from rehouse.operations.steps.run import Run
 from rehouse.operations.steps.survey import head_all, listing
@@ -33,8 +33,8 @@ from rehouse.s3.reading import read_object, read_tags
 def verify_copies(run: Run) -> Run:
     """Prove the copies that wait for the flip; those that do not hold are made again, as long as the run insists."""
     proofs, dropped = check_copies(run.services, run.migration, run.slug)
-    is_again = dropped > 0 and run.insists
-    run = replace(run, report=run.report.plus(proofs=proofs), is_proven=not is_again)
+    is_again = dropped > 0 and run.is_repeating_copies
+    run = replace(run, report=run.report.add(proofs=proofs), is_proven=not is_again)
     if run.phase is not Phase.COPIED:
         return run
     event = Event.MISMATCH_FOUND if is_again else Event.ALL_MATCHED
@@ -78,7 +78,7 @@ def _sort_comparison(
 
 def _find_in_listing(
     services: Services, migration: Migration
-) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | None]]:
+) -> Iterator[tuple[ExpectedDocument, ObjectRef, ListedObject | None]]:
     copies = services.ledger.documents(migration).waiting_copies()
     for key, rows, found in merge(copies, listing(services, migration.home_bucket)):
         for row in rows:
@@ -87,7 +87,7 @@ def _find_in_listing(
 
 def _find_by_heads(
     services: Services, migration: Migration
-) -> Iterator[tuple[AtHome, ObjectRef, ListedObject | Fault | None]]:
+) -> Iterator[tuple[ExpectedDocument, ObjectRef, ListedObject | Fault | None]]:
     """Few copies in a large bucket: a HEAD each. One that fails proves nothing, so its copy goes back to copying."""
     copies = [
         (row, ObjectRef(migration.home_bucket, key))
@@ -108,7 +108,7 @@ class Ends(NamedTuple):
     target_etag: str
 
 
-def ends_of(row: AtHome, target: ObjectRef, found: ListedObject) -> Ends:
+def ends_of(row: ExpectedDocument, target: ObjectRef, found: ListedObject) -> Ends:
     """Return both ends of a document that has a source."""
     assert row.source is not None
     return Ends(row.document_id, row.source, row.expected.source_etag, target, found.etag)

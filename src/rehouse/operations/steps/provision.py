@@ -15,7 +15,7 @@ from rehouse.core.bucket.documents import TEMPORARY_PREFIX, Document, public_acc
 from rehouse.core.bucket.spec import (
     BucketSpec,
     Drift,
-    Found,
+    SettingState,
     differences,
     foreign_statements,
     has_ours,
@@ -40,7 +40,7 @@ from rehouse.operations.steps.run import Run
 from rehouse.s3.buckets.control import Control, foreign_bucket_error
 from rehouse.s3.buckets.region import region_mismatch
 from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
-from rehouse.s3.faults import ACCESS_DENIED, refused
+from rehouse.s3.faults import ACCESS_DENIED, refused_error
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
@@ -103,6 +103,7 @@ def _refuse_what_would_expire(run: Run) -> None:
         raise Refused(
             f"{run.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
             hint="give them other keys (copy the object, then update the row), then run the same command again",
+            subject=run.slug,
         )
 
 
@@ -110,7 +111,7 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
     services, tenant = run.services, run.tenant
     for _ in range(NAMES):
         try:
-            before = partial(_expect_versioning, run)
+            before = partial(_expect_versioning, services.ledger.of(run.migration, Versioning))
             return run, provision(services, tenant, run.migration.home_bucket, before=before)
         except StorageRefused as error:
             is_named_by_us = not run.is_home_adopted and run.phase is Phase.PLANNED
@@ -121,12 +122,14 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
     raise TryAgain(
         f"{run.slug}: every bucket name that was tried belongs to another account",
         hint="set another REHOUSE_BUCKET_PREFIX",
+        subject=run.slug,
     )
 
 
-def _expect_versioning(run: Run, setting: str) -> None:
+def _expect_versioning(versioning: Versioning, setting: str) -> None:
+    """Record that versioning is about to be enabled, if that is the setting that is about to be written."""
     if setting == "versioning":
-        run.services.ledger.of(run.migration, Versioning).expect()
+        versioning.record_beginning()
 
 
 def provision(
@@ -140,6 +143,24 @@ def provision(
     return provision_bucket(services.settings, services.control, tenant, bucket, before=before)
 
 
+def repair_home(services: Services, tenant: Tenant, bucket: str, *, may_be_closed: bool) -> ProvisionReport:
+    """Do what `provision` does with a home that exists.
+
+    If this enables versioning, the time is recorded, so that the next run waits until S3 has settled it.
+    """
+    provision_it = partial(
+        provision_bucket, services.settings, services.control, tenant, bucket, may_be_closed=may_be_closed
+    )
+    migration = services.ledger.migration(tenant)
+    if migration is None or migration.home_bucket != bucket:
+        return provision_it()
+    versioning = services.ledger.of(migration, Versioning, run_id=migration.run_id)
+    made = provision_it(before=partial(_expect_versioning, versioning))
+    if "versioning" in made.changed:
+        versioning.record()
+    return made
+
+
 def provision_bucket(
     settings: Settings,
     control: Control,
@@ -151,13 +172,14 @@ def provision_bucket(
 ) -> ProvisionReport:
     """Do what `provision` does, with nothing but the settings and the control plane."""
     if bucket in settings.shared_bucket:
-        raise Halt(
+        told, hint = (
             f"{bucket} is a shared bucket and cannot be a tenant's bucket",
-            hint="`rehouse plan` shows each tenant's bucket",
+            "`rehouse plan` shows each tenant's bucket",
         )
+        raise Halt(told, hint=hint, subject=bucket)
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
-    log_notes = _see_to_logs(settings, control) if has_access_logs(settings) else ()
+    log_notes = _ensure_logs(settings, control) if has_access_logs(settings) else ()
     # AWS's protections work as documented; another server's are tried, unless the bucket is to be closed to everybody.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
@@ -165,7 +187,7 @@ def provision_bucket(
     return ProvisionReport(bucket, report.created, report.changed, report.not_offered, notes)
 
 
-def _see_to_logs(settings: Settings, control: Control) -> tuple[str, ...]:
+def _ensure_logs(settings: Settings, control: Control) -> tuple[str, ...]:
     """See to the bucket of the access logs, once a run; return what is to be said of it."""
     return control.once(_provision_logs_or_note, settings=settings)
 
@@ -208,10 +230,8 @@ def _provision_log_bucket(control: Control, settings: Settings) -> ProvisionRepo
 
 def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
     if unfit := unfit_settings(control, spec):
-        reasons = "; ".join(each.reason for each in unfit)
-        raise StorageRefused(
-            f"the log bucket {spec.bucket} takes no logs: {reasons}", hint=UNFIT_HINT, code="LogBucket"
-        )
+        told = f"the log bucket {spec.bucket} takes no logs: {'; '.join(each.reason for each in unfit)}"
+        raise StorageRefused(told, hint=UNFIT_HINT, code="LogBucket", subject=spec.bucket)
 
 
 def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
@@ -219,7 +239,7 @@ def _is_present(settings: Settings, control: Control, bucket: str) -> bool:
     if presence.whose == "somebody_else":
         raise foreign_bucket_error(bucket)
     if presence.whose == "unknown":
-        raise refused(presence.code or ACCESS_DENIED, "its owner could not be read", f"the bucket {bucket}")
+        raise refused_error(presence.code or ACCESS_DENIED, "its owner could not be read", f"the bucket {bucket}")
     if presence.whose == "ours" and presence.region and presence.region != control.session.region:
         raise region_mismatch(bucket, presence.region, control.session.region)
     return presence.whose == "ours"
@@ -234,7 +254,7 @@ def _conform(
     before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
     """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
-    wanted = spec.wanted()
+    wanted = spec.documents()
     reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
     if present:
         found = control.read(spec.bucket, wanted)
@@ -246,7 +266,7 @@ def _conform(
         found = {}
         tagged = control.create(spec.bucket, tags=spec.tags)
         drifts = ()
-        right = _right_from_the_start(control, spec)
+        right = _preset_settings(control, spec)
         to_write = [setting for setting in wanted if setting not in right and not (tagged and setting == "tags")]
         to_read = [setting for setting in wanted if setting not in right]
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
@@ -261,9 +281,9 @@ def _conform(
     return ProvisionReport(spec.bucket, not present, changed, tuple(sorted(not_offered)))
 
 
-def _right_from_the_start(control: Control, spec: BucketSpec) -> set[str]:
+def _preset_settings(control: Control, spec: BucketSpec) -> set[str]:
     """Return the settings that S3 gave the new bucket as they must be: these are not written."""
-    given = [setting for setting in GIVEN if setting in spec.wanted()]
+    given = [setting for setting in GIVEN if setting in spec.documents()]
     found = control.read(spec.bucket, given)
     return set(given) - {drift.setting for drift in differences(spec, found)}
 
@@ -272,20 +292,20 @@ def _write(
     control: Control,
     spec: BucketSpec,
     settings: Iterable[str],
-    found: Mapping[str, Found],
+    found: Mapping[str, SettingState],
     before: Callable[[str], object] = do_nothing,
 ) -> set[str]:
     """Return the settings that the endpoint does not offer."""
     refused_settings = set()
     for setting in settings:
         before(setting)
-        present = found.get(setting, Found("absent")).value
-        if not control.apply(spec.bucket, setting, merge_documents(setting, spec.wanted()[setting], present)):
+        present = found.get(setting, SettingState("absent")).value
+        if not control.apply(spec.bucket, setting, merge_documents(setting, spec.documents()[setting], present)):
             refused_settings.add(setting)
     return refused_settings
 
 
-def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, Found]) -> set[str]:
+def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, SettingState]) -> set[str]:
     """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
 
     A bucket that took uploads before takes them again then.
@@ -304,7 +324,7 @@ def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Map
 def _try_upload(control: Control, bucket: str) -> None:
     if not takes_uploads(control, bucket):
         refusal = f"the bucket {bucket} refuses uploads after its policy was set"
-        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED)
+        raise StorageRefused(refusal, hint=NO_UPLOAD_HINT, code=ACCESS_DENIED, subject=bucket)
 
 
 def _take_back(control: Control, bucket: str) -> None:
@@ -325,14 +345,16 @@ def _reopen(control: Control, bucket: str) -> bool:
         if not has_ours(_read_policy(control, bucket)):
             return True
     raise Halt(
-        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed", hint=NOT_KEPT_HINT
+        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed",
+        hint=NOT_KEPT_HINT,
+        subject=bucket,
     )
 
 
 def _read_policy(control: Control, bucket: str) -> Document | None:
     found = control.read_setting(bucket, "policy")
     if found.state == "unreadable":
-        raise refused(ACCESS_DENIED, "its policy may not be read", f"the bucket {bucket}")
+        raise refused_error(ACCESS_DENIED, "its policy may not be read", f"the bucket {bucket}")
     return found.value
 
 
@@ -362,13 +384,14 @@ def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[s
     raise Halt(
         f"the bucket {spec.bucket} is not as it must be: {left[0].setting} {_describe(left[0])} after it was written",
         hint=NOT_KEPT_HINT,
+        subject=spec.bucket,
     )
 
 
 def _refuse_unreadable(bucket: str, drifts: Iterable[Drift]) -> None:
     for drift in drifts:
         if drift.kind == "unreadable":
-            raise refused(ACCESS_DENIED, f"its {drift.setting} may not be read", f"the bucket {bucket}")
+            raise refused_error(ACCESS_DENIED, f"its {drift.setting} may not be read", f"the bucket {bucket}")
 
 
 def _describe(drift: Drift) -> str:

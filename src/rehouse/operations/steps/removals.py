@@ -19,14 +19,14 @@ from rehouse.core.progress import Progress
 from rehouse.core.removals import (
     HINTS,
     NOT_PUT_BACK,
-    Flipped,
+    FlippedDocument,
     Verdict,
     detail_of,
     judge,
     judge_beside_others,
     may_be_put_back,
 )
-from rehouse.ledger.removals import Candidate, Removals, Sharing
+from rehouse.ledger.removals import Candidate, Removals, SharedSources
 from rehouse.operations.services import Services
 from rehouse.operations.steps.survey import head_all, list_home
 from rehouse.s3.buckets.delete_objects import remove
@@ -37,7 +37,7 @@ BATCH = 500
 AGAIN = "run the same command again"
 
 
-class Left(NamedTuple):
+class KeptSource(NamedTuple):
     """A source that needs attention: why it stays (or could not be put back), and the way out."""
 
     document_id: str
@@ -60,7 +60,7 @@ class RemovalPass:
     migration: Migration
     subject: str
     grace: timedelta
-    sharing: Sharing
+    sharing: SharedSources
     reason: str | None = None
     final: bool = False
     total: int = 0
@@ -69,7 +69,7 @@ class RemovalPass:
     removed_bytes: int = 0
     changed: dict[str, ObjectRef] = field(default_factory=dict)
     put_back: int = 0
-    left: list[Left] = field(default_factory=list)
+    left: list[KeptSource] = field(default_factory=list)
     settled: set[ObjectRef] = field(default_factory=set)
     needed: set[ObjectRef] = field(default_factory=set)
 
@@ -101,9 +101,9 @@ def remove_sources(run: RemovalPass, *, dry_run: bool = False) -> None:
 
 def put_back(run: RemovalPass) -> None:
     """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
-    for page in run.room.removed(BATCH):
+    for page in run.room.removed_sources(BATCH):
         run.services.stop_here()
-        pointed = run.room.pointed_at({each.flipped.source for each in page})
+        pointed = run.room.find_pointed_at({each.flipped.source for each in page})
         wanted = [each.flipped for each in page if each.flipped.source in pointed]
         before = len(run.left)
         if wanted:
@@ -113,7 +113,9 @@ def put_back(run: RemovalPass) -> None:
 
 def is_any_needed_again(run: RemovalPass) -> bool:
     """Return whether a row points to a source that was removed."""
-    return any(run.room.pointed_at({each.flipped.source for each in page}) for page in run.room.removed(BATCH))
+    return any(
+        run.room.find_pointed_at({each.flipped.source for each in page}) for page in run.room.removed_sources(BATCH)
+    )
 
 
 def _look_at_home(run: RemovalPass) -> None:
@@ -125,7 +127,7 @@ def _look_at_home(run: RemovalPass) -> None:
         list_home(run.services, run.migration.home_bucket)
 
 
-def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Left]) -> None:
+def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[KeptSource]) -> None:
     """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
     told = {each.document_id for each in left}
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
@@ -135,7 +137,9 @@ def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Le
         run.room.clear_stays(settled)
 
 
-def _judge_page(run: RemovalPass, page: Sequence[Candidate]) -> tuple[list[Candidate], list[Candidate], list[Left]]:
+def _judge_page(
+    run: RemovalPass, page: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Candidate], list[KeptSource]]:
     """Return the documents whose sources may go, the others, and of these what stays against the rule."""
     going, staying, left = [], [], []
     looked_at = _look_at_page(run, page)
@@ -149,7 +153,7 @@ def _judge_page(run: RemovalPass, page: Sequence[Candidate]) -> tuple[list[Candi
         staying.append(each)
         if verdict is not Verdict.WAITING:
             detail = detail_of(each.flipped, verdict)
-            left.append(Left(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
+            left.append(KeptSource(each.flipped.document_id, each.flipped.source, verdict, detail, HINTS[verdict]))
     return going, staying, left
 
 
@@ -179,7 +183,7 @@ def _note_needed(run: RemovalPass, looked_at: Sequence[Candidate]) -> None:
 
 def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate]:
     due = [each.flipped for each in page if each.flipped.is_old_enough and each.flipped.fault is None]
-    pointed = run.room.pointed_at({each.source for each in due})
+    pointed = run.room.find_pointed_at({each.source for each in due})
     rowless = {each.flipped.document_id for each in page if each.is_row_gone}
     homes, faults = _look_at_homes(
         run, {each.target for each in due if each.points_to_target or each.document_id in rowless}
@@ -206,7 +210,7 @@ def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate
 
 
 def _look_at_lost(
-    run: RemovalPass, lost: Sequence[Flipped]
+    run: RemovalPass, lost: Sequence[FlippedDocument]
 ) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
     """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
     gone as well, and the homes that could not be looked at.
@@ -226,7 +230,7 @@ def _look_at_homes(
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
     if not run.is_home_listed:
         return head_all(run.services, refs)
-    known = run.services.ledger.inventory().among(run.migration.home_bucket, [ref.key for ref in refs])
+    known = run.services.ledger.inventory().find_known(run.migration.home_bucket, [ref.key for ref in refs])
     return {ref: known[ref.key].object for ref in refs if ref.key in known}, {}
 
 
@@ -286,9 +290,11 @@ def _record(run: RemovalPass, going: Sequence[Candidate], gone: set[ObjectRef], 
             f"{run.subject}: every removal was refused: {refused[0].message}",
             hint="`rehouse iam-policy --role finish` prints the rights that are needed",
             code=ACCESS_DENIED,
+            subject=run.subject,
         )
     run.left += [
-        Left(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code)) for each, fault in failed
+        KeptSource(each.document_id, each.source, fault.code, fault.message, _way_out(fault.code))
+        for each, fault in failed
     ]
 
 
@@ -296,8 +302,8 @@ def _way_out(code: str) -> str:
     return AGAIN if code in {PRECONDITION_FAILED, "InvalidKey"} else way_out(code, AGAIN)
 
 
-def _put_back(run: RemovalPass, wanted: Sequence[Flipped]) -> None:
-    wanted = _without_dropped(run, wanted)
+def _put_back(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> None:
+    wanted = _skip_dropped(run, wanted)
     sources, source_faults = head_all(run.services, {each.source for each in wanted})
     homes, home_faults = head_all(run.services, {each.target for each in wanted})
     tasks = {}
@@ -330,7 +336,7 @@ def _put_back(run: RemovalPass, wanted: Sequence[Flipped]) -> None:
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
-def _without_dropped(run: RemovalPass, wanted: Sequence[Flipped]) -> list[Flipped]:
+def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[FlippedDocument]:
     """Return those whose shared bucket was not removed; the others are noted."""
     dropped = run.services.settings.dropped_buckets
     for each in wanted:
@@ -343,7 +349,7 @@ def _without_dropped(run: RemovalPass, wanted: Sequence[Flipped]) -> list[Flippe
 def _note_not_put_back(run: RemovalPass, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
     message = f"a row points to it, it was removed, and it could not be put back: {why}"
-    run.left.append(Left(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
+    run.left.append(KeptSource(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
 
 
 def has_nothing_to_do(run: RemovalPass) -> bool:
@@ -354,10 +360,10 @@ def has_nothing_to_do(run: RemovalPass) -> bool:
     if run.migration.status is Status.IN_PROGRESS:
         return False
     counts = run.room.counts(run.grace)
-    return not (counts.old_enough or counts.marked or ends(run) or is_any_needed_again(run))
+    return not (counts.old_enough or counts.marked or is_last_removal(run) or is_any_needed_again(run))
 
 
-def ends(run: RemovalPass) -> bool:
+def is_last_removal(run: RemovalPass) -> bool:
     """Return whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     is_all_home = documents.outside <= documents.accepted and not counts.not_moved

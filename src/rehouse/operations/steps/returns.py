@@ -12,26 +12,28 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rehouse.core.comparing import Finding
-from rehouse.core.copies import Places, is_checksum_needed
+from rehouse.core.copies import Places
 from rehouse.core.late_writes import CONFLICT
 from rehouse.core.lifecycle import DocumentState
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migration, ObjectRef
 from rehouse.core.progress import Progress
 from rehouse.core.returns import (
+    DocumentAtHome,
     ReturnDecision,
     Returning,
-    SeenAtHome,
     decide_return,
     place_of,
     returned_places,
     way_back,
 )
+from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.copies import Line, line_of
 from rehouse.ledger.late_writes import LateWriteRecords
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
-from rehouse.operations.steps.proofs import Ends, compare_by_checksum
+from rehouse.operations.steps.proofs import Ends
+from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtful, complete_tags
 
 
 @dataclass
@@ -45,10 +47,10 @@ class ReturnTally:
     adopted: int = 0
 
 
-class Decided(NamedTuple):
+class DecidedReturn(NamedTuple):
     """A document at home, and what is to be done; or the fault of S3, where it could not be found out."""
 
-    seen: SeenAtHome
+    seen: DocumentAtHome
     decision: ReturnDecision
     fault: Fault | None
 
@@ -71,13 +73,13 @@ class ReturnPass:
         return self.services.ledger.of(self.migration, Returns)
 
 
-def decide_pages(run: ReturnPass) -> Iterator[list[Decided]]:
+def decide_pages(run: ReturnPass) -> Iterator[list[DecidedReturn]]:
     """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
     for page in run.returns.pages_at_home(run.services.settings.batch_size):
         run.services.stop_here()
         looked, faults = _look_at_old_objects(run, page)
         looked, more = _look_at_returned_objects(run, looked)
-        made = [Decided(seen, _decide(run, seen), (faults | more).get(seen.document.id)) for seen in looked]
+        made = [DecidedReturn(seen, _decide(run, seen), (faults | more).get(seen.document.id)) for seen in looked]
         run.tally.standings.update(each.decision.standing for each in made if not each.fault)
         yield made
 
@@ -88,7 +90,8 @@ def return_documents(run: ReturnPass) -> ReturnTally:
     Raises Interrupted when the run was stopped: everything finished is saved.
     """
     done = failed = 0
-    for page in decide_pages(run):
+    for decided in decide_pages(run):
+        page = [_complete(run, each) for each in decided]
         lines = [line for each in page for line in _lines(run, each)]
         outcomes = run.services.engine.copy(
             each.decision.task
@@ -115,18 +118,29 @@ def return_documents(run: ReturnPass) -> ReturnTally:
     return run.tally
 
 
-def _decide(run: ReturnPass, seen: SeenAtHome) -> ReturnDecision:
+def _decide(run: ReturnPass, seen: DocumentAtHome) -> ReturnDecision:
     return decide_return(seen, run.places, run.slug, is_adopted=run.is_adopted)
 
 
-def _look_at_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+def _complete(run: ReturnPass, each: DecidedReturn) -> DecidedReturn:
+    """Complete the tags of a copy that is to be adopted."""
+    task = each.decision.task
+    if each.fault or each.decision.standing is not Returning.ADOPT or not task or not task.replaces_etag:
+        return each
+    ends = Ends(task.document_id, task.source, task.source_etag, task.target, task.replaces_etag)
+    return each._replace(fault=complete_tags(run.services, ends))
+
+
+def _look_at_old_objects(
+    run: ReturnPass, page: Sequence[DocumentAtHome]
+) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
     """Ask for the old objects that no listing showed, and once more where both may have been written since it.
 
     Also where another row points there: of those that changed, whether they are another document's by now.
     """
     undecided = [seen for seen in page if seen.error_code != CONFLICT]
     backs = {seen.document.id: back for seen in undecided if (back := way_back(seen, run.places))}
-    others = run.returns.pointed_at({back.pointer for back in backs.values()})
+    others = run.returns.find_pointed_at({back.pointer for back in backs.values()})
     wanted = {
         seen.document.id: back.pointer
         for seen in undecided
@@ -141,7 +155,7 @@ def _look_at_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[l
         for seen in looked
         if seen.document.id in backs and seen.there and seen.there.etag != backs[seen.document.id].etag
     }
-    others |= run.returns.known_differently(changed) | run.returns.pointed_at(changed)
+    others |= run.returns.find_contested(changed) | run.returns.find_pointed_at(changed)
     return (
         [
             replace(seen, contested=seen.document.id in backs and backs[seen.document.id].pointer in others)
@@ -151,7 +165,9 @@ def _look_at_old_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[l
     )
 
 
-def _look_at_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tuple[list[SeenAtHome], dict[str, Fault]]:
+def _look_at_returned_objects(
+    run: ReturnPass, page: Sequence[DocumentAtHome]
+) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
     """Ask what lies at the keys that documents would be copied to: first at the first, where that is taken at the second."""
     looked = list(page)
     faults: dict[str, Fault] = {}
@@ -166,7 +182,7 @@ def _look_at_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tu
         }
         found, failed = survey.head_all(run.services, set(wanted.values()))
         faults |= {document_id: failed[ref] for document_id, ref in wanted.items() if ref in failed}
-        looked = [_with_returned(seen, which, found.get(wanted.get(seen.document.id, NOWHERE))) for seen in looked]
+        looked = [_set_returned(seen, which, found.get(wanted.get(seen.document.id, NOWHERE))) for seen in looked]
         looked, unproven = _mark_proven(run, looked, wanted, which)
         faults |= unproven
     return looked, faults
@@ -175,7 +191,7 @@ def _look_at_returned_objects(run: ReturnPass, page: Sequence[SeenAtHome]) -> tu
 NOWHERE = ObjectRef("", "")
 
 
-def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> SeenAtHome:
+def _set_returned(seen: DocumentAtHome, which: int, there: ListedObject | None) -> DocumentAtHome:
     if there is None:
         return seen
     first, second = seen.returned
@@ -183,16 +199,19 @@ def _with_returned(seen: SeenAtHome, which: int, there: ListedObject | None) -> 
 
 
 def _mark_proven(
-    run: ReturnPass, page: Sequence[SeenAtHome], places: Mapping[str, ObjectRef], which: int
-) -> tuple[list[SeenAtHome], dict[str, Fault]]:
-    """Mark those of the objects that a checksum shows to be finished copies; return the HEADs that failed as well."""
+    run: ReturnPass, page: Sequence[DocumentAtHome], places: Mapping[str, ObjectRef], which: int
+) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
+    """Mark those of the objects that a comparison shows to be finished copies; return the requests that failed as well."""
     doubtful = [
-        Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag)
+        Doubtful(
+            Ends(seen.document.id, place_of(seen, run.places), seen.found.etag, places[seen.document.id], there.etag),
+            doubt,
+        )
         for seen in page
         if seen.document.id in places and seen.found and (there := seen.returned[which])
-        if is_checksum_needed(seen.found, there, seen.recorded)
+        if (doubt := doubt_about(seen.found, there, seen.recorded)) is not Doubt.NONE
     ]
-    compared = compare_by_checksum(run.services.bulk, doubtful)
+    compared = compare_doubtful(run.services, doubtful)
     same = {document_id for document_id, each in compared.items() if each.finding is Finding.SAME}
     marked = [
         replace(seen, proven=(True, False) if which == 0 else (seen.proven[0], True))
@@ -203,7 +222,7 @@ def _mark_proven(
     return marked, {document_id: each.fault for document_id, each in compared.items() if each.fault}
 
 
-def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:
+def _lines(run: ReturnPass, each: DecidedReturn) -> Iterable[Line]:
     """Return the ledger's line of a document for which no copy is made; none where nothing new is to be said."""
     standing, task = each.decision.standing, each.decision.task
     if each.fault:
@@ -225,7 +244,7 @@ def _lines(run: ReturnPass, each: Decided) -> Iterable[Line]:
         yield _conflict_line(run, each.seen)
 
 
-def _is_recorded(seen: SeenAtHome, task: CopyTask) -> bool:
+def _is_recorded(seen: DocumentAtHome, task: CopyTask) -> bool:
     """Whether an earlier pass made it ready already: its row was busy."""
     line = seen.recorded
     return line is not None and (line.state, line.source, line.target) == (
@@ -235,7 +254,7 @@ def _is_recorded(seen: SeenAtHome, task: CopyTask) -> bool:
     )
 
 
-def _line_left_at_home(run: ReturnPass, seen: SeenAtHome, state: DocumentState, fault: Fault) -> Line:
+def _line_left_at_home(run: ReturnPass, seen: DocumentAtHome, state: DocumentState, fault: Fault) -> Line:
     """Return the line of a document that stays at home for now: it remembers where the document came from."""
     back = way_back(seen, run.places)
     found = seen.found
@@ -252,7 +271,7 @@ def _line_left_at_home(run: ReturnPass, seen: SeenAtHome, state: DocumentState, 
     )
 
 
-def _conflict_line(run: ReturnPass, seen: SeenAtHome) -> Line:
+def _conflict_line(run: ReturnPass, seen: DocumentAtHome) -> Line:
     """Return the line that a conflict is recorded on: the one that once led home."""
     back = way_back(seen, run.places)
     assert back
@@ -263,7 +282,7 @@ def _conflict_line(run: ReturnPass, seen: SeenAtHome) -> Line:
     return Line(task, DocumentState.FLIPPED, target_etag=back.home_etag)
 
 
-def _record_conflicts(run: ReturnPass, page: Sequence[Decided]) -> None:
+def _record_conflicts(run: ReturnPass, page: Sequence[DecidedReturn]) -> None:
     lines = run.services.ledger.of(run.migration, LateWriteRecords)
     for each in page:
         is_new = each.decision.standing is Returning.CONFLICT and each.seen.error_code != CONFLICT

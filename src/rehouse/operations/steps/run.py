@@ -91,12 +91,12 @@ class Run:
         return self.phase is self.order.until and not self.is_live
 
     @property
-    def insists(self) -> bool:
+    def is_repeating_copies(self) -> bool:
         """Whether copies that do not hold are made again; later the others are cut over without them."""
         return self.rounds <= INSISTENCE
 
     @property
-    def goes_on(self) -> bool:
+    def has_more_rounds(self) -> bool:
         """Whether another round may have something to do."""
         return self.rounds < ROUNDS and (self.changes > 0 or not self.is_proven)
 
@@ -110,7 +110,7 @@ class Run:
 
     def note(self, *texts: str) -> Run:
         """Return the run with notes added to its report."""
-        return replace(self, report=self.report.plus(notes=texts))
+        return replace(self, report=self.report.add(notes=texts))
 
 
 @contextmanager

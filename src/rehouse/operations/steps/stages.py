@@ -89,7 +89,7 @@ class Stages:
         try:
             return self.migrate_one(services, tenant, order, report=so_far).report
         except RehouseError as error:
-            return (so_far or _report_as_recorded(services, tenant)).ended_by(error)
+            return (so_far or _report_as_recorded(services, tenant)).end_with(error)
 
     def _is_enough(self, report: TenantReport) -> bool:
         return self.fail_fast and report.errors > 0

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from rehouse.core.archiving import is_archived
-from rehouse.core.copies import Places, Seen, is_listing_cheaper, may_be_kept_at_home
+from rehouse.core.copies import Places, SurveyedDocument, is_listing_cheaper, may_be_kept_at_home
 from rehouse.core.errors import TryAgain
 from rehouse.core.model import Fault, ListedObject, ObjectRef
 from rehouse.core.naming import key_problem
@@ -59,8 +59,8 @@ def list_home(services: Services, home: str) -> None:
 
 
 def head_missing_sources(
-    services: Services, page: Sequence[Seen], places: Places
-) -> tuple[list[Seen], dict[str, Fault]]:
+    services: Services, page: Sequence[SurveyedDocument], places: Places
+) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
     """Send a HEAD for every source of which no listing showed enough; return the page with them, and the faults by document.
 
     That is a source that no listing showed, and an archived one where listings do not show what is restored.
@@ -70,8 +70,8 @@ def head_missing_sources(
 
 
 def look_at_sources(
-    services: Services, page: Sequence[Seen], wanted: Sequence[Seen], places: Places
-) -> tuple[list[Seen], dict[str, Fault]]:
+    services: Services, page: Sequence[SurveyedDocument], wanted: Sequence[SurveyedDocument], places: Places
+) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
     """Return the page with the sources of `wanted` as they are now; what HEADs showed goes into the inventory as well."""
     refs = {each.document.id: places.source_of(each.document) for each in wanted}
     found, faults = head_all(services, set(refs.values()))
@@ -86,7 +86,9 @@ def look_at_sources(
     return looked, {document_id: faults[ref] for document_id, ref in refs.items() if ref in faults}
 
 
-def look_at_targets(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+def look_at_targets(
+    services: Services, page: Sequence[SurveyedDocument], places: Places
+) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
     """Return the page with its targets as they are now, and the HEADs that failed by document."""
     refs = {each.document.id: places.target_of(each.document, each.recorded) for each in page}
     found, faults = head_all(services, set(refs.values()))
@@ -97,7 +99,9 @@ def look_at_targets(services: Services, page: Sequence[Seen], places: Places) ->
     return looked, {document_id: faults[ref] for document_id, ref in refs.items() if ref in faults}
 
 
-def head_only_copies(services: Services, page: Sequence[Seen], places: Places) -> tuple[list[Seen], dict[str, Fault]]:
+def head_only_copies(
+    services: Services, page: Sequence[SurveyedDocument], places: Places
+) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
     """Send a HEAD for the home object of every document whose source is missing: it may be the only one that is left.
 
     Return the page with them, and the faults by document.
@@ -108,13 +112,13 @@ def head_only_copies(services: Services, page: Sequence[Seen], places: Places) -
     return [found.get(each.document.id, each) for each in page], faults
 
 
-def with_known_targets(services: Services, page: Sequence[Seen], places: Places) -> list[Seen]:
+def set_known_targets(services: Services, page: Sequence[SurveyedDocument], places: Places) -> list[SurveyedDocument]:
     """Return the page with its targets as the listing of the home bucket showed them.
 
     A line of this run that knows of nothing at its target (S3 gave no answer, so nothing was copied) is no newer than that.
     """
     keys = {each.document.id: places.target_of(each.document, each.recorded).key for each in page}
-    known = services.ledger.inventory().among(places.home, list(keys.values()))
+    known = services.ledger.inventory().find_known(places.home, list(keys.values()))
     return [
         replace(each, target=known[key].object, recorded_now=each.recorded_now and _has_copy(each))
         if (key := keys[each.document.id]) in known
@@ -123,7 +127,7 @@ def with_known_targets(services: Services, page: Sequence[Seen], places: Places)
     ]
 
 
-def _has_copy(each: Seen) -> bool:
+def _has_copy(each: SurveyedDocument) -> bool:
     return each.recorded is not None and each.recorded.target_etag is not None
 
 
@@ -145,7 +149,9 @@ def head_all(
             found[head.ref] = head.object
     services.stop_here()
     if len(found) + len(faults) != len(refs):
-        raise TryAgain("S3 did not answer all requests for objects", hint="run the same command again")
+        raise TryAgain(
+            "S3 did not answer all requests for objects", hint="run the same command again", subject="storage"
+        )
     return found, faults
 
 
@@ -156,11 +162,11 @@ def listing(services: Services, bucket: str) -> Iterator[ListedObject]:
     services.stop_here()
 
 
-def _needs_head(services: Services, each: Seen) -> bool:
+def _needs_head(services: Services, each: SurveyedDocument) -> bool:
     return each.source is None or (is_archived(each.source.storage_class) and not services.bulk.lists_restores)
 
 
-def _may_be_headed(each: Seen, places: Places) -> bool:
+def _may_be_headed(each: SurveyedDocument, places: Places) -> bool:
     source = places.source_of(each.document)
     return source.bucket in places.shared and each.document.key_fault is None and key_problem(source.key) is None
 
@@ -178,7 +184,9 @@ def record_heads(services: Services, found: dict[ObjectRef, ListedObject | None]
         )
         inventory.mark_contested_among(bucket, list(there))
         contested |= {
-            ObjectRef(bucket, key) for key, known in inventory.among(bucket, list(there)).items() if known.contested
+            ObjectRef(bucket, key)
+            for key, known in inventory.find_known(bucket, list(there)).items()
+            if known.contested
         }
     return contested
 

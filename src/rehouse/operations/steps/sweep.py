@@ -17,12 +17,12 @@ def bring_late_writes_home(run: Run) -> Run:
     if not run.is_live:
         return run
     late = sweep_late_writes(run.services, run.migration, run.slug, run.source_faults)
-    return replace(run, report=run.report.plus(late_writes=late.recopied))
+    return replace(run, report=run.report.add(late_writes=late.recopied))
 
 
 def sweep(run: Run) -> Iterator[Run]:
     """Copy, verify and flip what is not at home until a round changes nothing; yield the run after each step."""
-    while run.goes_on:
+    while run.has_more_rounds:
         yield (run := copy(run))
         yield (run := verify_copies(run))
         if run.is_proven:

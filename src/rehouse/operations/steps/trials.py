@@ -37,8 +37,10 @@ class _Trial:
     home: Attempt | None
     flips: Callable[[], Mapping[str, Mapping[str, Attempt]]]
 
-    def refused(self, what: str, fault: Fault) -> Refused:
-        return Refused(f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint)
+    def refusal(self, what: str, fault: Fault) -> Refused:
+        return Refused(
+            f"{self.tenant.slug}: {self.nothing}: {what}: {fault.message}", hint=self.hint, subject=self.tenant.slug
+        )
 
 
 def try_switch(run: Run) -> Run:
@@ -53,20 +55,21 @@ def try_switch(run: Run) -> Run:
     copies, _ = documents.count_copies()
     if copies and try_cutover(run.services, run.migration, run.tenant):
         return run
-    counts, stuck = documents.counts(), len(documents.outstanding(is_cut_over=False))
+    counts, stuck = documents.counts(), len(documents.list_outstanding(is_cut_over=False))
     if copies and counts.outside > counts.accepted + stuck + run.uploading:
-        raise _without_rows(run, copies, counts.outside)
+        raise _missing_rows_refusal(run, copies, counts.outside)
     if stuck and not counts.at_home and counts.outside <= counts.accepted + stuck:
         return replace(run.note("none of its documents can be moved, so its home was not switched"), stays=True)
     return run
 
 
-def _without_rows(run: Run, copies: int, outside: int) -> Refused:
+def _missing_rows_refusal(run: Run, copies: int, outside: int) -> Refused:
     """Return the refusal where copies have no row: the application changed all rows, or the ledger's ids are not the rows'."""
     return Refused(
         f"{run.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
         hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
         "compare document_id in s3_migration_documents with the ids of the rows",
+        subject=run.slug,
     )
 
 
@@ -116,7 +119,7 @@ def _try_kinds(services: Services, trial: _Trial) -> bool:
     """Return whether a row of each kind could be flipped; False if there is none. Raises what `try_cutover` raises."""
     kinds = trial.flips()
     if kinds and trial.home and (fault := services.ledger.run_with_retries(trial.home)):
-        raise trial.refused(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
+        raise trial.refusal(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
     for number in passes():
         kinds = trial.flips() if number else kinds  # anew each time: rows move
         problems = [_problem(services, trial, *kind) for kind in kinds.items()]
@@ -147,6 +150,7 @@ def _problem(
         return TryAgain(
             f"{trial.tenant.slug}: {trial.nothing}: other transactions hold the rows in {kind} that a flip was to be tried with",
             hint="run the same command again, at a quieter time",
+            subject=trial.tenant.slug,
         )
     document_id, fault = refused[0]
-    return trial.refused(f"no row in {kind} can be flipped, such as that of the document {document_id}", fault)
+    return trial.refusal(f"no row in {kind} can be flipped, such as that of the document {document_id}", fault)

@@ -13,7 +13,7 @@ from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home
+from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home, refuse_lost_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import SourcesLookedAt, has_late_writes, look_at_sources
@@ -42,11 +42,12 @@ def walk(
     tenant's row has the error.
     """
     report = report or TenantReport(tenant.slug, tenant.id)
-    with translate_errors(), services.locks.holding(tenant.id, tenant.slug):
+    with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
         before = services.ledger.migration(tenant)
         looked = SourcesLookedAt(is_listed, {})
         if before and is_at_least(before.phase, Phase.CUT_OVER):
+            refuse_lost_home(services, before, tenant.slug)
             looked = look_at_sources(services, before, listed=is_listed, only_failed=order.only_failed, code=order.code)
             done = _report_done(services, tenant, before, order, report)
             if done and not (looked.faults or has_late_writes(services, before)):
@@ -88,7 +89,9 @@ def _report_done(
     """
     documents = services.ledger.documents(migration)
     was_killed = (
-        order.is_for_removal and migration.status is Status.IN_PROGRESS and not documents.outstanding(is_cut_over=True)
+        order.is_for_removal
+        and migration.status is Status.IN_PROGRESS
+        and not documents.list_outstanding(is_cut_over=True)
     )
     if migration.status is not Status.COMPLETED and not was_killed:
         return None
@@ -115,6 +118,7 @@ def _refuse_too_early(tenant: Tenant, before: Migration | None, order: Order) ->
         raise Refused(
             f"{tenant.slug}: no run has looked at all of its documents yet, so rehouse does not know which failed",
             hint=f"run `rehouse migrate {tenant.slug}` first",
+            subject=tenant.slug,
         )
 
 
@@ -123,7 +127,7 @@ def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tupl
     home = home_of(tenant, services.settings, before)
     notes: tuple[str, ...] = ()
     if home:
-        _refuse_somebody_elses(services, tenant, home)
+        _refuse_foreign_home(services, tenant, home)
     else:
         notes = refuse_earlier_home(services.settings, services.control, services.ledger, tenant)
     migration = services.ledger.begin_run(
@@ -133,13 +137,14 @@ def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tupl
     return migration, notes
 
 
-def _refuse_somebody_elses(services: Services, tenant: Tenant, home: str) -> None:
-    others = services.ledger.others_at(home, tenant)
+def _refuse_foreign_home(services: Services, tenant: Tenant, home: str) -> None:
+    others = services.ledger.find_others_at(home, tenant)
     if others or home == services.settings.log_bucket:
         whose = f"also the home of {', '.join(others)}" if others else "the bucket of the access logs"
         raise Halt(
             f"{tenant.slug}: its bucket {home} is {whose}",
             hint="give the tenant's row in tenants.aws_bucket_name a bucket of its own, or NULL",
+            subject=tenant.slug,
         )
 
 

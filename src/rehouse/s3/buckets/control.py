@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rehouse.core.bucket.documents import Document, bucket_arn
-from rehouse.core.bucket.spec import SETTINGS, Found
+from rehouse.core.bucket.spec import SETTINGS, SettingState
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.s3.buckets.settings import CALLS, classify_code, tag_set
 from rehouse.s3.content_md5 import ContentMd5
@@ -119,12 +119,12 @@ class Control:
         try:
             reply = self.client.head_bucket(Bucket=bucket, **self.owner())
         except ClientError as error:
-            return self._not_open(bucket, error)
+            return self._explain_refusal(bucket, error)
         except BotoCoreError as error:
             raise translate_error(error, bucket) from None
         region = reply.get("BucketRegion")
         is_ours = self.identity().account or self.new_buckets.is_made(bucket)
-        return BucketPresence("ours", region) if is_ours else self._listed(bucket, region)
+        return BucketPresence("ours", region) if is_ours else self._find_owner_by_listing(bucket, region)
 
     def create(self, bucket: str, *, tags: Mapping[str, str] | None = None) -> bool:
         """Create the bucket in the session's region.
@@ -132,9 +132,9 @@ class Control:
         Return whether it was created with the tags. Not every endpoint accepts tags at creation. A bucket that is already ours
         is no error. Raises StorageRefused (BucketAlreadyExists) if another account owns it.
         """
-        with_tags = bool(tags) and self._created(bucket, tags)
+        with_tags = bool(tags) and self._try_create(bucket, tags)
         if not with_tags:
-            self._created(bucket, None)
+            self._try_create(bucket, None)
         self.new_buckets.add(bucket)
         return with_tags
 
@@ -144,14 +144,14 @@ class Control:
             self.new_buckets.tell(bucket, text)
             self.sleep(seconds)
 
-    def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, Found]:
+    def read(self, bucket: str, settings: Iterable[str] = SETTINGS) -> dict[str, SettingState]:
         """Return the state of each setting of the bucket.
 
         Raises StorageRefused if the bucket does not exist.
         """
         return {setting: self.read_setting(bucket, setting) for setting in settings}
 
-    def read_setting(self, bucket: str, setting: str) -> Found:
+    def read_setting(self, bucket: str, setting: str) -> SettingState:
         """Return the state of one setting: set, absent, not offered here, or not readable with our rights."""
         calls = CALLS[setting]
         try:
@@ -241,15 +241,15 @@ class Control:
             return CallerIdentity(None)
         return CallerIdentity(reply.get("Account"), reply.get("Arn"))
 
-    def _not_open(self, bucket: str, error: ClientError) -> BucketPresence:
+    def _explain_refusal(self, bucket: str, error: ClientError) -> BucketPresence:
         code = _code(error)
         region = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
         if code in {"404", NO_SUCH_BUCKET}:
             return BucketPresence("absent")
         if code in {"403", ACCESS_DENIED}:
-            return self._listed(bucket, region)
+            return self._find_owner_by_listing(bucket, region)
         if code in {"301", "PermanentRedirect"} and region:
-            return self._listed(bucket, region)
+            return self._find_owner_by_listing(bucket, region)
         raise translate_error(self._reason(bucket) or error, bucket) from None
 
     def _reason(self, bucket: str) -> ClientError | None:
@@ -262,7 +262,7 @@ class Control:
             raise translate_error(error, bucket) from None
         return None
 
-    def _listed(self, bucket: str, region: str | None) -> BucketPresence:
+    def _find_owner_by_listing(self, bucket: str, region: str | None) -> BucketPresence:
         """Return the owner of an existing bucket: it is ours if ListBuckets shows it."""
         try:
             ours = bucket in self.buckets(bucket)
@@ -283,7 +283,7 @@ class Control:
             arguments["BucketNamespace"] = "account-regional"
         return arguments
 
-    def _created(self, bucket: str, tags: Mapping[str, str] | None) -> bool:
+    def _try_create(self, bucket: str, tags: Mapping[str, str] | None) -> bool:
         """Create the bucket.
 
         Return False if it is already ours or if tags are not offered at creation.
@@ -298,7 +298,7 @@ class Control:
                 return False
             # Some endpoints return BucketAlreadyExists for the caller's own bucket too.
             if code in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                if code == "BucketAlreadyExists" and self._listed(bucket, None).whose != "ours":
+                if code == "BucketAlreadyExists" and self._find_owner_by_listing(bucket, None).whose != "ours":
                     raise foreign_bucket_error(bucket) from None
                 return False
             raise translate_error(error, bucket) from None
@@ -356,6 +356,7 @@ def foreign_bucket_error(bucket: str) -> StorageRefused:
         f"the bucket {show_on_one_line(bucket)}: BucketAlreadyExists: it belongs to another AWS account and is not touched",
         hint="use credentials of the account that owns it, or another bucket",
         code="BucketAlreadyExists",
+        subject=show_on_one_line(bucket),
     )
 
 

@@ -54,7 +54,7 @@ def remove(control: Control, bucket: str, etags: Mapping[str, str]) -> Iterator[
     while batch := list(islice(together, REMOVED_PER_REQUEST)):
         yield from _remove_with_retries(control, bucket, {key: etags[key] for key in batch})
     for key in single:
-        yield _one(control, bucket, key, etags[key])
+        yield _remove_one(control, bucket, key, etags[key])
 
 
 def honours_conditions(control: Control, bucket: str) -> bool:
@@ -64,7 +64,7 @@ def honours_conditions(control: Control, bucket: str) -> bool:
     counts as no. If the endpoint ignores the condition, a versioned bucket then has a delete marker for that key.
     """
     key = f"{NEVER_WAS}{secrets.token_hex(16)}"
-    faults = [removed.fault for removed in _sent(control, bucket, {key: "0" * 32}, absent_is_gone=False)]
+    faults = [removed.fault for removed in _send(control, bucket, {key: "0" * 32}, absent_is_gone=False)]
     return all(fault is not None and fault.code in MISSED for fault in faults)
 
 
@@ -72,7 +72,7 @@ def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]
     waiting = dict(etags)
     for delay_seconds in (*AGAIN_AFTER_SECONDS, None):
         busy = {}
-        for removed in _sent(control, bucket, waiting, absent_is_gone=True):
+        for removed in _send(control, bucket, waiting, absent_is_gone=True):
             if removed.fault and delay_seconds is not None and verdict(removed.fault.code) is Verdict.RETRY:
                 busy[removed.key] = waiting[removed.key]
             else:
@@ -83,24 +83,26 @@ def _remove_with_retries(control: Control, bucket: str, etags: Mapping[str, str]
         control.sleep(delay_seconds)
 
 
-def _sent(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[RemovalOutcome]:
+def _send(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> Iterable[RemovalOutcome]:
     """Remove the objects, in one request if the endpoint has DeleteObjects.
 
     A key that the answer does not name has a fault.
     """
     if DELETE_OBJECTS not in control.not_offered:
         try:
-            return _together(control, bucket, etags, absent_is_gone=absent_is_gone)
+            return _remove_together(control, bucket, etags, absent_is_gone=absent_is_gone)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") not in NOT_OFFERED:
                 raise translate_error(error, f"removing objects of {bucket}") from None
             control.not_offered.add(DELETE_OBJECTS)
         except BotoCoreError as error:
             raise translate_error(error, f"removing objects of {bucket}") from None
-    return (_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())
+    return (_remove_one(control, bucket, key, etag, absent_is_gone=absent_is_gone) for key, etag in etags.items())
 
 
-def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool) -> list[RemovalOutcome]:
+def _remove_together(
+    control: Control, bucket: str, etags: Mapping[str, str], *, absent_is_gone: bool
+) -> list[RemovalOutcome]:
     named: Any = [{"Key": key, "ETag": f'"{etag}"'} for key, etag in etags.items()]
     reply = control.client.delete_objects(Bucket=bucket, Delete={"Objects": named, "Quiet": False}, **control.owner())
     faults = {
@@ -120,7 +122,7 @@ def _together(control: Control, bucket: str, etags: Mapping[str, str], *, absent
     return removed
 
 
-def _one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> RemovalOutcome:
+def _remove_one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> RemovalOutcome:
     if _DOTTED.search(key):  # libraries below boto3 resolve dot segments: S3 would remove another object
         return RemovalOutcome(
             key, Fault("InvalidKey", "a key with dot segments that goes in a request of its own is removed by hand")

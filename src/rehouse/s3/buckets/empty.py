@@ -23,9 +23,9 @@ from rehouse.s3.faults import (
     NO_SUCH_BUCKET,
     NOT_OFFERED,
     Verdict,
-    refused,
+    refused_error,
     translate_error,
-    unavailable,
+    unavailable_error,
     verdict,
 )
 
@@ -60,11 +60,11 @@ def versions(control: Control, bucket: str) -> Iterator[Version]:
     The two kinds are not sorted together. Raises StorageRefused or StorageUnavailable.
     """
     pages = control.client.get_paginator("list_object_versions").paginate(Bucket=bucket, **control.owner())
-    for page in _translated(pages, bucket):
+    for page in _translate_page_errors(pages, bucket):
         for found in page.get("Versions", []):
             if "ETag" not in found:
                 message = f"the listing shows no ETag of a version of {found['Key']!r}"
-                raise refused("MalformedListing", message, f"listing the versions of {bucket}")
+                raise refused_error("MalformedListing", message, f"listing the versions of {bucket}")
             etag = str(found["ETag"]).strip('"')
             yield Version(found["Key"], found["VersionId"], etag, int(found["Size"]), bool(found["IsLatest"]))
         for marker in page.get("DeleteMarkers", []):
@@ -76,7 +76,7 @@ def uploads(control: Control, bucket: str) -> Iterator[Upload]:
     pages = control.client.get_paginator("list_multipart_uploads").paginate(
         Bucket=bucket, EncodingType="url", **control.owner()
     )
-    for page in _translated(pages, bucket):
+    for page in _translate_page_errors(pages, bucket):
         is_encoded = page.get("EncodingType") == "url"
         for upload in page.get("Uploads", []):
             key = unquote_plus(upload["Key"]) if is_encoded else upload["Key"]
@@ -118,11 +118,11 @@ def delete_bucket(control: Control, bucket: str) -> None:
     try:
         status = control.client.delete_bucket(Bucket=bucket, **control.owner())["ResponseMetadata"]["HTTPStatusCode"]
         if status != HTTPStatus.NO_CONTENT:
-            raise unavailable("InternalError", f"a removal was answered with {status}", f"the bucket {bucket}")
+            raise unavailable_error("InternalError", f"a removal was answered with {status}", f"the bucket {bucket}")
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
         if code == "BucketNotEmpty":  # a 409, which would otherwise be retried
-            raise refused(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
+            raise refused_error(code, "something was written into it meanwhile", f"the bucket {bucket}") from None
         if code not in {NO_SUCH_BUCKET, "404"}:
             raise translate_error(error, f"the bucket {bucket}") from None
     except BotoCoreError as error:
@@ -147,7 +147,7 @@ def _delete_together(control: Control, bucket: str, batch: Sequence[Version]) ->
     for failed in reply.get("Errors", []):
         code = str(failed.get("Code") or "Unknown")
         if code not in ABSENT:
-            raise_for = unavailable if verdict(code) is Verdict.RETRY else refused
+            raise_for = unavailable_error if verdict(code) is Verdict.RETRY else refused_error
             subject = f"deleting s3://{bucket}/{failed.get('Key', '')}"
             raise raise_for(code, str(failed.get("Message") or code), subject)
     return True
@@ -165,7 +165,7 @@ def _ask(control: Control, operation: str, bucket: str, **arguments: Any) -> Any
         raise translate_error(error, subject) from None
 
 
-def _translated(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
+def _translate_page_errors(pages: Iterable[Any], bucket: str) -> Iterator[Any]:
     try:
         yield from pages
     except (ClientError, BotoCoreError) as error:

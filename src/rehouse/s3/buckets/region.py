@@ -18,9 +18,9 @@ def locate_buckets(settings: Settings, control: Control, presences: Mapping[str,
 
     Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
     """
-    region = _common(presences)
+    region = _common_region(presences)
     if region and settings.region and settings.region != region:
-        raise _contradicted(settings, next(bucket for bucket, each in presences.items() if each.region), region)
+        raise _contradiction_error(settings, next(bucket for bucket, each in presences.items() if each.region), region)
     return settings.model_copy(update={"region": region or control.session.region})
 
 
@@ -31,6 +31,7 @@ def region_mismatch(bucket: str, found: str, wanted: str) -> StorageRefused:
         f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
         hint=way_out(bucket, found, wanted),
         code="PermanentRedirect",
+        subject=bucket,
     )
 
 
@@ -42,22 +43,23 @@ def way_out(bucket: str, found: str, wanted: str) -> str:
     )
 
 
-def _common(presences: Mapping[str, BucketPresence]) -> str | None:
+def _common_region(presences: Mapping[str, BucketPresence]) -> str | None:
     regions = {bucket: each.region for bucket, each in presences.items() if each.region}
     if len(set(regions.values())) > 1:
         told = ", ".join(f"{bucket} in {show_on_one_line(region)}" for bucket, region in regions.items())
         raise ConfigurationError(
             f"the shared buckets are in several regions: {told}",
             hint="set REHOUSE_SHARED_BUCKET to the buckets of one region, and run rehouse once for each region",
+            subject="shared_bucket",
         )
     return next(iter(regions.values()), None)
 
 
-def _contradicted(settings: Settings, bucket: str, region: str) -> ConfigurationError:
+def _contradiction_error(settings: Settings, bucket: str, region: str) -> ConfigurationError:
     names, region = variables("region"), show_on_one_line(region)
     origin = settings.origins.get("region", names[0])
     told, hint = f"region in {origin}", f'set region = "{region}" in {origin}, or remove it'
     if origin in names:
         told, hint = origin, f"set {origin}={region}, or unset it"
     message = f"{told} is {settings.region}, but the shared bucket {bucket} is in {region}"
-    return ConfigurationError(message, hint=hint)
+    return ConfigurationError(message, hint=hint, subject="region")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rehouse.core.bucket.documents import METRICS_ID, Document
-from rehouse.core.bucket.spec import Found
+from rehouse.core.bucket.spec import SettingState
 from rehouse.s3.faults import DENIED, NOT_OFFERED
 
 Reply = Mapping[str, Any]
@@ -27,66 +27,66 @@ class Setting:
 
     get: str
     put: str
-    found: Callable[[Reply], Found]
+    found: Callable[[Reply], SettingState]
     arguments: Callable[[Document], dict[str, Any]]
     absent_code: str = ""
     get_arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def classify_code(setting: Setting, code: str) -> Found | None:
+def classify_code(setting: Setting, code: str) -> SettingState | None:
     """Return the state that an error code means for a setting, or None if it says nothing about the setting."""
     if code == setting.absent_code:
-        return Found("absent")
+        return SettingState("absent")
     if code in NOT_OFFERED:
-        return Found("not_offered", code=code)
-    return Found("unreadable", code=code) if code in DENIED else None
+        return SettingState("not_offered", code=code)
+    return SettingState("unreadable", code=code) if code in DENIED else None
 
 
-def _member(name: str, marker: str) -> Callable[[Reply], Found]:
+def _member_reader(name: str, marker: str) -> Callable[[Reply], SettingState]:
     """Return a reader of the reply's member `name`.
 
     The setting is offered only if the member holds `marker`.
     """
 
-    def found(reply: Reply) -> Found:
+    def read_member(reply: Reply) -> SettingState:
         document = reply.get(name)
         if not isinstance(document, Mapping) or marker not in document:
-            return Found("not_offered", code="OtherReply")
-        return Found("set", dict(document))
+            return SettingState("not_offered", code="OtherReply")
+        return SettingState("set", dict(document))
 
-    return found
+    return read_member
 
 
-def _optional(name: str) -> Callable[[Reply], Found]:
+def _optional_member_reader(name: str) -> Callable[[Reply], SettingState]:
     """Return a reader of the reply's member `name`.
 
     A 200 without it means that the setting is absent.
     """
-    return lambda reply: Found("set", reply[name]) if reply.get(name) else Found("absent")
+    return lambda reply: SettingState("set", reply[name]) if reply.get(name) else SettingState("absent")
 
 
-def _listed(name: str) -> Callable[[Reply], Found]:
+def _list_reader(name: str) -> Callable[[Reply], SettingState]:
     return lambda reply: (
-        Found("set", {name: reply[name]}) if reply.get(name) else Found("not_offered", code="OtherReply")
+        SettingState("set", {name: reply[name]}) if reply.get(name) else SettingState("not_offered", code="OtherReply")
     )
 
 
-def _policy(reply: Reply) -> Found:
+def _policy(reply: Reply) -> SettingState:
     try:
         document = json.loads(reply.get("Policy", ""))
     except ValueError:
-        return Found("not_offered", code="OtherReply")
-    return Found("set", document)
+        return SettingState("not_offered", code="OtherReply")
+    return SettingState("set", document)
 
 
-def _tags(reply: Reply) -> Found:
+def _tags(reply: Reply) -> SettingState:
     if "TagSet" not in reply:
-        return Found("not_offered", code="OtherReply")
-    return Found("set", {tag["Key"]: tag["Value"] for tag in reply["TagSet"]})
+        return SettingState("not_offered", code="OtherReply")
+    return SettingState("set", {tag["Key"]: tag["Value"] for tag in reply["TagSet"]})
 
 
-def _versioning(reply: Reply) -> Found:
-    return Found("set", {"Status": reply["Status"]}) if reply.get("Status") else Found("absent")
+def _versioning(reply: Reply) -> SettingState:
+    return SettingState("set", {"Status": reply["Status"]}) if reply.get("Status") else SettingState("absent")
 
 
 def tag_set(tags: Mapping[str, str]) -> list[dict[str, str]]:
@@ -98,14 +98,14 @@ CALLS: dict[str, Setting] = {
     "public_access_block": Setting(
         "get_public_access_block",
         "put_public_access_block",
-        _member("PublicAccessBlockConfiguration", "BlockPublicAcls"),
+        _member_reader("PublicAccessBlockConfiguration", "BlockPublicAcls"),
         lambda document: {"PublicAccessBlockConfiguration": document},
         "NoSuchPublicAccessBlockConfiguration",
     ),
     "ownership": Setting(
         "get_bucket_ownership_controls",
         "put_bucket_ownership_controls",
-        _member("OwnershipControls", "Rules"),
+        _member_reader("OwnershipControls", "Rules"),
         lambda document: {"OwnershipControls": document},
         "OwnershipControlsNotFoundError",
     ),
@@ -119,7 +119,7 @@ CALLS: dict[str, Setting] = {
     "encryption": Setting(
         "get_bucket_encryption",
         "put_bucket_encryption",
-        _member("ServerSideEncryptionConfiguration", "Rules"),
+        _member_reader("ServerSideEncryptionConfiguration", "Rules"),
         lambda document: {"ServerSideEncryptionConfiguration": document},
         "ServerSideEncryptionConfigurationNotFoundError",
     ),
@@ -132,21 +132,21 @@ CALLS: dict[str, Setting] = {
     "lifecycle": Setting(
         "get_bucket_lifecycle_configuration",
         "put_bucket_lifecycle_configuration",
-        _listed("Rules"),
+        _list_reader("Rules"),
         lambda document: {"LifecycleConfiguration": document},
         "NoSuchLifecycleConfiguration",
     ),
     "cors": Setting(
         "get_bucket_cors",
         "put_bucket_cors",
-        _listed("CORSRules"),
+        _list_reader("CORSRules"),
         lambda document: {"CORSConfiguration": document},
         "NoSuchCORSConfiguration",
     ),
     "logging": Setting(
         "get_bucket_logging",
         "put_bucket_logging",
-        _optional("LoggingEnabled"),
+        _optional_member_reader("LoggingEnabled"),
         lambda document: {"BucketLoggingStatus": {"LoggingEnabled": document}},
     ),
     "tags": Setting(
@@ -159,7 +159,7 @@ CALLS: dict[str, Setting] = {
     "metrics": Setting(
         "get_bucket_metrics_configuration",
         "put_bucket_metrics_configuration",
-        _member("MetricsConfiguration", "Id"),
+        _member_reader("MetricsConfiguration", "Id"),
         lambda document: {"Id": METRICS_ID, "MetricsConfiguration": document},
         "NoSuchConfiguration",
         {"Id": METRICS_ID},

@@ -17,10 +17,10 @@ from functools import partial
 from typing import NoReturn, TypeVar
 
 from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, ObjectRef
-from rehouse.core.refusals import with_refusing_place
+from rehouse.core.refusals import name_refusing_place
 from rehouse.s3.bulk import listing
 from rehouse.s3.bulk.exchange import Exchange
-from rehouse.s3.bulk.replies import Copied, Found, Reply, read_copy, read_head, read_headers, read_upload
+from rehouse.s3.bulk.replies import CopyReply, HeadReply, Reply, read_copy, read_head, read_headers, read_upload
 from rehouse.s3.bulk.requests import (
     PAGE,
     Request,
@@ -34,7 +34,7 @@ from rehouse.s3.bulk.requests import (
 from rehouse.s3.bulk.sender import Answer
 from rehouse.s3.bulk.signing import query_string
 from rehouse.s3.bulk.throttle import Throttle
-from rehouse.s3.faults import ABSENT, NOT_IMPLEMENTED, NOT_OFFERED, refused, unavailable
+from rehouse.s3.faults import ABSENT, NOT_IMPLEMENTED, NOT_OFFERED, refused_error, unavailable_error
 from rehouse.s3.new_buckets import NewBuckets
 from rehouse.s3.session import Session
 
@@ -96,9 +96,9 @@ class BulkPlane:
         return self._exchange.throttle.sent
 
     @property
-    def interrupted(self) -> bool:
+    def is_interrupted(self) -> bool:
         """Whether `interrupt` was called."""
-        return self._exchange.interrupted
+        return self._exchange.is_interrupted
 
     def copy(self, tasks: Iterable[CopyTask]) -> Iterator[CopyOutcome]:
         """Copy the objects.
@@ -109,7 +109,7 @@ class BulkPlane:
         """
         unsendable: deque[CopyOutcome] = deque()
         requests = self._copy_requests(tasks, unsendable)
-        with closing(self._exchange.run(requests, self._without_condition)) as answers:
+        with closing(self._exchange.run(requests, self._drop_condition)) as answers:
             for answer in answers:
                 while unsendable:
                     yield unsendable.popleft()
@@ -121,13 +121,13 @@ class BulkPlane:
         return self._exchange.throttle.room(seconds)
 
     @contextmanager
-    def reserving(self, least: int) -> Iterator[None]:
+    def reserve(self, least: int) -> Iterator[None]:
         """Wait until the limiter allows `least` requests, and keep them, and a few more if there are, for this thread.
 
         Rows are locked only then: no other thread can take what their looks need. Raises Interrupted.
         """
         throttle = self._exchange.throttle
-        with throttle.reserving(least, max(least, MOST_RESERVED), lambda: self._exchange.interrupted):
+        with throttle.reserve(least, max(least, MOST_RESERVED), lambda: self._exchange.is_interrupted):
             self._exchange.stop_if_interrupted()
             yield
 
@@ -174,7 +174,7 @@ class BulkPlane:
             page = self._page(bucket, prefix, after, None, until=until, most=most)
             last = after
             while True:
-                last = _checked(page, prefix, last, f"s3://{bucket}/{prefix}")
+                last = _require_progress(page, prefix, last, f"s3://{bucket}/{prefix}")
                 ends = page.token is None or _is_past(page.objects, through)
                 fetch = partial(self._page, bucket, prefix, "", page.token, until=until, most=most)
                 following = None if ends or until is not None else ahead.submit(fetch)
@@ -188,7 +188,7 @@ class BulkPlane:
         endpoint, name = self._exchange.endpoint(ref.bucket), object_name(ref)
         headers = self._owner_header() | {"if-match": f'"{etag}"', "x-amz-checksum-mode": "ENABLED"}
         path = endpoint.path + key_path(ref.key)
-        return self._exchange.only(
+        return self._exchange.answer(
             Request("head", "HEAD", endpoint, path, version_query(ref), headers, name, read_headers)
         )
 
@@ -197,7 +197,7 @@ class BulkPlane:
         endpoint, name = self._exchange.endpoint(target.bucket), object_name(target)
         sent = {"content-length": "0", **headers, **self._owner_header()}
         path, query = endpoint.path + key_path(target.key), query_string([("uploads", "")])
-        return self._exchange.only(Request("upload", "POST", endpoint, path, query, sent, name, read_upload))
+        return self._exchange.answer(Request("upload", "POST", endpoint, path, query, sent, name, read_upload))
 
     def interrupt(self) -> None:
         """Start no more requests.
@@ -213,7 +213,7 @@ class BulkPlane:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BulkPlane belongs to its process: make one in each")
 
-    def _copy_requests(self, tasks: Iterable[CopyTask], unsendable: deque[CopyOutcome]) -> Iterator[Request[Copied]]:
+    def _copy_requests(self, tasks: Iterable[CopyTask], unsendable: deque[CopyOutcome]) -> Iterator[Request[CopyReply]]:
         for task in tasks:
             try:
                 is_offered = self.target_condition_offered is not False
@@ -221,14 +221,14 @@ class BulkPlane:
             except ValueError as error:
                 unsendable.append(CopyOutcome(task, fault=Fault("InvalidRequest", str(error)), attempts=0))
 
-    def _copy_request(self, task: CopyTask, *, guarded: bool) -> Request[Copied]:
+    def _copy_request(self, task: CopyTask, *, guarded: bool) -> Request[CopyReply]:
         endpoint = self._exchange.endpoint(task.target.bucket)
         headers = copy_headers(task, self._owner, guarded=guarded)
         path = endpoint.path + key_path(task.target.key)
         subject = f"copying {object_name(task.source)} to {object_name(task.target)}"
         return Request("copy", "PUT", endpoint, path, "", headers, subject, read_copy, task, copy_seconds(task.size))
 
-    def _without_condition(self, request: Request[Copied], fault: Fault) -> Request[Copied] | None:
+    def _drop_condition(self, request: Request[CopyReply], fault: Fault) -> Request[CopyReply] | None:
         if fault.code != NOT_IMPLEMENTED or not _has_condition(request):
             return None
         assert isinstance(request.context, CopyTask)
@@ -238,11 +238,11 @@ class BulkPlane:
         replacement.attempts = request.attempts
         return replacement
 
-    def _outcome(self, answer: Answer[Copied]) -> CopyOutcome:
+    def _outcome(self, answer: Answer[CopyReply]) -> CopyOutcome:
         task, attempts = answer.request.context, answer.request.attempts
         assert isinstance(task, CopyTask)
         if answer.value is None:
-            fault = answer.fault and with_refusing_place(task, answer.fault)
+            fault = answer.fault and name_refusing_place(task, answer.fault)
             return CopyOutcome(task, fault=fault, attempts=attempts)
         copied = answer.value
         is_guarded = _has_condition(answer.request)
@@ -252,7 +252,7 @@ class BulkPlane:
 
     def _head_requests(
         self, refs: Iterable[ObjectRef], with_checksums: bool, unsendable: deque[Head]
-    ) -> Iterator[Request[Found]]:
+    ) -> Iterator[Request[HeadReply]]:
         headers = self._owner_header() | ({"x-amz-checksum-mode": "ENABLED"} if with_checksums else {})
         for ref in refs:
             try:
@@ -268,7 +268,7 @@ class BulkPlane:
         """Raise if the bucket is missing or elsewhere, or if the credentials are wrong, but not if a right is denied."""
         answer = self._one("location", bucket, "location=", lambda reply: reply, until=until)
         if answer.fault is not None and answer.passing:
-            raise unavailable(answer.fault.code, answer.fault.message, f"s3://{bucket}")
+            raise unavailable_error(answer.fault.code, answer.fault.message, f"s3://{bucket}")
 
     def _page(
         self,
@@ -282,14 +282,16 @@ class BulkPlane:
     ) -> listing.Page:
         answer = self._listing(bucket, list_query(prefix, after, token, most), until)
         if answer.fault is not None:
-            error = unavailable if answer.passing else refused
+            error = unavailable_error if answer.passing else refused_error
             is_cut = answer.fault.code == "IncompleteReply" and bool(self._page_problem)
             message = self._page_problem if is_cut else answer.fault.message
             raise error(answer.fault.code, message, f"listing s3://{bucket}/{prefix}")
         if answer.value is None:
-            raise unavailable("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
+            raise unavailable_error("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
         if token is not None and answer.value.token == token:
-            raise refused("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}")
+            raise refused_error(
+                "MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}"
+            )
         return answer.value
 
     def _listing(self, bucket: str, query: str, until: float | None) -> Answer[listing.Page]:
@@ -324,7 +326,7 @@ class BulkPlane:
         until: float | None = None,
     ) -> Answer[T]:
         endpoint, headers = self._exchange.endpoint(bucket), {**more, **self._owner_header()}
-        return self._exchange.only(
+        return self._exchange.answer(
             Request(kind, "GET", endpoint, endpoint.path, query, headers, f"s3://{bucket}", read), until
         )
 
@@ -332,11 +334,11 @@ class BulkPlane:
         return {} if self._owner is None else {"x-amz-expected-bucket-owner": self._owner}
 
 
-def _has_condition(request: Request[Copied]) -> bool:
+def _has_condition(request: Request[CopyReply]) -> bool:
     return "if-none-match" in request.headers or "if-match" in request.headers
 
 
-def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
+def _require_progress(page: listing.Page, prefix: str, last: str, subject: str) -> str:
     """Return the page's last key.
 
     Raises if the page is out of order or has other keys, because merging it would be wrong.
@@ -345,9 +347,9 @@ def _checked(page: listing.Page, prefix: str, last: str, subject: str) -> str:
         return last
     if page.objects[0].key <= last:
         message = f"a page of the listing is not in the order of its keys' bytes: {page.objects[0].key!r} comes after {last!r}"
-        raise refused("MalformedListing", message, subject)
+        raise refused_error("MalformedListing", message, subject)
     if not all(found.key.startswith(prefix) for found in page.objects):
-        raise refused("MalformedListing", "the endpoint lists keys that were not asked for", subject)
+        raise refused_error("MalformedListing", "the endpoint lists keys that were not asked for", subject)
     return page.objects[-1].key
 
 
@@ -355,7 +357,7 @@ def _is_past(objects: Sequence[ListedObject], through: str | None) -> bool:
     return through is not None and bool(objects) and objects[-1].key >= through
 
 
-def _head(ref: ObjectRef, answer: Answer[Found]) -> Head:
+def _head(ref: ObjectRef, answer: Answer[HeadReply]) -> Head:
     if answer.value is not None:
         return Head(ref, answer.value.object, None, answer.value.version, answer.value.checksums)
     missing = answer.fault is not None and answer.fault.code in ABSENT

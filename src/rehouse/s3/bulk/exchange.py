@@ -65,7 +65,7 @@ class Exchange:
         with self._transfers() as transfers:
             yield from Sender(self._shared, transfers, self._ceiling, instead, until).run(requests)
 
-    def only(self, request: Request[T], until: float | None = None) -> Answer[T]:
+    def answer(self, request: Request[T], until: float | None = None) -> Answer[T]:
         """Return the answer to one request.
 
         Raises Interrupted if an interruption came before the answer.
@@ -78,17 +78,17 @@ class Exchange:
         return answer
 
     @property
-    def interrupted(self) -> bool:
+    def is_interrupted(self) -> bool:
         """Whether `interrupt` was called."""
-        return self._shared.interrupted
+        return self._shared.is_interrupted
 
     def interrupt(self) -> None:
         """Start no more requests; those in flight are still answered."""
-        self._shared.interrupted = True
+        self._shared.is_interrupted = True
 
     def stop_if_interrupted(self) -> None:
         """Raise Interrupted if `interrupt` was called."""
-        if self._shared.interrupted:
+        if self._shared.is_interrupted:
             raise Interrupted("interrupted while looking at objects", hint="run the same command again: it goes on")
 
     def close(self) -> None:

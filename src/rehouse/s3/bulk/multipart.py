@@ -20,7 +20,7 @@ from rehouse.core.archiving import class_of_copy
 from rehouse.core.copies import is_md5
 from rehouse.core.errors import Interrupted, StorageRefused
 from rehouse.core.model import CopyOutcome, CopyTask, Fault
-from rehouse.core.refusals import with_refusing_place
+from rehouse.core.refusals import name_refusing_place
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.sender import Answer
 from rehouse.s3.faults import NOT_OFFERED, Verdict, show_on_one_line, translate_error, verdict
@@ -90,7 +90,7 @@ def copy_multipart(
             etag, version, checksum = upload.run(part_bytes)
             return CopyOutcome(task, etag, version, checksum, None, attempt, upload.is_guarded)
         except ClientError as error:
-            fault = with_refusing_place(task, _fault(error, task))
+            fault = name_refusing_place(task, _fault(error, task))
             if error.response["ResponseMetadata"].get("HTTPStatusCode") != 409 or attempt == ATTEMPTS:
                 return CopyOutcome(task, upload.etag, fault=fault, attempts=attempt)
         except _FailedError as error:

@@ -97,7 +97,7 @@ class Reply:
         return float(value) if value.isdecimal() else None
 
 
-class Copied(NamedTuple):
+class CopyReply(NamedTuple):
     """A finished copy: the target's ETag, and its version and CRC64NVME if S3 returned them."""
 
     etag: str
@@ -105,7 +105,7 @@ class Copied(NamedTuple):
     checksum: str | None
 
 
-class Found(NamedTuple):
+class HeadReply(NamedTuple):
     """An object that a HEAD found."""
 
     object: ListedObject
@@ -113,7 +113,7 @@ class Found(NamedTuple):
     checksums: dict[str, str]
 
 
-def read_copy(reply: Reply) -> Copied | None:
+def read_copy(reply: Reply) -> CopyReply | None:
     """Return the finished copy, or None: even a 200 may have an error in its body."""
     _, opening, result = reply.body.rstrip().partition(b"<CopyObjectResult")
     if not opening or result[:1] not in b"> \t\r\n" or not result.endswith(b"</CopyObjectResult>"):
@@ -127,10 +127,10 @@ def read_copy(reply: Reply) -> Copied | None:
     at = head.lower().find(_VERSION)
     version = head[at + len(_VERSION) :].partition(b"\n")[0].strip() if at >= 0 else b""
     checksum = _inside(result, b"<ChecksumCRC64NVME>", b"</ChecksumCRC64NVME>")
-    return Copied(etag.decode("latin-1"), version.decode("latin-1") or None, checksum.decode("latin-1") or None)
+    return CopyReply(etag.decode("latin-1"), version.decode("latin-1") or None, checksum.decode("latin-1") or None)
 
 
-def read_head(key: str, reply: Reply) -> Found | Fault:
+def read_head(key: str, reply: Reply) -> HeadReply | Fault:
     """Return the object that the headers describe, or a fault if a required header is missing."""
     headers = reply.headers()
     etag, size, modified_at = headers.get("etag"), headers.get("content-length", ""), _time(headers, "last-modified")
@@ -146,7 +146,7 @@ def read_head(key: str, reply: Reply) -> Found | Fault:
     checksums = {
         name.removeprefix(CHECKSUM_PREFIX): value for name, value in headers.items() if name.startswith(CHECKSUM_PREFIX)
     }
-    return Found(listed, headers.get("x-amz-version-id"), checksums)
+    return HeadReply(listed, headers.get("x-amz-version-id"), checksums)
 
 
 def read_headers(reply: Reply) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from rehouse.core.archiving import class_of_copy
 from rehouse.core.model import CopyTask, Fault, ObjectRef
 from rehouse.s3.bulk.replies import Reply
-from rehouse.s3.bulk.signing import UNSENDABLE, query_string, quoted_key
+from rehouse.s3.bulk.signing import UNSENDABLE, query_string, quote_key
 from rehouse.s3.endpoint import Endpoint, check_bucket_name
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def key_path(key: str) -> str:
     """
     if not key:
         raise ValueError("an object's key cannot be empty")
-    return quoted_key(key)
+    return quote_key(key)
 
 
 def version_query(ref: ObjectRef) -> str:

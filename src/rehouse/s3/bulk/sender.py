@@ -23,7 +23,7 @@ from rehouse.s3.bulk.signing import sign
 from rehouse.s3.bulk.slots import Claim, Slots
 from rehouse.s3.bulk.throttle import Throttle
 from rehouse.s3.bulk.transfers import Transfers
-from rehouse.s3.faults import Verdict, refused, unavailable, verdict
+from rehouse.s3.faults import Verdict, refused_error, unavailable_error, verdict
 from rehouse.s3.new_buckets import WAITING, NewBuckets
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Conditions:
         self.slots = slots
         self.random = random
         self.new_buckets = new_buckets
-        self.interrupted = False
+        self.is_interrupted = False
         self.answered = False
 
 
@@ -102,7 +102,7 @@ class Sender(Generic[T]):
         self._shared = shared
         self._transfers = transfers
         self._slots = shared.slots
-        self._claim = Claim(most, self._reclaimed)
+        self._claim = Claim(most, self._reclaim_slots)
         self._instead = instead
         self._retries: list[tuple[float, int, Request[T]]] = []
         self._order = itertools.count()
@@ -124,34 +124,34 @@ class Sender(Generic[T]):
         self._slots.join(self._claim)
         try:
             while True:
-                stopping = self._stopped is not None or self._shared.interrupted
+                stopping = self._stopped is not None or self._shared.is_interrupted
                 if not stopping:
                     more = self._fill(source, more)
                     stopping = self._stopped is not None
                 if not self._unsettled and (stopping or not (more or self._retries)):
                     break
-                yield from self._settled(self._replies(more))
+                yield from self._settle(self._replies(more))
                 if self._until is not None and not stopping:
-                    self._hurry(is_all_sent=not (more or self._retries))
+                    self._stop_if_late(is_all_sent=not (more or self._retries))
         finally:
             self._slots.leave(self._claim)
         if self._stopped is not None:
             raise self._stopped
 
-    def _hurry(self, *, is_all_sent: bool) -> None:
+    def _stop_if_late(self, *, is_all_sent: bool) -> None:
         if self._is_to_be_asked_again:
             raise NotInTime(is_refused=True)
         is_over = is_all_sent and not self._unsettled
         if not is_over and self._until is not None and time.monotonic() >= self._until:
             raise NotInTime(is_slow=is_all_sent)
 
-    def _at_most(self, seconds: float) -> float:
+    def _limit_to_deadline(self, seconds: float) -> float:
         return seconds if self._until is None else min(seconds, max(0.0, self._until - time.monotonic()))
 
     def _fill(self, source: Iterator[Request[T]], more: bool) -> bool:
         self._lacks_slots = False
         room = self._claim.most - self._unsettled
-        if room <= 0 or not (more or self._due()):
+        if room <= 0 or not (more or self._is_retry_due()):
             return more
         slots = self._slots.take(self._claim, room)
         granted = self._shared.throttle.take(slots)
@@ -159,7 +159,7 @@ class Sender(Generic[T]):
             self._unbegun = slots
         before = self._unsettled
         for _ in range(granted):
-            request = heapq.heappop(self._retries)[2] if self._due() else next(source, None) if more else None
+            request = heapq.heappop(self._retries)[2] if self._is_retry_due() else next(source, None) if more else None
             if request is None:
                 more = False
                 break
@@ -172,13 +172,13 @@ class Sender(Generic[T]):
             self._give_up_unbegun()
         return more
 
-    def _due(self) -> bool:
+    def _is_retry_due(self) -> bool:
         return bool(self._retries) and self._retries[0][0] <= time.monotonic()
 
-    def _patience(self, more: bool) -> float:
-        patience = self._at_most(LONGEST_WAIT_SECONDS)
+    def _wait_seconds(self, more: bool) -> float:
+        patience = self._limit_to_deadline(LONGEST_WAIT_SECONDS)
         if self._unsettled < self._claim.most and not self._lacks_slots:
-            is_due = self._due()
+            is_due = self._is_retry_due()
             if self._retries and not is_due:
                 patience = min(patience, max(0.0, self._retries[0][0] - time.monotonic()))
             if more or is_due:
@@ -201,7 +201,7 @@ class Sender(Generic[T]):
             return False
         with self._claim.lock:
             if not self._unbegun:
-                self._again(request, 0.0)
+                self._send_again(request, 0.0)
                 return False
             self._unbegun -= 1
             self._transfers.start(request, lines)
@@ -212,9 +212,9 @@ class Sender(Generic[T]):
 
     def _replies(self, more: bool) -> list[tuple[Request[Any], Reply]]:
         if self._lacks_slots and not self._unsettled:
-            self._slots.wait(self._claim, self._at_most(LONGEST_WAIT_SECONDS))
+            self._slots.wait(self._claim, self._limit_to_deadline(LONGEST_WAIT_SECONDS))
             return []
-        patience = self._patience(more)
+        patience = self._wait_seconds(more)
         with self._claim.lock:
             self._bring_home(patience)
             replies, self._home = self._home, []
@@ -222,12 +222,12 @@ class Sender(Generic[T]):
         return replies
 
     def _bring_home(self, seconds: float) -> None:
-        found = self._transfers.finished(0.0 if self._home else seconds)
+        found = self._transfers.take_finished(0.0 if self._home else seconds)
         if found:
             self._home += found
             self._slots.give_back(self._claim, len(found))
 
-    def _reclaimed(self, seconds: float) -> None:
+    def _reclaim_slots(self, seconds: float) -> None:
         """Give back slots while this sender is idle.
 
         Another sender calls this and holds this claim's lock.
@@ -242,7 +242,7 @@ class Sender(Generic[T]):
         self._slots.give_back(self._claim, self._unbegun)
         self._unbegun = 0
 
-    def _settled(self, replies: list[tuple[Request[Any], Reply]]) -> Iterator[Answer[T]]:
+    def _settle(self, replies: list[tuple[Request[Any], Reply]]) -> Iterator[Answer[T]]:
         good, overloaded, answers = 0, False, []
         for request, reply in replies:
             value = request.read(reply) if not reply.errno and 200 <= reply.status < 300 else None
@@ -254,7 +254,7 @@ class Sender(Generic[T]):
                 is_overload = reply.status in OVERLOAD or b"<Code>SlowDown<" in reply.body
                 overloaded = overloaded or is_overload
                 good += not (reply.errno or is_overload or reply.status >= 500)  # a refused request was served, too
-                answer = self._judged(request, reply)
+                answer = self._judge(request, reply)
                 if answer is not None:
                     answers.append(answer)
         if good:
@@ -263,7 +263,7 @@ class Sender(Generic[T]):
             self._shared.throttle.learn(good, overloaded=overloaded)
         yield from answers
 
-    def _judged(self, request: Request[T], reply: Reply) -> Answer[T] | None:
+    def _judge(self, request: Request[T], reply: Reply) -> Answer[T] | None:
         """Return the answer if it is final.
 
         Else send the request again or stop the run, and return None.
@@ -273,17 +273,17 @@ class Sender(Generic[T]):
         self._shared.answered = self._shared.answered or not reply.errno
         replacement = self._instead(request, fault) if self._instead else None
         if replacement is not None:
-            self._again(replacement, 0.0)
+            self._send_again(replacement, 0.0)
             return None
         if decision is Verdict.REFUSE and self._waits_for_new_bucket(request, fault):
             return None
-        if not request.refreshed and (decision is Verdict.REFRESH or self._is_untold(request, reply)):
+        if not request.refreshed and (decision is Verdict.REFRESH or self._may_hide_reason(request, reply)):
             self._refresh(request, reply)
             return None
         if decision is Verdict.RETRY and request.attempts - request.waits < self._most_attempts(fault):
-            self._again(request, delay_seconds(request.attempts, self._shared.random(), reply.retry_after()))
+            self._send_again(request, delay_seconds(request.attempts, self._shared.random(), reply.retry_after()))
             return None
-        return self._ended(request, reply, fault, decision)
+        return self._end(request, reply, fault, decision)
 
     def _waits_for_new_bucket(self, request: Request[T], fault: Fault) -> bool:
         seconds = self._shared.new_buckets.delay_seconds(fault.code, request.buckets, request.waits)
@@ -291,10 +291,10 @@ class Sender(Generic[T]):
             return False
         request.waits += 1
         self._shared.new_buckets.tell(request.endpoint.bucket, WAITING[fault.code])
-        self._again(request, seconds)
+        self._send_again(request, seconds)
         return True
 
-    def _is_untold(self, request: Request[T], reply: Reply) -> bool:
+    def _may_hide_reason(self, request: Request[T], reply: Reply) -> bool:
         """Return whether a failed HEAD may mean an expired token or a wrong clock.
 
         It has no body with the reason.
@@ -305,12 +305,12 @@ class Sender(Generic[T]):
             reply.status == 403 and self._shared.identity.is_skewed(server_time(reply.headers()))
         )
 
-    def _ended(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
+    def _end(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
         if decision is Verdict.RETRY and fault.code == "Unreachable":
-            error = unavailable if self._shared.answered else refused
+            error = unavailable_error if self._shared.answered else refused_error
             self._stopped = self._stopped or error(fault.code, fault.message, request.endpoint.name)
         elif decision in {Verdict.REFUSE, Verdict.REFRESH}:
-            stop = refused(fault.code, fault.message, request.subject, region=reply.region())
+            stop = refused_error(fault.code, fault.message, request.subject, region=reply.region())
             self._stopped = self._stopped or stop
         else:
             return Answer(request, None, fault, decision is Verdict.RETRY, reply.is_marked())
@@ -319,16 +319,16 @@ class Sender(Generic[T]):
     def _refresh(self, request: Request[T], reply: Reply) -> None:
         request.refreshed = True
         if self._until is not None:
-            self._again(request, 0.0)
+            self._send_again(request, 0.0)
             return
         self._shared.identity.learn(server_time(reply.headers()))
         try:
             self._shared.identity.renew()
         except RehouseError as error:
             self._stopped = self._stopped or error
-        self._again(request, 0.0)
+        self._send_again(request, 0.0)
 
-    def _again(self, request: Request[T], seconds: float) -> None:
+    def _send_again(self, request: Request[T], seconds: float) -> None:
         self._is_to_be_asked_again = self._is_to_be_asked_again or request.attempts > 0
         heapq.heappush(self._retries, (time.monotonic() + seconds, next(self._order), request))
 

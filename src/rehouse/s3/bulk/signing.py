@@ -27,15 +27,15 @@ _RESERVED = re.compile("[^A-Za-z0-9_.~/-]")
 UNSENDABLE = re.compile("[\r\n\0]")
 
 
-def quoted_key(key: str) -> str:
+def quote_key(key: str) -> str:
     """Return the key for a path: every byte except unreserved ones and `/` is percent-encoded.
 
     It equals `urllib.parse.quote(key, safe="/~")` but is faster for typical keys.
 
-    >>> quoted_key("a b/ü")
+    >>> quote_key("a b/ü")
     'a%20b/%C3%BC'
     """
-    return _RESERVED.sub(lambda found: _escaped(found[0]), key)
+    return _RESERVED.sub(lambda found: _escape(found[0]), key)
 
 
 def query_string(parameters: Iterable[tuple[str, str]]) -> str:
@@ -81,7 +81,7 @@ def sign(
     if b"\0" in joined or b" ".join(joined.split()) != joined:  # some value differs from its canonical form
         if UNSENDABLE.search("".join(values)):
             raise ValueError("a header value holds a line break or a zero byte")
-        canonical = form.text % tuple([_trimmed(value) for value in values])
+        canonical = form.text % tuple([_trim(value) for value in values])
     text = f"{method}\n{path}\n{query}\n{canonical}\n\n{form.signed}\n{payload}"
     digest = sha256(text.encode("latin-1")).hexdigest()
     signature = moment.keyed.copy()
@@ -136,7 +136,7 @@ def _form(names: tuple[str, ...]) -> _Form:
     return _Form(itemgetter(*ordered), text, ";".join(ordered))
 
 
-def _trimmed(value: str) -> str:
+def _trim(value: str) -> str:
     """Return a header's value as it is signed.
 
     Only ASCII white space is trimmed; other bytes may be text.
@@ -145,5 +145,5 @@ def _trimmed(value: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return "".join([f"%{byte:02X}" for byte in character.encode()])

@@ -39,7 +39,7 @@ class Throttle:
         return own + self._own.shared
 
     @contextmanager
-    def reserving(self, least: int, most: int, is_interrupted: Callable[[], bool]) -> Iterator[None]:
+    def reserve(self, least: int, most: int, is_interrupted: Callable[[], bool]) -> Iterator[None]:
         """Wait until `least` requests may start, and keep them for this thread, with others that may start too, `most` in all.
 
         An interruption ends the wait. What is not used is given back.

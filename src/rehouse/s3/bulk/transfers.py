@@ -73,10 +73,10 @@ class Transfers:
         self._running.add(handle)
         self.in_flight += 1
 
-    def finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
+    def take_finished(self, timeout: float) -> list[tuple[Request[Any], Reply]]:
         """Return the finished requests; wait at most `timeout` seconds for one."""
         self._driver.step(timeout)
-        return [self._reply(curl, errno, message) for curl, errno, message in self._driver.ended()]
+        return [self._reply(curl, errno, message) for curl, errno, message in self._driver.take_ended()]
 
     def close(self) -> None:
         """Abandon the requests in flight and close every connection."""

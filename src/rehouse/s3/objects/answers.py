@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 from lxml import etree  # type: ignore[import-untyped]
 
 from rehouse.core.model import Fault
-from rehouse.s3.bulk.replies import Copied, Reply, read_copy, server_time
+from rehouse.s3.bulk.replies import CopyReply, Reply, read_copy, server_time
 from rehouse.s3.objects.checksums import NOT_VALUES, PREFIX
 
 _LAST_MODIFIED = "last-modified"
@@ -125,7 +125,7 @@ def read_put(size: int, content_type: str, reply: Reply) -> StoredObject | Fault
 
 def read_copied(size: int, reply: Reply) -> StoredObject | Fault | None:
     """Return the object that a copy of this size made."""
-    copied: Copied | None = read_copy(reply)
+    copied: CopyReply | None = read_copy(reply)
     if copied is None:
         return None
     checksum = {f"{PREFIX}crc64nvme": copied.checksum} if copied.checksum else {}

@@ -10,7 +10,7 @@ from rehouse.core.model import CopyTask, Fault, ObjectRef
 from rehouse.s3.bulk.replies import Reply
 from rehouse.s3.bulk.requests import SECONDS, copy_headers, key_path, object_name, version_query
 from rehouse.s3.bulk.signing import UNSENDABLE, query_string
-from rehouse.s3.faults import refused
+from rehouse.s3.faults import refused_error
 from rehouse.s3.objects.access import Access, PerProcess
 from rehouse.s3.objects.answers import Part, read_nothing
 from rehouse.s3.objects.lines import Body, Call
@@ -49,8 +49,8 @@ class Calls:
             endpoint = self._access().endpoint(ref.bucket)
             path = endpoint.path + key_path(ref.key)
         except ValueError as error:
-            raise refused("InvalidRequest", str(error), subject) from None
-        sent = self._checked(headers, subject)
+            raise refused_error("InvalidRequest", str(error), subject) from None
+        sent = self._check_headers(headers, subject)
         return Call(KIND, method, endpoint, path, query, sent, subject, read, seconds=seconds, body=body)
 
     def get(self, ref: ObjectRef, span: str | None, if_match: str | None) -> Call[bool]:
@@ -68,8 +68,8 @@ class Calls:
         try:
             endpoint = self._access().endpoint(bucket)
         except ValueError as error:
-            raise refused("InvalidRequest", str(error), subject) from None
-        headers = self._checked(NOTHING, subject)
+            raise refused_error("InvalidRequest", str(error), subject) from None
+        headers = self._check_headers(NOTHING, subject)
         return Call(KIND, "GET", endpoint, endpoint.path, query_string(parameters), headers, subject, read)
 
     def copy_headers(self, task: CopyTask, subject: str) -> dict[str, str]:
@@ -77,13 +77,13 @@ class Calls:
         try:
             return copy_headers(task, self._owner, guarded=False)
         except ValueError as error:
-            raise refused("InvalidRequest", str(error), subject) from None
+            raise refused_error("InvalidRequest", str(error), subject) from None
 
-    def _checked(self, headers: Mapping[str, str], subject: str) -> dict[str, str]:
+    def _check_headers(self, headers: Mapping[str, str], subject: str) -> dict[str, str]:
         for name, value in headers.items():
             if not value.isascii() or UNSENDABLE.search(value):
                 message = f"the header {name} holds a line break, a zero byte or a letter outside ASCII"
-                raise refused("InvalidRequest", message, subject)
+                raise refused_error("InvalidRequest", message, subject)
         return {**headers} if self._owner is None else {**headers, "x-amz-expected-bucket-owner": self._owner}
 
 

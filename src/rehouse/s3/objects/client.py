@@ -20,7 +20,7 @@ from rehouse.s3.bulk.multipart import copy_multipart, etag_of_parts
 from rehouse.s3.bulk.replies import read_upload
 from rehouse.s3.bulk.requests import copy_seconds, object_name, version_query
 from rehouse.s3.bulk.signing import query_string
-from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, refused
+from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, refused_error
 from rehouse.s3.objects.access import access_of
 from rehouse.s3.objects.answers import (
     ObjectVersion,
@@ -103,7 +103,7 @@ class ObjectClient:
                     raise
                 return found
 
-        return self._guarded(send, ref) if only_new else send(NOTHING)
+        return self._send_guarded(send, ref) if only_new else send(NOTHING)
 
     def get(self, ref: ObjectRef, *, start: int = 0, end: int | None = None, if_match: str | None = None) -> Download:
         """Return the bytes from `start` to before `end` (a negative `start` counts from the end) as they arrive.
@@ -169,7 +169,7 @@ class ObjectClient:
                     raise
                 return found
 
-        return self._guarded(send, target) if only_new else send(NOTHING)
+        return self._send_guarded(send, target) if only_new else send(NOTHING)
 
     def delete(self, ref: ObjectRef, *, if_match: str | None = None) -> None:
         """Delete an object, if its ETag is still `if_match`. A missing object is fine."""
@@ -192,12 +192,14 @@ class ObjectClient:
                 parameters += [("key-marker", markers[0]), ("version-id-marker", markers[1])]
             page = self._http.send(self._calls.to_bucket(bucket, parameters, read_versions, prefix))
             if not all(found.key.startswith(prefix) for found in page.versions):
-                raise refused("MalformedListing", "the endpoint lists keys that were not asked for", f"s3://{bucket}")
+                raise refused_error(
+                    "MalformedListing", "the endpoint lists keys that were not asked for", f"s3://{bucket}"
+                )
             yield from page.versions
             if page.following is None:
                 return
             if page.following == markers:
-                raise refused("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}")
+                raise refused_error("MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}")
             markers = page.following
 
     def create_multipart(self, ref: ObjectRef, *, content_type: str, headers: Mapping[str, str] = NOTHING) -> str:
@@ -229,7 +231,7 @@ class ObjectClient:
             page = self._http.send(self._calls.to_object("GET", ref, read_parts, query=query_string(parameters)))
             parts += page.parts
             if page.following is not None and page.following <= after:
-                raise refused("MalformedListing", "the endpoint lists the same parts for ever", object_name(ref))
+                raise refused_error("MalformedListing", "the endpoint lists the same parts for ever", object_name(ref))
             after = page.following
         return parts
 
@@ -259,7 +261,7 @@ class ObjectClient:
                     raise
                 return found
 
-        return self._guarded(send, ref) if only_new else send(NOTHING)
+        return self._send_guarded(send, ref) if only_new else send(NOTHING)
 
     def abort_multipart(self, ref: ObjectRef, upload_id: str) -> None:
         """Abort an upload in parts. An upload that is gone is fine."""
@@ -274,7 +276,7 @@ class ObjectClient:
         """Close the idle connections of this process."""
         self._http.close()
 
-    def _guarded(self, send: Callable[[Mapping[str, str]], T], target: ObjectRef) -> T:
+    def _send_guarded(self, send: Callable[[Mapping[str, str]], T], target: ObjectRef) -> T:
         """Send with the condition that there is no object; where the endpoint does not offer that, look first."""
         try:
             return send({"if-none-match": "*"})
@@ -316,7 +318,7 @@ class ObjectClient:
         subject, code = f"copying {object_name(task.source)} to {object_name(task.target)}", outcome.fault.code
         if code == PRECONDITION_FAILED:
             raise PreconditionFailed(subject, code)
-        raise NoSuchObject(subject, code) if code in ABSENT else refused(code, outcome.fault.message, subject)
+        raise NoSuchObject(subject, code) if code in ABSENT else refused_error(code, outcome.fault.message, subject)
 
 
 def _is_of(found: StoredObject, body: Body, sent: Mapping[str, str]) -> bool:

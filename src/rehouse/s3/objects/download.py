@@ -12,7 +12,7 @@ from typing import Any
 from rehouse.core.errors import PreconditionFailed
 from rehouse.core.model import Fault
 from rehouse.s3.bulk.replies import Reply
-from rehouse.s3.faults import refused, unavailable
+from rehouse.s3.faults import refused_error, unavailable_error
 from rehouse.s3.objects.answers import StoredObject, describe
 from rehouse.s3.objects.http import ATTEMPTS, Http, Stream
 from rehouse.s3.objects.lines import Call
@@ -113,7 +113,7 @@ class Download:
         self._failures += 1
         if self._failures >= ATTEMPTS:
             fault = reply.fault()
-            raise unavailable(fault.code, fault.message, self._subject)
+            raise unavailable_error(fault.code, fault.message, self._subject)
         self._http.pause(self._failures)
 
     def _resume(self) -> None:
@@ -131,7 +131,7 @@ class Download:
         described = describe(stream.reply.headers())
         if isinstance(described, Fault):
             stream.close()
-            raise refused(described.code, described.message, call.subject)
+            raise refused_error(described.code, described.message, call.subject)
         first, last = _sent_range(stream.reply, described.size)
         start = max(0, described.size + span[0]) if span[0] < 0 else min(span[0], described.size)
         wanted = described.size if span[1] is None else min(span[1], described.size)

@@ -18,7 +18,7 @@ from rehouse.core.model import Fault
 from rehouse.core.pacing import delay_seconds
 from rehouse.s3.bulk.replies import Reply, server_time
 from rehouse.s3.bulk.signing import sign
-from rehouse.s3.faults import ABSENT, PRECONDITION_FAILED, Verdict, refused, unavailable, verdict
+from rehouse.s3.faults import ABSENT, PRECONDITION_FAILED, Verdict, refused_error, unavailable_error, verdict
 from rehouse.s3.objects.access import Access, PerProcess
 from rehouse.s3.objects.lines import Call, Handle, Line, Lines
 
@@ -160,9 +160,9 @@ class Http:
                 region=endpoint.region, service=endpoint.service, now=access.identity.now(), payload=call.payload(),
             )  # fmt: skip
         except UnicodeEncodeError:
-            raise refused("InvalidRequest", "a header value holds a letter outside ASCII", call.subject) from None
+            raise refused_error("InvalidRequest", "a header value holds a letter outside ASCII", call.subject) from None
         except ValueError as error:
-            raise refused("InvalidRequest", str(error), call.subject) from None
+            raise refused_error("InvalidRequest", str(error), call.subject) from None
         call.attempts += 1
         if call.traffic is not None:
             call.traffic.requests += 1
@@ -218,8 +218,8 @@ def _error(call: Call[Any], reply: Reply, fault: Fault, decision: Verdict, *, an
     if reply.status == 412 or fault.code == PRECONDITION_FAILED:
         return PreconditionFailed(call.subject, fault.code)
     if decision is Verdict.RETRY and fault.code == "Unreachable":
-        return (unavailable if answered else refused)(fault.code, fault.message, call.endpoint.name)
+        return (unavailable_error if answered else refused_error)(fault.code, fault.message, call.endpoint.name)
     if decision is Verdict.RETRY:
-        return unavailable(fault.code, fault.message, call.subject)
+        return unavailable_error(fault.code, fault.message, call.subject)
     region = reply.region() if decision in {Verdict.REFUSE, Verdict.REFRESH} else None
-    return refused(fault.code, fault.message, call.subject, region=region)
+    return refused_error(fault.code, fault.message, call.subject, region=region)

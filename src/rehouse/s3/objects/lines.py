@@ -135,7 +135,7 @@ class Line:
         """Let libcurl work, for at most `seconds` seconds. Return whether the transfer has ended."""
         if self._end is None:
             self._driver.step(seconds)
-            for _, errno, message in self._driver.ended():
+            for _, errno, message in self._driver.take_ended():
                 self._end = errno, message
         return self._end is not None
 

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 from typing import Literal
 
 from tests.support.ceph import CephServer
-from tests.support.command import World
+from tests.support.data_room import Room
 from tests.support.independent_check import Outcome, Snapshot, outcome, snapshot
 
 from rehouse.sandbox.postgres import PostgresServer
@@ -24,21 +24,21 @@ SETTINGS_ON_CEPH = {"REHOUSE_S3_DIALECT": "ceph"}
 _numbers = itertools.count(1)
 
 
-def worlds_on(
+def rooms_on(
     postgres: PostgresServer, s3_server: S3Server | CephServer, templates: Callable[[str], str]
-) -> Iterator[Callable[..., World]]:
-    """Yield a function that makes a world without rows and objects, over a template's database or an empty one."""
+) -> Iterator[Callable[..., Room]]:
+    """Yield a function that makes a room without rows and objects, over a template's database or an empty one."""
     names: list[str] = []
 
-    def make(kind: str | None = "integer", *, prefix: str | None = None, shared: str | None = None) -> World:
+    def make(kind: str | None = "integer", *, prefix: str | None = None, shared: str | None = None) -> Room:
         number = next(_numbers)
         names.append(f"world_{number}")
         url = postgres.create_database(names[-1], templates(kind) if kind else None)
-        world = World(s3_server, url, shared or f"shared-{number}", prefix or f"homes{number}")
-        world.more |= SETTINGS_ON_CEPH if isinstance(s3_server, CephServer) else {}
+        room = Room(url, shared or f"shared-{number}", s3_server, prefix=prefix or f"homes{number}")
+        room.more |= SETTINGS_ON_CEPH if isinstance(s3_server, CephServer) else {}
         if shared is None:
-            s3_server.root().create_bucket(Bucket=world.shared)
-        return world.with_user()
+            s3_server.root().create_bucket(Bucket=room.shared)
+        return room.with_user()
 
     yield make
     for name in names:
@@ -49,35 +49,35 @@ def worlds_on(
 class Migrated:
     """The sample after one `migrate-all`: what was there before, and what the command said."""
 
-    world: World
+    room: Room
     before: Snapshot
     run: CompletedProcess[str]
 
     @cached_property
     def after(self) -> Outcome:
-        """The world after it, read once."""
-        return outcome(self.world.url, self.world.server.root(), self.world.shared)
+        """The room after it, read once."""
+        return outcome(self.room.url, self.room.server.root(), self.room.shared)
 
 
-def sample_on(new_world: Callable[..., World], s3_server: S3Server | CephServer) -> Callable[[Kind], World]:
-    """Return a function that makes a world with the sample data room in it."""
+def sample_on(new_room: Callable[..., Room], s3_server: S3Server | CephServer) -> Callable[[Kind], Room]:
+    """Return a function that makes a room with the sample data room in it."""
 
-    def make(kind: Kind) -> World:
-        world = new_world(None, prefix=PREFIX)
-        world.prefix = f"{PREFIX}-{next(_numbers)}"  # a prefix of its own: all samples have the same tenants
+    def make(kind: Kind) -> Room:
+        room = new_room(None, prefix=PREFIX)
+        room.prefix = f"{PREFIX}-{next(_numbers)}"  # a prefix of its own: all samples have the same tenants
         lay_out(
-            world.url,
+            room.url,
             s3_server.root(),
             tenant_id="uuid" if kind == "uuid" else "integer",
             older_tool=kind == "older_tool",
-            shared_bucket=world.shared,
+            shared_bucket=room.shared,
         )
-        return world
+        return room
 
     return make
 
 
-def migrate(world: World) -> Migrated:
+def migrate(room: Room) -> Migrated:
     """Take a snapshot, and run `migrate-all` once."""
-    before = snapshot(world.url, world.server.root(), world.shared)
-    return Migrated(world, before, world.run("migrate-all"))
+    before = snapshot(room.url, room.server.root(), room.shared)
+    return Migrated(room, before, room.run("migrate-all"))
