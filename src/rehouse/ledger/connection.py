@@ -28,7 +28,7 @@ SET standard_conforming_strings = on; SET default_transaction_isolation = 'read 
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 """
 """With synchronous_commit, a commit is on disk before rehouse sends a request to S3 that depends on it."""
-_LIVELINESS = {
+LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -54,7 +54,7 @@ def connect(url: str, *, password_command: str | None = None, application_name: 
     DatabaseRefused, or TryAgain while the server starts or has no free connection. No message contains the password.
     """
     place, url = address_of(url), libpq_url(url)
-    options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
+    options = {**LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
     if password_command is not None:
         options["password"] = ask_password(password_command)
     try:
