@@ -19,7 +19,8 @@ SOURCES = sorted((ROOT / "src" / "rehouse").rglob("*.py"))
 FORBIDDEN_IN_NAMES = ("manager", "handler", "helper", "util", "processor")
 OPERATION_OF = {"migrate-all": "migrate", "verify-all": "verify"}
 """A …-all command is the same operation with another selection."""
-CLI_ALONE = {"demo", "sandbox", "config", "help"}
+CLI_ALONE = {"demo", "sandbox", "config", "help", "sweep"}
+"""Commands without a verb of operations: the last one is of the application's storage, in runtime."""
 TRACES = re.compile(
     r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|" + re.escape("../" + "shared") + r"|simple/\s*$"
 )
