@@ -91,9 +91,17 @@ def test_another_tenants_document_is_missing(room, storage, acme):
 
 @pytest.mark.parametrize(
     ("where", "key"),
-    first([("globex-home", "documents/d1/a.txt"), ("nobodys", "k"), (None, "../k"), (None, "s3://other/k"),
-     (None, "temp/4fd25e2a-1111-4222-8333-944444444444/a.txt")]),
-)  # fmt: skip
+    first(
+        [
+            ("globex-home", "documents/d1/a.txt"),
+            ("nobodys", "k"),
+            (None, "../k"),
+            (None, "s3://other/k"),
+            (None, "temp/4fd25e2a-1111-4222-8333-944444444444/a.txt"),
+        ],
+        pairs=True,
+    ),
+)
 def test_a_foreign_pointer_is_refused(room, acme, where, key):
     room.tenant("globex", "globex-home")
     room.row("d1", key, bucket=where)
