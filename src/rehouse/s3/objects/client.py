@@ -322,7 +322,7 @@ class ObjectClient:
             raise PreconditionFailed(object_name(task.target))
         subject, code = f"copying {object_name(task.source)} to {object_name(task.target)}", outcome.fault.code
         if code == PRECONDITION_FAILED:
-            raise PreconditionFailed(subject, code)
+            raise PreconditionFailed(subject, outcome.fault.message)
         raise NoSuchObject(subject, code) if code in ABSENT else refused(code, outcome.fault.message, subject)
 
 
