@@ -216,7 +216,8 @@ def main() -> None:
     options = parser.parse_args()
     made = CLIENTS[options.client]()
     for name in options.works:
-        print(json.dumps(measure(getattr(made, name), options.count, is_large=name in {"up", "down"})))
+        print(json.dumps(measure(getattr(made, name), options.count, is_large=name in {"up", "down"})), flush=True)
+    os._exit(0)  # OpenDAL's threads abort the interpreter while it ends
 
 
 def measure(work: Callable[[int], Any], count: int, *, is_large: bool) -> dict[str, float]:
