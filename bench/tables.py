@@ -22,6 +22,8 @@ ORDER = (
     "usage-rows",
     "limiter",
     "beside",
+    "objects",
+    "objects-large",
 )
 CHARTS = {
     "copy-0ms": ("performance-copy.png", "CPU a copied object, by client, on a logarithmic scale"),

@@ -60,6 +60,7 @@ from rehouse.operations.steps.removals import KeptSource
 from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import Problem, VerifyReport
 from rehouse.operations.watching import HistoryEvent
+from rehouse.runtime.values import Swept
 from rehouse.s3.faults import HINTS as STORAGE_HINTS
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,7 @@ REPORTS = {
     "verify": (VerifyReport, Problem),
     "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
+    "sweep": (Swept,),
     "rollback": (ReturnReport, Outstanding, DropReport),
     "finish": (FinishReport, KeptSource),
     "uninstall": (UninstallReport,),

@@ -39,6 +39,7 @@ from rehouse.operations.status import DocumentError, TenantStatus
 from rehouse.operations.uninstall import UninstallReport
 from rehouse.operations.verify import VerifyReport
 from rehouse.operations.watching import HistoryEvent
+from rehouse.runtime.values import Swept
 
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -50,6 +51,7 @@ ADDED: dict[type, dict[str, Any]] = {
     },
     VerifyReport: {"is_well": bool},
     AuditReport: {"is_well": bool},
+    Swept: {"dry_run": bool},
 }
 """What a command prints of a report besides its fields."""
 
@@ -76,6 +78,7 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "cleanup": ({"buckets": list[BucketLeft]},),
     "uninstall": (UninstallReport,),
     "audit": (AuditReport,),
+    "sweep": (Swept,),
     "config": ({"settings": dict[str, dict[Literal["value", "from"], str]]},),
 }
 """The results that a command can have. The other commands print no JSON."""

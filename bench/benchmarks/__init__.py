@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.benchmarks import beside, limiter, plain_copy, scale, tls_copy, usage_trigger, whole_migrate
+from bench.benchmarks import beside, limiter, objects, plain_copy, scale, tls_copy, usage_trigger, whole_migrate
 from bench.result import Options, Result
 
 BENCHMARKS: dict[str, Callable[[Options], list[Result]]] = {
@@ -15,4 +15,5 @@ BENCHMARKS: dict[str, Callable[[Options], list[Result]]] = {
     "usage": usage_trigger.run,
     "limiter": limiter.run,
     "beside": beside.run,
+    "objects": objects.run,
 }

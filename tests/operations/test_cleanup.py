@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -12,11 +13,13 @@ from tests.support.data_room import Room
 
 from rehouse.cli.commands.cleanup import show_cleanup
 from rehouse.core.errors import Refused, TryAgain
+from rehouse.core.lifecycle import Phase
 from rehouse.ledger.lock import Locks
 from rehouse.operations import cleanup as cleaning
 from rehouse.operations import finish as finishing
 from rehouse.operations.accept import accept
 from rehouse.operations.cleanup import BucketLeft
+from rehouse.runtime.storage import TenantStorage
 
 
 def cleanup(room: Room, **more: Any) -> BucketLeft:
@@ -86,6 +89,9 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
     room.put("thumbnails/1")
     room.sql("CREATE TABLE thumbnails (key text)")
     room.sql("INSERT INTO thumbnails VALUES ('thumbnails/1')")
+    room.put("swept-next")
+    record = "INSERT INTO s3_pending_deletions (tenant_id, document_id, bucket, key) VALUES (1, 'x', %s, 'swept-next')"
+    room.sql(record, room.shared)
     left = cleanup(room)
     assert kinds(left) == {
         ("named_elsewhere", None): ("thumbnails/1",),
@@ -99,6 +105,7 @@ def test_every_object_is_told_once_with_its_reason(room: Room) -> None:
         ("source", "acme"): ("k/source",),
         ("stays", "acme"): ("k/emptied",),
         ("superseded", "acme"): ("k/dropped",),
+        ("upload", "acme"): ("swept-next",),
     }
     in_utf_8 = set(cleaning.CATEGORIES) - {"other_encoding"}  # test_encodings.py has this one
     assert {each.category for each in left.left} == in_utf_8
@@ -306,3 +313,17 @@ def test_a_bucket_does_not_go_while_somebody_works(room: Room) -> None:
         with pytest.raises(TryAgain):
             drop(room)
     assert is_there(room)
+
+
+def test_uploads_of_the_storage_are_told_from_orphans(room):
+    room.documents("a", "b")
+    room.migrate(until=Phase.PLANNED)
+    with TenantStorage.open(room.settings) as storage:
+        acme = storage.for_tenant("acme")
+        grant = acme.create_upload("a", "a.txt", 1, "text/plain")
+        room.put(f"temp/{grant.grant_id}/a.txt")
+        room.put("temp/somebody/b.txt")
+        acme.upload("b", "b.txt", BytesIO(b"new"), "text/plain")
+    found = kinds(cleanup(room))
+    assert found["upload", "acme"] == ("k/b", f"temp/{grant.grant_id}/a.txt")
+    assert found["orphan", None] == ("temp/somebody/b.txt",)

@@ -104,8 +104,12 @@ def requests_of_the_source() -> set[str]:
     model = botocore.session.get_session().get_service_model("s3")
     operations = {botocore.xform_name(name) for name in model.operation_names}
     found = set()
-    for file in Path(rehouse.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if "sandbox" not in file.parts else ():
+    package = Path(rehouse.__file__).parent
+    for file in package.rglob("*.py"):
+        is_ours = {"sandbox", "runtime"}.isdisjoint(
+            file.relative_to(package).parts
+        )  # runtime's are those of s3/objects
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if is_ours else ():
             match node:
                 case ast.Attribute(attr=name) | ast.Constant(value=str(name)) if name in operations:
                     found.add(name)

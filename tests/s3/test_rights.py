@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehouse.config import Settings
+from rehouse.core.errors import StorageRefused
 from rehouse.core.model import CopyTask, ObjectRef, Tenant
 from rehouse.core.permissions.policies import Scope, policy_documents
 from rehouse.core.permissions.table import Role
@@ -17,6 +18,7 @@ from rehouse.operations.steps.provision import provision_bucket
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.multipart import copy_multipart
+from rehouse.s3.objects.client import ObjectClient
 from rehouse.s3.session import Session
 from rehouse.sandbox.s3_server import S3Server
 
@@ -128,6 +130,36 @@ def test_the_application_reads_and_writes_objects_and_no_more(
         client.delete_object(Bucket=bucket, Key="documents/2/b")
         with pytest.raises(ClientError, match="AccessDenied"):
             client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_the_applications_storage_needs_no_more(
+    settings: Settings,
+    home: str,
+    migrating: tuple[Control, BulkPlane],
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provision_bucket(settings, migrating[0], TENANT, home)
+    control, _ = acting(settings, s3_server, monkeypatch, "application")
+    client = ObjectClient(control.session, owner=control.identity().account)
+    for bucket in (home, settings.shared_bucket[0]):
+        temp, final = ObjectRef(bucket, "temp/1/a"), ObjectRef(bucket, "documents/1/a")
+        upload = client.create_multipart(temp, content_type="a/b", headers={"x-amz-tagging": "x=y"})
+        client.upload_part(temp, upload, 1, b"hello")
+        made = client.complete_multipart(temp, upload, client.list_parts(temp, upload), only_new=True)
+        client.copy(temp, final, source_etag=made.etag, size=5)
+        client.delete(temp)
+        assert client.head(temp) is None
+        assert client.open(final).read() == b"hello"
+        versions = [each for each in client.versions(bucket, "documents/1/") if not each.is_marker]
+        if bucket == home:
+            client.delete(final)
+            old = ObjectRef(bucket, final.key, versions[-1].version)
+            client.copy(old, final, source_etag=versions[-1].etag, size=5)
+        assert client.get(final).read() == b"hello"
+        with pytest.raises(StorageRefused) as refusal:
+            client.delete(ObjectRef(bucket, final.key, versions[-1].version))
+        assert refusal.value.code == "AccessDenied"
 
 
 def test_rollback_can_send_back_and_cannot_delete(

@@ -40,6 +40,7 @@ from rehouse.cli.commands import (
     rules,
     sandbox,
     status,
+    sweep,
     uninstall,
     verify,
 )
@@ -78,6 +79,7 @@ WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
     "Operate": {
         "audit": audit.audit,
         "config": config.config,
+        "sweep": sweep.sweep,
         "help": help.help_,
     },
     "Sandbox": {

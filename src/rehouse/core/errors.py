@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rehouse.core.escaping import escape_to_one_line
 from rehouse.core.exit_status import ExitStatus
 
 
@@ -201,7 +202,7 @@ class NoSuchObject(StorageRefused):
 
     def __init__(self, subject: str, code: str) -> None:
         what = "version" if code == "NoSuchVersion" else "upload" if code == "NoSuchUpload" else "object"
-        hint = f"the {what} was deleted, or it was never there"
+        hint, subject = f"the {what} was deleted, or it was never there", escape_to_one_line(subject)
         super().__init__(f"{subject}: {code}: there is no such {what}", hint=hint, code=code, subject=subject)
 
 

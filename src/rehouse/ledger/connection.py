@@ -34,7 +34,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 APART_SECONDS = 0.1
 LONGEST_EXIT_SECONDS = 3.0
 """PostgreSQL counts a session that was closed until its process has ended."""
-_LIVELINESS = {
+LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -66,7 +66,7 @@ def connect(
     DatabaseRefused, or TryAgain while the server starts or has no free connection. No message contains the password.
     """
     place, url = address_of(url), libpq_url(url)
-    options = {**_LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
+    options = {**LIVELINESS, "application_name": application_name, "client_encoding": "UTF8"}
     if password_command is not None:
         options["password"] = ask_password(password_command)
     try:

@@ -79,10 +79,14 @@ class Deletions:
                     raise unchanged_row(found.document_id, "it still points to the object")
             return self.add(tenant.id, found.document_id, ref, found.etag)
 
-    def pending(self, limit: int = 1000) -> list[Deletion]:
-        """Return what is to be deleted, of all tenants, the oldest first."""
+    def pending(self, *, seconds: float = 0, after: int = 0, limit: int = 1000) -> list[Deletion]:
+        """Return a page of what is to be deleted, of all tenants, in order of id: those after `after`.
+
+        Only what was recorded more than `seconds` ago: somebody may have a URL of a younger one.
+        """
+        values = {"seconds": seconds, "after": after, "limit": limit}
         with statement(self._rows.connection):
-            return [_deletion_of(row) for row in self._rows.rows("pending_deletions", {"limit": limit})]
+            return [_deletion_of(row) for row in self._rows.rows("pending_deletions", values)]
 
     def may_delete(self, tenant_id: TenantId, document_id: str, ref: ObjectRef) -> bool:
         """Return whether no row of any tenant points to an object, and no migration is about to point its document there.

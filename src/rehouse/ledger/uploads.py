@@ -169,23 +169,31 @@ class Uploads:
         stored: StoredUpload,
         buckets: Buckets,
         on_commit: Callable[[], object] | None = None,
+        *,
+        was_staged: bool = True,
     ) -> Settled | None:
         """Point the document to the upload's copy and confirm the grant, in one transaction.
 
-        `buckets`: those of the tenant; a former object elsewhere is not deleted. With `on_commit`, the application writes the row
-        in that transaction instead. Returns None if the copy belongs elsewhere since it was made: begin the confirmation again.
-        Raises NoSuchDocument, GrantExpired or GrantUnknown.
+        `buckets`: those of the tenant; a former object elsewhere is not deleted. `was_staged`: there is an object at the staged
+        key, to be deleted. With `on_commit`, the application writes the row in that transaction instead. Returns None if the copy
+        belongs elsewhere since it was made: begin the confirmation again. Raises NoSuchDocument, GrantExpired or GrantUnknown.
         """
-        with transaction(self._connection):
-            row = self._grant_row("lock_grant", tenant_id, grant_id)
-            if row.state == "confirmed":
-                return Settled(_grant_of(row))
-            if row.state != "confirming":
-                self._refuse(_grant_of(row))
-            final = (row.final_bucket, row.final_key)
-            if final != (stored.ref.bucket, stored.ref.key) or self._destination(tenant_id) != row.final_bucket:
-                return None
-            return self._settle(_grant_of(row), stored, buckets, on_commit)
+        try:
+            with transaction(self._connection):
+                row = self._grant_row("lock_grant", tenant_id, grant_id)
+                grant = _grant_of(row)
+                if row.state == "confirmed":
+                    return Settled(grant)
+                if row.state != "confirming":
+                    self._refuse(grant)
+                self._require_place(grant, stored.ref)
+                settled = self._settle(grant, stored, buckets, on_commit)
+                if not was_staged:
+                    return settled
+                staged = self.deletions.add(grant.tenant_id, grant.document_id, grant.staged, None)
+                return Settled(settled.grant, (staged, *settled.deletions))
+        except _MovedAway:
+            return None
 
     def abort(self, tenant_id: TenantId, grant_id: object) -> Grant:
         """Give a grant up and return it; a confirmed one stays confirmed. Raises GrantUnknown."""
@@ -270,6 +278,12 @@ class Uploads:
             raise _without_bucket(tenant_id)
         return str(row.bucket)
 
+    def _require_place(self, grant: Grant, ref: ObjectRef) -> None:
+        final = grant.final
+        is_recorded = final is not None and (final.bucket, final.key) == (ref.bucket, ref.key)
+        if not is_recorded or self._destination(grant.tenant_id) != ref.bucket:
+            raise _MovedAway
+
     def _settle(
         self, grant: Grant, stored: StoredUpload, buckets: Buckets, on_commit: Callable[[], object] | None
     ) -> Settled:
@@ -285,12 +299,10 @@ class Uploads:
             self._rows.point_document(grant.tenant_id, grant.document_id, stored)
         values = {**_names(grant), "size": stored.size, "etag": stored.etag, "version": stored.version}
         row = self._rows.row("settle_grant", {**values, "checksum": stored.checksum})
-        old: list[tuple[ObjectRef, str | None]] = [(grant.staged, None)]
         former = before and not before.key_fault and object_of(before.bucket, before.key, buckets)
-        if before and former and (former.bucket, former.key) != (stored.ref.bucket, stored.ref.key):
-            old.append((former, before.etag))
-        deletions = tuple(self.deletions.add(grant.tenant_id, grant.document_id, ref, etag) for ref, etag in old)
-        return Settled(_grant_of(row), deletions)
+        if not before or not former or (former.bucket, former.key) == (stored.ref.bucket, stored.ref.key):
+            return Settled(_grant_of(row))
+        return Settled(_grant_of(row), (self.deletions.add(grant.tenant_id, grant.document_id, former, before.etag),))
 
     def _grant_row(self, name: str, tenant_id: TenantId, grant_id: object) -> Row:
         row = self._rows.row(name, {"tenant_id": tenant_id, "grant_id": _uuid(grant_id)})
@@ -314,6 +326,10 @@ class Uploads:
         with transaction(self._connection):
             self._destination(tenant_id)
         raise no_such_tenant(tenant_id)
+
+
+class _MovedAway(Exception):
+    """The copy belongs elsewhere by now. Raised, so that the lock of the grant ends, also within the application's transaction."""
 
 
 class _KeyTaken(Exception):

@@ -44,6 +44,7 @@ CATEGORIES = {
     "conflict": "written after its document was moved, and the one at home as well: `rehouse status SLUG`",
     "superseded": "once to be copied, but its row moved or went: nobody's",
     "returned": "written by a rollback, and its row points elsewhere by now: nobody's",
+    "upload": "of the application's storage: an upload that is not confirmed, or an object that its next sweep deletes",
     "named_elsewhere": "no row points to it, and another column of the database holds its key",
     "other_encoding": "no row can point to it: the database's encoding cannot hold its key",
     "orphan": "no row points to it, and no migration knows it",

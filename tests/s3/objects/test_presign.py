@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import botocore.auth
 import botocore.signers
@@ -19,7 +19,7 @@ from rehouse.core.content_disposition import content_disposition
 from rehouse.core.errors import ConfigurationError, Refused, StorageRefused
 from rehouse.core.model import ObjectRef
 from rehouse.s3.objects.access import access_of
-from rehouse.s3.objects.presign import Presigner, presigned_url
+from rehouse.s3.objects.presign import _ESCAPES, Presigner, presigned_url
 
 NOW = 1795392000.7
 KEY = "documents/a b/Übersicht +~'()!*.pdf"
@@ -157,6 +157,11 @@ def test_whatever_a_name_holds_its_url_is_one_line(name):
     assert url.isascii() and url.isprintable() and " " not in url
     assert parse_qs(urlsplit(url).query)["response-content-disposition"] == [shown]
     assert "secret" not in url
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_parameter_is_escaped_as_the_standard_library_does(value):
+    assert value.translate(_ESCAPES) == quote(value, safe="~")
 
 
 @pytest.mark.parametrize("expires", [0, -1, WEEK + 1, 8 * 24 * 3600])

@@ -70,7 +70,7 @@ _WRITING = _s3("PutObject", "PutObjectTagging", "PutObjectVersionTagging", "Abor
 _APPLICATION = _s3("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload", "ListMultipartUploadParts")
 _STORAGE = _s3("GetObjectVersion", "GetObjectTagging", "GetObjectVersionTagging", "PutObjectTagging")
 """The actions of a copy that confirms an upload, and of one that brings an older version back."""
-_STORAGE_LISTS = _s3("ListBucket", "ListBucketVersions")
+_STORAGE_LISTS = _s3("ListBucket", "ListBucketVersions", "ListBucketMultipartUploads")
 
 TABLE: tuple[Permission, ...] = (
     Permission(("provision",), _s3("ListAllMyBuckets"), Resource.ANY, "find the owner of a bucket; count the buckets"),
@@ -223,7 +223,11 @@ TABLE: tuple[Permission, ...] = (
         Permission(("application",), actions, resource, f"TenantStorage, in the {resource}: {step}", is_of_storage=True)
         for actions, step, resources in (
             (_STORAGE, "confirm, undelete, copy", (Resource.SHARED_OBJECTS, Resource.TENANT_OBJECTS)),
-            (_STORAGE_LISTS, "404 for what is missing, versions", (Resource.SHARED_BUCKET, Resource.TENANT_BUCKETS)),
+            (
+                _STORAGE_LISTS,
+                "404 for what is missing, versions, open uploads",
+                (Resource.SHARED_BUCKET, Resource.TENANT_BUCKETS),
+            ),
         )
         for resource in resources
     ),

@@ -1,7 +1,7 @@
 -- name: leftovers
 -- Group the objects of a shared bucket in the run's inventory by why they are still there, with their number, their bytes and the
--- first three keys. A row that points to the object decides first, then what the ledger knows of it as a source. The sources that
--- `finish` would leave are parameters: their keys and the reasons.
+-- first three keys. A row that points to the object decides first, then what the ledger knows of it as a source, then the uploads of
+-- the application's storage. The sources that `finish` would leave are parameters: their keys and the reasons.
 WITH pointing AS (
   SELECT DISTINCT ON (d.{documents.s3_key} COLLATE "C") d.{documents.s3_key} COLLATE "C" AS key, d.{documents.tenant_id} AS tenant_id,
     d.{documents.id} AS document_id
@@ -16,8 +16,13 @@ WITH pointing AS (
 ), returned AS (
   SELECT DISTINCT ON (target_key) target_key AS key, tenant_id
   FROM s3_migration_documents WHERE target_bucket = %(bucket)s ORDER BY target_key
+), stored AS (
+  SELECT DISTINCT ON (u.key) u.key, u.tenant_id FROM (
+    SELECT g.temp_key AS key, g.tenant_id FROM s3_upload_grants g WHERE g.bucket = %(bucket)s AND g.state <> 'confirmed'
+    UNION ALL SELECT g.final_key, g.tenant_id FROM s3_upload_grants g WHERE g.final_bucket = %(bucket)s AND g.state <> 'confirmed'
+    UNION ALL SELECT o.key, o.tenant_id FROM s3_pending_deletions o WHERE o.bucket = %(bucket)s) u ORDER BY u.key
 ), sorted AS (
-  SELECT i.key, i.size, coalesce(p.tenant_id, m.tenant_id, r.tenant_id) AS tenant_id,
+  SELECT i.key, i.size, coalesce(p.tenant_id, m.tenant_id, r.tenant_id, u.tenant_id) AS tenant_id,
     CASE WHEN p.key IS NOT NULL AND own.state IN ('accepted', 'quarantined') THEN own.state
       WHEN p.key IS NOT NULL THEN 'pointed_at'
       WHEN m.state IN {states.moved} AND m.error_code = 'Conflict' THEN 'conflict'
@@ -26,6 +31,7 @@ WITH pointing AS (
       WHEN m.state IN {states.moved} THEN 'changed'
       WHEN m.key IS NOT NULL THEN 'superseded'
       WHEN r.key IS NOT NULL THEN 'returned'
+      WHEN u.key IS NOT NULL THEN 'upload'
       ELSE 'orphan' END AS category,
     CASE WHEN p.key IS NOT NULL AND own.state <> 'accepted' THEN own.error_code
       WHEN p.key IS NULL AND m.state IN {states.moved_with_source} AND m.source_etag = i.etag AND coalesce(m.error_code, '') <> 'Conflict'
@@ -36,6 +42,7 @@ WITH pointing AS (
     AND own.source_bucket = %(bucket)s AND own.source_key = i.key
   LEFT JOIN moved m ON m.key = i.key
   LEFT JOIN returned r ON r.key = i.key
+  LEFT JOIN stored u ON u.key = i.key
   LEFT JOIN unnest(%(stay_keys)s::text[], %(stay_reasons)s::text[]) l (key, reason) ON l.key COLLATE "C" = i.key
   WHERE i.run_id = %(run_id)s AND i.bucket = %(bucket)s
 ), numbered AS (

@@ -17,6 +17,9 @@ CREATE TEMPORARY TABLE s3_migration_documents (
   request_id text, run_id uuid);
 CREATE TEMPORARY TABLE s3_migration_events (
   id bigint, tenant_id {tenant_id_type}, at timestamptz, actor text, event text, from_phase text, to_phase text, reason text);
+CREATE TEMPORARY TABLE s3_upload_grants (
+  tenant_id {tenant_id_type}, bucket text, temp_key text COLLATE "C", final_bucket text, final_key text COLLATE "C", state text);
+CREATE TEMPORARY TABLE s3_pending_deletions (tenant_id {tenant_id_type}, bucket text, key text COLLATE "C");
 
 -- name: copy_inventory
 -- Add some pages of a listing.

@@ -97,9 +97,9 @@ WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s AND state = 'o
 RETURNING {columns_of_grant};
 
 -- name: record_upload_id
--- Record the id of the multipart upload of an open grant.
+-- Record the id of a grant's multipart upload: of its staged key, or of its final one if that is recorded.
 UPDATE {s3_upload_grants} SET upload_id = %(upload_id)s
-WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s AND state = 'open' RETURNING {columns_of_grant};
+WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s AND state IN ('open', 'confirming') RETURNING {columns_of_grant};
 
 -- name: grant
 -- Return a grant of a tenant.
@@ -169,8 +169,9 @@ VALUES (%(tenant_id)s, %(document_id)s, %(bucket)s, %(key)s, %(etag)s)
 RETURNING id, tenant_id, document_id, bucket, key, etag;
 
 -- name: pending_deletions
--- Return objects that are to be deleted, the oldest first.
-SELECT id, tenant_id, document_id, bucket, key, etag FROM {s3_pending_deletions} ORDER BY id LIMIT %(limit)s;
+-- Return a page of the objects that are to be deleted, of those that were recorded a while ago.
+SELECT id, tenant_id, document_id, bucket, key, etag FROM {s3_pending_deletions}
+WHERE id > %(after)s AND created_at <= clock_timestamp() - %(seconds)s::float8 * interval '1 second' ORDER BY id LIMIT %(limit)s;
 
 -- name: forget_deletion
 -- Delete the record after the object.

@@ -158,6 +158,16 @@ def read_parts(reply: Reply) -> PartPage | Fault | None:
         return Fault("MalformedListing", f"the list of parts cannot be read: {error}")
 
 
+def read_uploads(reply: Reply) -> list[tuple[str, str]] | None:
+    """Return key and id of the first open uploads in parts, from a listing that was asked for URL-encoded keys."""
+    root = _root(reply.body, "ListMultipartUploadsResult")
+    if root is None:
+        return None
+    is_encoded = _fields(root).get("EncodingType") == "url"
+    uploads = [_fields(child) for child in root if etree.QName(child).localname == "Upload"]
+    return [(_key(each["Key"], is_encoded), each["UploadId"]) for each in uploads]
+
+
 def read_versions(reply: Reply) -> VersionPage | Fault | None:
     """Return a page of ListObjectVersions, which was asked for URL-encoded keys."""
     root = _root(reply.body, "ListVersionsResult")

@@ -33,6 +33,7 @@ from rehouse.s3.objects.answers import (
     read_nothing,
     read_parts,
     read_put,
+    read_uploads,
     read_versions,
 )
 from rehouse.s3.objects.calls import NOTHING, Calls, completion
@@ -272,6 +273,12 @@ class ObjectClient:
         except NoSuchObject:
             return
 
+    def open_uploads(self, ref: ObjectRef) -> list[str]:
+        """Return the ids of the uploads in parts of an object that are open, at most 1,000."""
+        parameters = [("uploads", ""), ("encoding-type", "url"), ("prefix", ref.key)]
+        found = self._http.send(self._calls.to_bucket(ref.bucket, parameters, read_uploads, ref.key))
+        return [upload_id for key, upload_id in found if key == ref.key]
+
     def close(self) -> None:
         """Close the idle connections of this process."""
         self._http.close()
@@ -317,7 +324,7 @@ class ObjectClient:
             raise PreconditionFailed(object_name(task.target))
         subject, code = f"copying {object_name(task.source)} to {object_name(task.target)}", outcome.fault.code
         if code == PRECONDITION_FAILED:
-            raise PreconditionFailed(subject, code)
+            raise PreconditionFailed(subject, outcome.fault.message)
         raise NoSuchObject(subject, code) if code in ABSENT else refused_error(code, outcome.fault.message, subject)
 
 

@@ -6,7 +6,7 @@ The range carries the ETag of the first answer as its condition: a download neve
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rehouse.core.errors import PreconditionFailed
@@ -128,11 +128,12 @@ class Download:
         call = self._make_call(range_header(*span), if_match)
         self._subject = call.subject
         stream = self._http.open(call)
-        described = describe(stream.reply.headers())
+        headers = stream.reply.headers()
+        described = describe(headers)
         if isinstance(described, Fault):
             stream.close()
             raise refused_error(described.code, described.message, call.subject)
-        first, last = _sent_range(stream.reply, described.size)
+        first, last = _sent_range(stream.reply.status, headers, described.size)
         start = max(0, described.size + span[0]) if span[0] < 0 else min(span[0], described.size)
         wanted = described.size if span[1] is None else min(span[1], described.size)
         if first < start:  # the endpoint ignores ranges
@@ -153,11 +154,12 @@ def range_header(start: int, end: int | None) -> str | None:
     return f"bytes={start}-{end - 1}"
 
 
-def _sent_range(reply: Reply, size: int) -> tuple[int, int]:
+def _sent_range(status: int, headers: Mapping[str, str], size: int) -> tuple[int, int]:
     """Return the positions of the first byte that the answer holds and after its last one."""
-    span = reply.headers().get("content-range", "").removeprefix("bytes ").partition("/")[0]
-    first, dash, last = span.partition("-")
-    return (int(first), int(last) + 1) if reply.status == 206 and dash and first.isdecimal() else (0, size)
+    span = headers.get("content-range", "").removeprefix("bytes ").partition("/")[0]
+    first, _, last = span.partition("-")
+    is_range = status == 206 and first.isdecimal() and last.isdecimal()
+    return (int(first), int(last) + 1) if is_range else (0, size)
 
 
 def _discard(stream: Stream, size: int) -> None:

@@ -216,7 +216,7 @@ def _error(call: Call[Any], reply: Reply, fault: Fault, decision: Verdict, *, an
     if reply.status == 404 and fault.code in ABSENT:
         return NoSuchObject(call.subject, fault.code)
     if reply.status == 412 or fault.code == PRECONDITION_FAILED:
-        return PreconditionFailed(call.subject, fault.code)
+        return PreconditionFailed(call.subject, fault.message) if reply.body else PreconditionFailed(call.subject)
     if decision is Verdict.RETRY and fault.code == "Unreachable":
         return (unavailable_error if answered else refused_error)(fault.code, fault.message, call.endpoint.name)
     if decision is Verdict.RETRY:

