@@ -354,10 +354,32 @@ def test_every_request_names_the_buckets_owner(storage_settings, relay, bucket):
     assert copy.headers["x-amz-source-expected-bucket-owner"] == "000000000000"
 
 
+STORED = {"ETag": '"0123abcd"', "Content-Type": "a/b", "Last-Modified": "Wed, 25 Nov 2026 00:00:00 GMT"}
+
+
+def test_the_proxy_of_the_environment_is_used(storage_settings, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with script(Scripted(body=b"abc", headers=STORED)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        client = ObjectClient(Session(Settings(endpoint_url="http://s3.internal.example:9000")))
+        assert client.get(ObjectRef("home", "a/../b c")).read() == b"abc"
+        client.put(ObjectRef("home", "a"), b"abc", content_type="a/b")
+    assert [seen.path for seen in proxy.seen] == [
+        f"http://s3.internal.example:9000/home/{key}" for key in ("a/../b%20c", "a")
+    ]
+    assert proxy.seen[1].body == b"abc"
+    monkeypatch.setenv("HTTP_PROXY", "http://me:not-to-be-shown@127.0.0.1:9")
+    client = ObjectClient(Session(Settings(endpoint_url="http://s3.internal.example:9000")), random=lambda: 0.001)
+    with pytest.raises(StorageRefused) as refusal:
+        client.head(ObjectRef("home", "a"))
+    assert "127.0.0.1:9" in refusal.value.message
+    assert "not-to-be-shown" not in refusal.value.message + refusal.value.hint
+
+
 @pytest.fixture
 def secure(certificate):
-    stored = {"ETag": '"0123abcd"', "Content-Type": "a/b", "Last-Modified": "Wed, 25 Nov 2026 00:00:00 GMT"}
-    with script(Scripted(body=b"abc", headers=stored)) as stub:
+    with script(Scripted(body=b"abc", headers=STORED)) as stub:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
         stub.server.socket = context.wrap_socket(stub.server.socket, server_side=True, do_handshake_on_connect=False)
