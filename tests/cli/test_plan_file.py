@@ -89,10 +89,10 @@ def test_a_full_disk_leaves_the_former_plan(tmp_path: Path, monkeypatch: pytest.
     ("content", "told"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"\xff\xfe", "it is no plan of rehouse"),
-        (b"my notes", "it is no plan of rehouse"),
+        (b"\xff\xfe", "it is not a plan of rehouse"),
+        (b"my notes", "it is not a plan of rehouse"),
         (OLDER.encode(), "its schema version is 0, and this rehouse reads 1"),
-        (as_json(PLAN)[:-9].encode(), "it is no plan of rehouse"),
+        (as_json(PLAN)[:-9].encode(), "it is not a plan of rehouse"),
         (as_json(PLAN).replace("shared_buckets", "x").encode(), "it is damaged: shared_buckets is missing"),
     ],
 )
