@@ -43,10 +43,10 @@ def test_a_refusal_comes_before_the_question(room: Room, capsys: pytest.CaptureF
 
 def test_the_question_says_how_much_goes(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate", "acme"]) == 0
-    assert "(0 by now). There is no rollback afterwards." in refused(capsys, "finish", "acme")
+    assert "(0 at present). There is no rollback afterwards." in refused(capsys, "finish", "acme")
     for arguments in (("finish", "acme", "--after", "0"), ("finish", "--all", "--after", "0")):
         said = refused(capsys, *arguments)
-        assert "(2 by now). There is no rollback afterwards, and the removed objects cannot be restored." in said
+        assert "(2 at present). There is no rollback afterwards, and the removed objects cannot be restored." in said
         assert "not confirmed, nothing was changed" in said
 
 

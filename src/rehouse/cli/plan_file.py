@@ -32,10 +32,12 @@ def refuse_unwritable(path: Path) -> None:
     else:
         if not is_plan(found):
             raise ConfigurationError(
-                f"{path} is there and is no plan of rehouse: it is not overwritten", hint=hint, subject=str(path)
+                f"{path} exists and is not a plan of rehouse: it is not overwritten", hint=hint, subject=str(path)
             )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{path} cannot be written: {folder} may not be written", hint=hint, subject=str(path))
+        raise ConfigurationError(
+            f"{path} cannot be written: the folder {folder} is not writable", hint=hint, subject=str(path)
+        )
 
 
 def save(path: Path, plan: SavedPlan) -> None:
@@ -67,7 +69,7 @@ def read(path: Path) -> SavedPlan:
         return from_json(_text_of(path))
     except UnicodeDecodeError:
         raise ConfigurationError(
-            f"{path} cannot be used: it is no plan of rehouse", hint=hint, subject=str(path)
+            f"{path} cannot be used: it is not a plan of rehouse", hint=hint, subject=str(path)
         ) from None
     except ValueError as error:
         raise ConfigurationError(f"{path} cannot be used: {error}", hint=hint, subject=str(path)) from None

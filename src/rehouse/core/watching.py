@@ -1,6 +1,6 @@
-"""What a command publishes while it runs, and what a watcher makes of it: rates, and which commands are alive.
+"""The counts that a command publishes while it runs, and what a watcher computes from them: rates, and which commands are alive.
 
-Nothing is published that changes by itself, such as a rate or a time: so a run that waits publishes nothing.
+A command publishes nothing that changes by itself, such as a rate or a time, so a run that waits publishes nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from enum import StrEnum
 from rehouse.core.progress import RATE_SECONDS, Overall, Progress
 
 LATE_SECONDS = 5.0
-"""A row that is older than this has missed several publications."""
+"""The age of a row, in seconds, after which several publications are missing."""
 LONGEST_SUBJECT = 200
-"""The most characters of a slug that are published: an index entry has a limit."""
+"""How many characters of a slug are published, because the size of an index entry is limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One row that is published: of a tenant or bucket at work, or of the whole run, whose `subject` is empty."""
+    """One published row: for a tenant or bucket at work, or for the whole run, whose `subject` is empty."""
 
     subject: str
     step: str | None = None
@@ -70,7 +70,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[list[Counts], list[str]]
 
 
 class Life(StrEnum):
-    """Whether a command is alive, as its row and its lock tell."""
+    """Whether a command is alive, from its row and its lock."""
 
     RUNNING = "running"
     QUIET = "quiet"
@@ -87,8 +87,8 @@ def life(*, is_held: bool, age: float) -> Life:
     | not held | up to 5 s      | RUNNING |
     | not held | more           | KILLED  |
 
-    A command without a lock whose row is fresh is about to end, or has lost its session for a moment. A command that ends deletes
-    its rows. QUIET: it lives, and nothing has changed for a while, such as while it waits for S3.
+    A command without a lock whose row is recent is about to end, or has lost its session for a moment. A command deletes its rows
+    when it ends. QUIET: the command is alive, but nothing has changed for a while, for example because it waits for S3.
     """
     if age <= LATE_SECONDS:
         return Life.RUNNING
@@ -110,7 +110,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class TenantAtWork:
-    """A tenant or bucket that a command works on. `rate`: documents a second lately; `phase` is that of the ledger."""
+    """A tenant or bucket that a command works on. `rate`: documents per second lately; `phase`: the phase in the ledger."""
 
     subject: str
     phase: str | None
@@ -171,7 +171,7 @@ class EndedCommand:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look shows: the commands at work, those that were killed, and which of both have ended since the last look."""
+    """What one look shows: the commands at work, the killed ones, and which of both have ended since the last look."""
 
     alive: tuple[RunningCommand, ...] = ()
     killed: tuple[RunningCommand, ...] = ()

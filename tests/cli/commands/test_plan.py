@@ -155,7 +155,7 @@ def test_a_file_that_is_no_plan_stops_both_before_anything(
     notes = tmp_path / "notes"
     notes.write_text("my notes")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    assert "is no plan of rehouse: it is not overwritten" in refused(capsys, "plan", "--save", str(notes))
+    assert "is not a plan of rehouse: it is not overwritten" in refused(capsys, "plan", "--save", str(notes))
     for arguments in (("migrate-all",), ("migrate", "acme"), ("migrate-all", "--dry-run")):
         assert "it is not a plan of rehouse" in refused(capsys, *arguments, "--plan", str(notes))
     assert notes.read_text() == "my notes"
