@@ -44,7 +44,7 @@ def test_a_plan_is_replaced_through_a_symbolic_link(tmp_path: Path, before: str)
 def test_another_file_is_never_overwritten(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"no plan of rehouse|cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"not a plan of rehouse|cannot be written"):
         plan_file.save(path, PLAN)
     assert path.read_bytes() == content
     assert names(tmp_path) == ["notes.txt"]

@@ -64,7 +64,7 @@ def test_the_time_names_its_assumption(
     assert room.shared
     assert (
         "Time       at least 0:00:04 for the copies, at 0.5 a second (max_rate); at least 15 minutes with new buckets, "
-        "whose versioning must settle" in run_text(capsys, "plan")
+        "versioning has settled" in run_text(capsys, "plan")
     )
 
 
