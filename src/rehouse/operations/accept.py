@@ -23,7 +23,9 @@ def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reas
     """
     if not reason.strip():
         raise Refused(
-            "no reason was given", hint='--reason "why these documents may stay where they are"', subject="command line"
+            "the reason must not be empty",
+            hint='--reason "why these documents may stay where they are"',
+            subject="command line",
         )
     with services.locks.hold(tenant.id, tenant.slug), translate_errors():
         before = services.ledger.migration(tenant)
