@@ -53,10 +53,10 @@ def test_another_file_is_never_overwritten(tmp_path: Path, content: bytes) -> No
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        (".", "no plan"),
+        (".", "not a plan"),
         ("nowhere/plan.json", "there is no folder"),
         ("file/plan.json", "Not a directory"),
-        ("pipe", "no plan"),
+        ("pipe", "not a plan"),
         ("circle", "cannot be written"),
         ("x" * 300, "File name too long"),
         ("/proc/plan.json", "cannot be written"),

@@ -25,7 +25,7 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
     if keep_empty or not is_global(bucket):
         return
     say_aside(
-        f"once {bucket} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+        f"once {bucket} is deleted, any AWS account can create a bucket of that name and receive requests that are still sent"
         " there. --keep-empty empties the bucket and keeps it.",
         label="Warning: ",
     )

@@ -37,7 +37,7 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)
-        output.say_aside("the log can no longer be written (is its disk full?): going on without it")
+        output.say_aside("the log can no longer be written (is its disk full?): continuing without it")
 
 
 class _OnStderr(logging.StreamHandler[TextIO]):

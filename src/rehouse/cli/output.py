@@ -74,7 +74,7 @@ Color = Literal["auto", "always", "never"]
 class Style:
     """How this command prints, from the options that every command takes.
 
-    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only. `has_json_lines`:
+    `wide`: do not shorten cells. `verbose`: print the log on stderr. `quiet`: print errors and the result only. `has_json_lines`:
     all that goes to stderr are JSON lines, each with a `type`.
     """
 

@@ -148,7 +148,10 @@ def _fold(text: str, width: int, style: str = "") -> list[Text]:
 
 def _heading(sight: Sight, width: int) -> list[Text]:
     if sight.away:
-        first = [_line(f"The database is away: {sight.away.message}", f"bold {RED}"), _line(f"Hint: {sight.away.hint}")]
+        first = [
+            _line(f"The database cannot be reached: {sight.away.message}", f"bold {RED}"),
+            _line(f"Hint: {sight.away.hint}"),
+        ]
     else:
         clock = f"{sight.at:%Y-%m-%d %H:%M:%S} UTC"
         first = [_line(clock + "Ctrl-C ends".rjust(width - len(clock)), "dim")]
@@ -170,7 +173,7 @@ def _title(run: RunningCommand) -> str:
 
 
 def _of_run(run: RunningCommand, width: int, most: int) -> list[Text]:
-    """Return the lines of a command: what it is, how far it is, and the tenants at work."""
+    """Return the lines of a command: its name, its progress, and the tenants at work."""
     title = _line(_title(run), "bold")
     title.append(f"  {_life_text(run)}", style=COLORS[run.life])
     if run.life is Life.KILLED:

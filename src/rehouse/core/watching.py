@@ -125,7 +125,7 @@ class TenantAtWork:
 
 @dataclass(frozen=True, slots=True)
 class RunningCommand:
-    """A command at work. `quiet_seconds`: since when nothing has changed; `seconds_left` None while it cannot be told."""
+    """A command at work. `quiet_seconds`: how long nothing has changed; `seconds_left` is None while it is unknown."""
 
     run_id: str
     command: str
@@ -161,7 +161,7 @@ class RunningCommand:
 
 @dataclass(frozen=True, slots=True)
 class EndedCommand:
-    """A command that is not at work any more. `is_killed`: it did not come to its end."""
+    """A command that is no longer at work. `is_killed`: it did not reach its end."""
 
     run_id: str
     command: str
@@ -180,13 +180,13 @@ class Look:
 
 @dataclass
 class WatchState:
-    """What one watcher has seen so far. Every `now` is in seconds of one clock that never goes back."""
+    """What one watcher has seen so far. Every `now` is in seconds of one monotonic clock."""
 
     _lately: dict[tuple[str, str, str | None], deque[tuple[float, int]]] = field(default_factory=dict)
     _before: Look = field(default_factory=Look)
 
     def take(self, rows: Sequence[PublishedRow], phases: Mapping[str, str | None], now: float) -> Look:
-        """Take in what is published now. `phases`: subject → the phase of that tenant's migration."""
+        """Process the rows that are published now. `phases`: subject → the phase of that tenant's migration."""
         rates = self._rates(rows, now)
         runs = [
             _running(row, [each for each in rows if each.run_id == row.run_id], phases, rates)
@@ -207,7 +207,7 @@ class WatchState:
         return self._before
 
     def _rates(self, rows: Sequence[PublishedRow], now: float) -> dict[tuple[str, str, str | None], float]:
-        """Return the documents a second of each row, over the last seconds; those of another step count anew."""
+        """Return the documents per second of each row, over the last seconds; another step starts at zero."""
         lately, rates = {}, {}
         for row in rows:
             key = (row.run_id, row.counts.subject, row.counts.step)
@@ -264,7 +264,7 @@ def _running(
 
 
 def total(runs: Sequence[RunningCommand]) -> Overall:
-    """Return what several commands add up to; the time is that of the first one that began."""
+    """Return the sum over several commands; the elapsed time is that of the command that began first."""
     documents, of_all = sum(run.documents for run in runs), sum(run.documents_total for run in runs)
     rate = sum(run.rate for run in runs)
     return Overall(

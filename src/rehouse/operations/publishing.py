@@ -65,7 +65,7 @@ def _publish(services: Services, counters: Counters, command: str, is_over: thre
 
 
 def _publish_changes(publication: Publication, counters: Counters, told: Snapshot) -> Snapshot:
-    """Publish what has changed since the last time; nothing has: send nothing."""
+    """Publish what has changed since the last time; send nothing if nothing has."""
     overall, at_work = counters.now()
     now = snapshot(overall, at_work)
     changed, ended = changes(told, now)

@@ -97,7 +97,7 @@ def look_for(
     *,
     check_all: bool = False,
 ) -> FoundKeys:
-    """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
+    """Search every column outside the mapping, except ignored ones, for keys, each with its owners.
 
     After each table it calls `after_table` with the number of columns done and the number of all columns.
     """

@@ -50,7 +50,7 @@ class LateWrites(NamedTuple):
 
 @dataclass
 class LateDocument:
-    """A document with what this run did about it outside any lock. `delay`: why it waits for another pass."""
+    """A document with what this run did for it without a lock. `delay`: why it waits for another pass."""
 
     document_id: str
     copied: CopyOutcome | None = None
@@ -68,7 +68,7 @@ class LateDocument:
 
 
 Write = Callable[[ObjectRef | None, Heads], LateWrites | Fault]
-"""Write down what is so, from where the locked row points and what is at the objects; a fault of CHANGED takes another round."""
+"""Records the result, given where the locked row points and the two objects. The fault CHANGED asks for another round."""
 Item = TypeVar("Item", bound=LateDocument)
 
 

@@ -112,7 +112,7 @@ def sweep_late_writes(
 
 @dataclass(kw_only=True)
 class _Suspect(LateDocument):
-    """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
+    """A document that may have a late write. `proofs`: the results of checksums, by the ETags at both ends."""
 
     moved: CopiedDocument
     proofs: dict[tuple[str, str], bool] = field(default_factory=dict)

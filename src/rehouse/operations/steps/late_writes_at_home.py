@@ -85,7 +85,7 @@ def send_late_writes(services: Services, migration: Migration, slug: str) -> Lat
 
 @dataclass(kw_only=True)
 class _Sending(LateDocument):
-    """A document whose object at home may have been written since; `copied` is that object at its free place."""
+    """A document whose object at home may have been written since. `copied`: the copy of that object at its free place."""
 
     returned: ReturnedDocument
 

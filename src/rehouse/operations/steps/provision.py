@@ -307,7 +307,7 @@ def _write(
 
 
 def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, SettingState]) -> set[str]:
-    """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
+    """Write the protections, and test once a run that uploads still work. Raises StorageRefused if they do not.
 
     If the bucket accepted uploads before, it accepts them again then.
     """

@@ -38,7 +38,7 @@ AGAIN = "run the same command again"
 
 
 class KeptSource(NamedTuple):
-    """A source that needs attention: why it stays (or could not be put back), and the way out."""
+    """A source that needs attention: why it stays (or could not be put back), and a hint."""
 
     document_id: str
     source: ObjectRef
@@ -51,9 +51,9 @@ class KeptSource(NamedTuple):
 class RemovalPass:
     """One pass over a tenant's sources. `migration` moves to `released` before the first removal; sizes are bytes.
 
-    `changed`: the sources that were written since they were copied, by document; a sweep must copy them. `reason`: for the history of
-    the release. `final`: remove sources even if that destroys their only version. For sources that several documents
-    share, `settled`: all of their documents were judged; `needed`: they must stay for one of these.
+    `changed`: the sources that were written since they were copied, by document; a sweep must copy them. `reason`: the reason for
+    the release, for the history. `final`: remove sources even if that destroys their only version. For sources that several
+    documents share, `settled`: all of their documents were judged; `needed`: they must stay for one of these.
     """
 
     services: Services
@@ -128,7 +128,7 @@ def _look_at_home(run: RemovalPass) -> None:
 
 
 def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[KeptSource]) -> None:
-    """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
+    """Record which sources of the page stay and why, so that every command counts exactly these."""
     told = {each.document_id for each in left}
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
     if left or settled:
@@ -140,7 +140,7 @@ def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Ke
 def _judge_page(
     run: RemovalPass, page: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[Candidate], list[KeptSource]]:
-    """Return the documents whose sources may go, the others, and of these what stays against the rule."""
+    """Return the documents whose sources may be removed, the others, and those of these that stay unexpectedly."""
     going, staying, left = [], [], []
     looked_at = _look_at_page(run, page)
     _judge_sharing(run, looked_at)
@@ -351,7 +351,7 @@ def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[F
 
 def _note_not_put_back(run: RemovalPass, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
-    message = f"a row points to it, it was removed, and it could not be put back: {why}"
+    message = f"a row points to it, but it was removed and could not be put back: {why}"
     run.left.append(KeptSource(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
 
 
