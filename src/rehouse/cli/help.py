@@ -123,7 +123,7 @@ def _keep_as_typed(params: Sequence[Parameter]) -> list[Parameter]:
 
 
 class Command(TyperCommand):
-    """A command whose examples are printed one a line, as they are typed."""
+    """A command that prints each of its examples on a line, as it is typed."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters; while the shell completes, their values stay as they were typed."""

@@ -296,7 +296,7 @@ def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
 
 
 def say_aside(message: str, *, label: str = "") -> None:
-    """Print a sentence on stderr that is no part of the result: after the label, or as a JSON line of the type `note`."""
+    """Print a sentence on stderr that is not part of the result: after the label, or as a JSON line of the type `note`."""
     if style.has_json_lines:
         print_line({"type": "note", "message": message})
     else:

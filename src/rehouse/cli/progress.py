@@ -108,7 +108,7 @@ def _at_work(event: Progress) -> AtWork:
 
 @contextmanager
 def _repeat_regularly(print_progress: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
-    """Print every so many seconds how far the run is, from a thread: also while nothing happens."""
+    """Print the progress every so many seconds from a thread, even while nothing happens."""
     from rehouse.operations.counters import Counters
 
     shown, is_over = Counters(), threading.Event()

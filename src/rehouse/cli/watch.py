@@ -1,6 +1,6 @@
 """`status --watch`: a live screen of the commands at work, or JSON lines off a terminal.
 
-The screen goes on until Ctrl-C and is gone afterwards; the lines end some seconds after the last command has.
+The screen stays until Ctrl-C and is removed then; the lines end a few seconds after the last command.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _watch_signals() -> Iterator[threading.Event]:
 
 
 def print_lines(sights: Iterable[Sight]) -> None:
-    """Print JSON lines until no command has been at work for some seconds, or nobody reads them."""
+    """Print JSON lines until no command has been at work for some seconds, or their reader is gone."""
     before: Sight | None = None
     for sight in sights:
         for line in lines_of(sight, before):

@@ -197,7 +197,7 @@ class Settings(Section):
 
 
 DEFAULT = "default"
-"""The origin of a setting that nobody sets."""
+"""The origin of a setting that is not set."""
 
 
 def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:

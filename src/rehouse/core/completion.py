@@ -56,7 +56,7 @@ def is_fresh(age_seconds: float) -> bool:
 def identity(environment: Mapping[str, str], settings_file: str) -> str | None:
     """Return a digest that identifies a database and its tenants; None if the connection string is ambiguous.
 
-    `settings_file` stands for the file of the settings and its state, such as its path and its time of change.
+    `settings_file` identifies the file of the settings and its state, for example by its path and its time of change.
     """
     parts = [settings_file]
     for name, value in sorted(environment.items()):

@@ -266,7 +266,7 @@ def _obstacle(seen: SurveyedDocument, source: ObjectRef, places: Places) -> tupl
 def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[Reason, str]:
     if document.key_fault is not None:
         return Reason.INVALID_KEY, f"the key cannot be used: {document.key_fault}"
-    nearby = "" if near is None else f"; an object that no row points to lies at {_quote_distinctly(near, source.key)}"
+    nearby = "" if near is None else f"; an object that no row points to is at {_quote_distinctly(near, source.key)}"
     problem = key_problem(source.key)
     if problem:
         return Reason.INVALID_KEY, f"the key cannot be used: {problem}{nearby}"

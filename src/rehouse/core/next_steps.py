@@ -1,6 +1,6 @@
 """The next step after a command, as a command to copy; None if there is nothing to do.
 
-After a failure nothing is suggested, unless a command is the way out whatever the failure was: the error has a hint of its own.
+After a failure there is no suggestion, because the error has its own hint, unless one command helps in every case.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Services:
         if self.stopping.is_set():
             if not self.writes:
                 raise Interrupted("stopped before the end: nothing was changed", hint="run the same command again")
-            raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to go on")
+            raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to continue")
 
     def report_seldom(self, tell: Callable[[Tell], Progress], about: Tell) -> None:
         """Report `tell(about)`, but at most every half second; for steps that count every document."""
@@ -193,7 +193,7 @@ class Services:
 
 def _pause(stopping: threading.Event, seconds: float) -> None:
     if stopping.wait(seconds):
-        raise Interrupted("stopped while waiting for S3", hint="run the same command again to go on")
+        raise Interrupted("stopped while waiting for S3", hint="run the same command again to continue")
 
 
 def _refuse_missing(

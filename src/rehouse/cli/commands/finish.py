@@ -55,7 +55,7 @@ AcceptUncheckedOption = Annotated[
 
 
 FinalOption = Annotated[
-    bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
+    bool, typer.Option("--final", help="Destroy sources permanently if the shared bucket's versioning is suspended.")
 ]
 
 

@@ -120,7 +120,9 @@ def has_access_logs(settings: Settings) -> bool:
 def _is_our_log_bucket(control: Control, name: str) -> bool:
     found = control.read_setting(name, "tags")
     if found.state == "unreadable":
-        raise refused_error(found.code or ACCESS_DENIED, "whose it is: its tags may not be read", f"the bucket {name}")
+        raise refused_error(
+            found.code or ACCESS_DENIED, "its owner is unknown: its tags may not be read", f"the bucket {name}"
+        )
     tags = found.value or {}
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 

@@ -60,7 +60,7 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
 
 
 def is_home_gone(services: Services, migration: Migration) -> bool:
-    """Return whether the tenant's bucket does not exist any more."""
+    """Return whether the tenant's bucket no longer exists."""
     return migration.home_bucket == NO_HOME or services.control.head(migration.home_bucket).whose == "absent"
 
 
@@ -73,7 +73,7 @@ def refuse_lost_home(services: Services, migration: Migration, slug: str) -> Non
 
 
 def lost_home_message(slug: str, bucket: str, rows: int) -> str:
-    """Return what is wrong where a tenant's bucket is gone and so many rows point into it."""
+    """Return what is wrong if a tenant's bucket is gone and so many rows point into it."""
     return f"{slug}: its bucket {bucket} does not exist, and rows point into it: {count_noun(rows, 'document')}"
 
 

@@ -170,7 +170,9 @@ def presence_check(subject: str, settings: Settings, name: str, presence: Bucket
         return failure(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
     if presence.whose == "unknown":
         return no_answer(
-            subject, f"whose {name} is ({presence.code})", "s3:ListAllMyBuckets and s3:ListBucket are needed"
+            subject,
+            f"the owner of {name} is unknown ({presence.code})",
+            "s3:ListAllMyBuckets and s3:ListBucket are needed",
         )
     if presence.region not in {None, settings.region}:
         hint = way_out(name, str(presence.region), settings.region)

@@ -14,7 +14,7 @@ from rehouse.s3.faults import show_on_one_line
 
 
 def locate_buckets(settings: Settings, control: Control, presences: Mapping[str, BucketPresence]) -> Settings:
-    """Return the settings with the region of these buckets: the shared ones, or homes where none of those is left.
+    """Return the settings with the region of these buckets: the shared ones, or homes if none of those is left.
 
     Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
     """
