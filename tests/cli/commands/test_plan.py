@@ -63,8 +63,8 @@ def test_the_time_names_its_assumption(
     monkeypatch.setenv("REHOUSE_VERSIONING_SETTLE_SECONDS", "900")
     assert room.shared
     assert (
-        "Time       at least 0:00:04 for the copies, at 0.5 a second (max_rate); at least 15 minutes with new buckets, "
-        "versioning has settled" in run_text(capsys, "plan")
+        "Time       at least 0:00:04 for the copies, at 0.5 a second (max_rate); at least 15 minutes with new buckets: "
+        "rehouse switches a tenant only when its bucket's versioning has settled" in run_text(capsys, "plan")
     )
 
 
