@@ -345,11 +345,8 @@ def _reopen(control: Control, bucket: str) -> bool:
         control.wait(bucket, delay_seconds, "waiting for S3 to return its policy as it was written")
         if not has_ours(_read_policy(control, bucket)):
             return True
-    raise Halt(
-        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed",
-        hint=NOT_KEPT_HINT,
-        subject=bucket,
-    )
+    told = f"the bucket {bucket} is not as it must be: its policy is still there after it was removed"
+    raise Halt(told, hint=NOT_KEPT_HINT, subject=bucket)
 
 
 def _read_policy(control: Control, bucket: str) -> Document | None:
