@@ -112,5 +112,6 @@ def _is_restored(status: etree._Element) -> bool:
 
 
 def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    # Whole seconds: a HEAD tells no more, and the times of both are compared. Some servers list milliseconds.
+    moment = datetime.fromisoformat(text).replace(microsecond=0)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
