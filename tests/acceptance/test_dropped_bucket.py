@@ -106,7 +106,7 @@ def test_a_bucket_that_is_there_again_counts_as_there(dropped: Room) -> None:
     assert dropped.json("cleanup")["buckets"][0]["objects"] == 1
     refused = dropped.run("verify", "a", **UNSET)
     assert refused.returncode == 2
-    assert f"{dropped.shared} was to be removed and is still there" in refused.stderr
+    assert f"{dropped.shared} was to be removed and still exists" in refused.stderr
 
 
 def test_without_a_removal_an_unset_bucket_is_refused(new_room: Callable[..., Room]) -> None:

@@ -43,10 +43,10 @@ def test_a_refusal_comes_before_the_question(room: Room, capsys: pytest.CaptureF
 
 def test_the_question_says_how_much_goes(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate", "acme"]) == 0
-    assert "(0 by now). There is no rollback afterwards." in refused(capsys, "finish", "acme")
+    assert "(0 at present). There is no rollback afterwards." in refused(capsys, "finish", "acme")
     for arguments in (("finish", "acme", "--after", "0"), ("finish", "--all", "--after", "0")):
         said = refused(capsys, *arguments)
-        assert "(2 by now). There is no rollback afterwards, and the removed objects cannot be restored." in said
+        assert "(2 at present). There is no rollback afterwards, and the removed objects cannot be restored." in said
         assert "not confirmed, nothing was changed" in said
 
 
@@ -74,7 +74,7 @@ def test_finish_shows_what_goes_and_what_is_final(room: Room) -> None:
     assert (status, printed) == (2, "")
     first = lines.index(
         "This removes from the shared bucket the sources of documents of every tenant that were moved, however recently "
-        "(3 by now):"
+        "(3 at present):"
     )
     assert lines[first + 1 : first + 5] == [
         "",
@@ -110,7 +110,7 @@ def test_cleanup_shows_what_goes_with_the_bucket(room: Room, monkeypatch: pytest
         "bucket versions delete markers bytes",
         f"{room.shared} 3 2 3 B",
         "",
-        "Nothing of it can be restored.",
+        "None of this can be restored.",
     ]
     kept = asked("no", "cleanup", "--drop-bucket", room.shared, "--keep-empty")[2]
     assert f"This removes every version in the bucket {room.shared}, and keeps the bucket:" in kept
@@ -140,7 +140,7 @@ def test_a_dropped_home_is_shown_with_its_tenant(room: Room, monkeypatch: pytest
         "tenant versions open uploads bytes bucket",
         f"acme {len(sizes)} 0 {sum(sizes)} B {home}",
     ]
-    assert lines[first + 5].startswith("Nothing of it can be restored; the shared bucket keeps what")
+    assert lines[first + 5].startswith("None of this can be restored; the shared bucket keeps the objects")
     room.put("k/unknown", b"x", bucket=home)
     status, _, lines = asked(home, "rollback", "acme", "--drop-bucket")
     assert (status, any("Type " in line for line in lines)) == (2, False)

@@ -29,7 +29,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 2
     [
         (("plan", "--nonsense", "--output", "json"), "plan", "No such option: --nonsense"),
         (("stauts", "-o", "json"), None, "No such command 'stauts'. Did you mean status?"),
-        (("status", "--color", "blue", "--output=json"), "status", "--color takes no 'blue'"),
+        (("status", "--color", "blue", "--output=json"), "status", "--color cannot be 'blue'"),
         (("rollback", "-ojson"), "rollback", "Invalid value: name one tenant, or --all"),
         (("sandbox", "--output", "json"), "sandbox", "No such option: --output"),
         (("migrate", "acme", "--code", "x", "-o", "json"), "migrate", "--code needs --only-failed"),

@@ -44,7 +44,7 @@ def test_a_plan_is_replaced_through_a_symbolic_link(tmp_path: Path, before: str)
 def test_another_file_is_never_overwritten(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"no plan of rehouse|cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"not a plan of rehouse|cannot be written"):
         plan_file.save(path, PLAN)
     assert path.read_bytes() == content
     assert names(tmp_path) == ["notes.txt"]
@@ -53,10 +53,10 @@ def test_another_file_is_never_overwritten(tmp_path: Path, content: bytes) -> No
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        (".", "no plan"),
+        (".", "not a plan"),
         ("nowhere/plan.json", "there is no folder"),
         ("file/plan.json", "Not a directory"),
-        ("pipe", "no plan"),
+        ("pipe", "not a plan"),
         ("circle", "cannot be written"),
         ("x" * 300, "File name too long"),
         ("/proc/plan.json", "cannot be written"),
@@ -89,10 +89,10 @@ def test_a_full_disk_leaves_the_former_plan(tmp_path: Path, monkeypatch: pytest.
     ("content", "told"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"\xff\xfe", "it is no plan of rehouse"),
-        (b"my notes", "it is no plan of rehouse"),
+        (b"\xff\xfe", "it is not a plan of rehouse"),
+        (b"my notes", "it is not a plan of rehouse"),
         (OLDER.encode(), "its schema version is 0, and this rehouse reads 1"),
-        (as_json(PLAN)[:-9].encode(), "it is no plan of rehouse"),
+        (as_json(PLAN)[:-9].encode(), "it is not a plan of rehouse"),
         (as_json(PLAN).replace("shared_buckets", "x").encode(), "it is damaged: shared_buckets is missing"),
     ],
 )

@@ -322,5 +322,5 @@ def test_in_a_live_home_only_our_own_copy_is_ever_replaced(
 def test_another_spelling_is_named_so_that_it_can_be_told_apart(key: str, near: str, told: str) -> None:
     decision = decide(SurveyedDocument(_a(key), None, near=near), PLACES, now=NOW, upload_window=WINDOW)
     assert decision.reason in (Reason.OTHER_SPELLING, Reason.INVALID_KEY)
-    assert decision.detail.endswith(f"an object that no row points to lies at {told}")
+    assert decision.detail.endswith(f"an object that no row points to is at {told}")
     assert "delete the row" not in HINTS[decision.reason]

@@ -196,10 +196,10 @@ def test_a_damaged_file_is_an_error_of_ours(plan: SavedPlan, wrong: object, data
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "it is no plan of rehouse"),
-        ("[]", "it is no plan of rehouse"),
-        ('{"tenants": []}', "it is no plan of rehouse"),
-        ("[" * 100_000, "it is no plan of rehouse"),
+        ("", "it is not a plan of rehouse"),
+        ("[]", "it is not a plan of rehouse"),
+        ('{"tenants": []}', "it is not a plan of rehouse"),
+        ("[" * 100_000, "it is not a plan of rehouse"),
         ('{"kind": "rehouse plan"}', f"its schema version is None, and this rehouse reads {SCHEMA_VERSION}"),
         ('{"kind": "rehouse plan", "schema_version": 2}', "its schema version is 2, and this rehouse reads 1"),
         ('{"kind": "rehouse plan", "schema_version": 1}', "it is damaged: made_at is missing or of another type"),

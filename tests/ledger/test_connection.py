@@ -47,18 +47,18 @@ def test_a_session_is_prepared(empty_database: str) -> None:
         (lambda url: url.replace("127.0.0.1", "no-such-host.invalid"), "host is unknown"),
         (
             lambda url: url.replace("127.0.0.1:", "127.0.0.1:1"),
-            "nothing answers|no connection string|cannot be reached",
+            "nothing answers|not a connection string|cannot be reached",
         ),
         (lambda _: f"postgresql://u:{SECRET}@127.0.0.1:1/x", "nothing answers"),
         (lambda url: url + "?sslmode=require", "TLS"),
-        (lambda _: f"postgresql://u:{SECRET}@{SECRET}@h/db", "no connection string"),
-        (lambda _: f"postgresql://u:{SECRET}/{SECRET}@h/db", "no connection string"),
+        (lambda _: f"postgresql://u:{SECRET}@{SECRET}@h/db", "not a connection string"),
+        (lambda _: f"postgresql://u:{SECRET}/{SECRET}@h/db", "not a connection string"),
         (lambda _: f"postgresql+asyncpg://u:{SECRET}@127.0.0.1:1/db?ssl=require", "nothing answers"),
         (lambda _: f"mysql://u:{SECRET}@h/db", "a mysql address"),
         (lambda _: f"postgresql://u:{SECRET}@h/db?sslmode", "sslmode has no value"),
         (lambda _: f"postgresql://u:{SECRET}@h/db?ssl={SECRET}", "ssl has a value"),
         (lambda _: f"postgresql://u:{SECRET}@h/db?replicas=3", "no parameter replicas"),
-        (lambda _: f"password={SECRET} nonsense", "no connection string"),
+        (lambda _: f"password={SECRET} nonsense", "not a connection string"),
     ],
 )
 def test_a_refused_connection_says_why(empty_database: str, change, message: str) -> None:

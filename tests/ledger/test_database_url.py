@@ -80,12 +80,12 @@ REFUSED = {
     "jdbc:mysql://me:not-shown@h/app": "mysql",
     "prisma+postgres://accelerate.example/?api_key=not-shown": "prisma",
     "sqlite:///not-shown.db": "sqlite",
-    "https://me:not-shown@h/app": "no connection string",
+    "https://me:not-shown@h/app": "not a connection string",
     "postgresql://me:not-shown@h/app?sslmode=": "sslmode",
     "postgresql://me:not-shown@h/app?ssl=perhaps": "ssl",
     "postgresql://me:not-shown@h/app?shard=not-shown": "shard",
-    "postgresql://me:not?shown=1@h/app": "no connection string",
-    "postgresql://me:not%-shown@h/app": "no connection string",
+    "postgresql://me:not?shown=1@h/app": "not a connection string",
+    "postgresql://me:not%-shown@h/app": "not a connection string",
 }
 
 

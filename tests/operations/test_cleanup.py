@@ -132,7 +132,7 @@ def test_rows_at_no_object_are_shown_and_keep_the_bucket(room: Room, capsys: pyt
     ]
     show_cleanup([left])
     told = capsys.readouterr().out
-    assert "7 rows point into it\n7 rows of these point to an object that is not there:" in told
+    assert "7 rows point into it\n7 rows among these without an object:" in told
     assert "lost0, lost1, lost2" in told
     assert "Nothing is left" not in told
     with pytest.raises(Refused, match=r"7 rows point into it \(acme: 5, no tenant: 2\)"):
@@ -235,7 +235,7 @@ def test_open_uploads_are_told_and_keep_the_bucket(room: Room, capsys: pytest.Ca
     assert before < left.oldest_upload < datetime.now(UTC) + timedelta(seconds=2)
     show_cleanup([left])
     told = capsys.readouterr().out
-    assert "2 multipart uploads are open, the oldest begun 20" in told
+    assert "2 multipart uploads are open, the oldest from 20" in told
     assert "Nothing is left" not in told
     with pytest.raises(Refused, match="large/a") as refused:
         drop(room)

@@ -470,7 +470,10 @@ def test_usage_that_could_not_be_kept_is_told(settings: Settings) -> None:
     with psycopg.connect(settings.require_database_url(), autocommit=True) as connection:
         connection.execute("INSERT INTO tenants (name, slug) VALUES ('A', 'a')")
         found = by_subject(list(check_database(settings)))["database: usage"]
-        assert (found.outcome, found.message) == (Outcome.OK, "kept by triggers; 0 changes wait to be added")
+        assert (found.outcome, found.message) == (
+            Outcome.OK,
+            "triggers keep it up to date; 0 changes are waiting to be added",
+        )
         insert = "INSERT INTO documents (id, tenant_id, original_name, filename, size) VALUES (%s, 1, '', '', 1)"
         for sabotage, told, way_out in (
             ("ALTER TABLE tenant_usage ADD CHECK (documents_count < 1) NOT VALID", "could not be added", "status"),

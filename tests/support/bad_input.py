@@ -109,7 +109,7 @@ CASES: dict[str, tuple[Callable[[Room], dict[str, str]], tuple[str, ...]]] = {
     "no such database": (lambda w: {"DATABASE_URL": w.url + "nope"}, ("nope", "does not exist")),
     "malformed DATABASE_URL": (
         lambda _: {"DATABASE_URL": f"postgresql://app:{WRONG}@x@127.0.0.1/d"},
-        ("DATABASE_URL is no connection string", "percent-encoded"),
+        ("DATABASE_URL is not a connection string", "percent-encoded"),
     ),
     "wrong access key": (
         lambda _: {"AWS_ACCESS_KEY_ID": "AKIANOTTHERE12345678", "AWS_SECRET_ACCESS_KEY": WRONG},

@@ -1,4 +1,4 @@
-"""The last screen of `rehouse demo`: what moved, what was proven, what stayed behind and why, what it cost, what comes next.
+"""The last screen of `rehouse demo`: documents moved, verified and left behind with the reason, the cost, the next steps.
 
 It fits a terminal of 80 columns and 24 lines.
 """
@@ -28,12 +28,12 @@ WIDTH = 78
 RULE = "─" * WIDTH
 _LABEL = 15
 _WORDS = {"missing_object": "S3 has no object under the row's key"}
-"""What a code means where every document's message names its own key."""
+"""The meaning of a code, for codes whose message differs by document because it names the key."""
 _CENT = Decimal("0.01")
 
 
 class StayedBehind(NamedTuple):
-    """A document that was not moved, with the code of the reason and the reason in words."""
+    """A document that was not moved, with the code of the reason and the reason as a sentence."""
 
     slug: str
     document_id: str
@@ -43,11 +43,11 @@ class StayedBehind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo found at its end.
+    """The result of the demo.
 
-    `documents` were moved and `proven` read back, of `documents_total`. The others are those of `inactive` tenants, those without
-    a file, those at home before, and those that `stayed`. `tenants` have a bucket of their own. `dollars` are AWS's prices for
-    `requests`.
+    `documents` of `documents_total` were moved, and `proven` were read back. The others belong to `inactive` tenants, have no file,
+    were at home before, or are in `stayed`. `tenants` counts the tenants with a bucket of their own. `dollars` is what AWS charges
+    for `requests`.
     """
 
     seconds: float
@@ -94,7 +94,7 @@ def closing_lines(outcome: Outcome) -> Iterator[Text]:
         yield from _reasons(outcome.stayed)
     if outcome.inactive:
         names = ", ".join(outcome.inactive)
-        yield Text(f"Inactive, left alone: {shorten(names, 24)} (--include-inactive moves them)")
+        yield Text(f"Inactive, not moved: {shorten(names, 24)} (--include-inactive moves them)")
     yield Text()
     yield Text.assemble(("Next  ", "bold"), (f"{_own_command()} sandbox", BLUE), "  the same servers, for you to try")
     yield Text.assemble("      ", (f"{_own_command()} doctor ", BLUE), "  your database and bucket: README, On AWS")
@@ -134,7 +134,7 @@ def _dollars(dollars: Decimal) -> str:
 
 
 def _reasons(stayed: Sequence[StayedBehind]) -> Iterator[Text]:
-    """Yield for each reason what it means, which documents have it, and the way out."""
+    """Yield for each reason its meaning, the documents that have it, and the hint."""
     from rich.text import Text
 
     for code in sorted({each.code for each in stayed}):
@@ -148,7 +148,7 @@ def _reasons(stayed: Sequence[StayedBehind]) -> Iterator[Text]:
 
 
 def _own_command() -> str:
-    """Return how this program is called here: by its name, or by its path where PATH lacks it."""
+    """Return the command that starts this program: its name, or its path if it is not on PATH."""
     beside, found = Path(sys.executable).with_name("rehouse"), shutil.which("rehouse")
     if not beside.exists() or (found and beside.samefile(found)):
         return "rehouse"

@@ -1,7 +1,7 @@
-"""Shell completion of tenants: from a file of names a few minutes old, else from the database, within 300 ms.
+"""Shell completion of tenants, within 300 ms: from a file of names if it is recent, else from the database.
 
-The database is asked in a child process. Where it does not answer in time, the shell gets the names of before, or none, and the
-child goes on for a few seconds, so that the next completion finds fresh names. Nothing is printed but names.
+A child process asks the database. If the database does not answer in time, the shell gets the old names, or none. The child
+continues for a few seconds, so that the next completion finds recent names. Completion prints names only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rehouse.core.completion import (
 INSTRUCTION = "_REHOUSE_COMPLETE"
 """The variable by which the shell asks for completion."""
 LONGEST_SECONDS = 5
-"""How long the child may go on after the shell got its answer."""
+"""How long the child may continue after the shell got its answer."""
 KEPT_SECONDS = 30 * 24 * 3600
 _END = b"\0"
 
@@ -59,7 +59,7 @@ def offer_codes(incomplete: str) -> list[str]:
 
 
 def prepare() -> bool:
-    """Return whether the shell asks for completion; then make the words that bash broke at `=` whole."""
+    """Return whether the shell asks for completion; if so, rejoin the words that bash split at `=`."""
     instruction = os.environ.get(INSTRUCTION, "")
     words, current = os.environ.get("COMP_WORDS", ""), os.environ.get("COMP_CWORD", "")
     if instruction == "complete_bash" and "\n" in words and current.isdigit():
@@ -69,7 +69,7 @@ def prepare() -> bool:
 
 
 def seconds_since_start() -> float:
-    """Return how long ago this process began; where the system does not tell, how long it has computed."""
+    """Return the seconds since this process began, or its CPU time if the system does not know when it began."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf(
@@ -80,7 +80,7 @@ def seconds_since_start() -> float:
 
 
 def cache_path() -> Path | None:
-    """Return the file of the names of this database's tenants; None if there can be none."""
+    """Return the path of the cache file for this database's tenants; None if there can be none."""
     path = Path(os.environ.get("REHOUSE_CONFIG") or "rehouse.toml")
     try:
         state = path.stat()
@@ -108,9 +108,9 @@ def read_cache(path: Path) -> Names | None:
 
 
 def write_cache(path: Path, names: Sequence[str]) -> None:
-    """Replace the file by one that only its owner can read, in a folder that only its owner can enter.
+    """Write the names to a file that only its owner can read, in a folder that only its owner can enter.
 
-    Files of the folder that nobody has replaced for a month are removed.
+    Removes files of the folder that are more than a month old.
     """
     path.parent.parent.mkdir(mode=0o700, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -128,7 +128,7 @@ def write_cache(path: Path, names: Sequence[str]) -> None:
 
 
 def _ask(path: Path | None, incomplete: str, deadline: float) -> list[str] | None:
-    """Return the names that the database has, from a child process; None if it does not answer before the deadline."""
+    """Ask the database for the names in a child process; return None if it does not answer before the deadline."""
     import select
 
     reader, writer = os.pipe()
@@ -146,23 +146,23 @@ def _ask(path: Path | None, incomplete: str, deadline: float) -> list[str] | Non
 
 
 def _answer(path: Path | None, incomplete: str, writer: int) -> NoReturn:
-    """Send the names of the database's tenants to the parent and keep them. End without a word, whatever happens."""
+    """Send the names of the database's tenants to the parent process and cache them. Prints nothing, whatever happens."""
     import signal
     import threading
 
     try:
         os.setsid()
         nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in range(3):  # the shell waits until its pipe is closed, and errors are nobody's concern here
+        for stream in range(3):  # the shell waits until its pipe is closed, and errors must not be printed
             os.dup2(nowhere, stream)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LONGEST_SECONDS + 1)  # ends the child even where no thread of it can run
-        ending = threading.Timer(LONGEST_SECONDS, os.killpg, (0, signal.SIGKILL))  # with a password's command
+        signal.alarm(LONGEST_SECONDS + 1)  # ends the child even if none of its threads can run
+        ending = threading.Timer(LONGEST_SECONDS, os.killpg, (0, signal.SIGKILL))  # ends the password command as well
         ending.daemon = True
         ending.start()
         names = _ask_database()
         if names is not None:
-            with suppress(BrokenPipeError):  # the shell has had to do without
+            with suppress(BrokenPipeError):  # the shell no longer waits
                 os.write(writer, "\n".join(matching_names(names, incomplete)).encode() + _END)
             if path is not None:
                 write_cache(path, names)
@@ -171,9 +171,9 @@ def _answer(path: Path | None, incomplete: str, writer: int) -> NoReturn:
 
 
 def _ask_database() -> list[str] | None:
-    """Return the names of the database's tenants, or None where a file names the program that prints its password.
+    """Return the names of the database's tenants, or None if a settings file names a command that prints the password.
 
-    The file may belong to somebody else: completing a word runs no program of its choice.
+    The file may belong to somebody else, so completion must not run a command that it names.
     """
     from rehouse import config
     from rehouse.ledger.tenant_names import tenant_names

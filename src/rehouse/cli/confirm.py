@@ -1,4 +1,4 @@
-"""What cannot be undone is confirmed first: what goes is shown on standard error, and a name is typed, or `--yes` given."""
+"""Confirm what cannot be undone: show what will be deleted on standard error, and ask for a name unless `--yes` is given."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ KeepEmptyOption = Annotated[
 
 
 def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
-    """Warn on standard error that another account may take the name of a bucket that is deleted; not of one that is kept."""
+    """Warn on standard error that another account may take the name of a bucket that is deleted, not kept."""
     if keep_empty or not is_global(bucket):
         return
     say_aside(
-        f"once {bucket} is deleted, any AWS account can create a bucket of that name and receive what is still sent"
+        f"once {bucket} is deleted, any AWS account can create a bucket of that name and receive requests that are still sent"
         " there. --keep-empty empties the bucket and keeps it.",
         label="Warning: ",
     )
@@ -33,7 +33,7 @@ def warn_of_name(bucket: str, *, keep_empty: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is asked about: a sentence on what happens, a table of what goes, a sentence on what cannot be undone."""
+    """What to confirm: a sentence on what happens, a table of what is deleted, a sentence on what cannot be undone."""
 
     what: str
     final: str
@@ -42,7 +42,7 @@ class Removal:
 
 
 def confirm(removal: Removal, name: str, *, yes: bool) -> None:
-    """Return if the person at the terminal types `name`, or with `yes`; raise NotConfirmed otherwise: nothing was changed."""
+    """Ask the person at the terminal to type `name`, unless `yes` is given. Raises NotConfirmed if they do not."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -1,6 +1,6 @@
-"""The envelope: the one JSON object that a command with `--output json` prints, when its exit status is known.
+"""The envelope: the one JSON object that a command with `--output json` prints as soon as its exit status is known.
 
-It is printed however the command ends, also when it is refused or interrupted. docs/api.md describes it.
+The command prints it in every case, also if it is refused or interrupted. docs/api.md describes it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from rehouse.core.errors import ErrorCode, Failure
 
 SCHEMA_VERSION = 1
-"""Raised when a key changes its meaning or is removed; a new key does not raise it."""
+"""The version. It increases when a key changes its meaning or is removed, not when a key is added."""
 
 
 @dataclass
 class Ending:
-    """What this process has to tell at its end: one command line, its report, and what went wrong."""
+    """The data for the envelope: the command line of this process, its report and its errors."""
 
     is_json: bool = False
     is_stream: bool = False
@@ -32,20 +32,20 @@ class Ending:
     _begun_at: float = field(default_factory=time.monotonic)
 
     def begin_command(self, name: str | None, *, is_json: bool) -> None:
-        """Take in which command this is, and whether it ends with the envelope."""
+        """Record which command runs, and whether it prints the envelope."""
         self.command, self.is_json = name, is_json
 
     def begin_run(self, run_id: str) -> None:
-        """Take in the id under which the ledger records what this command does."""
+        """Record the run id that the ledger uses for this command."""
         self.run_id = run_id
 
     def report(self, result: object, failures: Iterable[Failure] = ()) -> None:
-        """Take in the command's report, and the errors that ended the work on some tenants early."""
+        """Record the command's report, and the errors that ended the work on some tenants early."""
         self.result = result
         self.errors += failures
 
     def refuse(self, failure: Failure) -> None:
-        """Take in the error that ended the command: it has no result then."""
+        """Record the error that ended the command, which then has no result."""
         self.result = None
         self.errors.append(failure)
 
@@ -65,7 +65,7 @@ class Ending:
         }
 
     def print_envelope(self, exit_status: int) -> None:
-        """Print the envelope on stdout, if JSON was asked for; a stream gets it as its last line, if there are errors."""
+        """Print the envelope on stdout if JSON was asked for. A stream gets it as its last line, and only if there are errors."""
         if not self.is_json:
             return
         from rehouse.cli.output import print_json
@@ -77,11 +77,11 @@ class Ending:
 
 
 ending = Ending()
-"""That of the command line that runs in this process; `main` begins a new one for each."""
+"""The ending of the command line that runs in this process; `main` makes a new one for each command line."""
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether a command line asks for a report in JSON, for one that cannot be parsed.
+    """Return whether a command line asks for a report in JSON; used if it cannot be parsed.
 
     >>> wants_json(["plan", "--output", "json"]), wants_json(["plan", "-ojson", "--orphan"])
     (True, True)
@@ -113,7 +113,7 @@ def _options(arguments: Sequence[str]) -> list[str]:
 
 
 def internal_error(error: Exception) -> Failure:
-    """Return the failure for an exception that is a bug. Its text is left to the traceback: it may hold anything."""
+    """Return the failure for an exception that is a bug. Only the traceback has its text, which may hold anything."""
     return Failure(
         ErrorCode.INTERNAL_ERROR,
         None,

@@ -1,4 +1,4 @@
-"""What `--help` looks like: commands in groups by workflow, one uncut line each; examples one command a line."""
+"""The layout of `--help`: commands in groups by workflow, one full line each; examples with one command a line."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ def examples(text: str | None) -> tuple[str, list[str]]:
 
 
 COMMON = {
-    "--wide": "Print names whole, however wide the terminal is.",
+    "--wide": "Print full names, even if the terminal is narrow.",
     "--color auto|always|never": "Colours on a terminal only (auto), always or never.",
     "-v, --verbose": "Print the log on stderr: settings, steps, requests.",
     "-q, --quiet": "Print errors and the result only: no progress, no notes.",
-    "--notify COMMAND": "Run COMMAND at the end; it gets the JSON of the result on stdin.",
+    "--notify COMMAND": "Run COMMAND at the end, with the JSON result on its stdin.",
 }
-"""The options that every command takes, and what they do."""
+"""The options that every command takes, with their help texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What the options say that every command takes: how it prints, and the command that runs at its end."""
+    """The values of the options that every command takes: how to print, and the command to run at the end."""
 
     style: Style
     notify: str | None = None
 
 
 def take_common(arguments: Sequence[str]) -> tuple[list[str], Common]:
-    """Return a command line without the options that every command takes, and what they say.
+    """Split a command line into its own part and the values of the options that every command takes.
 
-    Raises BadUsage for a colour that does not exist, and for what contradicts itself.
+    Raises BadUsage for an unknown value of --color and for options that contradict each other.
 
     >>> left, common = take_common(["status", "--wide", "--color=never", "acme"])
     >>> left, common.style.wide, common.style.color
@@ -103,11 +103,11 @@ def _color(value: str) -> Color:
     for color in get_args(Color):
         if value == color:
             return cast("Color", color)
-    raise BadUsage(f"--color takes no {value!r}", hint="give auto, always or never")
+    raise BadUsage(f"--color cannot be {value!r}", hint="give auto, always or never")
 
 
 class _AsTyped:
-    """Converts no value. Typer's own conversion loads pydantic, which is slow, even for a flag that was not given."""
+    """Converts no value. Typer's own conversion loads pydantic, which is slow, even if a flag was not given."""
 
     @staticmethod
     def coerce(value: Any, **_rest: Any) -> Any:
@@ -116,14 +116,14 @@ class _AsTyped:
 
 
 def _keep_as_typed(params: Sequence[Parameter]) -> list[Parameter]:
-    """Return the parameters, which no longer convert their values."""
+    """Make the parameters keep their values as typed, and return them."""
     for param in params:
         setattr(param, "get_runtime_param", _AsTyped)  # noqa: B010 - for this parameter only
     return list(params)
 
 
 class Command(TyperCommand):
-    """A command whose examples are printed one a line, as they are typed."""
+    """A command that prints each of its examples on a line, as it is typed."""
 
     def get_params(self, ctx: Context) -> list[Parameter]:
         """Return the parameters; while the shell completes, their values stay as they were typed."""
@@ -148,14 +148,14 @@ class Command(TyperCommand):
             formatter.write_dl(list(COMMON.items()))
 
     def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
-        """Return the options that begin with what was typed, those that every command takes among them."""
+        """Return the options that begin with what was typed, including those that every command takes."""
         common = [name.split()[0] for name in COMMON]
         found = super().shell_complete(ctx, incomplete)
         return found + [CompletionItem(name) for name in common if incomplete and name.startswith(incomplete)]
 
 
 class WorkflowGroup(TyperGroup):
-    """The commands by workflow; an unknown one is refused with the near ones, whatever their case."""
+    """The commands by workflow. The error about an unknown command suggests similar ones, ignoring case."""
 
     workflows: ClassVar[Mapping[str, Collection[str]]] = {}
     """Title of a group → the names of its commands, in order."""

@@ -1,4 +1,4 @@
-"""The log: lines on a file that only its owner may read, if REHOUSE_LOG_FILE names one."""
+"""The log: lines in a file that only its owner may read, if REHOUSE_LOG_FILE names one."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 log = logging.getLogger("rehouse")
 SHOWN = {"is_shown": True}
-"""For the lines of the log that stderr has in another form."""
+"""Marks lines of the log that stderr shows in another form."""
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Says once that the log can no longer be written; the run is worth more than its log and goes on."""
+    """Prints once that the log can no longer be written; the run continues without it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line: what a key or a name says cannot pass for another one."""
+        """Format a record as one line, so that no key or name in it can look like another line."""
         return escape_to_one_line(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         log.removeHandler(self)
-        output.say_aside("the log can no longer be written (is its disk full?): going on without it")
+        output.say_aside("the log can no longer be written (is its disk full?): continuing without it")
 
 
 class _OnStderr(logging.StreamHandler[TextIO]):
-    """Writes to what stderr is now: progress bars replace it, so that lines stand above them."""
+    """Writes to the present sys.stderr: progress bars replace it, so that lines appear above them."""
 
     @property
     def stream(self) -> TextIO:
@@ -63,7 +63,7 @@ class _OnStderr(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Print every line of the log on stderr for a while, but for those that are shown there anyway."""
+    """Print every line of the log on stderr during the block, except those that stderr shows anyway."""
     handler = _OnStderr()
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(lambda record: not hasattr(record, "is_shown"))
@@ -78,7 +78,7 @@ def log_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def log_to(path: Path | None) -> Iterator[None]:
-    """Log to `path` for a while; raise ConfigurationError, before anything else happens, if it cannot be written."""
+    """Log to `path` during the block. Raises ConfigurationError, before anything else happens, if it cannot be written."""
     if path is None:
         yield
         return
@@ -106,7 +106,7 @@ def log_to(path: Path | None) -> Iterator[None]:
         raise
     finally:
         log.removeHandler(handler)
-        with suppress(OSError):  # a disk that filled up meanwhile: it was said when it happened
+        with suppress(OSError):  # the disk filled up meanwhile, and that was printed when it happened
             stream.close()
 
 
@@ -120,12 +120,12 @@ def log_settings(settings: Settings) -> None:
 
 
 def log_requests(requests: Mapping[str, int]) -> None:
-    """Log how many requests a command sent to S3, attempts included, by kind or operation."""
+    """Log how many requests a command sent to S3, including retries, by kind or operation."""
     log.info("requests: %s", ", ".join(f"{kind} {count}" for kind, count in sorted(requests.items())) or "none")
 
 
 def count_logged_requests(path: Path) -> Counter[str]:
-    """Return the requests to S3 of all commands that wrote into this log."""
+    """Return the requests to S3 of all commands that wrote to this log."""
     lines = re.findall(r" INFO requests: (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     found: Counter[str] = Counter()
     for kind, count in re.findall(r"(\w+) (\d+)", "\n".join(lines)):

@@ -1,6 +1,6 @@
-"""The command `rehouse`: registers the commands, and turns errors into a message, a hint and an exit status.
+"""The command `rehouse`: register the commands, and turn errors into a message, a hint and an exit status.
 
-`rehouse --help` and completion import no library but Typer: what a command or an error needs is imported when it is met.
+`rehouse --help` and completion import only Typer; what a command or an error needs is imported when it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-# typer carries click inside and exports no names for these
+# typer bundles click and exports no names for these
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from rehouse import __version__
@@ -50,7 +50,7 @@ from rehouse.core.errors import BadUsage, Interrupted, Refused, RehouseError
 from rehouse.core.exit_status import ExitStatus
 
 OPEN_FILES = 4096
-"""Enough for the most requests in flight that can be set, each a connection; shells often begin with 256 or 1,024."""
+"""The open files that rehouse asks for: enough for the highest setting of requests in flight; shells often allow 256 or 1,024."""
 EPILOG = "More: `rehouse COMMAND --help`, `rehouse help exit-codes`, `help settings`, `help words`."
 
 WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
@@ -214,14 +214,14 @@ def _run(given: list[str]) -> int:
 
 
 def _complete() -> int:
-    """Print what the shell asks for; nothing where the command line is wrong: the command itself will say so."""
+    """Print the completions for the shell; nothing if the command line is wrong, because the command itself reports that."""
     with suppress(ClickException, RehouseError):
         app(args=[], standalone_mode=False, prog_name="rehouse")
     return 0
 
 
 def _refuse(error: RehouseError, given: list[str]) -> int:
-    """Fail before a command began."""
+    """Report an error that occurred before a command began, and return its exit status."""
     envelope.ending.begin_command(_find_command(given), is_json=envelope.wants_json(given))
     output.style = replace(output.style, has_json_lines=envelope.wants_json_lines(given))
     return _fail(error)
@@ -239,7 +239,7 @@ def _find_command(given: list[str]) -> str | None:
 
 
 def _translate_database_error(error: Exception) -> RehouseError | None:
-    """Translate an error of PostgreSQL's into one with a hint; return None for any other error."""
+    """Translate an error of PostgreSQL into one with a hint; return None for any other error."""
     import psycopg
 
     from rehouse.ledger.connection import translate_error
@@ -278,7 +278,12 @@ def _is_disk_full(error: Exception) -> bool:
 
 
 def _refuse_full_disk() -> int:
-    """Say on stderr that the output cannot be written, and drop what Python still buffers of it."""
-    _fail(Refused("the output cannot be written: its disk is full", hint="free space; `rehouse status` tells more"))
+    """Report on stderr that the output cannot be written, and drop what Python still buffers of it."""
+    _fail(
+        Refused(
+            "the output cannot be written: its disk is full",
+            hint="free disk space; `rehouse status` shows what was done",
+        )
+    )
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitStatus.LEFT

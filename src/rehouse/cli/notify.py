@@ -1,7 +1,7 @@
-"""`--notify COMMAND`: runs a command of the operator's when the work has ended, however it ended.
+"""`--notify COMMAND`: run a command of the operator when the work has ended, however it ended.
 
-The command is the operator's own words and goes to a shell as it was typed. What rehouse tells it (names of tenants among it) goes
-by its standard input and by environment variables only, so no name can become a part of the command.
+The command goes to a shell as the operator typed it. rehouse passes data, which includes names of tenants, only through the
+command's standard input and environment variables, so no name can become part of the command.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS = 60.0
 
 
 def notify(command: str, envelope: Mapping[str, Any]) -> None:
-    """Run the command with the envelope on its standard input. If it fails, print a warning on stderr: it changes nothing else."""
+    """Run the command with the envelope on its standard input. If it fails, print a warning on stderr; nothing else changes."""
     problem = _run(command, envelope)
     if problem:
         say_aside(f"the command of --notify {problem}", label="Warning: ")
@@ -40,7 +40,7 @@ def _run(command: str, envelope: Mapping[str, Any]) -> str | None:
 
 
 class _Running:
-    """The operator's command while it runs. SIGINT and SIGTERM end it, and not this process."""
+    """The operator's command while it runs. SIGINT and SIGTERM end the command, not this process."""
 
     def __init__(self, command: str, environment: Mapping[str, str]) -> None:
         self._command = command
@@ -49,7 +49,7 @@ class _Running:
         self._is_interrupted = False
 
     def run(self, told: str) -> str | None:
-        """Run the command with this on its standard input; return what went wrong."""
+        """Run the command with this text on its standard input; return what went wrong, or None."""
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the operator's own; data goes by stdin and environment
                 ["/bin/sh", "-c", self._command],

@@ -22,7 +22,7 @@ OptionalSlug = Annotated[
     str | None,
     typer.Argument(
         metavar="SLUG",
-        help="One tenant, by its slug or id; else all of them.",
+        help="One tenant, by its slug or id; by default all of them.",
         show_default=False,
         autocompletion=offer_tenants,
     ),
@@ -38,23 +38,19 @@ OneOrAllSlug = Annotated[
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="SLUG", help="Only this tenant (slug or id); may be given again.", autocompletion=offer_tenants
-    ),
+    typer.Option(metavar="SLUG", help="Only this tenant (slug or id); can be repeated.", autocompletion=offer_tenants),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="SLUG", help="Not this tenant (slug or id); may be given again.", autocompletion=offer_tenants
-    ),
+    typer.Option(metavar="SLUG", help="Not this tenant (slug or id); can be repeated.", autocompletion=offer_tenants),
 ]
-InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Inactive tenants too.")]
+InactiveOption = Annotated[bool, typer.Option("--include-inactive", help="Include inactive tenants.")]
 UntilOption = Annotated[Until, typer.Option(help="Stop when this phase is reached.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen (the plan) and change nothing.")]
 AllowQuarantinedOption = Annotated[
     bool, typer.Option("--allow-quarantined", help="Exit status 0, not 3, if only documents in quarantine stay behind.")
 ]
-OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Look only at the documents that failed before.")]
+OnlyFailedOption = Annotated[bool, typer.Option("--only-failed", help="Process only the documents that failed before.")]
 CodeOption = Annotated[
     str | None,
     typer.Option(
@@ -63,7 +59,9 @@ CodeOption = Annotated[
 ]
 ProgressOption = Annotated[
     Kind | None,
-    typer.Option(help="How progress is shown on stderr; else bars on a terminal, plain elsewhere.", show_default=False),
+    typer.Option(
+        help="How to show progress on stderr; by default bars on a terminal, plain elsewhere.", show_default=False
+    ),
 ]
 MaxRateOption = Annotated[
     float | None, typer.Option(min=0.1, help="At most this many requests a second.", show_default=False)
@@ -72,7 +70,7 @@ MaxRateOption = Annotated[
 
 def _require_reason(reason: str) -> str:
     if not reason.strip():
-        raise typer.BadParameter("a reason has words")
+        raise typer.BadParameter("the reason must not be empty")
     return reason
 
 

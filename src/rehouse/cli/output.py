@@ -23,12 +23,12 @@ SHOWN = 20
 """How many lines of one kind are printed; --output json has them all."""
 WIDTH_OF_A_PIPE = 400
 NARROWEST = 16
-"""Cells that a column of text keeps at least."""
+"""The least width of a column of text, in cells."""
 _INDENT = "  "
 _GAP = "  "
-"""What stands between two columns."""
+"""The separator between two columns."""
 _GLUE = "\0"
-"""Stands for a space that must not break a line. No cell contains it: control characters are escaped there."""
+"""Marks a space at which a line must not break. No cell contains it: control characters are escaped there."""
 _NUMBERS = (int, float, Decimal, type(None))
 Value = TypeVar("Value")
 
@@ -47,11 +47,11 @@ _LOOKS = {
 
 
 class Attention(int):
-    """A count in a table that needs attention where it is not 0."""
+    """A count in a table that needs attention if it is not 0."""
 
 
 class Failures(int):
-    """A count in a table of what failed."""
+    """A count of failures in a table."""
 
 
 def color_of(cell: object) -> str | None:
@@ -72,9 +72,9 @@ Color = Literal["auto", "always", "never"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Style:
-    """How this command prints, by the options that every command takes.
+    """How this command prints, from the options that every command takes.
 
-    `wide`: cells whole however wide. `verbose`: the log's lines on stderr. `quiet`: errors and the result only. `has_json_lines`:
+    `wide`: do not shorten cells. `verbose`: print the log on stderr. `quiet`: print errors and the result only. `has_json_lines`:
     all that goes to stderr are JSON lines, each with a `type`.
     """
 
@@ -111,11 +111,11 @@ def table(
     whole: Sequence[str] = (),
     stderr: bool = False,
 ) -> None:
-    """Print a table; numbers stand to the right, states and counts have colours (`color_of`).
+    """Print a table. Numbers are right-aligned; states and counts have colours (`color_of`).
 
-    A column with only empty cells or 0 is left out; the first `always` columns are shown in any case. Where the terminal is too
-    narrow, columns named in `spare` are left out, the first of them first, and texts are shortened in the middle, except in columns
-    named in `whole`; --wide prevents both. Cells that still do not fit are printed below their row, with their headings.
+    A column with only empty cells or 0 is left out, except the first `always` columns. If the terminal is too narrow, the columns
+    in `spare` are left out, beginning with the first, and texts are shortened in the middle, except in the columns in `whole`;
+    --wide prevents both. Cells that still do not fit are printed below their row, with their headings.
     """
     lines = [list(row) for row in rows]
     columns = [index for index in range(len(headings)) if index < always or any(line[index] for line in lines)]
@@ -146,7 +146,7 @@ def table(
 def _drop_spare_columns(
     columns: Sequence[int], headings: Sequence[str], least: Sequence[int], spare: Sequence[str], width: int
 ) -> list[int]:
-    """Return the columns that are shown: as many of the spare ones are left out as it takes to fit."""
+    """Return the columns to show, without as many spare ones as necessary to fit."""
     kept = list(columns)
     for title in spare:
         if sum(least[index] for index in kept) + 2 * (len(kept) - 1) <= width:
@@ -164,7 +164,7 @@ def _least_widths(widths: Sequence[int], rigid: Sequence[bool]) -> list[int]:
 
 
 def _color_parts(parts: Sequence[str], looks: Sequence[str | None], out: Console) -> str:
-    """Return the parts of a line, each in its colour where the console has colours."""
+    """Return the parts of a line, each in its colour if the console has colours."""
     shown = list(parts)
     if shown:
         shown[-1] = shown[-1].rstrip()
@@ -179,9 +179,9 @@ def _color_parts(parts: Sequence[str], looks: Sequence[str | None], out: Console
 
 
 def fit_columns(widths: Sequence[int], rigid: Sequence[bool], width: int) -> list[int]:
-    """Return the widths of columns that fit into a line of so many cells: all but rigid ones become narrower, the widest first.
+    """Return the widths of columns that fit into a line of so many cells; all but rigid ones become narrower, the widest first.
 
-    Columns at the end that do not fit even so keep their widths: they do not stand in the line.
+    Columns at the end that still do not fit keep their widths; they are not part of the line.
 
     >>> fit_columns([40, 30, 5], [False, False, True], 60), fit_columns([40, 8, 30], [False, True, False], 40)
     ([25, 26, 5], [30, 8, 30])
@@ -199,7 +199,7 @@ def fit_columns(widths: Sequence[int], rigid: Sequence[bool], width: int) -> lis
 
 
 def shorten(text: str, width: int) -> str:
-    """Return a text shortened in its middle to so many cells.
+    """Shorten a text in its middle to so many cells.
 
     >>> shorten("wayne-enterprises-research-and-development", 20)
     'wayne-enterp…lopment'
@@ -211,8 +211,8 @@ def shorten(text: str, width: int) -> str:
 
 
 def _cut_to_cells(text: str, width: int) -> str:
-    """Return as much of the beginning of a text as fits into so many cells."""
-    count = width  # a character takes a cell at least, but for marks that stand on another one
+    """Return the longest beginning of a text that fits into so many cells."""
+    count = width  # a character takes at least one cell, except for combining marks
     while _cells(text[:count]) > width:
         count -= 1
     return text[:count]
@@ -226,7 +226,7 @@ def _cells(text: str) -> int:
 
 
 def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], width: int) -> list[str]:
-    """Return as many cells, the first at least, as fit into one line, each as wide as its column."""
+    """Split off the cells that fit into one line, at least the first, each as wide as its column."""
     parts, taken = list[str](), 0
     for cell, room, is_number in zip(cells, widths, numeric, strict=True):
         padding = " " * (room - _cells(cell))
@@ -239,7 +239,7 @@ def _split(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool],
 
 
 def _fold(parts: Sequence[str], width: int) -> list[str]:
-    """Wrap parts into indented lines, between the parts, or between words where a part is longer than a line."""
+    """Wrap parts into indented lines: between the parts, or between words if a part is longer than a line."""
     whole = [part.replace(" ", _GLUE) if _cells(part) <= width // 2 else part for part in parts]
     lines = textwrap.wrap(
         ", ".join(whole),
@@ -253,7 +253,7 @@ def _fold(parts: Sequence[str], width: int) -> list[str]:
 
 
 def say(*lines: str, stderr: bool = False) -> None:
-    """Print plain lines; those that are longer than a terminal is wide are wrapped between words."""
+    """Print plain lines; wrap lines that are wider than the terminal between words."""
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty() and not style.wide:
         width = console(stderr=stderr).width
@@ -262,7 +262,7 @@ def say(*lines: str, stderr: bool = False) -> None:
 
 
 def wrap_line(line: str, width: int) -> list[str]:
-    """Return a line in parts of so many characters, broken between words, the others indented a little more than the first.
+    """Wrap a line between words into parts of so many characters, with a deeper indent after the first.
 
     >>> wrap_line("  hint: run the same command again", 20)
     ['  hint: run the same', '    command again']
@@ -282,7 +282,7 @@ def wrap_line(line: str, width: int) -> list[str]:
 
 
 def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
-    """Print terms with their meanings, which are wrapped beside them: for texts that must be read whole."""
+    """Print terms with their meanings wrapped beside them. Nothing is shortened."""
     from rich.text import Text
 
     out = console()
@@ -296,7 +296,7 @@ def define(headings: tuple[str, str], meanings: Mapping[str, str]) -> None:
 
 
 def say_aside(message: str, *, label: str = "") -> None:
-    """Print a sentence on stderr that is no part of the result: after the label, or as a JSON line of the type `note`."""
+    """Print a sentence on stderr that is not part of the result: after the label, or as a JSON line of the type `note`."""
     if style.has_json_lines:
         print_line({"type": "note", "message": message})
     else:
@@ -316,7 +316,7 @@ def say_next(command: str | None, *, first: str | None = None) -> None:
 
 
 def say_note(note: str) -> None:
-    """Print what is worth knowing and no part of the result."""
+    """Print a note, which is not part of the result."""
     if not style.quiet:
         say(f"note: {note}")
 
@@ -328,7 +328,7 @@ def say_more(count: int) -> None:
 
 
 def print_report(output: str, value: object, show: Callable[[], None], failures: Iterable[Failure] = ()) -> None:
-    """Print a report for people by `show`; in JSON it is the `result` of the envelope, with `failures` among its errors."""
+    """Print a report for people with `show`, or make it the `result` of the JSON envelope, with `failures` among its errors."""
     envelope.ending.report(value, failures)
     if output != "json":
         show()

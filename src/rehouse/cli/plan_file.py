@@ -1,4 +1,4 @@
-"""The file of a saved plan: written whole or not at all, readable by its owner only, and never over a file that is no plan."""
+"""The file of a saved plan. It is written completely or not at all, only its owner can read it, and it replaces only a plan."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rehouse.core.errors import ConfigurationError
 from rehouse.core.saved_plan import SavedPlan, as_json, from_json, is_plan
 
 LARGEST = 256 * 1024**2
-"""The most bytes of a plan: room for a million tenants."""
+"""The size limit of a plan in bytes, enough for a million tenants."""
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise ConfigurationError if no plan can be saved at this path. Changes nothing."""
+    """Raise ConfigurationError if a plan cannot be saved at this path. Changes nothing."""
     hint = "name another file for --save"
     try:
         folder = path.resolve().parent
@@ -32,14 +32,16 @@ def refuse_unwritable(path: Path) -> None:
     else:
         if not is_plan(found):
             raise ConfigurationError(
-                f"{path} is there and is no plan of rehouse: it is not overwritten", hint=hint, subject=str(path)
+                f"{path} exists and is not a plan of rehouse: it is not overwritten", hint=hint, subject=str(path)
             )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{path} cannot be written: {folder} may not be written", hint=hint, subject=str(path))
+        raise ConfigurationError(
+            f"{path} cannot be written: the folder {folder} is not writable", hint=hint, subject=str(path)
+        )
 
 
 def save(path: Path, plan: SavedPlan) -> None:
-    """Write a plan: the file is the whole plan or what it was before. Raises ConfigurationError if that is not possible."""
+    """Write a plan, completely or not at all. Raises ConfigurationError if that is not possible."""
     refuse_unwritable(path)
     target = path.resolve()  # a symbolic link stays one
     made: str | None = None
@@ -61,13 +63,13 @@ def save(path: Path, plan: SavedPlan) -> None:
 
 
 def read(path: Path) -> SavedPlan:
-    """Return the plan that a file keeps. Raises ConfigurationError if it keeps none that this version can read."""
+    """Read the plan from a file. Raises ConfigurationError if the file has no plan that this version can read."""
     hint = f"`rehouse plan --save {quote(str(path))}` saves the plan"
     try:
         return from_json(_text_of(path))
     except UnicodeDecodeError:
         raise ConfigurationError(
-            f"{path} cannot be used: it is no plan of rehouse", hint=hint, subject=str(path)
+            f"{path} cannot be used: it is not a plan of rehouse", hint=hint, subject=str(path)
         ) from None
     except ValueError as error:
         raise ConfigurationError(f"{path} cannot be used: {error}", hint=hint, subject=str(path)) from None
@@ -78,7 +80,7 @@ def read(path: Path) -> SavedPlan:
 def _text_of(path: Path) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-        raise ValueError("it is no plan of rehouse")
+        raise ValueError("it is not a plan of rehouse")
     return path.read_text(encoding="utf-8")
 
 

@@ -36,7 +36,7 @@ def handle_signals(
 def collect_seldom() -> None:
     """Exclude imported objects from collections, and collect after 10,000 new objects instead of 700.
 
-    A run makes a dozen small objects for each document and no cycles among them: counting references frees them all.
+    A run makes a dozen small objects for each document and no cycles among them: reference counting frees them all.
     """
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
@@ -78,10 +78,10 @@ def _wrap_stream(stream: TextIO) -> TextIO:
 
 
 def is_reader_gone() -> bool:
-    """Return whether stdout is a pipe whose reader is gone: a command that has no end of its own ends then."""
+    """Return whether stdout is a pipe whose reader is gone. A command that would run for ever then ends."""
     try:
         descriptor = sys.stdout.fileno()
-    except OSError:  # it is no file
+    except OSError:  # it is not a file
         return False
     asked = select.poll()
     asked.register(descriptor, 0)  # errors are reported without being asked for

@@ -64,7 +64,7 @@ def _show_nothing() -> Iterator[Report]:
 
 @contextmanager
 def _show_bars() -> Iterator[Report]:
-    from rich.live import Live  # only a terminal pays for the bars
+    from rich.live import Live  # slow to import, and only a terminal needs it
 
     from rehouse.operations.counters import Counters
 
@@ -108,7 +108,7 @@ def _at_work(event: Progress) -> AtWork:
 
 @contextmanager
 def _repeat_regularly(print_progress: Callable[[Counters], None], seconds: float) -> Iterator[Report]:
-    """Print every so many seconds how far the run is, from a thread: also while nothing happens."""
+    """Print the progress every so many seconds from a thread, even while nothing happens."""
     from rehouse.operations.counters import Counters
 
     shown, is_over = Counters(), threading.Event()
@@ -127,7 +127,7 @@ def _repeat_regularly(print_progress: Callable[[Counters], None], seconds: float
 
 
 def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
-    """Return how far a run is, as a line.
+    """Describe the progress of a run in one line.
 
     >>> sum_up(Overall(1, 3, 500, 2000, 1536, 250.0, 65.0, 6.0))
     '1 of 3 tenants, 500 of 2,000 documents, 1.5 KiB, 250/s, 0:01:05, 0:00:06 left'
@@ -149,7 +149,7 @@ def sum_up(overall: Overall, *, with_elapsed: bool = True) -> str:
 
 
 def describe(overall: Overall, at_work: list[Progress]) -> list[str]:
-    """Return the lines that tell how far a run is: one of all, then one for each of the tenants at work."""
+    """Return lines with the progress: one for the whole run, then one for each tenant at work."""
     lines = [sum_up(overall)]
     lines += [f"  {each.subject}: {_step(each)}" for each in at_work[:MOST_TENANTS]]
     if len(at_work) > MOST_TENANTS:
@@ -165,7 +165,7 @@ def _step(event: Progress) -> str:
 
 
 def draw(overall: Overall, at_work: list[Progress]) -> RenderableType:
-    """Return the same for a terminal, a bar for each tenant at work."""
+    """Return the progress for a terminal, with a bar for each tenant at work."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -184,7 +184,7 @@ def draw(overall: Overall, at_work: list[Progress]) -> RenderableType:
 
 
 class Bytes(int):
-    """A size in a table: a number to the right, printed with its unit."""
+    """A size in a table: right-aligned as a number, printed with its unit."""
 
     def __format__(self, _: str) -> str:
         """Return the size for people."""

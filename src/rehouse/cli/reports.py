@@ -142,7 +142,7 @@ def codes_of(documents: Iterable[Outstanding]) -> list[str]:
 
 
 def heading(documents: Sequence[Outstanding]) -> str:
-    """Return what is wrong with these documents: they could not be moved, or they were and something else is wrong."""
+    """Return the heading for these documents: they could not be moved, or they were moved and something else is wrong."""
     are_unmoved = {each.state in STATES["unmoved"] for each in documents}
     if are_unmoved == {True}:
         return "could not be moved"
@@ -150,14 +150,14 @@ def heading(documents: Sequence[Outstanding]) -> str:
 
 
 def show_left_at_home(slug: str, documents: Sequence[Outstanding]) -> None:
-    """Print the documents that a rollback left at home, and a hint for each code."""
+    """Print the documents that a rollback left at home, with a hint for each code."""
     from rehouse.operations.status import RETURN_AGAIN
 
     _show_documents(slug, documents, RETURN_AGAIN)
 
 
 def show_outstanding(slug: str, documents: Sequence[Outstanding]) -> None:
-    """Print the documents that could not be moved, and a hint for each code."""
+    """Print the documents that could not be moved, with a hint for each code."""
     from rehouse.operations.status import AGAIN
 
     _show_documents(slug, documents, AGAIN)

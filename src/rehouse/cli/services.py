@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def services(
     *, writes: bool, max_rate: float | None = None, slugs: Sequence[str] = (), progress: Kind | None = None
 ) -> Iterator[Services]:
-    """Open everything that an operation needs, with progress on stderr; `slugs` must be there before anything changes."""
+    """Open everything that an operation needs, with progress on stderr. The tenants `slugs` must exist before anything changes."""
     from rehouse.operations.publishing import publish_progress
-    from rehouse.operations.services import Services  # all that speaks to S3: `status` needs none of it
+    from rehouse.operations.services import Services  # imports the S3 client, which `status` does not need
 
     collect_seldom()
     settings = load_settings()
@@ -71,7 +71,7 @@ def load_settings() -> Settings:
 
 @contextmanager
 def stop_on_signals(opened: Services) -> Iterator[None]:
-    """Once: drain and save what is under way. Twice: stop at once (every step can be killed at any instant)."""
+    """Stop on signals: the first saves what is under way, the second stops at once. Every step can be killed at any instant."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if opened.stopping.is_set():
@@ -86,7 +86,7 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
 
 
 class QuarantineReport(Protocol):
-    """A report that tells documents in quarantine from whatever else is wrong."""
+    """A report that counts documents in quarantine apart from other problems."""
 
     @property
     def quarantined(self) -> int:
@@ -95,12 +95,12 @@ class QuarantineReport(Protocol):
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing else is wrong."""
+        """Whether there is no other problem."""
         ...
 
 
 def finish_by(reports: Iterable[QuarantineReport], *, allow_quarantined: bool, interrupted: bool = False) -> None:
-    """End the command with the exit status that these reports make."""
+    """End the command with the exit status that follows from these reports."""
     judged = list(reports)
     finish(
         well=all(each.is_well_otherwise for each in judged),
@@ -111,7 +111,7 @@ def finish_by(reports: Iterable[QuarantineReport], *, allow_quarantined: bool, i
 
 
 def finish(*, well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False) -> None:
-    """End the command with its exit status; `well`: nothing is wrong but that so many documents are in quarantine."""
+    """End the command with its exit status; `well`: nothing is wrong except for documents in quarantine."""
     sys.stdout.flush()
     status = exit_status(
         is_well=well, quarantined=quarantined, allow_quarantined=allow_quarantined, interrupted=interrupted

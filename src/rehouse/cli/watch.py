@@ -1,6 +1,6 @@
 """`status --watch`: a live screen of the commands at work, or JSON lines off a terminal.
 
-The screen goes on until Ctrl-C and is gone afterwards; the lines end some seconds after the last command has.
+The screen stays until Ctrl-C and is removed then; the lines end a few seconds after the last command.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rehouse.operations.watching import HistoryEvent, Sight
 
 SECONDS_IDLE = 10.0
-"""Off a terminal the watch ends when no command has been at work for so long."""
+"""Without a terminal, the watch ends when no command has been at work for so many seconds."""
 FEWEST_EVENTS = 3
-"""How many of the last events are shown at least, on a low terminal in place of tenants."""
+"""The least number of events to show; on a low terminal they take the place of tenants."""
 WIDTH_FOR_BARS = 100
 BAR = 16
 LONGEST_NAME = 24
@@ -69,7 +69,7 @@ def _watch_signals() -> Iterator[threading.Event]:
 
 
 def print_lines(sights: Iterable[Sight]) -> None:
-    """Print JSON lines until no command has been at work for some seconds, or nobody reads them."""
+    """Print JSON lines until no command has been at work for some seconds, or their reader is gone."""
     before: Sight | None = None
     for sight in sights:
         for line in lines_of(sight, before):
@@ -80,7 +80,7 @@ def print_lines(sights: Iterable[Sight]) -> None:
 
 
 def lines_of(sight: Sight, before: Sight | None) -> Iterator[dict[str, Any]]:
-    """Yield the objects that tell a sight, given the one before it; each has a `type`."""
+    """Yield the JSON objects for what one look shows, given the look before; each has a `type`."""
     if sight.away:
         if before is None or not before.away:
             yield {"type": "database_away", "message": sight.away.message, "hint": sight.away.hint}
@@ -102,7 +102,7 @@ def lines_of(sight: Sight, before: Sight | None) -> Iterator[dict[str, Any]]:
 
 
 def _show(sights: Iterable[Sight]) -> None:
-    """Draw each sight on a screen of its own; what was seen last is printed at the end."""
+    """Draw each look on a screen of its own; print the last one at the end."""
     from rich.console import Group
     from rich.live import Live
 
@@ -120,7 +120,7 @@ IDLE = "No command is at work."
 
 
 def draw(sight: Sight, width: int, height: int) -> list[Text]:
-    """Return the lines of the screen: no more than it has, and none is wider."""
+    """Return the lines of the screen, at most as many as it has and at most as wide."""
     for most in range(MOST_TENANTS, -1, -1):
         top = [*_heading(sight, width), *(line for run in _runs(sight) for line in _of_run(run, width, most))]
         if len(top) + 2 + FEWEST_EVENTS <= height:
@@ -148,7 +148,10 @@ def _fold(text: str, width: int, style: str = "") -> list[Text]:
 
 def _heading(sight: Sight, width: int) -> list[Text]:
     if sight.away:
-        first = [_line(f"The database is away: {sight.away.message}", f"bold {RED}"), _line(f"Hint: {sight.away.hint}")]
+        first = [
+            _line(f"The database cannot be reached: {sight.away.message}", f"bold {RED}"),
+            _line(f"Hint: {sight.away.hint}"),
+        ]
     else:
         clock = f"{sight.at:%Y-%m-%d %H:%M:%S} UTC"
         first = [_line(clock + "Ctrl-C ends".rjust(width - len(clock)), "dim")]
@@ -170,11 +173,11 @@ def _title(run: RunningCommand) -> str:
 
 
 def _of_run(run: RunningCommand, width: int, most: int) -> list[Text]:
-    """Return the lines of a command: what it is, how far it is, and the tenants at work."""
+    """Return the lines of a command: its name, its progress, and the tenants at work."""
     title = _line(_title(run), "bold")
     title.append(f"  {_life_text(run)}", style=COLORS[run.life])
     if run.life is Life.KILLED:
-        return [_line(), title, _line("  Run the same command again: it goes on where this one stopped.")]
+        return [_line(), title, _line("  Run the same command again: it continues where this one stopped.")]
     lines = [_line(), title, *_fold(f"  {_progress_text(run.overall)}", width)]
     shown = run.at_work[:most]
     if shown:
@@ -198,7 +201,7 @@ def _progress_text(overall: Overall) -> str:
 
 
 def _table(tenants: Sequence[TenantAtWork], width: int) -> list[Text]:
-    """Return a line of headings and one for each tenant, as wide as the terminal at the most."""
+    """Return a line of headings and one for each tenant, at most as wide as the terminal."""
     from rich.cells import cell_len
 
     has_bars = width >= WIDTH_FOR_BARS

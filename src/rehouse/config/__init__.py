@@ -38,7 +38,7 @@ from rehouse.core.uploads import MOST_GRANT_SECONDS
 FILE_NAME = "rehouse.toml"
 PREFIX = "REHOUSE_"
 NOTIFY_VARIABLES = ("REHOUSE_COMMAND", "REHOUSE_EXIT_STATUS", "REHOUSE_RUN_ID")
-"""What the command of --notify gets. No settings, but it may call rehouse itself."""
+"""Variables for the command of --notify. They are not settings, but that command may call rehouse."""
 MASK = "********"
 
 KMS_KEY = r"arn:[a-z-]+:kms:[a-z0-9-]+:\d+:(key|alias)/\S+|alias/\S+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}"
@@ -55,7 +55,7 @@ ALIASES = {
 
 
 NOT_SETTINGS = frozenset({"origins", "overridden", "dropped_buckets"})
-"""Fields of the settings that say something about them."""
+"""Fields of Settings that describe the settings."""
 OFF_LEAVES = frozenset(
     f"mapping.{table}.{field}" for table, roles in ROLES.items() for field, role in roles.items() if role.may_be_off
 )
@@ -81,12 +81,12 @@ def _require_command(value: str) -> str:
     return value
 
 
-BucketName = Annotated[str, _require_match(r"[A-Za-z0-9._-]{3,255}", "this is no bucket's name")]
+BucketName = Annotated[str, _require_match(r"[A-Za-z0-9._-]{3,255}", "this is not a valid bucket name")]
 BucketPrefix = Annotated[
     str,
     _require_match(
         r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{0,30}",
-        "at most 31 of a-z, 0-9 and hyphens, no hyphen in front, none of S3's own beginnings (xn--, sthree-, amzn-s3-demo-)",
+        "at most 31 of a-z, 0-9 and hyphens, not beginning with a hyphen or with xn--, sthree- or amzn-s3-demo-",
     ),
 ]
 EndpointUrl = Annotated[
@@ -138,9 +138,9 @@ class Settings(Section):
 
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     overridden: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
-    """path → the file whose value for it, a different one, does not count: a variable is set too."""
+    """path → the file whose different value is overridden by a variable."""
     dropped_buckets: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
-    """Shared buckets that `cleanup --drop-bucket` removed: the ledger knows them, nobody sets them."""
+    """Shared buckets that `cleanup --drop-bucket` removed. They come from the ledger, not from a setting."""
 
     @property
     def remaining_buckets(self) -> tuple[str, ...]:
@@ -201,7 +201,7 @@ class Settings(Section):
 
 
 DEFAULT = "default"
-"""The origin of a setting that nobody sets."""
+"""The origin of a setting that is not set."""
 
 
 def load(environment: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
@@ -267,7 +267,7 @@ def effective_settings(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def overriding_variables(settings: Settings) -> dict[str, list[str]]:
-    """Return file → the variables that override what it sets to something else."""
+    """Return file → the variables that override a different value in it."""
     found: dict[str, list[str]] = {}
     for leaf, file in settings.overridden.items():
         found.setdefault(file, []).append(settings.origins[leaf])
@@ -328,7 +328,7 @@ def _put(values: dict[str, object], leaf: str, value: object) -> None:
 
 
 def _is_different(settings: Settings, values: Mapping[str, object], leaf: str, value: object) -> bool:
-    """Return whether the settings would be others with this value; an invalid one is different too."""
+    """Return whether the settings would differ with this value; an invalid value counts as different."""
     others = deepcopy(dict(values))
     _put(others, leaf, value)
     try:
@@ -341,7 +341,7 @@ def _refuse_unknown_variables(env: Mapping[str, str]) -> None:
     known = {variable for leaf in leaves() for variable in variables(leaf)} | {"REHOUSE_CONFIG", *NOTIFY_VARIABLES}
     for variable in env:
         if variable.startswith(PREFIX) and variable not in known:
-            message = f"the environment variable {variable} is no setting"
+            message = f"the environment variable {variable} is not a setting"
             raise ConfigurationError(message, hint=_nearest_hint(variable, known), subject=variable)
 
 
@@ -367,7 +367,7 @@ def _unknown_setting_error(path: str, where: str) -> ConfigurationError:
 
 
 def _nearest_hint(wrong: str, right: set[str]) -> str:
-    """Return the hint that names the nearest setting; what all names of its kind begin with makes none of them near."""
+    """Return the hint that names the nearest setting. The common beginning of all names does not count as similar."""
     section = PREFIX if wrong.startswith(PREFIX) else "".join(wrong.rpartition(".")[:2])
     names = {each.removeprefix(section): each for each in sorted(right, key=lambda one: one.startswith(section))}
     close = near_names(wrong.removeprefix(section), names, most=1)

@@ -68,7 +68,7 @@ class DocumentsTable(Section):
 
 
 class TableMapping(Section):
-    """Where the application keeps what rehouse reads and flips.
+    """The application's tables and columns that rehouse reads and flips.
 
     The defaults fit a typical data room.
     """

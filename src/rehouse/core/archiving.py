@@ -34,7 +34,7 @@ def class_now(storage_class: str, *, archive_tier: str = "", is_restored: bool =
 
 
 def class_of_copy(class_now: str) -> str:
-    """Return the storage class to request for a copy; empty where S3's default is right.
+    """Return the storage class to request for a copy; empty if S3's default is right.
 
     A copy must be readable at once, so the copy of a restored object becomes STANDARD.
 

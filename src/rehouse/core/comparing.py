@@ -100,7 +100,7 @@ def compare(expected: Expected, found: ListedObject | None) -> Comparison:
 
 def unseen_side(fault: Fault) -> Comparison:
     """Return the finding of a comparison for which S3 refused to answer about one side."""
-    return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 would not tell about it: {fault.message}", fault=fault)
+    return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 refused the request about it: {fault.message}", fault=fault)
 
 
 def compare_checksums(source: dict[str, str], target: dict[str, str]) -> bool | None:

@@ -1,6 +1,6 @@
-"""What the shell is offered when it completes a tenant: which names, how old they may be, and whose they are. Pure functions.
+"""Decide which tenant names the shell is offered, how old they may be, and to which database they belong. Pure functions.
 
-Names are kept for each database. Nothing that is computed here depends on a password.
+There is one set of names for each database. Nothing that is computed here depends on a password.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Iterable, Mapping
 LIMIT_SECONDS = 0.3
 """How long completion may take, from the start of the process to the answer."""
 LEAST_SECONDS = 0.1
-"""How long the database is waited for on a machine that has already spent more than that to start."""
+"""How long to wait for the database if the start of the process alone took longer than that."""
 FRESH_SECONDS = 180.0
-"""How old names may be that are offered without asking the database."""
+"""The age up to which names are offered without asking the database."""
 _PARTS = frozenset(
     ["host", "hostaddr", "port", "dbname", "user", "service", "options", "schema", "currentschema", "search_path"]
 )
-"""The parameters of a connection string that say which tables it leads to; no secret is among them."""
+"""The parameters of a connection string that decide which tables it leads to. None of them is a secret."""
 _URLS = frozenset({"DATABASE_URL", "REHOUSE_DATABASE_URL"})
 _BEGINNINGS = ("REHOUSE_MAPPING_TENANTS_", "PG")
 
 
 def is_completable(name: str) -> bool:
-    """Return whether every shell takes a name as it is, without quotes.
+    """Return whether every shell accepts a name without quotes.
 
-    Names with other characters are not offered: shells break words at colons, and read `$` or `*` in their own way.
+    Names with other characters are not offered: shells split words at colons and interpret `$` and `*`.
 
     >>> [name for name in ("acme-corp", "Müller_2.0", "id:7", "a b", "$(reboot)", "-rf", "") if is_completable(name)]
     ['acme-corp', 'Müller_2.0']
@@ -36,7 +36,7 @@ def is_completable(name: str) -> bool:
 
 
 def matching_names(names: Iterable[str], incomplete: str) -> list[str]:
-    """Return the names that begin with what was typed and that shells take as they are, in order.
+    """Return the names that begin with what was typed and need no quotes, in order.
 
     >>> matching_names(["globex", "acme", "acme-2", "id:7"], "ac")
     ['acme', 'acme-2']
@@ -45,7 +45,7 @@ def matching_names(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def is_fresh(age_seconds: float) -> bool:
-    """Return whether names of this age are offered without asking the database. One from the future is not.
+    """Return whether names of this age are offered without asking the database; false for a negative age.
 
     >>> is_fresh(1.0), is_fresh(FRESH_SECONDS + 1), is_fresh(-60.0)
     (True, False, False)
@@ -54,9 +54,9 @@ def is_fresh(age_seconds: float) -> bool:
 
 
 def identity(environment: Mapping[str, str], settings_file: str) -> str | None:
-    """Return a digest that tells the tenants of one database from those of another; None if a connection string is unclear.
+    """Return a digest that identifies a database and its tenants; None if the connection string is ambiguous.
 
-    `settings_file` stands for the file of the settings and its state, such as its path and its time of change.
+    `settings_file` identifies the file of the settings and its state, for example by its path and its time of change.
     """
     parts = [settings_file]
     for name, value in sorted(environment.items()):
@@ -71,7 +71,7 @@ def identity(environment: Mapping[str, str], settings_file: str) -> str | None:
 
 
 def place(url: str) -> str | None:
-    """Return where a connection string leads, without its password; None if that is unclear.
+    """Return where a connection string leads, without its password; None if it is ambiguous.
 
     >>> place("postgresql://me:secret@db:5432/app?sslmode=require&schema=sales")
     'me@db:5432/app?schema=sales'
@@ -106,7 +106,7 @@ def _place_of_pairs(text: str) -> str | None:
 
 
 def drop_equals_signs(words: list[str], current: int) -> tuple[list[str], int]:
-    """Return the words of a command line, and which one is being typed, as bash would have them without breaking at `=`.
+    """Return the words of a command line, and the index of the word being typed, as if bash did not split words at `=`.
 
     bash makes three words of `--only=acme`; a program gets one.
 

@@ -48,17 +48,17 @@ class Reason(StrEnum):
 
 HINTS = {
     Reason.MISSING_OBJECT: "restore the object from a backup, or delete the row, or accept it",
-    Reason.ONLY_AT_HOME: "if the object in the tenant's bucket is this document, write its bucket and key into the row's s3_bucket "
-    "and s3_key; else restore the object from a backup, delete the row, or accept it",
+    Reason.ONLY_AT_HOME: "if the object in the tenant's bucket is this document's, write its bucket and key into the row's "
+    "s3_bucket and s3_key; else restore the object from a backup, delete the row, or accept it",
     Reason.OTHER_SPELLING: "find out which of the two keys the application reads; if both mean this document, write the object's "
     "key into the row's s3_key, or copy the object to the row's key, or accept it",
-    Reason.OTHER_TENANTS_OBJECT: "decide whose it is: give the other tenant's row an object of its own, or accept it",
+    Reason.OTHER_TENANTS_OBJECT: "decide which tenant owns the object: give the other row an object of its own, or accept this one",
     Reason.UNKNOWN_BUCKET: "add the bucket to REHOUSE_SHARED_BUCKET, or correct the row's s3_bucket",
     Reason.INVALID_KEY: "correct the row's s3_key",
     Reason.ARCHIVED: "restore the object (the command is in the message), wait until S3 shows it restored, which takes hours, and "
     "run the same command again before the restore expires",
-    Reason.TARGET_TAKEN: "run the same command again, the application was writing there; if it stays, the object there may be "
-    "a late write that is newer than the row's: compare the two, keep the right one, move the one that is there away",
+    Reason.TARGET_TAKEN: "run the same command again: the application may have been writing there; if the problem stays, the "
+    "object there may be a late write that is newer than the row's: compare the two, keep the right one, and move the other away",
 }
 
 
@@ -266,7 +266,7 @@ def _obstacle(seen: SurveyedDocument, source: ObjectRef, places: Places) -> tupl
 def _absence(document: Document, source: ObjectRef, near: str | None) -> tuple[Reason, str]:
     if document.key_fault is not None:
         return Reason.INVALID_KEY, f"the key cannot be used: {document.key_fault}"
-    nearby = "" if near is None else f"; an object that no row points to lies at {_quote_distinctly(near, source.key)}"
+    nearby = "" if near is None else f"; an object that no row points to is at {_quote_distinctly(near, source.key)}"
     problem = key_problem(source.key)
     if problem:
         return Reason.INVALID_KEY, f"the key cannot be used: {problem}{nearby}"

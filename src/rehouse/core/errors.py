@@ -60,7 +60,7 @@ class Failure:
 
 
 def early_failure(slug: str, code: ErrorCode | None, message: str | None, hint: str | None) -> Failure | None:
-    """Return the failure of a tenant's work that an error ended early, or None if it came to its end.
+    """Return the error that ended the work on a tenant early, as a failure, or None if there was none.
 
     >>> early_failure("acme", None, None, None) is None
     True
@@ -126,7 +126,7 @@ class UnknownTenant(Refused):
 
 
 class NotConfirmed(Refused):
-    """Nobody confirmed what cannot be undone."""
+    """The confirmation of something that cannot be undone was not given."""
 
     kind = ErrorCode.NOT_CONFIRMED
 

@@ -1,4 +1,4 @@
-"""The exit status of a command: one table, which the decision, `rehouse help exit-codes` and the docs share."""
+"""The exit status of a command. The decision, `rehouse help exit-codes` and the docs share one table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEANINGS = {
 def exit_status(
     *, is_well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False
 ) -> ExitStatus:
-    """Return how a command ends. The first line that fits holds:
+    """Return the exit status of a command. The first matching line applies:
 
     | interrupted | is_well | quarantined | allowed | status |
     |---|---|---|---|---|
@@ -37,7 +37,7 @@ def exit_status(
     | | | some | yes | DONE |
     | | | some | no | QUARANTINED |
 
-    `is_well`: nothing is wrong but that so many documents are in quarantine.
+    `is_well`: nothing is wrong except for documents in quarantine.
     """
     if interrupted:
         return ExitStatus.INTERRUPTED

@@ -17,8 +17,8 @@ from rehouse.core.model import ListedObject, ObjectRef
 CONFLICT = "Conflict"
 ROW_LOCKED = "RowLocked"
 HINTS = {
-    CONFLICT: "compare the two; `rehouse accept` keeps the one that the row points to; to keep the other, copy it over that one",
-    ROW_LOCKED: "run the same command again: another transaction held the row",
+    CONFLICT: "compare the two objects; to keep the row's, run `rehouse accept`; to keep the other one, copy it over that one",
+    ROW_LOCKED: "run the same command again: another transaction had locked the row",
 }
 
 
@@ -96,11 +96,11 @@ def needs_proof(
 def conflict_message(moved: CopiedDocument, row: ObjectRef, source: ListedObject, target: ListedObject | None) -> str:
     """Return a sentence that names both objects of a conflict."""
     if moved.contested:
-        what = "was written late, or is another document, of this or another tenant, put onto that key"
+        what = "was written late, or another document, of this or another tenant, reused that key"
         return f"{describe_object(moved.source, source)} {what}"
     if row != moved.target:
-        return f"{describe_object(moved.source, source)} was written late, and the row points to s3://{row.bucket}/{row.key} by now"
-    home = describe_object(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which is gone,"
+        return f"{describe_object(moved.source, source)} was written late, and the row now points to s3://{row.bucket}/{row.key}"
+    home = describe_object(moved.target, target) if target else f"s3://{row.bucket}/{row.key}, which no longer exists,"
     return (
         f"{describe_object(moved.source, source)} was written late, and {home} was written by the application as well"
     )
@@ -157,10 +157,10 @@ def conflict_message_at_home(returned: ReturnedDocument, row: ObjectRef | None, 
     """Return a sentence that names both objects of a conflict after a rollback."""
     late = f"{describe_object(returned.source, at_home)} was written after its document had gone back"
     if returned.contested:
-        return f"{late}, or is another document, put onto that key"
+        return f"{late}, or another document reused that key"
     if row is None:
         return f"{late}, and the document was given to another tenant"
-    return f"{late}, and s3://{row.bucket}/{row.key} was written as well"
+    return f"{late}, and s3://{row.bucket}/{row.key} was overwritten as well"
 
 
 def describe_object(ref: ObjectRef, found: ListedObject) -> str:

@@ -49,7 +49,7 @@ class LockBudget:
 
 
 def objects_worth_listing(heads: int) -> int:
-    """Return up to how many objects in a range of keys a listing is better than so many parallel HEADs.
+    """Return the largest number of objects in a range of keys for which a listing is better than so many parallel HEADs.
 
     >>> objects_worth_listing(24), objects_worth_listing(50), objects_worth_listing(500)
     (0, 2000, 3000)

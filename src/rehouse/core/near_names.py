@@ -1,4 +1,4 @@
-"""The names that somebody may have meant who gave a name that does not exist: near ones only, whatever their case."""
+"""Find the names that somebody may have meant by a name that does not exist: only similar ones, ignoring case."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 CUTOFF = 0.7
-"""How alike two names must be, from 0 to 1: a letter or two of five may differ (`difflib.SequenceMatcher.ratio`)."""
+"""How similar two names must be, from 0 to 1; one or two of five letters may differ (`difflib.SequenceMatcher.ratio`)."""
 
 
 def near_names(wrong: str, names: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return the names that are near to `wrong`, the nearest first; where some differ by case alone, only these.
+    """Return the names that are similar to `wrong`, the most similar first; if some differ by case alone, only these.
 
     >>> near_names("ACME-CROP", ["acme-corp", "globex", "initech"])
     ['acme-corp']

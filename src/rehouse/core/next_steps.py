@@ -1,6 +1,6 @@
-"""What to do after a command, as a command to copy; None where nothing is to be done.
+"""The next step after a command, as a command to copy; None if there is nothing to do.
 
-After a failure nothing is suggested, unless a command is the way out whatever the failure was: the error has a hint of its own.
+After a failure there is no suggestion, because the error has its own hint, unless one command helps in every case.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AFTER_IAM_POLICY = "rehouse doctor --probe"
 
 
 def after_init(*, has_migrations: bool) -> str:
-    """Return what to do after `init`: a look at the tenants where some are migrated or on their way, else a plan.
+    """Return what to do after `init`: `status` if tenants are migrated or on their way, else `plan`.
 
     >>> after_init(has_migrations=False), after_init(has_migrations=True)
     ('rehouse plan', 'rehouse status')
@@ -36,10 +36,10 @@ def after_init(*, has_migrations: bool) -> str:
 def after_plan(
     to_copy: Mapping[str, int], *, is_everybody: bool, staying: Collection[str] = (), saved: str | None = None
 ) -> str | None:
-    """Return what to do after a plan; `to_copy`: how many documents of each active tenant would be copied, by slug.
+    """Return what to do after a plan. `to_copy`: how many documents of each active tenant would be copied, by slug.
 
-    Of several tenants one goes first, without a switch: the smallest of those that leave nothing behind, or of all if there is
-    none. `staying`: tenants of which something would stay behind. `saved`: the file that keeps the plan.
+    If there are several tenants, the suggestion is to move one of them up to `verified`: the smallest of those that leave nothing
+    behind, or the smallest of all. `staying`: tenants with documents that would stay behind. `saved`: the file with the saved plan.
 
     >>> after_plan({"acme": 132, "globex": 72, "empty": 0}, is_everybody=True)
     'rehouse migrate globex --until verified'
@@ -63,7 +63,7 @@ def after_migration(
     shown: int,
     until: Phase | None = Phase.CUT_OVER,
 ) -> str | None:
-    """Return what to do after a migration that nothing stopped: `phases` of its tenants.
+    """Return what to do after a run that was not interrupted; `phases`: those of its tenants.
 
     `outstanding`: the codes of the documents that stay behind, by tenant; `shown` of each tenant were printed. Where all were
     printed, the documents are corrected next and tried again, up to the same phase `until`; None: as far as the tenants are.
@@ -113,7 +113,7 @@ class StatusResult:
 
 
 def after_status(tenants: Sequence[StatusResult]) -> str | None:
-    """Return what to do after a look at tenants. The first line that fits holds:
+    """Return what to do after `status`. The first matching line applies:
 
     | there is a tenant that               | next                                                        |
     |--------------------------------------|-------------------------------------------------------------|
@@ -143,7 +143,7 @@ def after_status(tenants: Sequence[StatusResult]) -> str | None:
 
 
 def after_tenant_status(tenant: StatusResult, codes: Sequence[str], *, shown: int) -> str | None:
-    """Return what to do after a look at one tenant, whose documents have these codes; `shown` of them were printed.
+    """Return what to do after `status SLUG`. The documents have these codes, and `shown` of them were printed.
 
     >>> attention = StatusResult("a", TenantState.NEEDS_ATTENTION, Phase.CUT_OVER)
     >>> after_tenant_status(attention, ["missing_object"], shown=20)
@@ -159,10 +159,10 @@ def after_tenant_status(tenant: StatusResult, codes: Sequence[str], *, shown: in
 
 
 def after_errors(codes: Mapping[str, Collection[str]], returning: Collection[str]) -> str | None:
-    """Return what to do after the way out of each document was shown: `codes` of the documents by tenant.
+    """Return what to do after each document was shown with its hint. `codes`: the codes of the documents, by tenant.
 
-    What a person has to decide, a conflict or a source that stays, is settled by no run. `returning`: tenants whose documents go
-    back to the shared bucket.
+    No run resolves what a person has to decide, such as a conflict or a source that stays. `returning`: tenants whose documents
+    return to the shared bucket.
 
     >>> after_errors({"a": ["missing_object"]}, []), after_errors({"a": ["missing_object"]}, ["a"])
     ('rehouse migrate a --only-failed', 'rehouse rollback a')
@@ -177,7 +177,7 @@ def after_errors(codes: Mapping[str, Collection[str]], returning: Collection[str
 
 
 def after_rollback(slugs: Sequence[str], *, everyone: bool, dry_run: bool, to_return: int, errors: int) -> str | None:
-    """Return what to do after a rollback: after a dry run without errors, the rollback. The way on begins with a new plan.
+    """Return what to do after a rollback: after a dry run without errors, the rollback itself; else nothing.
 
     >>> after_rollback(["a"], everyone=False, dry_run=True, to_return=3, errors=0)
     'rehouse rollback a'
@@ -189,7 +189,7 @@ def after_rollback(slugs: Sequence[str], *, everyone: bool, dry_run: bool, to_re
 
 
 def note_after_rollback(homes: Mapping[str, str], grace: timedelta) -> str | None:
-    """Return what becomes of the buckets that tenants have left, and of later writes there; `homes`: slug → bucket.
+    """Return a note on the buckets that tenants have left, and on later writes there; `homes`: slug → bucket.
 
     >>> note_after_rollback({"a": "b-a"}, timedelta(days=7)).partition(": ")[0]
     'the bucket b-a is kept'
@@ -205,16 +205,16 @@ def note_after_rollback(homes: Mapping[str, str], grace: timedelta) -> str | Non
         there, one = "them", "one"
     when = f"after {spell_duration(grace)} " if grace else ""
     return (
-        f"{kept}: run `rehouse rollback {again}` again for what still arrives in {there}; "
+        f"{kept}: run `rehouse rollback {again}` again to return documents that still arrive in {there}; "
         f"{when}`rehouse rollback {name} --drop-bucket` removes {one}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """A tenant as `verify` found it.
+    """The result of `verify` for a tenant.
 
-    `has_problems`: documents or settings are not as they must be, and quarantine is not why; `has_drift`: settings of its bucket.
+    `has_problems`: documents or settings are wrong, not counting quarantine; `has_drift`: settings of its bucket are wrong.
     """
 
     slug: str
@@ -226,7 +226,7 @@ class VerifyResult:
 
 
 def after_verify(tenants: Sequence[VerifyResult], *, deep: bool) -> str | None:
-    """Return what to do after a verification. The first line that fits holds:
+    """Return what to do after a verification. The first matching line applies:
 
     | there is a tenant that          | next                                                                |
     |---------------------------------|---------------------------------------------------------------------|
@@ -255,7 +255,7 @@ def after_verify(tenants: Sequence[VerifyResult], *, deep: bool) -> str | None:
 
 
 def after_audit(slug: str | None, *, fixable: int, fix: bool, dry_run: bool) -> str | None:
-    """Return what to do after an audit: `fixable` findings could be put right and were not.
+    """Return what to do after an audit. `fixable`: the number of findings that could be corrected and were not.
 
     >>> after_audit("a", fixable=2, fix=False, dry_run=False), after_audit(None, fixable=2, fix=True, dry_run=True)
     ('rehouse audit a --fix --dry-run', 'rehouse audit --fix')
@@ -282,7 +282,7 @@ class CleanupResult:
 
 
 def after_cleanup(buckets: Sequence[CleanupResult]) -> str | None:
-    """Return what to do after a look at the shared buckets, or after the removal of one. The first line that fits holds:
+    """Return what to do after `cleanup`, with or without the removal of a bucket. The first matching line applies:
 
     | of the buckets                                | next                        |
     |-----------------------------------------------|-----------------------------|
@@ -307,7 +307,7 @@ def after_cleanup(buckets: Sequence[CleanupResult]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class FinishResult:
-    """A tenant as `finish` left it. `is_held`: sources stay for a reason, or the run failed; `removed`: also what would be."""
+    """The result of `finish` for a tenant. `is_held`: sources stay for a reason, or the run failed; `removed`: also if dry."""
 
     slug: str
     phase: Phase | None
@@ -317,7 +317,7 @@ class FinishResult:
 
 
 def after_finish(tenants: Sequence[FinishResult], *, command: str, dry_run: bool) -> str | None:
-    """Return what to do after a removal of sources; `command`: the same command without `--dry-run`.
+    """Return what to do after `finish`; `command`: the same command without `--dry-run`.
 
     | after                                        | next                                               |
     |----------------------------------------------|----------------------------------------------------|
@@ -354,7 +354,7 @@ def after_drop(slug: str, *, dry_run: bool, keep_empty: bool) -> str | None:
 
 
 def _again(tenant: StatusResult) -> str:
-    """Return the command that goes on where a tenant's run failed."""
+    """Return the command that continues where a tenant's run failed."""
     verb = "migrate"
     if tenant.phase is Phase.ROLLED_BACK:
         verb = "rollback"
@@ -364,7 +364,7 @@ def _again(tenant: StatusResult) -> str:
 
 
 def _move_on(phases: Mapping[str, Phase | None]) -> str | None:
-    """Return what takes tenants to their own buckets, None where all are there."""
+    """Return the command that moves tenants on to their own buckets, or None if all are there."""
     waiting = {slug: phase for slug, phase in phases.items() if phase is None or not is_at_least(phase, Phase.CUT_OVER)}
     if not waiting:
         return None

@@ -1,6 +1,6 @@
-"""How far a run is: one frozen event, one callback. Operations report, the command line shows; here events are added up.
+"""The progress of a run: operations report frozen events through a callback, and this module adds the events up.
 
-Counts never decrease: a second pass over the same documents does not lower what the first one reported.
+Counts never decrease: a second pass over the same documents does not lower the counts of the first.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 REPORTED_EVERY = 500
-"""Where a document costs a microsecond or so, only every so many of them are reported."""
+"""How often to report if a document takes about a microsecond: once for so many documents."""
 SECONDS_BETWEEN_REPORTS = 0.5
-"""Where a document costs a request, how often the count is reported."""
+"""How often to report if each document takes a request."""
 RATE_SECONDS = 10.0
-"""Over how long a rate is taken."""
+"""The period over which a rate is measured."""
 BEGUN = "begun"
-"""The step of the event that tells how many tenants a run is for, as `documents_total`."""
+"""The step of the event whose `documents_total` is the number of tenants of the run."""
 DONE = "done"
-"""The step of the event that tells that nothing is left to do for a tenant in this run."""
+"""The step of the event that reports that the run has done everything for a tenant."""
 IDLE = "idle"
-"""The step of the event that tells that a tenant waits for its next turn."""
+"""The step of the event that reports that a tenant waits for its next turn."""
 COUNTED = frozenset({"plan", "copy", "verify", "flip", "return", "remove"})
 """Steps whose counts are those of a tenant's documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far `step` (copy, verify, flip, …) of a tenant is. `subject` is a slug or a bucket's name; totals None: unknown.
+    """The progress of `step` (copy, verify, flip, …) of a tenant. `subject`: a slug or a bucket's name. A total of None: unknown.
 
-    `text` is shown instead of counts where nothing is counted, such as while the run waits. `documents_failed`: how many documents
-    could not be moved, or are not as they should be; 0 where a step does not count them.
+    `text` is shown instead of counts if there are none, for example while the run waits. `documents_failed`: how many documents
+    could not be moved or are wrong; 0 if the step does not count them.
     """
 
     subject: str
@@ -46,12 +46,12 @@ Report = Callable[[Progress], None]
 
 
 def report_nothing(event: Progress) -> None:
-    """Report to nobody."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """How far a run is. `rate` is documents a second lately; `seconds_left` is None while it cannot be told."""
+    """The progress of a run. `rate`: documents per second lately; `seconds_left` is None while it is unknown."""
 
     tenants_done: int
     tenants_total: int
@@ -66,7 +66,7 @@ class Overall:
 
 @dataclass
 class Meter:
-    """What the events of a run add up to. `begun` and every `now` are seconds of one clock that never goes back."""
+    """The sum of a run's events. `begun` and every `now` are seconds of one monotonic clock."""
 
     begun: float
     at_work: dict[str, Progress] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Meter:
     _lately: deque[tuple[float, int]] = field(default_factory=deque)
 
     def take(self, event: Progress, now: float) -> None:
-        """Take an event in."""
+        """Add an event."""
         if event.step == BEGUN:
             self.tenants = max(self.tenants, event.documents_total or 0)
         elif event.step in {DONE, IDLE}:
@@ -105,7 +105,7 @@ class Meter:
             self._lately.popleft()
 
     def overall(self, now: float) -> Overall:
-        """Return how far the run is."""
+        """Return the progress of the run."""
         documents, total = sum(self._documents.values()), sum(self._totals.values())
         since, before = self._lately[0] if self._lately else (now, documents)
         rate = (documents - before) / max(now - since, 0.001)
@@ -124,7 +124,7 @@ class Meter:
 
 
 def _keep_from_falling(before: Progress | None, event: Progress) -> Progress:
-    """Return the event, with counts no lower than those of the event before it in the same step, and below its total."""
+    """Return the event with counts no lower than those of the step's previous event, and not above its total."""
     if before is None or before.step != event.step:
         before = Progress(event.subject, event.step)
     documents = max(before.documents, event.documents)

@@ -8,9 +8,9 @@ from rehouse.core.model import CopyTask, Fault
 
 
 def name_refusing_place(task: CopyTask, fault: Fault) -> Fault:
-    """Return a copy's fault; where it is the write that was not allowed, its message begins with the target.
+    """Return a copy's fault; if S3 refused the write, name the target at the beginning of its message.
 
-    One request reads the source and writes the target, and reports name the source.
+    A copy is one request that reads the source and writes the target, and reports name only the source.
 
     >>> from rehouse.core.model import ObjectRef
     >>> task = CopyTask("7", ObjectRef("home", "a"), "", 1, "STANDARD", ObjectRef("shared", "b"))

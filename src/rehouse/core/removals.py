@@ -43,7 +43,7 @@ HINTS = {
     Verdict.IN_DOUBT: "`rehouse status SLUG --errors` shows what is wrong; correct it, then run `rehouse finish` again",
     Verdict.HOME_UNSEEN: "run the same command again",
     Verdict.HOME_MISSING: "the source is the only copy: copy it to where the row points, or delete the row",
-    Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source, then finish again; else restore the row",
+    Verdict.LAST_COPY: "if the document was deleted on purpose, delete the source and run finish again; else restore the row",
     Verdict.SHARED_SOURCE: "correct the other document that has this source, then run the same command again",
     Verdict.HOME_CHANGED: "if the object in the tenant's bucket is right, write its ETag into the row's etag column",
 }

@@ -44,7 +44,7 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class DocumentAtHome:
-    """Everything known about a document whose row points to its home.
+    """Everything that is known about a document whose row points to its home.
 
     `found`: the object at home. `there`: the object at the old pointer. `returned`: the objects at the two keys to which it may be
     copied; `proven`: whether a comparison shows that they are finished copies. `was_copied`: the ledger's record is about a copy,
@@ -156,7 +156,7 @@ def decide_return(seen: DocumentAtHome, places: Places, slug: str, *, is_adopted
         return ReturnDecision(Returning.OLD_POINTER, task=task)
     if back and there and there.etag != back.etag:
         both = describe_object(here, seen.found), describe_object(back.pointer, there)
-        detail = f"{both[0]} was written at home, and {both[1]}, its old place, as well"
+        detail = f"{both[0]} was written at home, and {both[1]} was written at the old place"
         return ReturnDecision(Returning.CONFLICT, detail=detail)
     if is_archived(seen.found.storage_class):
         detail = archived_detail(seen.found.storage_class, here.bucket, here.key)

@@ -1,4 +1,4 @@
-"""A saved plan: what `rehouse plan --save` keeps, and what differs from it when a migration is held to it.
+"""A saved plan: what `rehouse plan --save` stores, and how a later migration differs from it.
 
 A saved plan holds no document and no secret. Its size depends on the number of tenants only.
 """
@@ -27,7 +27,7 @@ SETTINGS = (
     "mapping.documents.tenant_id", "mapping.documents.original_name", "mapping.documents.s3_bucket", "mapping.documents.s3_key",
     "mapping.documents.etag", "mapping.documents.size", "mapping.documents.file_size", "mapping.documents.uploaded_at",
 )  # fmt: skip
-"""The settings that decide what a migration makes. Another pace or another price is no other plan."""
+"""The settings that decide the result of a migration. Pace and prices do not, so they are not part of the plan."""
 NAMED = 20
 """How many names of one kind of difference the description lists."""
 
@@ -37,7 +37,7 @@ Expected = TypeVar("Expected")
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database: its name, and the identifier of its cluster, None where PostgreSQL does not tell it."""
+    """A database: its name, and the identifier of its cluster, None if PostgreSQL does not reveal it."""
 
     name: str
     system_identifier: str | None = None
@@ -75,7 +75,7 @@ class SavedPlan:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that the plan does not have. `then`: what it has instead, None if nothing."""
+    """Something that is not in the plan. `then`: what the plan has instead, or None."""
 
     subject: Subject
     name: str
@@ -84,7 +84,7 @@ class Difference:
 
 
 def differences(then: SavedPlan, now: SavedPlan) -> list[Difference]:
-    """Return what a migration would meet or do now that the plan does not have.
+    """Return what a migration would now find or do that is not in the plan.
 
     | subject       | it differs if                                                                              |
     |---------------|--------------------------------------------------------------------------------------------|
@@ -96,8 +96,8 @@ def differences(then: SavedPlan, now: SavedPlan) -> list[Difference]:
     | home_bucket   | it is neither the planned one, nor a name that was drawn for the planned one               |
     | problem       | no tenant of the plan has it                                                               |
 
-    What the plan has and is not there any more is no difference, nor is another number of documents. In another database nothing
-    else is compared.
+    It is not a difference if something in the plan no longer exists, or if the number of documents changed. If the database
+    differs, nothing else is compared.
     """
     if _is_other_database(then.database, now.database):
         return [Difference("database", "database", _name_database(then.database), _name_database(now.database))]
@@ -123,13 +123,13 @@ def describe(found: Sequence[Difference]) -> str:
 
 
 def as_json(plan: SavedPlan) -> str:
-    """Return the text of the file that keeps the plan."""
+    """Return the plan as the text of a file."""
     value = {"kind": KIND, "schema_version": SCHEMA_VERSION, **asdict(plan), "made_at": plan.made_at.isoformat()}
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 def is_plan(text: str) -> bool:
-    """Return whether a text is a saved plan, of whatever schema version."""
+    """Return whether a text is a saved plan of any schema version."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -138,9 +138,9 @@ def is_plan(text: str) -> bool:
 
 
 def from_json(text: str) -> SavedPlan:
-    """Return the plan that a file keeps. Raises ValueError, whose text says what is wrong with the file."""
+    """Parse the text of a saved plan. Raises ValueError, whose text says what is wrong with the file."""
     if not is_plan(text):
-        raise ValueError("it is no plan of rehouse")
+        raise ValueError("it is not a plan of rehouse")
     value = json.loads(text)
     version = value.get("schema_version")
     if version != SCHEMA_VERSION:
@@ -228,7 +228,7 @@ def _take(value: Mapping[str, Any], name: str, expected: type[Expected]) -> Expe
 def _texts(values: Iterable[Any], name: str) -> list[str]:
     found = list(values)
     if not all(isinstance(each, str) for each in found):
-        raise ValueError(f"{name} has something else than texts")
+        raise ValueError(f"{name} has values that are not texts")
     return found
 
 

@@ -1,6 +1,6 @@
-"""The state of a tenant in people's words, and where its documents are that were not migrated.
+"""The state of a tenant in words for people, and why some of its documents were not migrated.
 
-Every screen shows these words. SQL keeps `s3_migrations.status`, and only the phase decides what rehouse does.
+Every screen shows these words. In SQL, `s3_migrations.status` has other values; only the phase decides what rehouse does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rehouse.core.lifecycle import Phase, Status
 
 
 class TenantState(StrEnum):
-    """How a tenant is, in one word."""
+    """The state of a tenant."""
 
     NOT_STARTED = "not_started"
     IN_PROGRESS = "in_progress"
@@ -47,7 +47,7 @@ MEANINGS = {
 
 
 def tenant_state(status: Status, phase: Phase | None, *, documents: int, run_failed: bool) -> TenantState:
-    """Return the state of a tenant. The first line that fits holds:
+    """Return the state of a tenant. The first matching line applies:
 
     | run failed | status      | phase    | documents | state           |
     |------------|-------------|----------|-----------|-----------------|
@@ -60,7 +60,7 @@ def tenant_state(status: Status, phase: Phase | None, *, documents: int, run_fai
     |            | completed   | finished |           | finished        |
     |            | completed   |          |           | completed       |
 
-    `documents`: how many stay behind or have a fault. `run_failed`: an error ended the last run; an interruption is none.
+    `documents`: how many stay behind or have a fault. `run_failed`: an error ended the last run; an interruption is not an error.
     """
     if run_failed:
         return TenantState.FAILED
@@ -80,7 +80,7 @@ _OF_STATUS = {
 
 
 def count_errors(state: TenantState, documents: int) -> int:
-    """Return the number of errors that every command shows: documents with one, and at least 1 if the run failed.
+    """Return the number of errors that every command shows: the documents with an error, and at least 1 if the run failed.
 
     >>> count_errors(TenantState.FAILED, 0), count_errors(TenantState.NEEDS_ATTENTION, 2)
     (1, 2)
@@ -124,12 +124,12 @@ class Tally(NamedTuple):
 
     @property
     def deleted(self) -> int:
-        """How many documents were migrated and deleted since, as far as the counts tell."""
+        """How many documents were migrated and deleted since, as far as the counts show."""
         return max(0, self.migrated - self.at_home)
 
     @property
     def rest(self) -> Counter[str]:
-        """The documents that were not migrated: how many for each reason, in the order in which they are told.
+        """The number of documents that were not migrated, by reason, in the order of display.
 
         >>> +Tally(total=137, migrated=132, skipped=3, at_home=132, failed=2).rest
         Counter({'without a file': 3, 'with an error': 2})
@@ -149,7 +149,7 @@ class Tally(NamedTuple):
 
 
 def describe_rest(tallies: Iterable[Tally]) -> str:
-    """Return how many documents were migrated, and where the others are.
+    """Describe how many documents were migrated, and why the others were not.
 
     >>> describe_rest([Tally(total=137, migrated=133, skipped=3, accepted=1, at_home=133)])
     '133 of 137 documents migrated: 3 without a file, 1 accepted'

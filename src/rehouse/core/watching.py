@@ -1,6 +1,6 @@
-"""What a command publishes while it runs, and what a watcher makes of it: rates, and which commands are alive.
+"""The counts that a command publishes while it runs, and what a watcher computes from them: rates, and which commands are alive.
 
-Nothing is published that changes by itself, such as a rate or a time: so a run that waits publishes nothing.
+A command publishes nothing that changes by itself, such as a rate or a time, so a run that waits publishes nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from enum import StrEnum
 from rehouse.core.progress import RATE_SECONDS, Overall, Progress
 
 LATE_SECONDS = 5.0
-"""A row that is older than this has missed several publications."""
+"""The age of a row, in seconds, after which several publications are missing."""
 LONGEST_SUBJECT = 200
-"""The most characters of a slug that are published: an index entry has a limit."""
+"""How many characters of a slug are published, because the size of an index entry is limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One row that is published: of a tenant or bucket at work, or of the whole run, whose `subject` is empty."""
+    """One published row: for a tenant or bucket at work, or for the whole run, whose `subject` is empty."""
 
     subject: str
     step: str | None = None
@@ -70,7 +70,7 @@ def changes(before: Snapshot, after: Snapshot) -> tuple[list[Counts], list[str]]
 
 
 class Life(StrEnum):
-    """Whether a command is alive, as its row and its lock tell."""
+    """Whether a command is alive, from its row and its lock."""
 
     RUNNING = "running"
     QUIET = "quiet"
@@ -87,8 +87,8 @@ def life(*, is_held: bool, age: float) -> Life:
     | not held | up to 5 s      | RUNNING |
     | not held | more           | KILLED  |
 
-    A command without a lock whose row is fresh is about to end, or has lost its session for a moment. A command that ends deletes
-    its rows. QUIET: it lives, and nothing has changed for a while, such as while it waits for S3.
+    A command without a lock whose row is recent is about to end, or has lost its session for a moment. A command deletes its rows
+    when it ends. QUIET: the command is alive, but nothing has changed for a while, for example because it waits for S3.
     """
     if age <= LATE_SECONDS:
         return Life.RUNNING
@@ -110,7 +110,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class TenantAtWork:
-    """A tenant or bucket that a command works on. `rate`: documents a second lately; `phase` is that of the ledger."""
+    """A tenant or bucket that a command works on. `rate`: documents per second lately; `phase`: the phase in the ledger."""
 
     subject: str
     phase: str | None
@@ -125,7 +125,7 @@ class TenantAtWork:
 
 @dataclass(frozen=True, slots=True)
 class RunningCommand:
-    """A command at work. `quiet_seconds`: since when nothing has changed; `seconds_left` None while it cannot be told."""
+    """A command at work. `quiet_seconds`: how long nothing has changed; `seconds_left` is None while it is unknown."""
 
     run_id: str
     command: str
@@ -161,7 +161,7 @@ class RunningCommand:
 
 @dataclass(frozen=True, slots=True)
 class EndedCommand:
-    """A command that is not at work any more. `is_killed`: it did not come to its end."""
+    """A command that is no longer at work. `is_killed`: it did not reach its end."""
 
     run_id: str
     command: str
@@ -171,7 +171,7 @@ class EndedCommand:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look shows: the commands at work, those that were killed, and which of both have ended since the last look."""
+    """What one look shows: the commands at work, the killed ones, and which of both have ended since the last look."""
 
     alive: tuple[RunningCommand, ...] = ()
     killed: tuple[RunningCommand, ...] = ()
@@ -180,13 +180,13 @@ class Look:
 
 @dataclass
 class WatchState:
-    """What one watcher has seen so far. Every `now` is in seconds of one clock that never goes back."""
+    """What one watcher has seen so far. Every `now` is in seconds of one monotonic clock."""
 
     _lately: dict[tuple[str, str, str | None], deque[tuple[float, int]]] = field(default_factory=dict)
     _before: Look = field(default_factory=Look)
 
     def take(self, rows: Sequence[PublishedRow], phases: Mapping[str, str | None], now: float) -> Look:
-        """Take in what is published now. `phases`: subject → the phase of that tenant's migration."""
+        """Process the rows that are published now. `phases`: subject → the phase of that tenant's migration."""
         rates = self._rates(rows, now)
         runs = [
             _running(row, [each for each in rows if each.run_id == row.run_id], phases, rates)
@@ -207,7 +207,7 @@ class WatchState:
         return self._before
 
     def _rates(self, rows: Sequence[PublishedRow], now: float) -> dict[tuple[str, str, str | None], float]:
-        """Return the documents a second of each row, over the last seconds; those of another step count anew."""
+        """Return the documents per second of each row, over the last seconds; another step starts at zero."""
         lately, rates = {}, {}
         for row in rows:
             key = (row.run_id, row.counts.subject, row.counts.step)
@@ -264,7 +264,7 @@ def _running(
 
 
 def total(runs: Sequence[RunningCommand]) -> Overall:
-    """Return what several commands add up to; the time is that of the first one that began."""
+    """Return the sum over several commands; the elapsed time is that of the command that began first."""
     documents, of_all = sum(run.documents for run in runs), sum(run.documents_total for run in runs)
     rate = sum(run.rate for run in runs)
     return Overall(

@@ -1,1 +1,1 @@
-"""Runs batches of copies. Workers use S3 only; only their caller writes to PostgreSQL."""
+"""Run batches of copies. Workers use only S3; their caller writes to PostgreSQL."""

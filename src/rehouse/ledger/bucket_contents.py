@@ -32,7 +32,7 @@ class Leftover(NamedTuple):
 
 
 class RowsIn(NamedTuple):
-    """Rows of one tenant (None: of nobody) that point into a bucket: how many, how many at no object, the first of these."""
+    """Rows of one tenant (None: without a tenant) that point into a bucket, how many have no object, examples of these."""
 
     slug: str | None
     tenant_id: TenantId | None
@@ -71,7 +71,7 @@ class Leftovers:
         return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.code or "\uffff"))
 
     def needs(self) -> Needs:
-        """Return who needs the bucket; rows are without an object where the run's inventory has none."""
+        """Return who needs the bucket. A row has no object if the run's inventory does not have it."""
         called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
         waiting, at_home = (
             self._ledger.addresses_of(row.tenant_id for row in self._rows(name))
@@ -84,7 +84,7 @@ class Leftovers:
         return {str(row.source_key) for row in self._rows("removed_keys_among", keys=sorted(set(keys)))}
 
     def record_removing(self) -> None:
-        """Record in the history that the bucket is about to be deleted; from here on its absence is no fault."""
+        """Record in the history that the bucket is about to be deleted; from here on its absence is not a fault."""
         self._record(REMOVING)
 
     def record_removal(self) -> None:

@@ -33,7 +33,7 @@ SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('sync
 """With synchronous_commit, a commit is on disk before rehouse sends a request to S3 that depends on it."""
 APART_SECONDS = 0.1
 LONGEST_EXIT_SECONDS = 3.0
-"""PostgreSQL counts a session that was closed until its process has ended."""
+"""The pause before connecting again: PostgreSQL counts a closed session until its process has ended."""
 LIVELINESS = {
     "connect_timeout": 10,
     "keepalives": 1,

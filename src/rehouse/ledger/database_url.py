@@ -155,7 +155,7 @@ def _not_postgres_error(scheme: str) -> DatabaseRefused:
 def malformed_url_error() -> DatabaseRefused:
     """Return the error for a connection string that libpq does not understand."""
     return DatabaseRefused(
-        "DATABASE_URL is no connection string that PostgreSQL understands",
+        "DATABASE_URL is not a connection string that PostgreSQL understands",
         hint="postgresql://user:password@host:5432/database, with @ : / ? # % in the password percent-encoded",
         subject="database_url",
     )

@@ -1,7 +1,7 @@
-"""Shared buckets that `cleanup --drop-bucket` removed, as the ledger's history names them.
+"""Read from the ledger's history which shared buckets `cleanup --drop-bucket` removed.
 
-The history names a bucket before it is deleted, so that a run that was killed in between leaves no gap. Whether the bucket is there
-is S3's to say.
+The history names a bucket before it is deleted, so that it also has the bucket if a run was killed in between. Only S3 knows
+whether the bucket still exists.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REMOVING, REMOVED = "shared_bucket_removing", "shared_bucket_removed"
 
 
 class DroppedBuckets(NamedTuple):
-    """The shared buckets that were removed, first the one that a NULL bucket meant, and some homes of tenants."""
+    """The shared buckets that were removed, with the meaning of a NULL bucket first, and some homes of tenants."""
 
     buckets: tuple[str, ...] = ()
     homes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ def read_dropped_buckets(connection: psycopg.Connection, catalog: Catalog) -> tu
 
 
 def read_dropped(settings: Settings) -> DroppedBuckets:
-    """Connect and return what the ledger records. Raises DatabaseRefused where PostgreSQL cannot be used as it is."""
+    """Connect and return what the ledger records. Raises DatabaseRefused if PostgreSQL cannot be used."""
     try:
         with connect_with(settings) as connection:
             catalog = read(connection, settings.mapping, partial(name_setting, settings))
@@ -55,9 +55,9 @@ def _buckets(connection: psycopg.Connection, catalog: Catalog, query: str) -> tu
 
 
 def require_places(settings: Settings) -> Settings:
-    """Return the settings, with the shared buckets that the ledger records as removed where none is set.
+    """Return the settings; if no shared bucket is set, with those that the ledger records as removed.
 
-    Raises ConfigurationError where the database or the shared bucket is not set and no ledger knows better.
+    Raises ConfigurationError if the database is not set, or if no shared bucket is set and the ledger records none.
     """
     if settings.shared_bucket or settings.database_url is None:
         settings.require_places()
@@ -76,6 +76,6 @@ def require_places(settings: Settings) -> Settings:
 
 
 def add_dropped(settings: Settings, buckets: tuple[str, ...]) -> Settings:
-    """Return the settings with these buckets as removed ones; where no shared bucket is set, these were it."""
+    """Return the settings with these buckets as removed ones. If no shared bucket is set, these were the shared buckets."""
     update = {"shared_bucket": settings.shared_bucket or buckets, "dropped_buckets": buckets}
     return settings.model_copy(update=update)

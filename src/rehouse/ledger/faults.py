@@ -11,12 +11,12 @@ import psycopg
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
 
 _RIGHTS = "grant the missing right, or connect as the tables' owner; `rehouse doctor` lists what is needed"
-_AGAIN = "run the same command again: it goes on where this one stopped"
+_AGAIN = "run the same command again: it continues where this one stopped"
 _SCHEMA = "compare the mapping (`rehouse config`) with the database, then run `rehouse init`"
 _SPACE = "free space on the database server, then run the same command again"
 
 _FAULTS: dict[str, tuple[type[RehouseError], str, str]] = {
-    "42501": (DatabaseRefused, "this role may not do it", _RIGHTS),
+    "42501": (DatabaseRefused, "this role lacks a right", _RIGHTS),
     "42P01": (DatabaseRefused, "a table is missing", _SCHEMA),
     "42703": (DatabaseRefused, "a column is missing", _SCHEMA),
     "42883": (DatabaseRefused, "a function is missing", _SCHEMA),
@@ -39,8 +39,8 @@ _CLASSES: dict[str, tuple[type[RehouseError], str, str]] = {
     "08": (TryAgain, "the connection to the database broke", _AGAIN),
     "57": (TryAgain, "the database ended the session", _AGAIN),
     "53": (Halt, "the database has run out of a resource", _SPACE),
-    "58": (Halt, "the database server has a system error", "look at the server's log before going on"),
-    "XX": (Halt, "the database reports an internal error", "look at the server's log before going on"),
+    "58": (Halt, "the database server has a system error", "check the server's log before you continue"),
+    "XX": (Halt, "the database reports an internal error", "check the server's log before you continue"),
 }
 
 
@@ -55,7 +55,7 @@ def translate_error(error: psycopg.Error) -> RehouseError:
         return _error_without_state(error)
     kind, what, hint = _FAULTS.get(error.sqlstate) or _CLASSES.get(
         error.sqlstate[:2],
-        (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: look at the server's log"),
+        (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: check the server's log"),
     )
     return kind(f"{what}: {error.diag.message_primary or error.sqlstate}", hint=hint)
 
@@ -76,12 +76,12 @@ def connection_error(error: psycopg.Error, where: str) -> RehouseError:
             return kind(f"{where}: {what}", hint=hint)
     return DatabaseRefused(
         f"{where}: the database cannot be reached",
-        hint='is PostgreSQL running there, and is the address right? `psql "$DATABASE_URL"` says more',
+        hint='check that PostgreSQL runs there and that the address is right; `psql "$DATABASE_URL"` shows more',
     )
 
 
 def is_without_place(error: psycopg.Error) -> bool:
-    """Return whether a connection failed because the server, the role or the database admits no further one."""
+    """Return whether a connection failed because the server, the role or the database allows no further connection."""
     return any(phrase in str(error) for phrase in _NO_PLACE)
 
 
@@ -90,7 +90,7 @@ def _error_without_state(error: psycopg.Error) -> RehouseError:
         return TryAgain("the connection to the database broke", hint=_AGAIN, subject="database")
     return Halt(
         f"the database driver refused a statement ({type(error).__name__})",
-        hint="this is a fault of rehouse",
+        hint="this is a bug in rehouse",
         subject="database",
     )
 
@@ -121,7 +121,7 @@ _CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
     (
         "pg_hba.conf",
         DatabaseRefused,
-        "the server admits no such connection (pg_hba.conf)",
+        "the server refuses this kind of connection (pg_hba.conf)",
         "try ?sslmode=require, or ask its DBA",
     ),
     ("certificate", DatabaseRefused, "TLS cannot be agreed on", "check sslmode and sslrootcert of DATABASE_URL"),
@@ -145,9 +145,9 @@ _CONNECTIONS: tuple[tuple[str, type[RehouseError], str, str], ...] = (
         "Connection refused",
         DatabaseRefused,
         "nothing answers at this address",
-        "is PostgreSQL running, and is the port right?",
+        "check that PostgreSQL is running and that the port is right",
     ),
-    ("timeout", DatabaseRefused, "no answer within 10 seconds", "is a firewall in between?"),
+    ("timeout", DatabaseRefused, "no answer within 10 seconds", "check whether a firewall is in between"),
     ("starting up", TryAgain, "the database is starting up", "wait a moment, then run the same command again"),
     ("shutting down", TryAgain, "the database is shutting down", "start it, then run the same command again"),
 )

@@ -36,7 +36,7 @@ def find_ambiguities(connection: psycopg.Connection, catalog: Catalog) -> list[A
         name = catalog.documents.name
         found.append(
             Ambiguity(
-                f"{name} has rows whose {key} is NULL: they cannot be told apart",
+                f"{name} has rows whose {key} is NULL: they cannot be identified",
                 f"give each an id, then ALTER TABLE {_sql(catalog.documents.identifier)} "
                 f"ALTER COLUMN {_sql(sql.Identifier(key))} SET NOT NULL",
             )

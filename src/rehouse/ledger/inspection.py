@@ -46,8 +46,10 @@ class Writability(NamedTuple):
 
 
 class Right(NamedTuple):
-    """A right that rehouse needs, and whether this role has it. `name` is for people; without one that is not `is_needed` a
-    migration works. `privilege` and `on` are what GRANT names; ownership cannot be granted.
+    """A right that rehouse needs, and whether this role has it.
+
+    `name` is for people. `is_needed` is False for a right without which a migration works. `privilege` and `on` are the words of
+    GRANT; ownership cannot be granted.
     """
 
     name: str

@@ -53,7 +53,7 @@ class Installation:
         return schema.upgrade(self.connection, self.catalog, lock_timeout_ms=self.lock_timeout_ms)
 
     def has_migrations(self) -> bool:
-        """Return whether the ledger has a tenant's migration. A ledger that was not there when it was opened has none."""
+        """Return whether the ledger has a tenant's migration. A ledger that did not exist when this was opened has none."""
         found = self.catalog.own.get("s3_migrations")
         if found is None:
             return False

@@ -114,7 +114,7 @@ class Locks:
     def reacquire(self) -> None:
         """Take every lock again on a new connection.
 
-        Raises TryAgain if another operator has taken one meanwhile; then this process holds no lock any more. Raises
+        Raises TryAgain if another operator has taken one meanwhile; then this process holds no lock. Raises
         DatabaseRefused if it cannot connect.
         """
         with self._guard:

@@ -130,7 +130,7 @@ def _column_problem(
 
 def _per_cent_problem(name: str, setting: str) -> Problem:
     return Problem(
-        f"the name {name} has a per cent sign, which begins a parameter in what is sent to the database",
+        f"the name {name} has a per cent sign, which would begin a parameter in a statement",
         f"rename it in the database and in {setting}",
         name,
     )
@@ -173,7 +173,7 @@ def _misfit_problem(
     if problem is None:
         return None
     off = (
-        f'set {setting} to "" to go without it, or to another column'
+        f'set {setting} to "" to do without it, or to another column'
         if role.may_be_off
         else (f"change the column's type, or set {setting} to another column")
     )

@@ -1,4 +1,4 @@
-"""A tenant in the overview of all: what the last run recorded, and what follows from it."""
+"""A tenant in the overview of all tenants: the counts that the last run recorded, and the state that follows from them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Overview(NamedTuple):
 
     @property
     def tally(self) -> Tally | None:
-        """Where its documents are, None before the end of a first run."""
+        """The counts of its documents by state, None before the end of a first run."""
         if self.documents_total is None:
             return None
         at_home = self.documents_migrated if self.documents_at_home is None else self.documents_at_home

@@ -38,7 +38,7 @@ def ask_password(command: str) -> str:
     try:
         password = next(iter(done.stdout.decode().splitlines()), "")
     except UnicodeDecodeError:
-        raise _password_error(words[0], "printed what is not UTF-8") from None
+        raise _password_error(words[0], "printed a text that is not UTF-8") from None
     if not password:
         raise _password_error(words[0], "printed no password")
     return password

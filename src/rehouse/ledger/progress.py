@@ -1,8 +1,8 @@
-"""The table `s3_migration_progress`: a command writes its counts there while it runs, and `status --watch` reads them.
+"""The table `s3_migration_progress`: a command writes its counts into it while it runs, and `status --watch` reads them.
 
-The writer has a connection of its own, with short time limits: it never waits for long, and a statement that fails changes nothing
-of the run. It is a spare one: it is closed if another connection of the command needs its place. That session holds an advisory
-lock, which tells whether the command is alive.
+The writer has its own connection with short time limits, so it never waits long, and a failed statement does not affect the run.
+The connection is a spare one, which is closed if another connection of the command needs its place. Its session holds an advisory
+lock, which shows that the command is alive.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LIMITS = "SET statement_timeout = 2000; SET lock_timeout = 500; SET synchronous
 
 
 class NotPublished(DatabaseRefused):
-    """Nothing can be published by this role, or into this ledger: there is no point in trying again."""
+    """The role cannot publish, or not into this ledger, so a retry would not help."""
 
 
 class RecentEvent(NamedTuple):
@@ -52,7 +52,7 @@ class RecentEvent(NamedTuple):
 
 
 class Publication:
-    """What one command publishes. Every method may raise TryAgain, DatabaseRefused or Halt."""
+    """Publishes the counts of one command. Every method may raise TryAgain, DatabaseRefused or Halt."""
 
     def __init__(self, connection: psycopg.Connection, queries: Queries, run_id: str, command: str) -> None:
         self._connection = connection
@@ -92,7 +92,7 @@ class Publication:
         if not row.may_publish:
             raise NotPublished(
                 f"the role {row.role} may not write {TABLE}",
-                hint=f"if `status --watch` is to show its commands: GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {row.role};",
+                hint=f"to show its commands in `status --watch`: GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {row.role};",
             )
         self._hold()
         self._connection.execute(self._queries["forget_dead_progress"], self._values)
@@ -120,23 +120,23 @@ class Publication:
         with self._in_use, translate_errors():
             if self._connection.closed:
                 raise TryAgain(
-                    "another connection of this command took its place",
-                    hint="allow the role one more",
+                    "another connection of this command needed its place",
+                    hint="allow the role one more connection",
                     subject="database",
                 )
-            if not self.is_held:  # a session of ours that was lost may have held it until now
+            if not self.is_held:  # a lost session of ours may have held it until now
                 self._hold()
             values = {**self._values, **columns, "ended": list(ended), "elapsed": elapsed}
             self._connection.execute(self._queries["publish_progress"], values)
 
     def close(self) -> None:
-        """Delete the rows and let the lock go."""
+        """Delete the rows and release the lock."""
         forget_spare(self._give_place)
-        with self._in_use, suppress(psycopg.Error), self._connection:  # what stays is deleted by the next command
+        with self._in_use, suppress(psycopg.Error), self._connection:  # the next command deletes what stays
             self._connection.execute(self._queries["forget_progress"], self._values)
 
     def give_up(self) -> None:
-        """Close the connection alone, after a statement has failed."""
+        """Only close the connection, after a statement has failed."""
         forget_spare(self._give_place)
         self._connection.close()
 
@@ -146,16 +146,16 @@ class Publication:
 
 
 def require_table(ledger: Ledger) -> None:
-    """Raise DatabaseRefused if there is no ledger, or it has no table for what is published, or this role may not read it."""
+    """Raise DatabaseRefused if there is no ledger or no table of progress in it, or if this role may not read the table."""
     if ledger.catalog.version is None:
         raise DatabaseRefused(
             "there is no ledger in this database yet, so no command can be watched",
-            hint="`rehouse init` makes it, the first migrate does it too",
+            hint="run `rehouse init` to create it; the first migrate does so too",
         )
     if TABLE not in ledger.catalog.own:
         raise DatabaseRefused(
-            f"the ledger has no table {TABLE}: an earlier rehouse made it",
-            hint="`rehouse init` adds it, the next migrate does it too",
+            f"the ledger has no table {TABLE}, because an earlier version of rehouse made it",
+            hint="run `rehouse init` to add it; the next migrate does so too",
             subject=TABLE,
         )
     row = ledger.row("may_read", names=[ledger.catalog.own[name].identifier.as_string(None) for name in _READ])

@@ -13,13 +13,13 @@ The fields:
     {documents_tenant_type} {tenant_id_collation}
     {bytes.d}                        how many bytes the row `d` of documents counts for, whatever its columns hold
     {is_resized} {trial_triggers}    for the usage triggers
-    {row_lock}                       how rows that are to be flipped are locked: UPDATE or NO KEY UPDATE
-    {ids_are_unique}                 TRUE where a document's id alone names one row, FALSE where only (tenant, id) does
-    {documents.is_indexed}           whether our index of pointers has the row: one that it has not points to no object of S3
-    {key_told.d} {bucket_told.d} …   what is read of a row `d` where a text may be of any length, or a time out of Python's range
-    {states.moved} …                 states of documents that are asked for together: `('flipped', 'removing', 'removed')`
+    {row_lock}                       how rows are locked before a flip: UPDATE or NO KEY UPDATE
+    {ids_are_unique}                 TRUE if a document's id alone identifies a row, FALSE if only (tenant, id) does
+    {documents.is_indexed}           whether our index of pointers has the row; a row that is not in it points to no object of S3
+    {key_told.d} {bucket_told.d} …   a readable value of a row `d`, however long its text or far its time
+    {states.moved} …                 a group of states of documents: `('flipped', 'removing', 'removed')`
     {staying_codes}                  the codes of documents whose sources a removal leaves
-    {row_of_line}                    the text of the statement of that name, for what several statements share
+    {row_of_line}                    the text of the statement of that name, which several statements share
 """
 
 from __future__ import annotations

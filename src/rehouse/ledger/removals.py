@@ -29,9 +29,9 @@ class Candidate(NamedTuple):
 
 
 class SharedSources(NamedTuple):
-    """The ids of the documents that have a source together with other documents of the tenant.
+    """The ids of the documents that share a source with other documents of the tenant.
 
-    `waited_for`: those of `ids` whose source has to stay for another one whatever S3 says, as that one has not moved long ago.
+    `waited_for`: those of `ids` whose source must stay for another document that has not moved, or not long ago.
     """
 
     ids: frozenset[str]
@@ -39,7 +39,7 @@ class SharedSources(NamedTuple):
 
 
 class Removal(NamedTuple):
-    """How far the removal of a tenant's sources is.
+    """The progress of the removal of a tenant's sources.
 
     `old_enough`: how many of the sources left may be removed by their age; `next_at`: when the next one will be old enough.
     `not_moved`: documents that could not be moved, or were not flipped yet, and were not accepted. `marked`: documents for
@@ -67,7 +67,7 @@ class Removals(RunScope):
     """The sources of one tenant's documents, in one run."""
 
     def counts(self, grace: timedelta) -> Removal:
-        """Return how far the removal is, if a source may be removed `grace` after the flip."""
+        """Return the progress of the removal, if a source may be removed `grace` after the flip."""
         [found] = self.rows("count_removals", grace=grace)
         return Removal(**found._asdict())
 
@@ -89,7 +89,7 @@ class Removals(RunScope):
         return self._pages_in_states(STATES["moved_with_source"], grace, limit, keys)
 
     def shared_sources(self, grace: timedelta) -> SharedSources:
-        """Return which documents have a source that other documents of the tenant have too.
+        """Return the documents that share a source with other documents of the tenant.
 
         This reads the whole tenant.
         """

@@ -34,7 +34,7 @@ class Returns(RunScope):
             yield [document_at_home(row) for row in rows]
 
     def counts(self) -> ReturnCounts:
-        """Return how far the rollback is."""
+        """Return the progress of the rollback."""
         [found] = self.rows("count_returns")
         return ReturnCounts(**found._asdict())
 
@@ -65,7 +65,7 @@ class Returns(RunScope):
         with self.fence() as cursor:
             if cursor.execute(self.queries["return_home"], self.values).fetchone() is None:
                 raise Halt(
-                    f"the tenant's row does not name {self.values['home_bucket']} any more",
+                    f"the tenant's row no longer names {self.values['home_bucket']}",
                     hint="somebody changed tenants.aws_bucket_name; correct it, then run the same command again",
                     subject=str(self.values["home_bucket"]),
                 )

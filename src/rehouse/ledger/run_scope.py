@@ -15,7 +15,7 @@ from rehouse.ledger.queries import Queries
 from rehouse.ledger.row_refusals import RowsRefused, change_accepting, translate_refusals
 from rehouse.ledger.rows import Row, rows_of
 
-TAKEN_OVER = "this migration belongs to another run now"
+TAKEN_OVER = "this migration now belongs to another run"
 TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
 
 

@@ -1,6 +1,7 @@
-"""Connections that this process can do without: they are closed where PostgreSQL admits no further connection.
+"""Connections that this process does not need: it closes them if PostgreSQL allows no further connection.
 
-A role or a database may have a CONNECTION LIMIT. What only shows progress must never take the place of what does the work.
+A role or a database may have a CONNECTION LIMIT. A connection that only shows progress must never take the place of one that does
+the work.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ _closings: list[Callable[[], None]] = []
 
 @contextmanager
 def opening_spare() -> Iterator[None]:
-    """Open and register a spare connection in the block: nobody closes the spare ones meanwhile."""
+    """Allow the block to open and register a spare connection; nobody closes spare connections meanwhile."""
     with _guard:
         yield
 
 
 def register_spare(close: Callable[[], None]) -> None:
-    """Register what closes a spare connection; it may be called from any thread, and more than once."""
+    """Register the function that closes a spare connection. It may be called from any thread, and more than once."""
     with _guard:
         _closings.append(close)
 

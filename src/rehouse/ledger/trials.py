@@ -47,7 +47,7 @@ class Trials(Documents):
     def switch(self, previous_home: str | None) -> Fault | None:
         """Try to switch the tenant's home; return the fault if the row refuses.
 
-        It is no fault here if the row names another bucket than before, because the switch itself reports that.
+        It is not a fault here if the row names another bucket than before, because the switch itself reports that.
         """
         values = {**self.values, "previous_home": previous_home}
         try:
@@ -81,7 +81,7 @@ class Trials(Documents):
     def give_back(self) -> Fault | None:
         """Try to switch the tenant's home back; return the fault if the row refuses.
 
-        It is no fault here if the row names another bucket than the home, because the rollback itself reports that.
+        It is not a fault here if the row names another bucket than the home, because the rollback itself reports that.
         """
         try:
             with self._trial():
@@ -95,7 +95,7 @@ class Trials(Documents):
         """Try to flip a row at home back; return the fault if a row refuses.
 
         `is_switched`: the home is switched to the tenant's bucket, so try to switch it back first. Raises RowIsBusy if the row is
-        locked, or not at home any more.
+        locked, or no longer at home.
         """
         line = {"target_bucket": back.pointer.bucket, "target_key": back.pointer.key}
         line |= {"target_etag": back.etag, "source_etag": back.home_etag}

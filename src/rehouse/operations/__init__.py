@@ -1,1 +1,1 @@
-"""Floor 3: the verbs, a file each, named as the command is named."""
+"""Floor 3: the verbs, one file each, named like its command."""

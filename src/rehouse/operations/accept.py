@@ -1,6 +1,6 @@
-"""Accept: documents that cannot be moved stay where they are, on purpose, with the reason in the history.
+"""Accept documents that cannot be moved: they stay where they are, on purpose, with the reason in the history.
 
-Of a document that was written on both sides it accepts the version in the home.
+If a document was written on both sides, the version in the home is accepted.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from rehouse.operations.services import Services
 
 
 def accept(services: Services, tenant: Tenant, document_ids: Sequence[str], reason: str) -> TenantReport | ReturnReport:
-    """Accept the documents, all or none; return the report of the tenant afterwards.
+    """Accept all of the documents or none; return the tenant's report afterwards.
 
-    Raises Refused for a document that is not there, has no key or is at home, and for an empty reason.
+    Raises Refused if a document does not exist, has no key or is at home, and if the reason is empty.
     """
     if not reason.strip():
         raise Refused(
-            "no reason was given", hint='--reason "why these documents may stay where they are"', subject="command line"
+            "the reason must not be empty",
+            hint='--reason "why these documents may stay where they are"',
+            subject="command line",
         )
     with services.locks.hold(tenant.id, tenant.slug), translate_errors():
         before = services.ledger.migration(tenant)

@@ -1,7 +1,7 @@
-"""Audit: is every tenant's bucket as it must be, has every tenant one, and has every bucket of ours a tenant?
+"""Audit: check that every tenant has a bucket, that it matches its specification, and that each of our buckets has a tenant.
 
-Without `fix` it only reads. With it, settings are put right as provision does, the locks first; no tenant's bucket is made
-here, and none is ever removed. What cannot be looked at is a finding: it is never taken for fine.
+Without `fix` it only reads. With `fix` it corrects settings as `provision` does, the protections first. It never creates or
+removes a tenant's bucket. A bucket or setting that cannot be read is a finding, never a success.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from rehouse.s3.buckets.control import Control
 from rehouse.s3.faults import translate_errors
 
 AT_ONCE = 8
-"""Buckets looked at side by side; each is asked about a dozen settings, one after the other."""
+"""How many buckets are checked in parallel; each takes about a dozen requests, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What was found. `tenants_checked` and `buckets_checked` count what was looked at; `notes` are worth reading and no faults."""
+    """The findings. `tenants_checked` and `buckets_checked` count what was checked; `notes` are not faults."""
 
     tenants_checked: int = 0
     buckets_checked: int = 0
@@ -49,14 +49,14 @@ class AuditReport:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is wrong (any more)."""
+        """Whether there are no findings, or all of them are corrected."""
         return all(each.is_fixed for each in self.findings)
 
 
 def audit(services: Services, tenant: Tenant | None = None, *, fix: bool = False) -> AuditReport:
-    """Return what is wrong with the buckets of all tenants, or of one; with `fix`, after having put right what can be.
+    """Check the buckets of all tenants, or of one, and return the findings; with `fix`, correct what can be corrected.
 
-    Raises TryAgain errors where S3 or the database cannot be reached, ConfigurationError for settings that cannot be.
+    Raises TryAgain if S3 or the database cannot be reached, ConfigurationError for settings that are not valid.
     """
     everybody = holdings(services, services.ledger.tenants())
     held = [each for each in everybody if tenant is None or each.tenant.id == tenant.id]
@@ -87,7 +87,7 @@ def _is_idle(holding: Holding) -> bool:
 
 
 def _look(services: Services, holding: Holding) -> BucketFindings:
-    """One tenant's bucket; what S3 refuses is a finding, what is passing ends the audit."""
+    """Check one tenant's bucket. An error of S3 is a finding, but a temporary one ends the audit."""
     services.stop_here()
     seen = _look_at_tenant(services, holding)
     return replace(seen, findings=tuple(replace(each, tenant_id=holding.tenant.id) for each in seen.findings))
@@ -121,7 +121,7 @@ def _look_at_home(services: Services, holding: Holding, bucket: str) -> BucketFi
 
 
 def _grade_missing(missing: AuditFinding, holding: Holding) -> AuditFinding:
-    """A bucket that is missing is worse where it was there once than where its name is only reserved."""
+    """Change the finding about a missing bucket if its name is only reserved: then it is not lost, only not created yet."""
     if missing.kind is not FindingKind.MISSING_BUCKET or holding.is_made:
         return missing
     hint = f"`rehouse migrate {holding.tenant.slug}` makes it"
@@ -134,12 +134,12 @@ def _shared_home(holding: Holding) -> tuple[AuditFinding, ...]:
     if not holding.others:
         return ()
     detail = f"{holding.bucket} is the home of {', '.join(holding.others)} too"
-    hint = "put tenants.aws_bucket_name right: one bucket, one tenant"
+    hint = "correct tenants.aws_bucket_name: each tenant needs a bucket of its own"
     return (AuditFinding(FindingKind.SHARED_HOME, detail, hint, holding.tenant.slug, holding.bucket),)
 
 
 def _look_at_logs(services: Services, *, is_wanted: bool) -> BucketFindings:
-    """The bucket of the access logs, which has to be there as soon as any tenant's is."""
+    """Check the bucket for access logs, which must exist as soon as any tenant has a bucket."""
     settings, control = services.settings, services.control
     if not has_access_logs(settings):
         return BucketFindings()
@@ -162,7 +162,7 @@ def _look_at_logs(services: Services, *, is_wanted: bool) -> BucketFindings:
 def _fix_all(
     services: Services, held: Sequence[Holding], looks: Sequence[BucketFindings], logs: BucketFindings
 ) -> list[AuditFinding]:
-    """The findings, those marked that were put right; the logs' bucket first, for the others' logging needs it."""
+    """Correct what can be corrected; return the findings. The log bucket comes first, because the others log to it."""
     findings = _fix(logs.findings, lambda: provision_log_bucket(services.settings, services.control))
     for holding, seen in zip(held, looks, strict=True):
         services.stop_here()
@@ -180,13 +180,13 @@ def _repair(services: Services, holding: Holding, *, metrics: bool) -> None:
 
 
 def _remove_metrics(control: Control, bucket: str) -> None:
-    """Remove the metrics configuration with rehouse's id, and no other."""
+    """Remove only the metrics configuration that has rehouse's id."""
     with translate_errors(f"{bucket}, metrics"):
         control.client.delete_bucket_metrics_configuration(Bucket=bucket, Id=METRICS_ID, **control.owner())
 
 
 def _fix(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list[AuditFinding]:
-    """The findings after the repair; one that could not be made is a finding more, and the others are gone on with."""
+    """Repair one bucket; return its findings, marked as fixed. A repair that fails adds a finding and does not end the audit."""
     if not any(each.can_be_fixed for each in findings):
         return list(findings)
     try:
@@ -200,7 +200,7 @@ def _fix(findings: Sequence[AuditFinding], repair: Callable[[], object]) -> list
 
 
 def _look_for_unowned(services: Services, held: Sequence[Holding]) -> list[AuditFinding | str]:
-    """Return the buckets of ours that are no tenant's: findings, and notes on those that may be so."""
+    """Look for buckets of ours without a tenant; return findings, and notes on buckets that may be ours."""
     try:
         names = list_unowned(services, held)
     except (StorageRefused, StorageUnavailable) as error:

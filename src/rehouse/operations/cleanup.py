@@ -1,7 +1,7 @@
-"""Cleanup: what is left in the shared buckets and why; and the removal of a shared bucket that is not needed any more.
+"""Cleanup: report what is left in the shared buckets and why, and remove a shared bucket that is no longer needed.
 
-The overview changes nothing. A bucket goes only if every tenant is finished, no row and no current object needs it, no upload into
-it is open, and whatever older versions it keeps are of sources that the ledger removed.
+The overview changes nothing. A bucket is removed only if every tenant is finished, no row needs it, it holds no current object, no
+upload into it is open, and its older versions are all of sources that rehouse removed.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from rehouse.s3.buckets.empty import Upload, Version, delete_bucket, delete_vers
 from rehouse.s3.faults import ACCESS_DENIED, refused_error
 
 NAMED = 10
-"""How many of what is in the way an error names."""
+"""How many names an error lists of what prevents the removal."""
 CHECKED_AT_ONCE = 1000
 NO_GRACE = timedelta(0)
 EXAMPLES = 3
 CATEGORIES = {
     "pointed_at": "rows point to it: its tenant is not migrated, was rolled back, or a document could not be moved",
-    "quarantined": "a row points to it, and it must not be copied as it stands (the reason)",
+    "quarantined": "a row points to it, and it must not be copied in its present state (see the reason)",
     "accepted": "a row points to it, and it stays on purpose (`rehouse accept`)",
-    "source": "the source of a document that is safe in its tenant's bucket: `rehouse finish` removes it after the grace",
-    "stays": "the source of a moved document that `rehouse finish` leaves (the reason): `rehouse finish SLUG --dry-run`",
-    "changed": "written after its document was moved: the next run of `migrate` brings it home",
-    "conflict": "written after its document was moved, and the one at home as well: `rehouse status SLUG`",
-    "superseded": "once to be copied, but its row moved or went: nobody's",
-    "returned": "written by a rollback, and its row points elsewhere by now: nobody's",
+    "source": "the source of a document that is in its tenant's bucket: `rehouse finish` removes it after the grace",
+    "stays": "the source of a moved document that `rehouse finish` leaves: `rehouse finish SLUG --dry-run` shows the reason",
+    "changed": "written after its document was moved: the next run of `migrate` copies it to the tenant's bucket",
+    "conflict": "written after its document was moved, as was the object at home: see `rehouse status SLUG`",
+    "superseded": "the row moved or was deleted after it was copied",
+    "returned": "written by a rollback, but its row now points elsewhere",
     "upload": "of the application's storage: an upload that is not confirmed, or an object that its next sweep deletes",
-    "named_elsewhere": "no row points to it, and another column of the database holds its key",
+    "named_elsewhere": "no row points to it, but another column of the database holds its key",
     "other_encoding": "no row can point to it: the database's encoding cannot hold its key",
-    "orphan": "no row points to it, and no migration knows it",
+    "orphan": "no row points to it, and the ledger does not know it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class OlderVersions:
-    """What a versioned bucket keeps besides current objects. `size` in bytes."""
+    """The versions of a versioned bucket besides current objects. `size` in bytes."""
 
     versions: int = 0
     size: int = 0
@@ -62,13 +62,13 @@ class OlderVersions:
 
 @dataclass(frozen=True, slots=True)
 class BucketLeft:
-    """What is left in one shared bucket. `older` is None where the bucket keeps no versions; `size` in bytes.
+    """What is left in one shared bucket. `older` is None if the bucket keeps no versions; `size` in bytes.
 
-    `uploads`: multipart uploads that were begun and not ended, the oldest of them begun at `oldest_upload` (UTC).
-    `rows_by_tenant` point into it; `not_finished` tenants may still need it, `homes` are the tenants that have it as their home.
-    `kept_empty`: its versions were removed, and the empty bucket stays, so that nobody else takes its name. `pointers`:
-    columns outside the mapping that hold keys of objects that no row points to, `unchecked`: those that could not be looked at,
-    `not_looked_for`: so many orphans were not looked for.
+    `uploads`: open multipart uploads, the oldest since `oldest_upload` (UTC). `rows_by_tenant`: rows that point into it.
+    `not_finished`: tenants that may still need it. `homes`: tenants that have it as their home. `kept_empty`: its versions were
+    removed, and the empty bucket stays, so that nobody else can take its name. `pointers`: columns outside the mapping that hold
+    keys of objects that no row points to. `unchecked`: columns that could not be searched. `not_looked_for`: how many orphans were
+    not searched for.
     """
 
     bucket: str
@@ -101,9 +101,9 @@ def cleanup(services: Services) -> list[BucketLeft]:
 
 
 def foresee_drop(services: Services, bucket: str) -> OlderVersions | None:
-    """Return what would go with the bucket, None for one that was removed before. Changes nothing.
+    """Return what would be deleted with the bucket, None if it was removed before. Changes nothing.
 
-    Raises Refused where the bucket is no shared one, or something needs it, so that nobody is asked to confirm what is refused.
+    Raises Refused if the bucket is not a shared one or is still needed, so that nobody confirms a removal that is then refused.
     """
     if not _is_left(services, bucket):
         return None
@@ -117,7 +117,7 @@ def foresee_drop(services: Services, bucket: str) -> OlderVersions | None:
 
 
 def _is_left(services: Services, bucket: str) -> bool:
-    """Return whether a shared bucket was not removed before. Raises Refused if it is none."""
+    """Return whether a shared bucket was not removed before. Raises Refused if it is not a shared bucket."""
     if bucket in services.settings.dropped_buckets:
         return False
     shared = services.settings.require_shared_buckets()
@@ -138,9 +138,9 @@ def _sum_up(found: Iterable[Version], sums: Counter[str]) -> Iterator[Version]:
 
 
 def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) -> BucketLeft:
-    """Remove a shared bucket with the versions that it keeps; return it. Raises Refused, naming what is in the way.
+    """Remove a shared bucket with its versions; return it. Raises Refused, naming what prevents the removal.
 
-    With `keep_empty` only the versions go.
+    With `keep_empty` only the versions are removed.
     """
     if not _is_left(services, bucket):
         return BucketLeft(bucket, is_removed=True)
@@ -150,12 +150,12 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
             held.enter_context(services.locks.hold(tenant.id, tenant.slug))
         known = Leftovers(services.ledger, bucket, shared[0])
         _refuse_what_is_needed(services, bucket, known)
-        # all of them are looked at before the first one goes
+        # check all of them before deleting the first one
         _refuse_unknown(bucket, _batches(versions(services.control, bucket)), known)
         _refuse_open_uploads(services, bucket)
         services.keep_locks()
         _empty(services, bucket, known)
-        _refuse_open_uploads(services, bucket)  # to delete the bucket would end them without a word
+        _refuse_open_uploads(services, bucket)  # deleting the bucket would end them without notice
         if keep_empty:
             return BucketLeft(bucket, kept_empty=True)
         known.record_removing()
@@ -165,7 +165,7 @@ def drop_bucket(services: Services, bucket: str, *, keep_empty: bool = False) ->
 
 
 def _judge_sources(services: Services) -> dict[ObjectRef, str]:
-    """Return the sources that `finish` would leave once their grace is over, with the reason: judged as `finish` does."""
+    """Return the sources that `finish` would leave after their grace, with the reason, by the same rules as `finish`."""
     stays: dict[ObjectRef, str] = {}
     for tenant in services.ledger.tenants():
         migration = services.ledger.migration(tenant)
@@ -203,7 +203,7 @@ def _survey_bucket(services: Services, bucket: str, stays: Mapping[str, str]) ->
 
 
 def _add_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
-    """Return it with the objects that the inventory lacks."""
+    """Return the bucket's report with the objects that are missing from the inventory."""
     if not left_out.objects:
         return made
     examples = tuple(left_out.examples)
@@ -214,7 +214,7 @@ def _add_left_out(made: BucketLeft, left_out: LeftOut) -> BucketLeft:
 
 
 def _find_named_orphans(services: Services, made: BucketLeft, default_bucket: str) -> BucketLeft:
-    """Return it after a look for the orphans' keys in the columns outside the mapping: what is named there is no orphan."""
+    """Search the columns outside the mapping for the orphans' keys: an object that is named there is not an orphan."""
     sizes = dict(Pointers(services.ledger).orphans(made.bucket, default_bucket, KEYS_AT_ONCE))
     found = look_for(services.ledger, services.settings, {key: ["orphan"] for key in sizes})
     look = Look(owners=frozenset(["orphan"]), found=found)
@@ -269,7 +269,7 @@ def _refuse_what_is_needed(services: Services, bucket: str, known: Leftovers) ->
         reasons += [f"it is the home of {_name_some(needs.homes)}"] if needs.homes else []
         raise Refused(
             f"{bucket} is still needed: {'; '.join(reasons)}",
-            hint="`rehouse cleanup` shows them; migrate their tenants, or correct the rows, first",
+            hint="`rehouse cleanup` shows them; first migrate their tenants or correct the rows",
             subject=bucket,
         )
     objects = 0
@@ -309,7 +309,7 @@ def _refuse_unknown(bucket: str, batches: Iterable[list[Version]], known: Leftov
 
 @dataclass
 class _FirstKeys:
-    """Keys of which only the first are kept; a key whose versions lie in two batches counts once."""
+    """Counts keys and keeps only the first of them; a key whose versions are in two batches counts once."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -356,6 +356,6 @@ def _batches(found: Iterable[Version]) -> Iterator[list[Version]]:
 
 
 def _name_some(names: Sequence[str], count: int | None = None) -> str:
-    """Return the first names, and how many more there are; `count`: of so many, if there are more than `names`."""
+    """Return the first names, and how many more there are; `count`: the number of all, if it is more than `names`."""
     rest = (len(names) if count is None else count) - len(names[:NAMED])
     return ", ".join(names[:NAMED]) + (f" and {rest:,} more" if rest else "")

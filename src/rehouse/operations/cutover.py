@@ -1,6 +1,6 @@
-"""Cut a tenant over that was verified: switch its home and flip its pointers, a few documents first if a canary is wanted.
+"""Cut over a verified tenant: switch its home and flip its pointers, with a canary a few documents first.
 
-What changed since it was verified is copied and verified again first.
+Documents that changed since the verification are copied and verified again before.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rehouse.operations.steps.walk import plan_again, walk
 
 
 def cutover(services: Services, tenant: Tenant, *, canary: int = 0) -> TenantReport:
-    """Cut the tenant over; the first `canary` documents are read as the application reads them, before anything else moves.
+    """Cut the tenant over. The first `canary` documents are read as the application reads them before the others are flipped.
 
-    Raises Refused unless the tenant was verified, or where the canary cannot be read in the home: nothing was changed then.
-    Raises Halt where a canary cannot be read through its row. Else as `migrate` does.
+    Raises Refused, before anything changes, if the tenant was not verified or a canary cannot be read in the home. Raises Halt if
+    a canary cannot be read through its row. Raises other errors as `migrate` does.
     """
     before = services.ledger.migration(tenant)
     if before is None or not _was_verified(services, tenant, before):
@@ -66,7 +66,7 @@ def cut_over(run: Run) -> Iterator[Run]:
 
 
 def _was_verified(services: Services, tenant: Tenant, before: Migration) -> bool:
-    """Whether it is verified, or was until a cutover that did not end began to copy what has changed since."""
+    """Return whether the tenant is verified, or was until a cutover that did not end began to copy later changes."""
     if is_at_least(before.phase, Phase.VERIFIED):
         return True
     return was_verified([each.to_phase for each in services.ledger.history(tenant)])

@@ -1,7 +1,7 @@
-"""Doctor: check everything that a migration needs, one by one, before anything changes.
+"""Doctor: check everything that a migration needs before anything changes.
 
-The checks are independent: one that fails stops no other, and what depends on it says "could not check". Only `probe` writes,
-and only into a scratch bucket of its own.
+The checks are independent: a check that fails does not stop the others, and checks that depend on it say "could not check". Only
+`probe` writes, and only into a scratch bucket of its own.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _GROUPS = {
     SCHEMA: Group.LEDGER,
     USAGE: Group.LEDGER,
 }
-"""The groups of checks that are not in the group of the part that makes them."""
+"""The group of each check that is not in the group of the module that makes it."""
 
 
 def examine(settings: Settings, *, probe: bool = False) -> Iterator[Check]:
-    """Return the checks, made one by one as they are taken.
+    """Yield the checks one by one as they are made.
 
-    Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
+    Raises ConfigurationError at once if a setting is missing that every check needs.
     """
     return _run_checks(require_places(settings), probe=probe)
 
 
 def find_pointers(settings: Settings) -> Iterator[Check]:
-    """Return the check of the columns outside the mapping alone: do they hold keys of documents?
+    """Yield only the checks of the columns outside the mapping: do they hold keys of documents?
 
-    Raises ConfigurationError at once where a setting is missing without which nothing can be looked at.
+    Raises ConfigurationError at once if a setting is missing that every check needs.
     """
     return _set_group(Group.OTHER_COLUMNS, _end_with_error("pointers", check_pointers(require_places(settings))))
 
 
 def summary(checks: Iterable[Check]) -> str:
-    """Return the closing line: how many checks ended in which way."""
+    """Return the closing line: the number of checks by outcome."""
     return count(check.outcome for check in checks)
 
 
@@ -101,7 +101,7 @@ def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
 
 
 def _set_group(group: Group, checks: Iterable[Check]) -> Iterator[Check]:
-    """Yield the checks in their group: their own one, else this one."""
+    """Yield the checks with their group: their own one, else this one."""
     for check in checks:
         yield replace(check, group=_GROUPS.get(check.subject, group))
 
@@ -111,7 +111,7 @@ def _skip_s3(because: str) -> Check:
 
 
 def _end_with_error(subject: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """The checks as they come; an error that ends them early is the last of them."""
+    """Yield the checks; an error that ends them early becomes the last check."""
     try:
         yield from checks
     except RehouseError as error:

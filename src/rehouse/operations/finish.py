@@ -1,8 +1,8 @@
 """Finish a tenant: after the grace, remove the sources of its documents from the shared bucket.
 
-It sweeps first, as `migrate` does, so that nothing is removed that was not copied. Only documents flipped at least the
-grace ago go, each proven at home, never an object that a row points to, and none while another column of the database holds
-keys of the tenant's sources. Run again it goes on.
+It sweeps first, as `migrate` does, so that it removes nothing that was not copied. It removes a source only if its document was
+flipped at least the grace ago and is proven at home, and if no row points to the source. It removes none while another column of
+the database holds keys of the tenant's sources. It is safe to repeat.
 """
 
 from __future__ import annotations
@@ -54,19 +54,18 @@ log = logging.getLogger(__name__)
 
 HELD_BACK = "finish removed nothing: columns outside the mapping hold keys of its sources, or could not be searched"
 AT_ONCE = 4
-"""Tenants that are finished beside each other with --all."""
-NOT_GUARDED = (
-    "conditions on a removal (what is written into a source between the look at it and its removal goes as well)"
-)
+"""How many tenants are finished in parallel with --all."""
+NOT_GUARDED = "conditions on a removal (an object that is written between the check of a source and its removal is removed as well)"
 
 
 @dataclass(frozen=True)
 class FinishReport(RunReport):
-    """What finishing a tenant did. Sizes are bytes; `sources_removed` counts those of this run (with --dry-run: that would go).
+    """The result of finishing a tenant. Sizes are bytes; `sources_removed` counts this run (with --dry-run: what it would remove).
 
-    `waiting` sources are younger than the grace, the first may go at `next_at`; `sources_changed` were written after the sweep, and
-    swept once more; `left` are for somebody to look at; `outstanding`, others with a fault. `pointers`: columns outside the mapping
-    that hold keys of its sources, `unchecked`: those that could not be looked at; either holds the removal back (`held_back`).
+    `waiting`: sources that are younger than the grace; the first may be removed at `next_at`. `sources_changed`: written after the
+    sweep, and swept again. `left`: sources that a person must look at. `outstanding`: other documents with a fault. `pointers`:
+    columns outside the mapping that hold keys of its sources. `unchecked`: columns that could not be searched. Both prevent
+    the removal (`held_back`).
     """
 
     slug: str
@@ -99,7 +98,7 @@ class FinishReport(RunReport):
 
     @property
     def errors(self) -> int:
-        """How many documents need attention; at least 1 if the run itself failed (an interruption is no failure)."""
+        """How many documents need attention; at least 1 if the run itself failed (an interruption is not a failure)."""
         documents = {each.document_id for each in self.left} | {each.document_id for each in self.outstanding}
         is_other = self.held_back or (self.error is not None and not self.interrupted)
         return max(len(documents), int(is_other))
@@ -111,7 +110,7 @@ class FinishReport(RunReport):
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing is wrong but that documents are in quarantine."""
+        """Whether nothing is wrong except for documents in quarantine."""
         is_held = bool(self.left) or self.held_back
         return not is_held and len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 
@@ -125,9 +124,9 @@ def finish_one(
     look: Look = CAREFUL,
     final: bool = False,
 ) -> FinishReport:
-    """Finish one tenant; `final`: also where the shared bucket's versioning is suspended.
+    """Finish one tenant. `final`: even if the shared bucket's versioning is suspended.
 
-    Raises Refused before its cutover; TryAgain, Halt as `migrate` does.
+    Raises Refused before its cutover, and TryAgain and Halt as `migrate` does.
     """
     with translate_errors():
         migration = require_cut_over(services, tenant)
@@ -146,9 +145,7 @@ def finish_all(
     look: Look = CAREFUL,
     final: bool = False,
 ) -> list[FinishReport]:
-    """Finish every one of the tenants that was cut over; a failed one does not stop the others. The database is looked through
-    once for all of them.
-    """
+    """Finish every tenant that was cut over; a failed one does not stop the others. The database is searched once for all."""
     with translate_errors():
         begun = [(tenant, services.ledger.migration(tenant)) for tenant in tenants]
         there = [(tenant, each) for tenant, each in begun if each and is_at_least(each.phase, Phase.CUT_OVER)]
@@ -219,7 +216,7 @@ def _finish(
 
 
 def _sweep(run: Run) -> Iterator[Run]:
-    """Bring home what is written elsewhere by now, in a bucket that is as it is; yield the run after each step."""
+    """Copy home what was written elsewhere, without configuring the bucket; yield the run after each step."""
     yield (run := bring_late_writes_home(run))
     survey_documents(run)
     yield from sweep(run)
@@ -227,7 +224,7 @@ def _sweep(run: Run) -> Iterator[Run]:
 
 @contextmanager
 def _name_role_of_errors() -> Iterator[None]:
-    """Let the error of a missing right name the role that has it."""
+    """Make the error about a missing right name the role that has the right."""
     try:
         yield
     except StorageRefused as error:
@@ -237,19 +234,19 @@ def _name_role_of_errors() -> Iterator[None]:
 
 def _name_role(error: RehouseError) -> None:
     if isinstance(error, StorageRefused) and error.code == ACCESS_DENIED:
-        error.hint = "attach `rehouse iam-policy --role finish`; where the sweep moves something, `--role migrate` too"
+        error.hint = "attach `rehouse iam-policy --role finish`; if the sweep moves something, `--role migrate` too"
 
 
 def _new_pass(
     services: Services, migration: Migration, tenant: Tenant, grace: timedelta, *, final: bool = False
 ) -> RemovalPass:
-    """Return the pass over the sources; after the sweep, since what that has just moved waits for its grace."""
+    """Return the pass over the sources. It comes after the sweep, because documents that the sweep moved must wait."""
     sharing = services.ledger.of(migration, Removals).shared_sources(grace)
     return RemovalPass(services, migration, tenant.slug, grace, sharing, final=final)
 
 
 def _remove(run: RemovalPass, report: FinishReport, look: Look) -> Iterator[FinishReport]:
-    """Remove the sources that may go, and put back what is needed again; yield the report after each step."""
+    """Remove the sources that may be removed, put back those that are needed again; yield the report after each step."""
     services, before = run.services, run.room.counts(run.grace)
     shared = services.settings.remaining_buckets
     if before.old_enough and not run.final:
@@ -274,9 +271,9 @@ def _remove(run: RemovalPass, report: FinishReport, look: Look) -> Iterator[Fini
 
 
 def _discard_older_look(run: RemovalPass, swept: TenantReport, look: Look) -> Look:
-    """Return the look, or one that finds nothing out yet: it was made before the sweep, and what that moved may go as well.
+    """Return the look, or an empty one if the sweep moved documents after it whose sources may be removed as well.
 
-    That is so where fewer documents wait for their grace than were moved a moment ago.
+    That is so if fewer documents wait for their grace than were just moved.
     """
     counts = run.room.counts(run.grace)
     is_older = counts.left - counts.old_enough < swept.this_run + swept.late_writes
@@ -284,13 +281,13 @@ def _discard_older_look(run: RemovalPass, swept: TenantReport, look: Look) -> Lo
 
 
 def _look_for_pointers(run: RemovalPass, report: FinishReport, look: Look) -> FinishReport:
-    """Search the columns outside the mapping for keys of the tenant's sources, unless that was done; return the report with it."""
+    """Search the columns outside the mapping for keys of the tenant's sources, unless that was done; add it to the report."""
     owner = str(run.migration.tenant_id)
     if owner not in look.owners:
         look = look_through(run.services, [run.migration], look, run.subject)
     pointers, unchecked = look.mentions(owner), look.unchecked
     if unchecked:
-        run.reason = f"not looked at for keys: {', '.join(each.column for each in unchecked)}"
+        run.reason = f"not searched for keys: {', '.join(each.column for each in unchecked)}"
     return replace(
         report,
         pointers=pointers,
@@ -335,7 +332,7 @@ def _foresee_loss(services: Services, grace: timedelta) -> str | None:
 
 
 def _add_counts(report: FinishReport, run: RemovalPass) -> FinishReport:
-    """Return the report with what the pass over the sources has done."""
+    """Return the report with the counts of the pass over the sources."""
     counts, left = run.room.counts(run.grace), {each.document_id for each in run.left}
     report = replace(
         report,

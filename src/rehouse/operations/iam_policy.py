@@ -1,4 +1,4 @@
-"""The minimal IAM policies, by role, for these settings; they come from the same table that doctor checks by."""
+"""The minimal IAM policies, by role, for these settings, from the table of rights that doctor also uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rehouse.s3.session import Session
 def documents(settings: Settings, roles: Iterable[Role], account: str | None = None) -> dict[str, Policy]:
     """Return policy name → document for the roles, for the AWS account `account`. No request is sent.
 
-    Without `account` IAM's variable is used; on another server than AWS, which may have none, there is no condition.
+    Without `account` the policies use IAM's variable, or no condition on a server other than AWS, which may lack the variable.
     Raises ConfigurationError if no shared bucket is set, unless the ledger records that it was removed.
     """
     settings = require_places(settings) if settings.database_url else settings

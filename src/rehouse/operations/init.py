@@ -1,4 +1,4 @@
-"""Create or adopt the ledger's tables in the application's database; run twice it changes nothing."""
+"""Create or adopt the ledger's tables in the application's database. A second run changes nothing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Initialised(NamedTuple):
 def initialise(settings: Settings, *, accept_mapping: bool = False) -> Initialised:
     """Bring the schema up to date.
 
-    Raises DatabaseRefused, before anything changes, where rows of the application's tables cannot be told apart, and, unless
-    `accept_mapping`, where the ledger was made under another mapping.
+    Raises DatabaseRefused, before anything changes, if rows of the application's tables are not unique, and, unless
+    `accept_mapping`, if the ledger was made for another mapping.
     """
     with Installation.open(settings, accept_mapping=accept_mapping) as installation:
         return Initialised(installation.upgrade(), installation.has_migrations())

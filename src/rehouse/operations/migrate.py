@@ -1,7 +1,7 @@
-"""Migrate a tenant: plan, provision, copy, verify, cut over; run again, it does only what is left.
+"""Migrate a tenant: plan, provision, copy, verify, cut over. A later run does only what is left.
 
-The phases follow core.lifecycle. A document that cannot be moved is an error of the report; the tenant's other documents
-are cut over all the same. In `cut_over` and later a run is a sweep: copy, verify and flip whatever is not at home.
+The phases follow core.lifecycle. A document that cannot be moved is an error in the report, and the tenant's other documents are
+cut over. From `cut_over` on, a run is a sweep: it copies, verifies and flips whatever is not at home.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ EVERYTHING = Order()
 
 
 def migrate(run: Run) -> Iterator[Run]:
-    """Take a tenant as far as its order says; yield the run after each step.
+    """Take a tenant as far as its order demands; yield the run after each step.
 
-    A tenant that was cut over before goes through the same steps: there is no home to switch then.
+    A tenant that was cut over before goes through the same steps, except that its home is already switched.
     """
     yield (run := plan_again(run))
     if run.order.until is Phase.PLANNED:
@@ -59,8 +59,9 @@ def migrate(run: Run) -> Iterator[Run]:
 
 
 def migrate_one(services: Services, tenant: Tenant, order: Order = EVERYTHING) -> TenantReport:
-    """Migrate one tenant, its inventory cleared away at the end. Raises the error that ended the run, if one did, and
-    Refused for a code that does not exist.
+    """Migrate one tenant, and delete its inventory at the end.
+
+    Raises the error that ended the run, if there was one, and Refused for an unknown code.
     """
     refuse_unknown_code(services.ledger, order.code)
     with run_inventory(services):
@@ -76,9 +77,9 @@ def migrate_all(
     parallel: int = 1,
     fail_fast: bool = False,
 ) -> list[TenantReport]:
-    """Migrate every tenant; the shared buckets are listed once. A failed tenant does not stop the others.
+    """Migrate every tenant, listing the shared buckets once. A failed tenant does not stop the others.
 
-    Raises Refused for a code that does not exist.
+    Raises Refused for an unknown code.
     """
     refuse_unknown_code(services.ledger, order.code)
     with run_inventory(services):

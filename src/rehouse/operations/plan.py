@@ -1,4 +1,4 @@
-"""Plan: what would happen, what it costs, what is wrong, before anything changes. Works before `init`."""
+"""Plan: report what would happen, what it costs and what is wrong, before anything changes. Works before `init`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rehouse.operations.steps.near_keys import name_near_objects
 from rehouse.operations.steps.settling import settle_seconds
 
 COPIES_A_SECOND = 3500
-"""What S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the time is at best this."""
+"""The rate that S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the best case."""
 
 EXAMPLES = 5
 """How many documents of each kind of problem are shown."""
@@ -51,7 +51,7 @@ class Orphan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedDocument:
-    """A document that would not be moved: where its row points, the code of the reason, a sentence and the way out."""
+    """A document that would not be moved: where its row points, the code of the reason, a sentence and a hint."""
 
     document_id: str
     bucket: str
@@ -65,9 +65,9 @@ class QuarantinedDocument:
 class TenantPlan:
     """What a migration of one tenant would do. Bytes are those of the objects.
 
-    `home_bucket` ends in `xxxxxxxx` if it is not reserved yet. `tiered`: how many of those to copy are in Intelligent-Tiering,
-    whose archive tiers no listing shows. `problem`: why `migrate` would refuse the tenant, with a `hint`. `notes`: what could not
-    be looked at.
+    `home_bucket` ends in `xxxxxxxx` if it is not reserved yet. `tiered`: how many of the documents to copy are in
+    Intelligent-Tiering, whose archive tiers a listing does not show. `problem`: why `migrate` would refuse the tenant, with a
+    `hint`. `notes`: what could not be checked.
     """
 
     slug: str
@@ -96,8 +96,8 @@ class TenantPlan:
 class Totals:
     """Sums over the tenants of a plan.
 
-    `inactive` of the tenants are inactive. `standings`: documents by what a migration has to do for them, `faults`: those that
-    could not be looked at. `seconds`: how long the copies take at best, at `copies_a_second`.
+    `inactive`: how many tenants are inactive. `standings`: documents by what a migration has to do for them. `faults`: documents
+    that could not be checked. `seconds`: how long the copies take at best, at `copies_a_second`.
     """
 
     tenants_total: int
@@ -123,7 +123,7 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A reason why documents would not be moved: how many documents of how many tenants, the way out, and the first few."""
+    """A reason why documents would not be moved: how many documents of how many tenants, the hint, and some examples."""
 
     code: str
     documents_affected: int
@@ -134,7 +134,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of all chosen tenants: totals, what is wrong, and what lies in the shared buckets.
+    """The plan of all chosen tenants: totals, problems, and what is in the shared buckets.
 
     `dropped_buckets`: shared buckets that were removed. `left_out`: by bucket how many objects have keys that the database's
     encoding cannot hold, so no row can point to them.
@@ -163,7 +163,7 @@ class Plan:
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing is wrong but that documents would be in quarantine: each could be looked at, no tenant is refused."""
+        """Whether nothing is wrong except for documents in quarantine: every document could be checked, no tenant is refused."""
         are_refused = any(tenant.problem for tenant in self.tenants)
         return not are_refused and sum(len(tenant.quarantined) for tenant in self.tenants) == self.quarantined
 
@@ -199,7 +199,7 @@ def plan(services: Services, tenants: Sequence[Tenant], *, orphans: bool = False
 
 
 def make_saved_plan(services: Services, made: Plan) -> SavedPlan:
-    """Return what `--save` keeps of a plan."""
+    """Return the saved form of a plan, for `--save`."""
     shown = {leaf: value for leaf, value, _ in config.effective_settings(services.settings)}
     endpoint = str(services.control.client.meta.endpoint_url)
     return SavedPlan(
@@ -224,7 +224,7 @@ def make_saved_plan(services: Services, made: Plan) -> SavedPlan:
 
 
 def refuse_unplanned(services: Services, made: Plan, planned: SavedPlan, name: str) -> None:
-    """Raise Refused, with every difference, if `made` has what the saved plan `planned`, called `name`, does not have."""
+    """Raise Refused, with every difference, if `made` has something that is not in the saved plan `planned` in the file `name`."""
     found = differences(planned, make_saved_plan(services, made))
     if found:
         raise Refused(
@@ -251,7 +251,7 @@ def _totals(tenants: Sequence[TenantPlan], copies_a_second: float) -> Totals:
 
 
 def _problems(tenants: Sequence[TenantPlan]) -> list[Problem]:
-    """Return the kinds of problem, that of the most documents first."""
+    """Return the kinds of problem, the most frequent first."""
     found: dict[str, list[tuple[str, QuarantinedDocument]]] = {}
     for tenant in tenants:
         for each in tenant.quarantined:
@@ -275,7 +275,7 @@ def _orphans(services: Services, buckets: Iterable[str]) -> list[Orphan]:
 
 
 class _DecidedDocument(NamedTuple):
-    """A document, and what a migration has to do for it or why that could not be looked at."""
+    """A document, with what a migration has to do for it, or why that could not be found out."""
 
     seen: SurveyedDocument
     decision: Decision | Fault
@@ -327,7 +327,7 @@ def _copies_a_second(services: Services) -> float:
 
 
 def _find_problem(services: Services, tenant: Tenant) -> tuple[str | None, str | None, tuple[str, ...]]:
-    """Return why `migrate` would refuse the tenant, with the way out, and notes about what could not be looked at."""
+    """Return why `migrate` would refuse the tenant, with a hint, and notes about what could not be checked."""
     if home_of(tenant, services.settings, services.ledger.migration(tenant)):
         return None, None, ()
     try:
@@ -346,7 +346,7 @@ def _decide(
         faults |= more
     decided = []
     for each in name_near_objects(services, looked, places, faults):
-        # Only the homes of documents without a source are looked at: else the ledger's word counts.
+        # Check only the homes of documents without a source; for the others the ledger is reliable.
         trusted = replace(each, recorded_now=each.recorded is not None and each.source is not None)
         decision = decide(trusted, places, now=datetime.now(UTC), upload_window=window)
         decided.append(_DecidedDocument(each, faults.get(each.document.id, decision)))

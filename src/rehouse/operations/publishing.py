@@ -1,6 +1,6 @@
-"""Publish once a second how far a command is, for `status --watch`: from a thread and a connection of their own.
+"""Publish the progress of a command once a second for `status --watch`, from a thread with a connection of its own.
 
-It never slows or fails the command. What cannot be published is dropped, and the log says so once. A command that ends within a
+Publishing never slows or fails the command. If it is not possible, the log says so once. A command that ends within a
 second publishes nothing and opens no connection.
 """
 
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN = 1.0
 SECONDS_AFTER_FAILURE = 10.0
 LONGEST_GOODBYE = 2.0
-"""How many seconds a command waits at its end for its rows to be deleted; else the next command deletes them."""
+"""How many seconds a command waits at its end until its rows are deleted; after that, the next command deletes them."""
 
 
 @contextmanager
 def publish_progress(services: Services, counters: Counters, command: str) -> Iterator[None]:
-    """Publish what the counters tell during the block; `command` is its name for people."""
+    """Publish the counters during the block. `command`: its name for people."""
     is_over = threading.Event()
     publisher = threading.Thread(
         target=_publish, args=(services, counters, command, is_over), name="progress", daemon=True
@@ -65,7 +65,7 @@ def _publish(services: Services, counters: Counters, command: str, is_over: thre
 
 
 def _publish_changes(publication: Publication, counters: Counters, told: Snapshot) -> Snapshot:
-    """Publish what has changed since the last time; nothing has: send nothing."""
+    """Publish what has changed since the last time; send nothing if nothing has."""
     overall, at_work = counters.now()
     now = snapshot(overall, at_work)
     changed, ended = changes(told, now)

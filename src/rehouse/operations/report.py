@@ -1,4 +1,4 @@
-"""What a run leaves behind: the report for whoever started it, and the tenant's row in the ledger for everybody else."""
+"""The results of a run: the report for the command, and the tenant's row in the ledger."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ log = logging.getLogger(__name__)
 
 NOT_GUARDED = "copy conditions (copies are not guarded against what appears at the target meanwhile)"
 GUARD_UNKNOWN = (
-    "whether copies are guarded against what appears at the target meanwhile is not known here: no copy of this run was small "
-    "enough to be tried twice; `rehouse doctor --probe` tries it"
+    "rehouse does not know whether a copy may overwrite an object that appears at the target meanwhile: no copy of this run was "
+    "small enough to be sent twice; `rehouse doctor --probe` finds out"
 )
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What the reports of all runs can do; each has its own fields, in the order of its JSON."""
+    """The base class of all run reports. Each has its own fields, in the order of its JSON."""
 
     @property
     def failure(self) -> Failure | None:
-        """What ended the run early, as an error about its tenant."""
+        """The error that ended the run early, as an error about its tenant."""
         report: Any = self
         return early_failure(report.slug, report.error_code, report.error, report.hint)
 
     def add(self, **made: Any) -> Self:
-        """Return the report with these counts, proofs or texts added to what it has."""
+        """Return the report with these counts, proofs or texts added."""
         return replace(self, **{name: getattr(self, name) + value for name, value in made.items()})
 
     def end_with(self, error: RehouseError) -> Self:
-        """Return the report with what ended the run before it was done."""
+        """Return the report with the error that ended the run early."""
         interrupted = isinstance(error, Interrupted)
         ending: dict[str, Any] = {
             "error": error.message,
@@ -61,13 +61,13 @@ Ended = TypeVar("Ended", bound=RunReport)
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Ended]):
-    """How a tenant's run ended: the report, and the error that ended it early if one did."""
+    """The end of a tenant's run: the report, and the error that ended it early, or None."""
 
     report: Ended
     failure: RehouseError | None = None
 
     def require_report(self) -> Ended:
-        """Return the report of a run that came to its end. Raises the error that ended it early."""
+        """Return the report. Raises the error that ended the run early, if there was one."""
         if self.failure:
             raise self.failure
         return self.report
@@ -75,9 +75,11 @@ class Outcome(Generic[Ended]):
 
 @dataclass(frozen=True)
 class TenantReport(RunReport):
-    """What a run did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped, `late_writes`
-    those whose sources were written after they had moved, and that were copied again; `documents_skipped` have no file,
-    `not_uploaded` is the number of those whose uploads have not arrived.
+    """What a run did for a tenant. Sizes are bytes.
+
+    `this_run`: documents whose pointers this run flipped. `late_writes`: documents whose sources were written after they had
+    moved, and that were copied again. `documents_skipped`: documents without a file. `not_uploaded`: documents whose uploads have
+    not arrived.
     """
 
     slug: str
@@ -107,7 +109,7 @@ class TenantReport(RunReport):
 
     @property
     def errors(self) -> int:
-        """How many documents could not be moved; at least 1 if the run itself failed (an interruption is no failure)."""
+        """How many documents could not be moved; at least 1 if the run itself failed (an interruption is not a failure)."""
         return max(len(self.outstanding), 1 if self.error and not self.interrupted else 0)
 
     @property
@@ -117,12 +119,12 @@ class TenantReport(RunReport):
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing is wrong but that documents are in quarantine."""
+        """Whether nothing is wrong except for documents in quarantine."""
         return len(self.outstanding) == self.quarantined and (self.error is None or self.interrupted)
 
     @property
     def had_nothing_to_do(self) -> bool:
-        """Whether the run found everything done."""
+        """Whether everything was done before the run."""
         is_cut_over = self.phase is not None and is_at_least(self.phase, Phase.CUT_OVER)
         return is_cut_over and not (self.error or self.this_run or self.copied or self.adopted or self.late_writes)
 
@@ -139,9 +141,9 @@ def close_after(
     error: RehouseError,
     close: Callable[[Services, Migration, Ended], Ended],
 ) -> Ended:
-    """Write into the tenant's row what ended its run, by the function that closes such a run; return the report with it.
+    """Write the error that ended a run into the tenant's row, with the function that closes such a run; return the report.
 
-    Where the database itself is what fails, the error has a note of that.
+    If the database itself fails, the error gets a note about that.
     """
     report = report.end_with(error)
     try:
@@ -154,11 +156,11 @@ def close_after(
 
 
 def close_run(services: Services, migration: Migration, report: TenantReport) -> TenantReport:
-    """Write how far the tenant has come into its row, and return the report with it."""
+    """Write the tenant's progress into its row, and return the report with it."""
     documents = services.ledger.documents(migration)
     counts = documents.counts()
     is_cut_over = is_at_least(migration.phase, Phase.CUT_OVER)
-    # After an interruption copies wait for the flip, and nothing is wrong with them.
+    # After an interruption, copies wait for the flip, which is not an error.
     left = documents.list_outstanding(is_cut_over=is_cut_over and not report.interrupted)
     late = services.ledger.of(migration, LateWriteRecords).list_outstanding()
     migrated, bytes_copied = documents.count_migrated()
@@ -199,9 +201,9 @@ def close_run(services: Services, migration: Migration, report: TenantReport) ->
 
 
 def note_guard(services: Services, reports: Iterable[TenantReport]) -> list[TenantReport]:
-    """Return the reports of a run; those with copies say if these were not guarded, or if that is not known.
+    """Return the reports of a run, with a note on those with copies if these were not guarded, or if that is unknown.
 
-    One tenant's copy answers for all; without a copy that could be repeated the answer is never yes.
+    The copy of one tenant decides for all of them. Without a copy that could be repeated, copies do not count as guarded.
     """
     is_lacking = services.bulk.target_condition_offered is False
     is_honoured = False if is_lacking else services.guard.absent.is_honoured
@@ -244,11 +246,11 @@ def _summarise(outstanding: list[Outstanding]) -> str | None:
 
 @dataclass(frozen=True)
 class ReturnReport(RunReport):
-    """What a rollback did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run sent back.
+    """What a rollback did for a tenant. Sizes are bytes; `this_run` counts documents whose pointers this run flipped back.
 
-    `old_pointers` of them went back to where they came from, `copied` and `adopted` to a key of their own; with `dry_run`
-    these say what would happen. `late_writes`: written at the other end meanwhile, and taken along. `stays`: documents that
-    were in the tenant's own bucket before the migration.
+    `old_pointers` of them returned to their old key, `copied` and `adopted` to a new key; with `dry_run` these are what would
+    happen. `late_writes`: documents that were written at the other end meanwhile, and copied too. `stays`: documents that were in
+    the tenant's own bucket before the migration.
     """
 
     slug: str
@@ -278,7 +280,7 @@ class ReturnReport(RunReport):
     def errors(self) -> int:
         """How many documents could not be returned, or were written at both ends; at least 1 if the run itself failed.
 
-        After an interruption what is still at home counts only if the run found a fault with it.
+        After an interruption, documents that are still at home count only if the run found a fault with them.
         """
         if self.interrupted:
             return sum(each.state is not DocumentState.COPIED or each.code is not None for each in self.outstanding)
@@ -291,13 +293,13 @@ class ReturnReport(RunReport):
 
     @property
     def has_left(self) -> bool:
-        """Whether everything went back from a bucket that the tenant no longer has; an adopted home stays the tenant's."""
+        """Whether all documents have left a bucket that the tenant no longer has. An adopted home remains the tenant's."""
         is_back = not self.dry_run and not self.interrupted and not self.errors
         return is_back and self.home_bucket not in {None, self.previous_home}
 
 
 def is_home_adopted(tenant: Tenant, migration: Migration) -> bool:
-    """Return whether the home was the application's own. After a switch the home of before decides."""
+    """Return whether the home was the application's own before the migration. After a switch the previous home decides."""
     if migration.phase is Phase.CUT_OVER:
         return migration.previous_home == migration.home_bucket
     return tenant.home == migration.home_bucket
@@ -314,7 +316,7 @@ def close_return_after(services: Services, tenant: Tenant, report: ReturnReport,
 
 
 def close_return(services: Services, migration: Migration, report: ReturnReport, *, is_adopted: bool) -> ReturnReport:
-    """Write how far the tenant has come back into its row, and return the report with it."""
+    """Write the progress of the tenant's return into its row, and return the report with it."""
     returns, documents = services.ledger.of(migration, Returns), services.ledger.documents(migration)
     back, counts = returns.counts(), documents.counts()
     stays = back.never_moved if is_adopted else 0

@@ -1,7 +1,7 @@
-"""Roll a tenant back: its home is given back, then its rows return to the shared bucket, round by round, with the newest bytes.
+"""Roll a tenant back: give its home back, then return its rows to the shared bucket, round by round, with the newest bytes.
 
-The protocol of the way there with the buckets exchanged. Nothing is deleted and nothing that exists is overwritten. Nothing
-is given back unless rows can be flipped back. Run again it sweeps what came later; from `released` on it is refused, because
+It is the protocol of a migration with the buckets exchanged. It deletes nothing and overwrites no existing object. It gives a
+home back only if rows can be flipped back. A later run sweeps what was written since. From `released` on it is refused, because
 sources are being removed.
 """
 
@@ -40,10 +40,10 @@ PARALLEL = 4
 
 @dataclass(frozen=True, slots=True)
 class ReturnRun:
-    """One tenant's way back as far as it has come.
+    """The state of one tenant's rollback.
 
-    `is_adopted`: the home was the application's own. `is_listed`: whether the shared buckets are in the run's inventory, as
-    decided for all tenants; None: this run decides. `changes`: what the last round has changed.
+    `is_adopted`: the home was the application's own before. `is_listed`: whether the shared buckets are in the run's inventory, as
+    decided for all tenants; None: this run decides. `changes`: how many documents the last round has changed.
     """
 
     services: Services
@@ -67,9 +67,9 @@ class ReturnRun:
 
 
 def take_back(run: ReturnRun) -> Iterator[ReturnRun]:
-    """Take a tenant back to the shared bucket; yield the run after the home is given back and after each round.
+    """Return a tenant to the shared bucket; yield the run after the home is given back and after each round.
 
-    A tenant whose home was given back before is swept: what came later returns as well.
+    If its home was given back before, this is a sweep: what was written later returns as well.
     """
     if run.phase is not Phase.ROLLED_BACK:
         try_return(run.services, run.migration, run.tenant, is_adopted=run.is_adopted)
@@ -87,16 +87,16 @@ def take_back(run: ReturnRun) -> Iterator[ReturnRun]:
 
 
 def roll_back_one(services: Services, tenant: Tenant, *, dry_run: bool = False) -> ReturnReport:
-    """Roll one tenant back, or with `dry_run` say what would happen.
+    """Roll one tenant back, or with `dry_run` report what would happen.
 
-    Raises Refused where there is nothing to roll back, and the error that ended the run, if one did.
+    Raises Refused if there is nothing to roll back, and the error that ended the run, if there was one.
     """
     with run_inventory(services):
         return roll_back(services, tenant, dry_run=dry_run).require_report()
 
 
 def roll_back_all(services: Services, tenants: Sequence[Tenant], *, dry_run: bool = False) -> list[ReturnReport]:
-    """Roll back every one of these tenants that was begun; one that fails does not stop the others."""
+    """Roll back all of these tenants whose migration has begun. One that fails does not stop the others."""
     begun = {tenant: found for tenant in tenants if (found := services.ledger.migration(tenant))}
     with run_inventory(services):
         is_listed = any(migration.phase is Phase.CUT_OVER for migration in begun.values())
@@ -128,12 +128,12 @@ def _try_roll_back(
 def roll_back(
     services: Services, tenant: Tenant, *, dry_run: bool = False, is_listed: bool | None = None
 ) -> Outcome[ReturnReport]:
-    """Take one tenant back; return its report, and the error that ended the run if one did. `dry_run` changes nothing.
+    """Roll one tenant back; return its report and the error that ended the run, if there was one. `dry_run` changes nothing.
 
     `is_listed`: whether the shared buckets are in the run's inventory, as decided for all tenants; None: this run decides.
 
-    Raises Refused from `released` on and where nothing was begun, TryAgain if another operator works on the tenant, Halt
-    where the ledger and the tenant's row disagree. What was done until an error is saved.
+    Raises Refused from `released` on and before a migration, TryAgain if another operator works on the tenant, Halt if the ledger
+    and the tenant's row disagree. What was done until an error is saved.
     """
     with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         tenant = services.ledger.reread(tenant)
@@ -191,7 +191,7 @@ def _bring_late_writes_home(run: ReturnRun) -> ReturnRun:
 
 
 def _give_home_back(run: ReturnRun) -> ReturnRun:
-    """Send uploads where they went before the migration: from here on the phase is rolled back."""
+    """Direct uploads to where they went before the migration. From here on the phase is `rolled_back`."""
     services, migration = run.services, run.migration
     services.keep_locks()
 
@@ -216,21 +216,21 @@ def _has_documents(run: ReturnRun) -> bool:
 
 
 def _survey_sources(run: ReturnRun) -> None:
-    """List the shared buckets where that takes fewer requests than HEADs, unless they are in the inventory already."""
+    """List the shared buckets if that takes fewer requests than HEADs, unless they are in the inventory already."""
     known, _ = run.services.ledger.inventory().totals(run.services.settings.require_shared_buckets()[0])
     if not known and _is_shared_listing_cheaper(run.services, [run.migration]):
         list_shared_buckets(run.services)
 
 
 def _is_shared_listing_cheaper(services: Services, migrations: Collection[Migration]) -> bool:
-    """Return whether listing the shared buckets takes fewer requests than a HEAD for each document of these at home."""
+    """Return whether listing the shared buckets takes fewer requests than a HEAD for each document at home."""
     at_home = sum(services.ledger.of(each, Returns).counts().at_home for each in migrations)
     one = next(iter(migrations), None)
     return one is not None and is_listing_cheaper(at_home, services.ledger.documents(one).rows_with_key())
 
 
 def _return_round(run: ReturnRun) -> ReturnRun:
-    """Send what was written at home after its document, return the documents at home, and flip their rows back."""
+    """Send late writes at home after their documents, return the documents at home, and flip their rows back."""
     services, slug = run.services, run.tenant.slug
     this_pass = run.new_pass()
     sent = send_late_writes(services, run.migration, slug)

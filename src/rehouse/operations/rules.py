@@ -1,6 +1,6 @@
 """The application's rules: what the application must do while tenants move, under the real names of its tables and columns.
 
-Only the settings are read: neither the database nor S3 is asked.
+It reads only the settings, neither the database nor S3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rehouse.core.mapping import parse
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules, a sentence or two each, and what they name: `columns` by their settings, `shared_bucket` None if it is not set."""
+    """The rules, one or two sentences each, and the names in them: `columns` by setting, `shared_bucket` (None if not set)."""
 
     rules: tuple[str, ...]
     columns: dict[str, str]
@@ -23,7 +23,7 @@ class Rules:
 
 
 def rules(settings: Settings) -> Rules:
-    """Return the rules that hold under these settings."""
+    """Return the rules for these settings."""
     tenants, documents = settings.mapping.tenants, settings.mapping.documents
     home = f"{tenants.table}.{_name('aws_bucket_name', tenants.aws_bucket_name)}"
     bucket, key = _name("s3_bucket", documents.s3_bucket), documents.s3_key

@@ -1,4 +1,4 @@
-"""Which tenants a command is for, and running one operation for many of them."""
+"""Select the tenants that a command is for, and run one operation for many of them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def choose_tenants(
     exclude: Sequence[str] = (),
     among: Collection[TenantId] | None = None,
 ) -> list[Tenant]:
-    """Return the tenants that a …-all command is for; raise Refused if a name fits no tenant or
-    several, and if no tenant is left.
+    """Return the tenants that a …-all command is for.
 
-    A tenant named in `only` is meant, active or not. `among`: none but these ids, None for no such limit.
+    Raises Refused if a name matches no tenant or several tenants, and if no tenant is left.
+
+    A tenant named in `only` is included even if it is inactive. `among`: only these ids, None for no such limit.
     """
     tenants = services.ledger.tenants()
     wanted, left_out = choose_only_and_excluded(tenants, only, exclude)
@@ -61,8 +62,8 @@ def for_each(
 ) -> Iterator[Report]:
     """Run `work` for every tenant, `parallel` at a time, each worker with a ledger connection of its own.
 
-    Yields in order of tenant what was begun; no new tenant is begun once the run is stopping or `enough` says so.
-    `is_last_turn`: whether a tenant whose work has just ended has no other turn in this run.
+    Yields the results in the order of the tenants. It starts no new tenant when the run is stopping or `enough` returns true.
+    `is_last_turn`: whether a tenant whose work has just ended has no further turn in this run.
     """
     services.report(Progress("", BEGUN, documents_total=len(tenants)))
     waiting = list(reversed(tenants))

@@ -1,4 +1,4 @@
-"""Services: the ledger, S3 and the engine, wired once. `Services.open` is the only wiring."""
+"""Services: the ledger, S3 and the engine, connected in one place, `Services.open`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Tell = TypeVar("Tell")
 
 @dataclass
 class LeftOut:
-    """Objects of a bucket that the listing showed and the inventory lacks, since the database cannot hold their keys."""
+    """Objects that a listing showed and that are not in the inventory, because the database cannot hold their keys."""
 
     objects: int = 0
     size: int = 0
@@ -50,10 +50,10 @@ class LeftOut:
 
 @dataclass
 class Spellings:
-    """What a run knows of keys that are spelled differently in their rows: shared by all of its threads.
+    """What a run knows about keys that are spelled differently in their rows. All threads of the run share it.
 
-    `listed`: the buckets whose listing is in the run's inventory. `prefixes`: what the application puts in front of its keys, by
-    bucket, and how often they were looked for. `asked`: by home bucket what HEADs told, where nothing was listed.
+    `listed`: the buckets whose listing is in the run's inventory. `prefixes`: the prefixes that the application puts in front of
+    its keys, by bucket, and how often they were searched for. `asked`: the results of HEADs, by home bucket, if nothing was listed.
     """
 
     listed: set[str] = field(default_factory=set)
@@ -64,7 +64,7 @@ class Spellings:
 
 @dataclass
 class Services:
-    """What an operation needs. `stopping` is set by a signal: what is under way is drained and saved, then the run ends."""
+    """What an operation needs. A signal sets `stopping`: the run then saves what is under way, and ends."""
 
     settings: Settings
     ledger: Ledger
@@ -89,13 +89,13 @@ class Services:
     def open(
         cls, settings: Settings, *, writes: bool, report: Report = report_nothing, slugs: Sequence[str] = ()
     ) -> Iterator[Services]:
-        """Open everything, and close it at the end. `writes=False` for operations that change nothing.
+        """Open everything, and close it at the end. `writes` is False for operations that change nothing.
 
-        With `writes` the schema is brought up to date first, if the shared buckets and the tenants `slugs` are there.
-        Raises Refused errors for whatever cannot be used as it is.
+        With `writes` the schema is brought up to date first, if the shared buckets and the tenants `slugs` exist. Raises Refused
+        errors for whatever cannot be used.
         """
         settings = require_places(settings)
-        address_of(settings.require_database_url())  # what is no address of PostgreSQL's is refused before S3 is asked
+        address_of(settings.require_database_url())  # refuse a wrong address before asking S3
         stopping = threading.Event()
         with ExitStack() as opened:
             new_buckets = NewBuckets(tell=lambda bucket, text: report(Progress(bucket, "wait", text=text)))
@@ -136,12 +136,12 @@ class Services:
                 owner=account,
             )
             yield cls(settings, ledger, locks, control, bulk, engine, report, stopping, writes=writes)
-            with suppress(RehouseError):  # what stays pending is folded by the next command
+            with suppress(RehouseError):  # the next command folds what stays pending
                 settle_usage(ledger.connection, ledger.catalog)
 
     @contextmanager
     def worker(self) -> Iterator[Services]:
-        """Open the same services for another thread of this run: with a ledger connection of its own."""
+        """Open the same services for another thread of this run, with a ledger connection of its own."""
         ledger = Ledger.open(self.settings, writes=True, run_id=self.ledger.run_id)
         try:
             yield replace(self, ledger=ledger)
@@ -149,7 +149,7 @@ class Services:
             ledger.close()
 
     def lock_budget(self, work: str) -> LockBudget:
-        """Return how many rows a batch of this work may lock, as it was learnt in this run; all threads learn together."""
+        """Return the lock budget of this kind of work, learnt in this run by all threads together."""
         return self.lock_budgets.get(work) or lock_budget.start_budget(self.settings.lock_budget_ms / 1000)
 
     @property
@@ -163,47 +163,47 @@ class Services:
         return Places(self.settings.require_shared_buckets(), home, min(MAX_KEY_BYTES, longest), is_live)
 
     def stop(self) -> None:
-        """End the run as soon as what is in flight has been drained and saved (called by a signal handler)."""
+        """End the run as soon as the work in flight is saved. A signal handler calls this."""
         self.stopping.set()
         self.bulk.interrupt()
 
     def stop_here(self) -> None:
-        """Raise Interrupted if the run is to stop; called where everything is saved."""
+        """Raise Interrupted if the run is to stop. Called only at points where everything is saved."""
         if self.stopping.is_set():
             if not self.writes:
                 raise Interrupted("stopped before the end: nothing was changed", hint="run the same command again")
-            raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to go on")
+            raise Interrupted("stopped: everything done so far is saved", hint="run the same command again to continue")
 
     def report_seldom(self, tell: Callable[[Tell], Progress], about: Tell) -> None:
-        """Report `tell(about)`, unless something was reported so less than half a second ago: for what counts every document."""
+        """Report `tell(about)`, but at most every half second; for steps that count every document."""
         now = time.monotonic()
         if now - self._reported_at >= SECONDS_BETWEEN_REPORTS:
             self._reported_at = now
             self.report(tell(about))
 
     def summary(self) -> str:
-        """Return in a sentence which run this was and how long it has taken."""
+        """Return a sentence with the id of the run and its elapsed time."""
         elapsed = timedelta(seconds=round(time.monotonic() - self.begun_at))
         return f"Run {self.ledger.run_id}, {elapsed} elapsed."
 
     def keep_locks(self) -> None:
-        """Take lost locks again before anything is written; raise TryAgain if another operator has them now."""
+        """Take lost locks again before anything is written. Raises TryAgain if another operator has them now."""
         self.locks.keep()
 
 
 def _pause(stopping: threading.Event, seconds: float) -> None:
     if stopping.wait(seconds):
-        raise Interrupted("stopped while waiting for S3", hint="run the same command again to go on")
+        raise Interrupted("stopped while waiting for S3", hint="run the same command again to continue")
 
 
 def _refuse_missing(
     settings: Settings, presences: Mapping[str, BucketPresence], slugs: Sequence[str], account: str | None
 ) -> None:
-    """Refuse what would otherwise come out only after the schema was changed and buckets were made."""
+    """Refuse missing buckets and tenants now, and not only after the schema was changed and buckets were made."""
     for bucket, presence in presences.items():
         if presence.whose == "absent":
             raise refused_error(NO_SUCH_BUCKET, "it does not exist", f"the shared bucket {bucket}")
-        if presence.whose == "somebody_else" and account:  # every request on it would be refused
+        if presence.whose == "somebody_else" and account:  # S3 would refuse every request to it
             raise foreign_bucket_error(bucket)
     with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
         for slug in slugs:

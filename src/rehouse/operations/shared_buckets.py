@@ -1,7 +1,7 @@
-"""Which shared buckets there are: those of the settings, without those that `cleanup --drop-bucket` removed; and the region.
+"""Find the shared buckets, which are those of the settings without those that `cleanup --drop-bucket` removed, and the region.
 
-A bucket that the ledger records as removed and that is there and ours again counts as there. A bucket of its name in somebody
-else's account is never touched.
+If a bucket that the ledger records as removed exists again in our account, it counts as present. A bucket with its name in
+another account is never touched.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ __all__ = ["locate", "require_places", "without_present"]
 
 
 def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, BucketPresence]]:
-    """Return the settings with the removed shared buckets and the region, and what HeadBucket said of each bucket that is left.
+    """Return the settings with the removed shared buckets and the region, and HeadBucket's answer for each remaining bucket.
 
-    The ledger is asked only if a shared bucket is not there. Raises ConfigurationError if the setting is another region, if the
-    shared buckets are in several, or if none is set and one that was to be removed is still there.
+    The ledger is asked only if a shared bucket is missing. Raises ConfigurationError if the setting names another region, if the
+    shared buckets are in several regions, or if none is set and a bucket that was to be removed still exists.
     """
     presences = {bucket: control.head(bucket) for bucket in settings.require_shared_buckets()}
     dropped = DroppedBuckets()
     if any(each.whose != "ours" for each in presences.values()):
         dropped = read_dropped(settings)
         settings = without_present(add_dropped(settings, dropped.buckets), presences)
-    elif settings.dropped_buckets:  # none is set, and the last one was not removed after all
+    elif settings.dropped_buckets:  # none is set, but the last one was not removed
         raise ConfigurationError(
-            f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and is still there",
+            f"REHOUSE_SHARED_BUCKET is not set, and {', '.join(presences)} was to be removed and still exists",
             hint=f"export REHOUSE_SHARED_BUCKET={','.join(presences)}; `rehouse cleanup` shows what is left",
             subject="shared_bucket",
         )
@@ -40,7 +40,7 @@ def locate(settings: Settings, control: Control) -> tuple[Settings, dict[str, Bu
 
 
 def without_present(settings: Settings, presences: Mapping[str, BucketPresence]) -> Settings:
-    """Return the settings without the removed buckets that are there and ours."""
+    """Return the settings without the removed buckets that exist in our account."""
     there = {bucket for bucket, each in presences.items() if each.whose == "ours"}
     dropped = tuple(bucket for bucket in settings.dropped_buckets if bucket not in there)
     return settings.model_copy(update={"dropped_buckets": dropped})

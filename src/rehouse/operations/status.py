@@ -1,4 +1,4 @@
-"""Status: the overview of all tenants, one tenant with its history, or every error with its way out."""
+"""Status: the overview of all tenants, one tenant with its history, or every error with a hint."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ AGAIN = "run `rehouse migrate SLUG --only-failed`"
 RETURN_AGAIN = "run `rehouse rollback SLUG` again"
 RETURN_DENIED = "attach `rehouse iam-policy --role rollback`; if a KMS key refuses, allow its use in the key's policy"
 OURS = frozenset({*DocumentState, SETTLED_AGAIN})
-"""States and codes that the next run settles: AGAIN, or after a rollback RETURN_AGAIN."""
+"""States and codes that the next run resolves: AGAIN, or after a rollback RETURN_AGAIN."""
 
 
 @dataclass(frozen=True)
 class TenantStatus:
-    """One tenant: its line of the overview, what could not be moved, and what happened when."""
+    """One tenant: its line of the overview, the documents that could not be moved, and its history."""
 
     overview: Overview
     outstanding: list[Outstanding]
@@ -33,7 +33,7 @@ class TenantStatus:
 
 @dataclass(frozen=True)
 class DocumentError:
-    """A document that failed, is in quarantine or in conflict: whose it is, what `Outstanding` tells of it, and the way out."""
+    """A document that failed, is in quarantine or in conflict: its tenant, its `Outstanding`, and a hint."""
 
     slug: str
     tenant_id: TenantId
@@ -48,12 +48,12 @@ class DocumentError:
 
     @property
     def why(self) -> str:
-        """The code, or the state where there is none."""
+        """The code, or the state if there is no code."""
         return self.code or self.state.value
 
 
 def overview(ledger: Ledger) -> list[Overview]:
-    """Return a line for every tenant, in order of slug, whatever the case."""
+    """Return a line for every tenant, in order of slug, ignoring case."""
     return ledger.overview()
 
 
@@ -64,7 +64,7 @@ def tenant_status(ledger: Ledger, tenant: Tenant) -> TenantStatus:
 
 
 def errors(ledger: Ledger, tenants: Sequence[Tenant]) -> list[DocumentError]:
-    """Return every document of these tenants that is outstanding with its way out, tenant by tenant, in order of id."""
+    """Return every outstanding document of these tenants with a hint, by tenant, in order of id."""
     return [
         _error(tenant, each, _again(ledger, tenant)) for tenant in tenants for each in _list_outstanding(ledger, tenant)
     ]

@@ -21,7 +21,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class UninstallReport:
-    """What was removed, or would be: names, and for each thing that stays the reason."""
+    """The names of what was removed, or would be, and what stays with the reason."""
 
     dry_run: bool
     removed: list[str]
@@ -36,10 +36,10 @@ def uninstall(
     usage: bool = False,
     patience_seconds: float = 300,
 ) -> UninstallReport:
-    """Remove all that `init` made, in one transaction; `columns`: also the columns that it added, `usage`: tenant_usage too.
+    """Remove everything that `init` made, in one transaction. `columns`: also the columns that it added. `usage`: tenant_usage too.
 
-    Raises Refused while a tenant's documents are in its own bucket and may still have to go back or be finished, or while
-    uploads are not confirmed or swept; TryAgain while somebody works on a tenant or holds a table.
+    Raises Refused if a tenant's documents are in its own bucket and may still have to be returned or finished, or if uploads are
+    not confirmed or swept, TryAgain if somebody works on a tenant or has locked a table.
     """
     with ExitStack() as opened, translate_errors():
         connection = opened.enter_context(connect_with(settings))
@@ -72,7 +72,7 @@ def _refuse(dependants: list[Dependant]) -> None:
     more = f" and {len(dependants) - _SHOWN} more" if len(dependants) > _SHOWN else ""
     raise Refused(
         f"these tenants need the ledger, the only record of where their documents came from: {shown}{more}",
-        hint="`rehouse finish SLUG` or `rehouse rollback SLUG` for each of them first; nothing was changed",
+        hint="first run `rehouse finish SLUG` or `rehouse rollback SLUG` for each of them; nothing was changed",
         subject="database",
     )
 

@@ -1,7 +1,6 @@
-"""Verify: is every document of the tenant where its row says, and is it the same object?
+"""Verify: check that every document of a tenant is where its row points, and that it is the same object.
 
-It reads and changes nothing, and works before anything was migrated and before `init`. `migrate` proves its own copies in
-steps/proofs.py.
+It only reads, and it works before a migration and before `init`. `migrate` proves its own copies in steps/proofs.py.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from rehouse.operations.steps.proofs import NO_TAGS, DeepReader, Ends, compare_b
 from rehouse.operations.steps.survey import listing
 
 STAYS = frozenset({Standing.NOT_UPLOADED, Standing.ACCEPTED})
-"""Standings of documents that no migration moves as they are now."""
+"""Standings of documents that a migration would not move in their present state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A document that is not well: where it should be, what was found (`missing`, `different`, …), and a sentence.
+    """A document with a problem: where it should be, what was found (`missing`, `different`, …), and a sentence.
 
-    `is_quarantined`: it was not moved and stays behind; else it may be lost.
+    `is_quarantined`: it was not moved and stays behind. Otherwise it may be lost.
     """
 
     document_id: str
@@ -52,9 +51,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was found of a tenant. `proofs` counts documents by what proves them; `extra` are objects that no row points to.
+    """The result for a tenant. `proofs` counts documents by their proof; `extra` are objects that no row points to.
 
-    `requests` counts what was sent, by kind or operation; `bytes_read` are those of the objects that were read.
+    `requests` counts requests by kind or operation; `bytes_read` is the size of the objects that were read.
     """
 
     slug: str
@@ -79,7 +78,7 @@ class VerifyReport:
 
     @property
     def failure(self) -> Failure | None:
-        """Why the tenant could not be looked at, as an error about it."""
+        """The error that ended the check of the tenant early, as an error about it."""
         return early_failure(self.slug, self.error_code, self.error, self.hint)
 
     def count(self, finding: Finding) -> int:
@@ -93,12 +92,12 @@ class VerifyReport:
 
     @property
     def is_well(self) -> bool:
-        """Whether every document is at home (or stays elsewhere on purpose) and nothing is in doubt."""
+        """Whether every document is at home (or stays elsewhere on purpose) and was verified."""
         return not self.problems and self.is_well_otherwise
 
     @property
     def is_well_otherwise(self) -> bool:
-        """Whether nothing is wrong but that documents are in quarantine."""
+        """Whether nothing is wrong except for documents in quarantine."""
         is_complete = not (self.error or self.not_yet_migrated or self.not_uploaded)
         is_conform = all(each.kind == "not_offered" for each in self.drift)
         return is_complete and is_conform and len(self.problems) == self.quarantined
@@ -135,19 +134,19 @@ def verify(services: Services, tenant: Tenant, *, deep: bool = False, listed: bo
 
 
 def _requests_so_far(services: Services) -> Counter[str]:
-    """The requests that both planes have sent so far, attempts included."""
+    """Return the requests that both planes have sent so far, including retries."""
     return services.bulk.requests + services.control.requests
 
 
 def _add_cost(services: Services, report: VerifyReport, requests: Counter[str]) -> VerifyReport:
-    """Return the report with these requests counted as well."""
+    """Return the report with these requests added."""
     requests = report.requests + requests
     return replace(report, requests=requests, cost=reading_cost(requests, report.bytes_read, services.prices))
 
 
 @dataclass(frozen=True, slots=True)
 class _Inside:
-    """What was found of the rows and objects at home, in the words of VerifyReport."""
+    """The results for rows and objects at home, with the names of VerifyReport."""
 
     same: Counter[Proof] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
@@ -161,7 +160,9 @@ def _compare_home(services: Services, migration: Migration, slug: str, *, is_the
     known: dict[str, tuple[str, ExpectedDocument]] = {}
     doubtful: list[Ends] = []
     unexpected: list[str] = []
-    there = listing(services, migration.home_bucket) if is_there else ()  # promised, and not made yet: it holds nothing
+    there = (
+        listing(services, migration.home_bucket) if is_there else ()
+    )  # reserved but not made yet, so it holds nothing
     for looked_at, (key, rows, found) in enumerate(merge(documents.documents_at_home(), there)):
         if not rows and not key.startswith(TEMPORARY_PREFIX):
             unexpected.append(key)
@@ -195,7 +196,7 @@ def _sort(inside: _Inside, bucket: str, key: str, row: ExpectedDocument, compari
 
 
 class _Outside(NamedTuple):
-    """What was found of the rows that point elsewhere: problems, and how many of the others there are of each standing."""
+    """The results for rows that point elsewhere: problems, and the number of the others by standing."""
 
     without_key: int
     problems: list[Problem]

@@ -1,6 +1,6 @@
-"""Watch the commands at work, on every machine, through the ledger: one look a second, by simple queries.
+"""Watch the commands at work on every machine through the ledger, with simple queries once a second.
 
-A database that is away is part of what is seen: the watch connects again until it is back.
+If the database cannot be reached, the watch shows that and connects again until it can.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from rehouse.ledger.progress import RecentEvent, database_time, latest_events, p
 
 SECONDS_BETWEEN = 1.0
 EVENTS = 50
-"""How many lines of the history are read at each look."""
+"""How many lines of the history each look reads."""
 SECONDS_BETWEEN_NAMES = 30.0
-"""How often the tenants are read again, if one is not known."""
+"""How often to read the tenants again if one is unknown."""
 SECONDS_BETWEEN_STATES = 10.0
-"""How often the states of all tenants are read again while nothing happens."""
+"""How often to read the states of all tenants again while nothing happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class HistoryEvent:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look shows. `at` is the database's clock, None while the database is `away`; `new_events` oldest first.
+    """What one look shows. `at`: the database's clock, None while the database is `away`; `new_events`: oldest first.
 
-    `states`: how many tenants are in which state. `idle_seconds`: for how long no command has been at work, at the most since the
-    watch began.
+    `states`: the number of tenants by state. `idle_seconds`: how long no command has been at work, counted from the start of the
+    watch at the earliest.
     """
 
     look: Look = field(default_factory=Look)
@@ -78,7 +78,7 @@ def watch(settings: Settings, is_over: threading.Event) -> Iterator[Sight]:
 
 
 class _Watcher:
-    """One watcher: its connection, what it has seen, and the tenants' names."""
+    """One watcher: its connection, its last look, and the tenants' names."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -107,7 +107,7 @@ class _Watcher:
             return self._last
 
     def show_last(self, error: RehouseError) -> Sight:
-        """Return what was seen last, for as long as the database is away: nothing is idle meanwhile."""
+        """Return the last look while the database cannot be reached; this time does not count as idle."""
         self._busy_at = time.monotonic()
         look = Look(self._last.look.alive, self._last.look.killed)
         return Sight(look, self._last.events, states=self._states, away=error)
@@ -130,7 +130,7 @@ class _Watcher:
         return {slug: found.get(tenant_id) for slug, tenant_id in ids.items()}
 
     def _names(self, ledger: Ledger, wanted: set[str] | set[TenantId]) -> dict[TenantId, str]:
-        """Return the slugs of the tenants by id, read again now and then if something wanted is not among them."""
+        """Return the slugs of the tenants by id; read them again from time to time if one is missing."""
         is_known = wanted <= {*self._slugs, *self._slugs.values()}
         if not is_known and time.monotonic() - self._named_at >= SECONDS_BETWEEN_NAMES:
             self._slugs = {tenant.id: tenant.slug for tenant in ledger.tenants()}
@@ -138,7 +138,7 @@ class _Watcher:
         return self._slugs
 
     def _events(self, ledger: Ledger) -> tuple[tuple[HistoryEvent, ...], tuple[HistoryEvent, ...]]:
-        """Return the last lines of the history, and those of them that are new since the last look."""
+        """Return the last lines of the history, and which of them are new since the last look."""
         found = latest_events(ledger, EVENTS)[::-1]
         slugs = self._names(ledger, {each.tenant_id for each in found if each.tenant_id is not None})
         new = [] if self._seen is None else [each for each in found if each.id not in self._seen]

@@ -22,7 +22,7 @@ def answer_headers(control: Control, bucket: str) -> Mapping[str, str]:
     """
     try:
         owner = control.owner()
-    except StorageRefused:  # STS refuses every request of a wrong clock, which is what these headers show
+    except StorageRefused:  # STS refuses every request if the clock is wrong, which these headers show
         owner = {}
     try:
         answer = cast("dict[str, Any]", control.client.head_bucket(Bucket=bucket, **owner))

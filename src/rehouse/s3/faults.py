@@ -36,10 +36,10 @@ _ABOUT_A_BUCKET = (
 class Verdict(enum.Enum):
     """What to do with a failed request."""
 
-    RETRY = "again, after a back-off"
-    REFRESH = "fetch credentials and look at the clock, then once more"
-    FINAL = "a fact about this object"
-    REFUSE = "the run cannot go on"
+    RETRY = "send it again after a back-off"
+    REFRESH = "fetch credentials and check the clock, then send it once more"
+    FINAL = "report a fault of this object"
+    REFUSE = "end the run"
 
 
 CODES = {
@@ -89,7 +89,7 @@ CURL_UNREACHABLE = {1, 3, 5, 6, 7}
 CURL_CERTIFICATE = {51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91}
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
-_REGION = "set AWS_REGION to the bucket's region (`aws s3api get-bucket-location` tells it)"
+_REGION = "set AWS_REGION to the bucket's region (`aws s3api get-bucket-location` shows it)"
 _RENEW = "renew the credentials (`aws sso login`, or a new session token)"
 _KEY = (
     "the KMS key of the object or of the tenant's bucket is disabled, deleted or not allowed: enable it, or allow its use in "
@@ -108,7 +108,7 @@ HINTS = {
     "TokenRefreshRequired": _RENEW,
     "RequestExpired": _RENEW,
     "RequestTimeTooSkewed": "set this machine's clock: S3 accepts 15 minutes of difference",
-    "NoSuchBucket": "check the bucket's name, and that AWS_ENDPOINT_URL_S3 is the endpoint meant",
+    "NoSuchBucket": "check the bucket's name, and that AWS_ENDPOINT_URL_S3 is the right endpoint",
     "PermanentRedirect": _REGION,
     "TemporaryRedirect": _REGION,
     "Redirect": _REGION,
@@ -118,18 +118,18 @@ HINTS = {
     "Unreachable": "check AWS_ENDPOINT_URL_S3, HTTPS_PROXY, HTTP_PROXY and NO_PROXY, the region and the network",
     "ProxyRefused": "the proxy answered, not S3: check HTTPS_PROXY or HTTP_PROXY and its password, or name S3's host in NO_PROXY",
     "CertificateError": "the endpoint's certificate is not trusted: AWS_CA_BUNDLE names a file with your authority's",
-    "BucketAlreadyExists": "another account has a bucket of this name; the next try takes another suffix",
+    "BucketAlreadyExists": "another account has a bucket of this name; the next run uses another suffix",
     "InvalidTargetBucketForLogging": "REHOUSE_LOG_BUCKET must be a bucket of the same account and region",
     "TooManyBuckets": "ask AWS for a higher bucket quota (Service Quotas)",
     "NotSignedUp": _ACCOUNT,
     "AccountProblem": _ACCOUNT,
     "AllAccessDisabled": _ACCOUNT,
-    "QuotaExceeded": "a quota of this endpoint is used up: raise it, or make room",
-    "InvalidRequest": "S3 does not take this; an object under a customer's own key (SSE-C) has to be written anew without one",
+    "QuotaExceeded": "a quota of this endpoint is used up: raise it, or delete something",
+    "InvalidRequest": "S3 refuses this request; an object under a customer's own key (SSE-C) must be written again without one",
     "NotImplemented": _LACKING,
     "MethodNotAllowed": _LACKING,
-    "MalformedListing": "rehouse needs listings as Amazon S3 gives them: ListObjectsV2, in the order of the keys' bytes, each "
-    "object with its ETag. Directory buckets, LeoFS, Storj and s3gw have others: copy the objects to another server first",
+    "MalformedListing": "rehouse needs listings like those of Amazon S3: ListObjectsV2, in the order of the keys' bytes, each "
+    "object with its ETag. Directory buckets, LeoFS, Storj and s3gw have other listings: copy the objects to another server first",
     "IncompleteObject": "rehouse needs the ETag, the size and the time of each object: this endpoint does not show them",
 }
 PASSING = frozenset({"ConnectionLost", "Unreachable"})
@@ -146,8 +146,8 @@ _OF_ENDPOINTS = (
     botocore.exceptions.InvalidConfigError,
     botocore.exceptions.UnsupportedS3ConfigurationError,
 )
-_ANY = "`rehouse doctor` looks at credentials, rights and the endpoint"
-_STANDS = "the message is the server's own: change what it names; until then every attempt fails the same way"
+_ANY = "`rehouse doctor` checks credentials, rights and the endpoint"
+_STANDS = "the message comes from the server: correct what it names; until then every attempt fails in the same way"
 
 
 def verdict(code: str, status: int = 0, errno: int = 0) -> Verdict:
@@ -196,7 +196,7 @@ def way_out(code: str, again: str) -> str:
 
 
 def bucket_of(subject: str) -> str:
-    """Return the name of the bucket that a request is about, for programs; another subject as it is, on one line.
+    """Return the name of the bucket that a request is about, for programs; any other subject unchanged, on one line.
 
     >>> bucket_of("the shared bucket b-1"), bucket_of("listing s3://b-1/k/"), bucket_of("b-1, policy")
     ('b-1', 'b-1', 'b-1')

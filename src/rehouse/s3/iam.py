@@ -117,9 +117,7 @@ def _real_arn(control: Control, name: str) -> str:
     try:
         return control.once(_client).get_role(RoleName=name)["Role"]["Arn"]
     except ClientError as error:
-        raise RoleUnknown(
-            f"the real ARN of the SSO role {name} may not be read: iam:GetRole ({_reason(error)})"
-        ) from None
+        raise RoleUnknown(f"the ARN of the SSO role {name} may not be read: iam:GetRole ({_reason(error)})") from None
 
 
 def _example(arn: str) -> str:

@@ -201,7 +201,9 @@ class Session:
         except BotoCoreError as error:
             raise _unusable_endpoint_error(service, show_on_one_line(str(error)), ENDPOINT_HINT) from None
         except AttributeError:  # botocore raises it for a section that has a plain value
-            raise _unusable_endpoint_error(service, "a section of the AWS profile is not one", ENDPOINT_HINT) from None
+            raise _unusable_endpoint_error(
+                service, "a value of the AWS profile must be a section", ENDPOINT_HINT
+            ) from None
         except ValueError:
             raise _unusable_endpoint_error(service, "it is not a URL", _URL_HINT) from None
         if not _URL.fullmatch(client.meta.endpoint_url):

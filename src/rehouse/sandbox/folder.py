@@ -1,4 +1,4 @@
-"""The folder of a sandbox: made new or taken empty, tried before a server starts, and emptied at the end."""
+"""The folder of a sandbox: new or empty, tested before a server starts, and emptied at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HINT = "choose a new or an empty folder in which you may write, such as --folder
 
 
 def choose_folder(wanted: Path | None) -> Path:
-    """Return the absolute path of the wanted folder, or of a new one among the temporary files; nothing is made yet."""
+    """Return the absolute path of the given folder, or of a new temporary one. Creates nothing yet."""
     try:
         return (wanted or Path(tempfile.gettempdir()) / f"rehouse-sandbox-{secrets.token_hex(4)}").absolute()
     except FileNotFoundError as error:  # no usable TMPDIR, or the current folder was removed
@@ -25,7 +25,7 @@ def choose_folder(wanted: Path | None) -> Path:
 
 
 def is_new(folder: Path) -> bool:
-    """Return whether the folder has to be made; raise Refused if it is in use, or no folder."""
+    """Return whether the folder must be created. Raises Refused if it is not empty or not a folder."""
     with refuse_unusable(folder):
         if not os.path.lexists(folder):
             return True
@@ -35,7 +35,7 @@ def is_new(folder: Path) -> bool:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make the folder if it is missing, and write a file for trial; raise Refused if that fails."""
+    """Create the folder if it is missing, and write a test file. Raises Refused if that fails."""
     with refuse_unusable(folder):
         if not folder.exists():
             private_folder(folder)

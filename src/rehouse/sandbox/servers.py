@@ -132,7 +132,7 @@ class Sandbox:
     def exports(self) -> str:
         """Return the environment as shell lines: an `unset` for conflicting variables, then an `export` for each variable.
 
-        PostgreSQL's programs come last in the PATH: a psql that is installed is preferred.
+        PostgreSQL's programs come last in the PATH, so an installed psql is preferred.
         """
         programs = f'export PATH="$PATH":{shlex.quote(str(self.postgres.programs))}'
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment().items()]
@@ -163,7 +163,7 @@ class Sandbox:
         _write_private(self._service_file, self._service())
 
     def _service(self) -> str:
-        """Return the service of PostgreSQL's client programs by which people are the superuser."""
+        """Return the service with which people connect as the superuser with PostgreSQL's client programs."""
         place = {"host": LOOPBACK, "port": self.postgres.port, "dbname": SUPERUSER}
         settings = {**place, "user": SUPERUSER, "password": self.postgres.password}
         return f"[{ADMINISTRATOR}]\n" + "".join(f"{name}={value}\n" for name, value in settings.items())

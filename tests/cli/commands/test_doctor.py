@@ -14,7 +14,7 @@ def test_a_group_whose_checks_passed_has_one_line(capsys: pytest.CaptureFixture[
     said = run_text(capsys, "doctor")
     assert "ok               database: 6 checks passed\nok               mapping: 3 checks passed\n" in said
     assert "database: connection" not in said
-    assert said.index("Hint: `rehouse init`") < said.index("database: 6 checks passed"), "problems first"
+    assert said.index("Hint: run `rehouse init`") < said.index("database: 6 checks passed"), "problems first"
     assert "s3:" not in said, "no IAM action where none is missing"
 
 

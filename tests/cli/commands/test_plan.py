@@ -63,8 +63,8 @@ def test_the_time_names_its_assumption(
     monkeypatch.setenv("REHOUSE_VERSIONING_SETTLE_SECONDS", "900")
     assert room.shared
     assert (
-        "Time       at least 0:00:04 for the copies, at 0.5 a second (max_rate); at least 15 minutes with new buckets, "
-        "whose versioning must settle" in run_text(capsys, "plan")
+        "Time       at least 0:00:04 for the copies, at 0.5 a second (max_rate); at least 15 minutes with new buckets: "
+        "rehouse switches a tenant only when its bucket's versioning has settled" in run_text(capsys, "plan")
     )
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_plan_stops_both_before_anything(
     notes = tmp_path / "notes"
     notes.write_text("my notes")
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    assert "is no plan of rehouse: it is not overwritten" in refused(capsys, "plan", "--save", str(notes))
+    assert "is not a plan of rehouse: it is not overwritten" in refused(capsys, "plan", "--save", str(notes))
     for arguments in (("migrate-all",), ("migrate", "acme"), ("migrate-all", "--dry-run")):
-        assert "it is no plan of rehouse" in refused(capsys, *arguments, "--plan", str(notes))
+        assert "it is not a plan of rehouse" in refused(capsys, *arguments, "--plan", str(notes))
     assert notes.read_text() == "my notes"

@@ -24,14 +24,14 @@ def report(**found: Any) -> VerifyReport:
 @pytest.mark.parametrize(
     ("found", "verified", "closing"),
     [
-        ({}, "Verified: 0 of 0 documents", "All is well."),
+        ({}, "Verified: 0 of 0 documents", "No problems found."),
         (
             {"proofs": Counter({Proof.BYTES: 1448})},
             "Verified: 1,448 of 1,448 documents (by bytes 1,448)",
-            "All is well.",
+            "No problems found.",
         ),
         ({"not_yet_migrated": 40}, "Verified: 0 of 40 documents", "40 documents not migrated yet."),
-        ({"problems": [KEPT]}, "Verified: 0 of 1 document", "All is well but for 1 document in quarantine."),
+        ({"problems": [KEPT]}, "Verified: 0 of 1 document", "No problems found except 1 document in quarantine."),
         ({"problems": [LOST], "drift": [DRIFT]}, "Verified: 0 of 1 document", "2 problems found."),
         ({"error": "S3 kept failing"}, "Verified: 0 of 0 documents", "1 problem found."),
         (

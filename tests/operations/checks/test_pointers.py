@@ -220,7 +220,7 @@ def test_doctor_looks_for_pointers_alone(room: Room) -> None:
     room.sql("CREATE TABLE audit (line text)")
     checks = list(examining.find_pointers(room.settings))
     assert [each.outcome for each in checks] == ["ok"]
-    assert "2 keys looked for" in checks[0].message
+    assert "2 keys searched for" in checks[0].message
     room.sql("INSERT INTO audit VALUES ('k/a'), ('k/b')")
     found = list(examining.find_pointers(room.settings))
     assert [(each.subject, each.outcome) for each in found] == [

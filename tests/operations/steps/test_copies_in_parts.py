@@ -135,7 +135,7 @@ def test_deep_compares_each_header_that_it_says_it_compares(
     shown = showing((header, value))
     relay.after = lambda request, reply: shown(request, reply) if request.bucket == room.shared else reply
     (problem,) = room.verify(deep=True).problems
-    assert (problem.finding, problem.message) == ("different", f"other {header}")
+    assert (problem.finding, problem.message) == ("different", f"differs in {header}")
 
 
 def _tags(room: Room) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ def test_the_plan_names_the_object(room: Room) -> None:
 def test_a_url_stays_an_invalid_key_and_its_object_is_named(room: Room) -> None:
     misspell(room, url=(f"https://{room.shared}.s3.amazonaws.com/k/a%20b.pdf?X-Amz-Expires=60", "k/a b.pdf"))
     (tenant,) = planned(room)[0].tenants
-    assert [(each.code, each.message.rpartition("lies at ")[2]) for each in tenant.quarantined] == [
+    assert [(each.code, each.message.rpartition("points to is at ")[2]) for each in tenant.quarantined] == [
         ("invalid_key", "'k/a b.pdf'")
     ]
 

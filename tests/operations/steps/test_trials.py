@@ -90,7 +90,7 @@ def test_copies_that_no_row_belongs_to_switch_nothing(room: Room) -> None:
     for _ in range(2):
         with pytest.raises(Refused) as refused:
             room.migrate()
-        assert "no row is as it was copied (2 copies, 2 rows outside its bucket)" in refused.value.message
+        assert "no row is as it was when copied (2 copies, 2 rows outside its bucket)" in refused.value.message
         assert room.sql("SELECT phase, status FROM s3_migrations") == [("verified", "failed")]
         assert room.sql("SELECT aws_bucket_name FROM tenants") == [(None,)]
 

@@ -53,9 +53,9 @@ def killed(room: Room, command: Callable[[Any, Any], object], module: Any, name:
 
 
 def in_one_second(request: Request, reply: Reply) -> Reply:
-    """Show every object as written in the same second."""
+    """Show every object as written in the same second, with its milliseconds in listings only, as some servers do."""
     if request.operation == "ListObjectsV2":
-        return replace(reply, body=re.sub(rb"(<LastModified>)[^<]*", rb"\g<1>2026-11-23T07:00:00.000Z", reply.body))
+        return replace(reply, body=re.sub(rb"(<LastModified>)[^<]*", rb"\g<1>2026-11-23T07:00:00.900Z", reply.body))
     if request.operation != "HEAD object":
         return reply
     kept = tuple(each for each in reply.headers if each[0].lower() != "last-modified")

@@ -1,1 +1,1 @@
-"""The commands, a file each: what a command takes, its text for people, and its JSON."""
+"""The commands, one file each: the options of a command, its text for people, and its JSON."""

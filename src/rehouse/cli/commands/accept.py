@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def accept(
     slug: SlugArgument,
     documents: Annotated[
-        list[str], typer.Argument(metavar="DOCUMENT", help="Its id; several may be named.", show_default=False)
+        list[str], typer.Argument(metavar="DOCUMENT", help="The document's id; can be repeated.", show_default=False)
     ],
     *,
     reason: ReasonOption,
     output: OutputOption = "text",
 ) -> None:
-    """Leave documents where they are, on purpose. They count as no error from then on.
+    """Leave documents where they are, on purpose. They no longer count as errors.
 
     Example: `rehouse accept acme 7f3a 81bc --reason "lost before 2024, the customer knows"`.
     """

@@ -1,4 +1,4 @@
-"""The command `audit`, and how its findings are printed: bucket by bucket, setting by setting, with the reason."""
+"""The command `audit`, and how it prints its findings: by bucket and setting, each with the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FixOption = Annotated[bool, typer.Option("--fix", help="Put settings right, the locks first; never remove a bucket.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="With --fix: show what would be put right, change nothing.")
+    bool, typer.Option("--dry-run", help="With --fix: show what would be corrected, change nothing.")
 ]
 
 
@@ -34,7 +34,9 @@ def audit(
     from rehouse.operations import audit as auditing
 
     if dry_run and not fix:
-        raise BadUsage("--dry-run needs --fix", hint="`rehouse audit` alone changes nothing either")
+        raise BadUsage(
+            "--dry-run needs --fix", hint="leave out --dry-run: without --fix, `rehouse audit` changes nothing"
+        )
     with services(writes=False) as opened:
         tenant = None if slug is None else opened.ledger.tenant(slug)
         report = auditing.audit(opened, tenant, fix=fix and not dry_run)
@@ -50,7 +52,7 @@ def audit(
 
 
 def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
-    """Print what was found, what was put right, and the closing line."""
+    """Print the findings, which of them were corrected, and the closing line."""
     for (tenant, bucket), findings in groupby(report.findings, key=lambda each: (each.tenant, each.bucket)):
         say(": ".join(name for name in (tenant, bucket) if name) or "all buckets")
         for each in findings:
@@ -63,7 +65,7 @@ def show_audit(report: AuditReport, *, dry_run: bool = False) -> None:
     say(closing_line(report))
     if dry_run and report.findings:
         fixable = sum(each.can_be_fixed for each in report.findings)
-        say(f"--fix would put right {fixable:,} of the findings. Nothing was changed.")
+        say(f"--fix would correct {fixable:,} of the findings. Nothing was changed.")
 
 
 def closing_line(report: AuditReport) -> str:
@@ -71,7 +73,7 @@ def closing_line(report: AuditReport) -> str:
     fixed = sum(each.is_fixed for each in report.findings)
     looked_at = f"Tenants: {report.tenants_checked:,}, buckets: {report.buckets_checked:,}"
     counts = f"{looked_at}, findings: {len(report.findings):,}, fixed: {fixed:,}"
-    return f"{counts}. {'All is well.' if report.is_well else 'Not all is well.'}"
+    return f"{counts}. {'No problems remain.' if report.is_well else 'Problems remain.'}"
 
 
 def _lines(finding: AuditFinding) -> Iterator[str]:

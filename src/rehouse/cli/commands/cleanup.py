@@ -1,4 +1,4 @@
-"""The command `cleanup`: what is left in the shared buckets and why, and the removal of a bucket that nobody needs."""
+"""The command `cleanup`: show what is left in the shared buckets and why, and remove a bucket that nobody needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cleanup(
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Show what is left in the shared buckets, and why. Removes a shared bucket that nobody needs any more.
+    """Show what is left in the shared buckets, and why. With --drop-bucket, it removes a shared bucket that nobody needs.
 
     Examples: `rehouse cleanup`, `rehouse cleanup --drop-bucket dataroom-v2-documents`.
     """
@@ -42,10 +42,10 @@ def cleanup(
     from rehouse.operations import cleanup as cleaning
 
     if keep_empty and not drop_bucket:
-        raise typer.BadParameter("--keep-empty goes with --drop-bucket")
+        raise typer.BadParameter("--keep-empty needs --drop-bucket")
     goes = None
     if drop_bucket and not yes:
-        with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
+        with services(writes=False, progress=progress) as opened:  # refuse before asking for a confirmation
             goes = cleaning.foresee_drop(opened, drop_bucket)
     if drop_bucket:
         warn_of_name(drop_bucket, keep_empty=keep_empty)
@@ -69,7 +69,7 @@ def _removal(bucket: str, goes: OlderVersions, *, keep_empty: bool) -> Removal:
     what = f"every version in the bucket {bucket}, and keeps the bucket" if keep_empty else f"the bucket {bucket}"
     return Removal(
         what=f"This removes {what}",
-        final="Nothing of it can be restored.",
+        final="None of this can be restored.",
         headings=("bucket", "versions", "delete markers", "bytes"),
         rows=[(bucket, goes.versions, goes.delete_markers, Bytes(goes.size))],
     )
@@ -96,7 +96,7 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             say(f"{each.bucket}: emptied and kept, so that no other account can take its name")
             continue
         if each.is_removed:
-            say(f"{each.bucket}: removed", "Its name is not needed in REHOUSE_SHARED_BUCKET any more.")
+            say(f"{each.bucket}: removed", "You can remove its name from REHOUSE_SHARED_BUCKET.")
             continue
         say(f"{each.bucket}: {count_noun(each.objects, 'object')}, {human_bytes(each.size)}")
         if each.left:
@@ -107,23 +107,21 @@ def show_cleanup(buckets: Sequence[BucketLeft]) -> None:
             kept = f"{each.older.versions:,} older versions, {human_bytes(each.older.size)}"
             say(f"{kept}, {each.older.delete_markers:,} delete markers")
         if each.uploads:
-            oldest = f", the oldest begun {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
+            oldest = f", the oldest from {each.oldest_upload:%Y-%m-%d %H:%M} UTC" if each.oldest_upload else ""
             say(f"{count_noun(each.uploads, 'multipart upload')} {'is' if each.uploads == 1 else 'are'} open{oldest}")
         elif _result_of(each).is_unused:
             say("Nothing is left.")
 
 
 def _rows(bucket: BucketLeft) -> None:
-    """Print how many rows point into the bucket, those at no object by tenant, and the tenants that keep it."""
+    """Print how many rows point into the bucket, the rows without an object by tenant, and the tenants that still need it."""
     if bucket.rows_by_tenant:
         say(f"{count_noun(sum(each.rows for each in bucket.rows_by_tenant), 'row')} point into it")
     lost = [each for each in bucket.rows_by_tenant if each.without_object]
     if lost:
-        say(
-            f"{count_noun(sum(each.without_object for each in lost), 'row')} of these point to an object that is not there:"
-        )
+        say(f"{count_noun(sum(each.without_object for each in lost), 'row')} among these without an object:")
         table(
-            ("tenant", "rows", "documents such as"),
+            ("tenant", "rows", "example documents"),
             ((each.slug or "none", each.without_object, ", ".join(map(escape_key, each.examples))) for each in lost),
         )
     for what, slugs in (("Not finished", bucket.not_finished), ("Home of", bucket.homes)):
@@ -164,5 +162,5 @@ def _leftovers(left: Sequence[Leftover]) -> None:
 
 
 def escape_key(key: str) -> str:
-    """Return a key for one line: what no terminal should get is escaped."""
+    """Escape a key so that it prints on one line and cannot control the terminal."""
     return key if key.isprintable() else repr(key)

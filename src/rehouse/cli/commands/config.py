@@ -1,4 +1,4 @@
-"""`rehouse config`: the effective settings and where each comes from. What it runs is imported when it runs."""
+"""`rehouse config`: the effective settings and where each comes from. It imports what it needs when it runs."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from rehouse.cli.reports import end_migration
 def cutover(
     slug: SlugArgument,
     *,
-    canary: Annotated[int, typer.Option(min=0, help="Read so many documents in full first.")] = 0,
+    canary: Annotated[int, typer.Option(min=0, help="How many documents to read back before switching the rest.")] = 0,
     allow_quarantined: AllowQuarantinedOption = False,
     max_rate: MaxRateOption = None,
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Switch a verified tenant to its own bucket. Its documents are flipped; with a canary a few of them first.
+    """Switch a verified tenant to its own bucket. It flips the documents; with --canary, a few of them first.
 
     Examples: `rehouse cutover acme`, `rehouse cutover acme --canary 20`.
     """

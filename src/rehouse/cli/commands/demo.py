@@ -1,4 +1,4 @@
-"""`rehouse demo`: a whole migration on the embedded servers, told step by step, and judged at the end.
+"""`rehouse demo`: run a whole migration on the embedded servers, explain each step, and check the outcome.
 
 The steps are the real commands, each in a process of its own. Some documents of the sample cannot be moved: the demo
 succeeds exactly when those, and only those, stay behind.
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from rehouse.sandbox.sample import Sample
     from rehouse.sandbox.servers import Sandbox
 
-KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the servers up at the end, until Ctrl-C.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Keep the servers running at the end, until Ctrl-C.")]
 Contents = dict[str, tuple[str, Any]]
 """A bucket's objects: their ETags and when they were last modified, by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command of the demo, what it is for, and the exit status that it has to end with here."""
+    """A command of the demo, its purpose, and the exit status that the demo expects."""
 
     arguments: tuple[str, ...]
     why: str
@@ -44,35 +44,35 @@ class Step:
 STEPS = (
     Step(
         ("doctor",),
-        "Can it work? Database, credentials, rights and the shared bucket are looked at; nothing changes.",
+        "Can it work? rehouse checks the database, credentials, rights and the shared bucket. It changes nothing.",
         0,
     ),
     Step(
         ("plan",),
-        "What would happen, and what is wrong? The shared bucket is listed once. Exit status 3: some documents cannot be moved.",
+        "What would happen, and what is wrong? rehouse lists the shared bucket once. Exit status 3: some documents stay behind.",
         3,
     ),
     Step(
         ("migrate-all",),
-        "Every active tenant gets a bucket; documents are copied inside S3, verified, then the rows are flipped. Exit status 3: "
-        "the documents that were broken on purpose stay behind.",
+        "Each active tenant gets a bucket. rehouse copies the documents inside S3, verifies them, and flips the rows. Exit status "
+        "3: the documents that were broken on purpose stay behind.",
         3,
     ),
     Step(
         ("verify-all", "--deep"),
-        "Is every object the same? Here by reading both sides: bytes, headers, metadata, tags. Exit status 3 for the same faults.",
+        "Is every object the same? --deep compares bytes, headers, metadata and tags. The same documents cause exit status 3.",
         3,
     ),
-    Step(("status",), "How far is everyone?", 0),
+    Step(("status",), "How far is each tenant?", 0),
 )
 
 
 def demo(
     *, tenant_id: TenantIdOption = "integer", older_tool: OlderToolOption = False, keep: KeepOption = False
 ) -> None:
-    """Show a whole migration on this machine, step by step. Exit status 0 exactly when it ended as it must.
+    """Show a whole migration on this machine, step by step. The exit status is 0 if the outcome is the expected one.
 
-    Examples: `rehouse demo`, `rehouse demo --tenant-id uuid`, `rehouse demo --keep` (leaves the servers up at the end).
+    Examples: `rehouse demo`, `rehouse demo --tenant-id uuid`, `rehouse demo --keep` (keeps the servers running at the end).
     """
     from rehouse.cli.services import finish
 
@@ -89,7 +89,7 @@ def demo(
             file = shlex.quote(str(servers.environment_file))
             typer.echo(f"\nThe servers stay up until you press Ctrl-C. In another shell:\n\n  source {file}")
             wait()
-    if not keep:  # after the servers' own last words
+    if not keep:  # after the messages of the servers that stop
         _close(outcome, surprises)
     finish(well=not surprises)
 
@@ -148,7 +148,7 @@ def _contents(servers: Sandbox) -> Contents:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the commands and the shared bucket itself say after the migration."""
+    """The state after the migration, from the commands and from a listing of the shared bucket."""
 
     tenants: list[dict[str, Any]]
     errors: list[dict[str, Any]]
@@ -157,7 +157,7 @@ class Found:
 
     @classmethod
     def of(cls, servers: Sandbox) -> Found:
-        """Ask the commands again, and list the shared bucket."""
+        """Run the commands again, and list the shared bucket."""
         return cls(
             tenants=_report_of(servers, "status")["tenants"],
             errors=_report_of(servers, "status", "--errors")["outstanding"],
@@ -166,7 +166,7 @@ class Found:
         )
 
     def surprises(self, sample: Sample, before: Contents) -> Iterator[str]:
-        """Yield in words whatever is not as the sample was made to be."""
+        """Yield a sentence for each difference from the expected outcome."""
         migrated = {each["slug"]: each["documents_migrated"] for each in self.tenants}
         proven = {each["slug"]: each["proofs"].get("bytes", 0) for each in self.verified}
         for tenant in sample.tenants:
@@ -180,7 +180,7 @@ class Found:
             if migrated[tenant.slug] != wanted:
                 yield f"{tenant.slug}: {migrated[tenant.slug]} documents moved instead of {wanted}"
             if proven.get(tenant.slug, 0) != wanted:
-                yield f"{tenant.slug}: {proven.get(tenant.slug, 0)} documents were proven by their bytes instead of {wanted}"
+                yield f"{tenant.slug}: {proven.get(tenant.slug, 0)} documents were verified byte by byte instead of {wanted}"
         changed = sorted(key for key in before.keys() | self.shared.keys() if before.get(key) != self.shared.get(key))
         if changed:
             yield f"the shared bucket was changed: {', '.join(changed)}"

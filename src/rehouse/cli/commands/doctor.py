@@ -1,4 +1,4 @@
-"""The command `doctor`: what is not fine, each with its way out, then a line for each group of checks."""
+"""The command `doctor`: print problems with their hints, then a line for each group of checks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 COLORS = {"ok": printing.GREEN, "notice": printing.YELLOW, "could not check": printing.YELLOW, "failed": printing.RED}
 MARGIN = max(map(len, COLORS)) + 2
 
-ProbeOption = Annotated[bool, typer.Option("--probe", help="Try the writes too, in a scratch bucket that is removed.")]
+ProbeOption = Annotated[
+    bool, typer.Option("--probe", help="Test writes too, in a scratch bucket that is removed afterwards.")
+]
 FindPointersOption = Annotated[
-    bool, typer.Option("--find-pointers", help="Only look for keys in the columns outside the mapping.")
+    bool, typer.Option("--find-pointers", help="Only search the columns outside the mapping for keys.")
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="List every check, not only the problems.")]
 
@@ -33,7 +35,7 @@ def doctor(
     verbose: VerboseOption = False,
     output: OutputOption = "text",
 ) -> None:
-    """Check whether a migration can work, and what is in the way. Looks at the database, credentials, rights and buckets.
+    """Check whether a migration can work, and what is in the way. Checks the database, credentials, rights and buckets.
 
     Examples: `rehouse doctor`, `rehouse doctor --verbose`, `rehouse doctor --probe`, `rehouse doctor --find-pointers`.
     """
@@ -55,7 +57,7 @@ def doctor(
 
 
 def show_checks(checks: Sequence[Check], *, verbose: bool = False) -> None:
-    """Print what is not fine with its hint, the worst first; then the groups, with `verbose` their other checks too."""
+    """Print the problems with their hints, the worst first, then the groups; with `verbose`, every check."""
     from rehouse.operations import doctor as examining
 
     found = examining.problems(checks)
@@ -74,7 +76,7 @@ def show_checks(checks: Sequence[Check], *, verbose: bool = False) -> None:
 
 
 def _show(outcome: str, *paragraphs: str) -> None:
-    """Print paragraphs beside an outcome, which has a colour and is a word as well."""
+    """Print paragraphs beside the word for an outcome, which is coloured."""
     from rich.text import Text
 
     out = printing.console()

@@ -1,4 +1,4 @@
-"""The command `finish`: it asks before it removes sources, and prints what was removed and what stays."""
+"""The command `finish`: ask for a confirmation, remove sources, and print what was removed and what stays."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would 
 
 
 CheckAllOption = Annotated[
-    bool, typer.Option("--check-all", help="Look for every key in every row of the other columns, not for samples.")
+    bool, typer.Option("--check-all", help="Search every row of the other columns for every key, not only a sample.")
 ]
 
 
 AcceptUncheckedOption = Annotated[
-    bool, typer.Option("--accept-unchecked", help="Go on although other columns could not be searched for keys.")
+    bool, typer.Option("--accept-unchecked", help="Continue even if other columns could not be searched for keys.")
 ]
 
 
 FinalOption = Annotated[
-    bool, typer.Option("--final", help="Remove sources for good where the shared bucket's versioning is suspended.")
+    bool, typer.Option("--final", help="Destroy sources permanently if the shared bucket's versioning is suspended.")
 ]
 
 
@@ -88,7 +88,7 @@ def finish(
         raise typer.BadParameter("name one tenant, or --all")
     grace = load_settings().grace if after is None else after
     if not (dry_run or yes):
-        with services(writes=False, progress=progress) as opened:  # refuse what would be refused anyway before asking
+        with services(writes=False, progress=progress) as opened:  # refuse before asking for a confirmation
             due = due_sources(opened, opened.ledger.tenant(slug) if slug else None, grace=grace, final=final)
         confirm(_removal(due, slug, grace, load_settings().grace), slug or "all", yes=yes)
     options = [
@@ -125,7 +125,7 @@ def _removal(due: Sequence[Due], slug: str | None, grace: timedelta, usual: time
     count = sum(each.documents for each in due)
     gives_up = describe_shorter_grace(grace, usual)
     return Removal(
-        what=f"This removes from the shared bucket the sources of {whose} ({count:,} by now)",
+        what=f"This removes from the shared bucket the sources of {whose} ({count:,} at present)",
         final=describe_finality([each.versioning for each in due])
         + (f" {gives_up[0].upper()}{gives_up[1:]}." if gives_up else ""),
         headings=("tenant", "documents", "bytes", "bucket"),
@@ -162,7 +162,7 @@ def _result_of(report: FinishReport) -> FinishResult:
 
 
 def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
-    """Print what was removed for each tenant, what was kept and why, and the closing line."""
+    """Print for each tenant what was removed, what was kept and why; then the closing line."""
     table(
         ("tenant", "state", "phase", "to remove" if dry_run else "removed", "bytes", "waiting", "next (UTC)", "left", "changed",
          "put back", "moved", "outstanding", "bucket"),
@@ -206,7 +206,7 @@ def show_finish(reports: Sequence[FinishReport], *, dry_run: bool) -> None:
 
 
 def _show_pointers(report: FinishReport, *, dry_run: bool) -> None:
-    """Print which columns outside the mapping hold keys or were not looked at, and whether sources are removed."""
+    """Print which columns outside the mapping hold keys or were not searched, and whether sources are removed."""
     from rehouse.operations.checks.pointers import POINTERS_HINT, UNCHECKED_HINT
 
     nothing = "nothing would be removed" if dry_run else "nothing is removed"
@@ -221,7 +221,10 @@ def _show_pointers(report: FinishReport, *, dry_run: bool) -> None:
         if report.held_back:
             say(f"  hint: {UNCHECKED_HINT}")
     if report.in_part:
-        say("", f"{report.slug}: only a sample was read of {', '.join(report.in_part)}: `--check-all` reads every row")
+        say(
+            "",
+            f"{report.slug}: rehouse read only a sample of {', '.join(report.in_part)}: `--check-all` reads every row",
+        )
 
 
 def closing_line(reports: Sequence[FinishReport], *, dry_run: bool) -> str:

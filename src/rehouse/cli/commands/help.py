@@ -1,4 +1,4 @@
-"""The command `help`: exit codes, settings and words, or what a command does."""
+"""The command `help`: explain exit codes, error codes, settings and words, or a command."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _show_settings() -> None:
 
     say(
         "Settings come from rehouse.toml in the working directory (or the file that REHOUSE_CONFIG names) and from the "
-        "environment, which wins. Needed are database_url and shared_bucket. `rehouse config` shows the effective ones.",
+        "environment, which takes precedence. database_url and shared_bucket are required. `rehouse config` shows all.",
         "",
     )
     define(("setting", "environment"), {leaf: ", ".join(config.variables(leaf)) for leaf in config.leaves()})

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RoleName(StrEnum):
-    """What `--role` takes."""
+    """The values of `--role`."""
 
     PROVISION = "provision"
     MIGRATE = "migrate"
@@ -42,7 +42,7 @@ AccountOption = Annotated[
 ]
 
 
-RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; may be given again.")]
+RoleOption = Annotated[list[RoleName] | None, typer.Option(help="Only this role; can be repeated.")]
 
 
 def iam_policy(*, role: RoleOption = None, account: AccountOption = None, output: OutputOption = "text") -> None:

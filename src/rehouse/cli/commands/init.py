@@ -16,11 +16,11 @@ def init(
     sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and run nothing.")] = False,
     accept_mapping: Annotated[
         bool,
-        typer.Option("--accept-mapping", help="Accept a mapping other than the one that the ledger was made under."),
+        typer.Option("--accept-mapping", help="Accept a mapping other than the one that the ledger was made for."),
     ] = False,
     output: OutputOption = "text",
 ) -> None:
-    """Create the ledger in the application's database, or upgrade it. Run twice it changes nothing.
+    """Create the ledger in the application's database, or upgrade it. It is safe to repeat.
 
     Examples: `rehouse init`, `rehouse init --sql > rehouse.sql`.
     """

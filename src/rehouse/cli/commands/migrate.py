@@ -34,7 +34,7 @@ PlanOption = Annotated[
     typer.Option(
         "--plan",
         metavar="FILE",
-        help="Refuse what the plan of `rehouse plan --save FILE` does not have.",
+        help="Refuse anything that is not in this plan (see `rehouse plan --save`).",
         show_default=False,
     ),
 ]
@@ -80,7 +80,9 @@ def migrate_all(
     exclude: ExcludeOption = None,
     until: UntilOption = "cut_over",
     parallel: Annotated[int, typer.Option(min=1, max=64, help="How many tenants at a time.")] = 4,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no tenant after one has failed.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Start no further tenant after one has failed.")
+    ] = False,
     only_failed: OnlyFailedOption = False,
     code: CodeOption = None,
     dry_run: DryRunOption = False,
@@ -90,7 +92,7 @@ def migrate_all(
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Move every active tenant into a bucket of its own. One that fails does not stop the others; safe to repeat.
+    """Move every active tenant into a bucket of its own. A tenant that fails does not stop the others; safe to repeat.
 
     Examples: `rehouse migrate-all`, `rehouse migrate-all --only acme --only globex`, `rehouse migrate-all --parallel 8`.
     """

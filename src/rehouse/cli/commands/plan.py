@@ -79,7 +79,7 @@ def show_plan_of(
     save: Path | None = None,
     saved: Path | None = None,
 ) -> None:
-    """Show the plan of a selection of tenants. `save`: keep it in this file; `saved`: refuse what is not in the plan there."""
+    """Show the plan of the selected tenants. `save`: the file to save it in; `saved`: a file with the plan to compare with."""
     from rehouse.cli import plan_file
     from rehouse.cli.services import finish_by, services
     from rehouse.operations import plan as planning
@@ -99,7 +99,7 @@ def show_plan_of(
     def show() -> None:
         show_plan(made)
         if save:
-            say(f"Saved in {save}: with --plan, `migrate` and `migrate-all` refuse what this plan does not have.")
+            say(f"Saved in {save}. With --plan, `migrate` and `migrate-all` refuse anything that is not in this plan.")
         to_copy = {each.slug: each.to_copy for each in made.tenants if each.is_active}
         staying = {each.slug for each in made.tenants if each.quarantined or each.problem}
         kept = str(save or saved) if save or saved else None
@@ -117,7 +117,7 @@ def refuse_unplanned(
     exclude: list[str] | None = None,
     progress: Kind | None = None,
 ) -> Collection[TenantId] | None:
-    """Plan again, and refuse what the saved plan does not have; return the ids of the tenants, None where no plan is given.
+    """Plan again, and refuse anything that is not in the saved plan; return the ids of the tenants, None without a saved plan.
 
     Changes nothing.
     """
@@ -136,7 +136,7 @@ def refuse_unplanned(
 
 
 def show_plan(plan: Plan) -> None:
-    """Print the plan: totals, what would stay behind by kind of problem, a line for each tenant, notes."""
+    """Print the plan: totals, documents that would stay behind by kind of problem, a line for each tenant, notes."""
     _show_totals(plan)
     for tenant in plan.tenants:
         if tenant.problem:
@@ -190,8 +190,8 @@ def _time(totals: Totals, settle_seconds: int) -> str:
         return copies
     length = spell_duration(timedelta(seconds=settle_seconds))
     return (
-        f"{copies}; at least {length} with new buckets, whose versioning must settle before a home is switched "
-        "(versioning_settle_seconds): documents are copied meanwhile"
+        f"{copies}; at least {length} with new buckets: rehouse switches a tenant only when its bucket's versioning has settled "
+        "(versioning_settle_seconds), and copies documents meanwhile"
     )
 
 
@@ -211,7 +211,7 @@ def _show_problem(problem: Problem) -> None:
 
 
 def _where(example: Example) -> str:
-    """Return where a document's row points, and what is wrong; once if the one names the other."""
+    """Return where a document's row points and what is wrong; the message alone if it names the key."""
     if example.key and repr(example.key) in example.message:
         return example.message
     return f"{example.bucket}/{example.key}: {example.message}"
@@ -235,12 +235,12 @@ def _show_tenants(plan: Plan) -> None:
 
 
 def _notes(plan: Plan) -> Iterator[str]:
-    """Yield what else there is to know: of the shared buckets, rows that nobody moves, and what costs more."""
+    """Yield notes: about the shared buckets, rows that stay where they are, and additional costs."""
     yield from sorted({f"note: {note}" for each in plan.tenants for note in each.notes})
     yield from _shared_buckets(plan)
     if tiered := sum(each.tiered for each in plan.tenants):
         yield (
-            f"{count_noun(tiered, 'document')} in Intelligent-Tiering: one in an archive tier stays until it is restored; "
+            f"{count_noun(tiered, 'document')} in Intelligent-Tiering: a document in an archive tier stays until it is restored; "
             "only the copy shows which"
         )
     if plan.documents_without_tenant:
@@ -248,7 +248,7 @@ def _notes(plan: Plan) -> Iterator[str]:
     if plan.documents_of_missing_tenants:
         named = count_noun(plan.missing_tenants, "tenant")
         rows = f"{plan.documents_of_missing_tenants:,} rows"
-        yield f"{rows} name {named} that the tenants' table lacks: they stay where they are"
+        yield f"{rows} name {named} missing from the tenants' table: they stay where they are"
     for bucket, key, size in plan.orphans:
         yield f"orphan: {bucket} {key!r} ({human_bytes(size)})"
     if plan.request_metrics_dollars is not None:

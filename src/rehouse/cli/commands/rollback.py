@@ -1,6 +1,6 @@
-"""The command that goes back: rollback, and the removal of the bucket that nobody uses afterwards.
+"""The command `rollback`: return tenants to the shared bucket, and remove a bucket that nobody uses afterwards.
 
-It imports what it runs when it runs: help and completion need none of it.
+It imports what it needs when it runs, because help and completion need none of it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rehouse.operations.buckets.drop import DropReport
     from rehouse.operations.report import ReturnReport
 
-AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration was begun.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every tenant whose migration has begun.")]
 ForeseeOption = Annotated[bool, typer.Option("--dry-run", help="Show what would happen and change nothing.")]
 DropOption = Annotated[
-    bool, typer.Option("--drop-bucket", help="Remove the tenant's bucket, which nobody uses after a rollback.")
+    bool, typer.Option("--drop-bucket", help="Remove the tenant's bucket, which is unused after a rollback.")
 ]
 
 
@@ -50,7 +50,7 @@ def rollback(
     if slug and drop_bucket:
         return _drop(slug, dry_run=dry_run, keep_empty=keep_empty, yes=yes, output=output)
     if keep_empty:
-        raise typer.BadParameter("--keep-empty goes with one tenant and --drop-bucket")
+        raise typer.BadParameter("--keep-empty needs one tenant and --drop-bucket")
     if drop_bucket:
         raise typer.BadParameter("--drop-bucket takes one tenant at a time")
     from rehouse.cli.services import services
@@ -143,14 +143,14 @@ def _removal(goes: DropReport) -> Removal:
     what = "every version of every object in the bucket" if goes.kept_empty else "the bucket"
     return Removal(
         what=f"This deletes {what} {goes.bucket}",
-        final="Nothing of it can be restored; the shared bucket keeps what the tenant's rows point to.",
+        final="None of this can be restored; the shared bucket keeps the objects that the tenant's rows point to.",
         headings=("tenant", "versions", "open uploads", "bytes", "bucket"),
         rows=[(goes.slug, goes.versions, goes.uploads, Bytes(goes.size), goes.bucket)],
     )
 
 
 def show_rollback(reports: Sequence[ReturnReport]) -> None:
-    """Print what became of each tenant, what could not be returned, and the closing line."""
+    """Print the result for each tenant, the documents that could not be returned, and the closing line."""
     dry_run = any(each.dry_run for each in reports)
     counts = ("to return",) if dry_run else ("returned", "this run")
     table(

@@ -1,6 +1,6 @@
 """`rehouse sandbox`: the embedded servers with the sample data room, until interrupted.
 
-The servers are imported when they are started: help and completion do without.
+It imports the servers when it starts them, because help and completion do not need them.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 MIGRATION_ROLES: tuple[Role, ...] = ("provision", "migrate")
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-FolderOption = Annotated[Path | None, typer.Option(help="An empty or new folder; else a temporary one.")]
+FolderOption = Annotated[Path | None, typer.Option(help="An empty or new folder; by default a temporary one.")]
 TenantIdOption = Annotated[Literal["integer", "uuid"], typer.Option(help="The type of tenants.id.")]
 RightsOption = Annotated[
     list[RoleName] | None,
-    typer.Option("--role", help="What the user rehouse may do besides provision and migrate; may be given again."),
+    typer.Option("--role", help="A role of the user rehouse besides provision and migrate; can be repeated."),
 ]
 OlderToolOption = Annotated[bool, typer.Option("--older-tool", help="Add what an older migration tool left behind.")]
 EmptyOption = Annotated[
     bool, typer.Option("--empty", help="No sample data: a database without tables and an empty bucket.")
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Leave the files in place at the end.")]
-PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="Else a free one.")]
+PortOption = Annotated[int | None, typer.Option(min=1, max=65535, help="By default a free one.")]
 
 
 def sandbox(
@@ -55,7 +55,7 @@ def sandbox(
     postgres_port: PortOption = None,
     s3_port: PortOption = None,
 ) -> None:
-    """Start PostgreSQL and S3 with a sample data room. Prints what points rehouse at them; Ctrl-C ends it.
+    """Start PostgreSQL and S3 with a sample data room. Prints how to use rehouse with them; Ctrl-C stops them.
 
     Examples: `rehouse sandbox`, `rehouse sandbox --folder ./sandbox`, `rehouse sandbox --empty`, `rehouse sandbox --role finish`.
     """
@@ -71,7 +71,7 @@ def sandbox(
 def new_sandbox(*roles: Role, **options: object) -> Sandbox:
     """Return a sandbox whose user `rehouse` has the rights of a migration and of `roles`; `options` are Sandbox's own.
 
-    What it does while it starts and stops is printed on stderr, line by line.
+    The sandbox prints on stderr what it does while it starts and stops.
     """
     from rehouse.sandbox.servers import SCOPE, Sandbox
 
@@ -81,9 +81,9 @@ def new_sandbox(*roles: Role, **options: object) -> Sandbox:
 
 @contextlib.contextmanager
 def catch_interrupts() -> Iterator[Callable[[], None]]:
-    """Yield a function that waits for SIGINT, SIGTERM or SIGHUP: then the block has ended well.
+    """Yield a function that waits for SIGINT, SIGTERM or SIGHUP, after which the block ends normally.
 
-    A signal before that ends the block as well, whatever it is doing, and raises Interrupted.
+    A signal that arrives earlier ends the block at once and raises Interrupted.
     """
     waits = False
 
@@ -103,7 +103,7 @@ def catch_interrupts() -> Iterator[Callable[[], None]]:
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    for each in _ENDING:  # one is enough: what follows is the stopping itself
+    for each in _ENDING:  # ignore further signals while the servers stop
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 REASON_SHOWN = 120
 UNMOVED = frozenset({TenantState.NOT_STARTED, TenantState.ROLLED_BACK})
-"""States in which no document is migrated, or none any more."""
+"""States in which no document is migrated: not yet, or no longer."""
 
 
 CSV_COLUMNS = ("slug", "tenant_id", "document_id", "bucket", "key", "code", "request_id", "message", "hint")
@@ -33,7 +33,7 @@ FORMULA_SIGNS = "=+-@\t\r"
 
 
 ErrorsOption = Annotated[
-    bool, typer.Option("--errors", help="Every document that could not be moved, with the reason and the way out.")
+    bool, typer.Option("--errors", help="List every document that could not be moved, with the reason and a hint.")
 ]
 
 
@@ -54,7 +54,7 @@ def status(
     watch: WatchOption = False,
     output: StatusOutputOption = "text",
 ) -> None:
-    """Show how far every tenant is, or one in detail. Of one: its outstanding documents and its history.
+    """Show how far every tenant is, or one in detail. For one tenant: its outstanding documents and its history.
 
     Examples: `rehouse status`, `rehouse status acme`, `rehouse status acme --errors --output csv`,
     `rehouse status --watch`.
@@ -89,7 +89,7 @@ def status(
 
 
 def show_overview(lines: Sequence[Overview]) -> None:
-    """Print the overview: a line for each tenant, and where the documents are that were not migrated."""
+    """Print the overview: a line for each tenant, and why documents were not migrated."""
     table(
         ("tenant", "name", "state", "phase", "migrated", "total", "errors", "skipped", "accepted", "waiting", "completed",
          "bucket"),
@@ -125,7 +125,7 @@ def _result_of(line: Overview) -> StatusResult:
 
 
 def show_status(status: TenantStatus) -> None:
-    """Print one tenant: its line, what is outstanding, what happened."""
+    """Print one tenant: its line, its outstanding documents, its history."""
     show_overview([status.overview])
     if status.outstanding and status.overview.phase == Phase.ROLLED_BACK:
         say("", "could not be returned:")
@@ -179,10 +179,10 @@ def show_errors(errors: Sequence[DocumentError], *, as_csv: bool, returning: Col
 
 
 def _shorten_reason(reason: str | None) -> str | None:
-    """Shorten a reason for the table: that of an adopted row is the whole row. JSON has all of it."""
+    """Shorten a reason for the table: an adopted row's reason is the whole row. JSON has the full reason."""
     return shorten(reason, REASON_SHOWN) if reason else reason
 
 
 def _escape_formula(cell: str | int | None) -> str | int | None:
-    """Prefix a cell that a spreadsheet would read as a formula: users choose the keys."""
+    """Prefix a cell that a spreadsheet would read as a formula. Users choose the keys."""
     return f"'{cell}" if isinstance(cell, str) and cell and cell[0] in FORMULA_SIGNS else cell

@@ -34,7 +34,7 @@ def uninstall(
     yes: YesOption = False,
     output: OutputOption = "text",
 ) -> None:
-    """Remove from the database what init made. Triggers, functions and ledger; refused while a tenant needs them.
+    """Remove from the database what init made. Triggers, functions and the ledger go, unless a tenant needs them.
 
     Examples: `rehouse uninstall --dry-run`, `rehouse uninstall --columns`.
     """

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from rehouse.operations.verify import VerifyReport
 
 
-DeepOption = Annotated[bool, typer.Option("--deep", help="Read the bytes of both sides, headers, metadata and tags.")]
+DeepOption = Annotated[
+    bool, typer.Option("--deep", help="Read and compare bytes, headers, metadata and tags of both sides.")
+]
 
 
 def verify(
@@ -51,7 +53,7 @@ def verify(
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Compare every document of a tenant with its object. Changes nothing; exit status 0 only if all is well.
+    """Compare every document of a tenant with its object. Changes nothing; the exit status is 0 if there are no problems.
 
     Examples: `rehouse verify acme`, `rehouse verify acme --deep`.
     """
@@ -111,7 +113,7 @@ def _end(made: Sequence[VerifyReport], output: str, *, deep: bool, allow_quarant
 
 
 def show_verification(reports: Sequence[VerifyReport]) -> None:
-    """Print what was found of each tenant."""
+    """Print the result for each tenant."""
     table(
         (
             "tenant", "verified", "mismatched", "missing", "not migrated", "not uploaded", "could not check",
@@ -141,7 +143,7 @@ def show_verification(reports: Sequence[VerifyReport]) -> None:
 
 
 def proof_line(reports: Sequence[VerifyReport]) -> str:
-    """Return how many documents were verified, of those that should be at home, and by which proof."""
+    """Return how many of the documents that should be at home were verified, and by which proof."""
     proofs = sum((each.proofs for each in reports), Counter[Proof]())
     unproven = sum(len(each.problems) + each.not_yet_migrated + each.not_uploaded for each in reports)
     by = ", ".join(f"{proof} {count:,}" for proof, count in sorted(proofs.items()))
@@ -161,12 +163,14 @@ def closing_line(reports: Sequence[VerifyReport]) -> str:
         return f"{', '.join(found)}."
     quarantined = sum(each.quarantined for each in reports)
     return (
-        f"All is well but for {count_noun(quarantined, 'document')} in quarantine." if quarantined else "All is well."
+        f"No problems found except {count_noun(quarantined, 'document')} in quarantine."
+        if quarantined
+        else "No problems found."
     )
 
 
 def _show_reads(reports: Sequence[VerifyReport]) -> None:
-    """Print what was sent and read, and what it costs, where objects were read."""
+    """Print the requests, the bytes read and their cost, if objects were read."""
     read, costs = sum(each.bytes_read for each in reports), [each.cost for each in reports if each.cost]
     requests = sum((each.requests for each in reports), Counter[str]())
     if not requests["GetObject"]:

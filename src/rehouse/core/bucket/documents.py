@@ -23,7 +23,7 @@ OURS = "Rehouse"
 CLOSED = f"{OURS}Closed"
 """The Sid of the statement that closes a bucket before its removal: it denies every upload."""
 TEMPORARY_PREFIX = "temp/"
-"""The prefix for temporary objects in a home. They are no documents, and the lifecycle rules remove them."""
+"""The prefix for temporary objects in a home. They are not documents, and the lifecycle rules remove them."""
 
 SIGNED_HEADERS = (
     "authorization", "cache-control", "content-disposition", "content-encoding", "content-language", "content-md5",

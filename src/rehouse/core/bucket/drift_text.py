@@ -41,7 +41,7 @@ WHY_OF_RULES: Mapping[Harm, str] = {
     Harm.DELETES_TEMPORARY: "temporary files are deleted at another time than the settings say",
     Harm.TIDIES: "unfinished uploads or expired delete markers are removed at another time than the settings say",
 }
-"""The worst that a rule does which must not be in a tenant's bucket → why it matters."""
+"""The worst effect of a rule that must not be in a tenant's bucket → why it matters."""
 WHY_OF_LOG_RULES = "access logs are kept for as long as lifecycle.log_days says"
 
 LINES = 8
@@ -58,18 +58,18 @@ def explain_drift(drift: Drift) -> tuple[str, ...]:
     if drift.kind == "missing":
         return (f"it is not set, must be {_format_value(drift.expected)}",)
     if drift.kind == "unreadable":
-        return ("it may not be read with these rights",)
+        return ("these rights do not allow reading it",)
     if drift.kind == "not_offered":
         return ("this endpoint does not offer it",)
     lines = _lifecycle_lines(drift) or list(_lines(drift.setting, "", drift.expected, drift.found))
-    more = [f"and {len(lines) - LINES} differences more"] if len(lines) > LINES else []
+    more = [f"and {len(lines) - LINES} more differences"] if len(lines) > LINES else []
     return tuple(lines[:LINES] + more) or (
         f"it is {_format_value(drift.found)}, must be {_format_value(drift.expected)}",
     )
 
 
 def reason_of(drift: Drift) -> str:
-    """Return why a drift matters; of lifecycle rules that must not be there, what the worst of them does."""
+    """Return why a drift matters; for lifecycle rules that must not be there, why their worst effect matters."""
     if drift.setting != "lifecycle":
         return WHY[drift.setting]
     rules = compare_rules(drift.expected, drift.found)
@@ -79,7 +79,7 @@ def reason_of(drift: Drift) -> str:
 
 
 def deletes_documents(drift: Drift) -> bool:
-    """Return whether the drift is a lifecycle rule by which S3 deletes documents: nothing is worse."""
+    """Return whether the drift is a lifecycle rule by which S3 deletes documents, which is the worst drift."""
     if drift.setting != "lifecycle":
         return False
     rules = compare_rules(drift.expected, drift.found)

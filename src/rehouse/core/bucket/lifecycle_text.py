@@ -1,6 +1,6 @@
 """What lifecycle rules do to a bucket, in words, the worst first.
 
-Total: whatever rules an endpoint answered, sentences come out.
+These functions never raise, whatever rules an endpoint returns.
 """
 
 from __future__ import annotations
@@ -96,10 +96,10 @@ def effects(rule: Document, noun: str = "document") -> tuple[Effect, ...]:
 
 
 class Comparison(NamedTuple):
-    """Rules that were found against those that must be there, in lines.
+    """The differences between the rules that were found and those that must be there, as lines of text.
 
-    `harm`: the worst that a rule does which must not be there, None if there is none. `keeps_documents`: no rule that must be there
-    deletes every object, as that of the access logs does.
+    `harm`: the worst effect of a rule that must not be there, or None. `keeps_documents`: no rule that must be there deletes every
+    object; the rule for access logs does.
     """
 
     lines: tuple[str, ...]
@@ -108,7 +108,7 @@ class Comparison(NamedTuple):
 
 
 def compare_rules(expected: Any, found: Any) -> Comparison:
-    """Return what the rules do that were found and must not be there, the worst first, then what no rule does.
+    """Compare rules: list the effects that must not be there, the worst first, then the effects that are missing.
 
     Rules are compared by what they do, not by their names: two rules with the same effect are equal.
     """
@@ -182,7 +182,7 @@ def _days(days: Any) -> str:
 
 
 def _scope(rule: Document) -> tuple[str, bool]:
-    """Return which objects a rule is for, as it follows a noun (empty: all), and whether these are temporary files only."""
+    """Return which objects a rule is for, as words after a noun (empty: all), and whether these are temporary files only."""
     filtered = rule.get("Filter")
     filtered = dict(filtered) if isinstance(filtered, Mapping) else {"Prefix": rule.get("Prefix", "")}
     inner = filtered.pop("And", None)

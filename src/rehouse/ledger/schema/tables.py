@@ -266,7 +266,7 @@ def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:
     for column in existing.columns.values():
         if column.is_required and not column.has_default and column.name not in table.columns:
             raise DatabaseRefused(
-                f"{existing.name}.{column.name} must not be NULL and has no default: rows of ours would be refused",
+                f"{existing.name}.{column.name} must not be NULL and has no default, so it would refuse rows of rehouse",
                 hint=f"ALTER TABLE {existing.name} ALTER {column.name} DROP NOT NULL, or give it a default",
                 subject=f"{existing.name}.{column.name}",
             )

@@ -1,1 +1,1 @@
-"""Tenant buckets: which one is a tenant's home, what it must be like, what is wrong with it, and its removal."""
+"""Tenant buckets: which bucket is a tenant's home, its specification, what is wrong with it, and its removal."""

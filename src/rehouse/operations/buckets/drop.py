@@ -1,7 +1,7 @@
-"""Remove or empty the bucket that a tenant had before it was rolled back: closed to writers first, then compared with the ledger.
+"""Remove or empty the bucket of a tenant that was rolled back: close it to writers first, then compare it with the ledger.
 
-Only what the ledger knows is deleted, version by version; anything unknown is listed, and then nothing is deleted at all.
-Killed at any point, the same command goes on.
+rehouse deletes only objects that the ledger knows, version by version. If there is anything else, it lists that and deletes
+nothing. After a kill at any point, the same command continues.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class DropReport:
-    """A bucket that was removed, or with `dry_run` would be: how many versions (delete markers among them) and open uploads.
+    """A bucket that was removed, or with `dry_run` would be: the number of versions (including delete markers) and open uploads.
 
-    `size`: the bytes of the versions that were there.
-    `kept_empty`: the bucket itself stays, empty and closed to writers, so that nobody else takes its name.
+    `size`: the bytes of its versions.
+    `kept_empty`: the bucket stays, empty and closed to writers, so that nobody else can take its name.
     """
 
     slug: str
@@ -44,7 +44,7 @@ class DropReport:
 
 
 def bucket_to_drop(services: Services, tenant: Tenant) -> str:
-    """Return the name of the bucket that may be removed. Raises Refused, with the reason, where none may; changes nothing."""
+    """Return the name of the bucket that may be removed. Raises Refused, with the reason, if none may be. Changes nothing."""
     with translate_errors():
         return _require_droppable(services, tenant).home_bucket
 
@@ -52,17 +52,17 @@ def bucket_to_drop(services: Services, tenant: Tenant) -> str:
 def drop_bucket(
     services: Services, tenant: Tenant, bucket: str, *, dry_run: bool = False, keep_empty: bool = False
 ) -> DropReport:
-    """Close, look, empty and delete the bucket, whose name was confirmed; return what went.
+    """Close, check, empty and delete the bucket, whose name was confirmed; return what was deleted.
 
     With `keep_empty` the empty bucket stays, closed to writers, and a later migration of the tenant uses it again.
-    Raises Refused where it may not be removed or holds something unknown: then nothing was deleted. Raises TryAgain if
+    Raises Refused, before anything is deleted, if the bucket may not be removed or holds something unknown. Raises TryAgain if
     another operator works on the tenant.
     """
     with translate_errors(), services.locks.hold(tenant.id, tenant.slug):
         migration = _require_droppable(services, services.ledger.reread(tenant))
         if migration.home_bucket != bucket:
             raise Refused(
-                f"{bucket} is not the bucket of {tenant.slug} any more",
+                f"{bucket} is no longer the bucket of {tenant.slug}",
                 hint="run the same command again",
                 subject=bucket,
             )
@@ -76,7 +76,9 @@ def drop_bucket(
         if dry_run:
             versions, uploads = sum(1 for _ in drops.versions()), sum(1 for _ in drops.uploads())
             return DropReport(tenant.slug, tenant.id, bucket, versions, uploads, True, keep_empty, sizes[0])
-        _require_droppable(services, services.ledger.reread(tenant))  # a row may have come before the bucket was closed
+        _require_droppable(
+            services, services.ledger.reread(tenant)
+        )  # a row may have been added before the bucket was closed
         services.ledger.begin_run(tenant, bucket)
         try:
             with translate_errors():
@@ -107,15 +109,21 @@ def _require_droppable(services: Services, tenant: Tenant) -> Migration:
 
 
 def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple[str, str] | None:
-    """Return why the bucket must stay, and the way out; None if nothing speaks for it."""
+    """Return why the bucket must stay, and a hint; None if it may be removed."""
     home, settings = migration.home_bucket, services.settings
     if home in {migration.previous_home, tenant.home}:
-        return "it was the tenant's own before the migration", "it stays; whoever made it may remove it"
+        return (
+            "it was the tenant's own before the migration",
+            "rehouse removes only buckets that it made; remove it yourself",
+        )
     if home in {*settings.require_shared_buckets(), log_bucket_name(settings, services.control)}:
         return "it is a shared bucket, or the one of the access logs", "correct the ledger's home_bucket"
     others = services.ledger.find_others_at(home, tenant)
     if others:
-        return f"it is also the home of {', '.join(others)}", "a bucket is one tenant's: correct that tenant's row"
+        return (
+            f"it is also the home of {', '.join(others)}",
+            "correct that tenant's row: each tenant needs its own bucket",
+        )
     drops = services.ledger.of(migration, FormerHome)
     if drops.is_in_use():
         return "rows point into it", f"`rehouse rollback {tenant.slug}` sends them back"
@@ -127,7 +135,7 @@ def _obstacle(services: Services, tenant: Tenant, migration: Migration) -> tuple
 
 
 def _close(services: Services, bucket: str) -> None:
-    """Deny every upload, and read that back: nothing is written between the look and the deletion."""
+    """Deny every upload, and read the policy back, so that nothing is written between the check and the deletion."""
     control, region = services.control, services.settings.region
     before = control.read_setting(bucket, "policy")
     if before.state in {"set", "absent"}:
@@ -143,7 +151,7 @@ def _close(services: Services, bucket: str) -> None:
 
 
 def _list_contents(services: Services, bucket: str, sizes: list[int]) -> Iterator[HeldVersion]:
-    """Yield what is in the bucket; the bytes of the versions are added up in `sizes[0]`."""
+    """Yield the contents of the bucket; add the bytes of the versions to `sizes[0]`."""
     for version in empty.versions(services.control, bucket):
         services.stop_here()
         sizes[0] += version.size
@@ -159,13 +167,13 @@ def _refuse_unknown(drops: FormerHome, bucket: str) -> None:
         more = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
         raise Refused(
             f"{bucket} holds what the ledger does not know, so nothing was deleted: {', '.join(named[:SHOWN])}{more}",
-            hint="run `rehouse rollback` again for what was written since; look at the rest and remove it yourself",
+            hint="run `rehouse rollback` again to return what was written since; check the rest and remove it yourself",
             subject=bucket,
         )
 
 
 def _empty(services: Services, drops: FormerHome, bucket: str) -> tuple[int, int]:
-    """Delete everything in the bucket; the current versions last: else an older one, unknown to a later run, took its place."""
+    """Delete everything in the bucket, the current versions last: else an older version that a later run does not know appears."""
     control = services.control
     services.keep_locks()
     versions = 0
@@ -187,7 +195,7 @@ def _give_up(services: Services, drops: FormerHome, bucket: str, *, is_there: bo
 
 
 def _list_versions_to_delete(services: Services, drops: FormerHome, *, is_current: bool) -> Iterator[Version]:
-    """Yield what is to be deleted; the lock is looked after with every request, for a later migration may use the bucket again."""
+    """Yield what to delete. Check the lock with every request, because a later migration may use the bucket again."""
     doomed = (each for each in drops.versions() if each.is_current is is_current)
     for number, each in enumerate(doomed, 1):
         if number % empty.DELETED_PER_REQUEST == 0:

@@ -1,6 +1,6 @@
-"""What can be wrong with a bucket, as findings: it is missing or not ours, a setting differs, no tenant has it.
+"""Findings about a bucket: it is missing or not ours, a setting differs, or no tenant has it.
 
-Nothing is changed here: `audit` decides what to do about a finding.
+This module changes nothing; `audit` decides what to do about a finding.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.buckets.region import way_out
 
-FIX_HINT = "`rehouse audit --fix` puts it right"
+FIX_HINT = "`rehouse audit --fix` corrects it"
 RIGHTS_HINT = "`rehouse iam-policy --role provision` prints the rights"
 
 
 class FindingKind(StrEnum):
-    """What is wrong."""
+    """The kind of a finding."""
 
     SETTING = "setting"
     NO_BUCKET = "no bucket"
@@ -41,7 +41,7 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that is wrong. `differences` say it line by line; `expected` and `found` are S3's documents of a setting."""
+    """One problem. `differences` describe it line by line; `expected` and `found` are S3's documents of a setting."""
 
     kind: FindingKind
     message: str
@@ -60,7 +60,7 @@ class AuditFinding:
 
 @dataclass(frozen=True, slots=True)
 class BucketFindings:
-    """One bucket as it was seen: what is wrong, the settings that the endpoint does not offer, whether it is there and ours."""
+    """The result for one bucket: its findings, the settings that the endpoint does not offer, whether it exists and is ours."""
 
     findings: tuple[AuditFinding, ...] = ()
     not_offered: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class BucketFindings:
 
 
 def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFinding | None:
-    """Return what is wrong with a bucket before its settings are read: missing, another account's, in another region; else None."""
+    """Return a finding if a bucket is missing, belongs to another account or is in another region; else None."""
     presence, region = services.control.head(bucket), services.settings.region
     kind, detail, hint = {
         "absent": (
@@ -94,7 +94,7 @@ def presence_of(services: Services, bucket: str, slug: str | None) -> AuditFindi
 
 
 def settings_of(services: Services, spec: BucketSpec, slug: str | None) -> BucketFindings:
-    """Return the drift of a bucket that is there, the worst first; raise StorageRefused where it cannot be read."""
+    """Return the drift of an existing bucket, the worst first. Raises StorageRefused if it cannot be read."""
     drifts = differences(spec, services.control.read(spec.bucket, spec.documents()))
     worst_first = sorted(drifts, key=deletes_documents, reverse=True)
     findings = tuple(_of_drift(each, spec.bucket, slug) for each in worst_first if each.kind != "not_offered")
@@ -119,7 +119,7 @@ def _of_drift(drift: Drift, bucket: str, slug: str | None) -> AuditFinding:
 
 
 def unfit_logs(services: Services, spec: BucketSpec) -> list[AuditFinding]:
-    """Return a finding for each setting of the log bucket that keeps S3 from delivering logs and that nothing here corrects."""
+    """Return a finding for each setting of the log bucket that keeps S3 from delivering logs and that rehouse does not correct."""
     return [
         AuditFinding(FindingKind.SETTING, each.reason, UNFIT_HINT, bucket=spec.bucket, setting=each.setting)
         for each in unfit_settings(services.control, spec)
@@ -127,7 +127,7 @@ def unfit_logs(services: Services, spec: BucketSpec) -> list[AuditFinding]:
 
 
 def unwanted_metrics(services: Services, spec: BucketSpec, slug: str | None) -> list[AuditFinding]:
-    """Return a finding where the bucket's request metrics are on, under the id that rehouse uses, and the setting is off."""
+    """Return a finding if the bucket's request metrics are on, under rehouse's id, although the setting is off."""
     if spec.metrics or services.settings.s3_dialect != "aws":
         return []
     found = services.control.read_setting(spec.bucket, "metrics")
@@ -142,12 +142,12 @@ def unwanted_metrics(services: Services, spec: BucketSpec, slug: str | None) -> 
 
 
 def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
-    """Return a finding for each shared bucket whose CORS rules, which the tenants' buckets take over, could not be read."""
+    """Return a finding for each shared bucket whose CORS rules, which the tenants' buckets copy, could not be read."""
     hint = f"{RIGHTS_HINT}; or name the origins in REHOUSE_CORS_ORIGINS"
     return [
         AuditFinding(
             FindingKind.COULD_NOT_CHECK,
-            f"the CORS rules of {each} may not be read: which ones the tenants' buckets must have is not known",
+            f"the CORS rules of {each} may not be read, so rehouse does not know which rules the tenants' buckets must have",
             hint,
             bucket=each,
             setting="cors",
@@ -157,18 +157,18 @@ def unseen_origins(shared_buckets: Iterable[str]) -> list[AuditFinding]:
 
 
 def unread_bucket(error: RehouseError, slug: str | None, bucket: str | None) -> AuditFinding:
-    """Return an error as a finding: what was not seen is not fine."""
+    """Return an error as a finding, because an unread bucket is not known to be right."""
     return AuditFinding(FindingKind.COULD_NOT_CHECK, error.message, error.hint, slug, bucket)
 
 
 def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding | str:
-    """Return what is to be said of a bucket with our prefix that no tenant has; of one without our tags only a note."""
+    """Return a finding about a bucket with our prefix that no tenant has, or a note if it lacks our tags."""
     found = control.read_setting(bucket, "tags")
     if found.state == "unreadable":
         detail = f"the tags of {bucket}, which has our prefix and no tenant, may not be read ({found.code})"
         return AuditFinding(FindingKind.COULD_NOT_CHECK, detail, RIGHTS_HINT, bucket=bucket, setting="tags")
     tags = found.value or {}
-    hint = "look at what is in it; rehouse never deletes it"
+    hint = "check what is in it; rehouse never deletes it"
     if bucket.startswith(f"{prefix}-{PROBE_NAME}-"):
         detail, hint = f"{bucket} is a scratch bucket of `rehouse doctor --probe`", "empty and remove it"
     elif "tenant-id" in tags:
@@ -178,5 +178,5 @@ def unowned_bucket(control: Control, prefix: str, bucket: str) -> AuditFinding |
     elif all(tags.get(key) == value for key, value in LOG_TAGS.items()):
         detail = f"{bucket} was made for access logs, and no tenant's bucket logs to it by these settings"
     else:
-        return f"{bucket} has our prefix and not our tags: rehouse does not know whose it is"
+        return f"{bucket} has our prefix but not our tags, so rehouse does not know to whom it belongs"
     return AuditFinding(FindingKind.UNOWNED_BUCKET, detail, hint, bucket=bucket)

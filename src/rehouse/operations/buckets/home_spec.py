@@ -1,6 +1,6 @@
-"""What a tenant's home bucket must be like here: the BucketSpec from the settings, the shared bucket's CORS and the log bucket.
+"""The BucketSpec of a tenant's home bucket, from the settings, the shared bucket's CORS rules and the log bucket.
 
-Nothing is changed here. What cannot be carried over (an origin with a `*`) comes back as a note, never silently.
+This module changes nothing. If something cannot be carried over, such as an origin with a `*`, it returns a note.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Origins(NamedTuple):
 def home_spec(
     settings: Settings, control: Control, tenant: Tenant, bucket: str, *, may_be_closed: bool = False
 ) -> BucketSpec:
-    """Return what the tenant's bucket must look like; one that was closed for its removal stays so where it may be."""
+    """Return the specification of the tenant's bucket. A bucket that was closed for its removal stays closed if it may be."""
     days = settings.lifecycle
     spec = spec_for(
         bucket,
@@ -58,7 +58,7 @@ def home_spec(
 
 
 def key_notes(settings: Settings, control: Control) -> tuple[str, ...]:
-    """Return what the bucket policy cannot deny: another KMS key, where the alias cannot be resolved to a key."""
+    """Return a note if the policy cannot deny another KMS key, because the alias cannot be resolved to a key."""
     if settings.encryption == "AES256" or key_arn(control, settings.encryption):
         return ()
     return (f"this server cannot resolve {settings.encryption} to a key: uploads under another KMS key are not denied",)
@@ -71,20 +71,20 @@ def is_closed_to_writers(settings: Settings, control: Control, bucket: str) -> b
 
 
 def drift(settings: Settings, control: Control, tenant: Tenant, bucket: str) -> tuple[Drift, ...]:
-    """Return what is not as it must be in the tenant's bucket; reads only. Raises StorageRefused if there is no bucket."""
+    """Return how the tenant's bucket differs from its specification; reads only. Raises StorageRefused without a bucket."""
     spec = home_spec(settings, control, tenant, bucket)
     return differences(spec, control.read(bucket, spec.documents()))
 
 
 def cors_origins(settings: Settings, control: Control) -> Origins:
-    """Return the origins of the settings, else those of the shared buckets' own CORS rules; asked once a run."""
+    """Return the origins of the settings, else those of the shared buckets' CORS rules, read once a run."""
     if settings.cors_origins:
         return Origins(settings.cors_origins, ())
     return control.once(_inherit_origins, *settings.remaining_buckets)
 
 
 def log_bucket_name(settings: Settings, control: Control) -> str:
-    """Return the name of the bucket of the access logs: the setting's, else `logs-{prefix}-{account}`."""
+    """Return the name of the bucket for access logs: the setting, else `logs-{prefix}-{account}`."""
     if settings.log_bucket:
         if settings.log_bucket in settings.shared_bucket:
             raise ConfigurationError(
@@ -101,26 +101,28 @@ def log_bucket_name(settings: Settings, control: Control) -> str:
 
 
 def log_spec(settings: Settings, control: Control, *, present: bool) -> BucketSpec:
-    """Return what the bucket of the access logs must look like; of a bucket that also serves others only the policy is ours."""
+    """Return the specification of the bucket for access logs. In a bucket that others use too, only the policy is ours."""
     name, account = log_bucket_name(settings, control), control.identity().account
     sources = "" if account else f"{settings.bucket_prefix}-"
     days, tls = settings.lifecycle.log_days, control.session.uses_tls
     spec = log_bucket_spec(name, sources=sources, account=account, region=settings.region, tls=tls, days=days)
     if present and settings.log_bucket and not _is_our_log_bucket(control, name):
-        # The bucket serves more than our logs: only let the logs in.
+        # The bucket holds more than our logs: only allow the delivery of logs.
         return BucketSpec(name, policy=spec.policy)
     return spec
 
 
 def has_access_logs(settings: Settings) -> bool:
-    """Return whether the endpoint logs requests, so that a bucket for the logs is wanted."""
+    """Return whether the endpoint logs requests, so that a bucket for the logs is needed."""
     return "logging" not in LACKING[settings.s3_dialect]
 
 
 def _is_our_log_bucket(control: Control, name: str) -> bool:
     found = control.read_setting(name, "tags")
     if found.state == "unreadable":
-        raise refused_error(found.code or ACCESS_DENIED, "whose it is: its tags may not be read", f"the bucket {name}")
+        raise refused_error(
+            found.code or ACCESS_DENIED, "its owner is unknown: its tags may not be read", f"the bucket {name}"
+        )
     tags = found.value or {}
     return all(tags.get(key) == value for key, value in LOG_TAGS.items())
 

@@ -1,8 +1,8 @@
-"""Which bucket is whose: a tenant's home is the one it has, the one reserved in the ledger, or a new name.
+"""Which bucket belongs to which tenant: its home is the bucket that it has, the one reserved in the ledger, or a new name.
 
-A bucket that is reserved for a tenant is the tenant's, migrated or not, rolled back or not. A bucket that was made for a tenant,
-and that the database does not name, is never taken: the database may be an old dump, or another one may use the bucket.
-Nothing is changed here.
+A bucket that is reserved for a tenant belongs to it before a migration and after a rollback as well. rehouse never takes a
+bucket that was made for a tenant but is not named in the database: the database may have been restored from an old dump, or
+another database may use the bucket. This module changes nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ LOST_HOME_HINT = (
 
 
 def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> str | None:
-    """Return the home bucket the tenant has or is promised, None if there is none yet.
+    """Return the home bucket that the tenant has or that is reserved for it, None if there is none yet.
 
-    A tenant whose bucket is one of the shared ones has no home. Raises Halt where the ledger and the application disagree
+    A tenant whose bucket is one of the shared ones has no home. Raises Halt if the ledger and the application disagree
     after the cutover.
     """
     own = tenant.home if tenant.home not in settings.require_shared_buckets() else None
@@ -53,14 +53,14 @@ def home_of(tenant: Tenant, settings: Settings, migration: Migration | None) -> 
         raise Halt(
             f"{tenant.slug}: it was cut over to {promised}, but its row names {tenant.home or 'no bucket'}",
             hint=f"if an old dump of the row was restored: {naming_statement(settings, tenant, promised)} "
-            "Else find out who changed the row before you go on",
+            "Else find out who changed the row before you continue",
             subject=tenant.slug,
         )
     return own or promised
 
 
 def is_home_gone(services: Services, migration: Migration) -> bool:
-    """Return whether the tenant's bucket does not exist any more."""
+    """Return whether the tenant's bucket no longer exists."""
     return migration.home_bucket == NO_HOME or services.control.head(migration.home_bucket).whose == "absent"
 
 
@@ -73,7 +73,7 @@ def refuse_lost_home(services: Services, migration: Migration, slug: str) -> Non
 
 
 def lost_home_message(slug: str, bucket: str, rows: int) -> str:
-    """Return what is wrong where a tenant's bucket is gone and so many rows point into it."""
+    """Return what is wrong if a tenant's bucket is gone and so many rows point into it."""
     return f"{slug}: its bucket {bucket} does not exist, and rows point into it: {count_noun(rows, 'document')}"
 
 
@@ -97,9 +97,9 @@ def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:
 
 
 def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> tuple[str, ...]:
-    """Refuse to make a bucket for a tenant where one was made for it before that the database does not name.
+    """Refuse to make a bucket for a tenant if an earlier bucket was made for it that the database does not name.
 
-    Return what could not be looked at, as notes. Raises Refused.
+    Return notes on what could not be checked. Raises Refused.
     """
     try:
         earlier = earlier_homes(settings, control, ledger, tenant)
@@ -112,7 +112,7 @@ def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, te
 
 
 def earlier_home_message(settings: Settings, tenant: Tenant, earlier: EarlierHomes) -> tuple[str, str]:
-    """Return what is wrong where buckets were made for a tenant that the database does not name, and the way out."""
+    """Return a message and a hint about buckets that were made for a tenant and that the database does not name."""
     if not earlier.made:
         return (
             f"{tenant.slug}: the tags of {' and '.join(earlier.unclear)} cannot be read; rehouse may have made it for this tenant",
@@ -127,17 +127,17 @@ def earlier_home_message(settings: Settings, tenant: Tenant, earlier: EarlierHom
 
 
 class EarlierHomes(NamedTuple):
-    """Buckets named as a tenant's are, and not named by the database: those with its tags, and those whose tags are unreadable."""
+    """Buckets with a tenant's name that the database does not name: those with its tags, and those with unreadable tags."""
 
     made: Sequence[str] = ()
     unclear: Sequence[str] = ()
 
 
 def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> EarlierHomes:
-    """Return the buckets that were made for this tenant, and that neither a row nor the ledger names.
+    """Return the buckets that were made for this tenant and that neither a row nor the ledger names.
 
-    Name and tags must be the tenant's: the prefix of another database may begin with ours. The buckets are listed once a run, and
-    the tags are read only where the name fits. Raises StorageRefused where they cannot be listed.
+    Name and tags must be the tenant's, because the prefix of another database may begin with ours. The buckets are listed once a
+    run, and tags are read only if the name fits. Raises StorageRefused if the buckets cannot be listed.
     """
     wanted = {"tenant-id": tag_value(str(tenant.id)), "tenant-slug": tag_value(tenant.label)}
     made, unclear = [], []
@@ -178,7 +178,7 @@ def namespace(settings: Settings, account: str | None) -> str:
         return ""
     if account is None:
         raise Halt(
-            "the account-regional namespace needs the account's number, and the endpoint does not tell it",
+            "the account-regional namespace needs the account's number, and the endpoint does not reveal it",
             hint="unset REHOUSE_BUCKET_NAMESPACE for this endpoint",
             subject="bucket_namespace",
         )
@@ -194,16 +194,16 @@ def namespace(settings: Settings, account: str | None) -> str:
 
 
 def stand_in_migration(tenant: Tenant, settings: Settings) -> Migration:
-    """Return a migration for a tenant that has none: without a home, or with the one that it came with."""
+    """Return a migration for a tenant that has none: without a home, or with the home that the application gave it."""
     home = home_of(tenant, settings, None)
     return Migration(tenant.id, NO_RUN, Phase.PLANNED, home or NO_HOME, None, Status.PENDING)
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A tenant and its bucket; `is_made`: the bucket has to be there. `names` are all that belong to the tenant.
+    """A tenant and its bucket. `is_made`: the bucket must exist. `names`: all buckets that belong to the tenant.
 
-    `contradiction` is how the tenant's row and the ledger disagree, None if they do not; `others` have the same bucket.
+    `contradiction`: how the tenant's row and the ledger disagree, or None. `others`: tenants with the same bucket.
     """
 
     tenant: Tenant
@@ -216,7 +216,7 @@ class Holding:
 
 
 def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
-    """Return what each of the tenants has."""
+    """Return the holding of each tenant."""
     settings = services.settings
     everybody = [_holding_of(settings, each, services.ledger.migration(each)) for each in services.ledger.tenants()]
     owners = {
@@ -229,9 +229,9 @@ def holdings(services: Services, tenants: Sequence[Tenant]) -> list[Holding]:
 
 
 def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
-    """Return the buckets with our prefix that no tenant has, in order of name; `held` is what all tenants have.
+    """Return the buckets with our prefix that no tenant has, in order of name. `held`: the holdings of all tenants.
 
-    Raises StorageRefused or StorageUnavailable where the buckets cannot be listed.
+    Raises StorageRefused or StorageUnavailable if the buckets cannot be listed.
     """
     settings, control = services.settings, services.control
     kept = {name for each in held for name in each.names}

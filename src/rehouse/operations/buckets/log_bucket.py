@@ -1,7 +1,7 @@
-"""Whether S3 can deliver access logs into a bucket that is there: reads only.
+"""Check whether S3 can deliver access logs into an existing bucket. Reads only.
 
 S3 delivers no logs into a bucket whose default encryption is not SSE-S3 or that has a default retention of Object Lock (the S3
-User Guide, "Enabling Amazon S3 server access logging"). The delivery policy and the lifecycle rule are the BucketSpec's.
+User Guide, "Enabling Amazon S3 server access logging"). The delivery policy and the lifecycle rule are part of the BucketSpec.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Unfit(NamedTuple):
 
 
 def unfit_settings(control: Control, spec: BucketSpec) -> tuple[Unfit, ...]:
-    """Return what keeps logs from the bucket and its spec does not correct. Raises StorageRefused where it cannot be read."""
+    """Return what keeps logs from the bucket that its spec does not correct. Raises StorageRefused if it cannot be read."""
     encryption = () if spec.encryption else _other_encryption(control, spec.bucket)
     return (*encryption, *_default_retention(control, spec.bucket))
 

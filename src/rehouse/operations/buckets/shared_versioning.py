@@ -1,7 +1,7 @@
-"""What a removal from a shared bucket leaves behind, by the bucket's versioning.
+"""What a removal from a shared bucket leaves behind, depending on the bucket's versioning.
 
-A bucket whose versioning is suspended looks versioned and is not: a DELETE destroys an object's null version, the only one of
-what was written before versioning was enabled or since it was suspended ("Deleting objects from versioning-suspended buckets").
+A bucket with suspended versioning is not protected: a DELETE destroys an object's null version, which is the only version of
+an object written before versioning was enabled or after it was suspended ("Deleting objects from versioning-suspended buckets").
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ VERSIONED = (
     "{bucket} is versioned: finish only adds delete markers there, so the doubled storage stays, and is paid for, until a "
     "lifecycle rule of that bucket expires its noncurrent versions"
 )
-UNKNOWN = "whether {bucket} is versioned could not be read: if it is, the doubled storage does not end with finish"
+UNKNOWN = "rehouse could not read whether {bucket} is versioned: if it is, the doubled storage does not end with finish"
 
 Versioning = Literal["enabled", "suspended", "off", "not readable"]
 
 
 def versioning_of(control: Control, bucket: str) -> Versioning:
-    """Return what the versioning of a bucket is; asked once a run."""
+    """Return the versioning of a bucket, read once a run."""
     found = control.once(Control.read_setting, bucket, "versioning")
     if found.state == "unreadable":
         return "not readable"
@@ -32,7 +32,7 @@ def versioning_of(control: Control, bucket: str) -> Versioning:
 
 
 def describe_kept_versions(control: Control, buckets: Iterable[str]) -> tuple[str, ...]:
-    """Return a sentence for each bucket whose storage does not end with `finish`, or of which that is not known."""
+    """Return a sentence for each bucket whose storage does not end with `finish`, or may not."""
     told = ((bucket, _describe_kept(control, bucket)) for bucket in buckets)
     return tuple(sentence.format(bucket=bucket) for bucket, sentence in told if sentence)
 

@@ -1,5 +1,5 @@
-"""The checks of doctor, a file for each part of the installation; each is independent and none changes anything.
+"""The checks of doctor, one file for each part of the installation. They are independent and change nothing.
 
-A check that fails never stops the next one; what depends on it becomes "could not check". Only `probe` writes, into a scratch
-bucket of its own, when it is asked to.
+A check that fails does not stop the next one; checks that depend on it become "could not check". Only `probe`, which must be
+asked for, writes, and only into a scratch bucket of its own.
 """

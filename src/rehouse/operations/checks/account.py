@@ -1,4 +1,4 @@
-"""S3 itself: credentials, who we are, the clock, the region, the shared buckets, the log bucket, the bucket quota."""
+"""Checks of S3 itself: credentials, identity, clock, region, shared buckets, log bucket, bucket quota."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ LOG_BUCKET = "S3: log bucket"
 ORIGINS = "S3: CORS origins"
 
 REFUSED_SKEW_SECONDS = 900
-"""S3 refuses a request whose clock is further off ("RequestTimeTooSkewed", S3 API Reference)."""
+"""S3 refuses a request if the clocks differ by more than this ("RequestTimeTooSkewed", S3 API Reference)."""
 
 WORRYING_SKEW_SECONDS = 60
 UNREACHABLE = frozenset({"Unreachable", "CertificateError", "ConnectionLost"})
 QUOTA_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-"""Where a partition keeps the quota of buckets, whatever region they are in (S3 User Guide, "Quotas, restrictions")."""
+"""The region that has a partition's bucket quota, for buckets in any region (S3 User Guide, "Quotas, restrictions")."""
 
 
 def check_account(settings: Settings, control: Control) -> Iterator[Check]:
@@ -73,7 +73,7 @@ def check_surroundings(settings: Settings, control: Control, *, new_buckets: int
 
 
 def skew_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return how many seconds the server's clock is ahead of ours, by the Date of its answer; None if it has none."""
+    """Return how many seconds the server's clock is ahead of ours, from the Date of its answer; None if it has none."""
     try:
         told: datetime = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
@@ -90,10 +90,12 @@ def _credentials(control: Control) -> Check:
 def _identity(control: Control) -> Check:
     identity = control.identity()
     if identity.account is None:
-        return notice(IDENTITY, "this endpoint has no STS: whose a bucket is, is told by ListBuckets")
+        return notice(IDENTITY, "this endpoint has no STS: rehouse uses ListBuckets to find out who owns a bucket")
     if (identity.arn or "").endswith(":root"):
         return notice(
-            IDENTITY, f"{identity.arn}", "use a role or user with `rehouse iam-policy`'s rights, not the root"
+            IDENTITY,
+            f"{identity.arn}",
+            "use a role or user with the rights that `rehouse iam-policy` prints, not the root user",
         )
     return ok(IDENTITY, f"{identity.arn} in the account {identity.account}")
 
@@ -101,7 +103,7 @@ def _identity(control: Control) -> Check:
 def _clock(settings: Settings, control: Control) -> Check:
     skew = skew_seconds(answer_headers(control, settings.require_shared_buckets()[0]), time.time())
     if skew is None:
-        return no_answer(CLOCK, "the endpoint tells no time")
+        return no_answer(CLOCK, "the endpoint's answer has no time")
     told = f"{abs(skew):.0f} seconds {'behind' if skew > 0 else 'ahead of'} S3's"
     if abs(skew) > REFUSED_SKEW_SECONDS:
         return failure(CLOCK, told, "set this machine's clock: S3 accepts 15 minutes of difference")
@@ -127,7 +129,7 @@ def _quota(control: Control, new_buckets: int | None) -> Check:
     place = partition(control.session.region)
     region = QUOTA_REGIONS.get(place)
     if region is None:
-        told = f"unknown (it is not known where the partition {place} keeps its quotas); {there}"
+        told = f"unknown (rehouse does not know where the partition {place} has its quotas); {there}"
         return no_answer(QUOTA, told, "ask AWS Support for the quota of general purpose buckets")
     quota = bucket_quota(control.session, region)
     if quota is None:
@@ -144,7 +146,7 @@ def _log_bucket(settings: Settings, control: Control) -> Check:
     name = log_bucket_name(settings, control)
     presence = control.head(name)
     if presence.whose == "absent" and name.startswith(f"{settings.bucket_prefix}-"):
-        told = f"{name} is not there, and begins with the tenants' prefix: no role may make it"
+        told = f"{name} does not exist, and begins with the tenants' prefix: no role may create it"
         return failure(LOG_BUCKET, told, "make it yourself, or set REHOUSE_LOG_BUCKET to a name outside the prefix")
     if wrong := presence_check(LOG_BUCKET, settings, name, presence):
         return wrong
@@ -158,17 +160,19 @@ def _log_bucket(settings: Settings, control: Control) -> Check:
 
 
 def presence_check(subject: str, settings: Settings, name: str, presence: BucketPresence) -> Check | None:
-    """Return what is wrong with a bucket's presence; None if it is there, ours and in our region."""
+    """Return what is wrong with a bucket's presence; None if it exists, is ours and is in our region."""
     if presence.whose == "absent":
         if subject == LOG_BUCKET:
-            told = f"{name} is not there yet: the first migration makes it, with `rehouse iam-policy --role log-bucket`"
+            told = f"{name} does not exist yet: the first migration creates it, with the rights of the role log-bucket"
             return ok(subject, told)
         return failure(subject, f"{name} does not exist", "check REHOUSE_SHARED_BUCKET and AWS_ENDPOINT_URL_S3")
     if presence.whose == "somebody_else":
         return failure(subject, f"{name} belongs to another AWS account", "use credentials of the account that owns it")
     if presence.whose == "unknown":
         return no_answer(
-            subject, f"whose {name} is ({presence.code})", "s3:ListAllMyBuckets and s3:ListBucket are needed"
+            subject,
+            f"the owner of {name} is unknown ({presence.code})",
+            "s3:ListAllMyBuckets and s3:ListBucket are needed",
         )
     if presence.region not in {None, settings.region}:
         hint = way_out(name, str(presence.region), settings.region)
@@ -189,7 +193,7 @@ REGION = "S3: region"
 
 
 def check_region(settings: Settings, control: Control) -> tuple[Check, Settings | None]:
-    """Return the check, and the settings with the region; None if there is no region to go on with."""
+    """Return the check, and the settings with the region; None if there is no usable region."""
     try:
         found, presences = locate(settings, control)
     except RehouseError as error:

@@ -1,6 +1,6 @@
-"""The application's own rights, with its own credentials (REHOUSE_APPLICATION_PROFILE): can it follow its documents?
+"""Checks of the application's rights, with its own credentials (REHOUSE_APPLICATION_PROFILE): can it reach moved documents?
 
-Reading is tried on the shared bucket; what it may do in the tenants' buckets is simulated, or proven by `--probe`.
+Reading is tested on the shared bucket. The rights on the tenants' buckets are simulated, or tested by `--probe`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _identity(control: Control, application: Control) -> Check:
     if theirs.account != ours.account:
         return failure(IDENTITY, f"its account is {theirs.account}, ours is {ours.account}", "use one account for both")
     if theirs.arn and theirs.arn == ours.arn:
-        return notice(IDENTITY, "the application has the migration's own credentials", "give each its own role")
+        return notice(IDENTITY, "the application uses the same credentials as the migration", "give each its own role")
     return ok(IDENTITY, theirs.arn or "accepted")
 
 

@@ -1,4 +1,4 @@
-"""One finding of doctor, and the one way to come to it: look, and let an error be an outcome."""
+"""One finding of doctor, and the one function that makes it: run a check, and turn an error into an outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rehouse.s3.faults import translate_errors as translating_s3
 
 
 class Outcome(StrEnum):
-    """How a check ended. "Could not check" is never fine; a notice is worth reading and no fault."""
+    """How a check ended. "Could not check" is not a success; a notice is not a fault."""
 
     OK = "ok"
     FAILED = "failed"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 class Group(StrEnum):
-    """What a check is about, in the order in which doctor reports."""
+    """The part of the installation that a check is about, in the order of doctor's report."""
 
     SETTINGS = "settings"
     MACHINE = "this machine"
@@ -40,7 +40,7 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, how it ended, what was seen, what to do about it. Doctor sets its group."""
+    """One finding: the subject, the outcome, what was found, what to do about it. Doctor sets its group."""
 
     subject: str
     outcome: Outcome
@@ -50,22 +50,22 @@ class Check:
 
 
 def ok(subject: str, detail: str) -> Check:
-    """Return a check that ended well."""
+    """Return a check that passed."""
     return Check(subject, Outcome.OK, detail)
 
 
 def failure(subject: str, detail: str, hint: str) -> Check:
-    """Return a check that found something that must be put right."""
+    """Return a check that found something that must be corrected."""
     return Check(subject, Outcome.FAILED, detail, hint)
 
 
 def notice(subject: str, detail: str, hint: str = "") -> Check:
-    """Return a check that found something to know."""
+    """Return a check that found something to know about."""
     return Check(subject, Outcome.NOTICE, detail, hint)
 
 
 def no_answer(subject: str, detail: str, hint: str = "") -> Check:
-    """Return a check that did not come to an answer."""
+    """Return a check that could not be made."""
     return Check(subject, Outcome.COULD_NOT_CHECK, detail, hint)
 
 
@@ -76,9 +76,9 @@ def try_check(
     denied: Outcome = Outcome.FAILED,
     rights_hint: str = RIGHTS_HINT,
 ) -> Check:
-    """Return what `look` finds; an error of S3, of PostgreSQL or of ours becomes the outcome.
+    """Run `look` and return its finding; turn an error of S3, PostgreSQL or rehouse into the outcome.
 
-    `denied` is the outcome of a missing right: FAILED where the run needs it, COULD_NOT_CHECK where only doctor does.
+    `denied` is the outcome for a missing right: FAILED if a run needs it, COULD_NOT_CHECK if only doctor does.
     `rights_hint` tells how to grant it.
     """
     try:
@@ -91,7 +91,7 @@ def try_check(
 def of_error(
     subject: str, error: RehouseError, *, denied: Outcome = Outcome.FAILED, rights_hint: str = RIGHTS_HINT
 ) -> Check:
-    """Return an error as a check. What it says of the subject is not said twice, nor that doctor tests rights."""
+    """Return an error as a check, without repeating the subject or the advice to run doctor."""
     is_denied = isinstance(error, StorageRefused) and error.code in DENIED
     hint = rights_hint if error.hint == HINTS["AccessDenied"] else error.hint
     detail = error.message.removeprefix(f"{subject}: ")
@@ -99,5 +99,5 @@ def of_error(
 
 
 def skip_dependents(subjects: Iterable[str], because: str) -> Iterable[Check]:
-    """Return "could not check" for everything that depends on something that failed."""
+    """Return "could not check" for every check that depends on a failed one."""
     return (no_answer(subject, because) for subject in subjects)

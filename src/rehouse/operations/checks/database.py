@@ -1,7 +1,7 @@
-"""The database: reachable without a pooler, new enough, writable, mapped, not blinded by row security, with our rights.
+"""Checks of the database: direct connection, version, writable, mapping, row security, rights, column lengths.
 
-Do the application's columns hold the names of the new buckets and the new keys? A name that does not fit is found out here, and not
-by the update that points a tenant to its bucket.
+The application's columns must be long enough for the names of the new buckets and for the new keys. A name that does not fit is
+found here, and not by the update that points a tenant to its bucket.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IDS = "database: ids"
 SCHEMA = "database: rehouse's own tables"
 
 OLDEST_SERVER = 130000
-"""gen_random_uuid() is built in from PostgreSQL 13 on."""
+"""PostgreSQL 13 is the first version with a built-in gen_random_uuid()."""
 
 
 def check_database(settings: Settings) -> Iterator[Check]:
@@ -69,11 +69,13 @@ def _encoding(inspection: Inspection) -> Check:
     if encoding == "UTF8":
         return ok(ENCODING, encoding)
     if encoding == UNCHECKED:
-        told = f"{encoding}: PostgreSQL does not check what texts hold; rehouse takes them as UTF-8"
+        told = f"{encoding}: PostgreSQL does not check the encoding of texts; rehouse reads them as UTF-8"
         return notice(ENCODING, told, "a document whose key is not UTF-8 is not moved (invalid_key)")
     told = f"{encoding}: it cannot hold every key of S3"
     return notice(
-        ENCODING, told, "objects whose keys it cannot hold are counted and left alone: no row can point to them"
+        ENCODING,
+        told,
+        "rehouse counts objects whose keys it cannot hold and does not move them: no row can point to them",
     )
 
 
@@ -82,7 +84,7 @@ def _writability(inspection: Inspection) -> Check:
     if is_standby or is_read_only:
         what = "it is a standby server" if is_standby else "transactions are read-only"
         return failure(WRITABLE, what, "connect to the primary server, as a role that may write")
-    return ok(WRITABLE, "it is a primary server and takes writes")
+    return ok(WRITABLE, "it is a primary server and accepts writes")
 
 
 def _mapping(inspection: Inspection, settings: Settings) -> Iterator[Check]:
@@ -106,7 +108,7 @@ def _mapping(inspection: Inspection, settings: Settings) -> Iterator[Check]:
 
 
 def _row_security(inspection: Inspection, found: Catalog) -> Check:
-    # Every connection has row_security off: a role that policies would blind gets an error here, not an empty answer.
+    # Every connection has row_security off, so a role that may not see all rows gets an error here, not an empty answer.
     counts = []
     for table in (found.tenants, found.documents):
         counts.append(f"{table.name} {'has rows' if inspection.has_rows(table) else 'is empty'}")
@@ -125,9 +127,9 @@ def _rights(inspection: Inspection, found: Catalog) -> Check:
         return notice(
             RIGHTS,
             f"{detail}; everything else works",
-            f"if `status --watch` is to show its commands and `cleanup` is to sweep uploads: {grants}",
+            f"to show its commands in `status --watch`, and to sweep uploads in `cleanup`: {grants}",
         )
-    return ok(RIGHTS, "read and update the application's tables, make rehouse's own beside them")
+    return ok(RIGHTS, "it can read and update the application's tables, and create rehouse's tables beside them")
 
 
 def _ids(inspection: Inspection, found: Catalog) -> Check:
@@ -135,8 +137,8 @@ def _ids(inspection: Inspection, found: Catalog) -> Check:
     if ambiguities:
         message = "; ".join(each.message for each in ambiguities)
         return failure(IDS, message, "; ".join(each.hint for each in ambiguities))
-    unique = "an id names one document" if found.ids_are_unique else "an id names one document of a tenant"
-    return ok(IDS, f"{unique}; a unique index holds it")
+    unique = "an id names one document" if found.ids_are_unique else "an id names one document within a tenant"
+    return ok(IDS, f"{unique}, as a unique index ensures")
 
 
 def _schema(found: Catalog, settings: Settings) -> Check:
@@ -144,19 +146,21 @@ def _schema(found: Catalog, settings: Settings) -> Check:
     if differences:
         return failure(SCHEMA, *explain(differences, settings))
     if found.version and found.version != catalogs.VERSIONS[-1]:
-        told = f"there, version {found.version}; this rehouse works with {catalogs.VERSIONS[-1]}"
-        return notice(SCHEMA, told, "`rehouse init` upgrades them, the next migrate does it too")
+        told = f"they have version {found.version}; this rehouse needs {catalogs.VERSIONS[-1]}"
+        return notice(SCHEMA, told, "run `rehouse init` to upgrade them; the next migrate does so too")
     if found.version and not is_current(found):
-        told = f"there, version {found.version}, but not complete"
-        return notice(SCHEMA, told, "`rehouse init` completes them, the next migrate does it too")
+        told = f"they have version {found.version}, but are not complete"
+        return notice(SCHEMA, told, "run `rehouse init` to complete them; the next migrate does so too")
     if found.version:
-        return ok(SCHEMA, f"there, version {found.version}")
+        return ok(SCHEMA, f"they have version {found.version}")
     adopted = f"; {', '.join(sorted(found.own))} will be adopted" if found.own else ""
-    return notice(SCHEMA, f"not there yet{adopted}", "`rehouse init` makes them, the first migrate does it too")
+    return notice(
+        SCHEMA, f"they do not exist yet{adopted}", "run `rehouse init` to create them; the first migrate does so too"
+    )
 
 
 def count_tenants(settings: Settings) -> int | None:
-    """Return how many tenants may want a bucket, None where the database cannot be asked."""
+    """Return how many tenants may need a bucket, None if the database cannot be asked."""
     try:
         with translate_errors(), Inspection.open(settings) as inspection:
             return inspection.count_tenants(inspection.catalog(settings))
@@ -166,9 +170,9 @@ def count_tenants(settings: Settings) -> int | None:
 
 ROOM = "database: room for names and keys"
 SHORTEST_KEY = 100
-"""`documents/`, an id as its digest (71 characters), and a name that can still be told from others."""
+"""`documents/`, the digest of an id (71 characters), and a name that is long enough to be distinguished."""
 LONGEST_KEY = len("documents//") + 71 + MAX_NAME_BYTES
-"""Beyond this no key of ours ever grows: a longer name is cut anyway."""
+"""The length that no key of rehouse exceeds, because longer names are cut."""
 
 
 def check_room(inspection: Inspection, found: Catalog, settings: Settings) -> Check:
@@ -206,7 +210,7 @@ def _etag(found: Catalog) -> tuple[str, int | None]:
 
 
 def _short_columns(column: str, length: int | None, needed: int, wanted: int) -> Iterable[tuple[str, int, int, bool]]:
-    """The column, its length, the length that suffices for all, and whether it is too short already."""
+    """Yield each column that is too short for some name: column, length, sufficient length, whether it is too short already."""
     if length is not None and length < wanted:
         yield column, length, wanted, length < needed
 
@@ -225,16 +229,16 @@ _MANY = 10_000
 
 
 def check_usage(inspection: Inspection, found: Catalog) -> Check:
-    """Return the check of tenant_usage; what is wrong there hinders no migration."""
+    """Return the check of tenant_usage. A problem there does not prevent a migration."""
     state = inspection.usage(found)
     if state is None:
-        return notice(USAGE, "tables that hold usage are missing", "`rehouse init` makes them and counts again")
+        return notice(USAGE, "tables that hold usage are missing", "run `rehouse init` to create them and count again")
     if state.faults:
         step, code, message = state.faults[0]
         what = "some changes could not be counted" if step == "count" else "pending changes could not be added"
         way_out = "`rehouse init` counts again" if step == "count" else "correct this, then run `rehouse status`"
         return notice(USAGE, f"{what}: {message} (SQLSTATE {code})", way_out)
     if state.pending > _MANY:
-        told = f"{state.pending:,} changes wait to be added to tenant_usage"
-        return notice(USAGE, told, "`rehouse status` adds them: run it by a timer if all your writers are SERIALIZABLE")
-    return ok(USAGE, f"kept by triggers; {state.pending:,} changes wait to be added")
+        told = f"{state.pending:,} changes are waiting to be added to tenant_usage"
+        return notice(USAGE, told, "`rehouse status` adds them: run it regularly if all your writers are SERIALIZABLE")
+    return ok(USAGE, f"triggers keep it up to date; {state.pending:,} changes are waiting to be added")

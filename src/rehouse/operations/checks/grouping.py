@@ -1,4 +1,4 @@
-"""Sum up checks for people: what is not fine, each thing once and the worst first, and a line for each group. Pure functions."""
+"""Sum up checks for people: each problem once, the worst first, and a line for each group. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rehouse.operations.checks.check import Check, Group, Outcome
 
 WORST_FIRST = (Outcome.FAILED, Outcome.COULD_NOT_CHECK, Outcome.NOTICE, Outcome.OK)
 NAMED = 3
-"""How many subjects of one problem are named; of more the number is given."""
+"""How many subjects of one problem are named; if there are more, their number is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Checks of one group that found the same: what they looked at, in words, and what they found."""
+    """Checks of one group with the same finding: their subjects in words, and the finding."""
 
     outcome: Outcome
     subject: str
@@ -26,7 +26,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class GroupSummary:
-    """A group: the worst outcome of its checks, and how many of them ended in which way, in words."""
+    """A group: the worst outcome of its checks, and the number of checks by outcome, in words."""
 
     group: Group
     outcome: Outcome
@@ -34,7 +34,7 @@ class GroupSummary:
 
 
 def problems(checks: Iterable[Check]) -> list[Problem]:
-    """Return what is not fine, failures first. Checks of a group that found the same become one problem."""
+    """Return the problems, failures first. Checks of a group with the same finding become one problem."""
     found: dict[tuple[Outcome, Group | None, str, str], list[str]] = {}
     for check in checks:
         if check.outcome is not Outcome.OK:
@@ -59,7 +59,7 @@ def summaries(checks: Iterable[Check]) -> list[GroupSummary]:
 
 
 def count(outcomes: Iterable[Outcome]) -> str:
-    """Return how many checks ended in which way, in words.
+    """Return the number of checks by outcome, in words.
 
     >>> count([Outcome.OK] * 9), count([Outcome.OK, Outcome.NOTICE, Outcome.NOTICE, Outcome.FAILED])
     ('9 checks passed', '1 check passed, 1 failed, 2 notices')
@@ -77,7 +77,7 @@ def count(outcomes: Iterable[Outcome]) -> str:
 
 
 def _name(group: Group | None, subjects: Sequence[str]) -> str:
-    """Return one name for the subjects: what they begin with is said once, and many are counted."""
+    """Return one name for the subjects: their common beginning once, or their number if there are many."""
     if len(subjects) == 1:
         return subjects[0]
     if len(subjects) > NAMED:

@@ -1,4 +1,4 @@
-"""Does the database name every bucket that rehouse made for its tenants, and no other? One restored from an old dump may not."""
+"""Check that the database names exactly the buckets that rehouse made for its tenants. A restored old dump may not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ HOMES = "tenants' buckets: named by the database"
 
 
 def check_homes(settings: Settings, control: Control) -> Check:
-    """Return whether every tenant's bucket is named: in its row once it was cut over, in the ledger before."""
+    """Check that every tenant's bucket is named: in its row after the cutover, in the ledger before."""
 
     def look() -> Check:
         with closing(Ledger.open(settings, writes=False, may_be_older=True)) as ledger:
             if ledger.catalog.version and not is_current(ledger.catalog):
-                told = "an earlier rehouse made the ledger, so it cannot be read"
-                return no_answer(HOMES, told, "`rehouse init` upgrades it, the next migrate does it too")
+                told = "the ledger has an older version, so it cannot be read"
+                return no_answer(HOMES, told, "run `rehouse init` to upgrade it; the next migrate does so too")
             tenants = ledger.tenants()
             found = [_problem_of(settings, control, ledger, tenant) for tenant in tenants]
             found += _lost_homes(settings, control, ledger, tenants)

@@ -1,4 +1,4 @@
-"""Columns outside the mapping: do they hold keys of documents, which lead to no object after `finish`?"""
+"""Search columns outside the mapping for keys of documents, because such keys lead to no object after `finish`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rehouse.operations.checks.check import Check, failure, no_answer, notice, o
 from rehouse.operations.services import Services
 
 KEYS_A_LOOK = 10_000
-"""How many keys of a tenant are looked for. A table costs the same to read for one key as for all of them."""
+"""How many keys of a tenant to search for. Reading a table costs the same for one key as for all of them."""
 FEWEST_KEYS = 200
-"""How many of each tenant at least, where there are many."""
+"""The least number of keys of each tenant, if there are many tenants."""
 KEYS_AT_ONCE = 100_000
-"""Keys held in memory; for more of them every table is read again."""
+"""How many keys to hold in memory; every table is read again for each such set."""
 
 POINTERS_HINT = (
     "once the source is removed, a key in this column leads to no object: correct the application or the rows. If no download "
@@ -38,7 +38,7 @@ UNCHECKED_HINT = (
 
 
 class Mention(NamedTuple):
-    """A column outside the mapping, and how many of its rows hold a key that was looked for."""
+    """A column outside the mapping, and how many of its rows hold one of the keys."""
 
     column: str
     rows: int
@@ -46,10 +46,10 @@ class Mention(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What to look for and, once it was looked for, what was found. `owners`: the tenants (ids) whose keys were looked for.
+    """What to search for and, after the search, what was found. `owners`: the tenants (ids) whose keys were searched for.
 
-    `check_all`: every key and every row instead of samples. `accept_unchecked`: columns that could not be looked at hold
-    nothing back.
+    `check_all`: search for every key in every row instead of samples. `accept_unchecked`: remove sources even if columns could not
+    be searched.
     """
 
     check_all: bool = False
@@ -58,19 +58,19 @@ class Look:
     found: FoundKeys | None = None
 
     def mentions(self, owner: str) -> list[Mention]:
-        """Return the columns that hold keys of this owner, the fullest first."""
+        """Return the columns that hold keys of this owner, the column with most rows first."""
         rows = self.found.rows if self.found else {}
         held = [Mention(column, counts[owner]) for column, counts in rows.items() if counts[owner]]
         return sorted(held, key=lambda each: (-each.rows, each.column))
 
     @property
     def unchecked(self) -> list[Unchecked]:
-        """The columns that could not be looked at, or not enough of them."""
+        """The columns that could not be searched, or of which too little was read."""
         return sorted(set(self.found.unchecked)) if self.found else []
 
     @property
     def in_part(self) -> list[str]:
-        """The columns of large tables of which a sample was read, with the share that it was."""
+        """The columns of large tables of which only a sample was read, with the share that was read."""
         return [f"{column} ({share:.2%})" for column, share in sorted(self.found.in_part.items())] if self.found else []
 
 
@@ -78,7 +78,7 @@ CAREFUL = Look()
 
 
 def look_through(services: Services, migrations: Sequence[Migration], look: Look, subject: str) -> Look:
-    """Look for keys of the sources of these tenants in every column outside the mapping; return what was found."""
+    """Search every column outside the mapping for keys of these tenants' sources; return what was found."""
     pointers = Pointers(services.ledger)
     limit = None if look.check_all else max(FEWEST_KEYS, min(KEYS_A_LOOK, KEYS_AT_ONCE // len(migrations)))
     owners: defaultdict[str, list[str]] = defaultdict(list)
@@ -97,9 +97,9 @@ def look_for(
     *,
     check_all: bool = False,
 ) -> FoundKeys:
-    """Look for keys, each with its owners, in every column outside the mapping that is not to be ignored.
+    """Search every column outside the mapping, except ignored ones, for keys, each with its owners.
 
-    After each table `after_table` is called with how many columns are done, and of how many.
+    After each table it calls `after_table` with the number of columns done and the number of all columns.
     """
     pointers, chosen = Pointers(ledger), settings.finish
     columns = _drop_ignored(pointers.columns(), chosen.ignore_columns)
@@ -155,7 +155,7 @@ _ANY = "document"
 
 
 def check_pointers(settings: Settings) -> Iterator[Check]:
-    """Yield what was found of each column that holds keys or could not be looked at, and what was looked at."""
+    """Yield a check for each column that holds keys or could not be searched, and one on what was searched."""
     with closing(Ledger.open(settings, writes=False)) as ledger, translate_errors():
         keys = Pointers(ledger).of_documents(KEYS_A_LOOK)
         look = Look(found=look_for(ledger, settings, {key: [_ANY] for key in keys}))
@@ -167,9 +167,9 @@ def check_pointers(settings: Settings) -> Iterator[Check]:
         yield no_answer(f"{SUBJECT}: {column}", reason, UNCHECKED_HINT)
     if look.in_part:
         yield notice(
-            SUBJECT, f"only a sample was read of {', '.join(look.in_part)}", "raise finish.table_mb to read more"
+            SUBJECT, f"rehouse read only a sample of {', '.join(look.in_part)}", "raise finish.table_mb to read more"
         )
     looked_at = look.found.columns if look.found else 0
     yield ok(
-        SUBJECT, f"{count_noun(len(keys), 'key')} looked for in {count_noun(looked_at, 'column')} outside the mapping"
+        SUBJECT, f"{count_noun(len(keys), 'key')} searched for in {count_noun(looked_at, 'column')} outside the mapping"
     )

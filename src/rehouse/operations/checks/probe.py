@@ -1,6 +1,6 @@
-"""The probe: everything that a migration writes, tried in a scratch bucket that is always emptied and removed again.
+"""The probe: test everything that a migration writes in a scratch bucket, which is always emptied and removed again.
 
-Its name cannot be any tenant's. The shared bucket is only read: one of its objects is copied, as a migration would.
+No tenant's bucket can have its name. The probe only reads the shared bucket: it copies one of its objects, as a migration does.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ COPIED = "documents/probe/copied"
 
 
 def check_by_probe(settings: Settings, control: Control, application: Control | None) -> Iterator[Check]:
-    """Yield the checks that need to write. The scratch bucket is removed whatever happens, a stopped generator included."""
+    """Yield the checks that write. The scratch bucket is removed in every case, even if the generator is stopped."""
     bucket = ""
     try:
         bucket = _scratch_name(settings, control)
         control.create(bucket)
     except RehouseError as error:
         yield of_error(SCRATCH, error)
-        if bucket and isinstance(error, StorageUnavailable):  # no answer came: the bucket may be there all the same
+        if bucket and isinstance(error, StorageUnavailable):  # there was no answer, so the bucket may exist
             yield _removal_check(control, bucket)
         yield from skip_dependents((WRITE, MULTIPART, COPY, SOURCE_CONDITION, TARGET_CONDITION), "no scratch bucket")
         return
@@ -75,7 +75,7 @@ def check_by_probe(settings: Settings, control: Control, application: Control | 
 
 
 def _scratch_name(settings: Settings, control: Control) -> str:
-    """Return a name in the tenants' namespace; its random part is shorter where a long ending leaves less room."""
+    """Return a name in the tenants' namespace; its random part is shorter if the ending is long."""
     name, ending = f"{settings.bucket_prefix}-{PROBE_NAME}-", namespace(settings, control.identity().account)
     room = min(SUFFIX_DIGITS, MAX_BUCKET_NAME - len(name) - len(ending))
     return name + secrets.token_hex(SUFFIX_DIGITS)[:room] + ending
@@ -91,7 +91,7 @@ def _settings(settings: Settings, control: Control, bucket: str) -> Iterator[Che
         subject = f"probe: setting {setting}"
         yield try_check(subject, lambda s=setting, d=document, t=subject: _setting(control, spec, s, d, t))  # type: ignore[misc]
     if spec.logging is None and has_access_logs(settings):
-        yield no_answer("probe: setting logging", "there is no log bucket yet, and the probe makes none")
+        yield no_answer("probe: setting logging", "there is no log bucket yet, and the probe does not create one")
 
 
 def _scratch_spec(settings: Settings, control: Control, bucket: str) -> BucketSpec:
@@ -105,10 +105,12 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
     found = control.read(spec.bucket, [setting])
     drifts = [drift for drift in differences(spec, found) if drift.setting == setting]
     if not offered or any(drift.kind == "not_offered" for drift in drifts):
-        return notice(subject, "not offered by this endpoint", "the tenants' buckets will be without it")
+        return notice(subject, "not offered by this endpoint", "the tenants' buckets will not have it")
     if drifts:
         return failure(
-            subject, f"written, but it {drifts[0].kind} when read back", "is an organisation's policy at work?"
+            subject,
+            f"written, but it {drifts[0].kind} when read back",
+            "check whether an organisation's policy changes it",
         )
     return ok(subject, "written and read back")
 
@@ -116,13 +118,15 @@ def _setting(control: Control, spec: BucketSpec, setting: str, document: Any, su
 def _objects(settings: Settings, control: Control, bucket: str) -> Check:
     client, owner = control.client, control.owner()
     if not control.session.is_aws and not takes_uploads(control, bucket):
-        return failure(WRITE, "a bucket with these settings takes no upload here", NO_UPLOAD_HINT)
+        return failure(WRITE, "this endpoint refuses uploads to a bucket with these settings", NO_UPLOAD_HINT)
     client.put_object(Bucket=bucket, Key=KEY, Body=b"probe", Tagging="probe=1", **owner)
     client.head_object(Bucket=bucket, Key=KEY, **owner)
     client.get_object_tagging(Bucket=bucket, Key=KEY, **owner)
     listed = client.list_objects_v2(Bucket=bucket, **owner).get("Contents", [])
     if [each["Key"] for each in listed] != [KEY]:
-        return failure(WRITE, "an object that was written is not listed", "is the endpoint behind a cache?")
+        return failure(
+            WRITE, "an object that was written is not listed", "check whether the endpoint is behind a cache"
+        )
     return ok(WRITE, "written with tags, read, listed")
 
 
@@ -131,7 +135,7 @@ def _multipart(control: Control, bucket: str) -> Check:
     upload = client.create_multipart_upload(Bucket=bucket, Key=COPIED, **owner)["UploadId"]
     client.list_multipart_uploads(Bucket=bucket, **owner)
     client.abort_multipart_upload(Bucket=bucket, Key=COPIED, UploadId=upload, **owner)
-    return ok(MULTIPART, "an upload in parts can be begun, found and aborted")
+    return ok(MULTIPART, "an upload in parts can be started, found and aborted")
 
 
 def _copies(settings: Settings, control: Control, bucket: str) -> Iterator[Check]:
@@ -178,17 +182,19 @@ def _copy_check(copy: Callable[..., object]) -> Check:
 
 def _source_condition(copy: Callable[..., object]) -> Check:
     if is_refused_by_condition(lambda: copy(CopySourceIfMatch='"00000000000000000000000000000000"')):
-        return ok(SOURCE_CONDITION, "honoured: a source that changed is not copied")
+        return ok(SOURCE_CONDITION, "supported: S3 does not copy a source that changed")
     return failure(
-        SOURCE_CONDITION, "ignored by this endpoint", "a source overwritten meanwhile would be copied unseen"
+        SOURCE_CONDITION,
+        "ignored by this endpoint",
+        "a source that is overwritten meanwhile would be copied without notice",
     )
 
 
 def _target_condition(copy: Callable[..., object]) -> Check:
     if is_refused_by_condition(lambda: copy(IfNoneMatch="*")):
-        return ok(TARGET_CONDITION, "honoured: nothing newer is ever covered")
+        return ok(TARGET_CONDITION, "supported: S3 does not overwrite an object that changed")
     return notice(
-        TARGET_CONDITION, "ignored by this endpoint: not guarded here", "let only one operator work at a time"
+        TARGET_CONDITION, "ignored by this endpoint: copies are not guarded", "let only one operator work at a time"
     )
 
 
@@ -206,4 +212,4 @@ def _removal_check(control: Control, bucket: str) -> Check:
         remove_scratch(control, bucket)
     except RehouseError as error:
         return failure(REMOVAL, f"{bucket} could not be removed: {error.message}", hint)
-    return ok(REMOVAL, "the scratch bucket is gone again")
+    return ok(REMOVAL, "the scratch bucket was removed")

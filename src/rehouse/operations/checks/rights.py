@@ -1,7 +1,7 @@
-"""The rights on S3, row by row of the table of permissions, by IAM's own simulation: no request with a side effect is sent.
+"""Check the rights on S3 with IAM's simulation, row by row of the table of permissions. No request has a side effect.
 
-A simulation knows the identity's policies, not an organisation's or a bucket's: only `--probe` proves a right by using it.
-Where even simulating is not allowed, each row says "could not check".
+A simulation includes the identity's policies, but not those of an organisation or a bucket; only `--probe` tests a right by
+using it. If the simulation is not allowed, each row says "could not check".
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ PROBED = frozenset(
         Resource.SHARED_OBJECTS,
     }
 )
-"""What `--probe` proves by using it, so that nothing need be simulated."""
+"""The rights that `--probe` tests by using them, so they are not simulated."""
 
 
 def check_rights(settings: Settings, control: Control, *, probe: bool) -> Iterator[Check]:
-    """Yield a check for each row of the table that a migration needs; rows that the probe will prove are left to it."""
+    """Yield a check for each row of the table that a migration needs, except rows that the probe tests."""
     rows = [row for row in permissions_of(NEEDED) if not (probe and row.resource in PROBED)]
     scope = scope_of(settings, control)
     hint = "`rehouse iam-policy` prints the policies to attach"
@@ -41,7 +41,7 @@ def check_rights(settings: Settings, control: Control, *, probe: bool) -> Iterat
 def simulate_rights(
     control: Control, rows: Iterable[Permission], scope: Scope, arn: str | None, subject: str, *, hint: str
 ) -> Iterator[Check]:
-    """Yield a check for each row as IAM simulates it for the principal `arn`; `hint` tells how to grant what is missing."""
+    """Yield a check for each row, simulated by IAM for the principal `arn`; `hint`: how to grant what is missing."""
     for row in rows:
         title = f"{subject}: {row.resource}: {row.why}"
         actions = [action for action in row.actions if action not in OPTIONAL]
@@ -53,19 +53,21 @@ def simulate_rights(
             yield no_answer(
                 title,
                 str(error),
-                "allow iam:GetRole on the role, or run `rehouse doctor --probe`, which tries the rights",
+                "allow iam:GetRole on the role, or run `rehouse doctor --probe` to test the rights",
             )
             continue
         except NotSimulated as error:
-            way = "`rehouse doctor --probe` tries them in a scratch bucket; iam:SimulatePrincipalPolicy would tell as well"
+            way = "run `rehouse doctor --probe` to test them in a scratch bucket, or grant iam:SimulatePrincipalPolicy"
             yield no_answer(title, f"no simulation ({error})", way)
             continue
         if denied is None:
-            yield no_answer(title, "IAM cannot simulate this identity", "`rehouse doctor --probe` tries the rights")
+            yield no_answer(
+                title, "IAM cannot simulate this identity", "run `rehouse doctor --probe` to test the rights"
+            )
         elif denied:
             yield failure(title, f"not allowed: {', '.join(denied)}", hint)
         else:
-            yield ok(title, "allowed, by IAM's simulation")
+            yield ok(title, "allowed, according to IAM's simulation")
 
 
 def scope_of(settings: Settings, control: Control) -> Scope:

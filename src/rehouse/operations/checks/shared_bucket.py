@@ -1,6 +1,6 @@
-"""The shared bucket: there, ours, readable; and what it does that the tenants' new buckets would do differently, or not at all.
+"""Checks of the shared bucket: it exists, is ours and readable; and which of its features the tenants' buckets will not have.
 
-Everything is read and nothing is changed. Each habit of the bucket is named, with what becomes of it in the new buckets.
+They only read. Each feature of the bucket is reported with what happens to it in the new buckets.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Reply = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """One thing that a bucket may do: how it is asked for, what it looks like, and what becomes of it."""
+    """A feature of a bucket: how to read it, how to describe it, and what happens to it in the new buckets."""
 
     title: str
     get: str
@@ -45,7 +45,7 @@ class Habit:
 def _versions(reply: Reply) -> str:
     if reply.get("Status") == "Suspended":
         return f"{SUSPENDED}. Enable it before finish"
-    return str(reply.get("Status") or "off: what finish deletes from it later is gone for good")
+    return str(reply.get("Status") or "off: objects that finish deletes cannot be restored")
 
 
 def _notifications(reply: Reply) -> str:
@@ -81,11 +81,11 @@ def _count(name: str, noun: str) -> Callable[[Reply], str]:
 HABITS = (
     Habit(
         "versioning", "get_bucket_versioning", _versions,
-        "the new buckets are versioned, and begin without history: older versions stay in the shared bucket",
+        "the new buckets are versioned and start without history: older versions stay in the shared bucket",
     ),
     Habit(
         "notifications", "get_bucket_notification_configuration", _notifications,
-        "NOT carried over: a virus scanner or indexer would not hear of uploads to the new buckets. Set them up there",
+        "NOT carried over: a virus scanner or indexer would not be notified of uploads to the new buckets. Set them up there",
     ),
     Habit(
         "replication", "get_bucket_replication", _count("ReplicationConfiguration", "parts"),
@@ -94,12 +94,12 @@ HABITS = (
     ),
     Habit(
         "policy", "get_bucket_policy", _policy,
-        "NOT carried over: who reads the shared bucket by its policy (a CDN, another account) needs rights on the new ones",
+        "NOT carried over: whoever reads the shared bucket by its policy (a CDN, another account) needs rights on the new ones",
         "NoSuchBucketPolicy",
     ),
     Habit(
         "CORS", "get_bucket_cors", _count("CORSRules", "rules"),
-        "its exact origins are carried over (an origin with * is not), its methods and headers are the specification's",
+        "exact origins are carried over (an origin with * is not); methods and headers come from the specification",
         "NoSuchCORSConfiguration",
     ),
     Habit(
@@ -116,7 +116,7 @@ HABITS = (
     Habit("ACLs", "get_bucket_acl", _grants, "NOT carried over: the new buckets have ACLs switched off"),
     Habit(
         "KMS encryption", "get_bucket_encryption", _kms,
-        "carried over only as the setting REHOUSE_ENCRYPTION says; reading needs kms:Decrypt on that key: name it in "
+        "the new buckets use REHOUSE_ENCRYPTION; reading the shared bucket needs kms:Decrypt on that key: name it in "
         "REHOUSE_SOURCE_KMS_KEYS, and `rehouse iam-policy` grants it",
         "ServerSideEncryptionConfigurationNotFoundError",
     ),
@@ -155,8 +155,8 @@ def check_shared_bucket(settings: Settings, control: Control, bucket: str) -> It
 
 
 def removed_bucket(bucket: str) -> Check:
-    """Return the check of a shared bucket that `cleanup --drop-bucket` removed: it is not missing."""
-    hint = f"take {bucket} out of REHOUSE_SHARED_BUCKET; a new tenant can upload after `rehouse migrate SLUG`"
+    """Return the check of a shared bucket that `cleanup --drop-bucket` removed, so it is not reported as missing."""
+    hint = f"remove {bucket} from REHOUSE_SHARED_BUCKET; a new tenant can upload after `rehouse migrate SLUG`"
     return notice(f"{bucket}: presence", "`rehouse cleanup --drop-bucket` removed it", hint)
 
 
@@ -184,7 +184,7 @@ def _name(subject: str, settings: Settings, bucket: str) -> Check:
 def _listing(subject: str, control: Control, bucket: str) -> Check:
     key = first_object(control, bucket)
     if key is None:
-        return notice(subject, "the bucket is empty", "is it the right one?")
+        return notice(subject, "the bucket is empty", "check that it is the right one")
     control.client.head_object(Bucket=bucket, Key=key, **control.owner())
     control.client.get_object_tagging(Bucket=bucket, Key=key, **control.owner())
     return ok(subject, "objects can be listed and read, with their tags")

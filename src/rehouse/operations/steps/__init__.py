@@ -1,1 +1,1 @@
-"""The steps that the verbs are made of: survey, provision, copy, verify, flip, sweep, and their way back."""
+"""The steps of the verbs: survey, provision, copy, verify, flip, sweep, and the steps of a rollback."""

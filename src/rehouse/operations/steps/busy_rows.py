@@ -1,4 +1,4 @@
-"""Rows that other transactions hold are tried again a few times within a run, then they are for the next run."""
+"""Retry rows that other transactions have locked a few times within a run; after that they are left to the next run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 PASSES = 40
 PAUSE_SECONDS = 0.25
-"""About ten seconds in all."""
+"""The pauses before the retries, about ten seconds in all."""
 
 
 def passes() -> Iterator[int]:

@@ -1,6 +1,6 @@
-"""The canary: a few documents are read in full, as the application would read them, before everything follows.
+"""The canary: read a few documents in full, as the application would read them, before the others are switched.
 
-They are read with the application's own credentials (REHOUSE_APPLICATION_PROFILE); where these are not set, with ours, and a note
+rehouse reads them with the application's credentials (REHOUSE_APPLICATION_PROFILE), or with its own if these are not set. A note
 says which.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_canary_copies(run: Run) -> Run:
-    """Read a few copies in the home before it is switched, if a canary was asked for. Raises Refused for the first that fails."""
+    """Read a few copies in the home before it is switched, if a canary was asked for. Raises Refused at the first that fails."""
     if not run.order.canary or run.phase is not Phase.VERIFIED:
         return run
     samples = run.services.ledger.of(run.migration, CanarySamples).copies(run.order.canary)
@@ -39,9 +39,9 @@ def read_canary_copies(run: Run) -> Run:
 
 
 def read_canary_rows(run: Run) -> Run:
-    """Read the documents just flipped through their rows, if a canary was asked for. Raises Halt for the first that fails.
+    """Read the flipped documents through their rows, if a canary was asked for. Raises Halt at the first that fails.
 
-    A row that the application moved meanwhile is no canary any more; what it wrote in place meanwhile is read as it is.
+    It skips a row that the application moved meanwhile. An object that the application overwrote meanwhile is read as it is now.
     """
     if not run.order.canary:
         return run
@@ -51,7 +51,7 @@ def read_canary_rows(run: Run) -> Run:
     if problem and canaries.flipped_rows(run.order.canary) == samples:
         raise Halt(
             f"{run.slug}: the canary failed after the switch, {len(samples)} documents are flipped: {problem}",
-            hint=f"`rehouse rollback {run.slug}` brings the tenant back; nothing else was flipped",
+            hint=f"`rehouse rollback {run.slug}` returns the tenant to the shared bucket; nothing else was flipped",
             subject=run.slug,
         )
     return run.note(f"canary: {_describe(run.services, samples)} through their rows")
@@ -70,9 +70,9 @@ def _first_problem(services: Services, samples: Sequence[Sample], *, is_live: bo
 
 
 def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
-    """Return what is wrong with an object, None if it is what it must be; its MD5 is looked at where its ETag is one.
+    """Return what is wrong with an object, or None. Its MD5 is compared if its ETag is an MD5.
 
-    `is_live`: the application writes there, so another object is what it says of itself.
+    `is_live`: the application writes there, so another object is compared with its own ETag.
     """
     try:
         with translate_errors(sample.place.key):
@@ -83,9 +83,9 @@ def _problem(client: S3Client, sample: Sample, *, is_live: bool) -> str | None:
     if found.etag != sample.etag and not is_live:
         return f"its ETag is {found.etag} instead of {sample.etag}"
     if found.size != wanted:
-        return f"{found.size} bytes came instead of {wanted}"
+        return f"S3 sent {found.size} bytes instead of {wanted}"
     if is_md5(found.etag) and not found.encryption.startswith("aws:") and found.digest != found.etag:
-        return f"the MD5 of what came is {found.digest} instead of {found.etag}"
+        return f"the MD5 of the bytes is {found.digest} instead of {found.etag}"
     return None
 
 

@@ -1,8 +1,8 @@
-"""Copy a tenant's documents into the home bucket: pages of rows become tasks, outcomes are written in batches.
+"""Copy a tenant's documents into the home bucket: turn pages of rows into tasks, and write the outcomes in batches.
 
-One stream: while the bulk plane copies, one thread talks to the ledger, preparing the next page and saving the last batch.
-Every copy is conditional on its source's ETag and on its target. Where a condition fails, HEADs show why and the document is
-decided on again; what still fails is recorded, and the next run goes on with it. The source is never touched.
+There is one stream: while the bulk plane copies, one thread prepares the next page and saves the last batch in the ledger. Every
+copy is conditional on its source's ETag and on its target. If a condition fails, HEADs show why, and the document is decided on
+again. What still fails is recorded for the next run. rehouse never changes the source.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtfu
 from rehouse.s3.faults import ACCESS_DENIED, CHANGED
 
 LOOKS = 2
-"""How often a failed condition is looked into before the document is left for the next sweep."""
+"""How often to decide again after a failed condition before the document is left for the next sweep."""
 
 
 def copy(run: Run) -> Run:
-    """Begin a round: copy what is neither at home nor copied yet."""
+    """Begin a round: copy the documents that are neither at home nor copied yet."""
     if run.phase in (Phase.COPIED, Phase.VERIFIED):
         run = run.advance(Event.CHANGES_FOUND, "a run looks for changes again")
     only: frozenset[str] | None = None
@@ -65,9 +65,9 @@ def copy_documents(
     is_adopted: bool = False,
     only: frozenset[str] | None = None,
 ) -> Tally:
-    """Copy whatever of the tenant (with `only`: of these documents) is not at home and not copied yet; return what was done.
+    """Copy the tenant's documents (with `only`: these) that are neither at home nor copied yet; return the counts.
 
-    Raises Interrupted when the run was stopped (everything finished is saved), StorageRefused when the rights to copy are
+    Raises Interrupted if the run was stopped (everything finished is saved), StorageRefused if the rights to copy are
     missing altogether.
     """
     run = Pass.begin(services, migration, subject, is_adopted=is_adopted, only=only)
@@ -85,7 +85,7 @@ def copy_documents(
 
 
 def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> list[SurveyedDocument]:
-    """Copy page after page in one stream; return the documents whose conditions failed."""
+    """Copy all pages in one stream; return the documents whose conditions failed."""
     under_way: dict[str, SurveyedDocument] = {}
     again: list[SurveyedDocument] = []
     failures: list[RehouseError] = []
@@ -96,7 +96,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
                 writer.add(page.lines)
                 under_way.update(page.seen)
                 yield from page.tasks
-        except RehouseError as error:  # what is in flight is finished first
+        except RehouseError as error:  # requests in flight are finished first
             failures.append(error)
 
     for outcome in run.services.engine.copy(tasks()):
@@ -113,7 +113,7 @@ def _stream(run: Pass, ledger_thread: ThreadPoolExecutor, writer: _Writer) -> li
 
 
 def _pages_ahead(run: Pass, ledger_thread: ThreadPoolExecutor) -> Iterator[Page]:
-    """Yield the pages, ready to be copied; the next one is prepared while the caller works on this one."""
+    """Yield the pages, ready to be copied. The next page is prepared while the caller works on this one."""
     pages = run.documents.pages_outside(run.services.settings.batch_size)
 
     def prepare() -> Page | None:
@@ -134,12 +134,12 @@ def _look_again(run: Pass, batch: list[SurveyedDocument], writer: _Writer) -> No
         run.services.stop_here()
         looked, source_faults = survey.look_at_sources(run.services, batch, batch, run.places)
         looked, target_faults = survey.look_at_targets(run.services, looked, run.places)
-        looked, unproven = mark_proven(run, looked)  # it may be our own copy, whose answer was lost
+        looked, unproven = mark_proven(run, looked)  # the object may be our own copy, whose answer was lost
         page = decide_page(run, looked, unproven | source_faults | target_faults)
         writer.add(page.lines)
         batch = []
         with translate_errors(), run.documents.fence():
-            pass  # a run that was paused until another one took over must not replace what that one copied
+            pass  # a run that was paused while another one took over must not replace that run's copies
         for outcome in run.services.engine.copy(page.tasks):
             if _is_condition_failed(outcome) and look < LOOKS - 1:
                 batch.append(page.seen[outcome.task.document_id])
@@ -150,7 +150,7 @@ def _look_again(run: Pass, batch: list[SurveyedDocument], writer: _Writer) -> No
 
 
 class _Writer:
-    """Saves lines in batches, on the ledger's thread: a batch is written while the next is in flight."""
+    """Saves lines in batches on the ledger's thread: one batch is written while the next is in flight."""
 
     def __init__(self, run: Pass, ledger_thread: ThreadPoolExecutor) -> None:
         self._run = run
@@ -159,13 +159,13 @@ class _Writer:
         self._saving: Future[None] | None = None
 
     def add(self, lines: list[Line]) -> None:
-        """Take lines; raises what saving an earlier batch raised."""
+        """Add lines. Raises the error with which an earlier batch failed."""
         self._lines += lines
         if len(self._lines) >= self._run.services.settings.batch_size:
             self._save()
 
     def finish(self) -> None:
-        """Save what is left and wait for it."""
+        """Save the remaining lines and wait for the end."""
         if self._lines:
             self._save()
         saving, self._saving = self._saving, None
@@ -217,12 +217,12 @@ def _is_condition_failed(outcome: CopyOutcome) -> bool:
 
 
 NOTHING = ListedObject("", "", 0, "", datetime.fromtimestamp(0, UTC))
-"""Stands for the source of a document that has none."""
+"""Used as the source of a document that has none."""
 
 
 @dataclass
 class Tally:
-    """What a pass over the tenant's documents found and did; sizes in bytes."""
+    """The counts of a pass over the tenant's documents; sizes in bytes."""
 
     standings: Counter[Standing] = field(default_factory=Counter)
     copied: int = 0
@@ -232,13 +232,13 @@ class Tally:
 
     @property
     def changed(self) -> int:
-        """How many documents have a new copy, or one that was adopted."""
+        """How many documents have a new or adopted copy."""
         return self.copied + self.adopted
 
 
 @dataclass
 class Pass:
-    """One pass over a tenant's documents; `total` is how many rows are to be looked at, `only` the ones that count (None: all)."""
+    """One pass over a tenant's documents. `total`: how many rows to process; `only`: these documents (None: all)."""
 
     services: Services
     documents: Documents
@@ -259,7 +259,7 @@ class Pass:
         is_adopted: bool,
         only: frozenset[str] | None = None,
     ) -> Self:
-        """Return a new pass; an adopted home was the application's before the migration."""
+        """Return a new pass. An adopted home was the application's before the migration."""
         is_live = is_adopted or migration.was_live or is_at_least(migration.phase, Phase.CUT_OVER)
         documents = services.ledger.documents(migration)
         known, _ = services.ledger.inventory().totals(migration.home_bucket)
@@ -275,7 +275,7 @@ class Pass:
 
 
 class Page(NamedTuple):
-    """A page that was decided on: what to copy, the documents behind these tasks, and the lines that need no request."""
+    """A page with its decisions: the tasks to copy, their documents, and the ledger lines that need no request."""
 
     tasks: list[CopyTask]
     seen: Mapping[str, SurveyedDocument]
@@ -283,7 +283,7 @@ class Page(NamedTuple):
 
 
 def prepare_page(run: Pass, rows: Sequence[SurveyedDocument]) -> Page:
-    """Look up what no listing showed, then decide on every document of the page."""
+    """Ask S3 for what no listing showed, then decide on every document of the page."""
     wanted = rows if run.only is None else [each for each in rows if each.document.id in run.only]
     page, faults = survey.head_missing_sources(run.services, _mark_claims(run, wanted), run.places)
     page = name_near_objects(run.services, page, run.places, faults)
@@ -295,7 +295,7 @@ def prepare_page(run: Pass, rows: Sequence[SurveyedDocument]) -> Page:
 
 
 def _mark_claims(run: Pass, page: Sequence[SurveyedDocument]) -> list[SurveyedDocument]:
-    """Return the page with what other tenants claim by now: the inventory's mark is as old as the listing."""
+    """Return the page with the present claims of other tenants, because the inventory's marks are as old as the listing."""
     sources = {each.document.id: run.places.source_of(each.document) for each in page}
     claimed = run.documents.find_claimed_by_others(set(sources.values()))
     return [replace(each, contested=True) if sources[each.document.id] in claimed else each for each in page]
@@ -323,7 +323,7 @@ def mark_proven(run: Pass, page: Sequence[SurveyedDocument]) -> tuple[list[Surve
 
 
 def decide_page(run: Pass, page: Sequence[SurveyedDocument], faults: Mapping[str, Fault]) -> Page:
-    """Decide on every document; one that S3 gave no answer about gets a line with the fault."""
+    """Decide on every document. A document for which S3 gave no answer gets a line with the fault."""
     tasks: list[CopyTask] = []
     seen: dict[str, SurveyedDocument] = {}
     lines: list[Line] = []
@@ -347,7 +347,7 @@ def decide_page(run: Pass, page: Sequence[SurveyedDocument], faults: Mapping[str
 
 
 def _adopted_line(task: CopyTask, found: ListedObject) -> Line:
-    """Return the line for an object that is a finished copy. Where there is no source it must keep the ETag that it has now."""
+    """Return the line for an object that is a finished copy. If there is no source, it must keep its present ETag."""
     return Line(task, DocumentState.COPIED, target_etag=found.etag, attempts=0 if task.source_etag else 1)
 
 

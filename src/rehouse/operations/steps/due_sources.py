@@ -1,4 +1,4 @@
-"""Which sources are old enough to be removed by `finish`: asked before anybody confirms, changes nothing."""
+"""Find the sources that are old enough for `finish` to remove, before anybody confirms. Changes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rehouse.operations.services import Services
 
 
 class Due(NamedTuple):
-    """Sources of one tenant in one bucket that are old enough to go; `size` in bytes."""
+    """Sources of one tenant in one bucket that are old enough to be removed; `size` in bytes."""
 
     slug: str
     documents: int
@@ -25,9 +25,9 @@ class Due(NamedTuple):
 
 
 def due_sources(services: Services, tenant: Tenant | None, *, grace: timedelta, final: bool = False) -> list[Due]:
-    """Return which sources of the tenant (None: of everyone) are old enough to go, by tenant and bucket.
+    """Return the sources of the tenant (None: of all tenants) that are old enough to be removed, by tenant and bucket.
 
-    Changes nothing: it is asked before anybody confirms. Raises Refused before its cutover, and unless `final` where the shared
+    Changes nothing, because nobody has confirmed yet. Raises Refused before the tenant's cutover and, unless `final`, if the shared
     bucket's versioning is suspended.
     """
     with translate_errors():
@@ -57,7 +57,7 @@ def require_cut_over(services: Services, tenant: Tenant) -> Migration:
         stands = f"is {migration.phase}" if migration else "was not begun"
         raise Refused(
             f"{tenant.slug} {stands}: its documents are not in a bucket of its own",
-            hint=f"run `rehouse migrate {tenant.slug}` first; its sources may go {services.settings.grace_days:g} days after that",
+            hint=f"run `rehouse migrate {tenant.slug}` first; its sources can go {services.settings.grace_days:g} days after that",
             subject=tenant.slug,
         )
     return migration

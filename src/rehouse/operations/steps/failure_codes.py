@@ -1,4 +1,4 @@
-"""The codes of the documents that failed: which of them a person can name."""
+"""The codes of failed documents that `--code` accepts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rehouse.ledger.ledger import Ledger
 from rehouse.s3 import faults
 
 KNOWN = frozenset({*OWN, *faults.CODES, *faults.HINTS, *faults.PASSING})
-"""The codes that a document may have. S3 servers send others too: the ledger has those."""
+"""The codes that rehouse knows. S3 servers send others too; those are in the ledger."""
 
 
 def refuse_unknown_code(ledger: Ledger, code: str | None) -> None:
-    """Raise Refused for a code that rehouse does not know and no document of the ledger has; None is no code."""
+    """Raise Refused for a code that rehouse does not know and that no document in the ledger has; None means no code."""
     if code is None or code in KNOWN:
         return
     recorded = ledger.failure_codes()

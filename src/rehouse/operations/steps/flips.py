@@ -1,8 +1,8 @@
-"""Switch a tenant's home, then flip the pointers of the copies that were verified; whichever way they lead.
+"""Switch a tenant's home, then flip the pointers of the verified copies, for a migration and for a rollback.
 
-New uploads go to the new bucket from the switch on. Each pointer is flipped under its row's lock, compared on the row as
-it was copied, with the source's ETag and other tenants' claims on it looked at once more while the lock is held: within the lock
-budget, with nothing asked twice and nothing waited for.
+From the switch on, new uploads go to the new bucket. Each pointer is flipped while its row is locked. The row must be as it was
+copied, and rehouse checks the source's ETag and other tenants' claims on it once more while it holds the lock. These checks must
+end within the lock budget; they are not retried and do not wait.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from rehouse.operations.steps.survey import head_all
 from rehouse.s3.bulk.sender import NotInTime
 
 NAMING, FLIPPING = "naming", "flipping"
-"""The works that lock rows in batches: each learns for itself how many."""
+"""The kinds of work that lock rows in batches. Each learns its own number of rows."""
 GIVEN_BACK = 6
-"""How often a batch is given back before its documents are left for the next pass, with the reason."""
+"""How often a batch releases its locks before its documents are left for the next pass, with the reason."""
 
 LEAST_REQUESTS = 2
-"""A batch sends as many at least: a page of a listing and a HEAD, or a HEAD for its source and one for its target."""
+"""The least number of requests of a batch: a page of a listing and a HEAD, or a HEAD for its source and its target."""
 
 CHANGED = Fault("SourceChanged", "the source changed after its copy")
-CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after its copy a row of another tenant pointed to the same object")
+CLAIMED = Fault(Reason.OTHER_TENANTS_OBJECT, "after the copy, a row of another tenant pointed to the same object")
 TOO_SLOW = Fault(
     "LockBudget", "S3 did not answer about its source within the time for which a row may be locked (lock_budget_ms)"
 )
-GIVEN_AWAY = Fault("TargetChanged", "another document was put onto the key that it was to return to")
+GIVEN_AWAY = Fault("TargetChanged", "another document now uses the key that it was to return to")
 
 
 @dataclass
 class Flips:
-    """Pointers flipped, sources that changed or were claimed by another tenant since their copy, rows that refused to be flipped,
-    sources that S3 gave no answer about, and copies left: these, and the ones whose rows stayed locked.
+    """The counts of flips: pointers flipped, sources that changed or that another tenant claims since the copy, rows that refused
+    the flip, sources without an answer from S3, and copies left, which are the unanswered ones and those whose rows stayed locked.
     """
 
     flipped: int = 0
@@ -57,7 +57,7 @@ class Flips:
     left: int = 0
 
     def add(self, batch: Flips) -> int:
-        """Add the counts of a batch; return how many copies it had."""
+        """Add the counts of a batch; return how many copies the batch had."""
         self.flipped += batch.flipped
         self.changed += batch.changed
         self.refused += batch.refused
@@ -66,13 +66,13 @@ class Flips:
 
 
 def switch(run: Run) -> Run:
-    """Send new uploads to the tenant's own bucket; done before, it is left as it is."""
+    """Direct new uploads to the tenant's own bucket, unless that was done before."""
     migration = switch_home(run.services, run.migration, run.tenant)
     return replace(run.at(migration), changes=run.changes + (migration.phase is not run.phase))
 
 
 def flip(run: Run) -> Run:
-    """Flip the pointers of the copies that were verified."""
+    """Flip the pointers of the verified copies."""
     return _add_flips(run, flip_copies(run.services, run.migration, run.slug))
 
 
@@ -89,7 +89,7 @@ def _add_flips(run: Run, flips: Flips) -> Run:
 
 
 def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Migration:
-    """Give NULL buckets their name, then switch the tenant's home; return the migration in `cut_over`, as it is if it was."""
+    """Fill in NULL buckets, then switch the tenant's home; return the migration, which is in `cut_over` at least."""
     services.keep_locks()
     if migration.phase is not Phase.VERIFIED:
         return migration
@@ -98,7 +98,7 @@ def switch_home(services: Services, migration: Migration, tenant: Tenant) -> Mig
 
 
 def name_null_buckets(services: Services, migration: Migration) -> None:
-    """Write the shared bucket's name into the tenant's rows that have a key and no bucket."""
+    """Write the shared bucket's name into the tenant's rows that have a key but no bucket."""
     documents = services.ledger.documents(migration)
     after: str | None = None
     while True:
@@ -111,21 +111,21 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
 
 
 def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
-    """Flip every verified copy whose row and source are as they were copied; return the counts.
+    """Flip every verified copy whose row and source are as they were when copied; return the counts.
 
-    A source that changed, or that another tenant claims by now, sends its document back to copying; a row that moved or went
-    makes its copy superseded.
+    A document is copied again if its source changed or another tenant now claims it. A copy whose row moved or was deleted becomes
+    superseded.
     """
     documents = services.ledger.documents(migration)
     flips = Flips()
     total, _ = documents.count_copies()
     for _ in passes():
         if total:
-            name_null_buckets(services, migration)  # each time: a row that was locked before still has none
+            name_null_buckets(services, migration)  # repeat it, because a row that was locked before still has none
             _one_pass(services, documents, flips, subject, total)
         services.ledger.run_with_retries(documents.supersede)
         flips.left = documents.count_copies()[0] if flips.flipped < total else 0
-        if flips.left <= flips.unseen:  # S3 was asked again and again already
+        if flips.left <= flips.unseen:  # S3 was asked several times already
             break
     return flips
 
@@ -160,7 +160,7 @@ def _one_pass(services: Services, documents: Documents, flips: Flips, subject: s
 
 @dataclass
 class _Batch:
-    """The next rows to flip: those after an id, so many at the most. `faults`: what was found out of sources without locks."""
+    """The next rows to flip: at most so many rows after an id. `faults`: results for sources that were read without locks."""
 
     services: Services
     documents: Documents
@@ -170,10 +170,10 @@ class _Batch:
 
 
 def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
-    """Flip the next batch; return the id to go on after (None: it was the last batch) and the counts.
+    """Flip the next batch; return the counts and the id to continue after (None: it was the last batch).
 
-    A batch whose sources cannot be looked at within the lock budget is given back: no lock is held while S3 is asked again,
-    or waited for. Then a smaller one is tried.
+    If a batch's sources cannot be checked within the lock budget, it releases its locks, because no lock is held while rehouse
+    retries or waits. Then it tries a smaller batch.
     """
     batch = _Batch(services, documents, after, most)
     for given_back in itertools.count(1):
@@ -187,11 +187,11 @@ def _flip_batch(services: Services, documents: Documents, after: str | None, mos
                 batch.faults |= dict.fromkeys(back.refs, TOO_SLOW)
             elif back.is_refused:
                 batch.faults |= head_all(services, back.refs)[1]
-    raise AssertionError  # the count has no end
+    raise AssertionError  # the loop does not end
 
 
 def _flip_allowed(batch: _Batch) -> tuple[str | None, Flips]:
-    """Flip the batch; if a row refuses, take it once more: now such rows are found, and the others flipped."""
+    """Flip the batch. If a row refuses, repeat the batch, which then finds such rows and flips the others."""
     patiently = batch.services.ledger.run_with_retries
     try:
         return patiently(partial(_flip_locked, batch, batch.documents.flip))
@@ -211,7 +211,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
         seen = looks.at(locked)
         claimed = documents.find_claimed_by_others(
             copy.source for copy in seen
-        )  # last: a claim may be as new as can be
+        )  # asked last, because a claim may be very recent
         some = _settle(documents, looks, seen, claimed, flip)
     services.lock_budgets[FLIPPING] = lock_budget.after_batch(looks.budget, len(seen), time.monotonic() - began)
     is_last = len(locked) < most and len(seen) == len(locked)
@@ -225,7 +225,7 @@ def _settle(
     claimed: Collection[ObjectRef],
     flip: Callable[[Sequence[str]], int],
 ) -> Flips:
-    """Flip what is as it was copied, under its locks; say of the others why not."""
+    """Flip the locked rows that are as they were when copied; record a reason for the others."""
     same, some = [], Flips()
     for copy in seen:
         etag, there = looks.etags[copy.source], looks.others.get(copy.target, copy.target_etag)
@@ -250,7 +250,7 @@ Etags = dict[ObjectRef, str | Fault | None]
 
 
 class GivenBack(Exception):
-    """The looks did not end in time, so the rows are released. The reasons are those of NotInTime."""
+    """The checks did not end in time, so the rows are released. The reasons are those of NotInTime."""
 
     def __init__(self, refs: set[ObjectRef], reason: NotInTime) -> None:
         super().__init__(f"{len(refs)} objects: {reason}")
@@ -259,10 +259,10 @@ class GivenBack(Exception):
 
 @dataclass
 class Looks:
-    """One batch's looks, until a moment of the monotonic clock. `faults`: what was found out before, without locks.
+    """The checks of one batch, until a moment of the monotonic clock. `faults`: results from before the rows were locked.
 
-    `etags` is what every source is now (None: gone, or the fault), `others` the shared objects that rows are to return to and
-    that other rows point to.
+    `etags`: the present ETag of every source (None: deleted), or the fault. `others`: the shared objects to which rows must return
+    and to which other rows point.
     """
 
     services: Services
@@ -274,7 +274,7 @@ class Looks:
     others: Etags = field(default_factory=dict)
 
     def at(self, locked: Sequence[CopiedDocument]) -> Sequence[CopiedDocument]:
-        """Look at the sources, of as many of the copies as can be looked at in time; return these. Raises GivenBack."""
+        """Check the sources of as many copies as possible in time; return these copies. Raises GivenBack."""
         sources = {copy.source for copy in locked} - self.faults.keys()
         try:
             if not self._list(sources):
@@ -288,13 +288,13 @@ class Looks:
         return locked
 
     def _list(self, sources: set[ObjectRef]) -> bool:
-        """List the range of the keys where that takes fewer requests than a HEAD for each; return whether it was done."""
+        """List the range of the keys if that takes fewer requests than a HEAD for each; return whether it did."""
         bucket = next(iter(sources)).bucket if len({ref.bucket for ref in sources}) == 1 else None
         between = self._between(bucket, sources) if bucket else 0
         pages = -(-between // LISTED_PER_REQUEST)
         if not bucket or not pages or not self.budget.may_list(pages):
             return False
-        most = min(between, LISTED_PER_REQUEST)  # objects beyond the range are of no use
+        most = min(between, LISTED_PER_REQUEST)  # objects beyond the range are not needed
         first, *_, last = sorted(sources, key=lambda ref: ref.key)
         began = time.monotonic()
         found: Etags = dict.fromkeys(sources)
@@ -306,7 +306,7 @@ class Looks:
         return True
 
     def _between(self, bucket: str, refs: set[ObjectRef]) -> int:
-        """Return how many objects lie in the range of the keys, 0 where a HEAD for each takes fewer requests."""
+        """Return how many objects are in the range of the keys, or 0 if a HEAD for each takes fewer requests."""
         worth = lock_budget.objects_worth_listing(len(refs))
         if not worth:
             return 0

@@ -1,7 +1,7 @@
-"""Whether a copy is guarded by the condition on its target, so that no lock is needed while it is made.
+"""Find out whether the condition on its target guards a copy, so that it needs no lock while it is made.
 
-Amazon S3 documents both conditions (CopyObject and CompleteMultipartUpload, `If-Match` and `If-None-Match`). Of every other
-endpoint a run learns it from a small copy that is sent twice; that tells nothing about copies in parts.
+Amazon S3 documents both conditions (CopyObject and CompleteMultipartUpload, `If-Match` and `If-None-Match`). For other endpoints,
+a run finds out with a small copy that it sends twice. That shows nothing about copies in parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_guarded(services: Services, task: CopyTask) -> bool:
 
 
 def copy_one(services: Services, task: CopyTask) -> CopyOutcome:
-    """Copy one object and return the outcome. Raises Interrupted if the run was stopped before."""
+    """Copy one object and return the outcome. Raises Interrupted if the run is to stop."""
     outcome = next(iter(services.engine.copy([task])), None)
     if outcome is None:
         services.stop_here()
@@ -36,7 +36,7 @@ def copy_one(services: Services, task: CopyTask) -> CopyOutcome:
 
 
 def find_out_guard(services: Services, outcome: CopyOutcome) -> CopyOutcome:
-    """Repeat one finished copy, once a run: an endpoint that honours the condition on the target refuses it."""
+    """Repeat one finished copy, once a run. An endpoint that supports the condition on the target refuses the second copy."""
     task, repeated = outcome.task, outcome
     if outcome.fault or task.size > SMALL_BYTES or outcome.etag == task.replaces_etag:
         return outcome

@@ -1,7 +1,7 @@
-"""How late writes are settled, in both directions: passes over the documents, and a few rounds for each of them.
+"""Settle late writes in both directions: in passes over the documents, with a few rounds for each document.
 
-A round prepares without any lock whatever takes time (it looks, asks for checksums, copies). Then it locks the row, looks once
-more within the lock budget, and writes down what it finds, or nothing if that takes another round.
+A round first does without a lock whatever takes time: it reads both objects, asks for checksums and copies. Then it locks the
+row, checks the objects once more within the lock budget, and records the result, or nothing if another round is needed.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from rehouse.s3.bulk.sender import NotInTime
 from rehouse.s3.faults import CHANGED, PRECONDITION_FAILED
 
 ROUNDS = 3
-"""How often a document is decided on before it is left: its objects, and so what is to be copied, may change each time."""
+"""How often to decide on a document before it is left, because its objects may change each time."""
 MOST_LOOKS = 3
-"""The most objects that are looked at while a row is locked."""
+"""How many objects are checked at most while a row is locked."""
 LATE = "late"
-"""The work that locks one row at a time: it learns for itself how long a look takes."""
+"""The kind of work that locks one row at a time. It learns its own time for a check."""
 
-CHANGED_AGAIN = Fault(PRECONDITION_FAILED, "its objects changed each time that they were looked at")
-"""One of the objects changed under the copy: the document is decided on once more."""
-BUSY = Fault(ROW_LOCKED, "its source may have been written late, and another transaction kept its row locked")
+CHANGED_AGAIN = Fault(PRECONDITION_FAILED, "its objects changed each time that rehouse read them")
+"""One of the objects changed during the copy, so the document is decided on again."""
+BUSY = Fault(ROW_LOCKED, "it may have a late write, and another transaction kept its row locked")
 TOO_SLOW = Fault(
     "LockBudget", "S3 did not answer about its objects within the time for which a row may be locked (lock_budget_ms)"
 )
@@ -41,7 +41,7 @@ Refs = Callable[[], set[ObjectRef]]
 
 
 class LateWrites(NamedTuple):
-    """Late writes: brought home, found to be (new) conflicts, and left for the next run with a fault."""
+    """Counts of late writes: copied, (newly) found to be conflicts, and left for the next run with a fault."""
 
     recopied: int = 0
     conflicts: int = 0
@@ -50,16 +50,16 @@ class LateWrites(NamedTuple):
 
 @dataclass
 class LateDocument:
-    """A document with what this run did about it outside any lock. `delay`: why it waits for another pass."""
+    """A document with what this run did for it without a lock. `delay`: why it waits for another pass."""
 
     document_id: str
     copied: CopyOutcome | None = None
     delay: Fault = BUSY
 
     def keep(self, outcome: CopyOutcome) -> Fault | None:
-        """Keep a copy that was made without a lock; return the fault, but none where S3 offers no condition for it.
+        """Record a copy that was made without a lock; return its fault, but none if S3 does not offer the condition.
 
-        Then it is copied under the lock.
+        In that case the copy is made under the lock.
         """
         if outcome.fault is None:
             self.copied = outcome
@@ -68,7 +68,7 @@ class LateDocument:
 
 
 Write = Callable[[ObjectRef | None, Heads], LateWrites | Fault]
-"""Write down what is so, from where the locked row points and what is at the objects; a fault of CHANGED takes another round."""
+"""Records the result, given where the locked row points and the two objects. The fault CHANGED asks for another round."""
 Item = TypeVar("Item", bound=LateDocument)
 
 
@@ -78,7 +78,7 @@ def settle_in_passes(
     settle: Callable[[Item], LateWrites],
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[LateWrites], Sequence[Item]]:
-    """Settle each; return the results, and the items whose rows stayed busy, or for which S3 stayed too slow."""
+    """Settle each item; return the results, and the items whose rows stayed locked or for which S3 stayed too slow."""
     settled: list[LateWrites] = []
     for _ in passes():
         total, waiting = len(settled) + len(items), []
@@ -111,9 +111,9 @@ def settle_in_rounds(
     write: Write,
     refs: Refs,
 ) -> LateWrites:
-    """Prepare without a lock, then look and write with it, until that is done; record the fault where it is not.
+    """Prepare without a lock, then check and record under the lock, in rounds; record a fault if no round succeeds.
 
-    `refs` returns the objects to look at under the lock.
+    `refs` returns the objects to check under the lock.
     """
 
     def settle() -> LateWrites | Fault:
@@ -140,7 +140,7 @@ def record_fault(lines: LateWriteRecords, document_id: str, fault: Fault) -> Lat
 
 
 def look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
-    """Look at these objects once, while a row is locked; return the fault if S3 has one. Raises NotInTime."""
+    """Check these objects once while a row is locked; return S3's fault, if any. Raises NotInTime."""
     budget, began = services.lock_budget(LATE), time.monotonic()
     found, faults = head_all(services, refs, until=began + budget.patience)
     services.lock_budgets[LATE] = lock_budget.after_batch(budget, 1, time.monotonic() - began)
@@ -148,5 +148,5 @@ def look_in_time(services: Services, refs: set[ObjectRef]) -> Heads | Fault:
 
 
 def sum_up(settled: Sequence[LateWrites]) -> LateWrites:
-    """Return the sums."""
+    """Return the sum of the counts."""
     return LateWrites(*(sum(column) for column in zip(*settled, LateWrites(), strict=True)))

@@ -1,8 +1,8 @@
-"""Late writes: what was written at a document's source after the document was moved is copied home, or reported as a conflict.
+"""Late writes: copy home an object that was written at a source after its document was moved, or report a conflict.
 
-Where the copy is guarded by the condition on its target, it is made without a lock: the document's row is locked afterwards,
-for one more look at both objects and the ledger's line. Elsewhere the row is locked meanwhile. Nothing that was written at
-home is ever covered.
+If the condition on its target guards the copy, the copy needs no lock: afterwards the document's row is locked to check both
+objects and the ledger's line once more. If not, the row is locked during the copy. rehouse never overwrites an object that the
+application wrote at home.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtfu
 
 
 class SourcesLookedAt(NamedTuple):
-    """Whether the shared buckets were listed, and the sources that S3 gave no answer about, by document."""
+    """Whether the shared buckets were listed, and the faults of sources without an answer from S3, by document."""
 
     listed: bool
     faults: Mapping[str, Fault]
@@ -51,9 +51,9 @@ def look_at_sources(
     only_failed: bool = False,
     code: str | None = None,
 ) -> SourcesLookedAt:
-    """Bring what the sources are now into the run's inventory: by a listing, or by HEADs where these are fewer requests.
+    """Put the present sources into the run's inventory, by a listing, or by HEADs if these are fewer requests.
 
-    `listed`: that was done already. `only_failed`: only the sources of documents with a fault (of this code).
+    `listed`: they are there already. `only_failed`: only the sources of documents with a fault (of this code).
     """
     lines = services.ledger.of(migration, LateWriteRecords)
     if listed and not only_failed:
@@ -71,12 +71,12 @@ def look_at_sources(
 
 
 def has_late_writes(services: Services, migration: Migration) -> bool:
-    """Return whether the run's inventory shows a late write, or the ledger holds one that is outstanding."""
+    """Return whether the run's inventory shows a late write, or the ledger has one that is outstanding."""
     return bool(services.ledger.of(migration, LateWriteRecords).suspects())
 
 
 def sweep_again(services: Services, migration: Migration, subject: str, sources: Mapping[str, ObjectRef]) -> LateWrites:
-    """Look at the sources of these documents once more and settle what was written there; the others' lines stay as they are."""
+    """Read the sources of these documents once more and settle late writes there. The lines of other documents stay."""
     found, faults = survey.head_all(services, set(sources.values()))
     survey.record_heads(services, found)
     not_seen = {document_id: faults[ref] for document_id, ref in sources.items() if ref in faults}
@@ -91,10 +91,10 @@ def sweep_late_writes(
     *,
     only: Collection[str] | None = None,
 ) -> LateWrites:
-    """Settle every late write that the run's inventory shows; the sources must be in it (`look_at_sources`).
+    """Settle every late write in the run's inventory, which must have the sources (`look_at_sources`).
 
-    `faults`: documents whose sources could not be looked at; `only`: the documents that count. What is left is in the ledger
-    with its code.
+    `faults`: documents whose sources could not be read. `only`: only these documents. Late writes that are left are in the ledger
+    with their code.
     """
     lines = services.ledger.of(migration, LateWriteRecords)
     not_seen = dict(faults or {})
@@ -112,7 +112,7 @@ def sweep_late_writes(
 
 @dataclass(kw_only=True)
 class _Suspect(LateDocument):
-    """A document that may have been written late. `proofs`: what checksums proved, by the ETags at both ends."""
+    """A document that may have a late write. `proofs`: the results of checksums, by the ETags at both ends."""
 
     moved: CopiedDocument
     proofs: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class _Suspect(LateDocument):
 
 
 class _RowAndObjects(NamedTuple):
-    """The document's row and both objects; `moved` as it is contested after the look."""
+    """The document's row and both objects. `moved` has `contested` as it is after the check."""
 
     moved: CopiedDocument
     row: ObjectRef | None
@@ -141,7 +141,7 @@ def _settle(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> L
 
 
 def _prepare(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> Fault | None:
-    """Ask for the proof and make the copy that the decision will need, without any lock; return what is in the way."""
+    """Ask for the proof and make the copy that the decision will need, without a lock; return what prevents it."""
     row = lines.row(suspect.document_id)
     found, faults = survey.head_all(services, {suspect.moved.source, suspect.moved.target})
     if faults:
@@ -157,7 +157,7 @@ def _prepare(services: Services, lines: LateWriteRecords, suspect: _Suspect) -> 
 def _settle_locked(
     services: Services, lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads
 ) -> LateWrites | Fault:
-    """Write down what is so, or return why that takes another round."""
+    """Record the result, or return why another round is needed."""
     seen = _look_at_row_and_objects(lines, suspect, row, found)
     verdict = _verdict(suspect, seen)
     return CHANGED_AGAIN if verdict is None else _write(services, lines, suspect, seen, verdict)
@@ -167,13 +167,13 @@ def _look_at_row_and_objects(
     lines: LateWriteRecords, suspect: _Suspect, row: ObjectRef | None, found: Heads
 ) -> _RowAndObjects:
     moved = suspect.moved
-    if lines.find_pointed_at({moved.source}):  # asked after the look: whose object that is, is in a row by now
+    if lines.find_pointed_at({moved.source}):  # asked after the check, when a row names the owner of a new object
         moved = replace(moved, contested=True)
     return _RowAndObjects(moved, row, found[moved.source], found[moved.target])
 
 
 def _verdict(suspect: _Suspect, seen: _RowAndObjects) -> Verdict | None:
-    """Return what is to be done; None if it takes a proof that was not asked for."""
+    """Return what to do, or None if that needs a proof that was not asked for."""
     copied = suspect.copied_etag
     pair = (seen.source.etag, seen.target.etag) if seen.source and seen.target else None
     is_needed = needs_proof(seen.moved, seen.source, seen.target, copied_etag=copied)
@@ -186,7 +186,7 @@ def _verdict(suspect: _Suspect, seen: _RowAndObjects) -> Verdict | None:
 def _write(
     services: Services, lines: LateWriteRecords, suspect: _Suspect, seen: _RowAndObjects, verdict: Verdict
 ) -> LateWrites | Fault:
-    """Write the verdict down, the row being locked; a copy that is not guarded is made here."""
+    """Record the verdict while the row is locked; make the copy here if it is not guarded."""
     if verdict is Verdict.RECORD and suspect.copied:
         return lines.record_copy(suspect.copied) or LateWrites(recopied=1)
     if seen.row is None or seen.source is None or verdict is Verdict.NOTHING:

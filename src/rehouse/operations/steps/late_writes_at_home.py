@@ -1,8 +1,8 @@
-"""Late writes at home: what was written there after its document had gone back, by a presigned upload or a cached home.
+"""Late writes at home: objects written there after their documents had returned, by a presigned upload or a cached home.
 
-Such a write is sent after the document, to a key that holds nothing; if the document was written where it is now as well,
-both versions are kept and a person decides. As with late writes, the copy is made without a lock where it is guarded; then the row
-is locked, the objects are looked at once more, and the row is pointed to the copy. A copy that is not used stays for the next run.
+rehouse copies such an object to the shared bucket, to a key that holds nothing. If the document was written at its present place
+as well, rehouse keeps both versions and a person decides. As with late writes, a guarded copy is made without a lock. Then the row
+is locked, both objects are checked again, and the row is pointed to the copy. A copy that is not used stays for the next run.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ SHOWN = 20
 
 
 def require_no_late_writes(services: Services, migration: Migration, slug: str) -> None:
-    """Send what was written at home after a rollback, before a migration writes there again.
+    """Settle late writes at home after a rollback, before a migration writes there again.
 
-    Raises Refused while a document was written at both ends, TryAgain while one could not be sent on: the copy of the one
-    would cover the other.
+    Raises Refused if a document was written at both ends, TryAgain if one could not be settled, because a copy of the migration
+    would overwrite it.
     """
     returns = services.ledger.of(migration, Returns)
     if not returns.counts().returned or is_home_gone(services, migration):
@@ -62,19 +62,19 @@ def require_no_late_writes(services: Services, migration: Migration, slug: str) 
     if conflicts:
         raise Refused(
             f"{slug}: documents were written at both ends after the rollback: {', '.join(conflicts[:SHOWN])}",
-            hint=f"compare the two; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
+            hint=f"compare the two objects; `rehouse accept {slug} DOCUMENT --reason …` keeps the one that the row points to",
             subject=slug,
         )
     if sent.left:
         raise TryAgain(
-            f"{slug}: {sent.left} documents were written at home after the rollback and could not be sent on yet",
-            hint=f"run the same command again; `rehouse status {slug} --errors` says what is in the way",
+            f"{slug}: {sent.left} documents were written at home after the rollback and are not in the shared bucket yet",
+            hint=f"run the same command again; `rehouse status {slug} --errors` shows the reasons",
             subject=slug,
         )
 
 
 def send_late_writes(services: Services, migration: Migration, slug: str) -> LateWrites:
-    """Settle every write that this run's listing of the home shows; return how many were sent, conflicts, and left."""
+    """Settle every late write in this run's listing of the home; return how many were copied, are conflicts, are left."""
     after = _After(
         services, services.ledger.of(migration, Returns), services.ledger.of(migration, LateWriteRecords), slug
     )
@@ -85,13 +85,13 @@ def send_late_writes(services: Services, migration: Migration, slug: str) -> Lat
 
 @dataclass(kw_only=True)
 class _Sending(LateDocument):
-    """A document whose object at home may have been written since; `copied` is that object at its free place."""
+    """A document whose object at home may have been written since. `copied`: the copy of that object at its free place."""
 
     returned: ReturnedDocument
 
 
 class _RowAndObjects(NamedTuple):
-    """The document, contested as it is after the look; its row, its object at home and the one where it was returned to.
+    """The document, its row, its object at home and the object to which it returned. `contested` is as it is after the check.
 
     `is_copied`: this run's copy of the object at home is still there.
     """
@@ -104,13 +104,13 @@ class _RowAndObjects(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What is to be done."""
+        """What to do."""
         return decide_late_write_at_home(self.returned, self.row, self.at_home, self.there, is_copied=self.is_copied)
 
 
 @dataclass
 class _After:
-    """What is needed to send one tenant's documents after."""
+    """What is needed to settle one tenant's late writes at home."""
 
     services: Services
     returns: Returns
@@ -126,7 +126,7 @@ def _settle(after: _After, item: _Sending) -> LateWrites:
 
 
 def _prepare(after: _After, item: _Sending) -> Fault | None:
-    """Copy the object to a free place, without any lock, if it is to be sent after; return what is in the way."""
+    """Copy the object to a free place without a lock, if it must be copied; return what prevents it."""
     row = after.lines.row(item.document_id)
     found, faults = survey.head_all(after.services, _objects_of(item))
     if faults:
@@ -146,7 +146,7 @@ def _objects_of(item: _Sending) -> set[ObjectRef]:
 
 def _look_at_row_and_objects(after: _After, item: _Sending, row: ObjectRef | None, found: Heads) -> _RowAndObjects:
     returned, copied = item.returned, item.copied
-    if after.returns.find_pointed_at({returned.source}):  # asked after the look
+    if after.returns.find_pointed_at({returned.source}):  # asked after the check
         returned = replace(returned, contested=True)
     at_home, copy = found[returned.source], found[copied.task.target] if copied else None
     is_copied = bool(
@@ -181,7 +181,7 @@ def _task(returned: ReturnedDocument, at_home: ListedObject, target: ObjectRef) 
 def _send(
     after: _After, returned: ReturnedDocument, at_home: ListedObject, *, only_guarded: bool = False
 ) -> CopyOutcome:
-    """Copy the object to a key that holds nothing, and look at the copy; or adopt what a run copied there before it died."""
+    """Copy the object to a key that holds nothing, and check the copy; or adopt the copy of a run that was killed."""
     services = after.services
     target, there, taken = _free_place(services, returned, at_home, after.slug)
     task = replace(_task(returned, at_home, target or returned.target), only_guarded=only_guarded)
@@ -199,7 +199,7 @@ def _send(
 def _free_place(
     services: Services, returned: ReturnedDocument, at_home: ListedObject, slug: str
 ) -> tuple[ObjectRef | None, ListedObject | None, Fault | None]:
-    """Return a place that holds nothing, or the copy that a run made before it died, with that copy; else why there is none."""
+    """Return a place that holds nothing, or the place with the copy of a killed run and that copy; else a fault."""
     places: Places = services.places(returned.source.bucket)
     longest = places.max_key_characters
     for etag in (None, at_home.etag):

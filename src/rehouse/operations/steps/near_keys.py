@@ -1,6 +1,6 @@
-"""Where an object is missing, find one that no row points to and whose key is the row's key spelled differently.
+"""For a missing object, find an object that no row points to and whose key is another spelling of the row's key.
 
-The run's listing is looked up by keys. Where nothing was listed, a few HEADs a document and a bounded number a tenant are sent.
+It searches the run's listing. If nothing was listed, it sends a few HEADs per document, and a limited number per tenant.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from rehouse.operations.steps.survey import head_all
 
 LOOKED_UP_AT_ONCE = 10_000
 SAMPLE = 20
-"""How many missing keys tell whether the application puts a prefix in front of them."""
+"""How many missing keys to use to find a prefix that the application puts in front of its keys."""
 SCANS = 3
-"""How often a run looks for such a prefix in a bucket: each time reads the bucket's inventory once."""
+"""How often a run searches a bucket for such a prefix. Each search reads the bucket's inventory once."""
 HEADS_A_DOCUMENT = 5
 HEADS_A_TENANT = 50
 
@@ -27,9 +27,9 @@ HEADS_A_TENANT = 50
 def name_near_objects(
     services: Services, page: Sequence[SurveyedDocument], places: Places, faults: Mapping[str, Fault]
 ) -> list[SurveyedDocument]:
-    """Return the page with `near` set where an object is missing and one of another spelling was found.
+    """Return the page with `near` set for each missing object that has an object with another spelling.
 
-    `faults`: the documents whose objects S3 gave no answer about, so they are not known to be missing.
+    `faults`: the documents for whose objects S3 gave no answer, so that they are not known to be missing.
     """
     near: dict[str, str] = {}
     missing = [each for each in page if each.source is None and _can_be_misspelled(each, places)]
@@ -93,7 +93,7 @@ def _spellings(services: Services, bucket: str, keys: Mapping[str, str]) -> dict
 def _pick_unclaimed(
     services: Services, bucket: str, spellings: Mapping[str, Sequence[str]], there: set[str]
 ) -> dict[str, str]:
-    """Return for each document the nearest key that holds an object and that is no other document's."""
+    """Return for each document the nearest key that holds an object and that no other document has."""
     if not there:
         return {}
     free = there - services.ledger.inventory().find_claimed(bucket, sorted(there))

@@ -1,7 +1,7 @@
 """Prove that two objects are the same: by S3's ETags, by whole-object checksums, or by the bytes of both sides.
 
-A copy that does not hold, or that could not be looked at, goes back to copying: nothing unproven is ever flipped. Checksums take
-two HEADs a document, so they are read only where a listing leaves a doubt. The storage class and what belongs to the bucket
+A copy that is not proven is made again: rehouse never flips an unproven copy. Checksums take two HEADs per document, so they are
+read only if a listing does not decide. The storage class and properties of the bucket
 (encryption, owner, ACL, Object Lock) are never compared.
 """
 
@@ -31,18 +31,18 @@ from rehouse.s3.reading import read_object, read_tags
 
 
 def verify_copies(run: Run) -> Run:
-    """Prove the copies that wait for the flip; those that do not hold are made again, as long as the run insists."""
+    """Prove the copies that wait for the flip. Copies that are not proven are made again, as often as the run repeats."""
     proofs, dropped = check_copies(run.services, run.migration, run.slug)
     is_again = dropped > 0 and run.is_repeating_copies
     run = replace(run, report=run.report.add(proofs=proofs), is_proven=not is_again)
     if run.phase is not Phase.COPIED:
         return run
     event = Event.MISMATCH_FOUND if is_again else Event.ALL_MATCHED
-    return run.advance(event, f"{dropped} copies do not hold" if dropped else None)
+    return run.advance(event, f"{dropped} copies are not equal to their sources" if dropped else None)
 
 
 def check_copies(services: Services, migration: Migration, subject: str) -> tuple[Counter[Proof], int]:
-    """Compare the waiting copies with the home bucket; return the proofs and the number sent back to copying."""
+    """Compare the waiting copies with the home bucket; return the proofs and how many must be copied again."""
     documents = services.ledger.documents(migration)
     waiting, at_home = documents.count_copies()
     if not waiting:
@@ -88,7 +88,7 @@ def _find_in_listing(
 def _find_by_heads(
     services: Services, migration: Migration
 ) -> Iterator[tuple[ExpectedDocument, ObjectRef, ListedObject | Fault | None]]:
-    """Few copies in a large bucket: a HEAD each. One that fails proves nothing, so its copy goes back to copying."""
+    """Find the copies by HEADs, for few copies in a large bucket. If a HEAD fails, its document is copied again."""
     copies = [
         (row, ObjectRef(migration.home_bucket, key))
         for key, row in services.ledger.documents(migration).waiting_copies()
@@ -115,9 +115,9 @@ def ends_of(row: ExpectedDocument, target: ObjectRef, found: ListedObject) -> En
 
 
 def compare_by_checksum(bulk: BulkPlane, doubtful: Sequence[Ends]) -> dict[str, Comparison]:
-    """Return the comparison of each document; without a checksum of one kind on both sides it stays `could not check`.
+    """Return the comparison of each document. Without the same kind of checksum on both sides it is `could not check`.
 
-    So does one where S3 gave no answer about a side: then the comparison has the fault.
+    It is the same if S3 gave no answer for one side; then the comparison has the fault.
     """
     refs = {ref for ends in doubtful for ref in (ends.source, ends.target)}
     heads = {head.ref: head for head in bulk.head(sorted(refs, key=str), with_checksums=True)} if refs else {}
@@ -130,13 +130,13 @@ def _compare_heads(ends: Ends, heads: Mapping[ObjectRef, Head]) -> Comparison:
     if fault:
         return unseen_side(fault)
     if not (_is_still(source, ends.source_etag) and _is_still(target, ends.target_etag)):
-        return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or went")
+        return Comparison(Finding.COULD_NOT_CHECK, detail="one side changed or was deleted")
     assert source
     assert target
     agree = compare_checksums(dict(source.checksums), dict(target.checksums))
     if agree is None:
         return Comparison(
-            Finding.COULD_NOT_CHECK, detail="no checksum of one kind on both sides; --deep compares the bytes"
+            Finding.COULD_NOT_CHECK, detail="the two sides have no checksum of the same kind; --deep compares the bytes"
         )
     if agree:
         return Comparison(Finding.SAME, Proof.CHECKSUM)
@@ -153,7 +153,7 @@ READERS = 8
 
 
 class DeepReader:
-    """Reads and compares; afterwards `read_bytes` says how much was read, `are_tags_offered` whether there are tags here."""
+    """Reads and compares both sides. Then `read_bytes` is how much was read, and `are_tags_offered` whether S3 offers tags."""
 
     def __init__(self, services: Services) -> None:
         self.read_bytes = 0
@@ -190,10 +190,10 @@ class DeepReader:
 
 
 def compare_sides(source: dict[str, object], target: dict[str, object]) -> Comparison:
-    """Compare what was read of both sides; metadata that S3 does not show leaves a doubt."""
+    """Compare what was read from both sides. If S3 hides metadata, the result is `could not check`."""
     different = sorted(name for name in source.keys() | target.keys() if source.get(name) != target.get(name))
     if different:
-        return Comparison(Finding.DIFFERENT, detail=f"other {', '.join(different)}")
+        return Comparison(Finding.DIFFERENT, detail=f"differs in {', '.join(different)}")
     if source.get(HIDDEN):
         return Comparison(Finding.COULD_NOT_CHECK, detail=f"S3 does not show {source[HIDDEN]} of its metadata entries")
     return Comparison(Finding.SAME, Proof.BYTES)

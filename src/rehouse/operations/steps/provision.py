@@ -1,7 +1,8 @@
-"""Provision: make a tenant's bucket match its BucketSpec, whatever it was before, and read it back.
+"""Provision: make a tenant's bucket match its BucketSpec, whatever its state was before, and read it back.
 
-Idempotent: a bucket that is right already costs reads only, one that a crash left half made is finished. The locks come
-first (public access, ownership, policy), so nothing ever lies in an open bucket. A bucket of another account is never used.
+It is idempotent: for a bucket that is right it only reads, and it completes a bucket that a crash left unfinished. It sets the
+protections first (public access, ownership, policy), so no object is ever in an open bucket. It never uses a bucket of another
+account.
 """
 
 from __future__ import annotations
@@ -43,20 +44,20 @@ from rehouse.s3.buckets.upload_probe import NO_UPLOAD_HINT, takes_uploads
 from rehouse.s3.faults import ACCESS_DENIED, refused_error
 
 READ_BACK_DELAYS_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""S3 answers old configuration for a while after a write ("Amazon S3 data consistency model", bucket configurations): a minute."""
+"""Pauses, about a minute in all, because S3 may return an old configuration after a write ("Amazon S3 data consistency model")."""
 
 NOT_KEPT_HINT = (
     "another tool or an organisation's policy may configure it; correct that, then run the same command again"
 )
 
 GIVEN = ("public_access_block", "ownership", "encryption")
-"""What S3 gives every new bucket ("Default settings for new S3 buckets", since April 2023)."""
+"""The settings of every new S3 bucket ("Default settings for new S3 buckets", since April 2023)."""
 
 NAMES = 3
-"""How many bucket names are tried where others have them already."""
+"""How many bucket names to try if other accounts already have them."""
 
 PROTECTIONS = frozenset({"public_access_block", "ownership", "policy"})
-"""What could shut everybody out of a bucket."""
+"""The settings that could lock everybody out of a bucket."""
 
 
 def do_nothing(setting: str) -> None:
@@ -65,7 +66,7 @@ def do_nothing(setting: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionReport:
-    """What was done to a bucket: settings changed, settings that the endpoint does not offer, and what else is to be said."""
+    """What was done to a bucket: settings changed, settings that the endpoint does not offer, and notes."""
 
     bucket: str
     created: bool
@@ -75,16 +76,16 @@ class ProvisionReport:
 
 
 def provision_home(run: Run) -> Run:
-    """Make the tenant's home as its specification says, under another name where the reserved one is taken.
+    """Make the tenant's home match its specification, under another name if the reserved one is taken.
 
-    Raises Refused where the bucket that the tenant came with has documents that its lifecycle rules would remove.
+    Raises Refused if the bucket that the application gave the tenant has documents that the lifecycle rules would remove.
     """
     services = run.services
     if not run.is_live and run.is_home_adopted:
         _refuse_what_would_expire(run)
     if run.phase is not Phase.PLANNED and run.migration.home_bucket in services.provisioned:
-        return run  # by an earlier stage of this run
-    if run.phase is Phase.PLANNED:  # a run that was killed may have made it a moment ago
+        return run  # an earlier stage of this run provisioned it
+    if run.phase is Phase.PLANNED:  # a killed run may have made it just now
         services.control.new_buckets.expect(run.migration.home_bucket)
     run, made = _provision_under_a_free_name(run)
     if run.phase is Phase.PLANNED or "versioning" in made.changed:
@@ -101,7 +102,7 @@ def _refuse_what_would_expire(run: Run) -> None:
     if count:
         days = run.services.settings.lifecycle.temporary_days
         raise Refused(
-            f"{run.slug}: documents ({count}) lie below {TEMPORARY_PREFIX} in {home}, where objects live for {days} days",
+            f"{run.slug}: documents ({count}) are below {TEMPORARY_PREFIX} in {home}, where objects expire after {days} days",
             hint="give them other keys (copy the object, then update the row), then run the same command again",
             subject=run.slug,
         )
@@ -127,7 +128,7 @@ def _provision_under_a_free_name(run: Run) -> tuple[Run, ProvisionReport]:
 
 
 def _expect_versioning(versioning: Versioning, setting: str) -> None:
-    """Record that versioning is about to be enabled, if that is the setting that is about to be written."""
+    """Record that versioning is about to be enabled, if it is the next setting to be written."""
     if setting == "versioning":
         versioning.record_beginning()
 
@@ -135,18 +136,18 @@ def _expect_versioning(versioning: Versioning, setting: str) -> None:
 def provision(
     services: Services, tenant: Tenant, bucket: str, *, before: Callable[[str], object] = do_nothing
 ) -> ProvisionReport:
-    """Make `bucket` the tenant's home as its BucketSpec says, creating what is absent, and the log bucket with it.
+    """Make `bucket` match the BucketSpec of the tenant's home, creating it if it is absent, and the log bucket too.
 
-    `before` is called with the name of each setting of the home that is about to be written.
-    Raises StorageRefused if it is somebody else's or a right is missing, Halt if it stays different from its spec.
+    `before` is called with the name of each setting of the home before it is written.
+    Raises StorageRefused if it belongs to somebody else or a right is missing, Halt if it still differs from its spec afterwards.
     """
     return provision_bucket(services.settings, services.control, tenant, bucket, before=before)
 
 
 def repair_home(services: Services, tenant: Tenant, bucket: str, *, may_be_closed: bool) -> ProvisionReport:
-    """Do what `provision` does with a home that exists.
+    """Make an existing home match its BucketSpec, as `provision` does.
 
-    If this enables versioning, the time is recorded, so that the next run waits until S3 has settled it.
+    If this enables versioning, it records the time, so that the next run waits until S3 has settled it.
     """
     provision_it = partial(
         provision_bucket, services.settings, services.control, tenant, bucket, may_be_closed=may_be_closed
@@ -170,7 +171,7 @@ def provision_bucket(
     may_be_closed: bool = False,
     before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
-    """Do what `provision` does, with nothing but the settings and the control plane."""
+    """Provision a bucket as `provision` does, given only the settings and the control plane."""
     if bucket in settings.shared_bucket:
         told, hint = (
             f"{bucket} is a shared bucket and cannot be a tenant's bucket",
@@ -180,7 +181,7 @@ def provision_bucket(
     spec = home_spec(settings, control, tenant, bucket, may_be_closed=may_be_closed)
     present = _is_present(settings, control, bucket)
     log_notes = _ensure_logs(settings, control) if has_access_logs(settings) else ()
-    # AWS's protections work as documented; another server's are tried, unless the bucket is to be closed to everybody.
+    # AWS's protections work as documented. Test those of other servers, unless the bucket is to be closed to everybody.
     tried = not control.session.is_aws and not may_be_closed
     report = _conform(control, spec, present=present, tried=tried, before=before)
     notes = (*log_notes, *key_notes(settings, control), *cors_origins(settings, control).notes)
@@ -188,12 +189,12 @@ def provision_bucket(
 
 
 def _ensure_logs(settings: Settings, control: Control) -> tuple[str, ...]:
-    """See to the bucket of the access logs, once a run; return what is to be said of it."""
+    """Provision the bucket for access logs, once a run; return notes about it."""
     return control.once(_provision_logs_or_note, settings=settings)
 
 
 def _provision_logs_or_note(control: Control, settings: Settings) -> tuple[str, ...]:
-    """A log bucket that is there and that these rights may not change stays as it is: the tenants' buckets can log to it."""
+    """Provision the log bucket; return a note if it exists but may not be changed, because the tenants' buckets can log to it."""
     try:
         provision_log_bucket(settings, control)
     except StorageRefused as error:
@@ -205,9 +206,9 @@ def _provision_logs_or_note(control: Control, settings: Settings) -> tuple[str, 
 
 
 def provision_log_bucket(settings: Settings, control: Control) -> ProvisionReport:
-    """Make the bucket of the access logs match its BucketSpec, creating it where it is absent; once a run.
+    """Make the bucket for access logs match its BucketSpec, creating it if it is absent, once a run.
 
-    Raises StorageRefused where S3 could deliver no logs into it, or where it must be made or changed and the rights are missing.
+    Raises StorageRefused if S3 could not deliver logs into it, or if it must be made or changed and the rights are missing.
     """
     return control.once(_provision_log_bucket, settings=settings)
 
@@ -230,7 +231,7 @@ def _provision_log_bucket(control: Control, settings: Settings) -> ProvisionRepo
 
 def _refuse_unfit_logs(control: Control, spec: BucketSpec) -> None:
     if unfit := unfit_settings(control, spec):
-        told = f"the log bucket {spec.bucket} takes no logs: {'; '.join(each.reason for each in unfit)}"
+        told = f"the log bucket {spec.bucket} cannot receive logs: {'; '.join(each.reason for each in unfit)}"
         raise StorageRefused(told, hint=UNFIT_HINT, code="LogBucket", subject=spec.bucket)
 
 
@@ -253,7 +254,7 @@ def _conform(
     tried: bool = False,
     before: Callable[[str], object] = do_nothing,
 ) -> ProvisionReport:
-    """Write what differs, in the spec's order, and read it back; `tried`: see that uploads are still taken."""
+    """Write the settings that differ, in the spec's order, and read them back. `tried`: test that uploads still work."""
     wanted = spec.documents()
     reopened = present and "policy" not in wanted and _reopen(control, spec.bucket)
     if present:
@@ -270,7 +271,7 @@ def _conform(
         to_write = [setting for setting in wanted if setting not in right and not (tagged and setting == "tags")]
         to_read = [setting for setting in wanted if setting not in right]
     not_offered = {drift.setting for drift in drifts if drift.kind == "not_offered"}
-    # The locks first; what is left unwritten brings whoever was stopped right here to the trial once more.
+    # The protections first. If the run is stopped here, an unwritten setting makes the next run test uploads again.
     protections = [setting for setting in to_write if setting in PROTECTIONS]
     write = _protect if tried and (to_write or reopened) else _write
     not_offered |= write(control, spec, protections, found)
@@ -282,7 +283,7 @@ def _conform(
 
 
 def _preset_settings(control: Control, spec: BucketSpec) -> set[str]:
-    """Return the settings that S3 gave the new bucket as they must be: these are not written."""
+    """Return the settings of a new bucket that S3 has already set as they must be, so they are not written."""
     given = [setting for setting in GIVEN if setting in spec.documents()]
     found = control.read(spec.bucket, given)
     return set(given) - {drift.setting for drift in differences(spec, found)}
@@ -295,7 +296,7 @@ def _write(
     found: Mapping[str, SettingState],
     before: Callable[[str], object] = do_nothing,
 ) -> set[str]:
-    """Return the settings that the endpoint does not offer."""
+    """Write the settings; return those that the endpoint does not offer."""
     refused_settings = set()
     for setting in settings:
         before(setting)
@@ -306,9 +307,9 @@ def _write(
 
 
 def _protect(control: Control, spec: BucketSpec, settings: list[str], found: Mapping[str, SettingState]) -> set[str]:
-    """Write the protections, and see once a run that uploads are still taken. Raises StorageRefused where they are not.
+    """Write the protections, and test once a run that uploads still work. Raises StorageRefused if they do not.
 
-    A bucket that took uploads before takes them again then.
+    If the bucket accepted uploads before, it accepts them again then.
     """
     took_uploads = bool(found) and takes_uploads(control, spec.bucket)
     not_offered = _write(control, spec, settings, found)
@@ -333,22 +334,19 @@ def _take_back(control: Control, bucket: str) -> None:
 
 
 def _reopen(control: Control, bucket: str) -> bool:
-    """Take our statements out of the policy of a bucket that has none by its spec; say if there were any.
+    """Remove our statements from the policy of a bucket that has none in its spec; return whether there were any.
 
-    A removal that was refused left the bucket closed, and no other setting shows it.
+    After a removal that was refused, the bucket is still closed, and no other setting shows that.
     """
     if not has_ours(policy := _read_policy(control, bucket)):
         return False
     _keep_foreign(control, bucket, policy)
     for delay_seconds in READ_BACK_DELAYS_SECONDS:
-        control.wait(bucket, delay_seconds, "waiting for S3 to show its policy as it was written")
+        control.wait(bucket, delay_seconds, "waiting for S3 to return its policy as it was written")
         if not has_ours(_read_policy(control, bucket)):
             return True
-    raise Halt(
-        f"the bucket {bucket} is not as it must be: its policy is still there after it was removed",
-        hint=NOT_KEPT_HINT,
-        subject=bucket,
-    )
+    told = f"the bucket {bucket} is not as it must be: its policy is still there after it was removed"
+    raise Halt(told, hint=NOT_KEPT_HINT, subject=bucket)
 
 
 def _read_policy(control: Control, bucket: str) -> Document | None:
@@ -368,11 +366,13 @@ def _keep_foreign(control: Control, bucket: str, policy: Document | None) -> Non
 
 
 def _read_back(control: Control, spec: BucketSpec, settings: list[str]) -> set[str]:
-    """Return the settings that the endpoint turns out not to keep; raise Halt for those that stay different."""
+    """Read the settings back; return those that the endpoint does not keep. Raises Halt for those that still differ."""
     not_offered: set[str] = set()
     left: tuple[Drift, ...] = ()
     for delay_seconds in READ_BACK_DELAYS_SECONDS:
-        control.wait(spec.bucket, delay_seconds, f"waiting for S3 to show as written: {', '.join(settings)}")
+        control.wait(
+            spec.bucket, delay_seconds, f"waiting for S3 to return the settings as written: {', '.join(settings)}"
+        )
         found = control.read(spec.bucket, settings)
         drifts = [drift for drift in differences(spec, found) if drift.setting in found]
         _refuse_unreadable(spec.bucket, drifts)

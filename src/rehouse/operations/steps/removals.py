@@ -1,7 +1,7 @@
-"""Remove the sources of a tenant's documents, in batches, and put one back where a row still points to it.
+"""Remove the sources of a tenant's documents in batches, and put a source back if a row still points to it.
 
-Each batch: rows and homes looked at, `removing` committed, the sources looked at, removed on the condition of their ETag,
-`removed` committed. A run that is killed in between leaves `removing`; the next one looks whether the source is there.
+For each batch, rehouse checks rows and homes, commits `removing`, checks the sources, removes them on the condition of their ETag,
+and commits `removed`. A run that is killed in between leaves `removing`; the next run checks whether the source still exists.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from rehouse.s3.buckets.delete_objects import remove
 from rehouse.s3.faults import ACCESS_DENIED, NO_SUCH_BUCKET, PRECONDITION_FAILED, way_out
 
 BATCH = 500
-"""Documents whose removal is under way at once: so many a killed run leaves to be looked at again."""
+"""How many documents are removed at once, which is how many a killed run leaves to be checked again."""
 AGAIN = "run the same command again"
 
 
 class KeptSource(NamedTuple):
-    """A source that needs attention: why it stays (or could not be put back), and the way out."""
+    """A source that needs attention: why it stays (or could not be put back), and a hint."""
 
     document_id: str
     source: ObjectRef
@@ -49,11 +49,11 @@ class KeptSource(NamedTuple):
 
 @dataclass
 class RemovalPass:
-    """One pass over a tenant's sources. `migration` moves to `released` before the first one goes; sizes are bytes.
+    """One pass over a tenant's sources. `migration` moves to `released` before the first removal; sizes are bytes.
 
-    `changed`: the sources that were written since they were copied, by document: a sweep has to look at them. `reason`: what
-    the history says of the release. `final`: sources go although their only version is destroyed. Of the sources that several
-    documents have, `settled` are those all of whose documents were judged, and `needed` those that must stay for one of them.
+    `changed`: the sources that were written since they were copied, by document; a sweep must copy them. `reason`: the reason for
+    the release, for the history. `final`: remove sources even if that destroys their only version. For sources that several
+    documents share, `settled`: all of their documents were judged; `needed`: they must stay for one of these.
     """
 
     services: Services
@@ -75,12 +75,12 @@ class RemovalPass:
 
     @property
     def room(self) -> Removals:
-        """The ledger's side of it."""
+        """The ledger's part of the pass."""
         return self.services.ledger.of(self.migration, Removals)
 
 
 def remove_sources(run: RemovalPass, *, dry_run: bool = False) -> None:
-    """Remove every source that may go; with `dry_run` only count them. What stays against the rule is in `left`."""
+    """Remove every source that may be removed; with `dry_run` only count them. `left` has those that stay unexpectedly."""
     _look_at_home(run)
     for page in run.room.candidates(run.grace, BATCH):
         run.services.stop_here()
@@ -100,7 +100,7 @@ def remove_sources(run: RemovalPass, *, dry_run: bool = False) -> None:
 
 
 def put_back(run: RemovalPass) -> None:
-    """Put sources that were removed and that a row points to back, from the home, where the object there is still the copy."""
+    """Put back removed sources to which a row points, from the home, if the object there is still the copy."""
     for page in run.room.removed_sources(BATCH):
         run.services.stop_here()
         pointed = run.room.find_pointed_at({each.flipped.source for each in page})
@@ -119,7 +119,7 @@ def is_any_needed_again(run: RemovalPass) -> bool:
 
 
 def _look_at_home(run: RemovalPass) -> None:
-    """List the home where that takes fewer requests than a HEAD for each document; a page asks for its own else."""
+    """List the home if that takes fewer requests than a HEAD for each document; else each page sends its own HEADs."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     run.total = counts.old_enough
     run.is_home_listed = counts.old_enough > 0 and is_listing_cheaper(counts.old_enough, documents.at_home)
@@ -128,7 +128,7 @@ def _look_at_home(run: RemovalPass) -> None:
 
 
 def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[KeptSource]) -> None:
-    """Write into the ledger which sources of the page stay and why, so that every command counts them, and no others."""
+    """Record which sources of the page stay and why, so that every command counts exactly these."""
     told = {each.document_id for each in left}
     settled = [each.flipped.document_id for each in page if each.is_marked and each.flipped.document_id not in told]
     if left or settled:
@@ -140,7 +140,7 @@ def _record_stays(run: RemovalPass, page: Sequence[Candidate], left: Sequence[Ke
 def _judge_page(
     run: RemovalPass, page: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[Candidate], list[KeptSource]]:
-    """Return the documents whose sources may go, the others, and of these what stays against the rule."""
+    """Return the documents whose sources may be removed, the others, and those of these that stay unexpectedly."""
     going, staying, left = [], [], []
     looked_at = _look_at_page(run, page)
     _judge_sharing(run, looked_at)
@@ -158,9 +158,9 @@ def _judge_page(
 
 
 def _judge_sharing(run: RemovalPass, page: Sequence[Candidate]) -> None:
-    """Find which sources of a page must stay for other documents, on this page or not, that have them too.
+    """Find which sources of a page must stay for other documents that share them, on this page or on another.
 
-    Each source is looked at once in a pass. Every one of its documents is judged before the first of them lets it go.
+    Each source is judged once in a pass, with all of its documents, before it can be removed for the first of them.
     """
     ids = {each.flipped.document_id for each in page}
     sources = {each.flipped.source for each in page if each.flipped.document_id in run.sharing.ids} - run.settled
@@ -212,8 +212,9 @@ def _look_at_page(run: RemovalPass, page: Sequence[Candidate]) -> list[Candidate
 def _look_at_lost(
     run: RemovalPass, lost: Sequence[FlippedDocument]
 ) -> tuple[set[ObjectRef], set[ObjectRef], dict[ObjectRef, Fault]]:
-    """Look at documents with neither a row nor an object at home: return the homes with a delete marker, the sources that are
-    gone as well, and the homes that could not be looked at.
+    """Check documents with neither a row nor an object at home.
+
+    Return the homes with a delete marker, the sources that do not exist either, and the homes that could not be checked.
     """
     if not lost:
         return set(), set(), {}
@@ -235,7 +236,7 @@ def _look_at_homes(
 
 
 def _settle_unfinished(run: RemovalPass, killed: Sequence[Candidate]) -> None:
-    """A run was killed while these went, and now they may not: those still there (or perhaps) stay, with the fault they have."""
+    """Settle sources that a killed run was removing and that must now stay: those that may still exist keep their fault."""
     if not killed:
         return
     found, faults = head_all(run.services, {each.flipped.source for each in killed})
@@ -260,7 +261,7 @@ def _remove(run: RemovalPass, going: Sequence[Candidate]) -> None:
         if (there := found.get(each.flipped.source)) and there.etag == each.flipped.source_etag
     }
     gone = {ref for ref, there in found.items() if there is None}
-    run.services.keep_locks()  # once more: a process that was paused removes nothing late
+    run.services.keep_locks()  # check again, so that a process that was paused does not remove anything late
     for bucket in sorted({ref.bucket for ref in etags}):
         wanted = {ref.key: str(etag) for ref, etag in etags.items() if ref.bucket == bucket}
         for key, fault in remove(run.services.control, bucket, wanted):
@@ -272,7 +273,7 @@ def _remove(run: RemovalPass, going: Sequence[Candidate]) -> None:
 
 
 def _record(run: RemovalPass, going: Sequence[Candidate], gone: set[ObjectRef], faults: dict[ObjectRef, Fault]) -> None:
-    """Record a batch: removed, failed, or written since (then it is left to the sweep, or superseded)."""
+    """Record a batch: removed, failed, or written since (then left to the sweep, or superseded)."""
     removed = [each.flipped for each in going if each.flipped.source in gone]
     failed = [(each.flipped, faults[each.flipped.source]) for each in going if each.flipped.source in faults]
     changed = [each for each in going if each.flipped.source not in gone | faults.keys()]
@@ -310,7 +311,7 @@ def _put_back(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> None:
     for each in wanted:
         home = homes.get(each.target)
         if sources.get(each.source):
-            continue  # something was uploaded there: the row has its object
+            continue  # something was uploaded there, so the row has an object
         if home and may_be_put_back(replace(each, home=home)) and each.source not in source_faults:
             tasks[each.source] = CopyTask(
                 each.document_id, each.target, home.etag, home.size, home.storage_class, each.source
@@ -332,12 +333,14 @@ def _put_back(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> None:
     run.services.stop_here()
     there, faults = head_all(run.services, {task.target for task in refused})
     for task in refused:
-        if not there.get(task.target):  # else it was uploaded meanwhile; here the tenant's own object was written
+        if not there.get(
+            task.target
+        ):  # else it was uploaded meanwhile; here the object in the tenant's bucket was overwritten
             _note_not_put_back(run, task.document_id, task.target, faults.get(task.target))
 
 
 def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[FlippedDocument]:
-    """Return those whose shared bucket was not removed; the others are noted."""
+    """Return the documents whose shared bucket was not removed; record a fault for the others."""
     dropped = run.services.settings.dropped_buckets
     for each in wanted:
         if each.source.bucket in dropped:
@@ -348,14 +351,14 @@ def _skip_dropped(run: RemovalPass, wanted: Sequence[FlippedDocument]) -> list[F
 
 def _note_not_put_back(run: RemovalPass, document_id: str, source: ObjectRef, fault: Fault | None) -> None:
     why = fault.message if fault else "the object in the tenant's bucket is no longer the one that was copied"
-    message = f"a row points to it, it was removed, and it could not be put back: {why}"
+    message = f"a row points to it, but it was removed and could not be put back: {why}"
     run.left.append(KeptSource(document_id, source, NOT_PUT_BACK, message, HINTS[NOT_PUT_BACK]))
 
 
 def has_nothing_to_do(run: RemovalPass) -> bool:
-    """Return whether nothing is old enough, nothing ends and nothing has to be put back.
+    """Return whether no source is old enough, none has to be put back and the phase does not change.
 
-    Then no row changes. A tenant in progress was left by a kill, and its row is closed again.
+    Then no row changes, except that the row of a tenant whose run was killed is closed.
     """
     if run.migration.status is Status.IN_PROGRESS:
         return False
@@ -364,7 +367,7 @@ def has_nothing_to_do(run: RemovalPass) -> bool:
 
 
 def is_last_removal(run: RemovalPass) -> bool:
-    """Return whether the last source is removed and nothing is outstanding, but the phase does not say so yet."""
+    """Return whether the last source is removed and nothing is outstanding, but the phase is not `finished` yet."""
     counts, documents = run.room.counts(run.grace), run.services.ledger.documents(run.migration).counts()
     is_all_home = documents.outside <= documents.accepted and not counts.not_moved
     return is_all_home and not counts.left and not run.left and run.migration.phase is not Phase.FINISHED

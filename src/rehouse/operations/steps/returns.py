@@ -1,7 +1,7 @@
-"""Make a tenant's documents at home ready to return: look, decide, copy what has no place of its own, prove it, record it.
+"""Prepare the return of a tenant's documents at home: decide, copy those without an old object, prove and record the copies.
 
-Rows are not touched here; what is recorded as copied is flipped afterwards, as every copy is. In a shared bucket only keys
-that hold nothing are ever written.
+This step does not change rows; documents that are recorded as copied are flipped afterwards, like every copy. In a shared bucket
+rehouse writes only to keys that hold nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rehouse.operations.steps.unrecorded_copies import Doubtful, compare_doubtfu
 
 @dataclass
 class ReturnTally:
-    """What a pass over the documents at home found, and what it made ready to return; sizes in bytes."""
+    """The counts of a pass over the documents at home; sizes in bytes."""
 
     standings: Counter[Returning] = field(default_factory=Counter)
     old_pointers: int = 0
@@ -48,7 +48,7 @@ class ReturnTally:
 
 
 class DecidedReturn(NamedTuple):
-    """A document at home, and what is to be done; or the fault of S3, where it could not be found out."""
+    """A document at home with its decision, or with S3's fault if none could be made."""
 
     seen: DocumentAtHome
     decision: ReturnDecision
@@ -69,12 +69,12 @@ class ReturnPass:
 
     @property
     def returns(self) -> Returns:
-        """The ledger's side."""
+        """The ledger's part of the pass."""
         return self.services.ledger.of(self.migration, Returns)
 
 
 def decide_pages(run: ReturnPass) -> Iterator[list[DecidedReturn]]:
-    """Yield every document at home with what is to be done, a page at a time; this alone changes nothing."""
+    """Yield every document at home with its decision, page by page. This alone changes nothing."""
     for page in run.returns.pages_at_home(run.services.settings.batch_size):
         run.services.stop_here()
         looked, faults = _look_at_old_objects(run, page)
@@ -85,9 +85,9 @@ def decide_pages(run: ReturnPass) -> Iterator[list[DecidedReturn]]:
 
 
 def return_documents(run: ReturnPass) -> ReturnTally:
-    """Record where every document at home is to return to, once its object is there; return what was found and done.
+    """Record where every document at home will return, once its object is there; return the counts.
 
-    Raises Interrupted when the run was stopped: everything finished is saved.
+    Raises Interrupted if the run was stopped; everything finished is saved.
     """
     done = failed = 0
     for decided in decide_pages(run):
@@ -134,9 +134,9 @@ def _complete(run: ReturnPass, each: DecidedReturn) -> DecidedReturn:
 def _look_at_old_objects(
     run: ReturnPass, page: Sequence[DocumentAtHome]
 ) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
-    """Ask for the old objects that no listing showed, and once more where both may have been written since it.
+    """Send HEADs for the old objects that no listing showed, and again if both objects may have been written since.
 
-    Also where another row points there: of those that changed, whether they are another document's by now.
+    For old objects that changed, also find out whether another row points there, so that they may belong to another document.
     """
     undecided = [seen for seen in page if seen.error_code != CONFLICT]
     backs = {seen.document.id: back for seen in undecided if (back := way_back(seen, run.places))}
@@ -168,7 +168,7 @@ def _look_at_old_objects(
 def _look_at_returned_objects(
     run: ReturnPass, page: Sequence[DocumentAtHome]
 ) -> tuple[list[DocumentAtHome], dict[str, Fault]]:
-    """Ask what lies at the keys that documents would be copied to: first at the first, where that is taken at the second."""
+    """Check the keys to which documents would be copied: the first key, then the second one if the first is taken."""
     looked = list(page)
     faults: dict[str, Fault] = {}
     for which in (0, 1):
@@ -223,7 +223,7 @@ def _mark_proven(
 
 
 def _lines(run: ReturnPass, each: DecidedReturn) -> Iterable[Line]:
-    """Return the ledger's line of a document for which no copy is made; none where nothing new is to be said."""
+    """Return the ledger's line for a document that needs no copy; none if nothing has changed."""
     standing, task = each.decision.standing, each.decision.task
     if each.fault:
         yield _line_left_at_home(run, each.seen, DocumentState.PLANNED, each.fault)
@@ -245,7 +245,7 @@ def _lines(run: ReturnPass, each: DecidedReturn) -> Iterable[Line]:
 
 
 def _is_recorded(seen: DocumentAtHome, task: CopyTask) -> bool:
-    """Whether an earlier pass made it ready already: its row was busy."""
+    """Return whether an earlier pass recorded the document already, because its row was locked then."""
     line = seen.recorded
     return line is not None and (line.state, line.source, line.target) == (
         DocumentState.COPIED,
@@ -255,7 +255,7 @@ def _is_recorded(seen: DocumentAtHome, task: CopyTask) -> bool:
 
 
 def _line_left_at_home(run: ReturnPass, seen: DocumentAtHome, state: DocumentState, fault: Fault) -> Line:
-    """Return the line of a document that stays at home for now: it remembers where the document came from."""
+    """Return the line of a document that stays at home for now. It records where the document came from."""
     back = way_back(seen, run.places)
     found = seen.found
     task = CopyTask(
@@ -272,7 +272,7 @@ def _line_left_at_home(run: ReturnPass, seen: DocumentAtHome, state: DocumentSta
 
 
 def _conflict_line(run: ReturnPass, seen: DocumentAtHome) -> Line:
-    """Return the line that a conflict is recorded on: the one that once led home."""
+    """Return the line on which a conflict is recorded: the line of the migration."""
     back = way_back(seen, run.places)
     assert back
     found = seen.found
@@ -292,7 +292,7 @@ def _record_conflicts(run: ReturnPass, page: Sequence[DecidedReturn]) -> None:
 
 
 def _verify_outcomes(run: ReturnPass, outcomes: Sequence[CopyOutcome]) -> list[Line]:
-    """Return the lines of the copies, each looked at once more where it lies: one that does not hold is to be made again."""
+    """Check each copy at its target once more, and return their lines. A copy that is not right must be made again."""
     made = {outcome.task.target for outcome in outcomes if not outcome.fault}
     found, faults = survey.head_all(run.services, made) if made else ({}, {})
     return [line_of(_verify_outcome(run, outcome, found, faults)) for outcome in outcomes]
@@ -314,7 +314,7 @@ def _verify_outcome(
 
 
 def copy_problem(outcome: CopyOutcome, there: ListedObject | None) -> Fault | None:
-    """Return what is wrong with a copy, given what a HEAD shows at its target; None if it holds."""
+    """Return what is wrong with a copy, given the HEAD of its target; None if the copy is right."""
     if there is not None and (there.etag, there.size) == (outcome.etag, outcome.task.size):
         return None
     return Fault("Mismatch", f"the copy at {outcome.task.target.key!r} is not what S3 answered to it")

@@ -1,7 +1,6 @@
-"""A tenant's run: what it is to do, how far it has come, and the inventory that it works with.
+"""A tenant's run: its order, its progress and its inventory.
 
-A step takes the run and returns the run after it: with the migration as the ledger has it now, and with the report of what was
-made so far.
+A step takes the run and returns the run after the step, with the present migration in the ledger and the report so far.
 """
 
 from __future__ import annotations
@@ -22,16 +21,15 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 10
 INSISTENCE = 3
-"""How often a run copies, verifies and sweeps again before it leaves what still changes to the next run."""
+"""How often a run copies, verifies and sweeps again before it leaves documents that still change to the next run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a run is to do: how far to go, how many documents to try first, and whether only what failed before counts.
+    """What a run has to do: the phase to reach, the number of canaries, and whether only failed documents count.
 
-    `code`: of what failed only what failed with this code. `is_for_removal`: the sweep before a removal, which configures
-    no bucket and has nothing to do for a tenant whose documents are all at home, even if a run that was killed left its status
-    in progress.
+    `code`: only documents that failed with this code. `is_for_removal`: the sweep before a removal. It configures no bucket, and
+    has nothing to do for a tenant whose documents are all at home, even if a killed run left its status in progress.
     """
 
     until: Phase = Phase.CUT_OVER
@@ -43,12 +41,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One tenant's run as far as it has come.
+    """The state of one tenant's run.
 
-    `is_listed`: the shared buckets are in the inventory. `source_faults`: the sources of documents moved before that S3 gave no
-    answer about. `failed`: the documents that an order for failed ones is about. A round copies, verifies and flips: `changes` is
-    what the last one has changed so far, `is_proven` whether its copies hold, or are not made again any more, `uploading` how many
-    documents are not uploaded yet. `stays`: no document can be moved, so the home is not switched.
+    `is_listed`: the shared buckets are in the inventory. `source_faults`: the sources of moved documents without an answer.
+    `failed`: the documents of an order for failed ones. A round copies, verifies and flips. `changes`: how many documents the last
+    round has changed so far. `is_proven`: its copies are proven, or are not made again. `uploading`: how many documents are not
+    uploaded yet. `stays`: no document can be moved, so the home is not switched.
     """
 
     services: Services
@@ -87,25 +85,25 @@ class Run:
 
     @property
     def is_at_goal(self) -> bool:
-        """Whether the run is to go no further than the phase that it has reached."""
+        """Whether the run has reached the phase at which it must stop."""
         return self.phase is self.order.until and not self.is_live
 
     @property
     def is_repeating_copies(self) -> bool:
-        """Whether copies that do not hold are made again; later the others are cut over without them."""
+        """Whether copies that are not proven are made again. Later the others are cut over without them."""
         return self.rounds <= INSISTENCE
 
     @property
     def has_more_rounds(self) -> bool:
-        """Whether another round may have something to do."""
+        """Whether another round may be needed."""
         return self.rounds < ROUNDS and (self.changes > 0 or not self.is_proven)
 
     def advance(self, event: Event, reason: str | None = None) -> Run:
-        """Move the migration on."""
+        """Advance the migration by an event, and return the run with it."""
         return self.at(self.services.ledger.advance(self.migration, event, reason))
 
     def at(self, migration: Migration) -> Run:
-        """Return the run with the migration as it is now."""
+        """Return the run with the present migration."""
         return replace(self, migration=migration, report=replace(self.report, phase=migration.phase))
 
     def note(self, *texts: str) -> Run:
@@ -115,10 +113,10 @@ class Run:
 
 @contextmanager
 def run_inventory(services: Services) -> Iterator[None]:
-    """Hold the run's inventory for a while; inventories of runs that died are cleared away first.
+    """Hold the run's inventory during the block; delete the inventories of killed runs first.
 
-    Raises TryAgain at the end if another run took this one for dead (the session with its lock was lost for a moment): what was
-    listed before that is gone, so a late write may not have been seen.
+    Raises TryAgain at the end if another run considered this one dead, because the session with its lock was lost for a moment.
+    Then its listings were deleted, so it may not have seen a late write.
     """
     inventory = services.ledger.inventory()
     with services.locks.hold_run_of(services.ledger.run_id), translate_errors():
@@ -131,7 +129,7 @@ def run_inventory(services: Services) -> Iterator[None]:
             if not inventory.is_kept():
                 raise TryAgain(
                     "another run found this one without its lock and deleted what it had listed; what was done is saved",
-                    hint="run the same command again: it looks at everything once more",
+                    hint="run the same command again: it checks everything once more",
                 )
         finally:
             _clear_away(services)
@@ -142,4 +140,4 @@ def _clear_away(services: Services) -> None:
         with translate_errors():
             services.ledger.inventory().clear()
     except RehouseError as error:
-        log.warning("the inventory stays until the next run clears it away: %s", error.message)
+        log.warning("the inventory stays until the next run deletes it: %s", error.message)

@@ -1,6 +1,6 @@
-"""Wait until S3 has settled the versioning of a new home, before the application is sent there.
+"""Wait until S3 has settled the versioning of a new home, before the application uses it.
 
-The ledger records when rehouse enabled it, so that a run which is started again waits only for the rest.
+The ledger records when rehouse enabled it, so a repeated run waits only for the rest of the time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ LOOK_AGAIN_SECONDS = 2.0
 
 
 def settle_seconds(services: Services) -> int:
-    """Return how long a home needs after its versioning was enabled."""
+    """Return how many seconds a home needs after its versioning was enabled."""
     is_aws = services.control.session.is_aws
     return settling.settle_seconds(services.settings.versioning_settle_seconds, is_aws=is_aws)
 
 
 def seconds_left(services: Services, migration: Migration) -> float:
-    """Return how long the tenant's home still needs; 0 if it had versioning before rehouse."""
+    """Return how many seconds the tenant's home still needs; 0 if its versioning was enabled before rehouse."""
     settle = settle_seconds(services)
     if settle == 0:
         return 0.0
@@ -34,10 +34,10 @@ def seconds_left(services: Services, migration: Migration) -> float:
 
 
 def await_settled(run: Run) -> None:
-    """Wait until the tenant's home has settled, and show how long.
+    """Wait until the tenant's home has settled, and show the time left.
 
-    Copies are proven only then, since S3 may lose sight of them until it has. A home that is in use already, or not to be used in
-    this run, is not waited for. Raises Interrupted if the run is to stop.
+    Copies are proven only afterwards, because S3 may not show them before. It does not wait for a home that is in use already or
+    that this run will not use. Raises Interrupted if the run is to stop.
     """
     if run.is_live or run.order.until is Phase.VERIFIED:
         return

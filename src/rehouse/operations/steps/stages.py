@@ -1,6 +1,6 @@
-"""The stages of `migrate-all` where new homes need time to settle: provision all tenants, copy all, then finish each.
+"""The stages of `migrate-all` if new homes need time to settle: provision all tenants, copy all, then complete each.
 
-So the time passes while documents are copied, once for all tenants and not once for each.
+Documents are copied during this time, and it passes once for all tenants instead of once for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class MigrateOne(Protocol):
-    """How one tenant is migrated, going on from the report of the stage before."""
+    """Migrates one tenant, continuing the report of the stage before."""
 
     def __call__(
         self, services: Services, tenant: Tenant, order: Order, *, report: TenantReport | None
@@ -33,7 +33,7 @@ class MigrateOne(Protocol):
 
 @dataclass
 class Stages:
-    """One run of `migrate-all`. A tenant's report goes from stage to stage; one that ended with an error stops there."""
+    """One run of `migrate-all`. It passes a tenant's report from stage to stage; a tenant stops at its first error."""
 
     services: Services
     order: Order
@@ -43,7 +43,7 @@ class Stages:
     reports: dict[TenantId, TenantReport] = field(default_factory=dict)
 
     def provision(self, tenants: Sequence[Tenant]) -> list[Tenant]:
-        """Provision the tenants that lack a home, if homes must settle; return the tenants that go on."""
+        """Provision the tenants that lack a home, if homes must settle; return the tenants that continue."""
         if not self._must_settle:
             return list(tenants)
         lacking = [tenant for tenant in tenants if self._lacks_home(tenant)]
@@ -51,17 +51,17 @@ class Stages:
         return [tenant for tenant in tenants if tenant in ready or tenant not in lacking]
 
     def copy(self, tenants: Sequence[Tenant]) -> list[Tenant]:
-        """Migrate the tenants whose homes have settled and copy the others; return these others."""
+        """Migrate the tenants whose homes have settled, and copy the others; return the others."""
         if not self._must_settle:
             return list(tenants)
         return self._run(tenants, lambda mine, tenant: Phase.COPIED if _is_settling(mine, tenant) else None)
 
     def migrate(self, tenants: Sequence[Tenant]) -> None:
-        """Migrate the tenants as the order says."""
+        """Migrate the tenants according to the order."""
         self._run(tenants, lambda mine, tenant: None)
 
     def _run(self, tenants: Sequence[Tenant], until: Callable[[Services, Tenant], Phase | None]) -> list[Tenant]:
-        """Return the tenants that went as far as `until` and have more to do."""
+        """Migrate the tenants up to `until`; return those that reached it and have more to do."""
         unfinished: set[TenantId] = set()
 
         def work(mine: Services, tenant: Tenant) -> TenantReport:
@@ -110,7 +110,7 @@ def _is_settling(services: Services, tenant: Tenant) -> bool:
 
 
 def _report_as_recorded(services: Services, tenant: Tenant) -> TenantReport:
-    """Return a report with what the ledger says of the tenant, as far as the ledger can be read."""
+    """Return a report from the tenant's record in the ledger, if the ledger can be read."""
     report = TenantReport(tenant.slug, tenant.id)
     try:
         with translate_errors():

@@ -1,6 +1,6 @@
-"""Look at what S3 holds before deciding: a listing once a run where it is cheaper, HEADs where it is not.
+"""Find out what S3 holds before deciding: by one listing a run if that is cheaper, else by HEADs.
 
-A listing is a moment in the past. Whatever it does not show is asked for by HEAD before it is called missing.
+A listing may be out of date. If it does not show an object, rehouse sends a HEAD before it considers the object missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLES = 3
 
 
 def survey_documents(run: Run) -> None:
-    """List what the rounds need, where that takes fewer requests than HEADs; what only failed before is looked at by HEAD."""
+    """List what the rounds need if that takes fewer requests than HEADs; documents that failed before are checked by HEADs."""
     documents = run.services.ledger.documents(run.migration)
     counts = documents.counts()
     if counts.outside == 0 or run.order.only_failed:
@@ -37,7 +37,7 @@ def survey_documents(run: Run) -> None:
 
 
 def list_shared_buckets(services: Services) -> None:
-    """List every shared bucket into the run's inventory, once, however many tenants there are."""
+    """List every shared bucket into the run's inventory, once for all tenants."""
     inventory = services.ledger.inventory()
     for bucket in services.settings.require_shared_buckets():
         inventory.load(bucket, () if bucket in services.settings.dropped_buckets else pages_of(services, bucket))
@@ -53,7 +53,7 @@ def list_for_one_tenant(services: Services, documents: Documents, outside: int) 
 
 
 def list_home(services: Services, home: str) -> None:
-    """List a home bucket into the run's inventory: after a crash, what is there and matches is adopted."""
+    """List a home bucket into the run's inventory. After a crash, objects there that match are adopted."""
     services.ledger.inventory().load(home, pages_of(services, home))
     services.stop_here()
 
@@ -61,9 +61,9 @@ def list_home(services: Services, home: str) -> None:
 def head_missing_sources(
     services: Services, page: Sequence[SurveyedDocument], places: Places
 ) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
-    """Send a HEAD for every source of which no listing showed enough; return the page with them, and the faults by document.
+    """Send a HEAD for every source for which a listing is not enough; return the page with them, and the faults by document.
 
-    That is a source that no listing showed, and an archived one where listings do not show what is restored.
+    A listing is not enough if it does not show the source, or shows an archived source but not whether it is restored.
     """
     untold = [each for each in page if _needs_head(services, each) and _may_be_headed(each, places)]
     return look_at_sources(services, page, untold, places) if untold else (list(page), {})
@@ -72,7 +72,7 @@ def head_missing_sources(
 def look_at_sources(
     services: Services, page: Sequence[SurveyedDocument], wanted: Sequence[SurveyedDocument], places: Places
 ) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
-    """Return the page with the sources of `wanted` as they are now; what HEADs showed goes into the inventory as well."""
+    """Return the page with the present sources of `wanted`; add the results of HEADs to the inventory."""
     refs = {each.document.id: places.source_of(each.document) for each in wanted}
     found, faults = head_all(services, set(refs.values()))
     contested = record_heads(services, found)
@@ -89,7 +89,7 @@ def look_at_sources(
 def look_at_targets(
     services: Services, page: Sequence[SurveyedDocument], places: Places
 ) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
-    """Return the page with its targets as they are now, and the HEADs that failed by document."""
+    """Return the page with its present targets, and the HEADs that failed, by document."""
     refs = {each.document.id: places.target_of(each.document, each.recorded) for each in page}
     found, faults = head_all(services, set(refs.values()))
     looked = [
@@ -102,7 +102,7 @@ def look_at_targets(
 def head_only_copies(
     services: Services, page: Sequence[SurveyedDocument], places: Places
 ) -> tuple[list[SurveyedDocument], dict[str, Fault]]:
-    """Send a HEAD for the home object of every document whose source is missing: it may be the only one that is left.
+    """Send a HEAD for the home object of every document whose source is missing, because it may be the only one left.
 
     Return the page with them, and the faults by document.
     """
@@ -113,9 +113,9 @@ def head_only_copies(
 
 
 def set_known_targets(services: Services, page: Sequence[SurveyedDocument], places: Places) -> list[SurveyedDocument]:
-    """Return the page with its targets as the listing of the home bucket showed them.
+    """Return the page with its targets from the listing of the home bucket.
 
-    A line of this run that knows of nothing at its target (S3 gave no answer, so nothing was copied) is no newer than that.
+    A line of this run with nothing at its target (S3 gave no answer, so nothing was copied) is not newer than the listing.
     """
     keys = {each.document.id: places.target_of(each.document, each.recorded).key for each in page}
     known = services.ledger.inventory().find_known(places.home, list(keys.values()))
@@ -134,10 +134,10 @@ def _has_copy(each: SurveyedDocument) -> bool:
 def head_all(
     services: Services, refs: set[ObjectRef], *, until: float | None = None
 ) -> tuple[dict[ObjectRef, ListedObject | None], dict[ObjectRef, Fault]]:
-    """HEAD every ref; return the objects (None: there is none) and the faults. Raises if the run was stopped half-way.
+    """Send a HEAD for every ref; return the objects (None: it does not exist) and the faults. Raises if the run was stopped.
 
-    In a shared bucket that was removed is nothing: no request is sent.
-    `until` (of the monotonic clock): raises NotInTime rather than ask twice or wait for longer.
+    A shared bucket that was removed holds nothing, so no request is sent to it.
+    `until` (of the monotonic clock): raises NotInTime instead of repeating a request or waiting longer.
     """
     gone = {ref for ref in refs if ref.bucket in services.settings.dropped_buckets}
     found: dict[ObjectRef, ListedObject | None] = dict.fromkeys(gone)
@@ -156,7 +156,7 @@ def head_all(
 
 
 def listing(services: Services, bucket: str) -> Iterator[ListedObject]:
-    """Yield what a bucket holds, in order of key; raises if the listing could not be finished."""
+    """Yield the objects of a bucket in order of key. Raises if the listing could not be finished."""
     for page in services.bulk.list(bucket):
         yield from page
     services.stop_here()
@@ -172,7 +172,7 @@ def _may_be_headed(each: SurveyedDocument, places: Places) -> bool:
 
 
 def record_heads(services: Services, found: dict[ObjectRef, ListedObject | None]) -> set[ObjectRef]:
-    """Put what HEADs showed into the run's inventory; return the objects that rows of two tenants point to."""
+    """Put the results of HEADs into the run's inventory; return the objects to which rows of two tenants point."""
     inventory = services.ledger.inventory()
     contested = set()
     for bucket in {ref.bucket for ref in found}:
@@ -192,9 +192,9 @@ def record_heads(services: Services, found: dict[ObjectRef, ListedObject | None]
 
 
 def pages_of(services: Services, bucket: str) -> Iterator[Sequence[ListedObject]]:
-    """Yield the pages of a bucket's listing without the objects whose keys the database cannot hold: no row can point to them.
+    """Yield the pages of a bucket's listing without the objects whose keys the database cannot hold; no row can point to them.
 
-    These are counted in `services.left_out`.
+    `services.left_out` counts these.
     """
     count, left_out = 0, LeftOut()
     services.left_out[bucket] = left_out

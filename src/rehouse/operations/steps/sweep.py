@@ -1,4 +1,4 @@
-"""Sweep a tenant whose home is its own bucket: copy home what was written elsewhere, round by round."""
+"""Sweep a tenant whose home is its own bucket: copy home what was written elsewhere, in rounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rehouse.operations.steps.run import Run
 
 
 def bring_late_writes_home(run: Run) -> Run:
-    """Bring home what was written at the sources of documents that were moved before this run."""
+    """Copy home what was written at the sources of documents that were moved before this run."""
     if not run.is_live:
         return run
     late = sweep_late_writes(run.services, run.migration, run.slug, run.source_faults)
@@ -21,7 +21,7 @@ def bring_late_writes_home(run: Run) -> Run:
 
 
 def sweep(run: Run) -> Iterator[Run]:
-    """Copy, verify and flip what is not at home until a round changes nothing; yield the run after each step."""
+    """Copy, verify and flip documents that are not at home until a round changes nothing; yield the run after each step."""
     while run.has_more_rounds:
         yield (run := copy(run))
         yield (run := verify_copies(run))

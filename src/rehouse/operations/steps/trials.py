@@ -1,7 +1,8 @@
-"""Trials: no home is switched or given back unless a row of each kind can be flipped; tried in transactions that are rolled back.
+"""Trials: before rehouse switches a home or gives it back, it tests that a row of each kind can be flipped.
 
-Kinds are the documents table, or each of its partitions. Generated columns, foreign keys on the key, rules, triggers that protect
-rows, missing rights and types that do not fit are found here, while nothing has happened yet.
+It flips rows in transactions that it rolls back. The kinds of row are the documents table, or each of its partitions. A trial finds
+generated columns, foreign keys on the key, rules, triggers that protect rows, missing rights and types that do not fit before
+anything has changed.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from rehouse.operations.steps.busy_rows import passes
 from rehouse.operations.steps.run import Run
 
 CANDIDATES = 100
-"""Rows of a kind that are tried before it is taken for one that cannot be flipped."""
+"""How many rows of a kind to try before rehouse decides that the kind cannot be flipped."""
 
 Attempt = Callable[[], Fault | None]
-"""Tries a change in vain; returns why it is refused. Raises RowIsBusy where another transaction holds the row."""
+"""Tries a change and rolls it back; returns why it is refused. Raises RowIsBusy if another transaction locked the row."""
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """The change of the home if there is one, and flips by kind and document. A refusal says `nothing` and `hint`."""
+    """The changes to try: that of the home, if any, and flips by kind and document. `nothing` and `hint` are for a refusal."""
 
     tenant: Tenant
     nothing: str
@@ -44,10 +45,10 @@ class _Trial:
 
 
 def try_switch(run: Run) -> Run:
-    """Find out whether the home may be switched: a document can move, or is at home or on its way, or there is none.
+    """Decide whether the home may be switched: a document can move, is at home or on its way, or there is no document.
 
-    Where none of its documents can be moved the tenant stays where it is. Raises what `try_cutover` raises, and Refused where no
-    row is as it was copied.
+    If none of its documents can be moved, the tenant stays in the shared bucket. Raises what `try_cutover` raises, and Refused if
+    no row is as it was when copied.
     """
     if run.phase is not Phase.VERIFIED:
         return run
@@ -64,20 +65,20 @@ def try_switch(run: Run) -> Run:
 
 
 def _missing_rows_refusal(run: Run, copies: int, outside: int) -> Refused:
-    """Return the refusal where copies have no row: the application changed all rows, or the ledger's ids are not the rows'."""
+    """Return the refusal for copies without rows: the application changed all rows, or the ledger has other ids than the rows."""
     return Refused(
-        f"{run.slug}: nothing was switched: no row is as it was copied ({copies} copies, {outside} rows outside its bucket)",
-        hint="run the same command again: if the application changed these rows, it copies them anew; if it says this again, "
+        f"{run.slug}: nothing was switched: no row is as it was when copied ({copies} copies, {outside} rows outside its bucket)",
+        hint="run the same command again: if the application changed these rows, it copies them again; if this error comes back, "
         "compare document_id in s3_migration_documents with the ids of the rows",
         subject=run.slug,
     )
 
 
 def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> bool:
-    """Try the switch of the home, and a flip of each kind of row; nothing of it stays. Return whether a row was flipped.
+    """Try to switch the home and to flip a row of each kind, and undo both. Return whether a row was flipped.
 
-    If no copy has a row as it was copied, nothing can be tried: the copies are marked superseded. Raises Refused, with
-    PostgreSQL's own reason, for a kind of which no row can be flipped; TryAgain where all are locked.
+    If no copy has a row that is as it was when copied, nothing can be tried, and the copies become superseded. Raises Refused, with
+    PostgreSQL's reason, if no row of a kind can be flipped; TryAgain if all of them are locked.
     """
     trials = services.ledger.of(migration, Trials)
 
@@ -85,7 +86,9 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
         kinds = trials.candidates(CANDIDATES, is_partitioned=services.ledger.catalog.documents.is_partitioned).items()
         return {kind: {each: partial(trials.try_flip, each, tenant.home) for each in ids} for kind, ids in kinds}
 
-    hint = "change what refuses it, or `rehouse accept` the documents that are to stay, then run the same command again"
+    hint = (
+        "change what refuses it, or run `rehouse accept` for documents that may stay, then run the same command again"
+    )
     switch = partial(trials.switch, tenant.home)
     if _try_kinds(services, _Trial(tenant, "nothing was switched", hint, switch, flips)):
         return True
@@ -94,7 +97,7 @@ def try_cutover(services: Services, migration: Migration, tenant: Tenant) -> boo
 
 
 def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_adopted: bool) -> None:
-    """Try the return of the home, and of a row of each kind that is at home; nothing of it stays.
+    """Try to give the home back and to return a row of each kind that is at home, and undo both.
 
     `is_adopted`: the home was the application's own. Raises as `try_cutover` does.
     """
@@ -116,12 +119,12 @@ def try_return(services: Services, migration: Migration, tenant: Tenant, *, is_a
 
 
 def _try_kinds(services: Services, trial: _Trial) -> bool:
-    """Return whether a row of each kind could be flipped; False if there is none. Raises what `try_cutover` raises."""
+    """Return whether a row of each kind could be flipped; False if there is no row. Raises what `try_cutover` raises."""
     kinds = trial.flips()
     if kinds and trial.home and (fault := services.ledger.run_with_retries(trial.home)):
         raise trial.refusal(f"the tenant's row in {services.ledger.catalog.tenants.name}", fault)
     for number in passes():
-        kinds = trial.flips() if number else kinds  # anew each time: rows move
+        kinds = trial.flips() if number else kinds  # read again each time, because rows move
         problems = [_problem(services, trial, *kind) for kind in kinds.items()]
         busy = [each for each in problems if isinstance(each, TryAgain)]
         for each in problems:
@@ -136,7 +139,7 @@ def _try_kinds(services: Services, trial: _Trial) -> bool:
 def _problem(
     services: Services, trial: _Trial, kind: str, attempts: Mapping[str, Attempt]
 ) -> Refused | TryAgain | None:
-    """Return why no row of a kind can be flipped; None as soon as one was."""
+    """Return why no row of a kind can be flipped; None if one could."""
     refused: list[tuple[str, Fault]] = []
     for document_id, attempt in attempts.items():
         try:
@@ -148,7 +151,7 @@ def _problem(
         refused.append((document_id, fault))
     if len(refused) < len(attempts):
         return TryAgain(
-            f"{trial.tenant.slug}: {trial.nothing}: other transactions hold the rows in {kind} that a flip was to be tried with",
+            f"{trial.tenant.slug}: {trial.nothing}: other transactions hold the rows in {kind} with which a flip was tried",
             hint="run the same command again, at a quieter time",
             subject=trial.tenant.slug,
         )

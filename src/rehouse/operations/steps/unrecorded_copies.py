@@ -1,8 +1,8 @@
-"""Compare an object at a target with the source: is it a finished copy that a killed run could not record?
+"""Find out whether an object at a target is a finished copy of the source that a killed run could not record.
 
-A listing proves it only for small objects whose copy is newer. The others are compared by checksum, and by everything else that
-a copy takes along where an earlier copy may have had other headers or tags. The tags of a copy in parts are set after the upload,
-so it may lack them: `complete_tags` sets them before the copy is recorded.
+A listing proves it only for small objects whose copy is newer. The others are compared by checksum, and, if an earlier copy may
+have had other headers or tags, by everything that a copy carries. The tags of a copy in parts are set after the upload, so they
+may be missing: `complete_tags` sets them before the copy is recorded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rehouse.s3.faults import ABSENT, CHANGED, translate_errors
 from rehouse.s3.object_headers import carried_headers, hidden_metadata
 from rehouse.s3.reading import put_tags, read_tags
 
-CHANGED_MEANWHILE = Comparison(Finding.COULD_NOT_CHECK, detail="one side changed, or went")
+CHANGED_MEANWHILE = Comparison(Finding.COULD_NOT_CHECK, detail="one side changed or was deleted")
 
 
 class Doubtful(NamedTuple):
@@ -36,7 +36,7 @@ class Doubtful(NamedTuple):
 def compare_doubtful(services: Services, doubtful: Sequence[Doubtful]) -> dict[str, Comparison]:
     """Return the comparison of each document by its id; SAME: the target is a finished copy, but its tags may be missing.
 
-    Where S3 gave no answer about a side, the comparison has the fault.
+    If S3 gave no answer about a side, the comparison has the fault.
     """
     by_checksum = [each.ends for each in doubtful if not (each.doubt is Doubt.ALL and _has_equal_md5s(each.ends))]
     compared = compare_by_checksum(services.bulk, by_checksum)

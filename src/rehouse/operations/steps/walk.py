@@ -1,4 +1,4 @@
-"""A tenant's run from its beginning to its end: the lock, the ledger's row, the steps in order, and the report."""
+"""A tenant's run from beginning to end: the lock, the ledger's row, the steps in order, and the report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rehouse.operations.steps.run import Order, Run
 log = logging.getLogger(__name__)
 
 Steps = Callable[[Run], Iterator[Run]]
-"""The steps of a verb in order: yields the run after each of them."""
+"""The steps of a verb in order; yields the run after each step."""
 
 
 def walk(
@@ -35,10 +35,10 @@ def walk(
     report: TenantReport | None = None,
     is_listed: bool = False,
 ) -> Outcome[TenantReport]:
-    """Take the steps for one tenant; return its report, and the error that ended the run if one did.
+    """Run the steps for one tenant; return its report, and the error that ended the run, if there was one.
 
-    `report`: that of an earlier stage of the same run. `is_listed`: the shared buckets are in the run's inventory. Raises TryAgain
-    if another operator works on the tenant, Refused or Halt where no run may begin. What was done until an error is saved, and the
+    `report`: from an earlier stage of the same run. `is_listed`: the shared buckets are in the run's inventory. Raises TryAgain if
+    another operator works on the tenant, Refused or Halt if a run may not begin. What was done until an error is saved, and the
     tenant's row has the error.
     """
     report = report or TenantReport(tenant.slug, tenant.id)
@@ -67,7 +67,7 @@ def walk(
 
 
 def plan_again(run: Run) -> Run:
-    """Plan a tenant that was rolled back, once what was written in its bucket since is sent after its documents."""
+    """Plan a tenant that was rolled back, after settling late writes in its bucket."""
     if run.phase is not Phase.ROLLED_BACK:
         return run
     require_no_late_writes(run.services, run.migration, run.slug)
@@ -83,9 +83,9 @@ def plan_again(run: Run) -> Run:
 def _report_done(
     services: Services, tenant: Tenant, migration: Migration, order: Order, report: TenantReport
 ) -> TenantReport | None:
-    """Return the report of a completed tenant with nothing outside its home, late writes aside; None for any other.
+    """Return the report of a completed tenant with nothing outside its home except late writes; None for any other.
 
-    Before a removal a tenant in progress counts as well if nothing is outstanding: a run was killed.
+    Before a removal, a tenant in progress with nothing outstanding counts as completed too: its run was killed.
     """
     documents = services.ledger.documents(migration)
     was_killed = (
@@ -116,14 +116,14 @@ def _report_done(
 def _refuse_too_early(tenant: Tenant, before: Migration | None, order: Order) -> None:
     if order.only_failed and not (before and is_at_least(before.phase, Phase.COPIED)):
         raise Refused(
-            f"{tenant.slug}: no run has looked at all of its documents yet, so rehouse does not know which failed",
+            f"{tenant.slug}: no run has checked all of its documents yet, so rehouse does not know which failed",
             hint=f"run `rehouse migrate {tenant.slug}` first",
             subject=tenant.slug,
         )
 
 
 def _begin(services: Services, tenant: Tenant, before: Migration | None) -> tuple[Migration, tuple[str, ...]]:
-    """Give the tenant's row to this run, with the name of its bucket reserved in it; return it with notes for the report."""
+    """Claim the tenant's row in the ledger for this run, and reserve its bucket's name; return it with notes for the report."""
     home = home_of(tenant, services.settings, before)
     notes: tuple[str, ...] = ()
     if home:
@@ -149,7 +149,7 @@ def _refuse_foreign_home(services: Services, tenant: Tenant, home: str) -> None:
 
 
 def _notes_after_return(run: Run) -> list[str]:
-    """Return a note where pointers of before a rollback may still be in use: the ledger will know only the places of now."""
+    """Return a note if pointers from before a rollback may still be in use, because the ledger will not record their places."""
     if run.phase is not Phase.ROLLED_BACK:
         return []
     grace = timedelta(days=run.services.settings.grace_days)

@@ -130,7 +130,7 @@ class Control:
         """Create the bucket in the session's region.
 
         Return whether it was created with the tags. Not every endpoint accepts tags at creation. A bucket that is already ours
-        is no error. Raises StorageRefused (BucketAlreadyExists) if another account owns it.
+        is not an error. Raises StorageRefused (BucketAlreadyExists) if another account owns it.
         """
         with_tags = bool(tags) and self._try_create(bucket, tags)
         if not with_tags:

@@ -115,7 +115,7 @@ def _remove_together(
     for key in etags:
         fault = faults.get(key)
         if fault is None and key not in gone:
-            fault = Fault("IncompleteReply", "S3 did not say what became of it")
+            fault = Fault("IncompleteReply", "S3's answer does not name this object")
         if fault and absent_is_gone and fault.code in ABSENT:
             fault = None
         removed.append(RemovalOutcome(key, Fault(fault.code, fault.message, request_id) if fault else None))
@@ -125,7 +125,11 @@ def _remove_together(
 def _remove_one(control: Control, bucket: str, key: str, etag: str, *, absent_is_gone: bool = True) -> RemovalOutcome:
     if _DOTTED.search(key):  # libraries below boto3 resolve dot segments: S3 would remove another object
         return RemovalOutcome(
-            key, Fault("InvalidKey", "a key with dot segments that goes in a request of its own is removed by hand")
+            key,
+            Fault(
+                "InvalidKey",
+                "rehouse cannot remove a key with dot segments that needs its own request: remove it by hand",
+            ),
         )
     try:
         control.client.delete_object(Bucket=bucket, Key=key, IfMatch=f'"{etag}"', **control.owner())

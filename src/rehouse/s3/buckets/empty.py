@@ -110,7 +110,7 @@ def abort_uploads(control: Control, bucket: str, doomed: Iterable[Upload]) -> in
 
 
 def delete_bucket(control: Control, bucket: str) -> None:
-    """Delete the empty bucket; a bucket that no longer exists is no error.
+    """Delete the empty bucket; a bucket that no longer exists is not an error.
 
     Raises StorageRefused (BucketNotEmpty and others), and StorageUnavailable if S3 does not confirm the deletion with a 204.
     """

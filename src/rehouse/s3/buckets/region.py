@@ -14,7 +14,7 @@ from rehouse.s3.faults import show_on_one_line
 
 
 def locate_buckets(settings: Settings, control: Control, presences: Mapping[str, BucketPresence]) -> Settings:
-    """Return the settings with the region of these buckets: the shared ones, or homes where none of those is left.
+    """Return the settings with the region of these buckets: the shared ones, or homes if none of those is left.
 
     Raises ConfigurationError if the setting names another region, or if the shared buckets are in several regions.
     """
@@ -28,7 +28,7 @@ def region_mismatch(bucket: str, found: str, wanted: str) -> StorageRefused:
     """Return the error for a tenant's bucket or log bucket that is not in the region of the shared bucket."""
     found = show_on_one_line(found)
     return StorageRefused(
-        f"the bucket {bucket} is in {found}, the shared bucket in {wanted}: an earlier run may have made it there",
+        f"the bucket {bucket} is in {found}, the shared bucket in {wanted}; an earlier run may have made it there",
         hint=way_out(bucket, found, wanted),
         code="PermanentRedirect",
         subject=bucket,
@@ -39,7 +39,7 @@ def way_out(bucket: str, found: str, wanted: str) -> str:
     """Return the hint for a tenant's bucket or log bucket in another region."""
     return (
         f"if it is empty, delete it (`aws s3api delete-bucket --bucket {bucket} --region {found}`) and run the command again: "
-        f"rehouse makes it in {wanted}. If it is in use, name another bucket in tenants.aws_bucket_name or REHOUSE_LOG_BUCKET"
+        f"rehouse creates it in {wanted}. If it is in use, name another bucket in tenants.aws_bucket_name or REHOUSE_LOG_BUCKET"
     )
 
 

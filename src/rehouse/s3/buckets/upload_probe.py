@@ -14,7 +14,7 @@ from rehouse.s3.faults import ACCESS_DENIED, translate_error
 
 KEY = "temp/rehouse-upload-trial"
 NO_UPLOAD_HINT = (
-    "on Ceph set REHOUSE_S3_DIALECT=ceph, for it misreads some settings; if it is a right that is missing, "
+    "on Ceph, which misreads some settings, set REHOUSE_S3_DIALECT=ceph; if a right is missing, "
     "`rehouse iam-policy` prints it"
 )
 

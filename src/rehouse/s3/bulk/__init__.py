@@ -41,7 +41,7 @@ from rehouse.s3.session import Session
 T = TypeVar("T")
 
 MOST_RESERVED = 8
-"""The most requests that a thread keeps for itself unless it needs more: a high limit leaves enough for all."""
+"""How many requests a thread reserves at most unless it needs more, so that enough are left for the others."""
 RESTORES_ASKED = {"x-amz-optional-object-attributes": "RestoreStatus"}
 ATTRIBUTES_REFUSED = NOT_OFFERED | {"InvalidArgument", "InvalidRequest"}
 NO_HEADERS: Mapping[str, str] = {}
@@ -124,7 +124,7 @@ class BulkPlane:
     def reserve(self, least: int) -> Iterator[None]:
         """Wait until the limiter allows `least` requests, and keep them, and a few more if there are, for this thread.
 
-        Rows are locked only then: no other thread can take what their looks need. Raises Interrupted.
+        Rows are locked only afterwards, so no other thread can take the requests that their checks need. Raises Interrupted.
         """
         throttle = self._exchange.throttle
         with throttle.reserve(least, max(least, MOST_RESERVED), lambda: self._exchange.is_interrupted):
@@ -287,7 +287,7 @@ class BulkPlane:
             message = self._page_problem if is_cut else answer.fault.message
             raise error(answer.fault.code, message, f"listing s3://{bucket}/{prefix}")
         if answer.value is None:
-            raise unavailable_error("IncompleteReply", "no listing came", f"listing s3://{bucket}/{prefix}")
+            raise unavailable_error("IncompleteReply", "S3 sent no listing", f"listing s3://{bucket}/{prefix}")
         if token is not None and answer.value.token == token:
             raise refused_error(
                 "MalformedListing", "the endpoint lists the same page for ever", f"s3://{bucket}/{prefix}"

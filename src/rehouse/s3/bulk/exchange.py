@@ -89,7 +89,7 @@ class Exchange:
     def stop_if_interrupted(self) -> None:
         """Raise Interrupted if `interrupt` was called."""
         if self._shared.is_interrupted:
-            raise Interrupted("interrupted while looking at objects", hint="run the same command again: it goes on")
+            raise Interrupted("interrupted while checking objects", hint="run the same command again: it continues")
 
     def close(self) -> None:
         """Close the idle connections."""

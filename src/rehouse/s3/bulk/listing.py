@@ -44,9 +44,9 @@ def parse(body: bytes) -> Page:
         raise UnusableListing("the listing mixes namespaces")
     truncated, token, encoding, count = (root.findtext(space + name) for name in ABOUT_THE_PAGE)
     if truncated == "true" and not token:
-        raise UnusableListing("the listing goes on and has no token: the endpoint does not offer ListObjectsV2")
+        raise UnusableListing("the listing continues but has no token: the endpoint does not offer ListObjectsV2")
     if truncated not in {"true", "false"} or (truncated == "false" and token):
-        raise ValueError("the listing does not say whether it goes on")
+        raise ValueError("the listing does not say whether it continues")
     names = tuple(space + name for name in ABOUT_AN_OBJECT)
     objects = [_object(entry, names, encoded=encoding == "url") for entry in root.iterchildren(space + "Contents")]
     if count is not None and count != str(len(objects)):
@@ -70,12 +70,12 @@ def _root(body: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         if body.rstrip().endswith(b"ListBucketResult>") and b"<EncodingType>" not in body:
             message = (
-                f"the listing is not well-formed XML ({error.msg}), and whole: the endpoint does not encode its keys"
+                f"the listing is not well-formed XML ({error.msg}) but complete: the endpoint does not encode its keys"
             )
             raise UnusableListing(message) from None
         raise ValueError(f"the listing is not well-formed XML: {error.msg}") from None
     if root.getroottree().docinfo.doctype or etree.QName(root).localname != ROOT:
-        raise ValueError("the reply is no listing")
+        raise ValueError("the reply is not a listing")
     return root
 
 
@@ -112,5 +112,6 @@ def _is_restored(status: etree._Element) -> bool:
 
 
 def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+    # Whole seconds: a HEAD tells no more, and the times of both are compared. Some servers list milliseconds.
+    moment = datetime.fromisoformat(text).replace(microsecond=0)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

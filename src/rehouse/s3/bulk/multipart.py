@@ -38,7 +38,7 @@ ATTEMPTS = 3
 """Attempts at the whole upload: after a conflict at its end (409) it must start again."""
 CHECKSUM = "ChecksumCRC64NVME"
 TAGS_UNREADABLE = Fault(
-    "TagsUnreadable", "S3 answered nothing where it was asked for the object's tags: a copy could lose them"
+    "TagsUnreadable", "S3 gave an empty answer to the request for the object's tags: a copy could lose them"
 )
 
 
@@ -190,7 +190,7 @@ class _Upload:
 
     def _part(self, upload: dict[str, Any], number: int, span: tuple[int, int]) -> dict[str, Any]:
         if self._interrupted():
-            raise Interrupted(_subject(self._task), hint="run the same command again: it goes on")
+            raise Interrupted(_subject(self._task), hint="run the same command again: it continues")
         reply: Any = self._client.upload_part_copy(
             **upload,
             **self._source_owner,

@@ -57,7 +57,9 @@ class NotInTime(Exception):
     """
 
     def __init__(self, *, is_slow: bool = False, is_refused: bool = False) -> None:
-        super().__init__("slow to come" if is_slow else "to be asked for again" if is_refused else "held back")
+        super().__init__(
+            "slow to arrive" if is_slow else "to be sent again" if is_refused else "held back by the limiter"
+        )
         self.is_slow, self.is_refused = is_slow, is_refused
 
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from rehouse.core import pacing
 
 LONGEST_SLEEP_SECONDS = 0.5
-"""How long a thread that waits for its requests does not look whether it is interrupted."""
+"""The longest wait of a thread before it checks for an interruption."""
 
 
 class _Own(threading.local):
-    """What a thread has: requests that it reserved, and how many of those granted last came from all threads' share."""
+    """A thread's requests: those that it reserved, and how many of the last granted ones came from all threads' share."""
 
     reserved = 0
     shared = 0
