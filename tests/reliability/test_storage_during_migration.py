@@ -53,8 +53,7 @@ def test_a_short_life_under_the_storage(new_room, tmp_path: Path) -> None:
 def test_no_write_is_lost_and_no_read_is_stale(new_room, tmp_path: Path, figure) -> None:
     life = StorageLife(new_room(), tmp_path, processes=4, threads=8)
     with life.application():
-        for _ in range(2):
-            there_and_back(life)
+        there_and_back(life)
         life.run("migrate-all", "--until", "verified")
         for slug in SLUGS:
             life.finally_run("cutover", slug, "--canary", "3")

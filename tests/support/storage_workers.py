@@ -101,6 +101,8 @@ class Worker:
         self.mine: Truths = read_journals(Path(told.folder))[0].get(self.name, {})
         self.everybody |= self.mine
         self.made = len(self.mine)
+        for document_id, truth in self.mine.items():  # the process before may have been killed between journal and row
+            self._insert(document_id, truth.slug)
 
     def note(self, **what: Any) -> None:
         """Write a line into the journal; a kill afterwards loses nothing of it."""
@@ -133,12 +135,15 @@ class Worker:
         document_id = f"{slug}-{self.name}-{self.made}"
         self.mine[document_id] = self.everybody[document_id] = Truth(slug)
         self.may_hold(document_id, None)
+        self._insert(document_id, slug)
+        return document_id
+
+    def _insert(self, document_id: str, slug: str) -> None:
         self.connection.execute(
             "INSERT INTO documents (id, tenant_id, original_name, filename, size) "
-            "SELECT %s, id, %s, 'f', 0 FROM tenants WHERE slug = %s",
+            "SELECT %s, id, %s, 'f', 0 FROM tenants WHERE slug = %s ON CONFLICT (id) DO NOTHING",
             (document_id, f"{document_id}.txt", slug),
         )
-        return document_id
 
     def content(self, document_id: str) -> tuple[str, bytes]:
         """Return a new token and the body that has it."""
@@ -229,7 +234,10 @@ class Worker:
     def look(self) -> None:
         """List a tenant's documents and look at its usage."""
         handle = self.storage.for_tenant(self.chance.choice(self.told.slugs))
-        listed = {each.document_id for each in handle.list(limit=1000)}
+        listed, after = set(), None
+        while page := handle.list(after=after, limit=200):
+            listed |= {each.document_id for each in page}
+            after = page[-1].document_id
         here = {name for name, truth in self.mine.items() if truth.slug == handle.slug}
         assert here <= listed, f"not listed: {sorted(here - listed)[:5]}"
         assert handle.usage().documents >= len(here)
