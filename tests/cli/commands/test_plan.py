@@ -38,7 +38,7 @@ def test_totals_come_first_then_problems_then_tenants(room: Room, capsys: pytest
     room.sql("INSERT INTO tenants (name, slug, is_active) VALUES ('Hooli', 'hooli', false)")
     lines = run_text(capsys, "plan", status=3).splitlines()
     assert lines[:3] == [
-        "Tenants    2, 1 of them inactive: `migrate-all` leaves these alone",
+        "Tenants    2, 1 of them inactive: `migrate-all` does not move these",
         "Documents  11: 2 to copy, 8 would stay behind, 1 without a key",
         "Bytes      2 B to copy",
     ]

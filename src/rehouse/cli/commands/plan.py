@@ -152,7 +152,7 @@ def show_plan(plan: Plan) -> None:
 
 def _show_totals(plan: Plan) -> None:
     totals = plan.totals
-    inactive = f", {totals.inactive:,} of them inactive: `migrate-all` leaves these alone" if totals.inactive else ""
+    inactive = f", {totals.inactive:,} of them inactive: `migrate-all` does not move these" if totals.inactive else ""
     _fact("Tenants", f"{totals.tenants_total:,}{inactive}")
     _fact(
         "Documents", f"{totals.documents_total:,}: {', '.join(_standings(totals))}" if totals.documents_total else "0"

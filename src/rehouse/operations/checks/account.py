@@ -109,7 +109,7 @@ def _clock(settings: Settings, control: Control) -> Check:
         return failure(CLOCK, told, "set this machine's clock: S3 accepts 15 minutes of difference")
     if abs(skew) > WORRYING_SKEW_SECONDS:
         return notice(CLOCK, told, "set this machine's clock; beyond 15 minutes S3 refuses every request")
-    return ok(CLOCK, "agrees with S3's")
+    return ok(CLOCK, "it agrees with S3's clock")
 
 
 def _transport(control: Control) -> Check:
@@ -199,4 +199,4 @@ def check_region(settings: Settings, control: Control) -> tuple[Check, Settings 
     except RehouseError as error:
         return of_error(REGION, error), None
     is_told = any(each.region for each in presences.values())
-    return ok(REGION, f"{found.region}, {'the shared bucket' if is_told else 'the settings'}'s own"), found
+    return ok(REGION, f"{found.region}, from {'the shared bucket' if is_told else 'the settings'}"), found
