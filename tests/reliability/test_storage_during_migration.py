@@ -62,4 +62,7 @@ def test_no_write_is_lost_and_no_read_is_stale(new_room, tmp_path: Path, figure)
     all_is_in_its_place(life)
     done = life.journals()[2]
     assert min(done[deed] for deed in DEEDS) > 50, done
-    figure("storage under migration", deeds=sum(done.values()), **life.killed, failed=0, lost=0)
+    kills = {f"killed {what}": count for what, count in sorted(life.killed.items())}
+    figure(
+        "storage under migration", threads=32, calls=sum(done.values()), **kills, **{"failed or stale": 0, "lost": 0}
+    )

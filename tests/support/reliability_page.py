@@ -182,6 +182,7 @@ TABLES: dict[str, Callable[[list[Figure]], str]] = {
     "surroundings": surroundings,
     "corruption": corruption,
     "live writes": plain,
+    "storage under migration": plain,
     "generated keys": plain,
     "hostile keys": plain,
     "model": model,
