@@ -145,7 +145,8 @@ class TenantStorage:
         """Read a tenant's row and remember it. Raises UnknownTenant."""
         begun = time.monotonic()
         row = rows.read_tenant(named)
-        buckets = buckets_of(row.home, row.others, self.settings.remaining_buckets)
+        shared, dropped = self.settings.require_shared_buckets(), self.settings.dropped_buckets
+        buckets = buckets_of(row.home, row.others, shared, dropped)
         known = KnownTenant(row, buckets, begun + self.settings.routing_seconds)
         if len(self._known) >= MOST_KNOWN:
             self._known = {}
