@@ -7,6 +7,7 @@ import re
 import pytest
 
 from rehouse.core.lifecycle import STATES, DocumentState, Event, Phase, Status
+from rehouse.core.uploads import GrantState
 from rehouse.ledger import queries
 
 LITERAL = r"'([a-z_]+)'"
@@ -15,7 +16,7 @@ NAMED = re.compile(
     rf"|\b(\w+\.)?(state|phase|status|event)\b IN \(({LITERAL}(?:, {LITERAL})*)\)"
 )
 WORDS = {
-    "state": {*DocumentState},
+    "state": {*DocumentState, *GrantState},
     "phase": {*Phase},
     "status": {*Status},
     "event": {*Event},

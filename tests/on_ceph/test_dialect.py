@@ -107,6 +107,7 @@ def test_a_bucket_closed_in_vain_takes_uploads_again(new_room: Callable[..., Roo
 
 
 def test_drift_is_found_and_fixed_here_too(room: Room) -> None:
+    assert room.run("migrate", "a").returncode == 0
     root, home = room.server.root(), room.rows("SELECT aws_bucket_name FROM tenants")[0][0]
     root.put_bucket_versioning(Bucket=home, VersioningConfiguration={"Status": "Suspended"})
     [finding] = room.json("audit", status=1)["findings"]

@@ -204,7 +204,11 @@ def written(objects: dict[str, tuple[str, int, str, datetime]], *, namespace: st
 )
 def test_generated_listings_are_read_as_they_were_written(objects, namespace, token, more) -> None:
     page = parse(written(objects, namespace=namespace, token=token, more=more))
-    wanted = [ListedObject(key, *objects[key]) for key in sorted(objects, key=str.encode)]
+    # A HEAD shows whole seconds, so a listing's times are cut to them.
+    wanted = [
+        ListedObject(key, etag, size, storage_class, modified.replace(microsecond=0))
+        for key, (etag, size, storage_class, modified) in sorted(objects.items(), key=lambda item: item[0].encode())
+    ]
     assert page.objects == wanted
     assert page.token == (token or None)
 

@@ -283,7 +283,7 @@ NAMES = {
     "documents": {
         "table": "Dok'umente {x}", "id": "user", "tenant_id": "FROM", "original_name": 'the "name"',
         "s3_bucket": "s3.Bucket", "s3_key": "$$",
-        "etag": "e:tag", "size": "größe", "file_size": "--size", "uploaded_at": "a;b",
+        "etag": "e:tag", "size": "größe", "file_size": "--$$size", "uploaded_at": "a;b",
     },
 }  # fmt: skip
 

@@ -19,6 +19,16 @@ from rehouse.core.escaping import escape_to_one_line
 from rehouse.core.model import TenantId
 from rehouse.core.naming import MAX_KEY_BYTES, sanitise, target_key, tenant_folder
 
+
+class GrantState(StrEnum):
+    """The state of an upload's grant: in this order, but an open or confirming one may become aborted instead."""
+
+    OPEN = "open"
+    CONFIRMING = "confirming"
+    CONFIRMED = "confirmed"
+    ABORTED = "aborted"
+
+
 MIB = 1024**2
 GIB = 1024**3
 MOST_PARTS = 10_000

@@ -23,7 +23,7 @@ from rehouse.core.errors import (
 )
 from rehouse.core.model import ObjectRef, TenantId
 from rehouse.core.routing import Buckets, object_of
-from rehouse.core.uploads import Checksum, ChecksumAlgorithm, Declared, candidate_keys, staged_key
+from rehouse.core.uploads import Checksum, ChecksumAlgorithm, Declared, GrantState, candidate_keys, staged_key
 from rehouse.ledger.application_rows import (
     ApplicationRows,
     StoredUpload,
@@ -58,7 +58,7 @@ class Grant:
     upload_id: str | None
     declared: Declared
     part_bytes: int | None
-    state: str
+    state: GrantState
     final: ObjectRef | None
     stored: StoredUpload | None
     created_at: datetime
@@ -182,9 +182,9 @@ class Uploads:
             with transaction(self._connection):
                 row = self._grant_row("lock_grant", tenant_id, grant_id)
                 grant = _grant_of(row)
-                if row.state == "confirmed":
+                if row.state == GrantState.CONFIRMED:
                     return Settled(grant)
-                if row.state != "confirming":
+                if row.state != GrantState.CONFIRMING:
                     self._refuse(grant)
                 self._require_place(grant, stored.ref)
                 settled = self._settle(grant, stored, buckets, on_commit)
@@ -228,9 +228,9 @@ class Uploads:
     def _begin_confirm(self, tenant_id: TenantId, grant_id: object, *, is_taken: bool) -> Grant:
         row = self._grant_row("lock_grant", tenant_id, grant_id)
         grant = _grant_of(row)
-        if grant.state == "confirmed":
+        if grant.state is GrantState.CONFIRMED:
             return grant
-        if grant.state == "aborted" or (grant.state == "open" and row.is_expired):
+        if grant.state is GrantState.ABORTED or (grant.state is GrantState.OPEN and row.is_expired):
             self._refuse(grant)
         bucket = self._destination(tenant_id)
         if grant.final and grant.final.bucket == bucket and not is_taken:
@@ -312,7 +312,7 @@ class Uploads:
 
     def _refuse(self, grant: Grant) -> Grant:
         """Raise the error for a grant that is not in the state that is needed."""
-        told = {"confirmed": "was confirmed already", "confirming": "is being confirmed"}
+        told = {GrantState.CONFIRMED: "was confirmed already", GrantState.CONFIRMING: "is being confirmed"}
         what = told.get(grant.state, "expired or was aborted")
         raise GrantExpired(
             f"the upload {grant.grant_id} of the document {grant.document_id!r} {what} (it was granted until "
@@ -374,7 +374,7 @@ def _grant_of(row: Row) -> Grant:
     final = ObjectRef(row.final_bucket, row.final_key) if row.final_key else None
     checksum = Checksum(ChecksumAlgorithm(row.checksum_algorithm), row.checksum) if row.checksum_algorithm else None
     stored = None
-    if row.state == "confirmed" and final:
+    if row.state == GrantState.CONFIRMED and final:
         stored = StoredUpload(final, int(row.size), row.etag, row.version, row.result_checksum)
     return Grant(
         grant_id=str(row.grant_id),
@@ -384,7 +384,7 @@ def _grant_of(row: Row) -> Grant:
         upload_id=row.upload_id,
         declared=Declared(row.name, int(row.size), row.content_type, checksum),
         part_bytes=row.part_bytes,
-        state=row.state,
+        state=GrantState(row.state),
         final=final,
         stored=stored,
         created_at=row.created_at,

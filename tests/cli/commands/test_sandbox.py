@@ -33,7 +33,7 @@ print(boto3.client("sts").get_caller_identity()["Arn"], len(boto3.client("s3").l
 application = boto3.Session(profile_name=settings.application_profile).client("s3")
 print(application.get_object(Bucket=bucket, Key="uploads/what")["ContentLength"] > 0)
 try:
-    application.list_objects_v2(Bucket=bucket)
+    application.get_bucket_policy(Bucket=bucket)
 except ClientError as error:
     print(error.response["Error"]["Code"])
 """

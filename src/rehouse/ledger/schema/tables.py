@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rehouse.core.errors import DatabaseRefused
+from rehouse.core.uploads import GrantState
 from rehouse.ledger.catalog import Catalog, is_same_type
 from rehouse.ledger.facts import FACTS_TABLE
 from rehouse.ledger.queries import fill, sources
@@ -29,7 +30,6 @@ class OwnTable:
 
 
 STATES = ("planned", "copied", "flipped", "superseded", "removing", "removed", "quarantined", "accepted")
-GRANT_STATES = ("open", "confirming", "confirmed", "aborted")
 STATUSES = ("pending", "in_progress", "completed", "failed", "rolled_back")
 _KEY = 'text COLLATE "C"'
 
@@ -185,7 +185,7 @@ GRANTS = OwnTable(
         "expires_at": "timestamptz NOT NULL",
     },
     (
-        f"CONSTRAINT s3_upload_grants_state_check {one_of('state', GRANT_STATES)}",
+        f"CONSTRAINT s3_upload_grants_state_check {one_of('state', tuple(each.value for each in GrantState))}",
         "CONSTRAINT s3_upload_grants_one_a_key UNIQUE (final_bucket, final_key)",
     ),
     indexes={

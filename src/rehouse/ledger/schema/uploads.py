@@ -16,6 +16,6 @@ FUNCTION = "rehouse_is_pointed_at"
 def statements(catalog: Catalog) -> Iterator[Statement]:
     """Yield the statement that creates the function, unless it is there as it must be."""
     text = render(sources()[FUNCTION], catalog)
-    digest = hashlib.md5(text.split("$$")[1].encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(text.split("$rehouse$")[1].encode(), usedforsecurity=False).hexdigest()
     if f"{FUNCTION}:{digest}" not in catalog.procedures:
         yield Statement("the function that finds the rows of an object", text)

@@ -180,7 +180,7 @@ def _functions(catalog: Catalog) -> Iterator[Statement]:
     changed = []
     for name in FUNCTIONS:
         text = render(sources()[name], catalog)
-        body = text.split("$$")[1]
+        body = text.split("$rehouse$")[1]
         if f"{name}:{hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()}" not in catalog.procedures:
             changed.append(text)
     if changed:

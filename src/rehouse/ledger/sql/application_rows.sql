@@ -59,7 +59,7 @@ SELECT {schema}.rehouse_is_pointed_at(%(bucket)s, %(key)s, %(is_default)s, %(ten
 -- ledger, which sees all rows: else it fails.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_is_pointed_at(in_bucket text, at_key text, is_default boolean,
   of_tenant {s3_migration_documents}.tenant_id%TYPE, of_document {s3_migration_documents}.document_id%TYPE) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $rehouse$
   SELECT EXISTS (SELECT FROM {documents} d
       WHERE d.{documents.s3_bucket} = in_bucket AND d.{documents.s3_key} = at_key AND {documents.is_indexed})
     OR is_default AND EXISTS (SELECT FROM {documents} d
@@ -69,5 +69,5 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET r
     OR EXISTS (SELECT FROM {s3_migration_documents} m
       WHERE m.tenant_id = of_tenant AND m.document_id = of_document AND m.state = 'copied'
         AND m.target_bucket = in_bucket AND m.target_key = at_key)
-$$;
+$rehouse$;
 REVOKE ALL ON FUNCTION {schema}.rehouse_is_pointed_at FROM PUBLIC;

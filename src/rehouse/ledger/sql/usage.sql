@@ -2,7 +2,7 @@
 -- Record what usage could not do, once per kind of fault until it is fixed. A row on which another transaction relies stays
 -- locked until that one ends, so a recount never forgets a fault that it did not see.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_record_fault(failed_step text, sql_state text, reason text)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 BEGIN
   IF current_setting('transaction_isolation') = 'read committed' THEN
     PERFORM 1 FROM {rehouse_usage_faults} f WHERE f.step = failed_step AND f.code = sql_state AND NOT f.is_recounted
@@ -12,14 +12,14 @@ BEGIN
     END IF;
   END IF;
   INSERT INTO {rehouse_usage_faults} (step, code, message) VALUES (failed_step, sql_state, left(reason, 1000));
-END $$;
+END $rehouse$;
 
 -- name: rehouse_usage_of_rows
 -- Fires once for each INSERT and DELETE, however many rows: it appends one delta per tenant and waits for nobody. A
 -- subtransaction guards the first write of a transaction. The later ones need none, because no other session can alter the
 -- table meanwhile.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_rows() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 DECLARE
   sign integer := CASE TG_OP WHEN 'DELETE' THEN -1 ELSE 1 END;
   works text;
@@ -45,12 +45,12 @@ BEGIN
       END;
   END;
   RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_usage_of_update
 -- Fires only for a row whose tenant or size changed.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_update() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 DECLARE
   works text;
 BEGIN
@@ -77,12 +77,12 @@ BEGIN
       END;
   END;
   RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_usage_of_updates
 -- The same for a statement on a partitioned table, where an update that moves a row to another partition fires no row trigger.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_updates() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 BEGIN
   INSERT INTO {rehouse_usage_deltas} (tenant_id, documents, bytes)
   SELECT c.tenant, sum(c.documents), sum(c.bytes) FROM (
@@ -99,12 +99,12 @@ EXCEPTION
       RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
     END;
     RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_usage_of_part_truncate
 -- Nothing shows what a partition held once it is empty, so this requests a recount.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_part_truncate() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 BEGIN
   PERFORM {schema}.rehouse_record_fault('count', '0A000', 'TRUNCATE of the partition ' || TG_TABLE_NAME);
   RETURN NULL;
@@ -113,12 +113,12 @@ EXCEPTION
   WHEN OTHERS OR assert_failure THEN
     RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
     RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_add_month
 -- Create a tenant's row for a month from its last level, unless it exists. A deleted tenant gets none.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_add_month(opened_tenant {documents_tenant_type}, opened_month date)
-RETURNS void LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql AS $rehouse$
 BEGIN
   INSERT INTO {tenant_usage} (tenant_id, month, documents_count, storage_used_bytes, storage_used_mb)
   SELECT t.{tenants.id}, opened_month, coalesce(level.documents_count, 0), coalesce(level.storage_used_bytes, 0),
@@ -129,13 +129,13 @@ BEGIN
   WHERE t.{tenants.id} = opened_tenant AND NOT EXISTS (
     SELECT 1 FROM {tenant_usage} u WHERE u.tenant_id = opened_tenant AND u.month = opened_month)
   ON CONFLICT (tenant_id, month) DO NOTHING;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_open_months
 -- Lock a tenant's rows of this and next month, create missing ones, and return whether that was possible without waiting for a
 -- lock. A month starts at the level of the row before it, which stays locked meanwhile.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_open_months(opened_tenant {documents_tenant_type}, this_month date)
-RETURNS boolean LANGUAGE plpgsql AS $$
+RETURNS boolean LANGUAGE plpgsql AS $rehouse$
 DECLARE
   next_month date := this_month + interval '1 month';
   held integer;
@@ -152,7 +152,7 @@ BEGIN
   SELECT count(*) INTO held FROM (SELECT FROM {tenant_usage} u
     WHERE u.tenant_id = opened_tenant AND u.month IN (this_month, next_month) FOR NO KEY UPDATE SKIP LOCKED) locked;
   RETURN held = 2;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_fold_usage
 -- Add at most a thousand pending deltas of a tenant to its usage, if nobody has locked its rows; return how many were folded.
@@ -160,7 +160,7 @@ END $$;
 -- before the first one locked the rows. Nearly all deltas are dead rows that vacuum has not collected yet. An index scan skips
 -- those that it met before, while any other scan reads all of them each time.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_usage(folded_tenant {documents_tenant_type})
-RETURNS bigint LANGUAGE plpgsql SET enable_bitmapscan = off SET enable_seqscan = off AS $$
+RETURNS bigint LANGUAGE plpgsql SET enable_bitmapscan = off SET enable_seqscan = off AS $rehouse$
 DECLARE
   this_month date := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
   next_month date := this_month + interval '1 month';
@@ -189,7 +189,7 @@ BEGIN
     WHERE u.tenant_id = folded_tenant AND u.month = s.month)
   SELECT count(*) INTO folded FROM taken;
   RETURN folded;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_fold_at_commit
 -- Fold at the end of the transaction, so that its locks are held only during the commit, never within the transaction (SET
@@ -198,7 +198,7 @@ END $$;
 -- the time when all its folds are paid for. A fold that met another one or took long costs more. After a transaction's first
 -- fold, the others check whether their delta still exists. Settings are assigned, because PERFORM would run a query for each.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_fold_at_commit() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 DECLARE
   began double precision := extract(epoch FROM clock_timestamp());
   paid double precision := coalesce(nullif(current_setting('rehouse.fold_credit', true), ''), '0');
@@ -233,13 +233,13 @@ BEGIN
   END;
   told := set_config('rehouse.fold_credit', (paid + 20 * (extract(epoch FROM clock_timestamp()) - began))::text, false);
   RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_usage_of_truncate
 -- TRUNCATE takes back everything that was counted. It locks the table exclusively, so no change is in progress. At REPEATABLE
 -- READ it does not see what was committed after its snapshot, so this requests a recount.
 CREATE OR REPLACE FUNCTION {schema}.rehouse_usage_of_truncate() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $rehouse$
 BEGIN
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM {schema}.rehouse_record_fault('count', '0A000', 'TRUNCATE at ' || current_setting('transaction_isolation'));
@@ -264,12 +264,12 @@ EXCEPTION
       RAISE LOG 'rehouse: usage could not be kept, and this could not be recorded: %', SQLERRM;
     END;
     RETURN NULL;
-END $$;
+END $rehouse$;
 
 -- name: rehouse_settle_usage
 -- Fold what is pending and create missing rows of this and next month, in short transactions. A tenant whose rows are locked is
 -- skipped. The deltas of a deleted tenant are dropped.
-CREATE OR REPLACE PROCEDURE {schema}.rehouse_settle_usage() LANGUAGE plpgsql AS $$
+CREATE OR REPLACE PROCEDURE {schema}.rehouse_settle_usage() LANGUAGE plpgsql AS $rehouse$
 DECLARE
   this_month date := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
   settled_tenant {documents_tenant_type};
@@ -286,13 +286,13 @@ BEGIN
   END LOOP;
   DELETE FROM {rehouse_usage_faults} f WHERE NOT EXISTS (SELECT FROM {rehouse_usage_deltas}) AND f.id IN (
     SELECT g.id FROM {rehouse_usage_faults} g WHERE g.step = 'fold' FOR UPDATE SKIP LOCKED);
-END $$;
+END $rehouse$;
 
 -- name: rehouse_recount_usage
 -- Count every tenant's documents again and append the difference. The count, the usage and the pending deltas are read in one
 -- snapshot, so no row is locked and nobody waits. Only one recount may run at a time, because two would add the difference
 -- twice.
-CREATE OR REPLACE PROCEDURE {schema}.rehouse_recount_usage() LANGUAGE plpgsql AS $$
+CREATE OR REPLACE PROCEDURE {schema}.rehouse_recount_usage() LANGUAGE plpgsql AS $rehouse$
 DECLARE
   this_month date;
   counted_tenant {documents_tenant_type};
@@ -339,7 +339,7 @@ BEGIN
   END LOOP;
   DELETE FROM {rehouse_usage_faults} f WHERE f.is_recounted;
   COMMIT;
-END $$;
+END $rehouse$;
 
 -- name: usage_rights
 -- The triggers run with the rights of the role that created them, whatever rights the application's role has. No other role
