@@ -61,6 +61,8 @@ def room(new_room: Callable[..., Room]) -> Room:
     return room
 
 
+@pytest.mark.long
+@pytest.mark.sample
 @pytest.mark.not_on_ceph("`doctor --probe` fails there without the dialect")
 def test_the_runbook_goes_on_beside_a_quarantined_document(room: Room) -> None:
     *lines, drop, uninstall = runbook()

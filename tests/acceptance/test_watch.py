@@ -45,6 +45,8 @@ def await_published(room: Room, documents: int = 1) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_run_is_seen_to_grow_and_to_end(room):
     watching = room.start("status", "--watch", "--output", "json")
     run = room.run("migrate", "a", **SLOWLY)
@@ -76,6 +78,8 @@ def test_a_run_is_seen_to_grow_and_to_end(room):
     assert told[-1]["type"] == "idle"
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_killed_run_is_told_and_the_next_clears_it_away(room):
     watching = room.start("status", "--watch")
     run = room.start("migrate", "a", **SLOWLY)

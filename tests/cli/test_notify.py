@@ -58,7 +58,7 @@ def test_an_interrupt_is_notified(
     told: Callable[[], tuple[dict[str, object], str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("rehouse.operations.rules.rules", interrupt)
     assert main(["rules", "--notify", KEEP]) == 130

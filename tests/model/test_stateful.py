@@ -44,6 +44,8 @@ def _machine(new_room: Callable[[], Room]) -> type[DataRoom]:
     return type("DataRoomHere", (DataRoom,), {"new_room": staticmethod(new_room), "reached": Counter()})
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_few_histories(new_room: Callable[[], Room]) -> None:
     machine = _machine(new_room)
     run_state_machine_as_test(machine, settings=FEW)

@@ -72,6 +72,8 @@ def documents(room: Room) -> dict[str, tuple[str, independent_check.Row]]:
     return {row[0]: (row[1], independent_check.read(root, row[1], row[2])["content"]) for row in rows}
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_every_key_goes_home_and_back(room: Room) -> None:
     before = {name: content for name, (_, content) in documents(room).items()}
     objects = independent_check.objects_of(room.server.root(), room.shared)

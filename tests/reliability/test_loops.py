@@ -100,6 +100,8 @@ def there_and_back(room: Room, chance: random.Random, kills: int) -> Counter[str
     return killed
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_few_loops(new_room):
     room = new_room()
     lay_out(room, 12)

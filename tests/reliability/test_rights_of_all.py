@@ -112,6 +112,8 @@ LIFE = (
 DENIALS = ("AccessDenied", "iam-policy", "may not be read", "could not check")
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_each_command_needs_the_roles_of_its_page_alone(
     new_room: Callable[..., Room],
 ) -> None:

@@ -110,6 +110,8 @@ def vault(new_room: Callable[..., Room], tmp_path: Path) -> Iterator[Vault]:
     made.remove()
 
 
+@pytest.mark.long
+@pytest.mark.sample
 def test_a_whole_life_tells_no_secret(vault: Vault) -> None:
     for command in LIFE:
         vault.run(*command)
