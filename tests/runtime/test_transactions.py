@@ -8,6 +8,7 @@ from io import BytesIO
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 from pydantic import SecretStr
 from tests.support.age_grants import age
 from tests.support.application_role import hide_other_tenants, make_application_role
@@ -75,6 +76,13 @@ def test_nothing_stays_open_that_was_not_open_before(room, storage, connection):
     acme.delete("d1")
     assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
     assert room.pointer("d1") == (None, None)
+
+
+def test_a_connection_that_returns_dictionaries_is_fine(room, storage, connection):
+    room.documents("d1")
+    connection.row_factory = dict_row
+    assert storage.for_tenant("acme", connection).get("d1").bucket == room.shared
+    assert connection.execute("SELECT 1 AS one").fetchone() == {"one": 1}
 
 
 def test_on_commit_writes_the_row_in_the_same_transaction(room, storage, connection):

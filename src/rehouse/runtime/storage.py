@@ -19,9 +19,8 @@ from rehouse.config import Settings, name_setting
 from rehouse.core.errors import BadUsage
 from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.routing import buckets_of
-from rehouse.ledger.application_catalog import read_for_application
 from rehouse.ledger.application_rows import ApplicationRows
-from rehouse.ledger.catalog import Catalog
+from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.pool import StoragePool
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.uploads import Uploads
@@ -77,10 +76,10 @@ class TenantStorage:
     ) -> Self:
         """Return a storage. Nothing is asked of PostgreSQL or S3 until it is used.
 
-        `settings`: from rehouse.toml and the environment if None. `pool`: your own pool, such as psycopg_pool's; without one the
-        storage makes up to 10 connections to the database in the settings. `on_call` is told of each call. `entering(connection,
-        tenant_id)` runs first in each transaction that the storage begins, for row security. Raises ConfigurationError for a
-        setting that is missing or wrong.
+        `settings`: from rehouse.toml and the environment if None. `pool`: your own pool, such as psycopg_pool's; without one
+        the storage makes up to 10 connections to the database in the settings. `on_call` is called after each call.
+        `entering(connection, tenant_id)` runs first in each transaction that the storage begins, for row security.
+        Raises ConfigurationError for a setting that is missing or wrong.
 
         >>> storage = TenantStorage.open()                          # doctest: +SKIP
         >>> storage.for_tenant("acme").get("7f3a").name             # doctest: +SKIP
@@ -157,6 +156,6 @@ class TenantStorage:
         with self._preparing:
             if self._prepared is None:
                 name = partial(name_setting, self.settings)
-                catalog = read_for_application(connection, self.settings.mapping, name)
+                catalog = read(connection, self.settings.mapping, name, as_application=True)
                 self._prepared = catalog, load(catalog)
             return self._prepared
