@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from rehouse.core.errors import RehouseError
+from rehouse.s3.bulk.replies import Reply, server_time
 from rehouse.s3.session import Credentials, Session
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,15 @@ class Identity:
     def is_skewed(self, server: datetime | None) -> bool:
         """Return whether our clock differs from the server's by more than S3 accepts."""
         return server is not None and abs(server.timestamp() - self.now()) > MOST_SKEW_SECONDS
+
+    def may_be_why(self, method: str, reply: Reply) -> bool:
+        """Return whether a request may have failed because of an expired token or a wrong clock.
+
+        S3 names them in the body, except in answers to HEAD, which have none.
+        """
+        if method != "HEAD" or reply.errno:
+            return False
+        return reply.status == 400 or (reply.status == 403 and self.is_skewed(server_time(reply.headers())))
 
     def learn(self, server: datetime | None) -> None:
         """Adopt the server's clock."""

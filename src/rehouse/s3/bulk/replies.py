@@ -6,6 +6,7 @@ A complete reply that lacks what rehouse needs is a Fault, because another attem
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -133,7 +134,11 @@ def read_copy(reply: Reply) -> CopyReply | None:
 def read_head(key: str, reply: Reply) -> HeadReply | Fault:
     """Return the object that the headers describe, or a fault if a required header is missing."""
     headers = reply.headers()
-    etag, size, modified_at = headers.get("etag"), headers.get("content-length", ""), _time(headers, "last-modified")
+    etag, size, modified_at = (
+        headers.get("etag"),
+        headers.get("content-length", ""),
+        header_time(headers, "last-modified"),
+    )
     if not etag or not size.isdecimal() or not modified_at:
         lacking = "ETag" if not etag else "Last-Modified" if not modified_at else "Content-Length"
         return Fault("IncompleteObject", f"the endpoint does not return the {lacking} of this object")
@@ -177,12 +182,13 @@ def element(text: str, name: str) -> str | None:
     return value
 
 
-def server_time(headers: dict[str, str]) -> datetime | None:
+def server_time(headers: Mapping[str, str]) -> datetime | None:
     """Return the time on the server's clock, or None."""
-    return _time(headers, "date")
+    return header_time(headers, "date")
 
 
-def _time(headers: dict[str, str], name: str) -> datetime | None:
+def header_time(headers: Mapping[str, str], name: str) -> datetime | None:
+    """Return the time in a header, or None."""
     try:
         return parsedate_to_datetime(headers.get(name, ""))
     except ValueError:

@@ -279,7 +279,9 @@ class Sender(Generic[T]):
             return None
         if decision is Verdict.REFUSE and self._waits_for_new_bucket(request, fault):
             return None
-        if not request.refreshed and (decision is Verdict.REFRESH or self._may_hide_reason(request, reply)):
+        if not request.refreshed and (
+            decision is Verdict.REFRESH or self._shared.identity.may_be_why(request.method, reply)
+        ):
             self._refresh(request, reply)
             return None
         if decision is Verdict.RETRY and request.attempts - request.waits < self._most_attempts(fault):
@@ -295,17 +297,6 @@ class Sender(Generic[T]):
         self._shared.new_buckets.tell(request.endpoint.bucket, WAITING[fault.code])
         self._send_again(request, seconds)
         return True
-
-    def _may_hide_reason(self, request: Request[T], reply: Reply) -> bool:
-        """Return whether a failed HEAD may mean an expired token or a wrong clock.
-
-        It has no body with the reason.
-        """
-        if request.method != "HEAD" or reply.errno:
-            return False
-        return reply.status == 400 or (
-            reply.status == 403 and self._shared.identity.is_skewed(server_time(reply.headers()))
-        )
 
     def _end(self, request: Request[T], reply: Reply, fault: Fault, decision: Verdict) -> Answer[T] | None:
         if decision is Verdict.RETRY and fault.code == "Unreachable":

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 from lxml import etree  # type: ignore[import-untyped]
 
 from rehouse.core.model import Fault
-from rehouse.s3.bulk.replies import CopyReply, Reply, read_copy, server_time
+from rehouse.s3.bulk.replies import CopyReply, Reply, header_time, read_copy, server_time
 from rehouse.s3.objects.checksums import NOT_VALUES, PREFIX
 
 _LAST_MODIFIED = "last-modified"
@@ -76,7 +76,7 @@ def describe(headers: Mapping[str, str], *, size: int | None = None, content_typ
     etag = headers.get("etag", "").strip('"')
     if size is None:
         size = total_size(headers)
-    moment = _time(headers, _LAST_MODIFIED) or server_time(dict(headers)) or datetime.now(UTC)
+    moment = header_time(headers, _LAST_MODIFIED) or server_time(headers) or datetime.now(UTC)
     if not etag or size is None:
         lacking = "size" if etag else "ETag"
         return Fault("IncompleteObject", f"the endpoint does not return the {lacking} of this object")
@@ -237,7 +237,3 @@ def _fields(element: etree._Element) -> dict[str, str]:
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _time(headers: Mapping[str, str], name: str) -> datetime | None:
-    return server_time({"date": headers[name]}) if name in headers else None

@@ -17,6 +17,7 @@ from rehouse.core.errors import NoSuchObject, PreconditionFailed, RehouseError
 from rehouse.core.model import Fault
 from rehouse.core.pacing import delay_seconds
 from rehouse.s3.bulk.replies import Reply, server_time
+from rehouse.s3.bulk.sender import ATTEMPTS_TO_REACH
 from rehouse.s3.bulk.signing import sign
 from rehouse.s3.faults import ABSENT, PRECONDITION_FAILED, Verdict, refused_error, unavailable_error, verdict
 from rehouse.s3.objects.access import Access, PerProcess
@@ -25,8 +26,6 @@ from rehouse.s3.objects.lines import Call, Handle, Line, Lines
 T = TypeVar("T")
 
 ATTEMPTS = 5
-ATTEMPTS_TO_REACH = 3
-"""Attempts to reach an endpoint that never answered; few, so that a wrong address is reported soon."""
 STALLED_SECONDS = 60
 """How long S3 may send or take no byte of a body before the connection counts as lost."""
 LONGEST_WAIT_SECONDS = 1.0
@@ -190,7 +189,7 @@ class Http:
         lines.answered = lines.answered or not reply.errno
         call.was_lost = call.was_lost or bool(reply.errno) or reply.status >= 500 or 200 <= reply.status < 300
         decision = verdict(fault.code, reply.status, reply.errno)
-        if not call.refreshed and (decision is Verdict.REFRESH or _is_untold(call, reply, identity.is_skewed)):
+        if not call.refreshed and (decision is Verdict.REFRESH or identity.may_be_why(call.method, reply)):
             call.refreshed = True
             identity.learn(server_time(reply.headers()))
             identity.renew()
@@ -203,13 +202,6 @@ class Http:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("connections belong to their process: make a client in each")
-
-
-def _is_untold(call: Call[Any], reply: Reply, is_skewed: Callable[..., bool]) -> bool:
-    """Return whether a failed HEAD may mean an expired token or a wrong clock: it has no body with the reason."""
-    if call.method != "HEAD" or reply.errno:
-        return False
-    return reply.status == 400 or (reply.status == 403 and is_skewed(server_time(reply.headers())))
 
 
 def _error(call: Call[Any], reply: Reply, fault: Fault, decision: Verdict, *, answered: bool) -> RehouseError:
