@@ -18,6 +18,7 @@ from rehouse.core.uploads import (
     Checksum,
     ChecksumAlgorithm,
     Declared,
+    GrantState,
     Held,
     describe_arrival,
     grant_seconds,
@@ -66,9 +67,9 @@ def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None) -> S
     if grant.stored is not None:
         return document_of(grant, grant.stored)
     require_row(scope, grant.document_id, on_commit)
-    if grant.state == "aborted":
+    if grant.state is GrantState.ABORTED:
         with scope.ledger(durably=True) as ledger:
-            ledger.uploads.begin_confirm(grant.tenant_id, grant.grant_id)  # raises what became of it
+            ledger.uploads.begin_confirm(grant.tenant_id, grant.grant_id)  # raises GrantExpired
     staged = _find_upload(scope, grant)
     grant, stored = store(scope, grant, partial(copy_object, scope, grant.staged, staged))
     return commit(scope, grant, stored, on_commit, was_staged=True)
@@ -78,7 +79,7 @@ def abort_upload(scope: Scope, grant_id: str) -> None:
     """Give a grant up. Its objects go with the next sweep after its URLs have expired."""
     with scope.ledger(durably=True) as ledger:
         grant = ledger.uploads.abort(scope.tenant_id, grant_id)
-    if grant.upload_id is not None and grant.state == "aborted":
+    if grant.upload_id is not None and grant.state is GrantState.ABORTED:
         scope.objects.abort_multipart(grant.staged, grant.upload_id)
 
 

@@ -12,9 +12,10 @@ from rehouse.core.model import ObjectRef, TenantId
 from rehouse.core.routing import Buckets, object_of, require_object
 from rehouse.ledger.application_rows import ApplicationRows, DocumentRow, TenantRow, no_such_document
 from rehouse.ledger.deletions import Deletions
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.quotas import Quotas
 from rehouse.ledger.uploads import Uploads
-from rehouse.runtime.connections import Connections, translate_errors
+from rehouse.runtime.connections import Connections
 from rehouse.runtime.values import DocumentInfo
 from rehouse.s3.objects.client import ObjectClient
 
@@ -51,7 +52,7 @@ class Ledger:
     @property
     def quotas(self) -> Quotas:
         """The limits of plans."""
-        return Quotas(self.rows)
+        return self.uploads.quotas
 
 
 @dataclass(slots=True)
