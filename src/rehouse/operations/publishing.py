@@ -1,6 +1,6 @@
 """Publish the progress of a command once a second for `status --watch`, from a thread with a connection of its own.
 
-Publishing never slows or fails the command. If it is not possible, the log says so once. A command that ends within a
+Publishing never slows the command down or makes it fail. If rehouse cannot publish, it logs that once. A command that ends within a
 second publishes nothing and opens no connection.
 """
 

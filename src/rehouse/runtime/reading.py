@@ -21,7 +21,7 @@ ATTEMPTS = 3
 
 
 class DocumentFile(ObjectReader):
-    """A document as a seekable binary file. `on_close` is told what was read, and whether a read failed."""
+    """A document as a seekable binary file. `on_close` is called with what was read, and whether a read failed."""
 
     def __init__(
         self, scope: Scope, document: DocumentInfo, on_close: Callable[[Traffic, bool], None] | None = None

@@ -1,6 +1,6 @@
 -- name: tenant_of_storage
 -- Return the tenants that a slug or an id names, with the buckets that may be their own. A migration has reserved a bucket for one
--- tenant, so a row that names the bucket of another one is told.
+-- tenant, so a row that names another tenant's bucket is recognised.
 SELECT t.{tenants.id} AS tenant_id, t.{tenants.name}::text AS name, t.{tenants.aws_bucket_name} AS home, {active.t} AS is_active,
   t.{tenants.slug}::text AS slug, m.home_bucket, m.previous_home,
   EXISTS (SELECT FROM {s3_migrations} o WHERE o.home_bucket = t.{tenants.aws_bucket_name} AND o.tenant_id <> t.{tenants.id}) AS is_contested
