@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg import IsolationLevel
+from psycopg.pq import TransactionStatus
 
 from rehouse.core.addressing import BY_ID
 from rehouse.core.errors import DatabaseRefused, NoSuchDocument, Refused, RehouseError, UnknownTenant
 from rehouse.core.model import ObjectRef, TenantId
 from rehouse.core.routing import canonical_id
 from rehouse.ledger.catalog import Catalog
-from rehouse.ledger.faults import translate_error
+from rehouse.ledger.faults import translate_error, translate_errors
 from rehouse.ledger.queries import Queries
 from rehouse.ledger.relations import Table
 from rehouse.ledger.rows import Row, plain_id, rows_of
@@ -88,13 +89,18 @@ def call(on_commit: Callable[[], object]) -> None:
         raise _OfApplication(error) from error
 
 
+def is_idle(connection: psycopg.Connection) -> bool:
+    """Return whether no transaction is open on the connection."""
+    return connection.info.transaction_status is TransactionStatus.IDLE
+
+
 @contextmanager
 def transaction(connection: psycopg.Connection) -> Iterator[None]:
     """Run the block in a transaction of its own, at READ COMMITTED; inside the application's transaction, in a savepoint.
 
     Translates PostgreSQL's errors, except those of the application in `call`.
     """
-    is_ours = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+    is_ours = is_idle(connection)
     before = connection.isolation_level
     try:
         if is_ours and before is not IsolationLevel.READ_COMMITTED:
@@ -113,11 +119,9 @@ def transaction(connection: psycopg.Connection) -> Iterator[None]:
 @contextmanager
 def statement(connection: psycopg.Connection) -> Iterator[None]:
     """Run one statement that only reads, and leave the connection in no transaction that the application did not begin."""
-    if connection.autocommit or connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
-        try:
+    if connection.autocommit or not is_idle(connection):
+        with translate_errors():
             yield
-        except psycopg.Error as error:
-            raise translate_error(error) from error
     else:
         with transaction(connection):
             yield

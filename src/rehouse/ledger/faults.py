@@ -6,6 +6,9 @@ about a statement only the primary message is shown, because the detail may cont
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from rehouse.core.errors import DatabaseRefused, Halt, RehouseError, TryAgain
@@ -58,6 +61,15 @@ def translate_error(error: psycopg.Error) -> RehouseError:
         (Halt, "the database refused a statement", f"SQLSTATE {error.sqlstate}: check the server's log"),
     )
     return kind(f"{what}: {error.diag.message_primary or error.sqlstate}", hint=hint)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Translate PostgreSQL's errors in the block into errors of rehouse."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate_error(error) from error
 
 
 def row_security_error(what: str) -> DatabaseRefused:

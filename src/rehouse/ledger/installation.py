@@ -16,8 +16,8 @@ from rehouse.ledger import schema
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.identity import refuse_ambiguous
-from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.rows import value_of
 from rehouse.ledger.schema.statement import POLITE_MS
 

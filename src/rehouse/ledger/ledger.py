@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -348,15 +347,6 @@ def _older_ledger_error(catalog: Catalog) -> DatabaseRefused:
         f"the ledger in the schema {catalog.schema} was made by an earlier rehouse, or is not complete (version {catalog.version})",
         hint="`rehouse init` upgrades it, and so does `rehouse migrate` without --plan",
     )
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Translate PostgreSQL's errors in the block into errors of rehouse."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translate_error(error) from error
 
 
 def _tenant(row: Row, slug: str) -> Tenant:

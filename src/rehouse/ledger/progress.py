@@ -22,7 +22,8 @@ from rehouse.core.model import TenantId
 from rehouse.core.watching import Counts, PublishedRow
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.connection import connect_with
-from rehouse.ledger.ledger import Ledger, translate_errors
+from rehouse.ledger.faults import translate_errors
+from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.lock import lock_key
 from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import plain_id, rows_of

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import translate_errors
 from rehouse.operations.report import ReturnReport, TenantReport, close_return, close_run, is_home_adopted
 from rehouse.operations.services import Services
 

@@ -18,7 +18,7 @@ from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import ObjectRef
 from rehouse.ledger.bucket_contents import Leftover, Leftovers, RowsIn
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.pointers import Pointers, Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.checks.pointers import KEYS_AT_ONCE, Look, Mention, look_for

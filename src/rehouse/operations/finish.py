@@ -20,8 +20,8 @@ from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.removals import STAYING_CODES, describe_shorter_grace
 from rehouse.core.tenant_state import TenantState
 from rehouse.ledger.copies import Outstanding
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.pointers import Unchecked
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import (

@@ -14,8 +14,9 @@ from rehouse.core.lifecycle import DocumentState, Phase, Status, closing_status,
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.core.tenant_state import TenantState, tenant_state
 from rehouse.ledger.copies import Outstanding
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.late_writes import LateWriteRecords
-from rehouse.ledger.ledger import Closing, translate_errors
+from rehouse.ledger.ledger import Closing
 from rehouse.ledger.returns import Returns
 from rehouse.operations.services import Services
 

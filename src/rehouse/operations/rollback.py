@@ -18,7 +18,7 @@ from rehouse.core.lifecycle import DocumentState, Event, Phase, is_at_least
 from rehouse.core.model import Migration, ObjectRef, Tenant
 from rehouse.core.returns import Returning
 from rehouse.ledger.copies import Outstanding
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of, is_home_gone, refuse_lost_home
 from rehouse.operations.report import Outcome, ReturnReport, close_return, close_return_after, is_home_adopted

@@ -12,7 +12,7 @@ from rehouse.core.addressing import choose_only_and_excluded
 from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.model import Tenant, TenantId
 from rehouse.core.progress import BEGUN, DONE, IDLE, Progress
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.services import Services
 
 log = logging.getLogger(__name__)

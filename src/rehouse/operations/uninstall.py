@@ -11,7 +11,7 @@ from rehouse.ledger import uninstall as removing
 from rehouse.ledger.belonging import refuse_other_mapping
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.connection import connect_with
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.lock import Locks
 from rehouse.ledger.schema.statement import POLITE_MS, LockTimes
 from rehouse.ledger.uninstall import Dependant, Removal

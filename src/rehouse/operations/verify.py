@@ -21,7 +21,7 @@ from rehouse.core.model import Fault, Migration, ObjectRef, Tenant, TenantId
 from rehouse.core.pricing import ReadingCost, reading_cost
 from rehouse.core.progress import BEGUN, DONE, REPORTED_EVERY, Progress
 from rehouse.ledger.copies import ExpectedDocument
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.buckets.home_spec import drift
 from rehouse.operations.buckets.homes import home_of, stand_in_migration
 from rehouse.operations.services import Services

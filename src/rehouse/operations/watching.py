@@ -17,7 +17,8 @@ from rehouse.core.errors import RehouseError
 from rehouse.core.model import TenantId
 from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import Look, PublishedRow, WatchState
-from rehouse.ledger.ledger import Ledger, translate_errors
+from rehouse.ledger.faults import translate_errors
+from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.progress import RecentEvent, database_time, latest_events, phases, read_published, require_table
 
 SECONDS_BETWEEN = 1.0

@@ -11,11 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from rehouse.core.errors import Refused
 from rehouse.core.model import TenantId
-from rehouse.ledger.faults import translate_error
+from rehouse.ledger.application_rows import is_idle
 
 
 class ConnectionPool(Protocol):
@@ -45,7 +44,7 @@ class Connections:
     @property
     def is_within(self) -> bool:
         """Whether the application has a transaction open on its own connection: what is done there is undone with it."""
-        return self.own is not None and not _is_idle(self.own)
+        return self.own is not None and not is_idle(self.own)
 
     @contextmanager
     def lend(self, tenant_id: TenantId | None, *, durably: bool = False) -> Iterator[psycopg.Connection]:
@@ -55,7 +54,7 @@ class Connections:
         for itself. Nothing stays open that was not open before.
         """
         with self._lent(None if durably and self.is_within else self.own) as connection:
-            is_open = not _is_idle(connection)
+            is_open = not is_idle(connection)
             if is_open or (self._entering is None and connection.autocommit):
                 yield connection
                 return
@@ -77,16 +76,3 @@ class Connections:
                 hint="set DATABASE_URL, or pass a pool: TenantStorage.open(pool=…)",
                 subject="database",
             )
-
-
-def _is_idle(connection: psycopg.Connection) -> bool:
-    return connection.info.transaction_status is TransactionStatus.IDLE
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Translate PostgreSQL's errors in the block into errors of rehouse."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise translate_error(error) from error

@@ -10,8 +10,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from rehouse.core.model import TenantId
 from rehouse.core.uploads import declare
+from rehouse.ledger.faults import translate_errors
 from rehouse.runtime import grants, reading, removal, streams
-from rehouse.runtime.connections import translate_errors
 from rehouse.runtime.reading import DocumentFile
 from rehouse.runtime.scope import Scope, info_of
 from rehouse.runtime.values import (

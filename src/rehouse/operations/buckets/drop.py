@@ -15,7 +15,7 @@ from rehouse.core.errors import Refused, RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Migration, Tenant, TenantId
 from rehouse.ledger.bucket_contents import FormerHome, HeldVersion
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.buckets.home_spec import is_closed_to_writers, log_bucket_name
 from rehouse.operations.report import ReturnReport, close_return_after
 from rehouse.operations.services import Services

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.s3.faults import DENIED, HINTS, RIGHTS_HINT
 from rehouse.s3.faults import translate_errors as translating_s3
 

@@ -17,8 +17,8 @@ from rehouse.ledger import catalog as catalogs
 from rehouse.ledger.belonging import explain, find_differences
 from rehouse.ledger.catalog import Catalog
 from rehouse.ledger.encoding import UNCHECKED
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.inspection import Inspection
-from rehouse.ledger.ledger import translate_errors
 from rehouse.ledger.schema import is_current
 from rehouse.operations.checks.check import Check, failure, notice, of_error, ok, skip_dependents, try_check
 

@@ -15,7 +15,8 @@ from rehouse.core.escaping import count_noun
 from rehouse.core.model import Migration
 from rehouse.core.near_names import near_names
 from rehouse.core.progress import Progress
-from rehouse.ledger.ledger import Ledger, translate_errors
+from rehouse.ledger.faults import translate_errors
+from rehouse.ledger.ledger import Ledger
 from rehouse.ledger.pointers import Column, FoundKeys, Limits, Pointers, Unchecked
 from rehouse.operations.checks.check import Check, failure, no_answer, notice, ok
 from rehouse.operations.services import Services

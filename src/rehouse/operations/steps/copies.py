@@ -22,7 +22,7 @@ from rehouse.core.model import CopyOutcome, CopyTask, Fault, ListedObject, Migra
 from rehouse.core.progress import Progress
 from rehouse.core.unrecorded_copies import Doubt, doubt_about
 from rehouse.ledger.copies import Documents, FailedDocuments, Line, line_of
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey
 from rehouse.operations.steps.guarded_copies import find_out_guard

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rehouse.core.errors import Refused
 from rehouse.core.lifecycle import Phase, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.removals import Removals
 from rehouse.operations.buckets.shared_versioning import Versioning, refuse_destroying, versioning_of
 from rehouse.operations.services import Services

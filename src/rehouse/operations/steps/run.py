@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from rehouse.core.errors import RehouseError, TryAgain
 from rehouse.core.lifecycle import Event, Phase, is_at_least
 from rehouse.core.model import Fault, Migration, Tenant
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.report import TenantReport
 from rehouse.operations.services import Services
 

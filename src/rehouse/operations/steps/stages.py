@@ -13,7 +13,7 @@ from typing import Protocol
 from rehouse.core.errors import RehouseError
 from rehouse.core.lifecycle import Phase
 from rehouse.core.model import Tenant, TenantId
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.operations.report import Outcome, TenantReport
 from rehouse.operations.selection import for_each
 from rehouse.operations.services import Services

@@ -11,7 +11,7 @@ from rehouse.core.durations import spell_duration
 from rehouse.core.errors import Halt, Refused, RehouseError
 from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
-from rehouse.ledger.ledger import translate_errors
+from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.returns import Returns
 from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home, refuse_lost_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
