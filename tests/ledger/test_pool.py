@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import ExitStack
 
 import pytest
 from pydantic import SecretStr
+from tests.support.children import in_child
 
 from rehouse.config import Settings
 from rehouse.core.errors import ConfigurationError, DatabaseRefused, TryAgain
@@ -65,16 +65,14 @@ def test_a_child_leaves_the_parents_connections_alone(application_database):
     pool = pool_of(application_database)
     with pool.connection() as connection:
         pid = connection.info.backend_pid
-    child = os.fork()
-    if child == 0:
-        try:
-            with pool.connection() as connection:
-                is_well = connection.info.backend_pid != pid and connection.execute("SELECT 1").fetchone() == (1,)
-            pool.close()
-            os._exit(0 if is_well else 1)
-        finally:
-            os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def work():
+        with pool.connection() as connection:
+            is_well = connection.info.backend_pid != pid and connection.execute("SELECT 1").fetchone() == (1,)
+        pool.close()
+        return is_well
+
+    assert in_child(work) == 0
     with pool.connection() as connection:
         assert connection.info.backend_pid == pid
         assert connection.execute("SELECT 1").fetchone() == (1,)

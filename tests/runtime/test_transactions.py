@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from io import BytesIO
 
@@ -12,6 +11,7 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 from tests.support.age_grants import age
 from tests.support.application_role import hide_other_tenants, make_application_role
+from tests.support.children import in_child
 from tests.support.pooler import running_pooler
 
 from rehouse.core.errors import NoSuchDocument, Refused, UnknownTenant
@@ -181,14 +181,7 @@ def test_a_child_after_a_fork_works_on_its_own(room, storage):
     room.documents("d1")
     acme = storage.for_tenant("acme")
     assert acme.open("d1").read() == b"d1"
-    child = os.fork()
-    if child == 0:
-        try:
-            is_well = acme.open("d1").read() == b"d1" and upload(acme, body=b"of the child").size == 12
-            os._exit(0 if is_well else 1)
-        finally:
-            os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+    assert in_child(lambda: acme.open("d1").read() == b"d1" and upload(acme, body=b"of the child").size == 12) == 0
     assert acme.open("d1").read() == b"of the child"
 
 

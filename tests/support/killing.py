@@ -7,28 +7,24 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from types import FrameType
+
+from tests.support.children import in_child
 
 WATCHED = ("/rehouse/ledger/", "/rehouse/s3/")
 
 
 def in_a_child(deed: Callable[[], object], killed_at: int) -> bool:
     """Do it in a child; return whether it was killed on the way. Fails if it ended in any other way than well."""
-    child = os.fork()
-    if child == 0:
-        try:
-            _die_at(killed_at)
-            deed()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - nothing of the test may go on in the child
-            traceback.print_exc()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the command failed"
-    return os.WIFSIGNALED(status)
+
+    def work() -> None:
+        _die_at(killed_at)
+        deed()
+
+    status = in_child(work)
+    assert status in {0, -signal.SIGKILL}, "the command failed, or hung"
+    return status != 0
 
 
 def _die_at(count: int) -> None:

@@ -4,6 +4,7 @@ import os
 import pickle
 
 import pytest
+from tests.support.children import in_child
 from tests.support.s3_keys import KEYS
 from tests.support.s3_stub import Scripted, script
 
@@ -156,10 +157,7 @@ def test_a_child_process_has_connections_of_its_own(stub_plane, task):
         with pytest.raises(TypeError, match="process"):
             pickle.dumps(plane)
         assert len(list(plane.copy([task(1)]))) == 1
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if [outcome.fault for outcome in plane.copy([task(2)])] == [None] else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert in_child(lambda: [outcome.fault for outcome in plane.copy([task(2)])] == [None]) == 0
         assert len(list(plane.copy([task(3)]))) == 1
         ports = {seen.path.rpartition("/")[2]: seen.port for seen in stub.seen}
     assert ports["1"] == ports["3"] != ports["2"]

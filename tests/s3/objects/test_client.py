@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.support.children import in_child
 from tests.support.http_relay import Reply
 from tests.support.s3_stub import Scripted, error, script
 
@@ -297,18 +297,6 @@ def test_threads_share_a_client(client, bucket):
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(work, range(160)))
-
-
-def in_child(work):
-    """Run `work` in a forked child and return its exit status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = 0 if work() else 3
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_child_opens_its_own_connections(client, ref):
