@@ -37,7 +37,7 @@ from rehouse.operations.steps.settling import settle_seconds
 COPIES_A_SECOND = 3500
 """The rate that S3 allows for each prefix of a bucket (S3 User Guide, optimizing performance): the best case."""
 
-EXAMPLES = 5
+EXAMPLES = 10
 """How many documents of each kind of problem are shown."""
 
 

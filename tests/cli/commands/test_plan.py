@@ -31,7 +31,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_totals_come_first_then_problems_then_tenants(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
-    for number in range(7):
+    for number in range(12):
         room.row(f"lost-{number}", f"k/lost-{number}")
     room.row("strange", "k/a", bucket="another-bucket")
     room.row("elsewhere", None)
@@ -39,21 +39,22 @@ def test_totals_come_first_then_problems_then_tenants(room: Room, capsys: pytest
     lines = run_text(capsys, "plan", status=3).splitlines()
     assert lines[:3] == [
         "Tenants    2, 1 of them inactive: `migrate-all` does not move these",
-        "Documents  11: 2 to copy, 8 would stay behind, 1 without a key",
+        "Documents  16: 2 to copy, 13 would stay behind, 1 without a key",
         "Bytes      2 B to copy",
     ]
     assert lines[3].startswith("Cost       about $0.00 for requests; until the sources are removed, $0.00 a month")
     assert lines[4] == ("Time       at least 0:00:01 for the copies, at 3,500 a second (what S3 allows for a prefix)")
     first, second = (
-        lines.index("missing_object: 7 documents would stay behind"),
+        lines.index("missing_object: 12 documents would stay behind"),
         lines.index("unknown_bucket: 1 document would stay behind"),
     )
     assert lines[first + 2] == f"  acme  lost-0  there is no object 'k/lost-0' in {room.shared}"
-    assert lines[first + 7] == "  … and 2 more (--output json lists them all)"
-    assert second == first + 9
+    assert lines[first + 12] == "  … and 2 more (--output json lists them all)"
+    assert second == first + 14
     assert lines[second + 2].startswith("  acme  strange  another-bucket/k/a: the bucket another-bucket is neither")
     assert next(number for number, line in enumerate(lines) if line.startswith("tenant ")) > second
     assert lines[-3:] == ["Nothing was changed.", "", "Next: rehouse migrate acme --until verified"]
+    assert f"  lost-0  there is no object 'k/lost-0' in {room.shared}" in run_text(capsys, "plan", "acme", status=3)
 
 
 def test_the_time_names_its_assumption(

@@ -142,7 +142,7 @@ def show_plan(plan: Plan) -> None:
         if tenant.problem:
             say("", tenant.problem, f"  hint: {tenant.hint}")
     for each in plan.problems:
-        _show_problem(each)
+        _show_problem(each, with_tenant=len(plan.tenants) > 1)
     if plan.tenants:
         say("")
         _show_tenants(plan)
@@ -201,11 +201,12 @@ def _fact(label: str, text: str) -> None:
     say(f"{label:<{LABEL}}{first}", *(f"{'':{LABEL}}{line}" for line in others))
 
 
-def _show_problem(problem: Problem) -> None:
+def _show_problem(problem: Problem, *, with_tenant: bool) -> None:
     whose = f" of {count_noun(problem.tenants_affected, 'tenant')}" if problem.tenants_affected > 1 else ""
     say("", f"{problem.code}: {count_noun(problem.documents_affected, 'document')}{whose} would stay behind")
     say(f"  hint: {problem.hint}")
-    say(*(f"  {each.slug}  {each.document_id}  {_where(each)}" for each in problem.examples))
+    for each in problem.examples:
+        say(f"  {each.slug}  {each.document_id}  {_where(each)}" if with_tenant else f"  {each.document_id}  {_where(each)}")
     if problem.documents_affected > len(problem.examples):
         say(f"  … and {problem.documents_affected - len(problem.examples):,} more (--output json lists them all)")
 
