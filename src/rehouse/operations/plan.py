@@ -27,7 +27,8 @@ from rehouse.core.pricing import (
 )
 from rehouse.core.progress import BEGUN, DONE, Progress
 from rehouse.core.saved_plan import SETTINGS, PlannedTenant, SavedPlan, describe, differences
-from rehouse.operations.buckets.homes import home_of, namespace, refuse_earlier_home, stand_in_migration
+from rehouse.operations.buckets.earlier_homes import refuse_earlier_home
+from rehouse.operations.buckets.homes import home_of, namespace, stand_in_migration
 from rehouse.operations.buckets.shared_versioning import Versioning, describe_kept_versions, versioning_of
 from rehouse.operations.services import Services
 from rehouse.operations.steps import survey

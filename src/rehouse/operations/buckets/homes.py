@@ -1,8 +1,6 @@
 """Which bucket belongs to which tenant: its home is the bucket that it has, the one reserved in the ledger, or a new name.
 
-A bucket that is reserved for a tenant belongs to it before a migration and after a rollback as well. rehouse never takes a
-bucket that was made for a tenant but is not named in the database: the database may have been restored from an old dump, or
-another database may use the bucket. This module changes nothing.
+A bucket that is reserved for a tenant belongs to it before a migration and after a rollback as well. This module changes nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +9,14 @@ import secrets
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from rehouse.config import Settings
-from rehouse.core.bucket.documents import tag_value
 from rehouse.core.errors import ConfigurationError, Halt, Refused, StorageRefused
 from rehouse.core.escaping import count_noun
 from rehouse.core.lifecycle import Phase, Status, is_at_least
 from rehouse.core.mapping import parse
 from rehouse.core.model import Migration, Tenant
-from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name, is_named_for
-from rehouse.ledger.ledger import Ledger
+from rehouse.core.naming import MAX_BUCKET_NAME, SUFFIX_DIGITS, bucket_name
 from rehouse.operations.buckets.home_spec import log_bucket_name
 from rehouse.operations.services import Services
 from rehouse.s3.buckets.control import Control
@@ -81,7 +76,7 @@ def missing_homes(settings: Settings, control: Control, homes: Collection[str]) 
     """Return those of the buckets that do not exist, as far as they have our prefix; none if the buckets cannot be listed."""
     ours = {home for home in homes if home.startswith(f"{settings.bucket_prefix}-")}
     try:
-        there = set(control.once(_list_with_our_prefix, settings=settings)) if ours else set()
+        there = set(control.once(list_with_our_prefix, settings=settings)) if ours else set()
     except StorageRefused:
         return set()
     return {home for home in ours - there if control.head(home).whose == "absent"}
@@ -94,68 +89,6 @@ def naming_statement(settings: Settings, tenant: Tenant, bucket: str) -> str:
     home, key = (_quote_identifier(parse(field, getattr(tenants, field)).name) for field in ("aws_bucket_name", "id"))
     value = str(tenant.id) if isinstance(tenant.id, int) else _literal(tenant.id)
     return f"UPDATE {table} SET {home} = {_literal(bucket)} WHERE {key} = {value};"  # noqa: S608 (shown to a person, never run)
-
-
-def refuse_earlier_home(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> tuple[str, ...]:
-    """Refuse to make a bucket for a tenant if an earlier bucket was made for it that the database does not name.
-
-    Return notes on what could not be checked. Raises Refused.
-    """
-    try:
-        earlier = earlier_homes(settings, control, ledger, tenant)
-    except StorageRefused as error:
-        return (f"could not check whether rehouse made buckets that this database does not name: {error.message}",)
-    if earlier.made or earlier.unclear:
-        message, hint = earlier_home_message(settings, tenant, earlier)
-        raise Refused(message, hint=hint, subject=tenant.slug)
-    return ()
-
-
-def earlier_home_message(settings: Settings, tenant: Tenant, earlier: EarlierHomes) -> tuple[str, str]:
-    """Return a message and a hint about buckets that were made for a tenant and that the database does not name."""
-    if not earlier.made:
-        return (
-            f"{tenant.slug}: the tags of {' and '.join(earlier.unclear)} cannot be read; rehouse may have made it for this tenant",
-            "grant s3:GetBucketTagging on these buckets, then run the same command again",
-        )
-    statements = " or ".join(naming_statement(settings, tenant, each) for each in earlier.made)
-    return (
-        f"{tenant.slug}: this database does not name a bucket that rehouse made for this tenant: {', '.join(earlier.made)}",
-        f"if the database was restored from a dump: {statements} If another database uses the bucket: set another "
-        "REHOUSE_BUCKET_PREFIX",
-    )
-
-
-class EarlierHomes(NamedTuple):
-    """Buckets with a tenant's name that the database does not name: those with its tags, and those with unreadable tags."""
-
-    made: Sequence[str] = ()
-    unclear: Sequence[str] = ()
-
-
-def earlier_homes(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant) -> EarlierHomes:
-    """Return the buckets that were made for this tenant and that neither a row nor the ledger names.
-
-    Name and tags must be the tenant's, because the prefix of another database may begin with ours. The buckets are listed once a
-    run, and tags are read only if the name fits. Raises StorageRefused if the buckets cannot be listed.
-    """
-    wanted = {"tenant-id": tag_value(str(tenant.id)), "tenant-slug": tag_value(tenant.label)}
-    made, unclear = [], []
-    for bucket in control.once(_list_unnamed, settings=settings, ledger=ledger):
-        if not is_named_for(bucket, settings.bucket_prefix, tenant.label):
-            continue
-        tags = control.read_setting(bucket, "tags")
-        if tags.state == "unreadable":
-            unclear.append(bucket)
-        elif wanted.items() <= dict(tags.value or {}).items():
-            made.append(bucket)
-    return EarlierHomes(made, unclear)
-
-
-def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> list[str]:
-    """Return the buckets with our prefix that this database does not name."""
-    named = {each.home_bucket for each in ledger.overview()} | {each.home for each in ledger.tenants()}
-    return [name for name in _list_with_our_prefix(control, settings) if name not in named]
 
 
 def _quote_identifier(name: str) -> str:
@@ -236,7 +169,7 @@ def list_unowned(services: Services, held: Sequence[Holding]) -> list[str]:
     settings, control = services.settings, services.control
     kept = {name for each in held for name in each.names}
     kept |= {*settings.require_shared_buckets(), log_bucket_name(settings, control)}
-    return sorted(name for name in _list_with_our_prefix(control, settings) if name not in kept)
+    return sorted(name for name in list_with_our_prefix(control, settings) if name not in kept)
 
 
 def _holding_of(settings: Settings, tenant: Tenant, migration: Migration | None) -> Holding:
@@ -258,6 +191,7 @@ def _add_others(holding: Holding, owners: dict[str, list[str]]) -> Holding:
     return replace(holding, others=others)
 
 
-def _list_with_our_prefix(control: Control, settings: Settings) -> list[str]:
+def list_with_our_prefix(control: Control, settings: Settings) -> list[str]:
+    """Return our buckets that begin with the tenants' prefix. Raises StorageRefused if they cannot be listed."""
     with translate_errors("the buckets that no tenant has"):
         return list(control.buckets(f"{settings.bucket_prefix}-"))

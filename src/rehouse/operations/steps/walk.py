@@ -13,7 +13,8 @@ from rehouse.core.lifecycle import Event, Phase, Status, is_at_least
 from rehouse.core.model import Migration, Tenant
 from rehouse.ledger.faults import translate_errors
 from rehouse.ledger.returns import Returns
-from rehouse.operations.buckets.homes import home_of, new_home, refuse_earlier_home, refuse_lost_home
+from rehouse.operations.buckets.earlier_homes import refuse_earlier_home
+from rehouse.operations.buckets.homes import home_of, new_home, refuse_lost_home
 from rehouse.operations.report import Outcome, TenantReport, close_after, close_run
 from rehouse.operations.services import Services
 from rehouse.operations.steps.late_writes import SourcesLookedAt, has_late_writes, look_at_sources
