@@ -25,12 +25,13 @@ BUDGET = replace(start_budget(0.05), quickest=0.01)
 @pytest.mark.parametrize(
     ("rows", "seconds", "next_rows"),
     [
-        (50, 0.100, 22),  # nine tenths of half
+        (50, 0.100, 18),  # three quarters of half
         (50, 5.0, 1),
         (10, 0.020, 50),  # there were no more
-        (50, 0.020, 100),
-        (50, 0.030, 75),
-        (50, 0.040, 56),
+        (50, 0.015, 100),
+        (50, 0.020, 93),
+        (50, 0.030, 62),
+        (50, 0.040, 50),
         (50, 0.048, 50),
     ],
 )
