@@ -186,13 +186,15 @@ class Documents(RunScope):
             return self._name(after, limit, self._name_allowed)
 
     @contextmanager
-    def lock_copies(self, after: str | None, limit: int) -> Iterator[list[CopiedDocument]]:
+    def lock_copies(self, after: str | None, limit: int, *, is_return: bool = False) -> Iterator[list[CopiedDocument]]:
         """Lock the next rows whose copies can be flipped.
 
-        Call `flip` inside the block, which commits at its end.
+        Call `flip` inside the block, which commits at its end. With `is_return`, `find_pointed_at_once` is fast inside it.
         """
         with self.fence():
             self.connection.execute(self.queries["check_at_once"])
+            if is_return:
+                self.connection.execute(self.queries["prepare_pointers"])
             yield [CopiedDocument(**columns_of_copy(row)) for row in self.next_rows("lock_copies", after, limit)]
 
     def find_claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:

@@ -115,9 +115,18 @@ class RunScope:
             return set()
         with self.connection.transaction():
             self.connection.execute(self.queries["prepare_pointers"])
-            rows = self.rows(
-                "rows_at", buckets=sorted({ref.bucket for ref in refs}), keys=sorted({ref.key for ref in refs})
-            )
+            return self.find_pointed_at_once(refs)
+
+    def find_pointed_at_once(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+        """Do the same in one round trip, in a transaction in which `prepare_pointers` was run. For use under row locks."""
+        if not refs:
+            return set()
+        values = {
+            **self.values,
+            "buckets": sorted({ref.bucket for ref in refs}),
+            "keys": sorted({ref.key for ref in refs}),
+        }
+        rows = rows_of(self.connection, self.queries["rows_at"], values, prepare=False)
         return {ref for row in rows if (ref := ObjectRef(row.bucket, row.key)) in refs}
 
     def stream(self, name: str) -> Iterator[Row]:

@@ -23,8 +23,7 @@ ORDER BY m.document_id;
 -- name: prepare_pointers
 -- Make the planner find rows by the object to which they point. A plan that reads all documents for each batch takes quadratic
 -- time, and starting parallel workers takes longer than the lookup.
-SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true),
-  set_config('max_parallel_workers_per_gather', '0', true);
+SELECT set_config('enable_seqscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true);
 
 -- name: rows_at
 -- Return those of the objects to which a row of any tenant points. A row with a key and no bucket means the first shared bucket.

@@ -110,11 +110,11 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
         services.stop_here()
 
 
-def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
+def flip_copies(services: Services, migration: Migration, subject: str, *, is_return: bool = False) -> Flips:
     """Flip every verified copy whose row and source are as they were when copied; return the counts.
 
     A document is copied again if its source changed or another tenant now claims it. A copy whose row moved or was deleted becomes
-    superseded.
+    superseded. `is_return`: the rows return to a shared bucket.
     """
     documents = services.ledger.documents(migration)
     flips = Flips()
@@ -122,7 +122,7 @@ def flip_copies(services: Services, migration: Migration, subject: str) -> Flips
     for _ in passes():
         if total:
             name_null_buckets(services, migration)  # repeat it, because a row that was locked before still has none
-            _one_pass(services, documents, flips, subject, total)
+            _one_pass(services, documents, flips, subject, total, is_return=is_return)
         services.ledger.run_with_retries(documents.supersede)
         flips.left = documents.count_copies()[0] if flips.flipped < total else 0
         if flips.left <= flips.unseen:  # S3 was asked several times already
@@ -138,21 +138,24 @@ def flip_first(services: Services, migration: Migration, count: int) -> Flips:
     while looked_at < count:
         services.stop_here()
         services.keep_locks()
-        after, some = _flip_batch(services, documents, after, count - looked_at)
+        after, some = _flip_batch(_Batch(services, documents, after, count - looked_at))
         looked_at += flips.add(some)
         if after is None:
             break
     return replace(flips, left=documents.count_copies()[0])
 
 
-def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
+def _one_pass(
+    services: Services, documents: Documents, flips: Flips, subject: str, total: int, *, is_return: bool
+) -> None:
     after: str | None = None
     is_over = False
     flips.unseen = 0
     while not is_over:
         services.stop_here()
         services.keep_locks()
-        after, some = _flip_batch(services, documents, after, lock_budget.MOST_ROWS)
+        batch = _Batch(services, documents, after, lock_budget.MOST_ROWS, is_return=is_return)
+        after, some = _flip_batch(batch)
         is_over = after is None
         flips.add(some)
         services.report(Progress(subject, "flip", flips.flipped, total))
@@ -166,16 +169,17 @@ class _Batch:
     documents: Documents
     after: str | None
     most: int
+    is_return: bool = False
     faults: dict[ObjectRef, Fault] = field(default_factory=dict)
 
 
-def _flip_batch(services: Services, documents: Documents, after: str | None, most: int) -> tuple[str | None, Flips]:
+def _flip_batch(batch: _Batch) -> tuple[str | None, Flips]:
     """Flip the next batch; return the counts and the id to continue after (None: it was the last batch).
 
     If a batch's sources cannot be checked within the lock budget, it releases its locks, because no lock is held while rehouse
     retries or waits. Then it tries a smaller batch.
     """
-    batch = _Batch(services, documents, after, most)
+    services = batch.services
     for given_back in itertools.count(1):
         services.stop_here()
         try:
@@ -203,7 +207,8 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
     services, documents = batch.services, batch.documents
     budget = services.lock_budget(FLIPPING)
     most = min(batch.most, budget.rows)
-    with services.bulk.reserve(LEAST_REQUESTS), documents.lock_copies(batch.after, most) as locked:
+    locking = documents.lock_copies(batch.after, most, is_return=batch.is_return)
+    with services.bulk.reserve(LEAST_REQUESTS), locking as locked:
         if not locked:
             return None, Flips()
         began = time.monotonic()
@@ -317,7 +322,7 @@ class Looks:
     def _others(self, locked: Sequence[CopiedDocument]) -> Etags:
         shared = self.services.settings.require_shared_buckets()
         back = {copy.target for copy in locked if copy.target.bucket in shared}
-        return self._head(self.documents.find_pointed_at(back))
+        return self._head(self.documents.find_pointed_at_once(back))
 
     def _head(self, refs: set[ObjectRef]) -> Etags:
         if not refs:
