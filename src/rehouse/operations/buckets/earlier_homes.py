@@ -122,7 +122,7 @@ def _objects(control: Control, bucket: str) -> list[ListedObject] | None:
     return (
         None
         if page.get("IsTruncated")
-        else [_listed(each["Key"], each["Size"], each) for each in page.get("Contents", [])]
+        else [_object_of(each["Key"], each["Size"], each) for each in page.get("Contents", [])]
     )
 
 
@@ -163,8 +163,8 @@ def _source_of(control: Control, places: Places, document: Document) -> ListedOb
             if error.response["Error"]["Code"] in ABSENT:
                 return None
             raise
-    return _listed(ref.key, reply["ContentLength"], reply)
+    return _object_of(ref.key, reply["ContentLength"], reply)
 
 
-def _listed(key: str, size: int, said: Any) -> ListedObject:
+def _object_of(key: str, size: int, said: Any) -> ListedObject:
     return ListedObject(key, said["ETag"].strip('"'), size, said.get("StorageClass", "STANDARD"), said["LastModified"])
