@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 
 LONGEST_SECONDS = 120
-"""After so long a child prints the stack of each of its threads and ends. A lock that another thread held at the fork stays locked."""
+"""After so long a child prints the stack of each of its threads and ends: a lock of another thread stays locked after a fork."""
 
 
 def in_child(work: Callable[[], object]) -> int:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
-
-from botocore.exceptions import ClientError
+from typing import NamedTuple
 
 from rehouse.config import Settings
 from rehouse.core.bucket.documents import tag_value
@@ -23,7 +21,7 @@ from rehouse.core.naming import MAX_KEY_BYTES, is_named_for, target_folder
 from rehouse.ledger.ledger import Ledger
 from rehouse.operations.buckets.homes import list_with_our_prefix, naming_statement, stand_in_migration
 from rehouse.s3.buckets.control import Control
-from rehouse.s3.faults import ABSENT, translate_errors
+from rehouse.s3.buckets.objects import find_object, list_at_most
 
 MOST_COMPARED = 1000
 """Objects of an earlier bucket that are compared with their sources; S3 lists as many at once. With more, it counts as needed."""
@@ -109,21 +107,10 @@ def _list_unnamed(control: Control, settings: Settings, ledger: Ledger) -> list[
 def _may_be_needed(settings: Settings, control: Control, ledger: Ledger, tenant: Tenant, bucket: str) -> bool:
     """Return whether the bucket may hold an object that the shared bucket lacks, or a newer one. What cannot be read may be so."""
     try:
-        objects = _objects(control, bucket)
+        objects = list_at_most(control, bucket, MOST_COMPARED)
         return objects is None or not _are_outdated(settings, control, ledger, tenant, objects)
     except StorageRefused:
         return True
-
-
-def _objects(control: Control, bucket: str) -> list[ListedObject] | None:
-    """Return the bucket's objects; None if they are too many to compare."""
-    with translate_errors(bucket):
-        page = control.client.list_objects_v2(Bucket=bucket, MaxKeys=MOST_COMPARED, **control.owner())
-    return (
-        None
-        if page.get("IsTruncated")
-        else [_object_of(each["Key"], each["Size"], each) for each in page.get("Contents", [])]
-    )
 
 
 def _are_outdated(
@@ -156,15 +143,4 @@ def _source_of(control: Control, places: Places, document: Document) -> ListedOb
     ref = places.source_of(document)
     if ref.bucket not in places.shared or document.key_fault:
         return None
-    with translate_errors(ref.bucket):
-        try:
-            reply = control.client.head_object(Bucket=ref.bucket, Key=ref.key, **control.owner())
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ABSENT:
-                return None
-            raise
-    return _object_of(ref.key, reply["ContentLength"], reply)
-
-
-def _object_of(key: str, size: int, said: Any) -> ListedObject:
-    return ListedObject(key, said["ETag"].strip('"'), size, said.get("StorageClass", "STANDARD"), said["LastModified"])
+    return find_object(control, ref)
