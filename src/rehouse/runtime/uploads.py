@@ -112,17 +112,20 @@ def delete_staged(scope: Scope, grant: Grant, deletions: tuple[Deletion, ...]) -
     """Delete the upload below `temp/` that was copied. What fails here, and the former object, are left to the sweep.
 
     The former object stays for a while, for whoever has a URL of it. Within the application's own transaction nothing is
-    deleted, because that may be rolled back.
+    deleted, because that may be rolled back. The URL of a single upload works until it expires, also when its object is gone: the
+    record stays until then, so that the sweep finds what was uploaded again.
     """
     for deletion in deletions:
         if deletion.ref == grant.staged and not scope.connections.is_within:
-            delete_now(scope, deletion)
+            delete_now(scope, deletion, keeps_record=grant.part_bytes is None)
 
 
-def delete_now(scope: Scope, deletion: Deletion) -> None:
+def delete_now(scope: Scope, deletion: Deletion, *, keeps_record: bool = False) -> None:
     """Delete an object and its record; if that fails, the sweep does it."""
     try:
         scope.objects.delete(deletion.ref)
+        if keeps_record:
+            return
         with scope.ledger() as ledger:
             ledger.deletions.forget(deletion)
     except RehouseError as error:

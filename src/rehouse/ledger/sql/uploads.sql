@@ -169,9 +169,13 @@ VALUES (%(tenant_id)s, %(document_id)s, %(bucket)s, %(key)s, %(etag)s)
 RETURNING id, tenant_id, document_id, bucket, key, etag;
 
 -- name: pending_deletions
--- Return a page of the objects that are to be deleted, of those that were recorded a while ago.
-SELECT id, tenant_id, document_id, bucket, key, etag FROM {s3_pending_deletions}
-WHERE id > %(after)s AND created_at <= clock_timestamp() - %(seconds)s::float8 * interval '1 second' ORDER BY id LIMIT %(limit)s;
+-- Return a page of the objects that are to be deleted, of those that were recorded a while ago. An upload below `temp/` waits until
+-- no URL can write it any more.
+SELECT d.id, d.tenant_id, d.document_id, d.bucket, d.key, d.etag FROM {s3_pending_deletions} d
+WHERE d.id > %(after)s AND d.created_at <= clock_timestamp() - %(seconds)s::float8 * interval '1 second'
+  AND NOT EXISTS (SELECT FROM {s3_upload_grants} g
+    WHERE g.bucket = d.bucket AND g.temp_key = d.key AND g.expires_at > clock_timestamp() - interval '1 hour')
+ORDER BY d.id LIMIT %(limit)s;
 
 -- name: forget_deletion
 -- Delete the record after the object.
