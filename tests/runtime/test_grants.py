@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 from tests.support.age_grants import age
+from tests.support.forms import form
 
-from rehouse.core.errors import GrantExpired, NoSuchDocument, UploadMismatch
+from rehouse.core.errors import BadUpload, GrantExpired, NoSuchDocument, UploadMismatch
 from rehouse.runtime.streams import SINGLE_BYTES
 from rehouse.runtime.values import UploadGrant
 
 BODY = b"hello"
 
 
-def put(url: str, body: bytes, headers: dict[str, str] | None = None) -> int:
-    request = urllib.request.Request(url, data=body, method="PUT", headers=headers or {"content-type": ""})
+def put(url: str, body: bytes, headers: dict[str, str] | None = None, *, method: str = "PUT") -> int:
+    request = urllib.request.Request(url, data=body, method=method, headers=headers or {"content-type": ""})
     try:
         with urllib.request.urlopen(request) as answer:
             return int(answer.status)
@@ -63,6 +64,8 @@ def test_a_granted_upload_becomes_the_document(room, acme, document, checksum):
     assert room.body(document) == BODY
     assert room.keys(room.shared) == [stored.key] != [staged]
     assert acme.confirm_upload(grant.grant_id) == stored
+    age(room)
+    assert acme._scope.storage.sweep().objects == 0
     assert room.sql("SELECT count(*) FROM s3_pending_deletions") == [(0,)]
 
 
@@ -70,6 +73,21 @@ def test_a_grant_is_used_once(acme, document):
     grant = acme.create_upload(document, "a.txt", len(BODY), "text/plain")
     assert put(grant.url, BODY, dict(grant.headers)) == 200
     assert put(grant.url, BODY, dict(grant.headers)) == 412
+
+
+def test_an_upload_after_the_confirmation_is_swept_when_the_url_has_expired(room, acme, document):
+    grant = acme.create_upload(document, "a.txt", len(BODY), "text/plain")
+    assert put(grant.url, BODY, dict(grant.headers)) == 200
+    stored = acme.confirm_upload(grant)
+    assert put(grant.url, b"jello", dict(grant.headers)) == 200
+    assert (acme.confirm_upload(grant), room.body(document)) == (stored, BODY)
+    room.sql("UPDATE s3_pending_deletions SET created_at = created_at - interval '2 days'")
+    sweep = acme._scope.storage.sweep
+    assert (sweep().objects, len(room.keys(room.shared))) == (0, 2)
+    age(room)
+    assert sweep().objects == 1
+    assert room.keys(room.shared) == [stored.key]
+    assert room.sql("SELECT count(*) FROM s3_pending_deletions") == [(0,)]
 
 
 def test_what_was_not_signed_is_refused(room, acme, document):
@@ -177,3 +195,50 @@ def test_what_was_overwritten_stays_for_its_urls(room, storage, acme, document):
     age(room)
     assert storage.sweep().objects == 1
     assert room.body("d2") == BODY
+
+
+def post(grant: UploadGrant, body: bytes, **changed: str) -> int:
+    return put(grant.url, *form({**grant.fields, **changed}, body), method=grant.method)
+
+
+def test_a_form_is_exact_and_becomes_the_document(room, acme, document):
+    grant = acme.create_upload(document, "a.txt", len(BODY), "text/plain", sha256(BODY), as_form=True)
+    grant = UploadGrant.from_json(grant.to_json())
+    assert (grant.method, grant.headers, grant.parts) == ("POST", {}, ())
+    for body, changed in (
+        (b"hell", {}),
+        (b"hello!", {}),
+        (BODY, {"Content-Type": "text/html"}),
+        (BODY, {"key": "documents/d1/a.txt"}),
+    ):
+        assert post(grant, body, **changed) in {400, 403}
+    assert room.keys(room.shared) == []
+    assert post(grant, BODY) in {200, 204}
+    stored = acme.confirm_upload(grant)
+    assert (room.body(document), stored.size) == (BODY, len(BODY))
+    assert post(grant, b"jello") in {200, 204}
+    assert acme.confirm_upload(grant) == stored
+    assert room.body(document) == BODY
+    age(room)
+    acme._scope.storage.sweep()
+    assert room.keys(room.shared) == [stored.key]
+
+
+def test_a_form_with_other_bytes_is_not_confirmed(acme, document):
+    grant = acme.create_upload(document, "a.txt", len(BODY), "text/plain", sha256(BODY), as_form=True)
+    assert post(grant, b"jello") in {200, 204}
+    with pytest.raises(UploadMismatch):
+        acme.confirm_upload(grant)
+    assert post(grant, BODY) in {200, 204}
+    assert acme.confirm_upload(grant).size == len(BODY)
+
+
+def test_a_form_takes_more_than_a_part_and_at_most_what_s3_takes(room, acme, document):
+    body = random.Random(1).randbytes(SINGLE_BYTES + 1)
+    grant = acme.create_upload(document, "a.bin", len(body), "a/b", as_form=True)
+    assert post(grant, body) in {200, 204}
+    acme.confirm_upload(grant)
+    assert room.body(document) == body
+    with pytest.raises(BadUpload, match="too many"):
+        acme.create_upload(document, "a.bin", 5 * 1024**3 + 1, "a/b", as_form=True)
+    acme.abort_upload(acme.create_upload(document, "a.bin", 1, "a/b", as_form=True))

@@ -14,12 +14,14 @@ from functools import partial
 
 from rehouse.core.errors import BadUpload, NoSuchObject, RehouseError, UploadMismatch
 from rehouse.core.uploads import (
+    MOST_SINGLE_BYTES,
     Arrival,
     Checksum,
     ChecksumAlgorithm,
     Declared,
     GrantState,
     Held,
+    check_size,
     describe_arrival,
     grant_seconds,
     judge_arrival,
@@ -38,16 +40,18 @@ READABLE = frozenset({ChecksumAlgorithm.CRC32, ChecksumAlgorithm.SHA1, ChecksumA
 """The checksums that Python computes fast enough to read an object back."""
 
 
-def create_upload(scope: Scope, document_id: str, declared: Declared) -> UploadGrant:
-    """Record a grant and sign its requests. Raises BadUpload, QuotaExceeded."""
-    is_single = declared.size <= SINGLE_BYTES
+def create_upload(scope: Scope, document_id: str, declared: Declared, *, as_form: bool) -> UploadGrant:
+    """Record a grant and sign its requests; `as_form`: one POST of a form. Raises BadUpload, QuotaExceeded."""
+    if as_form:
+        check_size(declared.size, most=MOST_SINGLE_BYTES)
+    is_single = as_form or declared.size <= SINGLE_BYTES
     _require_checkable(scope, declared.checksum, is_single=is_single)
     seconds = _seconds(scope)
     each = None if is_single else part_bytes(declared.size, SINGLE_BYTES)
     grant = open_grant(scope, document_id, declared, seconds=seconds, part_bytes=each)
     try:
         if is_single:
-            return _sign_single(scope, grant, seconds)
+            return (_sign_form if as_form else _sign_single)(scope, grant, seconds)
         upload_id = scope.objects.create_multipart(grant.staged, content_type=declared.content_type)
         with scope.ledger(durably=True) as ledger:
             grant = ledger.uploads.record_upload_id(grant, upload_id)
@@ -113,6 +117,17 @@ def _sign_single(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
     return UploadGrant(
         grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC), url=url, headers=headers
     )
+
+
+def _sign_form(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
+    declared = grant.declared
+    form = scope.objects.presigner.post_policy(
+        grant.staged, expires=seconds, content_type=declared.content_type, least=declared.size, most=declared.size
+    )
+    return UploadGrant(
+        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC),
+        method="POST", url=form.url, fields=form.fields,
+    )  # fmt: skip
 
 
 def _sign_parts(scope: Scope, grant: Grant, upload_id: str, seconds: int) -> UploadGrant:

@@ -178,17 +178,20 @@ class TenantHandle:
         size: int,
         content_type: str = "",
         checksum: tuple[str, str] | None = None,
+        *,
+        as_form: bool = False,
     ) -> UploadGrant:
         """Grant a browser one upload of exactly this size, type and checksum, until `upload_grant_seconds` have passed.
 
         `checksum`: an algorithm (sha256, crc32, ...) and the value in base64. Above 8 MiB the grant is for parts. The size counts
-        against the tenant's limits at once. No request is sent for a single PUT, one for an upload in parts. Raises BadUpload,
-        QuotaExceeded.
+        against the tenant's limits at once. No request is sent for a single PUT, one for an upload in parts. `as_form`: the grant
+        is for an HTML form that is sent by POST, up to 5 GiB. Raises BadUpload, QuotaExceeded.
 
         >>> acme.create_upload("7f3a", "a.pdf", 48213, "application/pdf").headers       # doctest: +SKIP
         {'content-type': 'application/pdf', 'if-none-match': '*'}
         """
-        return grants.create_upload(self._scope, document_id, declare(name, size, content_type, checksum))
+        declared = declare(name, size, content_type, checksum)
+        return grants.create_upload(self._scope, document_id, declared, as_form=as_form)
 
     @_count_call
     def confirm_upload(self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None) -> StoredDocument:

@@ -107,6 +107,7 @@ class UploadGrant:
 
     A small object has `url`: PUT it with these `headers`. A large one has `parts`: PUT each slice of the file to its part's URL, in
     any order and as often as needed. `list_parts_url` (GET) names the parts that arrived, `abort_url` (DELETE) gives the upload up.
+    With the method POST send a form to `url`: these `fields` in their order, and last the field `file`.
     """
 
     grant_id: str
@@ -116,6 +117,7 @@ class UploadGrant:
     method: str = "PUT"
     url: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     parts: tuple[PartGrant, ...] = ()
     list_parts_url: str | None = field(default=None, repr=False)
     abort_url: str | None = field(default=None, repr=False)

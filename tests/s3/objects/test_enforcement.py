@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.conftest import CEPH
+from tests.support.forms import form
 
 from rehouse.core.content_disposition import content_disposition
 from rehouse.core.model import ObjectRef
@@ -151,17 +152,6 @@ def test_parts_are_uploaded_listed_and_aborted_by_urls(client, ref):
     second = client.create_multipart(ref, content_type="a/b")
     assert send("DELETE", sign.abort_url(ref, second, expires=60))[0] == 204
     assert client.head(ref).size == len(first)
-
-
-def form(fields, body):
-    """A multipart/form-data body, the file last."""
-    boundary = secrets.token_hex(8)
-    parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()
-    ]
-    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'.encode()
-    whole = b"".join([*parts, file, body, f"\r\n--{boundary}--\r\n".encode()])
-    return whole, {"content-type": f"multipart/form-data; boundary={boundary}", "content-length": str(len(whole))}
 
 
 def test_a_form_takes_its_key_type_and_size_and_no_other(client, bucket):
