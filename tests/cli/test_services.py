@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support.command_line import BARE, COMMAND, SECRET
+from tests.support.data_room import Room
 from tests.support.s3_stub import Scripted, Seen, serving
+
+from rehouse.cli.services import stop_on_signals
+from rehouse.core.errors import Interrupted
 
 IDENTITY = b"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:iam::000000000000:user/u</Arn><UserId>u</UserId><Account>000000000000</Account>
@@ -78,3 +82,13 @@ def test_once_ends_it_and_twice_stops_at_once(hanging: Hanging, sent: signal.Sig
     _, errors = process.communicate(timeout=180)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_event_is_locked_stops_the_run(room: Room, sent: signal.Signals) -> None:
+    with room.services() as opened, stop_on_signals(opened):
+        with opened.stopping._cond:  # as in the midst of its wait()
+            signal.raise_signal(sent)
+        assert opened.stopping.wait(10)
+        with pytest.raises(Interrupted):
+            opened.stop_here()

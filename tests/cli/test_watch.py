@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from tests.support.command_line import run_text
 from tests.support.data_room import Room
 from tests.support.envelope import lines_of_stream
 
-from rehouse.cli.watch import SECONDS_IDLE, draw, lines_of, print_lines
+from rehouse.cli.watch import SECONDS_IDLE, _watch_signals, draw, lines_of, print_lines
 from rehouse.core.errors import TryAgain
 from rehouse.core.tenant_state import TenantState
 from rehouse.core.watching import EndedCommand, Life, Look, RunningCommand, TenantAtWork
@@ -121,3 +122,12 @@ def test_what_cannot_be_watched_is_refused(room: Room, capsys: pytest.CaptureFix
     run_text(capsys, "status", "--watch", status=2)
     room.sql("UPDATE rehouse_schema_version SET version_num = '0001'")
     run_text(capsys, "status", "--watch", status=2)
+
+
+def test_ctrl_c_while_the_event_is_locked_ends_the_watch() -> None:
+    with _watch_signals() as is_over:
+        with is_over._cond:  # as in the midst of its wait()
+            signal.raise_signal(signal.SIGINT)
+        assert is_over.wait(10)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -5,6 +5,7 @@ A closed pipe does not end a command and does not change its exit status.
 
 from __future__ import annotations
 
+import _thread
 import gc
 import io
 import select
@@ -31,6 +32,15 @@ def handle_signals(
     finally:
         for each, former in before.items():
             signal.signal(each, former)
+
+
+def do_apart(work: Callable[[], object]) -> None:
+    """Do it in a thread of its own, for a handler of signals.
+
+    The thread that a handler interrupts may hold the very lock that the work needs, such as that of an Event for which it waits. To
+    start this thread takes no lock of Python's, which `threading.Thread` does.
+    """
+    _thread.start_new_thread(work, ())
 
 
 def collect_seldom() -> None:

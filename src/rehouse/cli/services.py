@@ -14,7 +14,7 @@ import typer
 from rehouse import config
 from rehouse.cli import envelope, output
 from rehouse.cli.logs import log_requests, log_settings, log_to
-from rehouse.cli.process import collect_seldom, handle_signals
+from rehouse.cli.process import collect_seldom, do_apart, handle_signals
 from rehouse.cli.progress import Kind, show_progress
 from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
@@ -72,16 +72,22 @@ def load_settings() -> Settings:
 @contextmanager
 def stop_on_signals(opened: Services) -> Iterator[None]:
     """Stop on signals: the first saves what is under way, the second stops at once. Every step can be killed at any instant."""
+    is_asked = False
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if opened.stopping.is_set():
-            os._exit(ExitStatus.INTERRUPTED)
+    def stop() -> None:
         opened.stop()
         saving = ": saving what is under way" if opened.writes else ""
         if not output.style.quiet:
             output.say_aside(f"stopping{saving} (again: stop at once)")
 
-    with handle_signals(stop):
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_asked
+        if is_asked:
+            os._exit(ExitStatus.INTERRUPTED)
+        is_asked = True
+        do_apart(stop)
+
+    with handle_signals(ask):
         yield
 
 

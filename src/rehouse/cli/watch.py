@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, say, shorten, to_json_types, wrap_line
-from rehouse.cli.process import handle_signals, is_reader_gone
+from rehouse.cli.process import do_apart, handle_signals, is_reader_gone
 from rehouse.cli.progress import MOST_TENANTS, sum_up
 from rehouse.core.escaping import count_noun, escape_json, escape_to_one_line
 from rehouse.core.progress import Overall
@@ -58,11 +58,14 @@ def watch(output: str) -> None:
 def _watch_signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT or SIGTERM sets; the second one ends the block at once."""
     is_over = threading.Event()
+    is_asked = False
 
     def end(_signal: int, _frame: FrameType | None) -> None:
-        if is_over.is_set():
+        nonlocal is_asked
+        if is_asked:
             raise KeyboardInterrupt
-        is_over.set()
+        is_asked = True
+        do_apart(is_over.set)
 
     with handle_signals(end):
         yield is_over
