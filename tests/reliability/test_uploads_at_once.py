@@ -167,6 +167,8 @@ def test_a_cycle_behind_a_pooler_as_the_pages_role(shop: Shop, servers_folder: P
             settled = acme.uploads(one).settle(acme.id, grant.grant_id, stored(begun), acme.buckets)
             assert settled is not None
             assert acme.uploads(one).deletions.may_delete(acme.id, "d", grant.staged)
+            assert acme.uploads(one).deletions.pending() == [], "the grant's URL may write there again"
+            one.execute("UPDATE s3_upload_grants SET expires_at = expires_at - interval '2 hours'", prepare=False)
             assert [each.ref for each in acme.uploads(one).deletions.pending()] == [grant.staged]
             acme.uploads(one).deletions.forget(settled.deletions[0])
             assert acme.uploads(one).quotas.usage(acme.row).room.used_bytes == 7

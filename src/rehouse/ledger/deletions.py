@@ -82,7 +82,8 @@ class Deletions:
     def pending(self, *, seconds: float = 0, after: int = 0, limit: int = 1000) -> list[Deletion]:
         """Return a page of what is to be deleted, of all tenants, in order of id: those after `after`.
 
-        Only what was recorded more than `seconds` ago: somebody may have a URL of a younger one.
+        Only what was recorded more than `seconds` ago: somebody may have a URL of a younger one. And nothing that a grant can still
+        upload again.
         """
         values = {"seconds": seconds, "after": after, "limit": limit}
         with statement(self._rows.connection):
