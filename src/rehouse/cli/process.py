@@ -34,13 +34,25 @@ def handle_signals(
             signal.signal(each, former)
 
 
-def do_apart(work: Callable[[], object]) -> None:
-    """Do it in a thread of its own, for a handler of signals.
+@contextmanager
+def stop_on_signals(stop: Callable[[], object], again: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` in a thread of its own on the first signal, and `again` in the handler on each further one.
 
-    The thread that a handler interrupts may hold the very lock that the work needs, such as that of an Event for which it waits. To
-    start this thread takes no lock of Python's, which `threading.Thread` does.
+    The thread that a handler interrupts may hold the very lock that `stop` needs, such as that of an Event for which it waits. To
+    start the thread takes no lock of Python's, which `threading.Thread` does.
     """
-    _thread.start_new_thread(work, ())
+    is_asked = False
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_asked
+        if is_asked:
+            again()
+        else:
+            is_asked = True
+            _thread.start_new_thread(stop, ())
+
+    with handle_signals(handle):
+        yield
 
 
 def collect_seldom() -> None:

@@ -6,15 +6,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from rehouse import config
-from rehouse.cli import envelope, output
+from rehouse.cli import envelope, output, process
 from rehouse.cli.logs import log_requests, log_settings, log_to
-from rehouse.cli.process import collect_seldom, do_apart, handle_signals
+from rehouse.cli.process import collect_seldom
 from rehouse.cli.progress import Kind, show_progress
 from rehouse.config import Settings
 from rehouse.core.exit_status import ExitStatus, exit_status
@@ -72,7 +71,6 @@ def load_settings() -> Settings:
 @contextmanager
 def stop_on_signals(opened: Services) -> Iterator[None]:
     """Stop on signals: the first saves what is under way, the second stops at once. Every step can be killed at any instant."""
-    is_asked = False
 
     def stop() -> None:
         opened.stop()
@@ -80,14 +78,7 @@ def stop_on_signals(opened: Services) -> Iterator[None]:
         if not output.style.quiet:
             output.say_aside(f"stopping{saving} (again: stop at once)")
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_asked
-        if is_asked:
-            os._exit(ExitStatus.INTERRUPTED)
-        is_asked = True
-        do_apart(stop)
-
-    with handle_signals(ask):
+    with process.stop_on_signals(stop, again=lambda: os._exit(ExitStatus.INTERRUPTED)):
         yield
 
 

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rehouse.cli.output import GREEN, RED, YELLOW, console, fit_columns, say, shorten, to_json_types, wrap_line
-from rehouse.cli.process import do_apart, handle_signals, is_reader_gone
+from rehouse.cli.process import is_reader_gone, stop_on_signals
 from rehouse.cli.progress import MOST_TENANTS, sum_up
 from rehouse.core.escaping import count_noun, escape_json, escape_to_one_line
 from rehouse.core.progress import Overall
@@ -58,16 +57,11 @@ def watch(output: str) -> None:
 def _watch_signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT or SIGTERM sets; the second one ends the block at once."""
     is_over = threading.Event()
-    is_asked = False
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_asked
-        if is_asked:
-            raise KeyboardInterrupt
-        is_asked = True
-        do_apart(is_over.set)
+    def end_at_once() -> None:
+        raise KeyboardInterrupt
 
-    with handle_signals(end):
+    with stop_on_signals(is_over.set, again=end_at_once):
         yield is_over
 
 

@@ -206,11 +206,8 @@ def _show_problem(problem: Problem, *, with_tenant: bool) -> None:
     say("", f"{problem.code}: {count_noun(problem.documents_affected, 'document')}{whose} would stay behind")
     say(f"  hint: {problem.hint}")
     for each in problem.examples:
-        say(
-            f"  {each.slug}  {each.document_id}  {_where(each)}"
-            if with_tenant
-            else f"  {each.document_id}  {_where(each)}"
-        )
+        slug = f"{each.slug}  " if with_tenant else ""
+        say(f"  {slug}{each.document_id}  {_where(each)}")
     if problem.documents_affected > len(problem.examples):
         say(f"  … and {problem.documents_affected - len(problem.examples):,} more (--output json lists them all)")
 
