@@ -5,11 +5,10 @@ Pure functions. Only an answer that refuses the principal counts as denied. Any 
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
-from hashlib import sha256
 from typing import TypeVar
 
 ALL_PAIRS_UP_TO = 50
@@ -32,6 +31,9 @@ class Attack(StrEnum):
     MULTIPART = "multipart"
     PRESIGNED_GET = "presigned_get"
     PRESIGNED_PUT = "presigned_put"
+    UNSIGNED_GET = "unsigned_get"
+    UNSIGNED_LIST = "unsigned_list"
+    UNSIGNED_PUT = "unsigned_put"
     TAMPERED_URL = "tampered_url"
     EXTENDED_URL = "extended_url"
     EXPIRED_URL = "expired_url"
@@ -49,19 +51,31 @@ MEANINGS = {
     Attack.MULTIPART: "start an upload in parts below temp/ in its bucket",
     Attack.PRESIGNED_GET: "read an object of it by a URL that the attacker signed",
     Attack.PRESIGNED_PUT: "write a new object below temp/ by a URL that the attacker signed",
+    Attack.UNSIGNED_GET: "read an object of it without any credentials",
+    Attack.UNSIGNED_LIST: "list its bucket without any credentials",
+    Attack.UNSIGNED_PUT: "write a new object below temp/ without any credentials",
     Attack.TAMPERED_URL: "read an object of it by a URL for another object, with the path changed",
     Attack.EXTENDED_URL: "read it by its own expired URL, with a later expiry written into it",
     Attack.EXPIRED_URL: "read it by its own URL, which has expired",
 }
-NEED_AN_OBJECT = frozenset({Attack.GET, Attack.GET_VERSION, Attack.COPY, Attack.PRESIGNED_GET})
+NEED_AN_OBJECT = frozenset({Attack.GET, Attack.GET_VERSION, Attack.COPY, Attack.PRESIGNED_GET, Attack.UNSIGNED_GET})
 """Attacks that mean something only on an object that exists: S3 may answer 403 for a missing one to anybody."""
 FORGERIES = frozenset({Attack.TAMPERED_URL, Attack.EXTENDED_URL, Attack.EXPIRED_URL})
+NAME_THE_OBJECT = NEED_AN_OBJECT | FORGERIES
 
 REFUSALS = frozenset({"AccessDenied", "AllAccessDisabled"})
 FORGERY_REFUSALS = REFUSALS | {"SignatureDoesNotMatch"}
 EXPIRY_REFUSALS = FORGERY_REFUSALS | {"RequestExpired", "RequestTimeTooSkewed"}
 BEHIND_THE_GATE = frozenset(
-    {"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "NotModified", "PreconditionFailed", "InvalidRange", "InvalidObjectState"}
+    {
+        "NoSuchKey",
+        "NoSuchVersion",
+        "NoSuchUpload",
+        "NotModified",
+        "PreconditionFailed",
+        "InvalidRange",
+        "InvalidObjectState",
+    }
 )
 """The codes of requests that S3 allowed and then could not carry out, because of the object's state."""
 
@@ -112,9 +126,33 @@ def _refusals(attack: Attack) -> frozenset[str]:
 
 
 def attacks_on(*, has_object: bool, has_version: bool) -> list[Attack]:
-    """Return the attacks that mean something on a victim; `has_object`: there is an object to read, `has_version` with a version."""
+    """Return the attacks that mean something on a victim; `has_object`: it has an object to read, `has_version`: with a version."""
     lacking = set() if has_object else set(NEED_AN_OBJECT)
     return [each for each in Attack if each not in lacking and (has_version or each is not Attack.GET_VERSION)]
+
+
+_OPERATIONS = {
+    Attack.LIST: "list",
+    Attack.LIST_VERSIONS: "list",
+    Attack.LIST_UPLOADS: "list",
+    Attack.PUT: "put",
+    Attack.PRESIGNED_PUT: "put",
+    Attack.UNSIGNED_LIST: "list",
+    Attack.UNSIGNED_PUT: "put",
+    Attack.DELETE: "delete",
+    Attack.COPY: "copy",
+    Attack.MULTIPART: "create",
+}
+
+
+def operations_of(pairs: int) -> Counter[str]:
+    """Return how many requests of each kind that has a price so many pairs need at most.
+
+    >>> operations_of(90).total()
+    1530
+    """
+    kinds = Counter(_OPERATIONS.get(each, "get") for each in Attack)
+    return Counter({kind: count * pairs for kind, count in kinds.items()})
 
 
 Name = TypeVar("Name")
@@ -145,7 +183,9 @@ def choose_pairs(
     draw.shuffle(circle)
     place = {index: at for at, index in enumerate(circle)}
     steps = sorted(draw.sample(range(1, count), min(victims_each, count - 1)))
-    return [(tenants[index], tenants[circle[(place[index] + step) % count]]) for index in range(count) for step in steps]
+    return [
+        (tenants[index], tenants[circle[(place[index] + step) % count]]) for index in range(count) for step in steps
+    ]
 
 
 class Outcome(StrEnum):
@@ -173,21 +213,3 @@ def conclude(*, is_certified: bool, denied: int, leaked: int, not_known: int) ->
     if not is_certified:
         return Outcome.NOT_POSSIBLE
     return Outcome.PROVEN if denied and not not_known else Outcome.NOT_KNOWN
-
-
-def canonical_json(value: object) -> bytes:
-    """Return the one JSON text of a value: sorted keys, no white space, UTF-8.
-
-    >>> canonical_json({"b": 1, "a": ["ü"]}).decode()
-    '{"a":["ü"],"b":1}'
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest(evidence: Mapping[str, object]) -> str:
-    """Return the SHA-256 over the canonical JSON of the evidence, in hexadecimal digits.
-
-    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
-    True
-    """
-    return sha256(canonical_json(evidence)).hexdigest()

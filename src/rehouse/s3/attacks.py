@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rehouse.core.isolation import Attack
 from rehouse.core.model import ObjectRef
@@ -22,7 +22,6 @@ from rehouse.s3.bulk.replies import Reply, read_upload
 from rehouse.s3.bulk.requests import SECONDS, copy_source, key_path, object_name
 from rehouse.s3.bulk.signing import query_string, sign
 from rehouse.s3.bulk.throttle import LONGEST_SLEEP_SECONDS, Throttle
-from rehouse.s3.endpoint import Endpoint
 from rehouse.s3.faults import Verdict, verdict
 from rehouse.s3.objects.answers import read_nothing
 from rehouse.s3.objects.lines import Call, Lines
@@ -70,13 +69,14 @@ class Victim:
 class Answer:
     """S3's answer: the HTTP status (0: none came) and the error code. `left`: what the request has made.
 
-    `upload_id`: that of an upload in parts which was started at `left`.
+    `is_upload`: what it made is an upload in parts, with `upload_id` if S3 has told it.
     """
 
     status: int
     code: str | None = None
     message: str = ""
     left: ObjectRef | None = None
+    is_upload: bool = False
     upload_id: str | None = None
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ class _Request:
     bucket: str
     key: str | None = None
     query: tuple[tuple[str, str], ...] = ()
-    headers: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=dict)
     target: ObjectRef | None = None
 
 
@@ -115,12 +115,15 @@ class Attacks:
 
     def read_by_url(self, who: Attacker, key: str) -> Answer:
         """Read the first byte of an object of the attacker's own by a presigned URL."""
-        return self._send_url("control", _Request("GET", who.bucket, key), self._url("GET", who, who.bucket, key))
+        request = _Request("GET", who.bucket, key, headers=FIRST_BYTE)
+        return self._send_url("control", request, self._url("GET", who, who.bucket, key))
 
     def send(self, attack: Attack, who: Attacker, victim: Victim) -> Answer:
         """Send an attack and return the answer."""
         if attack in _BY_URL:
             return self._send_by_url(attack, who, victim)
+        if attack in _SIGNED_AS:
+            return self._send_url(attack, _request_of(_SIGNED_AS[attack], who, victim), "")
         return self._send_signed(attack, _request_of(attack, who, victim), who.credentials)
 
     def close(self) -> None:
@@ -143,7 +146,7 @@ class Attacks:
             query = self._url("GET", owner, victim.bucket, key, now=now - EXPIRED_FOR_SECONDS)
             if attack is Attack.EXTENDED_URL:
                 query = query.replace(f"X-Amz-Expires={URL_SECONDS}&", f"X-Amz-Expires={EXTENDED_SECONDS}&")
-        return self._send_url(attack, _Request("GET", victim.bucket, key), query)
+        return self._send_url(attack, _Request("GET", victim.bucket, key, headers=FIRST_BYTE), query)
 
     def _url(self, method: str, who: Attacker, bucket: str, key: str, *, now: float | None = None) -> str:
         """Return the query of a presigned URL."""
@@ -155,11 +158,11 @@ class Attacks:
         return url.partition("?")[2]
 
     def _send_url(self, kind: str, request: _Request, query: str) -> Answer:
+        """Send a request without a signature in its headers; `query`: the signature of a URL, if there is one."""
         endpoint = self._endpoints[request.bucket]
-        path = endpoint.path + key_path(request.key or "")
-        headers = {"host": endpoint.host, **request.headers, **(FIRST_BYTE if request.method == "GET" else {})}
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        return self._exchange(kind, request, endpoint, path, query, lambda: lines)
+        path = endpoint.path + (key_path(request.key) if request.key else "")
+        lines = [f"{name}: {value}" for name, value in {"host": endpoint.host, **request.headers}.items()]
+        return self._exchange(kind, request, (path, query or query_string(request.query)), lambda: lines)
 
     def _send_signed(self, kind: str, request: _Request, credentials: Credentials) -> Answer:
         endpoint, query = self._endpoints[request.bucket], query_string(request.query)
@@ -171,12 +174,13 @@ class Attacks:
                 credentials=credentials, region=endpoint.region, service=endpoint.service, now=time.time(),
             )  # fmt: skip
 
-        return self._exchange(kind, request, endpoint, path, query, sign_lines)
+        return self._exchange(kind, request, (path, query), sign_lines)
 
     def _exchange(
-        self, kind: str, request: _Request, endpoint: Endpoint, path: str, query: str, sign_lines: Callable[[], list[str]]
+        self, kind: str, request: _Request, where: tuple[str, str], sign_lines: Callable[[], list[str]]
     ) -> Answer:
-        """Send a request until the answer is final, at most ATTEMPTS times."""
+        """Send a request until the answer is final, at most ATTEMPTS times; `where`: path and query."""
+        endpoint, (path, query) = self._endpoints[request.bucket], where
         subject = object_name(ObjectRef(request.bucket, request.key or ""))
         attempt = 0
         while True:
@@ -189,7 +193,7 @@ class Attacks:
             is_passing = answer.code is not None and verdict(answer.code, reply.status, reply.errno) is Verdict.RETRY
             if not is_passing or attempt == ATTEMPTS:
                 return answer
-            time.sleep(delay_seconds(attempt, chance.random(), reply.retry_after()))
+            time.sleep(delay_seconds(attempt, chance.random(), reply.retry_after()))  # noqa: S311 (a back-off)
 
     def _carry(self, call: Call[bool], lines: list[str]) -> Reply:
         line = self._lines.take(call.endpoint.origin)
@@ -220,6 +224,14 @@ class Attacks:
 _BY_URL = frozenset(
     {Attack.PRESIGNED_GET, Attack.PRESIGNED_PUT, Attack.TAMPERED_URL, Attack.EXTENDED_URL, Attack.EXPIRED_URL}
 )
+
+
+_SIGNED_AS = {
+    Attack.UNSIGNED_GET: Attack.GET,
+    Attack.UNSIGNED_LIST: Attack.LIST,
+    Attack.UNSIGNED_PUT: Attack.PUT,
+}
+"""Which signed attack an unsigned one is like."""
 
 
 def random_key() -> str:
@@ -264,4 +276,7 @@ def _answer_of(reply: Reply, request: _Request) -> Answer:
     if request.method == "DELETE" and version is None:
         return Answer(reply.status)
     left = ObjectRef(request.target.bucket, request.target.key, version)
-    return Answer(reply.status, left=left, upload_id=read_upload(reply) if request.method == "POST" else None)
+    if request.method == "POST":
+        bare = ObjectRef(left.bucket, left.key)
+        return Answer(reply.status, left=bare, is_upload=True, upload_id=read_upload(reply))
+    return Answer(reply.status, left=left)
