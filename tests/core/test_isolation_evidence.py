@@ -14,7 +14,7 @@ from rehouse.core.isolation_evidence import AttackFinding, Certification, Eviden
 
 EVIDENCE = Evidence(
     format=1,
-    rehouse="1.0",
+    program="rehouse 1.0",
     endpoint="https://s3.example.com",
     region="eu-central-1",
     role_arn="arn:aws:iam::123456789012:role/tenants",

@@ -48,14 +48,14 @@ class LeftOutTenant:
 class Principal:
     """A tenant that attacks and is attacked.
 
-    `principal`: the ARN of its session, if S3's side told it. `own_access`: the answer for its own bucket, which must be a success.
+    `principal`: the ARN of its session. `own_access`: the answer for its own bucket, which must be a success.
     `has_object`: there is an object that others can try to read. `fault`: why nothing was tried with it.
     """
 
     tenant: str
     tenant_id: TenantId
     bucket: str
-    principal: str | None
+    principal: str
     own_access: str | None
     has_object: bool
     fault: str | None = None
@@ -93,7 +93,7 @@ class Evidence:
     """A whole run. Times are UTC. `seed`: gives the same sample again; None if all pairs were tried."""
 
     format: int
-    rehouse: str
+    program: str
     endpoint: str
     region: str
     role_arn: str
@@ -105,7 +105,7 @@ class Evidence:
     victims_each: int
     shared_buckets: list[str]
     principals: list[Principal] = field(default_factory=list)
-    left_out: list[LeftOutTenant] = field(default_factory=list)
+    tenants_left_out: list[LeftOutTenant] = field(default_factory=list)
     pairs: list[PairAnswers] = field(default_factory=list)
     leaks: list[AttackFinding] = field(default_factory=list)
     not_known: list[AttackFinding] = field(default_factory=list)

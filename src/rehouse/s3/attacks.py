@@ -69,7 +69,7 @@ class Victim:
 class Answer:
     """S3's answer: the HTTP status (0: none came) and the error code. `left`: what the request has made.
 
-    `is_upload`: what it made is an upload in parts, with `upload_id` if S3 has told it.
+    `is_upload`: what it made is an upload in parts, with `upload_id` if S3 returned it; `is_marker`: it is a delete marker.
     """
 
     status: int
@@ -77,6 +77,7 @@ class Answer:
     message: str = ""
     left: ObjectRef | None = None
     is_upload: bool = False
+    is_marker: bool = False
     upload_id: str | None = None
 
     def __str__(self) -> str:
@@ -279,4 +280,4 @@ def _answer_of(reply: Reply, request: _Request) -> Answer:
     if request.method == "POST":
         bare = ObjectRef(left.bucket, left.key)
         return Answer(reply.status, left=bare, is_upload=True, upload_id=read_upload(reply))
-    return Answer(reply.status, left=left)
+    return Answer(reply.status, left=left, is_marker=request.method == "DELETE")
