@@ -79,7 +79,7 @@ def test_a_dry_run_tells_requests_and_cost(room: Room) -> None:
     done = room.run("isolation", "--dry-run")
     assert done.returncode == 0
     assert "Tenants: t000, t001, t002" in done.stdout
-    assert "9 pairs (all of them), at most 165 requests, less than $0.01. Nothing was sent." in done.stdout
+    assert "9 pairs (all of them), at most 165 requests, less than $0.01. None was sent." in done.stdout
 
 
 def test_without_a_role_it_is_refused(room: Room) -> None:

@@ -11,6 +11,7 @@ from tests.support.data_room import Room
 from tests.support.http_relay import HttpRelay, Reply, Request
 from tests.support.isolation_room import close_to_roles, contents, give_homes, role_of_tenants, session_of, widen
 from tests.support.lax_sts import lax_sts
+from tests.support.returns import drop, roll_back
 
 from rehouse.core.errors import ConfigurationError, Interrupted
 from rehouse.core.isolation import FORGERIES, NEED_AN_OBJECT, Attack, Outcome
@@ -18,6 +19,7 @@ from rehouse.core.isolation_evidence import canonical_json, digest
 from rehouse.operations.isolation import IsolationReport, choose, plan, prove
 
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+INTERNAL_ERROR = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
 NOT_IMPLEMENTED = (
     b"<ErrorResponse><Error><Code>NotImplemented</Code><Message>no STS here</Message></Error></ErrorResponse>"
 )
@@ -112,6 +114,23 @@ def test_a_shared_bucket_that_is_open_is_a_leak(room: Room) -> None:
     assert report.outcome is Outcome.LEAK
 
 
+def test_the_former_home_of_a_tenant_that_went_back_is_tried(room: Room) -> None:
+    give_homes(room, 1)
+    room.documents("1", "2")
+    room.migrate()
+    roll_back(room)
+    home = room.home()
+    widen(room, home, "s3:ListBucket", principal=session_of(room, "t000"))
+    leaks = proof(room).evidence.leaks
+    assert {(each.attacker, each.victim, each.bucket, each.attack) for each in leaks} == {
+        ("t000", "acme", home, Attack.LIST)
+    }
+    drop(room)
+    report = proof(room)
+    assert report.outcome is Outcome.PROVEN
+    assert [each.tenant for each in report.evidence.tenants_left_out] == ["acme"]
+
+
 def test_two_tenants_with_the_same_bucket_are_a_leak(room: Room) -> None:
     [home] = give_homes(room, 1)
     room.sql("ALTER TABLE tenants DROP CONSTRAINT tenants_aws_bucket_name_key")
@@ -174,6 +193,25 @@ def test_what_s3_does_not_answer_is_not_proven(room: Room) -> None:
     assert {each.attack for each in report.evidence.not_known} == {Attack.DELETE}
     assert {each.answer for each in report.evidence.not_known} == {"503 SlowDown"}
     assert report.evidence.leaks == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_what_a_lost_answer_has_made_is_removed(room: Room, method: str) -> None:
+    homes = give_homes(room, 2, versioned=False)
+    widen(room, homes[0], "s3:PutObject", principal=session_of(room, "t001"))
+
+    def lose(request: Request, reply: Reply) -> Reply:
+        is_write = request.method == method and request.key.startswith("temp/")
+        return Reply(500, INTERNAL_ERROR) if is_write and reply.status == 200 else reply
+
+    with HttpRelay(room.server.port) as relay:
+        relay.after = lose
+        room.settings = room.settings.model_copy(update={"endpoint_url": relay.url})
+        report = proof(room)
+    lost = {"PUT": {Attack.PUT, Attack.PRESIGNED_PUT}, "POST": {Attack.MULTIPART}}[method]
+    assert {each.attack for each in report.evidence.not_known} == lost
+    assert report.outcome is Outcome.LEAK
+    assert [contents(room, home) for home in homes] == [(["documents/1/a b+ü.txt"], [], [])] * 2
 
 
 def test_a_request_that_was_throttled_is_sent_again(room: Room) -> None:

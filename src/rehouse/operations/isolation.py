@@ -73,7 +73,7 @@ def choose(services: Services, *, seed: int | None = None, victims_each: int = V
     require_role(services)
     homes, left_out = [], []
     for each in holdings(services, services.ledger.tenants()):
-        if each.bucket and each.is_made:
+        if each.bucket and (each.is_made or _is_still_there(services, each)):
             homes.append((each.tenant, each.bucket))
         else:
             left_out.append(LeftOutTenant(each.tenant.slug, each.tenant.id, _why_left_out(each)))
@@ -95,7 +95,7 @@ def require_role(services: Services) -> str:
 
 
 def plan(services: Services, choice: Choice) -> IsolationPlan:
-    """Return what a run would do. Sends nothing to S3."""
+    """Return what a run would do. Sends nothing."""
     kinds = operations_of(_pair_count(choice)) + Counter({"get": CONTROLS * len(choice.homes)})
     kinds += Counter({"list": len(choice.homes), "head": len(choice.homes)})
     return IsolationPlan(
@@ -172,7 +172,14 @@ def _pair_count(choice: Choice) -> int:
     return len(choice.pairs) + len(choice.homes) * len(choice.shared)
 
 
+def _is_still_there(services: Services, holding: Holding) -> bool:
+    """Return whether a tenant that was rolled back still has its former home, with all that is in it."""
+    return holding.is_rolled_back and services.control.head(holding.bucket or "").whose != "absent"
+
+
 def _why_left_out(holding: Holding) -> str:
     if holding.contradiction:
         return holding.contradiction.message
+    if holding.is_rolled_back:
+        return "it was rolled back, and its bucket was removed"
     return "its bucket is not created yet" if holding.bucket else "it has no bucket of its own yet"

@@ -67,7 +67,7 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """S3's answer: the HTTP status (0: none came) and the error code. `left`: what the request has made.
+    """S3's answer: the HTTP status (0: none came) and the error code. `left`: what the request has made, or may have made.
 
     `is_upload`: what it made is an upload in parts, with `upload_id` if S3 returned it; `is_marker`: it is a delete marker.
     """
@@ -270,7 +270,10 @@ def _answer_of(reply: Reply, request: _Request) -> Answer:
     is_good = not reply.errno and 200 <= reply.status < 300 and b"<Error>" not in reply.body[:1000]
     if not is_good:
         fault = reply.fault()
-        return Answer(0 if reply.errno else reply.status, fault.code, fault.message)
+        is_in_doubt = request.method != "DELETE" and bool(reply.errno or reply.status >= 500)
+        left = request.target if is_in_doubt else None
+        status = 0 if reply.errno else reply.status
+        return Answer(status, fault.code, fault.message, left, is_upload=left is not None and request.method == "POST")
     if request.target is None:
         return Answer(reply.status)
     version = reply.headers().get("x-amz-version-id")

@@ -46,7 +46,7 @@ def isolation(
     progress: ProgressOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Prove that no tenant's credentials and URLs reach another tenant, by trying it. Damages nothing. Run it daily.
+    """Prove that no tenant can reach another one. It tries credentials and URLs, and damages nothing. Run it daily.
 
     Examples: `rehouse isolation --dry-run`, `rehouse isolation --evidence isolation.json`.
     """
@@ -77,7 +77,7 @@ def show_plan(plan: IsolationPlan) -> None:
     how = "all of them" if plan.seed is None else f"{plan.victims_each} others for each tenant, seed {plan.seed}"
     cost = f"about ${plan.requests_dollars}" if plan.requests_dollars else "less than $0.01"
     requests = count_noun(plan.requests_to_send, "request")
-    say(f"{count_noun(plan.pairs_to_try, 'pair')} ({how}), at most {requests}, {cost}. Nothing was sent.")
+    say(f"{count_noun(plan.pairs_to_try, 'pair')} ({how}), at most {requests}, {cost}. None was sent.")
 
 
 def show_isolation(report: IsolationReport) -> None:

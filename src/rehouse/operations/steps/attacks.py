@@ -198,10 +198,9 @@ def remove(client: ObjectClient, answer: Answer) -> str | None:
     bare = ObjectRef(made.bucket, made.key)
     try:
         if answer.is_upload:
-            if answer.upload_id is None:
-                return f"an upload in parts of s3://{bare.bucket}/{bare.key}: S3 did not return its id"
-            client.abort_multipart(bare, answer.upload_id)
-        else:
+            for upload_id in [answer.upload_id] if answer.upload_id else client.open_uploads(bare):
+                client.abort_multipart(bare, upload_id)
+        elif answer.code is None or client.head(bare) is not None:
             client.delete(made)
     except StorageRefused as error:
         if made.version is None or answer.is_marker:
