@@ -62,9 +62,9 @@ def isolation(
     if report is None:
         print_report(output, to_json_types(planned), lambda: show_plan(planned))
         return
+    print_report(output, report, lambda: show_isolation(report))
     if evidence is not None:
         evidence_file.save(evidence, {"digest": report.digest, "evidence": to_json_types(report.evidence)})
-    print_report(output, report, lambda: show_isolation(report))
     finish(well=report.outcome is not Outcome.LEAK, is_checked=report.outcome is Outcome.PROVEN)
 
 
