@@ -183,6 +183,14 @@ def test_a_server_without_sts_proves_nothing(room: Room, monkeypatch: pytest.Mon
     assert report.outcome is Outcome.NOT_POSSIBLE
 
 
+def test_an_endpoint_without_an_sts_of_its_own_is_told(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_homes(room, 2)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
+    report = proof(room)
+    assert report.outcome is Outcome.NOT_POSSIBLE
+    assert "set AWS_ENDPOINT_URL_STS" in str(report.evidence.certification.reason)
+
+
 def test_what_s3_does_not_answer_is_not_proven(room: Room) -> None:
     give_homes(room, 2)
     with HttpRelay(room.server.port) as relay:

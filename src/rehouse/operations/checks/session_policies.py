@@ -23,7 +23,9 @@ def certify(attacks: Attacks, credentials: TenantCredentials, homes: Iterable[tu
         try:
             found = _try(attacks, credentials, tenant, bucket)
         except (StorageRefused, StorageUnavailable) as error:
-            found = Certification(bucket, reason=f"there are no credentials of one tenant: {error.message}")
+            found = Certification(
+                bucket, reason=f"there are no credentials of one tenant: {error.message}; {error.hint}"
+            )
         if found.is_certified:
             return found
     return found
