@@ -34,6 +34,7 @@ from rehouse.cli.commands import (
     help,  # noqa: A004 - named as its command is
     iam_policy,
     init,
+    isolation,
     migrate,
     plan,
     rollback,
@@ -78,6 +79,7 @@ WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Operate": {
         "audit": audit.audit,
+        "isolation": isolation.isolation,
         "config": config.config,
         "sweep": sweep.sweep,
         "help": help.help_,
