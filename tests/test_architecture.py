@@ -23,8 +23,8 @@ A_PARTICIPLE = re.compile(
     r"_?(?!(?:need|speed)(?:_|$))([a-z]+ed|kept|told|held|given|known|seen|gone|found|sent|lost|made|left|done|written|taken)"
     r"(_(apart|again|early|up|by|to|in|at))?"
 )
-CLI_ALONE = {"demo", "sandbox", "config", "help", "sweep"}
-"""Commands without a verb of operations: the last one is of the application's storage, in runtime."""
+CLI_ALONE = {"demo", "sandbox", "config", "help", "sweep", "serve"}
+"""Commands without a verb of operations: the last two are of the application's storage, in runtime and web."""
 TRACES = re.compile(
     r"(?<![\w/.:}])/(?:work|root|Users)/\w|index[-_]url|extra-index|" + re.escape("../" + "shared") + r"|simple/\s*$"
 )

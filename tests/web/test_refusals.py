@@ -14,7 +14,7 @@ from rehouse.core import errors
 from rehouse.core.errors import RehouseError
 from rehouse.runtime.storage import TenantStorage
 from rehouse.web.errors import STATUSES, answer_error, status_of
-from rehouse.web.router import MOST_BODY_BYTES
+from rehouse.web.router import StorageRoute
 
 
 def refused(answer: httpx.Response, status: int, error: str) -> dict:
@@ -73,10 +73,9 @@ def test_another_tenant_s_grant_is_unknown(room, api, other, document):
     assert api.post(f"{path}/confirm").status_code == 200
 
 
-def test_a_row_that_points_to_another_tenant_s_object(room, api, other, document):
-    room.row("d2", None, slug="other")
-    stored = store(other, "d2")
-    room.sql("UPDATE documents SET s3_bucket = %s, s3_key = %s WHERE id = 'd1'", stored["bucket"], stored["key"])
+def test_a_row_that_points_to_another_tenant_s_bucket(room, api, document):
+    room.tenant("moved", home="home-of-another-tenant")
+    room.sql("UPDATE documents SET s3_bucket = 'home-of-another-tenant', s3_key = 'documents/d1/a.txt'")
     refused(api.get(f"/documents/{document}/url"), 403, "foreign_pointer")
 
 
@@ -163,9 +162,12 @@ def test_a_body_of_another_type_is_refused(api, document):
     refused(answer, 422, "bad_request")
 
 
-def test_a_body_that_is_too_long(api, document):
-    answer = api.post("/uploads", json=declared(document, name="a" * MOST_BODY_BYTES))
-    assert answer.status_code == 413
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
+def test_a_body_that_is_too_long(api, document, is_chunked):
+    body = json.dumps(declared(document, name="a" * StorageRoute.most_body_bytes)).encode()
+    content = iter([body[:100], body[100:]]) if is_chunked else body
+    answer = api.post("/uploads", content=content, headers={"content-type": "application/json"})
+    refused(answer, 413, "content_too_large")
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x"])

@@ -39,6 +39,7 @@ from rehouse.cli.commands import (
     rollback,
     rules,
     sandbox,
+    serve,
     status,
     sweep,
     uninstall,
@@ -79,6 +80,7 @@ WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
     "Operate": {
         "audit": audit.audit,
         "config": config.config,
+        "serve": serve.serve,
         "sweep": sweep.sweep,
         "help": help.help_,
     },

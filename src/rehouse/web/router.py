@@ -15,8 +15,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
-from rehouse.core.errors import RehouseError
+from rehouse.core.errors import BadUpload, RehouseError
 from rehouse.core.upload_requests import Purpose, UploadRequest
 from rehouse.core.uploads import MOST_BYTES
 from rehouse.runtime.handle import TenantHandle
@@ -25,14 +28,20 @@ from rehouse.s3.objects.presign import MOST_SECONDS
 from rehouse.web.bodies import DownloadUrl, NewUpload, RequestToSign, SignedAnswer
 from rehouse.web.body_stream import BodyStream
 from rehouse.web.dependency import TenantDependency, require_dependency
-from rehouse.web.errors import PROBLEMS, answer_error, answer_invalid
+from rehouse.web.errors import PROBLEMS, answer_error, answer_http, answer_invalid
 
-MOST_BODY_BYTES = 64 * 1024
-"""How long a request may be, but for the bytes of a document."""
+
+class BodyTooLong(HTTPException):
+    """The body of a request is longer than its route takes."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "content too large")
 
 
 class StorageRoute(APIRoute):
     """A route whose errors become answers by the one table, in whatever application it is."""
+
+    most_body_bytes = 64 * 1024
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of FastAPI, with errors answered."""
@@ -40,13 +49,36 @@ class StorageRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                return await handle(request)
+                return await handle(Request(request.scope, limit_body(request.receive, self.most_body_bytes)))
             except RehouseError as error:
                 return answer_error(request, error)
             except RequestValidationError as error:
                 return answer_invalid(error)
+            except BodyTooLong as error:
+                return answer_http(request, error)
 
         return answer
+
+
+class ContentRoute(StorageRoute):
+    """A route that takes the bytes of a document."""
+
+    most_body_bytes = MOST_BYTES
+
+
+def limit_body(receive: Receive, most: int) -> Receive:
+    """Return `receive` with an end: it raises BodyTooLong once more than `most` bytes came."""
+    left = most
+
+    async def receive_some() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise BodyTooLong
+        return message
+
+    return receive_some
 
 
 def storage_router(handle: TenantDependency) -> APIRouter:
@@ -74,7 +106,7 @@ Tenant = Annotated[TenantHandle, Depends(_tenant_of_request)]
 GrantId = Annotated[str, Path(max_length=80)]
 DocumentId = Annotated[str, Path(max_length=1024)]
 AsName = Annotated[str | None, Query(max_length=1024, description="The name of the saved file, if not the row's")]
-routes = APIRouter(route_class=StorageRoute, responses=PROBLEMS, max_body_size=MOST_BODY_BYTES)
+routes = APIRouter(route_class=StorageRoute, responses=PROBLEMS)
 """The routes without a tenant. Only `storage_router` includes them."""
 
 
@@ -178,7 +210,6 @@ def redirect_to_content(
     return RedirectResponse(url, status_code=307, headers={"cache-control": "no-store"})
 
 
-@routes.put("/documents/{document_id}/content", max_body_size=MOST_BYTES, tags=["documents"])
 async def put_content(
     tenant: Tenant, request: Request, document_id: DocumentId, name: Annotated[str, Query(max_length=1024)]
 ) -> StoredDocument:
@@ -188,9 +219,18 @@ async def put_content(
 
     def upload() -> StoredDocument:
         content_type = request.headers.get("content-type", "")
-        return tenant.upload(document_id, name, body, content_type, size=None if length is None else int(length))
+        try:
+            return tenant.upload(document_id, name, body, content_type, size=None if length is None else int(length))
+        except ClientDisconnect:
+            raise BadUpload("the body ended early", hint="send it again", subject=document_id) from None
 
     return await to_thread.run_sync(upload)
+
+
+routes.add_api_route(
+    "/documents/{document_id}/content", put_content, methods=["PUT"], tags=["documents"],
+    route_class_override=ContentRoute,
+)  # fmt: skip
 
 
 @routes.get("/documents/{document_id}/versions", tags=["documents"])
