@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 from tests.runtime.conftest import acme, room, storage
+from tests.support.serving import serving
 
 from rehouse.core.errors import RehouseError
 from rehouse.fastapi import answer_error, storage_router, tenant_dependency
@@ -40,25 +38,9 @@ def make_application(storage: TenantStorage) -> FastAPI:
 
     @made.get("/fails")
     async def fails(tenant: TenantHandle = Depends(handle)) -> str:  # noqa: B008
-        return tenant.get("none").name
+        return (await asyncio.to_thread(tenant.get, "none")).name
 
     return made
-
-
-@contextmanager
-def serving(application: object) -> Iterator[str]:
-    """Run an application with uvicorn on a free port, and yield its address."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="warning"))  # type: ignore[arg-type]
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -136,6 +138,30 @@ def test_requests_at_once(room, api):
     with ThreadPoolExecutor(12) as threads:
         assert set(threads.map(upload, names)) == {200}
     assert [room.body(name) for name in names] == [name.encode() for name in names]
+
+
+def test_slow_bodies_do_not_keep_others_waiting(room, api):
+    names = [f"d{number:02}" for number in range(50)]
+    for name in names:
+        room.row(name, None)
+    may_end = Event()
+
+    def slow() -> Iterator[bytes]:
+        yield b"a"
+        may_end.wait(60)
+        yield b"b"
+
+    def upload(name: str) -> int:
+        return api.put(f"/documents/{name}/content", params={"name": "a"}, content=slow()).status_code
+
+    with ThreadPoolExecutor(50) as threads:
+        ending = [threads.submit(upload, name) for name in names]
+        try:
+            assert api.get("/usage", timeout=20).status_code == 200
+        finally:
+            may_end.set()
+        assert {each.result() for each in ending} == {200}
+    assert [room.body(name) for name in names] == [b"ab"] * 50
 
 
 def test_a_route_of_the_application_s_own(client_of, address, document):

@@ -9,66 +9,15 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.application_role import make_application_role
+from tests.support.serving import BEARER, SOURCE, TOKEN, Served, serve
 from tests.support.web_uploads import BODY, LARGE, declared, put_parts
 
-import rehouse
-
-TOKEN = "0123456789abcdef0123456789abcdef"
-SOURCE = str(Path(rehouse.__file__).parents[1])
-BEARER = {"authorization": f"Bearer {TOKEN}"}
-
-
-class Served:
-    """The running command, and what it has printed."""
-
-    def __init__(self, room, role: str, folder: Path, *options: str, **more: str) -> None:
-        self.folder = folder
-        environment = room.environment() | {"DATABASE_URL": role, "REHOUSE_SERVE_TOKEN": TOKEN}
-        environment |= {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-        environment["PYTHONPATH"] = SOURCE
-        self.errors = (folder / "errors").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rehouse", "serve", *options],
-            env={**environment, **more}, stdout=subprocess.PIPE, stderr=self.errors, text=True, cwd="/",
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("rehouse serves the storage on "), self.said()
-        self.address = line.split()[-1]
-
-    def said(self) -> str:
-        return (self.folder / "errors").read_text(encoding="utf-8")
-
-    def end(self, by: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(by)
-        return self.process.wait(60)
-
-    def client(self, tenant: str = "acme") -> httpx.Client:
-        return httpx.Client(base_url=f"{self.address}/tenants/{tenant}", headers=BEARER, timeout=60)
-
-
-@pytest.fixture
-def serve(room, tmp_path) -> Iterator[Callable[..., Served]]:
-    made: list[Served] = []
-    role = make_application_role(room.url, room.settings.mapping)
-
-    def start(*options: str, **more: str) -> Served:
-        made.append(Served(room, role, tmp_path, *options, **more))
-        return made[-1]
-
-    yield start
-    for each in made:
-        each.process.kill()
-        each.process.wait()
-        each.process.stdout.close()
-        each.errors.close()
+__all__ = ["serve"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
@@ -103,6 +103,8 @@ async def _tenant_of_request(request: Request) -> TenantHandle:
 
 
 Tenant = Annotated[TenantHandle, Depends(_tenant_of_request)]
+bodies = CapacityLimiter(16)
+"""Bodies that arrive slowly keep a thread each. They have threads of their own, so that other requests do not wait for them."""
 GrantId = Annotated[str, Path(max_length=80)]
 DocumentId = Annotated[str, Path(max_length=1024)]
 AsName = Annotated[str | None, Query(max_length=1024, description="The name of the saved file, if not the row's")]
@@ -224,7 +226,7 @@ async def put_content(
         except ClientDisconnect:
             raise BadUpload("the body ended early", hint="send it again", subject=document_id) from None
 
-    return await to_thread.run_sync(upload)
+    return await to_thread.run_sync(upload, limiter=bodies)
 
 
 routes.add_api_route(

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,8 +79,8 @@ def serve(
 def _require_extra() -> None:
     """Raise Refused if the packages of the extra `http` are not installed."""
     try:
-        import rehouse.web.listening
-        import rehouse.web.server  # noqa: F401
+        for name in ("listening", "server"):
+            import_module(f"rehouse.web.{name}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in EXTRA:
             raise
