@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -168,6 +170,19 @@ def test_a_body_that_is_too_long(api, document, is_chunked):
     content = iter([body[:100], body[100:]]) if is_chunked else body
     answer = api.post("/uploads", content=content, headers={"content-type": "application/json"})
     refused(answer, 413, "content_too_large")
+
+
+def test_a_body_that_stalls_is_given_up(room, api, document, monkeypatch):
+    monkeypatch.setattr("rehouse.web.body_stream.STALL_SECONDS", 0.2)
+
+    def stalling() -> Iterator[bytes]:
+        yield b"a"
+        time.sleep(1)
+        yield b"b"
+
+    answer = api.put(f"/documents/{document}/content", params={"name": "a"}, content=stalling())
+    refused(answer, 422, "bad_upload")
+    assert room.pointer(document) == (None, None)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x"])

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anyio import from_thread
+from anyio import fail_after, from_thread
+
+STALL_SECONDS = 60.0
+"""How long the next bytes of a body may take."""
+
+
+class BodyStalled(Exception):
+    """No byte of the body has come for STALL_SECONDS."""
 
 
 class BodyStream:
@@ -23,8 +30,12 @@ class BodyStream:
         return piece
 
     async def _next(self) -> bytes:
-        """Return the next chunk that is not empty; nothing at the end."""
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
+        """Return the next chunk that is not empty; nothing at the end. Raises BodyStalled."""
+        try:
+            with fail_after(STALL_SECONDS):
+                async for chunk in self._chunks:
+                    if chunk:
+                        return chunk
+        except TimeoutError:
+            raise BodyStalled from None
         return b""

@@ -26,7 +26,7 @@ from rehouse.runtime.handle import TenantHandle
 from rehouse.runtime.values import DocumentInfo, DocumentVersion, StoredDocument, UploadGrant, Usage
 from rehouse.s3.objects.presign import MOST_SECONDS
 from rehouse.web.bodies import DownloadUrl, NewUpload, RequestToSign, SignedAnswer
-from rehouse.web.body_stream import BodyStream
+from rehouse.web.body_stream import BodyStalled, BodyStream
 from rehouse.web.dependency import TenantDependency, require_dependency
 from rehouse.web.errors import PROBLEMS, answer_error, answer_http, answer_invalid
 
@@ -223,7 +223,7 @@ async def put_content(
         content_type = request.headers.get("content-type", "")
         try:
             return tenant.upload(document_id, name, body, content_type, size=None if length is None else int(length))
-        except ClientDisconnect:
+        except (ClientDisconnect, BodyStalled):
             raise BadUpload("the body ended early", hint="send it again", subject=document_id) from None
 
     return await to_thread.run_sync(upload, limiter=bodies)
