@@ -21,6 +21,7 @@ from rehouse.web.router import StorageRoute
 
 def refused(answer: httpx.Response, status: int, error: str) -> dict:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json"), answer.text
+    assert answer.headers["cache-control"] == "no-store"
     told = answer.json()
     assert set(told) == {"error", "message", "hint", "subject"}
     assert told["error"] == error

@@ -49,13 +49,15 @@ class StorageRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                return await handle(Request(request.scope, limit_body(request.receive, self.most_body_bytes)))
+                found = await handle(Request(request.scope, limit_body(request.receive, self.most_body_bytes)))
             except RehouseError as error:
-                return answer_error(request, error)
+                found = answer_error(request, error)
             except RequestValidationError as error:
-                return answer_invalid(error)
+                found = answer_invalid(error)
             except BodyTooLong as error:
-                return answer_http(request, error)
+                found = answer_http(request, error)
+            found.headers.setdefault("cache-control", "no-store")  # rows change, and URLs carry signatures
+            return found
 
         return answer
 
@@ -209,7 +211,7 @@ def redirect_to_content(
 ) -> Response:
     """Redirect to a presigned URL of the document."""
     url = tenant.download_url(document_id, as_name, inline=inline)
-    return RedirectResponse(url, status_code=307, headers={"cache-control": "no-store"})
+    return RedirectResponse(url, status_code=307)
 
 
 async def put_content(
@@ -260,6 +262,4 @@ def get_usage(tenant: Tenant) -> Usage:
 
 
 def _grant(grant: UploadGrant, status: int) -> Response:
-    return Response(
-        grant.to_json(), status_code=status, media_type="application/json", headers={"cache-control": "no-store"}
-    )
+    return Response(grant.to_json(), status_code=status, media_type="application/json")
