@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 from rehouse.core.errors import (
     BadUpload,
     BadUsage,
+    ConfigurationError,
+    DatabaseRefused,
     ForeignPointer,
     GrantExpired,
     GrantUnknown,
@@ -36,6 +38,7 @@ from rehouse.core.errors import (
     UploadMismatch,
 )
 from rehouse.core.escaping import escape_to_one_line
+from rehouse.s3.faults import PASSING
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +60,11 @@ STATUSES: Mapping[type[RehouseError], int] = {
     BadUsage: 422,
     StorageRefused: 500,
     RehouseError: 500,
+    ConfigurationError: 500,
+    DatabaseRefused: 503,  # as a rule it is restarted at the moment
     TryAgain: 503,
 }
 """The status of an error is that of its class, or of the nearest class above it."""
-FATAL = ("ConfigurationError", "DatabaseRefused")
-"""Refusals that nobody who sends a request can correct."""
 
 
 class Problem(BaseModel):
@@ -90,11 +93,11 @@ def answer_error(_request: Request, error: Exception) -> JSONResponse:
     found = cast("RehouseError", error)
     status = status_of(found)
     if status < 500:
-        return _answer(status, _code(type(found)), found.message, found.hint, found.subject)
+        return answer_problem(status, _code(type(found)), found.message, found.hint, found.subject)
     log.warning("%s: %s", _code(type(found)), found.message)
     if status == 503:
         hint = f"try again after {RETRY_SECONDS} seconds"
-        answer = _answer(status, _code(type(found)), "the storage is not available at the moment", hint)
+        answer = answer_problem(status, _code(type(found)), "the storage is not available at the moment", hint)
         answer.headers["retry-after"] = str(RETRY_SECONDS)
         return answer
     return answer_failure(_code(type(found)))
@@ -102,22 +105,25 @@ def answer_error(_request: Request, error: Exception) -> JSONResponse:
 
 def answer_failure(code: str = "internal_error") -> JSONResponse:
     """Return the answer to a failure that only who runs the server can correct."""
-    return _answer(500, code, "the storage cannot answer", "the log of the server names the reason")
+    return answer_problem(500, code, "the storage cannot answer", "the log of the server names the reason")
 
 
 def answer_invalid(error: RequestValidationError) -> JSONResponse:
     """Return the answer to a request whose path, query or body is not valid. It names the first field that is wrong."""
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"][1:] if not isinstance(part, int)) or str(first["loc"][0])
-    message = escape_to_one_line(f"{field}: {first['msg']}")
-    return _answer(422, "bad_request", message, "docs/http.md and /openapi.json show what is expected", field)
+    field = escape_to_one_line(field[:80]).encode("utf-8", "backslashreplace").decode()  # a client may have named it
+    message = f"{field}: {first['msg']}"
+    return answer_problem(422, "bad_request", message, "docs/http.md and /openapi.json show what is expected", field)
 
 
 def answer_http(_request: Request, error: Exception) -> JSONResponse:
     """Return the answer to an error of HTTP itself: no such route, a wrong method, a body that is too long."""
     found = cast("HTTPException", error)
     code = re.sub(r"\W+", "_", str(found.detail).lower())
-    answer = _answer(found.status_code, code, str(found.detail), "docs/http.md and /openapi.json show the routes")
+    answer = answer_problem(
+        found.status_code, code, str(found.detail), "docs/http.md and /openapi.json show the routes"
+    )
     answer.headers.update(found.headers or {})
     return answer
 
@@ -128,17 +134,13 @@ def status_of(error: RehouseError) -> int:
     >>> status_of(QuotaExceeded("too much", hint="delete something"))
     413
     """
-    if type(error).__name__ in FATAL:
-        return 500
+    if isinstance(error, StorageRefused) and error.code in PASSING:
+        return 503
     return next(STATUSES[each] for each in type(error).__mro__ if each in STATUSES)
 
 
-def problem(status: int, error: str, message: str, hint: str) -> JSONResponse:
-    """Return an answer that is no success."""
-    return _answer(status, error, message, hint)
-
-
-def _answer(status: int, error: str, message: str, hint: str, subject: str | None = None) -> JSONResponse:
+def answer_problem(status: int, error: str, message: str, hint: str, subject: str | None = None) -> JSONResponse:
+    """Return an answer that is no success, with the one body."""
     body = Problem(error=error, message=message, hint=hint, subject=subject)
     return JSONResponse(body.model_dump(), status_code=status)
 

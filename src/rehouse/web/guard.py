@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
 from typing import Any
 
-from rehouse.web.errors import problem
+from rehouse.web.errors import answer_problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -31,7 +31,7 @@ class RequireToken:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it."""
         if scope["type"] == "http" and scope["path"] != HEALTH and not self._has_token(scope):
-            refusal = problem(
+            refusal = answer_problem(
                 401, "unauthorized", "the bearer token is missing or wrong", "send Authorization: Bearer TOKEN"
             )
             refusal.headers["www-authenticate"] = "Bearer"
