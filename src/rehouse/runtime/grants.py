@@ -28,6 +28,7 @@ from rehouse.core.uploads import (
     part_problem,
 )
 from rehouse.ledger.uploads import Grant
+from rehouse.runtime.content_types import HEAD_BYTES, find_mismatch
 from rehouse.runtime.scope import Scope
 from rehouse.runtime.signing import sign_grant
 from rehouse.runtime.streams import SINGLE_BYTES
@@ -60,8 +61,8 @@ def create_upload(scope: Scope, document_id: str, declared: Declared, *, as_form
         raise
 
 
-def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None) -> StoredDocument:
-    """Compare what arrived with what was declared, and point the row to it.
+def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None, *, sniff: bool) -> StoredDocument:
+    """Compare what arrived with what was declared, and point the row to it; `sniff`: compare the type with the first bytes too.
 
     Raises UploadMismatch, GrantUnknown, GrantExpired, NoSuchDocument.
     """
@@ -74,6 +75,8 @@ def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None) -> S
         with scope.ledger(durably=True) as ledger:
             ledger.uploads.begin_confirm(grant.tenant_id, grant.grant_id)  # raises GrantExpired
     staged = _find_upload(scope, grant)
+    if sniff:
+        _require_type(scope, grant, staged)
     grant, stored = store(scope, grant, partial(copy_object, scope, grant.staged, staged))
     return commit(scope, grant, stored, on_commit, was_staged=True)
 
@@ -135,6 +138,18 @@ def _complete(scope: Scope, grant: Grant, upload_id: str) -> None:
     if problem is not None:
         raise _mismatch(grant, problem, "upload the parts that are missing or wrong, then confirm again")
     scope.objects.complete_multipart(grant.staged, upload_id, parts, only_new=True)
+
+
+def _require_type(scope: Scope, grant: Grant, found: StoredObject) -> None:
+    """Read the first bytes. Raises UploadMismatch if they are of another type than was declared."""
+    head = b""
+    if found.size:
+        with scope.objects.get(grant.staged, end=HEAD_BYTES, if_match=found.etag) as download:
+            head = b"".join(download)
+    problem = find_mismatch(grant.declared.content_type, head)
+    if problem is not None:
+        problem = f"it was declared as {grant.declared.content_type}, but {problem}"
+        raise _mismatch(grant, problem, "abort it, and ask for a new upload with its true type")
 
 
 def _checksum_of(scope: Scope, grant: Grant, found: StoredObject, declared: Checksum) -> str:

@@ -196,16 +196,19 @@ class TenantHandle:
         return grants.create_upload(self._scope, document_id, declared, as_form=as_form)
 
     @_count_call
-    def confirm_upload(self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None) -> StoredDocument:
+    def confirm_upload(
+        self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None, sniff: bool = False
+    ) -> StoredDocument:
         """Compare what arrived with what was granted, and point the row to it. To confirm again returns the same.
 
-        Only the grant's id is used; everything else is read from the ledger. `on_commit` as in `upload`. Raises UploadMismatch if
-        nothing arrived, or something else; GrantUnknown, GrantExpired, NoSuchDocument.
+        Only the grant's id is used; everything else is read from the ledger. `on_commit` as in `upload`. `sniff`: the first
+        bytes must not contradict the declared type (needs `rehouse[sniff]`; one request more). Raises UploadMismatch if nothing
+        arrived, or something else; GrantUnknown, GrantExpired, NoSuchDocument.
 
         >>> acme.confirm_upload(grant_id).key                   # doctest: +SKIP
         'documents/7f3a/a.pdf'
         """
-        return grants.confirm_upload(self._scope, _id_of(grant), on_commit)
+        return grants.confirm_upload(self._scope, _id_of(grant), on_commit, sniff=sniff)
 
     @_count_call
     def resume_upload(self, grant_id: str) -> UploadGrant:
