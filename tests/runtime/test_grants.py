@@ -244,9 +244,7 @@ def test_a_form_takes_as_much_as_s3_takes_at_once(room, acme, document):
     acme.abort_upload(acme.create_upload(document, "a.bin", 1, "a/b", as_form=True))
 
 
-@pytest.mark.parametrize(
-    "body", [b"MZ\x90\0\3\0\0\0" + b"\0" * 60 + b"PE\0\0", b"", b"text" * (SINGLE_BYTES // 4 + 1)]
-)
+@pytest.mark.parametrize("body", [b"MZ\x90\0\3\0\0\0" + b"\0" * 60 + b"PE\0\0", b"", b"text" * (SINGLE_BYTES // 4 + 1)])
 def test_bytes_of_another_type_are_not_confirmed(room, acme, document, body):
     grant = acme.create_upload(document, "a.pdf", len(body), "application/pdf")
     if grant.parts:

@@ -137,6 +137,8 @@ class Settings(Section):
     routing_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     upload_grant_seconds: Annotated[int, Field(ge=60, le=MOST_GRANT_SECONDS)] = 3600
     download_url_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
+    serve_token: SecretStr | None = None
+    serve_token_file: Path | None = None
     log_file: Path | None = None
     lifecycle: LifecycleDays = LifecycleDays()
     finish: FinishLook = FinishLook()

@@ -148,6 +148,13 @@ class Uploads:
         with statement(self._connection):
             return _grant_of(self._grant_row("grant", tenant_id, grant_id))
 
+    def read_live(self, tenant_id: TenantId, grant_id: object) -> tuple[Grant, int]:
+        """Return an open grant of the tenant, and for how many seconds. Raises GrantUnknown, GrantExpired."""
+        with statement(self._connection):
+            row = self._grant_row("live_grant", tenant_id, grant_id)
+        grant, seconds = _grant_of(row), int(row.seconds)
+        return (grant if grant.state is GrantState.OPEN and seconds > 0 else self._refuse(grant)), seconds
+
     def begin_confirm(self, tenant_id: TenantId, grant_id: object, *, is_taken: bool = False) -> Grant:
         """Return the grant as `confirming`, with the key to which its upload is to be copied; or as `confirmed`.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from datetime import UTC
 from functools import partial
 
 from rehouse.core.errors import BadUpload, NoSuchObject, RehouseError, UploadMismatch
@@ -27,14 +26,14 @@ from rehouse.core.uploads import (
     judge_arrival,
     part_bytes,
     part_problem,
-    part_sizes,
 )
 from rehouse.ledger.uploads import Grant
 from rehouse.runtime.content_types import HEAD_BYTES, find_mismatch
 from rehouse.runtime.scope import Scope
+from rehouse.runtime.signing import sign_grant
 from rehouse.runtime.streams import SINGLE_BYTES
 from rehouse.runtime.uploads import commit, copy_object, document_of, give_up, open_grant, require_row, store
-from rehouse.runtime.values import OnCommit, PartGrant, StoredDocument, UploadGrant
+from rehouse.runtime.values import OnCommit, StoredDocument, UploadGrant
 from rehouse.s3.objects.answers import StoredObject
 
 READABLE = frozenset({ChecksumAlgorithm.CRC32, ChecksumAlgorithm.SHA1, ChecksumAlgorithm.SHA256})
@@ -52,11 +51,11 @@ def create_upload(scope: Scope, document_id: str, declared: Declared, *, as_form
     grant = open_grant(scope, document_id, declared, seconds=seconds, part_bytes=each)
     try:
         if is_single:
-            return (_sign_form if as_form else _sign_single)(scope, grant, seconds)
+            return sign_grant(scope, grant, seconds, as_form=as_form)
         upload_id = scope.objects.create_multipart(grant.staged, content_type=declared.content_type)
         with scope.ledger(durably=True) as ledger:
             grant = ledger.uploads.record_upload_id(grant, upload_id)
-        return _sign_parts(scope, grant, upload_id, seconds)
+        return sign_grant(scope, grant, seconds)
     except BaseException:
         give_up(scope, grant)
         raise
@@ -108,44 +107,6 @@ def _require_checkable(scope: Scope, checksum: Checksum | None, *, is_single: bo
         raise BadUpload(
             f"the checksum {checksum.algorithm} of this upload cannot be checked here", hint="declare sha256 or crc32"
         )
-
-
-def _sign_single(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
-    declared = grant.declared
-    headers = {"content-type": declared.content_type, "if-none-match": "*"}
-    if declared.checksum is not None:
-        headers[declared.checksum.header] = declared.checksum.value
-    signed = {**headers, "content-length": str(declared.size)}
-    url = scope.objects.presigner.put_url(grant.staged, expires=seconds, signed_headers=signed)
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC), url=url, headers=headers
-    )
-
-
-def _sign_form(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
-    declared = grant.declared
-    form = scope.objects.presigner.post_policy(
-        grant.staged, expires=seconds, content_type=declared.content_type, least=declared.size, most=declared.size
-    )
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC),
-        method="POST", url=form.url, fields=form.fields,
-    )  # fmt: skip
-
-
-def _sign_parts(scope: Scope, grant: Grant, upload_id: str, seconds: int) -> UploadGrant:
-    declared, presigner = grant.declared, scope.objects.presigner
-    lengths = part_sizes(declared.size, grant.part_bytes or SINGLE_BYTES)
-    parts = tuple(
-        PartGrant(number, length, presigner.part_url(grant.staged, upload_id, number, length=length, expires=seconds))
-        for number, length in enumerate(lengths, start=1)
-    )
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC),
-        parts=parts,
-        list_parts_url=presigner.list_parts_url(grant.staged, upload_id, expires=seconds),
-        abort_url=presigner.abort_url(grant.staged, upload_id, expires=seconds),
-    )  # fmt: skip
 
 
 def _find_upload(scope: Scope, grant: Grant) -> StoredObject:

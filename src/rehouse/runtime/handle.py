@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from rehouse.core.model import TenantId
+from rehouse.core.upload_requests import UploadRequest
 from rehouse.core.uploads import declare
 from rehouse.ledger.faults import translate_errors
-from rehouse.runtime import grants, reading, removal, streams
+from rehouse.runtime import grants, reading, removal, signing, streams
 from rehouse.runtime.reading import DocumentFile
 from rehouse.runtime.scope import Scope, info_of
 from rehouse.runtime.values import (
@@ -19,6 +20,7 @@ from rehouse.runtime.values import (
     DocumentInfo,
     DocumentVersion,
     OnCommit,
+    SignedRequest,
     StoredDocument,
     UploadGrant,
     Usage,
@@ -207,6 +209,22 @@ class TenantHandle:
         'documents/7f3a/a.pdf'
         """
         return grants.confirm_upload(self._scope, _id_of(grant), on_commit, sniff=sniff)
+
+    @_count_call
+    def resume_upload(self, grant_id: str) -> UploadGrant:
+        """Return an open grant again, its requests signed anew until it expires: for a browser that has lost it.
+
+        A grant for a form comes back as one for a PUT. One query. Raises GrantUnknown, GrantExpired.
+        """
+        return signing.resume_upload(self._scope, grant_id)
+
+    @_count_call
+    def sign_upload(self, grant_id: str, request: UploadRequest) -> SignedRequest:
+        """Sign one request of an open grant, for a client that asks for each, such as Uppy.
+
+        Key, upload id, part and type must be the grant's. One query. Raises NotGranted, GrantUnknown, GrantExpired.
+        """
+        return signing.sign_upload(self._scope, grant_id, request)
 
     @_count_call
     def abort_upload(self, grant: UploadGrant | str) -> None:
