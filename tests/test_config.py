@@ -17,6 +17,7 @@ URL = f"postgresql://app:{SECRET}@db.example.com:5432/dataroom"
 LEAVES = sorted(leaves())
 VALUES = {
     "request_metrics": "True",
+    "mapping.documents.by_key": "True",
     "database_url": URL,
     "shared_bucket": "one-bucket,two-bucket",
     "bucket_prefix": "other-prefix",

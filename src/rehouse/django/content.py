@@ -10,6 +10,7 @@ from django.core.files.base import File
 
 from rehouse.core.errors import BadUpload
 from rehouse.core.uploads import check_content_type
+from rehouse.runtime.streams import SINGLE_BYTES
 
 if TYPE_CHECKING:
     from rehouse.django.storage import TenantFileStorage
@@ -69,10 +70,12 @@ def content_type_of(content: Any, name: str) -> str:
 
 
 def _size_of(content: Any) -> int | None:
+    """Return the size of a large file; that of a small one is counted, because a size that was declared may be wrong."""
     try:
-        return int(content.size)
+        size = int(content.size)
     except (AttributeError, OSError, TypeError, ValueError):
         return None
+    return size if size > SINGLE_BYTES else None
 
 
 def _bytes_of(chunk: Any) -> bytes:

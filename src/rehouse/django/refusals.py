@@ -35,10 +35,10 @@ def translate_refusals() -> Iterator[None]:
     try:
         yield
     except (NoSuchDocument, NoSuchObject) as error:
-        raise FileNotFoundError(_told(error)) from error
+        raise FileNotFoundError(_text_of(error)) from error
     except (BadUpload, ForeignPointer, InactiveTenant, UnknownTenant) as error:
-        raise TenantFileRefused(_told(error)) from error
+        raise TenantFileRefused(_text_of(error)) from error
 
 
-def _told(error: RehouseError) -> str:
+def _text_of(error: RehouseError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -6,6 +6,7 @@ The tenant is asked for at each call. Nothing of it is kept: neither in the stor
 from __future__ import annotations
 
 import io
+import posixpath
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -16,13 +17,14 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import Storage
+from django.core.files.utils import validate_file_name
 from django.utils import timezone
 from django.utils.deconstruct import deconstructible
 
 from rehouse.core.errors import NameTaken, TryAgain
 from rehouse.django.connections import connection_of, load, storage_of
 from rehouse.django.content import ContentStream, TenantFile, content_type_of
-from rehouse.django.refusals import NoCurrentTenant, translate_refusals
+from rehouse.django.refusals import NoCurrentTenant, TenantFileRefused, translate_refusals
 from rehouse.runtime.files import TenantFiles
 from rehouse.runtime.storage import TenantStorage
 from rehouse.runtime.values import FileState
@@ -62,12 +64,14 @@ class TenantFileStorage(Storage):
         if max_length and len(name) > max_length:
             return False
         with translate_refusals():
-            return not self._files().is_taken(name)
+            return not self._files().is_taken(_key_in(name))
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Return the key that a new file of this name gets, or one beside it."""
         name = str(name).replace("\\", "/")
-        if ".." not in PurePosixPath(name).parts:  # else Django refuses it
+        folder, file_name = posixpath.split(name)
+        if ".." not in PurePosixPath(folder).parts:  # else Django refuses it
+            validate_file_name(file_name)
             with translate_refusals():
                 name = self._files().key_of(name)
         return str(super().get_available_name(name, max_length=max_length))
@@ -85,7 +89,7 @@ class TenantFileStorage(Storage):
         if not name:
             raise ValueError("The name must be given to delete().")
         with translate_refusals():
-            self._files().delete(name)
+            self._files().delete(_key_in(name))
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """Return the folders and files in a folder, by the rows of the tenant."""
@@ -97,8 +101,8 @@ class TenantFileStorage(Storage):
         """Return the size in bytes: the row's, else S3's."""
         with translate_refusals():
             files = self._files()
-            size = files.get(name).size
-            return files.head(name).size if size is None else size
+            size = files.get(_key_in(name)).size
+            return files.head(_key_in(name)).size if size is None else size
 
     def url(
         self, name: str, *, as_name: str | None = None, inline: bool | None = None, expires: int | None = None
@@ -106,7 +110,7 @@ class TenantFileStorage(Storage):
         """Return a presigned URL, under which a browser saves the file as `as_name` or its own name, or shows it."""
         with translate_refusals():
             return self._files().download_url(
-                name,
+                _key_in(name),
                 as_name,
                 inline=self._inline if inline is None else inline,
                 expires=self._url_expires if expires is None else expires,
@@ -129,13 +133,14 @@ class TenantFileStorage(Storage):
         if set(mode) - set("rbt"):
             raise ValueError(f"a file is opened for reading only, not with the mode {mode!r}; save() stores a new one")
         with translate_refusals():
-            raw = self._files().open(name)
+            raw = self._files().open(_key_in(name))
         file = io.BufferedReader(raw, BUFFER_BYTES)
         if "b" not in mode:
             return TenantFile(io.TextIOWrapper(file, encoding="utf-8"), name, mode, self)
         return TenantFile(file, name, mode, self)
 
     def _save(self, name: str, content: Any) -> str:
+        name = str(name)
         for _ in range(MOST_NAMES):
             stream = ContentStream(content)
             try:
@@ -150,7 +155,7 @@ class TenantFileStorage(Storage):
 
     def _state(self, name: str) -> FileState:
         with translate_refusals():
-            return self._files().head(name)
+            return self._files().head(_key_in(name))
 
     def _files(self) -> TenantFiles:
         """Return the files of the current tenant, on Django's connection."""
@@ -170,3 +175,11 @@ class TenantFileStorage(Storage):
                 f"{self._tenant} returned {type(found).__name__}; the storage needs the slug or the id of the tenant"
             )
         return found
+
+
+def _key_in(name: object) -> str:
+    """Return the key of a name. Raises TenantFileRefused for one that leads out of the tenant's files."""
+    key = str(name)
+    if key.startswith("/") or ".." in PurePosixPath(key).parts:
+        raise TenantFileRefused(f"the name {key[:80]!a} leads out of the tenant's files")
+    return key

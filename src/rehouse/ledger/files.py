@@ -53,13 +53,13 @@ class Files:
     def find(self, tenant_id: TenantId, key: str, buckets: Buckets) -> list[DocumentRow]:
         """Return the rows of a file: those with its key, else the one that a migration or a rollback has moved from there."""
         with statement(self._rows.connection):
-            found = self._named("documents_of_key", tenant_id, key, buckets)
-            return found or self._moved("document_moved_from_key", tenant_id, key)
+            found = self._rows_of_key("documents_of_key", tenant_id, key, buckets)
+            return found or self._find_moved("document_moved_from_key", tenant_id, key)
 
     def find_returned(self, tenant_id: TenantId, key: str) -> list[DocumentRow]:
         """Return the row that a rollback has pointed back to its old object. This reads the tenant's lines of the ledger."""
         with statement(self._rows.connection):
-            return self._moved("document_returned_from_key", tenant_id, key)
+            return self._find_moved("document_returned_from_key", tenant_id, key)
 
     def find_upload(self, tenant_id: TenantId, key: str) -> Grant | None:
         """Return the upload of a file that is stored under a key, whose row may not be written yet."""
@@ -105,7 +105,9 @@ class Files:
         None if nothing is known of the key. Raises ForeignPointer, or DatabaseRefused if a column must not be empty.
         """
         with transaction(self._rows.connection):
-            found = self._named("lock_documents_of_key", tenant.id, key, buckets) or self._lock_moved(tenant.id, key)
+            found = self._rows_of_key("lock_documents_of_key", tenant.id, key, buckets) or self._lock_moved(
+                tenant.id, key
+            )
             if found:
                 refs = {self._clear(tenant, row, buckets): row for row in found}
                 return [self._delete(tenant.id, row.document_id, ref, row.etag) for ref, row in refs.items()]
@@ -124,23 +126,23 @@ class Files:
             found = self._rows.rows("entries_of_files", {"tenant_id": tenant_id, "prefix": prefix})
         return [str(row.entry) for row in found]
 
-    def _named(self, query: str, tenant_id: TenantId, key: str, buckets: Buckets) -> list[DocumentRow]:
+    def _rows_of_key(self, query: str, tenant_id: TenantId, key: str, buckets: Buckets) -> list[DocumentRow]:
         values = {"tenant_id": tenant_id, "key": key, "buckets": _names_of(buckets)}
         return [document_of(row) for row in self._rows.rows(query, values)]
 
-    def _moved(self, query: str, tenant_id: TenantId, key: str) -> list[DocumentRow]:
+    def _find_moved(self, query: str, tenant_id: TenantId, key: str) -> list[DocumentRow]:
         return [document_of(row) for row in self._rows.rows(query, {"tenant_id": tenant_id, "key": key})]
 
     def _lock_moved(self, tenant_id: TenantId, key: str) -> list[DocumentRow]:
         """Lock the row that was moved from a key. A migration does not move it again: it is where the ledger says."""
-        found = self._moved("document_moved_from_key", tenant_id, key)
-        if not found and self._uploads_has_none(tenant_id, key):
-            found = self._moved("document_returned_from_key", tenant_id, key)
+        found = self._find_moved("document_moved_from_key", tenant_id, key)
+        if not found and self._has_no_upload(tenant_id, key):
+            found = self._find_moved("document_returned_from_key", tenant_id, key)
         rows = [self._rows.lock_document(tenant_id, row.document_id) for row in found]
         same = [(row.bucket, row.key) for row in found]
         return [row for row in rows if row is not None and (row.bucket, row.key) in same]
 
-    def _uploads_has_none(self, tenant_id: TenantId, key: str) -> bool:
+    def _has_no_upload(self, tenant_id: TenantId, key: str) -> bool:
         return self._rows.row("upload_of_key", {"tenant_id": tenant_id, "key": key}) is None
 
     def _is_taken(self, tenant_id: TenantId, key: str, buckets: Buckets, grant_id: str | None) -> bool:
