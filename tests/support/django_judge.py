@@ -2,8 +2,8 @@
 
     python -m tests.support.django_judge FOLDER_OF_DJANGOS_TESTS
 
-FileSystemStorage is replaced before Django's tests are imported. Each `location` becomes a tenant with a bucket of its own, so a test
-that makes a storage for a folder gets one for a tenant. The last line of the output is a JSON object with the result.
+FileSystemStorage is replaced before Django's tests are imported. Each `location` becomes a tenant with a bucket of its own, so a
+test that makes a storage for a folder gets one for a tenant. The last line of the output is a JSON object with the result.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class JudgedPath:
     def exists(self, path: Any) -> bool:
         """Return whether the storage, or else the disk, has a file."""
         storage, name = JudgedStorage.find(path)
-        return os.path.exists(path) if storage is None or not name else storage.exists(name)
+        return os.path.exists(path) if storage is None or not name else storage.exists(name)  # noqa: PTH110
 
 
 class JudgedOs:
@@ -101,7 +101,9 @@ class JudgedOs:
     def listdir(self, path: Any) -> list[str]:
         """Return what a storage, or else the disk, has in a folder."""
         storage, name = JudgedStorage.find(path)
-        return os.listdir(path) if storage is None else [os.path.basename(each) for each in storage.listdir(name)[1]]
+        if storage is None:
+            return os.listdir(path)  # noqa: PTH208
+        return [each.rpartition("/")[2] for each in storage.listdir(name)[1]]
 
 
 def address() -> str:

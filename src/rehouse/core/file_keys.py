@@ -38,6 +38,8 @@ def file_key(tenant_id: TenantId, name: str, *, is_shared: bool, max_characters:
         plain = FOLDER + plain
     key = folder + plain if is_shared else plain
     problem = key_problem(key) or (plain.startswith("/") and "it begins with a slash") or None
+    if problem is None and {".", ".."} & {*plain.split("/")}:
+        problem = "it has a dot segment"
     if problem is None and not plain.strip("/"):
         problem = "it is empty"
     if problem is not None:

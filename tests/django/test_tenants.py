@@ -1,0 +1,185 @@
+"""Tenants never mix: another tenant's names are refused, whatever threads, tasks and transactions do at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import close_old_connections, connections, transaction
+from tests.support.django_project.models import Document, Tenant
+from tests.support.django_project.tenancy import acting_as
+
+SLUGS = ("acme", "globex")
+
+
+def add(slug, title, body):
+    document = Document(tenant=Tenant.objects.get(slug=slug), title=title)
+    document.file.save(f"{title}.txt", ContentFile(body))
+    return document
+
+
+def work(slug, number):
+    body = f"{slug} {number}".encode()
+    with acting_as(slug):
+        document = add(slug, f"{slug}-{number}", body)
+        with Document.objects.get(pk=document.pk).file.open() as file:
+            assert file.read() == body
+    connections.close_all()
+    return document.file.name
+
+
+@pytest.mark.parametrize("is_cut_over", [False, True])
+def test_another_tenants_names_are_missing(project, is_cut_over):
+    with acting_as("acme"):
+        name = add("acme", "secret", b"secret").file.name
+        if is_cut_over:
+            project.migrate()
+            name = Document.objects.get().file.name
+    with acting_as("globex"):
+        for call in (
+            default_storage.open,
+            default_storage.url,
+            default_storage.size,
+            default_storage.get_modified_time,
+        ):
+            with pytest.raises(FileNotFoundError):
+                call(name)
+        assert not default_storage.exists(name)
+        with pytest.raises(SuspiciousFileOperation):
+            default_storage.delete(name)
+        assert default_storage.listdir("") == ([], [])
+    with acting_as("acme"):
+        assert default_storage.open(name).read() == b"secret"
+
+
+def test_an_uncommitted_upload_of_another_tenant_is_missing(project):
+    with acting_as("acme"):
+        name = default_storage.save("a.txt", ContentFile(b"secret"))
+    with acting_as("globex"):
+        with pytest.raises(FileNotFoundError):
+            default_storage.open(name)
+        with pytest.raises(SuspiciousFileOperation):
+            default_storage.delete(name)
+
+
+def test_a_row_that_names_another_tenants_upload_gets_nothing_of_it(project):
+    project.migrate()
+    with acting_as("acme"):
+        name = default_storage.save("a.txt", ContentFile(b"secret"))
+    Document.objects.create(tenant=Tenant.objects.get(slug="globex"), file=name)
+    assert project.sql("SELECT s3_bucket FROM documents") == [(None,)]
+    with acting_as("globex"):
+        assert not default_storage.exists(name)
+        with pytest.raises(FileNotFoundError):
+            default_storage.get_modified_time(name)
+
+
+def test_a_row_that_points_to_another_tenants_bucket_is_refused(project):
+    project.migrate()
+    with acting_as("acme"):
+        name = default_storage.save("a.txt", ContentFile(b"secret"))
+    project.sql(
+        "INSERT INTO documents (tenant_id, title, file, s3_bucket) SELECT id, '', %s, %s FROM tenants WHERE slug = 'globex'",
+        name, project.home(),
+    )  # fmt: skip
+    with acting_as("globex"), pytest.raises(FileNotFoundError):
+        default_storage.open(name)
+
+
+@pytest.mark.parametrize("is_cut_over", [False, True])
+def test_threads_never_mix_tenants(project, is_cut_over):
+    if is_cut_over:
+        project.migrate()
+    jobs = [(slug, number) for slug in SLUGS for number in range(12)]
+    random.Random(1).shuffle(jobs)
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda job: work(*job), jobs))
+    for slug in SLUGS:
+        with acting_as(slug):
+            for document in Document.objects.filter(tenant__slug=slug):
+                assert document.file.read().decode().partition(" ")[0] == slug
+    buckets = dict(
+        project.sql("SELECT t.slug, min(s3_bucket) FROM documents d JOIN tenants t ON t.id = tenant_id GROUP BY 1")
+    )
+    assert buckets == {"acme": project.home() if is_cut_over else project.shared, "globex": project.shared}
+
+
+def test_tasks_never_mix_tenants(project):
+    async def task(slug, number):
+        with acting_as(slug):
+            return slug, await sync_to_async(work, thread_sensitive=False)(slug, number)
+
+    async def every():
+        return await asyncio.gather(*(task(slug, number) for number in range(6) for slug in SLUGS))
+
+    ids = dict(project.sql("SELECT slug, id FROM tenants"))
+    for slug, name in asyncio.run(every()):
+        assert name.startswith(f"tenants/{ids[slug]}/")
+
+
+def test_many_threads_save_one_name(project):
+    names: list[str] = []
+
+    def save(number):
+        with acting_as("acme"):
+            names.append(default_storage.save("same.txt", ContentFile(b"%d" % number)))
+        connections.close_all()
+
+    threads = [threading.Thread(target=save, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(names)) == 6
+    with acting_as("acme"):
+        assert {default_storage.open(name).read() for name in names} == {b"%d" % number for number in range(6)}
+
+
+def test_what_a_transaction_did_is_undone_with_it(project):
+    with acting_as("acme"):
+        kept = add("acme", "kept", b"kept")
+        with pytest.raises(RuntimeError), transaction.atomic():
+            lost = add("acme", "lost", b"lost")
+            assert lost.file.read() == b"lost"
+            Document.objects.get(pk=kept.pk).file.delete()
+            assert not default_storage.exists(kept.file.name)
+            raise RuntimeError
+        assert [each.file.read() for each in Document.objects.all()] == [b"kept"]
+        assert project.sql("SELECT count(*) FROM s3_pending_deletions") == [(0,)]
+        assert project.sql("SELECT state FROM s3_upload_grants ORDER BY created_at") == [
+            ("confirmed",),
+            ("confirming",),
+        ]
+
+
+def test_a_savepoint_undoes_its_part(project):
+    with acting_as("acme"), transaction.atomic():
+        kept = add("acme", "kept", b"kept")
+        with pytest.raises(FileNotFoundError), transaction.atomic():
+            add("acme", "lost", b"lost")
+            default_storage.open("missing")
+        assert kept.file.read() == b"kept"
+    assert [each.title for each in Document.objects.all()] == ["kept"]
+
+
+def test_a_deletion_within_a_transaction_waits_for_the_sweep(project):
+    with acting_as("acme"):
+        document = add("acme", "gone", b"gone")
+        name = document.file.name
+        with transaction.atomic():
+            document.file.delete()
+        assert not default_storage.exists(name)
+    assert name in project.keys(project.shared)
+    project.sql("UPDATE s3_pending_deletions SET created_at = created_at - interval '1 day'")
+    from rehouse.django.connections import storage_of
+
+    assert storage_of(None, "default").sweep().failed == ()
+    assert name not in project.keys(project.shared)
+    close_old_connections()
