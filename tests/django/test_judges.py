@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import venv
+from contextlib import suppress
 from pathlib import Path
 
 import django
@@ -17,7 +20,17 @@ from tests.support.django_judge import LEFT_OUT
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "django.md"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path(tempfile.gettempdir()) / "rehouse-cache") / "judges"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rehouse" / "judges"
+
+
+def python_with_pip() -> str:
+    """This Python if it has pip, else one in the cache: an environment that uv made has none."""
+    if importlib.util.find_spec("pip"):
+        return sys.executable
+    made = CACHE / "pip"
+    if not (made / "bin" / "pip").exists():
+        venv.create(made, with_pip=True, clear=True)
+    return str(made / "bin" / "python")
 
 
 def djangos_tests() -> Path:
@@ -28,11 +41,12 @@ def djangos_tests() -> Path:
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as fresh:
             command = ["download", "--quiet", "--no-binary", ":all:", "--no-deps", f"django=={django.get_version()}"]
-            subprocess.run([sys.executable, "-m", "pip", *command, "--dest", fresh], check=True, timeout=300)
+            subprocess.run([python_with_pip(), "-m", "pip", *command, "--dest", fresh], check=True, timeout=300)
             [archive] = Path(fresh).glob("*.tar.gz")
             with tarfile.open(archive) as opened:
                 opened.extractall(fresh, filter="data")
-            Path(fresh, name).rename(folder)
+            with suppress(OSError):  # another run was faster
+                Path(fresh, name).rename(folder)
     return folder / "tests"
 
 
@@ -63,8 +77,7 @@ def test_djangos_own_tests_accept_the_storage(postgres, s3_server, storage_setti
     result = json.loads(lines[-1])
     assert (result["bad"], result["stale"]) == ([], [])
     assert ended.returncode == 0
-    assert result["ran"] >= 100
-    told_on_the_page = re.search(r"(\d+) of its (\d+) tests run", PAGE.read_text(encoding="utf-8"))
+    told_on_the_page = re.search(r"(\d+) of its\s(\d+)\stests run", PAGE.read_text(encoding="utf-8"))
     assert told_on_the_page is not None
     assert (result["ran"], result["all"]) == (int(told_on_the_page[1]), int(told_on_the_page[2]))
 

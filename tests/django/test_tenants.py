@@ -69,7 +69,7 @@ def test_an_uncommitted_upload_of_another_tenant_is_missing(project):
             default_storage.delete(name)
 
 
-def test_a_row_that_names_another_tenants_upload_gets_nothing_of_it(project):
+def test_a_row_gets_nothing_of_another_tenants_upload(project):
     project.migrate()
     with acting_as("acme"):
         name = default_storage.save("a.txt", ContentFile(b"secret"))
