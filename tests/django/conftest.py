@@ -12,6 +12,7 @@ from tests.support.application_role import make_application_role
 from tests.support.data_room import Room
 from tests.support.django_project import setup
 
+from rehouse.django import close_storages
 from rehouse.operations import init as initialising
 
 setup.configure()
@@ -32,6 +33,7 @@ def room(postgres, bucket, s3_server, storage_settings, request, monkeypatch) ->
     for name, value in setup.MAPPING.documents.model_dump().items():
         monkeypatch.setenv(f"REHOUSE_MAPPING_DOCUMENTS_{name.upper()}", str(value))
     yield made
+    close_storages()
     connections.close_all()
     made.close()
 

@@ -19,7 +19,7 @@ from tests.support.django_project.models import Document, Tenant
 from tests.support.django_project.tenancy import acting_as, current_tenant
 
 from rehouse.core.errors import QuotaExceeded
-from rehouse.django import NoCurrentTenant, TenantFileRefused, TenantFileStorage
+from rehouse.django import NoCurrentTenant, TenantFileRefused, TenantFileStorage, close_storages
 from rehouse.runtime.streams import SINGLE_BYTES
 
 
@@ -252,10 +252,9 @@ def test_without_the_triggers_nothing_is_stored(acme):
     from tests.support.django_project import setup
 
     from rehouse.core.errors import DatabaseRefused
-    from rehouse.django import connections
 
     acme.sql("DROP TRIGGER rehouse_bucket_insert ON documents")
-    connections._opened.clear()
+    close_storages()
     setup.connect(acme.url)
     with pytest.raises(DatabaseRefused, match="triggers"):
         save()

@@ -24,8 +24,8 @@ from django.core.files.storage import Storage, filesystem
 from django.utils.deconstruct import deconstructible
 
 from rehouse import config
-from rehouse.django import TenantFileStorage
-from rehouse.django import storage as ours
+from rehouse.django import TenantFileStorage, close_storages
+from rehouse.django.connections import address_of
 from rehouse.operations import init as initialising
 
 LABELS = (
@@ -108,7 +108,7 @@ class JudgedOs:
 
 def address() -> str:
     """Return the address of the database of the tests, as Django has named it."""
-    return str(ours.storage_of.__globals__["_address_of"]("default"))
+    return address_of("default")
 
 
 def tenant_of(location: str) -> str:
@@ -178,8 +178,7 @@ class Runner:
             initialising.initialise(config.load())
             result = unittest.TextTestRunner(sys.stdout, verbosity=2, resultclass=Result).run(chosen)
         finally:
-            for storage in ours.storage_of.__globals__["_opened"].values():
-                storage.close()
+            close_storages()
             runner.teardown_databases(databases)
         bad = [test.id() for test, _ in (*result.failures, *result.errors)]
         skipped = {test.id(): reason for test, reason in result.skipped}

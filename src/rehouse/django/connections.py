@@ -36,12 +36,19 @@ def storage_of(opener: str | Callable[[], TenantStorage] | None, using: str) -> 
     """Return the storage of this process: what `opener` returns, or one for the database of the alias `using`."""
     if callable(opener):
         return opener()
-    target = opener or _address_of(using)
+    target = opener or address_of(using)
     key = ("opener" if opener else "database", target)
     with _opening:
         if key not in _opened:
             _opened[key] = _call(opener) if opener else _open(target)
         return _opened[key]
+
+
+def close_storages() -> None:
+    """Close the storages of this process; the next call opens them again. Call it before a test database is dropped."""
+    with _opening:
+        while _opened:
+            _opened.popitem()[1].close()
 
 
 def connection_of(using: str) -> psycopg.Connection:
@@ -61,7 +68,8 @@ def connection_of(using: str) -> psycopg.Connection:
     return raw
 
 
-def _address_of(using: str) -> str:
+def address_of(using: str) -> str:
+    """Return the address of a database of Django's, as libpq takes it. Raises ImproperlyConfigured unless it is PostgreSQL."""
     wrapper = connections[using]
     if wrapper.vendor != "postgresql":
         raise ImproperlyConfigured(f"the database {using!r} is not PostgreSQL, which rehouse needs")
