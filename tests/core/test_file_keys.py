@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.truth_tables import truth_table
 
 from rehouse.core.errors import BadUpload
-from rehouse.core.file_keys import RESERVED, file_key, is_own_key
+from rehouse.core.file_keys import RESERVED, file_key, is_of_another_tenant, is_own_key
 
 SEGMENTS = st.sampled_from([*sorted(RESERVED), "7", "8", "a", "b.pdf", "files", "x y"])
 NAMES = st.lists(SEGMENTS, min_size=1, max_size=5).map("/".join)
@@ -47,3 +47,17 @@ def test_a_file_never_gets_a_key_of_a_document(name: str) -> None:
 def test_a_name_that_no_key_can_have_is_refused(name: str) -> None:
     with pytest.raises(BadUpload, match="cannot be a file's"):
         file_key(7, name, is_shared=False)
+
+
+@pytest.mark.parametrize(("tenant", "key", "told"), truth_table(is_of_another_tenant))
+def test_the_table_of_other_tenants_folders(tenant: str, key: str, told: str) -> None:
+    assert is_of_another_tenant(int(tenant) if tenant.isdigit() else tenant, key) is (told == "yes")
+
+
+@given(NAMES)
+def test_a_key_of_a_file_is_never_another_tenants(name: str) -> None:
+    uuid = "7f3a0000-0000-4000-8000-00000000000a"
+    assert not is_of_another_tenant(7, file_key(7, name, is_shared=True))
+    assert not is_of_another_tenant(uuid, file_key(uuid, name, is_shared=True))
+    assert is_of_another_tenant(8, file_key(7, name, is_shared=True))
+    assert not is_of_another_tenant(7, file_key(7, name, is_shared=False))

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import ClientCursor
+from psycopg.sql import SQL
 from tests.support.storage_costs import CountingPool
 
 from rehouse.core.errors import (
@@ -19,6 +21,8 @@ from rehouse.core.errors import (
     NoSuchObject,
     Refused,
 )
+from rehouse.ledger.catalog import read as read_catalog
+from rehouse.ledger.queries import load
 from rehouse.operations import init as initialising
 from rehouse.runtime.storage import TenantStorage
 from rehouse.runtime.streams import SINGLE_BYTES
@@ -193,3 +197,21 @@ def test_a_large_file_is_stored_in_parts(by_key, files):
 def test_without_the_setting_files_are_refused(room, acme):
     with pytest.raises(DatabaseRefused, match="triggers"):
         acme.files.is_taken("a")
+
+
+def test_a_key_is_looked_up_in_the_index(by_key, files):
+    by_key.sql(
+        "INSERT INTO documents (id, tenant_id, original_name, filename, s3_bucket, s3_key, size) "
+        "SELECT 'x' || n, 1, 'x', 'x', CASE n %% 3 WHEN 0 THEN %s WHEN 1 THEN 'home' END, 'k/' || n, 1 "
+        "FROM generate_series(1, 20000) n",
+        by_key.shared,
+    )
+    by_key.sql("ANALYZE documents")
+    statement = load(read_catalog(by_key.connection, by_key.settings.mapping))["documents_of_key"]
+    values = {"tenant_id": 1, "key": "k/7", "buckets": [by_key.shared, "home"]}
+    with ClientCursor(by_key.connection) as cursor:
+        plan = cursor.execute(SQL("EXPLAIN {}").format(statement), values).fetchall()
+    text = "\n".join(line for (line,) in plan)
+    assert "rehouse_documents_by_pointer" in text
+    assert "Seq Scan" not in text
+    assert "rehouse_documents_by_tenant" not in text

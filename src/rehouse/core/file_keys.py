@@ -6,6 +6,8 @@ bucket the tenant's folder stands before it.
 
 from __future__ import annotations
 
+import re
+
 from rehouse.core.errors import BadUpload
 from rehouse.core.model import TenantId
 from rehouse.core.naming import MAX_KEY_BYTES, key_problem, tenant_folder
@@ -13,6 +15,8 @@ from rehouse.core.naming import MAX_KEY_BYTES, key_problem, tenant_folder
 RESERVED = frozenset({"documents", "temp", "tenants", "returned"})
 """The first folders of the keys that rehouse gives itself: to documents by their ids, to uploads, and in the shared bucket."""
 FOLDER = "files/"
+_IDS = (re.compile("-?[0-9]+"), re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"))
+"""Ids of which it is certain that they are no folder's name."""
 
 
 def file_key(tenant_id: TenantId, name: str, *, is_shared: bool, max_characters: int = MAX_KEY_BYTES) -> str:
@@ -57,3 +61,23 @@ def is_own_key(tenant_id: TenantId, key: str, *, is_shared: bool, max_characters
         return file_key(tenant_id, key, is_shared=is_shared, max_characters=max_characters) == key
     except BadUpload:
         return False
+
+
+def is_of_another_tenant(tenant_id: TenantId, key: str) -> bool:
+    """Return whether a key lies in the folder that another tenant has in a shared bucket.
+
+    A segment that is no id of the same kind may be a folder of an older layout, such as a slug.
+
+    | tenant | key             | is another's |
+    |--------|-----------------|--------------|
+    | 7      | tenants/8/a     | yes          |
+    | 7      | tenants/7/a     | no           |
+    | 7      | tenants/acme/a  | no           |
+    | 7      | uploads/8/a     | no           |
+    | acme   | tenants/other/a | no           |
+    """
+    root, _, rest = key.partition("/")
+    segment, slash, _ = rest.partition("/")
+    if root != "tenants" or not slash or key.startswith(tenant_folder(tenant_id)):
+        return False
+    return any(kind.fullmatch(str(tenant_id)) and kind.fullmatch(segment) for kind in _IDS)

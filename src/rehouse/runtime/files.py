@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from rehouse.core.errors import ForeignPointer, NoSuchObject, PreconditionFailed, Refused, TryAgain
-from rehouse.core.file_keys import file_key, is_own_key
+from rehouse.core.file_keys import file_key, is_of_another_tenant, is_own_key
 from rehouse.core.model import ObjectRef
 from rehouse.core.naming import key_problem
 from rehouse.core.routing import object_of
@@ -117,6 +117,7 @@ class TenantFiles(CountedCalls):
         """
         scope = self._scope
         known = scope.tenant(anew=True)
+        self._require_layout(known, key)
         with translate_errors(), scope.ledger() as ledger:
             deletions = ledger.files.detach(known.row, key, known.buckets) if _is_possible(key) else []
         if deletions is None:
@@ -204,6 +205,7 @@ class TenantFiles(CountedCalls):
     def _find(self, key: str) -> DocumentInfo:
         """Return the row of a file, or its upload. What is remembered of the tenant's buckets may be too old: it is asked twice."""
         known = self._scope.tenant()
+        self._require_layout(known, key)
         found = self._look(key, known) if _is_possible(key) else []
         if not found and _is_possible(key):
             before, known = known, self._scope.tenant(anew=True)
@@ -229,6 +231,16 @@ class TenantFiles(CountedCalls):
             name, place = upload.declared.name, upload.final
             return [DocumentInfo("", tenant_id, name, place.bucket, place.key, upload.declared.size, None)]
         return [info_of(row) for row in rows]
+
+    @staticmethod
+    def _require_layout(known: KnownTenant, key: str) -> None:
+        """Refuse a key in another tenant's folder, whatever a row says."""
+        if is_of_another_tenant(known.row.id, key):
+            raise ForeignPointer(
+                f"the key {key!r} lies in the folder of another tenant than {known.label}",
+                hint="correct the row's key",
+                subject=key,
+            )
 
     def _unrecorded_place(self, known: KnownTenant, key: str) -> ObjectRef:
         """Return where an object without any record may be. Raises ForeignPointer unless only this tenant can have it."""
