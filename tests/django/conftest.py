@@ -19,9 +19,9 @@ setup.configure()
 
 
 @pytest.fixture
-def room(postgres, bucket, s3_server, storage_settings, request, monkeypatch) -> Iterator[Room]:
+def room(new_database, bucket, s3_server, storage_settings, monkeypatch) -> Iterator[Room]:
     """The project's database before rehouse, with the tenants `acme` and `globex`."""
-    url = postgres.create_database(f"django_{abs(hash(request.node.nodeid)) % 10**12}")
+    url = new_database(None)
     made = Room(url, bucket, s3_server, storage_settings.model_copy(update={"mapping": setup.MAPPING}))
     setup.connect(url)
     call_command("migrate", verbosity=0)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from psycopg import ClientCursor
 from psycopg.sql import SQL
+from tests.support.data_room import Room
 from tests.support.storage_costs import CountingPool
 
 from rehouse.core.errors import (
@@ -192,6 +193,32 @@ def test_a_large_file_is_stored_in_parts(by_key, files):
     key = files.save("large", BytesIO(body), size=len(body)).key
     write_row(by_key, key)
     assert by_key.body("d1") == body
+
+
+def test_ids_may_be_uuids(application_database_uuid, bucket, s3_server, storage_settings):
+    room = Room(application_database_uuid, bucket, s3_server, storage_settings)
+    room.tenant("acme")
+    room.tenant("globex")
+    by_key = room.settings.mapping.documents.model_copy(update={"by_key": True})
+    room.settings = room.settings.model_copy(
+        update={"mapping": room.settings.mapping.model_copy(update={"documents": by_key})}
+    )
+    initialising.initialise(room.settings)
+    with TenantStorage.open(room.settings) as storage:
+        files, others = storage.for_tenant("acme").files, storage.for_tenant("globex").files
+        key = save(files)
+        write_row(room, key)
+        with pytest.raises(ForeignPointer):
+            others.open(key)
+        room.migrate()
+        [(moved,)] = room.sql("SELECT s3_key FROM documents")
+        assert (read(files, moved), read(files, key)) == (b"hello", b"hello")
+        at_home = save(files, "b.txt")
+        assert at_home == "b.txt"
+        write_row(room, at_home, "d2")
+        files.delete(at_home)
+        assert room.pointer("d2") == (None, "")
+    room.close()
 
 
 def test_without_the_setting_files_are_refused(room, acme):
