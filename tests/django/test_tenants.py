@@ -12,9 +12,15 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db import close_old_connections, connections, transaction
+from django.db import close_old_connections, connection, connections, transaction
+from pydantic import SecretStr
+from tests.support.application_role import hide_other_tenants
 from tests.support.django_project.models import Document, Tenant
 from tests.support.django_project.tenancy import acting_as
+
+from rehouse.django import TenantFileStorage
+from rehouse.django.connections import address_of
+from rehouse.runtime.storage import TenantStorage
 
 SLUGS = ("acme", "globex")
 
@@ -193,3 +199,30 @@ def test_a_deletion_within_a_transaction_waits_for_the_sweep(project):
     assert storage_of(None, "default").sweep().failed == ()
     assert name not in project.keys(project.shared)
     close_old_connections()
+
+
+def test_under_row_security_a_storage_of_ones_own_is_used(project):
+    def set_tenant(connection, tenant_id):
+        connection.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id)])
+
+    address = address_of("default")
+    hide_other_tenants(project.url)
+    settings = project.settings.model_copy(update={"database_url": SecretStr(address)})
+    ids = dict(project.sql("SELECT slug, id FROM tenants"))
+    with TenantStorage.open(settings, entering=set_tenant) as opened:
+        storage = TenantFileStorage(tenant=lambda: ids["acme"], storage=lambda: opened)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.tenant', %s, false)", [str(ids["acme"])])
+        name = storage.save("a.txt", ContentFile(b"hello"))
+        Document.objects.create(tenant_id=ids["acme"], file=name)
+        assert storage.open(name).read() == b"hello"
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.tenant', %s, false)", [str(ids["globex"])])
+        assert Document.objects.count() == 0
+        other = TenantFileStorage(tenant=lambda: ids["globex"], storage=lambda: opened)
+        with pytest.raises(SuspiciousFileOperation):
+            other.open(name)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.tenant', %s, false)", [str(ids["acme"])])
+        storage.delete(name)
+        assert project.keys(project.shared) == []

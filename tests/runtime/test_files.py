@@ -242,3 +242,18 @@ def test_a_key_is_looked_up_in_the_index(by_key, files):
     assert "rehouse_documents_by_pointer" in text
     assert "Seq Scan" not in text
     assert "rehouse_documents_by_tenant" not in text
+
+
+def test_init_lets_an_older_ledger_take_files(by_key):
+    for table in ("s3_upload_grants", "s3_pending_deletions"):
+        by_key.sql(f"ALTER TABLE {table} ALTER document_id SET NOT NULL")
+    by_key.sql("DROP INDEX s3_upload_grants_by_key")
+    by_key.sql("DROP TRIGGER rehouse_bucket_update ON documents")
+    changed = initialising.initialise(by_key.settings).changed
+    assert changed == [
+        "s3_upload_grants takes files without a row",
+        "the index s3_upload_grants_by_key",
+        "s3_pending_deletions takes files without a row",
+        "the buckets of files are filled in",
+    ]
+    assert initialising.initialise(by_key.settings).changed == []
