@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 from uuid import UUID
 
-from django.conf import settings
+from django import conf
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
 from django.core.files.storage import Storage
@@ -127,7 +127,7 @@ class TenantFileStorage(Storage):
     def get_modified_time(self, name: str) -> datetime:
         """Return when the object was stored; aware if USE_TZ, else in the default time zone. A migration copies an object anew."""
         at = self._state(name).modified_at
-        return at if settings.USE_TZ else timezone.make_naive(at, timezone.get_default_timezone())
+        return at if conf.settings.USE_TZ else timezone.make_naive(at, timezone.get_default_timezone())
 
     def _open(self, name: str, mode: str = "rb") -> File:
         if set(mode) - set("rbt"):
