@@ -18,6 +18,7 @@ SECRETS = {"database_url", "serve_token"}
 LEAVES = sorted(leaves())
 VALUES = {
     "request_metrics": "True",
+    "mapping.documents.by_key": "True",
     "database_url": URL,
     "shared_bucket": "one-bucket,two-bucket",
     "bucket_prefix": "other-prefix",

@@ -65,6 +65,7 @@ class DocumentsTable(Section):
     size: Optional = "size"
     file_size: Optional = "file_size"
     uploaded_at: Optional = "uploaded_at"
+    by_key: bool = False
 
 
 class TableMapping(Section):

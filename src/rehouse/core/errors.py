@@ -147,6 +147,10 @@ class BadUpload(Refused):
     """The name, size, content type or checksum of an upload is wrong. `subject` is the document, where it is known."""
 
 
+class NameTaken(Refused):
+    """Another file of the tenant has the name, or had it. `subject` is the key."""
+
+
 class QuotaExceeded(Refused):
     """The upload would exceed a limit of the tenant's plan. `subject` is the tenant."""
 

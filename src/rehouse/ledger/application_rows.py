@@ -179,7 +179,7 @@ class ApplicationRows:
         """Return a page of the tenant's documents in order of id, those after `after`."""
         values = {"tenant_id": tenant_id, "after": self.document_id(after) if after else None, "limit": limit}
         with statement(self.connection):
-            return [_document_of(row) for row in self.rows("documents_of_storage", values)]
+            return [document_of(row) for row in self.rows("documents_of_storage", values)]
 
     def point_document(self, tenant_id: TenantId, document_id: str, stored: StoredUpload) -> None:
         """Point a document to an object. It must be locked. Raises NoSuchDocument, or DatabaseRefused if a trigger prevents it."""
@@ -197,7 +197,7 @@ class ApplicationRows:
         if row is None:
             raise no_such_document(document_id, tenant_id)
         if (row.bucket, row.key) != (stored.ref.bucket, stored.ref.key):
-            raise _refusal_of(document_id, "point the row to its object")
+            raise refusal_of(document_id, "point the row to its object")
 
     def clear_document(self, tenant_id: TenantId, document: DocumentRow) -> None:
         """Take a document's pointer away. It must be locked. Raises DatabaseRefused if the column must not be NULL."""
@@ -211,15 +211,16 @@ class ApplicationRows:
                 subject=document.document_id,
             ) from error
         if row is None or row.key is not None:
-            raise _refusal_of(document.document_id, "take the row's pointer away")
+            raise refusal_of(document.document_id, "take the row's pointer away")
 
     def is_pointed_at(self, tenant_id: TenantId, document_id: str, ref: ObjectRef, *, is_default: bool) -> bool:
         """Return whether a row of any tenant points to an object, whatever row security hides, or this document is about to.
 
-        `is_default`: it is in the first shared bucket, which rows without a bucket mean.
+        `is_default`: it is in the first shared bucket, which rows without a bucket mean. `document_id`: empty for a file without a
+        row.
         """
         values = {"bucket": ref.bucket, "key": ref.key, "is_default": is_default}
-        values |= {"tenant_id": str(tenant_id), "document_id": str(document_id)}
+        values |= {"tenant_id": str(tenant_id), "document_id": str(document_id) or None}
         with statement(self.connection):
             row = self.row("is_pointed_at", values)
         return row is None or row.is_pointed_at is not False
@@ -254,7 +255,7 @@ class ApplicationRows:
 
     def _document(self, query: str, tenant_id: TenantId, document_id: str) -> DocumentRow | None:
         row = self.row(query, {"tenant_id": tenant_id, "document_id": self.document_id(document_id)})
-        return None if row is None else _document_of(row)
+        return None if row is None else document_of(row)
 
     @staticmethod
     def _id(table: Table, name: str, value: object) -> str | None:
@@ -293,7 +294,8 @@ def unchanged_row(document_id: str, what: str) -> Refused:
     )
 
 
-def _refusal_of(document_id: str, what: str) -> RehouseError:
+def refusal_of(document_id: str, what: str) -> RehouseError:
+    """Return the error for a statement that changed nothing, although the row is there."""
     return DatabaseRefused(
         f"the document {document_id!r}: a trigger or a rule of the database did not let rehouse {what}",
         hint="look at the triggers and rules of the documents table",
@@ -308,7 +310,8 @@ def _tenant_of(row: Row) -> TenantRow:
     )
 
 
-def _document_of(row: Row) -> DocumentRow:
+def document_of(row: Row) -> DocumentRow:
+    """Return the document of a row with the columns of `columns_of_document`."""
     return DocumentRow(
         str(row.document_id),
         plain_id(row.tenant_id),

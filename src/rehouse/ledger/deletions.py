@@ -24,7 +24,10 @@ from rehouse.ledger.rows import Row, plain_id
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """An object that is to be deleted; `etag` as it was when that was decided, if it is known."""
+    """An object that is to be deleted; `etag` as it was when that was decided, if it is known.
+
+    `document_id` is empty for a file that had no row.
+    """
 
     id: int
     tenant_id: TenantId
@@ -47,7 +50,7 @@ class Deletions:
 
     def add(self, tenant_id: TenantId, document_id: str, ref: ObjectRef, etag: str | None) -> Deletion:
         """Record it in the transaction that is under way, which takes the last pointer away."""
-        values = {"tenant_id": tenant_id, "document_id": document_id, "bucket": ref.bucket, "key": ref.key}
+        values = {"tenant_id": tenant_id, "document_id": document_id or None, "bucket": ref.bucket, "key": ref.key}
         return _deletion_of(self._rows.row("record_deletion", {**values, "etag": etag and etag.strip('"')}))
 
     def detach(
@@ -104,6 +107,5 @@ class Deletions:
 
 
 def _deletion_of(row: Row) -> Deletion:
-    return Deletion(
-        int(row.id), plain_id(row.tenant_id), str(row.document_id), ObjectRef(row.bucket, row.key), row.etag
-    )
+    document_id = "" if row.document_id is None else str(row.document_id)
+    return Deletion(int(row.id), plain_id(row.tenant_id), document_id, ObjectRef(row.bucket, row.key), row.etag)

@@ -32,7 +32,7 @@ class Quotas:
         with statement(self._rows.connection):
             return self._read(tenant, None, None, None)
 
-    def require_room(self, tenant: TenantRow, document_id: str, size: int, grant_id: str) -> None:
+    def require_room(self, tenant: TenantRow, document_id: str | None, size: int, grant_id: str) -> None:
         """Take the lock of the tenant's limits, if it has any, until the transaction ends.
 
         Raises QuotaExceeded if there is no room for the upload.

@@ -17,13 +17,14 @@ from rehouse.ledger.queries import Queries, load
 from rehouse.ledger.rows import rows_of, value_of
 from rehouse.ledger.schema.documents import BY_POINTER, BY_TENANT, FORMER
 from rehouse.ledger.schema.statement import LockTimes, run_with_retries
-from rehouse.ledger.schema.uploads import FUNCTION
+from rehouse.ledger.schema.uploads import BUCKET_FUNCTION, FUNCTION
 from rehouse.ledger.schema.usage import FUNCTIONS, TRIGGERS, USAGE
 
 _ROUTINES = (
     *FUNCTIONS,
     "rehouse_append_only",
     FUNCTION,
+    BUCKET_FUNCTION,
     "rehouse_documents_arrived",
     "rehouse_documents_departed",
     "rehouse_document_changed",

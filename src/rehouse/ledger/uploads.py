@@ -14,13 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from rehouse.core.errors import (
-    BadUpload,
-    GrantExpired,
-    GrantUnknown,
-    InactiveTenant,
-    Refused,
-)
+from rehouse.core.errors import BadUpload, GrantExpired, GrantUnknown, InactiveTenant, Refused
 from rehouse.core.model import ObjectRef, TenantId
 from rehouse.core.routing import Buckets, object_of
 from rehouse.core.uploads import Checksum, ChecksumAlgorithm, Declared, GrantState, candidate_keys, staged_key
@@ -48,7 +42,7 @@ _RACES = 5
 class Grant:
     """A grant: what was declared, where the upload goes, its state, and where its copy goes or is.
 
-    `stored` is set once it is confirmed.
+    `stored` is set once it is confirmed. `document_id` is empty for the upload of a file, which is of no document yet.
     """
 
     grant_id: str
@@ -91,7 +85,7 @@ class Uploads:
     def open_grant(
         self,
         tenant: TenantRow,
-        document_id: str,
+        document_id: str | None,
         declared: Declared,
         *,
         seconds: int,
@@ -100,6 +94,7 @@ class Uploads:
     ) -> Grant:
         """Record a grant if the tenant's limits have room for it; it expires after `seconds`, by the database's clock.
 
+        `document_id`: None for a file (files.py).
         Raises QuotaExceeded, InactiveTenant, UnknownTenant, or Refused where new uploads have no bucket.
         """
         if not holder(self._connection)(declared.name):
@@ -107,7 +102,7 @@ class Uploads:
                 f"the database's encoding cannot hold the file name {declared.name!a}", hint="rename the file"
             )
         made = grant_id or str(uuid4())
-        document = self._rows.document_id(document_id)
+        document = None if document_id is None else self._rows.document_id(document_id)
         values = {
             **self._places,
             "grant_id": made,
@@ -125,7 +120,7 @@ class Uploads:
         with transaction(self._connection):
             self.quotas.require_room(tenant, document, declared.size, made)
             row = self._rows.row("open_grant", values)
-        return _grant_of(row) if row else self._refuse_destination(tenant.id)
+        return grant_of(row) if row else self._refuse_destination(tenant.id)
 
     def resize(self, tenant: TenantRow, grant: Grant, size: int) -> Grant:
         """Let an open grant be of another size, for a stream whose length is known only at its end.
@@ -133,27 +128,27 @@ class Uploads:
         Raises QuotaExceeded, GrantExpired or GrantUnknown.
         """
         with transaction(self._connection):
-            self.quotas.require_room(tenant, grant.document_id, size, grant.grant_id)
+            self.quotas.require_room(tenant, grant.document_id or None, size, grant.grant_id)
             row = self._rows.row("resize_grant", {**_names(grant), "size": size})
-        return _grant_of(row) if row else self._refuse(self.read_grant(grant.tenant_id, grant.grant_id))
+        return grant_of(row) if row else self.refuse(self.read_grant(grant.tenant_id, grant.grant_id))
 
     def record_upload_id(self, grant: Grant, upload_id: str) -> Grant:
         """Record the id of a grant's multipart upload. Raises GrantExpired or GrantUnknown if it is not open."""
         with transaction(self._connection):
             row = self._rows.row("record_upload_id", {**_names(grant), "upload_id": upload_id})
-        return _grant_of(row) if row else self._refuse(self.read_grant(grant.tenant_id, grant.grant_id))
+        return grant_of(row) if row else self.refuse(self.read_grant(grant.tenant_id, grant.grant_id))
 
     def read_grant(self, tenant_id: TenantId, grant_id: object) -> Grant:
         """Return a grant of the tenant. Raises GrantUnknown, also if another tenant has it."""
         with statement(self._connection):
-            return _grant_of(self._grant_row("grant", tenant_id, grant_id))
+            return grant_of(self._grant_row("grant", tenant_id, grant_id))
 
     def read_live(self, tenant_id: TenantId, grant_id: object) -> tuple[Grant, int]:
         """Return an open grant of the tenant, and for how many seconds. Raises GrantUnknown, GrantExpired."""
         with statement(self._connection):
             row = self._grant_row("live_grant", tenant_id, grant_id)
-        grant, seconds = _grant_of(row), int(row.seconds)
-        return (grant if grant.state is GrantState.OPEN and seconds > 0 else self._refuse(grant)), seconds
+        grant, seconds = grant_of(row), int(row.seconds)
+        return (grant if grant.state is GrantState.OPEN and seconds > 0 else self.refuse(grant)), seconds
 
     def begin_confirm(self, tenant_id: TenantId, grant_id: object, *, is_taken: bool = False) -> Grant:
         """Return the grant as `confirming`, with the key to which its upload is to be copied; or as `confirmed`.
@@ -188,11 +183,11 @@ class Uploads:
         try:
             with transaction(self._connection):
                 row = self._grant_row("lock_grant", tenant_id, grant_id)
-                grant = _grant_of(row)
+                grant = grant_of(row)
                 if row.state == GrantState.CONFIRMED:
                     return Settled(grant)
                 if row.state != GrantState.CONFIRMING:
-                    self._refuse(grant)
+                    self.refuse(grant)
                 self._require_place(grant, stored.ref)
                 settled = self._settle(grant, stored, buckets, on_commit)
                 if not was_staged:
@@ -206,7 +201,7 @@ class Uploads:
         """Give a grant up and return it; a confirmed one stays confirmed. Raises GrantUnknown."""
         with transaction(self._connection):
             names = {"tenant_id": tenant_id, "grant_id": _uuid(grant_id)}
-            return _grant_of(self._rows.row("abort_grant", names) or self._grant_row("grant", tenant_id, grant_id))
+            return grant_of(self._rows.row("abort_grant", names) or self._grant_row("grant", tenant_id, grant_id))
 
     def grants_to_sweep(
         self, *, seconds: int = 3600, confirming_seconds: int = 86_400, limit: int = 1000
@@ -220,7 +215,7 @@ class Uploads:
         with transaction(self._connection):
             self._rows.run("abort_abandoned", {"confirming_seconds": confirming_seconds})
             found = self._rows.rows("grants_to_sweep", {"seconds": seconds, "limit": limit})
-        return [_grant_of(row) for row in found]
+        return [grant_of(row) for row in found]
 
     def forget_grant(self, grant: Grant) -> None:
         """Delete an aborted grant."""
@@ -234,12 +229,12 @@ class Uploads:
 
     def _begin_confirm(self, tenant_id: TenantId, grant_id: object, *, is_taken: bool) -> Grant:
         row = self._grant_row("lock_grant", tenant_id, grant_id)
-        grant = _grant_of(row)
+        grant = grant_of(row)
         if grant.state is GrantState.CONFIRMED:
             return grant
         if grant.state is GrantState.ABORTED or (grant.state is GrantState.OPEN and row.is_expired):
-            self._refuse(grant)
-        bucket = self._destination(tenant_id)
+            self.refuse(grant)
+        bucket = self.destination(tenant_id)
         if grant.final and grant.final.bucket == bucket and not is_taken:
             return grant
         if grant.final and not is_taken:
@@ -249,7 +244,7 @@ class Uploads:
         values = {**_names(grant), "bucket": bucket, "key": key}
         try:
             with self._connection.transaction():
-                return _grant_of(self._rows.row("begin_confirm", values))
+                return grant_of(self._rows.row("begin_confirm", values))
         except psycopg.errors.UniqueViolation as error:
             raise _KeyTaken from error
 
@@ -275,7 +270,8 @@ class Uploads:
             )
         return str(row.key)
 
-    def _destination(self, tenant_id: TenantId) -> str:
+    def destination(self, tenant_id: TenantId) -> str:
+        """Return the bucket of the tenant's new uploads now. Raises InactiveTenant, UnknownTenant, Refused."""
         row = self._rows.row("destination_now", {**self._places, "tenant_id": tenant_id})
         if row is None:
             raise no_such_tenant(tenant_id)
@@ -288,7 +284,7 @@ class Uploads:
     def _require_place(self, grant: Grant, ref: ObjectRef) -> None:
         final = grant.final
         is_recorded = final is not None and (final.bucket, final.key) == (ref.bucket, ref.key)
-        if not is_recorded or self._destination(grant.tenant_id) != ref.bucket:
+        if not is_recorded or self.destination(grant.tenant_id) != ref.bucket:
             raise _MovedAway
 
     def _settle(
@@ -308,8 +304,8 @@ class Uploads:
         row = self._rows.row("settle_grant", {**values, "checksum": stored.checksum})
         former = before and not before.key_fault and object_of(before.bucket, before.key, buckets)
         if not before or not former or (former.bucket, former.key) == (stored.ref.bucket, stored.ref.key):
-            return Settled(_grant_of(row))
-        return Settled(_grant_of(row), (self.deletions.add(grant.tenant_id, grant.document_id, former, before.etag),))
+            return Settled(grant_of(row))
+        return Settled(grant_of(row), (self.deletions.add(grant.tenant_id, grant.document_id, former, before.etag),))
 
     def _grant_row(self, name: str, tenant_id: TenantId, grant_id: object) -> Row:
         row = self._rows.row(name, {"tenant_id": tenant_id, "grant_id": _uuid(grant_id)})
@@ -317,7 +313,7 @@ class Uploads:
             raise _unknown(grant_id)
         return row
 
-    def _refuse(self, grant: Grant) -> Grant:
+    def refuse(self, grant: Grant) -> Grant:
         """Raise the error for a grant that is not in the state that is needed."""
         told = {GrantState.CONFIRMED: "was confirmed already", GrantState.CONFIRMING: "is being confirmed"}
         what = told.get(grant.state, "expired or was aborted")
@@ -331,7 +327,7 @@ class Uploads:
     def _refuse_destination(self, tenant_id: TenantId) -> Grant:
         """Raise the error for a tenant for which no grant could be recorded."""
         with transaction(self._connection):
-            self._destination(tenant_id)
+            self.destination(tenant_id)
         raise no_such_tenant(tenant_id)
 
 
@@ -377,7 +373,8 @@ def _without_bucket(tenant_id: TenantId) -> Refused:
     )
 
 
-def _grant_of(row: Row) -> Grant:
+def grant_of(row: Row) -> Grant:
+    """Return the grant of a row."""
     final = ObjectRef(row.final_bucket, row.final_key) if row.final_key else None
     checksum = Checksum(ChecksumAlgorithm(row.checksum_algorithm), row.checksum) if row.checksum_algorithm else None
     stored = None
@@ -386,7 +383,7 @@ def _grant_of(row: Row) -> Grant:
     return Grant(
         grant_id=str(row.grant_id),
         tenant_id=plain_id(row.tenant_id),
-        document_id=str(row.document_id),
+        document_id="" if row.document_id is None else str(row.document_id),
         staged=ObjectRef(row.bucket, row.temp_key),
         upload_id=row.upload_id,
         declared=Declared(row.name, int(row.size), row.content_type, checksum),

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import builtins
-import functools
-import logging
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, TypeVar
 
-from rehouse.core.model import TenantId
 from rehouse.core.upload_requests import UploadRequest
 from rehouse.core.uploads import declare
 from rehouse.ledger.faults import translate_errors
 from rehouse.runtime import grants, reading, removal, signing, streams
+from rehouse.runtime.counting import CountedCalls, count_call
+from rehouse.runtime.files import TenantFiles
 from rehouse.runtime.reading import DocumentFile
 from rehouse.runtime.scope import Scope, info_of
 from rehouse.runtime.values import (
-    CallRecord,
     DocumentInfo,
     DocumentVersion,
     OnCommit,
@@ -25,33 +22,9 @@ from rehouse.runtime.values import (
     UploadGrant,
     Usage,
 )
-from rehouse.s3.objects.traffic import Traffic, count_traffic
-
-log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
-def _count_call(method: Callable[Concatenate[TenantHandle, P], R]) -> Callable[Concatenate[TenantHandle, P], R]:
-    """Report each call of a method to the application's hook, if there is one."""
-
-    def call(self: TenantHandle, /, *arguments: P.args, **options: P.kwargs) -> R:
-        if self._scope.storage.on_call is None:
-            return method(self, *arguments, **options)
-        with count_traffic() as traffic:
-            try:
-                result = method(self, *arguments, **options)
-            except BaseException:
-                self._report(method.__name__, traffic, failed=True)
-                raise
-        self._report(method.__name__, traffic, failed=False)
-        return result
-
-    return functools.update_wrapper(call, method)
-
-
-class TenantHandle:
+class TenantHandle(CountedCalls):
     """The documents of one tenant. `TenantStorage.for_tenant` returns it; a handle may be kept, and used by several threads.
 
     Each method reads the row first, so that it follows the document wherever a migration has it. A document of another tenant
@@ -60,18 +33,22 @@ class TenantHandle:
     may be repeated.
     """
 
-    __slots__ = ("_scope", "slug", "tenant_id")
+    __slots__ = ("slug",)
 
     def __init__(self, scope: Scope) -> None:
         row = scope.tenant().row
-        self._scope = scope
-        self.tenant_id: TenantId = row.id
+        super().__init__(scope, row.id)
         self.slug = row.slug
 
     def __repr__(self) -> str:
         return f"TenantHandle({self.slug or self.tenant_id!r})"
 
-    @_count_call
+    @property
+    def files(self) -> TenantFiles:
+        """The documents by their keys, for an application that knows no more of them, such as a FileField of Django."""
+        return TenantFiles(self._scope, self.tenant_id)
+
+    @count_call
     def get(self, document_id: str) -> DocumentInfo:
         """Return a document's row. One query. Raises NoSuchDocument.
 
@@ -80,7 +57,7 @@ class TenantHandle:
         """
         return self._scope.document(document_id)
 
-    @_count_call
+    @count_call
     def list(self, *, after: str | None = None, limit: int = 100) -> list[DocumentInfo]:
         """Return the tenant's rows in order of their ids, at most `limit`, those after the id `after`. One query.
 
@@ -91,7 +68,7 @@ class TenantHandle:
             rows = ledger.rows.list_documents(self._scope.tenant_id, after=after, limit=max(limit, 0))
         return [info_of(row) for row in rows]
 
-    @_count_call
+    @count_call
     def usage(self) -> Usage:
         """Return what the tenant uses and has reserved, and the limits of its plan. One query.
 
@@ -117,17 +94,9 @@ class TenantHandle:
         ...     file.read(5)
         b'%PDF-'
         """
-        if self._scope.storage.on_call is None:
-            return reading.open_document(self._scope, document, None)
-        try:
-            return reading.open_document(
-                self._scope, document, lambda traffic, failed: self._report("open", traffic, failed=failed)
-            )
-        except BaseException:
-            self._report("open", Traffic(), failed=True)
-            raise
+        return self._count_file("open", lambda on_close: reading.open_document(self._scope, document, on_close))
 
-    @_count_call
+    @count_call
     def download_url(
         self,
         document: str | DocumentInfo,
@@ -146,7 +115,7 @@ class TenantHandle:
         """
         return reading.download_url(self._scope, document, as_name=as_name, inline=inline, expires=expires)
 
-    @_count_call
+    @count_call
     def upload(
         self,
         document_id: str,
@@ -172,7 +141,7 @@ class TenantHandle:
         declared = declare(name, incoming.declared_size, content_type)
         return streams.upload(self._scope, document_id, declared, incoming, on_commit)
 
-    @_count_call
+    @count_call
     def create_upload(
         self,
         document_id: str,
@@ -195,7 +164,7 @@ class TenantHandle:
         declared = declare(name, size, content_type, checksum)
         return grants.create_upload(self._scope, document_id, declared, as_form=as_form)
 
-    @_count_call
+    @count_call
     def confirm_upload(
         self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None, sniff: bool = False
     ) -> StoredDocument:
@@ -210,7 +179,7 @@ class TenantHandle:
         """
         return grants.confirm_upload(self._scope, _id_of(grant), on_commit, sniff=sniff)
 
-    @_count_call
+    @count_call
     def resume_upload(self, grant_id: str) -> UploadGrant:
         """Return an open grant again, its requests signed anew until it expires: for a browser that has lost it.
 
@@ -218,7 +187,7 @@ class TenantHandle:
         """
         return signing.resume_upload(self._scope, grant_id)
 
-    @_count_call
+    @count_call
     def sign_upload(self, grant_id: str, request: UploadRequest) -> SignedRequest:
         """Sign one request of an open grant, for a client that asks for each, such as Uppy.
 
@@ -226,12 +195,12 @@ class TenantHandle:
         """
         return signing.sign_upload(self._scope, grant_id, request)
 
-    @_count_call
+    @count_call
     def abort_upload(self, grant: UploadGrant | str) -> None:
         """Give a grant up; its reservation is free at once. A confirmed one stays confirmed. Raises GrantUnknown."""
         grants.abort_upload(self._scope, _id_of(grant))
 
-    @_count_call
+    @count_call
     def delete(self, document_id: str, *, on_delete: Callable[[], object] | None = None) -> None:
         """Take the row's pointer away and delete the object. In a versioned bucket its versions stay for `undelete`.
 
@@ -240,7 +209,7 @@ class TenantHandle:
         """
         removal.delete(self._scope, document_id, on_delete)
 
-    @_count_call
+    @count_call
     def undelete(self, document_id: str, *, on_commit: OnCommit | None = None) -> StoredDocument:
         """Copy the newest version of a deleted document to a new key, and point its row there.
 
@@ -248,12 +217,12 @@ class TenantHandle:
         """
         return removal.undelete(self._scope, document_id, on_commit)
 
-    @_count_call
+    @count_call
     def versions(self, document_id: str) -> builtins.list[DocumentVersion]:
         """Return the versions of the document's objects that the tenant's buckets keep, the newest first."""
         return removal.versions(self._scope, document_id)
 
-    @_count_call
+    @count_call
     def copy_to(
         self,
         other: TenantHandle,
@@ -272,16 +241,6 @@ class TenantHandle:
         """
         target = removal.Target(other._scope, new_document_id, name, on_commit)
         return removal.copy_to(self._scope, document_id, target)
-
-    def _report(self, kind: str, traffic: Traffic, *, failed: bool) -> None:
-        hook = self._scope.storage.on_call
-        if hook is None:
-            return
-        record = CallRecord(self.tenant_id, kind, traffic.requests, traffic.bytes_in, traffic.bytes_out, failed)
-        try:
-            hook(record)
-        except Exception:  # the hook is the application's: its failure must not become one of the call
-            log.exception("on_call failed for a call of %s", kind)
 
 
 def _id_of(grant: UploadGrant | str) -> str:

@@ -6,6 +6,7 @@ The row is read each time, and again if its object is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from rehouse.core.content_disposition import content_disposition
 from rehouse.core.errors import NoSuchObject, PreconditionFailed, StorageRefused
@@ -21,12 +22,20 @@ ATTEMPTS = 3
 
 
 class DocumentFile(ObjectReader):
-    """A document as a seekable binary file. `on_close` is called with what was read, and whether a read failed."""
+    """A document as a seekable binary file. `on_close` is called with what was read, and whether a read failed.
+
+    `find` finds the document again when its object is gone; without it the row is read by its id.
+    """
 
     def __init__(
-        self, scope: Scope, document: DocumentInfo, on_close: Callable[[Traffic, bool], None] | None = None
+        self,
+        scope: Scope,
+        document: DocumentInfo,
+        on_close: Callable[[Traffic, bool], None] | None = None,
+        find: Callable[[], DocumentInfo] | None = None,
     ) -> None:
         self._scope, self._document, self._place = scope, document, scope.place_of(document)
+        self._find = find or partial(scope.document, document.document_id)
         self._on_close, self._traffic, self._has_failed = on_close, Traffic(), False
         super().__init__(self._download_from, document.name)
 
@@ -47,7 +56,7 @@ class DocumentFile(ObjectReader):
                     if not _is_gone(error) or attempt == ATTEMPTS - 1:
                         self._has_failed = True
                         raise
-                self._document = self._scope.document(self._document.document_id)
+                self._document = self._find()
                 self._place = self._scope.place_of(self._document)
         raise AssertionError("the last attempt returns or raises")
 

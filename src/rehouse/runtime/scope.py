@@ -13,6 +13,7 @@ from rehouse.core.routing import Buckets, object_of, require_object
 from rehouse.ledger.application_rows import ApplicationRows, DocumentRow, TenantRow, no_such_document
 from rehouse.ledger.deletions import Deletions
 from rehouse.ledger.faults import translate_errors
+from rehouse.ledger.files import Files
 from rehouse.ledger.quotas import Quotas
 from rehouse.ledger.uploads import Uploads
 from rehouse.runtime.connections import Connections
@@ -48,6 +49,11 @@ class Ledger:
     def deletions(self) -> Deletions:
         """The objects that are to be deleted."""
         return self.uploads.deletions
+
+    @property
+    def files(self) -> Files:
+        """The documents by their keys."""
+        return Files(self.rows, self.uploads)
 
     @property
     def quotas(self) -> Quotas:

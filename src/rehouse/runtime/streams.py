@@ -72,7 +72,7 @@ def upload(
     grant = open_grant(scope, document_id, declared, seconds=MOST_GRANT_SECONDS, part_bytes=each)
     try:
         if is_small:
-            grant, stored = store(scope, grant, partial(_put, scope, incoming.first, declared.content_type))
+            grant, stored = store(scope, grant, partial(put_whole, scope, incoming.first, declared.content_type))
         elif incoming.size is not None:
             grant, stored = _upload_in_parts(scope, choose_key(scope, grant), incoming)
         else:
@@ -117,7 +117,8 @@ def _require_size(found: int, size: int | None) -> None:
         raise BadUpload(f"the stream has {found:,} bytes, {size:,} were declared", hint="leave size out, or correct it")
 
 
-def _put(scope: Scope, body: bytes, content_type: str, ref: ObjectRef) -> StoredObject:
+def put_whole(scope: Scope, body: bytes, content_type: str, ref: ObjectRef) -> StoredObject:
+    """Upload a small stream in one request to a key that nothing has. Raises PreconditionFailed."""
     return scope.objects.put(ref, body, content_type=content_type)
 
 
@@ -129,7 +130,7 @@ def _upload_in_parts(scope: Scope, grant: Grant, incoming: Incoming) -> tuple[Gr
     final = grant.final
     assert final is not None
     try:
-        return grant, _send_parts(scope, grant, final, incoming)
+        return grant, send_parts(scope, grant, final, incoming)
     except PreconditionFailed:
         raise TryAgain(
             f"another object came to {final.bucket}/{final.key} during the upload",
@@ -140,14 +141,15 @@ def _upload_in_parts(scope: Scope, grant: Grant, incoming: Incoming) -> tuple[Gr
 
 def _upload_of_unknown_size(scope: Scope, grant: Grant, incoming: Incoming) -> tuple[Grant, StoredObject]:
     """Upload parts below `temp/`, let the size count against the limits, and copy the object to its final key."""
-    staged = _send_parts(scope, grant, grant.staged, incoming)
+    staged = send_parts(scope, grant, grant.staged, incoming)
     with scope.ledger(durably=True) as ledger:
         tenant = scope.storage.learn(scope.named, ledger.rows).row
         grant = ledger.uploads.resize(tenant, grant, staged.size)
     return store(scope, grant, partial(copy_object, scope, grant.staged, staged))
 
 
-def _send_parts(scope: Scope, grant: Grant, ref: ObjectRef, incoming: Incoming) -> StoredObject:
+def send_parts(scope: Scope, grant: Grant, ref: ObjectRef, incoming: Incoming) -> StoredObject:
+    """Upload a stream in parts to a key that nothing has, and record the upload's id first. Raises PreconditionFailed."""
     content_type = grant.declared.content_type
     upload_id = scope.objects.create_multipart(ref, content_type=content_type)
     try:

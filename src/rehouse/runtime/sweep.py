@@ -119,6 +119,8 @@ class Sweep:
             return ledger.deletions.may_delete(tenant_id, document_id, ref)
 
     def _is_in_use(self, deletion: Deletion) -> bool:
+        if not deletion.document_id:
+            return True  # a file has no copies: it is a row that points there
         with self._ledger() as ledger:
             row = ledger.rows.read_document(deletion.tenant_id, deletion.document_id)
         return row is not None and row.key == deletion.ref.key

@@ -32,7 +32,7 @@ CHECKSUMS = ("crc64nvme", "sha256", "crc32c", "crc32", "sha1")
 
 
 def open_grant(
-    scope: Scope, document_id: str, declared: Declared, *, seconds: int, part_bytes: int | None = None
+    scope: Scope, document_id: str | None, declared: Declared, *, seconds: int, part_bytes: int | None = None
 ) -> Grant:
     """Record an upload, so that it is known whatever happens. Raises QuotaExceeded and what `Uploads.open_grant` raises."""
     with scope.ledger(durably=True) as ledger:

@@ -78,6 +78,17 @@ class DocumentVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class FileState:
+    """What S3 knows of a file: its size, type, ETag, and when it was stored."""
+
+    key: str
+    size: int
+    content_type: str
+    etag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a tenant uses, and what its plan allows.
 

@@ -164,7 +164,7 @@ GRANTS = OwnTable(
     {
         "grant_id": "uuid PRIMARY KEY",
         "tenant_id": "{tenant_id_type} {tenant_id_collation} NOT NULL",
-        "document_id": "{document_id_type} {document_id_collation} NOT NULL",
+        "document_id": "{document_id_type} {document_id_collation}",
         "bucket": "text NOT NULL",
         "temp_key": f"{_KEY} NOT NULL",
         "upload_id": "text",
@@ -191,15 +191,19 @@ GRANTS = OwnTable(
     indexes={
         "s3_upload_grants_by_tenant": "(tenant_id) WHERE state IN ('open', 'confirming')",
         "s3_upload_grants_by_expiry": "(expires_at)",
+        "s3_upload_grants_by_key": "(tenant_id, final_key)",
     },
 )
-"""The uploads of `TenantStorage`, each from before its first request until it is confirmed or swept."""
+"""The uploads of `TenantStorage`, each from before its first request until it is confirmed or swept.
+
+An upload without a document is a file's: a row that is written with its key confirms it (files.sql).
+"""
 DELETIONS = OwnTable(
     "s3_pending_deletions",
     {
         "id": "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
         "tenant_id": "{tenant_id_type} {tenant_id_collation} NOT NULL",
-        "document_id": "{document_id_type} {document_id_collation} NOT NULL",
+        "document_id": "{document_id_type} {document_id_collation}",
         "bucket": "text NOT NULL",
         "key": f"{_KEY} NOT NULL",
         "etag": "text",
@@ -231,6 +235,7 @@ def statements(catalog: Catalog) -> Iterator[Statement]:
             yield create(catalog, table)
         elif table is not MIGRATIONS:
             yield from complete(catalog, table, existing)
+            yield from _optional_document(table, existing)
         yield from _indexes(catalog, table, existing)
     yield from _append_only(catalog)
 
@@ -252,6 +257,14 @@ def complete(catalog: Catalog, table: OwnTable, existing: Table) -> Iterator[Sta
         yield Statement(
             f"{table.name} gains {', '.join(lacking)}", text, Manner.POLITE, existing.identifier.as_string(None)
         )
+
+
+def _optional_document(table: OwnTable, existing: Table) -> Iterator[Statement]:
+    """Yield the statement that lets an upload or a deletion be of no document: a file that has no row yet, or no longer."""
+    if table in (GRANTS, DELETIONS) and existing.columns["document_id"].is_required:
+        name = existing.identifier.as_string(None)
+        text = f"ALTER TABLE {name} ALTER COLUMN document_id DROP NOT NULL"
+        yield Statement(f"{table.name} takes files without a row", text, Manner.POLITE, name)
 
 
 def refuse_unfit(catalog: Catalog, table: OwnTable, existing: Table) -> None:

@@ -29,6 +29,8 @@ DROP TRIGGER IF EXISTS rehouse_usage_truncate ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_arrived ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_departed ON {documents};
 DROP TRIGGER IF EXISTS rehouse_document_changed ON {documents};
+DROP TRIGGER IF EXISTS rehouse_bucket_insert ON {documents};
+DROP TRIGGER IF EXISTS rehouse_bucket_update ON {documents};
 DROP TRIGGER IF EXISTS rehouse_documents_truncated ON {documents};
 
 -- name: fold_all

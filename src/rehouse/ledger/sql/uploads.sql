@@ -36,14 +36,15 @@ used AS (
 
 -- name: needed_by_grants
 -- What the grants of a tenant need beyond its rows as they are now, without and with one more upload. Of several uploads of a
--- document the largest counts, because each one replaces the others.
+-- document the largest counts, because each one replaces the others. An upload of no document counts for itself.
 uploads AS (
   SELECT g.document_id, max(g.size) FILTER (WHERE NOT g.is_new) AS reserved, max(g.size) AS size FROM (
-    SELECT o.document_id, o.size, false AS is_new FROM {s3_upload_grants} o
+    SELECT o.document_id, CASE WHEN o.document_id IS NULL THEN o.grant_id END AS alone, o.size, false AS is_new FROM {s3_upload_grants} o
     WHERE o.tenant_id = %(tenant_id)s AND o.state IN ('open', 'confirming') AND o.grant_id IS DISTINCT FROM %(grant_id)s::uuid
     UNION ALL
-    SELECT %(document_id)s::{document_id_type} {document_id_collation}, %(size)s::bigint, true WHERE %(size)s::bigint IS NOT NULL) g
-  GROUP BY 1),
+    SELECT %(document_id)s::{document_id_type} {document_id_collation},
+      CASE WHEN %(document_id)s::{document_id_type} IS NULL THEN %(grant_id)s::uuid END, %(size)s::bigint, true WHERE %(size)s::bigint IS NOT NULL) g
+  GROUP BY g.document_id, g.alone),
 needed AS (
   SELECT coalesce(sum(greatest(n.reserved - coalesce(r.bytes, 0), 0)), 0) AS reserved_bytes,
     count(*) FILTER (WHERE r.bytes IS NULL AND n.reserved IS NOT NULL) AS reserved_documents,
