@@ -17,7 +17,7 @@ STATUSES = {
     "Refused": 2, "ConfigurationError": 2, "DatabaseRefused": 2, "StorageRefused": 2,
     "Locked": 1, "BadUsage": 2, "UnknownTenant": 2, "NotConfirmed": 2,
     "InactiveTenant": 2, "NoSuchDocument": 2, "ForeignPointer": 2, "BadUpload": 2, "NameTaken": 2, "QuotaExceeded": 2,
-    "GrantUnknown": 2, "GrantExpired": 2, "UploadMismatch": 2,
+    "GrantUnknown": 2, "GrantExpired": 2, "NotGranted": 2, "UploadMismatch": 2,
 }  # fmt: skip
 
 

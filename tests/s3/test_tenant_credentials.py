@@ -15,12 +15,11 @@ from tests.support.http_relay import HttpRelay, Reply
 
 from rehouse.config import Settings
 from rehouse.core.errors import StorageRefused, StorageUnavailable
-from rehouse.core.model import Tenant
 from rehouse.s3.session import Credentials, Session
 from rehouse.s3.tenant_credentials import AHEAD_SECONDS, LEAST_SECONDS, SECONDS, TenantCredentials
 from rehouse.sandbox.s3_server import S3Server
 
-TENANT = Tenant(7, "acme", "Acme", None, True)
+TENANT = 7
 _numbers = itertools.count(1)
 
 
@@ -87,7 +86,7 @@ def test_many_threads_assume_the_role_once(
         found = set(pool.map(lambda _: credentials.of(TENANT, bucket), range(200)))
     assert len(found) == len(sts.seen) == 1
     assert credentials.of(TENANT, target) not in found
-    assert credentials.of(Tenant(8, "other", "Other", None, True), bucket) not in found
+    assert credentials.of(8, bucket) not in found
     assert len(sts.seen) == 3
 
 

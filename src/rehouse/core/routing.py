@@ -36,6 +36,11 @@ class Buckets:
     shared: tuple[str, ...]
     default: str | None
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The buckets that are this tenant's alone."""
+        return self.former if self.home is None else self.former | {self.home}
+
 
 class Standing(StrEnum):
     """What a row says about its object."""

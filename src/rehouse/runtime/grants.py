@@ -90,12 +90,13 @@ def abort_upload(scope: Scope, grant_id: str) -> None:
 
 
 def _seconds(scope: Scope) -> int:
-    settings = scope.storage.settings
-    return grant_seconds(
+    settings, home = scope.storage.settings, scope.tenant().buckets.home
+    seconds = grant_seconds(
         settings.upload_grant_seconds,
         temporary_days=settings.lifecycle.temporary_days,
         incomplete_upload_days=settings.lifecycle.incomplete_upload_days,
     )
+    return seconds if home is None else scope.url_seconds(home, seconds)
 
 
 def _require_checkable(scope: Scope, checksum: Checksum | None, *, is_single: bool) -> None:

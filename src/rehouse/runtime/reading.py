@@ -75,9 +75,11 @@ def download_url(
     found = scope.document(document) if isinstance(document, str) else document
     place = scope.place_of(found)
     name = as_name if as_name is not None else found.name
+    if expires is None:
+        expires = scope.url_seconds(place.bucket, scope.storage.settings.download_url_seconds)
     return scope.objects.presigner.get_url(
         place,
-        expires=scope.storage.settings.download_url_seconds if expires is None else expires,
+        expires=expires,
         response={"response-content-disposition": content_disposition(name, inline=inline)},
     )
 

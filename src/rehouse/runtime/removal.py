@@ -85,7 +85,7 @@ def copy_to(scope: Scope, document_id: str, target: Target) -> StoredDocument:
         try:
             held = _require_source(scope, source)
             declared = declare(target.name or document.name or "file", held.size, held.content_type)
-            return _copy_into(target, declared, source, held)
+            return _copy_into(target, declared, source, held, source_scope=scope)
         except (NoSuchObject, PreconditionFailed):  # it is moved or replaced at this moment: the row says where to
             if attempt == ATTEMPTS:
                 raise
@@ -99,12 +99,14 @@ def _require_source(scope: Scope, source: ObjectRef) -> StoredObject:
     return held
 
 
-def _copy_into(target: Target, declared: Declared, source: ObjectRef, held: StoredObject) -> StoredDocument:
+def _copy_into(
+    target: Target, declared: Declared, source: ObjectRef, held: StoredObject, *, source_scope: Scope | None = None
+) -> StoredDocument:
     scope = target.scope
     require_row(scope, target.document_id, target.on_commit)
     grant = open_grant(scope, target.document_id, declared, seconds=MOST_GRANT_SECONDS)
     try:
-        grant, stored = store(scope, grant, partial(copy_object, scope, source, held))
+        grant, stored = store(scope, grant, partial(copy_object, scope, source, held, source_scope=source_scope))
         return commit(scope, grant, stored, target.on_commit)
     except BaseException:
         give_up(scope, grant)

@@ -71,8 +71,12 @@ class Scope:
 
     @property
     def objects(self) -> ObjectClient:
-        """The client for objects."""
-        return self.storage.objects
+        """The client for objects, with credentials of this tenant if the storage has a role."""
+        return self.storage.objects if self.storage.roles is None else self.storage.client_of(self.tenant())
+
+    def url_seconds(self, bucket: str, wanted: int) -> int:
+        """Return for how long a URL can be valid, at most `wanted` seconds: the credentials of a tenant live an hour."""
+        return wanted if self.storage.roles is None else self.objects.presigner.seconds_for(bucket, wanted)
 
     @property
     def tenant_id(self) -> TenantId:

@@ -17,7 +17,8 @@ import psycopg
 from rehouse import config
 from rehouse.config import Settings, name_setting
 from rehouse.core.errors import BadUsage
-from rehouse.core.routing import buckets_of
+from rehouse.core.model import TenantId
+from rehouse.core.routing import Buckets, buckets_of
 from rehouse.ledger.application_rows import ApplicationRows
 from rehouse.ledger.catalog import Catalog, read
 from rehouse.ledger.pool import StoragePool
@@ -28,8 +29,10 @@ from rehouse.runtime.handle import TenantHandle
 from rehouse.runtime.scope import KnownTenant, Ledger, Scope
 from rehouse.runtime.sweep import Sweep
 from rehouse.runtime.values import OnCall, Swept
+from rehouse.s3.objects.access import PerProcess
 from rehouse.s3.objects.client import ObjectClient
 from rehouse.s3.session import Session
+from rehouse.s3.tenant_credentials import TenantCredentials
 
 MOST_KNOWN = 10_000
 """How many names of tenants are remembered."""
@@ -59,6 +62,8 @@ class TenantStorage:
         session = Session(settings)
         self.is_aws = session.is_aws
         self.objects = ObjectClient(session, clock=clock)
+        self.roles = PerProcess(partial(_roles_of, session, settings.role_arn, clock)) if settings.role_arn else None
+        self._clients: dict[tuple[TenantId, Buckets], ObjectClient] = {}
         self._prepared: tuple[Catalog, Queries] | None = None
         self._preparing = threading.Lock()
         self._known: dict[str | int, KnownTenant] = {}
@@ -127,6 +132,27 @@ class TenantStorage:
         shared, bucket = self.settings.require_shared_buckets(), self.settings.remaining_bucket
         return Ledger(rows, Uploads(rows, shared=shared, upload_bucket=bucket))
 
+    def client_of(self, known: KnownTenant) -> ObjectClient:
+        """Return a client for objects that has credentials of a tenant where the bucket is the tenant's own."""
+        return self._client_of(known.row.id, known.buckets)
+
+    def sweeping_client(self, tenant_id: TenantId, bucket: str) -> ObjectClient:
+        """Return a client that removes what the ledger has recorded for a tenant in a bucket."""
+        if self.roles is None:
+            return self.objects
+        shared = self.settings.require_shared_buckets()
+        return self._client_of(tenant_id, buckets_of(None, [bucket], shared, self.settings.dropped_buckets))
+
+    def _client_of(self, tenant_id: TenantId, buckets: Buckets) -> ObjectClient:
+        assert self.roles is not None
+        found = self._clients.get((tenant_id, buckets))
+        if found is None:
+            if len(self._clients) >= MOST_KNOWN:
+                self._clients = {}
+            found = self.objects.acting_for(tenant_id, self.roles, own=buckets.own, shared=buckets.shared)
+            self._clients[tenant_id, buckets] = found
+        return found
+
     @property
     def longest_key(self) -> int:
         """The most characters that a key may have."""
@@ -158,3 +184,7 @@ class TenantStorage:
                 catalog = read(connection, self.settings.mapping, name, as_application=True)
                 self._prepared = catalog, load(catalog)
             return self._prepared
+
+
+def _roles_of(session: Session, role_arn: str, clock: Callable[[], float]) -> TenantCredentials:
+    return TenantCredentials(session.fresh(), role_arn, clock=clock)

@@ -90,17 +90,17 @@ class Sweep:
     def _sweep_grant(self, grant: Grant) -> None:
         if grant.part_bytes is not None:
             self._abort_uploads(grant)
-        self._delete(grant.staged)
+        self._delete(grant.tenant_id, grant.staged)
         if grant.final is not None and self._may_delete(grant.tenant_id, grant.document_id, grant.final):
-            self._delete(grant.final)
+            self._delete(grant.tenant_id, grant.final)
         with self._ledger() as ledger:
             ledger.uploads.forget_grant(grant)
 
     def _abort_uploads(self, grant: Grant) -> None:
         """Abort an upload in parts. A crash may have come before its id was recorded: then S3 is asked for it."""
-        objects = self._storage.objects
         for ref in (grant.staged, grant.final):
             if ref is not None:
+                objects = self._storage.sweeping_client(grant.tenant_id, ref.bucket)
                 with _gone_is_fine():
                     for upload_id in [grant.upload_id] if grant.upload_id else objects.open_uploads(ref):
                         objects.abort_multipart(ref, upload_id)
@@ -108,7 +108,7 @@ class Sweep:
     def _sweep_deletion(self, deletion: Deletion) -> None:
         """Delete an object, unless it is in use again. One to which a migration will point the row waits for a later sweep."""
         if self._may_delete(deletion.tenant_id, deletion.document_id, deletion.ref):
-            self._delete(deletion.ref, deletion.etag)
+            self._delete(deletion.tenant_id, deletion.ref, deletion.etag)
         elif not self._is_in_use(deletion):
             return
         with self._ledger() as ledger:
@@ -125,15 +125,16 @@ class Sweep:
             row = ledger.rows.read_document(deletion.tenant_id, deletion.document_id)
         return row is not None and row.key == deletion.ref.key
 
-    def _delete(self, ref: ObjectRef, etag: str | None = None) -> None:
+    def _delete(self, tenant_id: TenantId, ref: ObjectRef, etag: str | None = None) -> None:
         """Delete an object if it is there, and still the one with this ETag, if one is known.
 
         To delete a missing one would leave a delete marker in a versioned bucket.
         """
         with _gone_is_fine():
-            found = self._storage.objects.head(ref)
+            objects = self._storage.sweeping_client(tenant_id, ref.bucket)
+            found = objects.head(ref)
             if found is not None and etag in (None, found.etag):
-                self._storage.objects.delete(ref)
+                objects.delete(ref)
                 self._objects += 1
 
     @contextmanager

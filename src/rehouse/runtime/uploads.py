@@ -22,6 +22,7 @@ from rehouse.ledger.uploads import Grant
 from rehouse.runtime.scope import Scope
 from rehouse.runtime.values import OnCommit, StoredDocument
 from rehouse.s3.objects.answers import StoredObject
+from rehouse.s3.objects.carry import carry_object
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +103,18 @@ def commit(
     )
 
 
-def copy_object(scope: Scope, source: ObjectRef, stored: StoredObject, target: ObjectRef) -> StoredObject:
-    """Copy an object inside S3 to a key that nothing has."""
-    copied = scope.objects.copy(source, target, source_etag=stored.etag, size=stored.size)
+def copy_object(
+    scope: Scope, source: ObjectRef, stored: StoredObject, target: ObjectRef, *, source_scope: Scope | None = None
+) -> StoredObject:
+    """Copy an object to a key that nothing has: inside S3, if one signature may read it and write there.
+
+    `source_scope`: the tenant whose object it is, if it is another one's. With a role, no credentials reach two buckets of tenants.
+    Between two of them the bytes then pass through this process.
+    """
+    reader, writer = (source_scope or scope).objects, scope.objects
+    if not writer.may_copy(source.bucket, target.bucket, reader):
+        return carry_object(reader, writer, source, stored, target)
+    copied = writer.copy(source, target, source_etag=stored.etag, size=stored.size)
     return replace(copied, content_type=copied.content_type or stored.content_type)
 
 

@@ -106,6 +106,12 @@ class Session:
         """Return an equal session that shares no lock and no connection with this one, for a child after a fork."""
         return Session(self.settings, self._profile)
 
+    def acting_as(self, credentials: Credentials) -> Session:
+        """Return a session with these credentials and the same endpoint."""
+        session = self.with_profile(self._profile)
+        session._core.set_credentials(credentials.access_key, credentials.secret_key, credentials.token)
+        return session
+
     def with_profile(self, profile: str | None) -> Session:
         """Return a session with other credentials and the same endpoint, even if only our own profile names it."""
         elsewhere = self.settings.endpoint_url is None and not self.is_aws

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rehouse.core.errors import RehouseError, StorageRefused
-from rehouse.core.model import Tenant, TenantId
+from rehouse.core.model import TenantId
 from rehouse.core.permissions.session_policy import as_text, session_name, session_policy
 from rehouse.s3.faults import translate_errors
 from rehouse.s3.session import Credentials, Session
@@ -48,24 +48,24 @@ class TenantCredentials:
         self._clock = clock
         self._entries: dict[tuple[TenantId, str], _Entry] = {}
 
-    def of(self, tenant: Tenant, bucket: str) -> Credentials:
-        """Return credentials that reach only this bucket and live for a minute at least.
+    def of(self, tenant_id: TenantId, bucket: str, *, least_seconds: float = LEAST_SECONDS) -> Credentials:
+        """Return credentials that reach only this bucket and live for `least_seconds` at least.
 
         Raises StorageRefused if the endpoint has no STS or the role cannot be assumed, StorageUnavailable if STS kept failing.
         """
         if len(self._entries) > MOST_KEPT:
             self._entries = {}
-        entry = self._entries.setdefault((tenant.id, bucket), _Entry())
+        entry = self._entries.setdefault((tenant_id, bucket), _Entry())
         found = entry.credentials
-        if found is None or self._seconds_left(found) < LEAST_SECONDS:
+        if found is None or self._seconds_left(found) < least_seconds:
             with entry.lock:
                 found = entry.credentials
-                if found is None or self._seconds_left(found) < LEAST_SECONDS:
-                    found = entry.credentials = self._assume(tenant, bucket)
+                if found is None or self._seconds_left(found) < least_seconds:
+                    found = entry.credentials = self._assume(tenant_id, bucket)
             return found
         if self._seconds_left(found) < AHEAD_SECONDS and entry.lock.acquire(blocking=False):
             try:
-                found = entry.credentials = self._assume(tenant, bucket)
+                found = entry.credentials = self._assume(tenant_id, bucket)
             except RehouseError as error:
                 log.warning("the credentials of a tenant could not be renewed ahead of time: %s", error.message)
             finally:
@@ -75,14 +75,14 @@ class TenantCredentials:
     def _seconds_left(self, credentials: Credentials) -> float:
         return (credentials.expires_at or 0) - self._clock()
 
-    def _assume(self, tenant: Tenant, bucket: str) -> Credentials:
+    def _assume(self, tenant_id: TenantId, bucket: str) -> Credentials:
         if self._sts is None:
             raise StorageRefused(
                 "this endpoint has no STS", hint="set AWS_ENDPOINT_URL_STS if the server has one", code="NoSTS"
             )
         settings = self._session.settings
         key = None if settings.encryption == "AES256" else settings.encryption
-        name = session_name(tenant.id)
+        name = session_name(tenant_id)
         try:
             with translate_errors(f"the role {self._role}"):
                 reply = self._sts.assume_role(

@@ -33,8 +33,8 @@ def certify(attacks: Attacks, credentials: TenantCredentials, homes: Iterable[tu
 
 def _try(attacks: Attacks, credentials: TenantCredentials, tenant: Tenant, bucket: str) -> Certification:
     """Send both requests about one tenant's bucket."""
-    allowed = attacks.look(Attacker(bucket, credentials.of(tenant, bucket)))
-    elsewhere = credentials.of(tenant, f"rehouse-isolation-{secrets.token_hex(8)}")
+    allowed = attacks.look(Attacker(bucket, credentials.of(tenant.id, bucket)))
+    elsewhere = credentials.of(tenant.id, f"rehouse-isolation-{secrets.token_hex(8)}")
     refused = attacks.look(Attacker(bucket, elsewhere))
     return Certification(bucket, str(allowed), str(refused), _reason(allowed, refused))
 

@@ -78,7 +78,7 @@ def prepare(
         tenant, bucket = home
         party = Party(tenant.slug, bucket, tenant)
         try:
-            return _prepare(services.control, attacks, credentials.of(tenant, bucket), party)
+            return _prepare(services.control, attacks, credentials.of(tenant.id, bucket), party)
         except Interrupted:
             raise
         except RehouseError as error:
@@ -172,7 +172,7 @@ class Campaign:
         """Return the credentials that are valid now."""
         if party.tenant is None:
             return self.services.control.session.credentials()
-        return self.credentials.of(party.tenant, party.bucket)
+        return self.credentials.of(party.tenant.id, party.bucket)
 
 
 def _prepare(control: Control, attacks: Attacks, own: Credentials, party: Party) -> Party:

@@ -55,6 +55,14 @@ class Access:
         """Return the bucket's endpoint. Raises ValueError if the name cannot be a bucket's name."""
         return self.session.endpoint(bucket)
 
+    def identity_of(self, bucket: str) -> Identity:
+        """Return whose credentials sign the requests to a bucket."""
+        return self.identity
+
+    def session_of(self, bucket: str) -> Session:
+        """Return a session with these credentials."""
+        return self.session
+
 
 def access_of(session: Session, clock: Callable[[], float] = time.time) -> PerProcess[Access]:
     """Return the access of each process: through `session` itself in this one."""

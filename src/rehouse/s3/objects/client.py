@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import random as chance
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from hashlib import md5
 from typing import TypeVar
 
 from rehouse.core.errors import NoSuchObject, PreconditionFailed, StorageRefused
-from rehouse.core.model import CopyTask, ObjectRef
+from rehouse.core.model import CopyTask, ObjectRef, TenantId
 from rehouse.s3.bulk import BulkPlane
 from rehouse.s3.bulk.multipart import copy_multipart, etag_of_parts
 from rehouse.s3.bulk.replies import read_upload
 from rehouse.s3.bulk.requests import copy_seconds, object_name, version_query
 from rehouse.s3.bulk.signing import query_string
 from rehouse.s3.faults import ABSENT, NOT_OFFERED, PRECONDITION_FAILED, refused_error
-from rehouse.s3.objects.access import access_of
+from rehouse.s3.objects.access import Access, PerProcess, access_of
 from rehouse.s3.objects.answers import (
     ObjectVersion,
     Part,
@@ -43,7 +44,9 @@ from rehouse.s3.objects.http import Http
 from rehouse.s3.objects.lines import Body
 from rehouse.s3.objects.presign import Presigner
 from rehouse.s3.objects.reader import ObjectReader
+from rehouse.s3.objects.tenant_access import TenantAccess
 from rehouse.s3.session import Session
+from rehouse.s3.tenant_credentials import TenantCredentials
 
 T = TypeVar("T")
 
@@ -74,6 +77,28 @@ class ObjectClient:
         self._owner = owner
         self._known_buckets: set[str] = set()
         self.presigner = Presigner(session, self._access)
+
+    def acting_for(
+        self,
+        tenant_id: TenantId,
+        roles: PerProcess[TenantCredentials],
+        *,
+        own: Collection[str],
+        shared: Collection[str],
+    ) -> ObjectClient:
+        """Return a client that reaches a tenant's `own` buckets with credentials of the tenant, over the same connections."""
+        base = self._access
+        access: PerProcess[Access] = PerProcess(
+            lambda: TenantAccess(base(), roles(), tenant_id, own=own, shared=shared)
+        )
+        made = copy(self)
+        made._access, made._http, made._calls = access, self._http.acting_with(access), Calls(access, self._owner)
+        made.presigner = Presigner(base().session, access)
+        return made
+
+    def may_copy(self, source: str, target: str, other: ObjectClient) -> bool:
+        """Return whether one signature serves to read the bucket `source` as `other` does, and to write to `target`."""
+        return other._access().identity_of(source) is self._access().identity_of(target)
 
     def put(
         self,
@@ -154,7 +179,7 @@ class ObjectClient:
             raise PreconditionFailed(object_name(target))
         task = CopyTask("", source, source_etag, size, "STANDARD", target)
         if size > session.settings.multipart_threshold_bytes:
-            return self._copy_in_parts(task, headers, session, only_new=only_new)
+            return self._copy_in_parts(task, headers, self._access().session_of(target.bucket), only_new=only_new)
         subject = f"copying {object_name(source)} to {object_name(target)}"
 
         def send(guard: Mapping[str, str]) -> StoredObject:

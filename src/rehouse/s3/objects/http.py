@@ -94,12 +94,17 @@ class Http:
         self,
         access: PerProcess[Access],
         *,
+        lines: PerProcess[Lines] | None = None,
         random: Callable[[], float] = chance.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.access = access
-        self._lines = PerProcess(Lines)
+        self._lines = lines or PerProcess(Lines)
         self._random, self._sleep = random, sleep
+
+    def acting_with(self, access: PerProcess[Access]) -> Http:
+        """Return one that signs with another access over the same connections."""
+        return Http(access, lines=self._lines, random=self._random, sleep=self._sleep)
 
     def send(self, call: Call[T]) -> T:
         """Return what `call.read` makes of the answer.
@@ -152,11 +157,12 @@ class Http:
         return reply
 
     def _begin(self, call: Call[Any], *, is_stream: bool) -> tuple[Lines, Line, Handle]:
-        access, endpoint = self.access(), call.endpoint
+        endpoint = call.endpoint
+        identity = self.access().identity_of(endpoint.bucket)
         try:
             signed = sign(
-                call.method, endpoint.host, call.path, call.query, call.headers, credentials=access.identity.credentials(),
-                region=endpoint.region, service=endpoint.service, now=access.identity.now(), payload=call.payload(),
+                call.method, endpoint.host, call.path, call.query, call.headers, credentials=identity.credentials(),
+                region=endpoint.region, service=endpoint.service, now=identity.now(), payload=call.payload(),
             )  # fmt: skip
         except UnicodeEncodeError:
             raise refused_error("InvalidRequest", "a header value holds a letter outside ASCII", call.subject) from None
@@ -185,7 +191,7 @@ class Http:
 
     def _settle(self, call: Call[Any], reply: Reply, fault: Fault) -> None:
         """Return when the request may be sent again, or raise why it failed."""
-        lines, identity = self._lines(), self.access().identity
+        lines, identity = self._lines(), self.access().identity_of(call.endpoint.bucket)
         lines.answered = lines.answered or not reply.errno
         call.was_lost = call.was_lost or bool(reply.errno) or reply.status >= 500 or 200 <= reply.status < 300
         decision = verdict(fault.code, reply.status, reply.errno)

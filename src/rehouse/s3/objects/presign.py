@@ -29,6 +29,9 @@ from rehouse.s3.session import Credentials, Session
 MOST_SECONDS = 7 * 24 * 3600
 """The longest life of a presigned URL (the page named above)."""
 ALGORITHM = "AWS4-HMAC-SHA256"
+RENEWED_SECONDS = 1800
+SIGNING_SECONDS = 5
+"""How long it may take from that answer to the signature."""
 RESPONSE_HEADERS = frozenset(
     f"response-{name}"
     for name in (
@@ -78,6 +81,21 @@ class Presigner:
     def __init__(self, session: Session, access: PerProcess[Access] | None = None) -> None:
         self._access = access or access_of(session)
 
+    def seconds_for(self, bucket: str, wanted: int) -> int:
+        """Return for how many of the `wanted` seconds a URL can be valid, because temporary credentials may expire before.
+
+        They are renewed if less than half an hour is left. Raises StorageRefused, StorageUnavailable.
+        """
+        identity = self._access().identity_of(bucket)
+        credentials = identity.credentials()
+        if credentials.expires_at is not None and credentials.expires_at - identity.now() < min(
+            wanted, RENEWED_SECONDS
+        ):
+            credentials = identity.renew()
+        if credentials.expires_at is None:
+            return wanted
+        return max(1, min(wanted, int(credentials.expires_at - identity.now()) - SIGNING_SECONDS))
+
     def get_url(self, ref: ObjectRef, *, expires: int, response: Mapping[str, str] = NOTHING) -> str:
         """Return a URL that downloads the object for `expires` seconds.
 
@@ -113,7 +131,7 @@ class Presigner:
     def post_policy(self, ref: ObjectRef, *, expires: int, content_type: str, least: int, most: int) -> PostPolicy:
         """Return the form that uploads the object with this type and a size of `least` to `most` bytes."""
         access = self._access()
-        endpoint, now = access.endpoint(ref.bucket), access.identity.now()
+        endpoint, now = access.endpoint(ref.bucket), access.identity_of(ref.bucket).now()
         _check_text(content_type)
         if REPLACED_BY_S3 in ref.key:
             raise ValueError(f"S3 would replace {REPLACED_BY_S3} in the key")
@@ -134,7 +152,7 @@ class Presigner:
         endpoint = access.endpoint(ref.bucket)
         return presigned_url(
             method, endpoint, endpoint.path + key_path(ref.key), parameters, headers,
-            credentials=_lasting(access, ref, expires), now=access.identity.now(), expires=expires,
+            credentials=_lasting(access, ref, expires), now=access.identity_of(ref.bucket).now(), expires=expires,
         )  # fmt: skip
 
 
@@ -231,7 +249,7 @@ def _lasting(access: Access, ref: ObjectRef, expires: int) -> Credentials:
             hint="S3 accepts 1 second to 7 days (604,800 seconds)",
             subject=object_name(ref),
         )
-    identity = access.identity
+    identity = access.identity_of(ref.bucket)
     credentials = identity.credentials()
     if credentials.expires_at is not None and credentials.expires_at < identity.now() + expires:
         credentials = identity.renew()  # boto3 may have newer ones, or fetch them now
