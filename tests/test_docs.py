@@ -28,6 +28,15 @@ from rehouse.core.bucket.documents import log_delivery_policy
 from rehouse.core.copies import HINTS, Reason
 from rehouse.core.errors import CODE_MEANINGS
 from rehouse.core.exit_status import MEANINGS
+from rehouse.core.isolation import Attack
+from rehouse.core.isolation_evidence import (
+    AttackFinding,
+    Certification,
+    Evidence,
+    LeftOutTenant,
+    PairAnswers,
+    Principal,
+)
 from rehouse.core.lifecycle import MOVES, DocumentState, Phase, Status, diagram
 from rehouse.core.lifecycle import Event as LifecycleEvent
 from rehouse.core.permissions.policies import Scope, policy_documents
@@ -50,6 +59,7 @@ from rehouse.operations.buckets.findings import AuditFinding
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import CATEGORIES, BucketLeft, OlderVersions
 from rehouse.operations.finish import FinishReport
+from rehouse.operations.isolation import IsolationPlan, IsolationReport
 from rehouse.operations.plan import Example, Orphan, Plan, QuarantinedDocument, TenantPlan, Totals
 from rehouse.operations.plan import Problem as PlanProblem
 from rehouse.operations.report import ReturnReport, TenantReport
@@ -76,6 +86,16 @@ REPORTS = {
     "rules": (Rules,),
     "audit": (AuditReport, AuditFinding),
     "sweep": (Swept,),
+    "isolation": (
+        IsolationReport,
+        IsolationPlan,
+        Evidence,
+        Certification,
+        Principal,
+        LeftOutTenant,
+        PairAnswers,
+        AttackFinding,
+    ),
     "rollback": (ReturnReport, Outstanding, DropReport),
     "finish": (FinishReport, KeptSource),
     "uninstall": (UninstallReport,),
@@ -127,6 +147,11 @@ def test_a_command_s_page_has_every_key_of_its_json(command: str, report: type) 
     names = list(report._fields) if hasattr(report, "_fields") else [each.name for each in fields(report)]
     told = section(page(command), "JSON")
     assert [name for name in names if f"`{name}`" not in told] == []
+
+
+def test_the_isolation_page_has_every_attack() -> None:
+    told = section(page("isolation"), "What it prints")
+    assert [attack for attack in Attack if f"`{attack}`" not in told] == []
 
 
 def test_the_watching_page_has_every_key_of_its_lines() -> None:

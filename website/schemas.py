@@ -32,6 +32,7 @@ from rehouse.operations.buckets.drop import DropReport
 from rehouse.operations.checks.check import Check
 from rehouse.operations.cleanup import BucketLeft
 from rehouse.operations.finish import FinishReport
+from rehouse.operations.isolation import IsolationPlan, IsolationReport
 from rehouse.operations.plan import Plan
 from rehouse.operations.report import ReturnReport, TenantReport
 from rehouse.operations.rules import Rules
@@ -78,6 +79,7 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "cleanup": ({"buckets": list[BucketLeft]},),
     "uninstall": (UninstallReport,),
     "audit": (AuditReport,),
+    "isolation": (IsolationReport, IsolationPlan),
     "sweep": (Swept,),
     "config": ({"settings": dict[str, dict[Literal["value", "from"], str]]},),
 }

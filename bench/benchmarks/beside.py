@@ -6,6 +6,7 @@ a limit and under 503s, `finish`. The stub answers after 10 ms. Longest waits ar
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +24,11 @@ from bench.servers import CountingPostgres, Stub, environment, postgres, rehouse
 TENANTS = 20
 DATABASE_CORE, OTHERS_CORE = measuring.CLIENT_CORE, measuring.SERVER_CORE
 LATENCY = ("--latency-ms", "10")
+ENDLESS = (sys.executable, "-I", "-S", "-c", "while True: pass")
 MOST_WAIT_MS = 100.0
 P99_FACTOR = 3.0
 LEDGER = ("s3_migrations", "s3_migration_documents", "s3_migration_events", "s3_inventory")
+COMPUTING = "a loop on the database's core"
 COLUMNS = [
     "beside",
     "seconds",
@@ -84,6 +87,7 @@ def _phases(server: CountingPostgres, storage: Stub, url: str, quiet_seconds: in
         phase = partial(_phase, application, url)
         found = [
             phase("nothing", partial(time.sleep, quiet_seconds)),
+            phase(COMPUTING, partial(_compute, quiet_seconds)),
             phase("init", partial(command, "init")),
             phase("migrate-all", partial(command, *there)),
             phase("verify tenant-1", partial(command, "verify", "tenant-1")),
@@ -99,6 +103,13 @@ def _phases(server: CountingPostgres, storage: Stub, url: str, quiet_seconds: in
             phase("nothing, afterwards", partial(time.sleep, quiet_seconds)),
         ]
     return found
+
+
+def _compute(seconds: int) -> None:
+    """Compute on the database's core, without a statement: what any program costs the application that wants this core too."""
+    with measuring.on_core(DATABASE_CORE), subprocess.Popen(ENDLESS) as computing:
+        time.sleep(seconds)
+        computing.kill()
 
 
 def _command(endpoint: str, url: str, *arguments: str) -> None:
@@ -153,7 +164,7 @@ def _table(phases: Sequence[Phase], documents: int) -> Result:
         longest.felt.seen.longest_wait_seconds * 1000,
         " ms",
     )
-    slowest = max(phases, key=lambda each: each.felt.at(0.99))
+    slowest = max((each for each in phases if each.name != COMPUTING), key=lambda each: each.felt.at(0.99))
     factor = slowest.felt.at(0.99) / (quiet.felt.at(0.99) or 1.0)
     result.at_most(f"beside a run: p99 of a statement against none beside ({slowest.name})", P99_FACTOR, factor, " ×")
     result.notes.append(
@@ -164,6 +175,9 @@ def _table(phases: Sequence[Phase], documents: int) -> Result:
     result.notes.append(
         "Lock waits are sampled: shorter ones than 20 ms may be missed. WAL is that of the server, less what as many "
         "statements of the application wrote with nothing beside."
+    )
+    result.notes.append(
+        "The loop computes and sends no statement: it shows how much of a p99 comes from a full core and not from locks."
     )
     result.figures["phases"] = [
         {"name": each.name, "seconds": each.seconds, "statements": each.statements, "seen": each.felt.seen._asdict()}

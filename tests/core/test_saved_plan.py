@@ -27,9 +27,17 @@ from rehouse.core.saved_plan import (
 )
 
 OTHER_SETTINGS = {
-    *("database_url", "database_password_command", "shared_bucket", "application_profile", "log_file", "grace_days"),
+    *(
+        "database_url",
+        "database_password_command",
+        "shared_bucket",
+        "application_profile",
+        "role_arn",
+        "log_file",
+        "grace_days",
+    ),
     *("max_in_flight", "max_rate", "batch_size", "multipart_threshold_bytes", "multipart_part_bytes"),
-    *("routing_seconds", "upload_grant_seconds", "download_url_seconds"),
+    *("routing_seconds", "upload_grant_seconds", "download_url_seconds", "serve_token", "serve_token_file"),
     *("mapping.tenants.max_storage_gb", "mapping.tenants.max_documents", "mapping.documents.by_key"),
     *("lock_timeout_ms", "lock_budget_ms", "finish.ignore_columns", "finish.table_seconds", "finish.table_mb"),
     *(f"prices.{name}" for name in Prices.model_fields),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.support.storage_costs import CountingPool
 
+from rehouse.core.upload_requests import UploadRequest
 from rehouse.runtime.storage import TenantStorage
 from rehouse.runtime.streams import SINGLE_BYTES
 
@@ -51,6 +52,8 @@ def test_every_call_costs_what_the_docs_say(room):
             "upload": lambda: acme.upload("d2", "a.txt", BytesIO(b"x"), "text/plain"),
             "upload in two parts": lambda: acme.upload("d3", "a.txt", large, "text/plain"),
             "create_upload": lambda: grants.append(acme.create_upload("d4", "a.txt", 1, "text/plain")),
+            "resume_upload": lambda: acme.resume_upload(grants[0].grant_id),
+            "sign_upload": lambda: acme.sign_upload(grants[0].grant_id, UploadRequest("PUT", grants[0].key)),
             "confirm_upload": lambda: (put(grants[0], b"x"), acme.confirm_upload(grants[0])),
             "confirm_upload again": lambda: acme.confirm_upload(grants[0]),
             "copy_to": lambda: acme.copy_to(acme, "d0", "d5"),

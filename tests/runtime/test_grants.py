@@ -242,3 +242,23 @@ def test_a_form_takes_as_much_as_s3_takes_at_once(room, acme, document):
     with pytest.raises(BadUpload, match="too many"):
         acme.create_upload(document, "a.bin", 5 * 1024**3 + 1, "a/b", as_form=True)
     acme.abort_upload(acme.create_upload(document, "a.bin", 1, "a/b", as_form=True))
+
+
+@pytest.mark.parametrize("body", [b"MZ\x90\0\3\0\0\0" + b"\0" * 60 + b"PE\0\0", b"", b"text" * (SINGLE_BYTES // 4 + 1)])
+def test_bytes_of_another_type_are_not_confirmed(room, acme, document, body):
+    grant = acme.create_upload(document, "a.pdf", len(body), "application/pdf")
+    if grant.parts:
+        upload_parts(grant, body)
+    else:
+        assert put(grant.url, body, dict(grant.headers)) == 200
+    with pytest.raises(UploadMismatch, match="declared as application/pdf, but the bytes"):
+        acme.confirm_upload(grant, sniff=True)
+    assert room.pointer(document) == (None, None)
+
+
+def test_bytes_of_the_declared_type_are_confirmed(room, acme, document):
+    body = b"%PDF-1.7\n" + bytes(SINGLE_BYTES)
+    grant = acme.create_upload(document, "a.pdf", len(body), "application/pdf")
+    upload_parts(grant, body)
+    acme.confirm_upload(grant, sniff=True)
+    assert room.body(document) == body

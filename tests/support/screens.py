@@ -7,6 +7,7 @@ that each finds what the one before has left. Everything that differs between tw
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import pyte
 from tests.support.data_room import Room
+from tests.support.isolation_room import grant, role_of_tenants
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (80, 120)
@@ -53,6 +55,14 @@ def open_a_bucket(room: Room) -> None:
     root = room.server.root()
     root.delete_public_access_block(Bucket=bucket)
     root.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+
+
+def let_isolate(room: Room) -> None:
+    """Make a role of which each tenant gets credentials, and let the command assume it."""
+    room.more["REHOUSE_ROLE_ARN"] = role = role_of_tenants(room)
+    documents = json.loads(room.run("iam-policy", "--role", "application").stdout)
+    grant(room, role, documents)
+    room.credentials = room.server.user(f"{room.shared}-isolation", documents)
 
 
 DOCUMENT = "{document}"
@@ -100,8 +110,11 @@ STORY = (
     Screen("cleanup-refused", "cleanup --drop-bucket {shared}"),
     Screen("uninstall-dry-run", "uninstall --dry-run"),
     Screen("status-after", "status"),
+    Screen("isolation-dry-run", "isolation --dry-run", before=let_isolate),
+    Screen("isolation", "isolation"),
 )
 _MASKS = (
+    (r"\b[0-9a-f]{64}\b", "0" * 64),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "00000000-0000-4000-0000-000000000000"),
     (r"(?<=-)[0-9a-f]{8}(?=[^0-9A-Za-z-]|$)", "xxxxxxxx"),
     (r"(?<=…)[0-9a-f]{3,8}(?=\s|$)", lambda found: "x" * len(found[0])),

@@ -62,12 +62,12 @@ class _OnStderr(logging.StreamHandler[TextIO]):
 
 
 @contextmanager
-def log_to_stderr() -> Iterator[None]:
-    """Print every line of the log on stderr during the block, except those that stderr shows anyway."""
+def log_to_stderr(level: int = logging.DEBUG) -> Iterator[None]:
+    """Print the lines of the log from `level` on stderr during the block, except those that stderr shows anyway."""
     handler = _OnStderr()
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(lambda record: not hasattr(record, "is_shown"))
-    log.setLevel(logging.DEBUG)
+    log.setLevel(level)
     log.addHandler(handler)
     try:
         yield

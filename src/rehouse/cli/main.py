@@ -34,11 +34,13 @@ from rehouse.cli.commands import (
     help,  # noqa: A004 - named as its command is
     iam_policy,
     init,
+    isolation,
     migrate,
     plan,
     rollback,
     rules,
     sandbox,
+    serve,
     status,
     sweep,
     uninstall,
@@ -78,7 +80,9 @@ WORKFLOWS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Operate": {
         "audit": audit.audit,
+        "isolation": isolation.isolation,
         "config": config.config,
+        "serve": serve.serve,
         "sweep": sweep.sweep,
         "help": help.help_,
     },

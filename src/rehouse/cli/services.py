@@ -107,11 +107,22 @@ def finish_by(reports: Iterable[QuarantineReport], *, allow_quarantined: bool, i
     )
 
 
-def finish(*, well: bool, quarantined: int = 0, allow_quarantined: bool = False, interrupted: bool = False) -> None:
+def finish(
+    *,
+    well: bool,
+    quarantined: int = 0,
+    allow_quarantined: bool = False,
+    interrupted: bool = False,
+    is_checked: bool = True,
+) -> None:
     """End the command with its exit status; `well`: nothing is wrong except for documents in quarantine."""
     sys.stdout.flush()
     status = exit_status(
-        is_well=well, quarantined=quarantined, allow_quarantined=allow_quarantined, interrupted=interrupted
+        is_well=well,
+        quarantined=quarantined,
+        allow_quarantined=allow_quarantined,
+        interrupted=interrupted,
+        is_checked=is_checked,
     )
     if status is not ExitStatus.DONE:
         raise typer.Exit(status)

@@ -93,6 +93,12 @@ EndpointUrl = Annotated[
     str, _require_match(r"https?://[^\s@]+", "an endpoint begins with https:// or http:// and has no password")
 ]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], BeforeValidator(split_at_commas)]
+RoleArn = Annotated[
+    str,
+    _require_match(
+        r"arn:[a-z-]*:iam::[^:\s]*:role/\S+", "a role is written as its ARN: arn:aws:iam::ACCOUNT:role/NAME"
+    ),
+]
 BucketNames = Annotated[tuple[BucketName, ...], BeforeValidator(split_at_commas)]
 
 
@@ -112,6 +118,7 @@ class Settings(Section):
     endpoint_url: EndpointUrl | None = None
     s3_dialect: Literal["aws", "ceph"] = "aws"
     application_profile: str | None = None
+    role_arn: RoleArn | None = None
     cors_origins: Origins = ()
     log_bucket: BucketName | None = None
     encryption: Annotated[str, _require_match(ENCRYPTION, "AES256, or a KMS key: its ARN, alias/name or id")] = "AES256"
@@ -130,6 +137,8 @@ class Settings(Section):
     routing_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     upload_grant_seconds: Annotated[int, Field(ge=60, le=MOST_GRANT_SECONDS)] = 3600
     download_url_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
+    serve_token: SecretStr | None = None
+    serve_token_file: Path | None = None
     log_file: Path | None = None
     lifecycle: LifecycleDays = LifecycleDays()
     finish: FinishLook = FinishLook()

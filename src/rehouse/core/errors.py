@@ -163,6 +163,10 @@ class GrantExpired(Refused):
     """The grant expired or was aborted before the upload was confirmed. `subject` is the grant."""
 
 
+class NotGranted(Refused):
+    """A request that was to be signed is not one of the grant's. `subject` is the grant."""
+
+
 class UploadMismatch(Refused):
     """What S3 holds is not what was declared. `subject` is the grant."""
 

@@ -10,7 +10,7 @@ from rehouse.core.lifecycle import Phase
 from rehouse.core.model import TenantId
 from rehouse.ledger.dropped_buckets import REMOVED, REMOVING
 from rehouse.ledger.ledger import Ledger
-from rehouse.ledger.rows import Row, plain_id
+from rehouse.ledger.rows import Row, plain_id, rows_of_whole
 from rehouse.ledger.run_scope import RunScope
 
 
@@ -63,9 +63,7 @@ class Leftovers:
 
     def group(self, stays: Mapping[str, str]) -> list[Leftover]:
         """Return the objects in the bucket, grouped by reason and tenant; `stays`: key → why `finish` leaves this source."""
-        with self._ledger.connection.transaction():
-            self._ledger.connection.execute(self._ledger.queries["prepare_stream"])
-            rows = self._rows("leftovers", stay_keys=list(stays), stay_reasons=list(stays.values()))
+        rows = self._rows_of_whole("leftovers", stay_keys=list(stays), stay_reasons=list(stays.values()))
         called = {tenant.id: tenant.slug for tenant in self._ledger.tenants()}
         found = [_leftover(row, called) for row in rows]
         return sorted(found, key=lambda each: (each.category, each.slug or "\uffff", each.code or "\uffff"))
@@ -77,7 +75,9 @@ class Leftovers:
             self._ledger.addresses_of(row.tenant_id for row in self._rows(name))
             for name in ("tenants_not_finished", "tenants_at")
         )
-        return Needs(tuple(waiting), tuple(_rows_in(row, called) for row in self._rows("rows_in")), tuple(at_home))
+        return Needs(
+            tuple(waiting), tuple(_rows_in(row, called) for row in self._rows_of_whole("rows_in")), tuple(at_home)
+        )
 
     def find_removed(self, keys: Iterable[str]) -> set[str]:
         """Return those of the keys that are sources which rehouse removed from the bucket."""
@@ -96,6 +96,9 @@ class Leftovers:
 
     def _rows(self, name: str, **values: object) -> list[Row]:
         return self._ledger.rows(name, **{**self._values, **values})
+
+    def _rows_of_whole(self, name: str, **values: object) -> list[Row]:
+        return rows_of_whole(self._ledger.connection, self._ledger.queries, name, {**self._values, **values})
 
 
 def _rows_in(row: Row, called: Mapping[TenantId, str]) -> RowsIn:

@@ -20,6 +20,7 @@ from psycopg.rows import tuple_row
 from rehouse.config.sections import DocumentsTable, TableMapping, TenantsTable
 from rehouse.core.errors import DatabaseRefused
 from rehouse.core.mapping import ROLES, parse
+from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.ledger.encoding import server_encoding
 from rehouse.ledger.facts import FACTS_TABLE, MAPPING, read_fact
 from rehouse.ledger.faults import row_security_error, translate_error
@@ -89,6 +90,11 @@ class Catalog:
     def key_max_length(self) -> int | None:
         """The most characters that documents.s3_key holds; None if unlimited."""
         return self.documents.columns[self.mapping.documents.s3_key].max_length
+
+    @property
+    def longest_key(self) -> int:
+        """The most characters of a key that fits both S3 and documents.s3_key."""
+        return min(MAX_KEY_BYTES, self.key_max_length or MAX_KEY_BYTES)
 
     @property
     def bucket_max_length(self) -> int | None:

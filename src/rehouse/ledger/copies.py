@@ -186,15 +186,13 @@ class Documents(RunScope):
             return self._name(after, limit, self._name_allowed)
 
     @contextmanager
-    def lock_copies(self, after: str | None, limit: int, *, is_return: bool = False) -> Iterator[list[CopiedDocument]]:
+    def lock_copies(self, after: str | None, limit: int) -> Iterator[list[CopiedDocument]]:
         """Lock the next rows whose copies can be flipped.
 
-        Call `flip` inside the block, which commits at its end. With `is_return`, `find_pointed_at_once` is fast inside it.
+        Call `flip` inside the block, which commits at its end.
         """
         with self.fence():
-            self.connection.execute(self.queries["check_at_once"])
-            if is_return:
-                self.connection.execute(self.queries["prepare_pointers"])
+            self._prepare_batch()
             yield [CopiedDocument(**columns_of_copy(row)) for row in self.next_rows("lock_copies", after, limit)]
 
     def find_claimed_by_others(self, refs: Iterable[ObjectRef]) -> set[ObjectRef]:
@@ -292,9 +290,12 @@ class Documents(RunScope):
         """
         return [Outstanding.from_row(row) for row in self.rows("outstanding_documents", is_cut_over=is_cut_over)]
 
+    def _prepare_batch(self) -> None:
+        self.connection.execute(self.queries["prepare_batch"], prepare=False)  # several statements in one round trip
+
     def _name(self, after: str | None, limit: int, name: Callable[[list[str]], None]) -> str | None:
         with self.fence():
-            self.connection.execute(self.queries["check_at_once"])
+            self._prepare_batch()
             ids = [str(row.document_id) for row in self.next_rows("lock_null_buckets", after, limit)]
             if ids:
                 name(ids)

@@ -15,7 +15,7 @@ import psycopg
 
 from rehouse.core.model import ListedObject
 from rehouse.ledger.queries import Queries
-from rehouse.ledger.rows import Row, object_of, rows_of
+from rehouse.ledger.rows import Row, object_of, rows_of, rows_of_whole
 
 _TYPES = ("uuid", "text", "text", "text", "int8", "text", "timestamptz")
 """The types of `copy_inventory`, because a listing is written in PostgreSQL's binary format (5 times as fast as text)."""
@@ -103,7 +103,9 @@ class Inventory:
 
     def mark_contested(self) -> None:
         """Mark the objects that two tenants claim as contested."""
-        self._connection.execute(self._queries["mark_contested"], self._run)
+        with self._connection.transaction():
+            self._connection.execute(self._queries["prepare_stream"])
+            self._connection.execute(self._queries["mark_contested"], self._run)
 
     def mark_contested_among(self, bucket: str, keys: Sequence[str]) -> None:
         """Mark those of a bucket's keys that two tenants claim as contested."""
@@ -140,7 +142,8 @@ class Inventory:
 
     def orphans(self, bucket: str) -> list[tuple[str, int]]:
         """Return (key, bytes) of every object to which no row points."""
-        return [(row.key, row.size) for row in self._rows("orphans", bucket=bucket)]
+        rows = rows_of_whole(self._connection, self._queries, "orphans", {**self._run, "bucket": bucket})
+        return [(row.key, row.size) for row in rows]
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that have an inventory."""

@@ -24,7 +24,7 @@ from rehouse.ledger.catalog import OWN_TABLES, VERSION_TABLE
 from rehouse.ledger.encoding import UNCHECKED
 from rehouse.ledger.faults import translate_error
 from rehouse.ledger.ledger import Ledger
-from rehouse.ledger.rows import rows_of, value_of
+from rehouse.ledger.rows import rows_of, rows_of_whole, value_of
 
 READ_AT_ONCE = 1 << 18
 """How many bytes of rows are searched together first; usually none of them mentions a key."""
@@ -120,7 +120,7 @@ class Pointers:
     def orphans(self, bucket: str, default_bucket: str, limit: int) -> list[tuple[str, int]]:
         """Return (key, bytes) of at most `limit` objects in the inventory that no row and no migration knows."""
         values = {"run_id": self._ledger.run_id, "bucket": bucket, "default_bucket": default_bucket, "limit": limit}
-        rows = rows_of(self._connection, self._ledger.queries["some_orphans"], values)
+        rows = rows_of_whole(self._connection, self._ledger.queries, "some_orphans", values)
         return [(str(row.key), int(row.size)) for row in rows]
 
     def look(

@@ -93,9 +93,7 @@ class Removals(RunScope):
 
         This reads the whole tenant.
         """
-        with self.connection.transaction():
-            self.connection.execute(self.queries["prepare_stream"])
-            rows = self.rows("documents_sharing_sources", grace=grace)
+        rows = self.rows_of_whole("documents_sharing_sources", grace=grace)
         ids = {str(row.document_id): row.is_waited_for for row in rows}
         return SharedSources(frozenset(ids), frozenset(each for each, is_waited_for in ids.items() if is_waited_for))
 

@@ -35,7 +35,7 @@ class Returns(RunScope):
 
     def counts(self) -> ReturnCounts:
         """Return the progress of the rollback."""
-        [found] = self.rows("count_returns")
+        [found] = self.rows_of_whole("count_returns")
         return ReturnCounts(**found._asdict())
 
     def find_contested(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
@@ -78,7 +78,7 @@ class Returns(RunScope):
         """Return the returned documents whose objects at home were written since, according to the run's inventory."""
         return [
             ReturnedDocument(**columns_of_copy(row), contested=row.contested, name=row.name, given_away=row.given_away)
-            for row in self.rows("late_writes_at_home")
+            for row in self.rows_of_whole("late_writes_at_home")
         ]
 
     def record_late_write(self, outcome: CopyOutcome) -> Fault | None:

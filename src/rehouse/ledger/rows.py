@@ -33,6 +33,15 @@ def rows_of(
         return cursor.execute(query, values, prepare=prepare).fetchall()
 
 
+def rows_of_whole(
+    connection: psycopg.Connection, queries: Mapping[str, sql.SQL], name: str, values: Mapping[str, object]
+) -> list[Row]:
+    """Return the rows of a named query that reads a whole tenant or bucket."""
+    with connection.transaction():
+        connection.execute(queries["prepare_stream"])
+        return rows_of(connection, queries[name], values)
+
+
 def value_of(
     connection: psycopg.Connection,
     query: sql.SQL | sql.Composed,

@@ -13,7 +13,7 @@ from rehouse.core.model import CopyOutcome, Fault, Migration, ObjectRef
 from rehouse.core.row_refusals import KEPT, ROW_REFUSED
 from rehouse.ledger.queries import Queries
 from rehouse.ledger.row_refusals import RowsRefused, change_accepting, translate_refusals
-from rehouse.ledger.rows import Row, rows_of
+from rehouse.ledger.rows import Row, rows_of, rows_of_whole
 
 TAKEN_OVER = "this migration now belongs to another run"
 TAKEN_OVER_HINT = "another operator took it over; `rehouse status` shows what was done"
@@ -87,6 +87,10 @@ class RunScope:
         """Return the rows of a named query."""
         return rows_of(self.connection, self.queries[name], {**self.values, **values})
 
+    def rows_of_whole(self, name: str, **values: object) -> list[Row]:
+        """Return the rows of a named query that reads the whole tenant."""
+        return rows_of_whole(self.connection, self.queries, name, {**self.values, **values})
+
     def next_rows(self, name: str, after: object, limit: int, **values: object) -> list[Row]:
         """Return the next rows of a named query after a document's id.
 
@@ -118,7 +122,7 @@ class RunScope:
             return self.find_pointed_at_once(refs)
 
     def find_pointed_at_once(self, refs: Collection[ObjectRef]) -> set[ObjectRef]:
-        """Do the same in one round trip, in a transaction in which `prepare_pointers` was run. For use under row locks."""
+        """Do the same in one round trip, under row locks, in a transaction that began with `prepare_batch`."""
         if not refs:
             return set()
         values = {

@@ -18,7 +18,6 @@ from rehouse.ledger.copies import Documents
 from rehouse.ledger.late_writes import RowIsBusy
 from rehouse.ledger.returns import document_at_home
 from rehouse.ledger.row_refusals import RowsRefused, refusal_of
-from rehouse.ledger.rows import Row
 
 
 class Trials(Documents):
@@ -27,7 +26,7 @@ class Trials(Documents):
     def candidates(self, limit: int, *, is_partitioned: bool) -> dict[str, list[str]]:
         """Return table or partition → ids of at most `limit` documents in it that have a copy."""
         if is_partitioned:
-            rows = self._of_whole_tenant("trial_candidates_of_partitions", limit)
+            rows = self.rows_of_whole("trial_candidates_of_partitions", limit=limit)
         else:
             rows = self.rows("trial_candidates", limit=limit)
         return {
@@ -37,12 +36,7 @@ class Trials(Documents):
 
     def candidates_at_home(self, limit: int) -> list[tuple[str, DocumentAtHome]]:
         """Return (table or partition, document) of at most `limit` rows at home of each, without their objects."""
-        return [(str(row.kind), document_at_home(row)) for row in self._of_whole_tenant("return_candidates", limit)]
-
-    def _of_whole_tenant(self, name: str, limit: int) -> list[Row]:
-        with self.connection.transaction():
-            self.connection.execute(self.queries["prepare_stream"])
-            return self.rows(name, limit=limit)
+        return [(str(row.kind), document_at_home(row)) for row in self.rows_of_whole("return_candidates", limit=limit)]
 
     def switch(self, previous_home: str | None) -> Fault | None:
         """Try to switch the tenant's home; return the fault if the row refuses.

@@ -14,13 +14,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from rehouse.core.errors import (
-    BadUpload,
-    GrantExpired,
-    GrantUnknown,
-    InactiveTenant,
-    Refused,
-)
+from rehouse.core.errors import BadUpload, GrantExpired, GrantUnknown, InactiveTenant, Refused
 from rehouse.core.model import ObjectRef, TenantId
 from rehouse.core.routing import Buckets, object_of
 from rehouse.core.uploads import Checksum, ChecksumAlgorithm, Declared, GrantState, candidate_keys, staged_key
@@ -100,8 +94,8 @@ class Uploads:
     ) -> Grant:
         """Record a grant if the tenant's limits have room for it; it expires after `seconds`, by the database's clock.
 
-        `document_id`: None for a file (files.py).
-        Raises QuotaExceeded, InactiveTenant, UnknownTenant, or Refused where new uploads have no bucket.
+        Without `document_id` it is a file's (files.py). Raises QuotaExceeded, InactiveTenant, UnknownTenant, or Refused where new
+        uploads have no bucket.
         """
         if not holder(self._connection)(declared.name):
             raise BadUpload(
@@ -148,6 +142,13 @@ class Uploads:
         """Return a grant of the tenant. Raises GrantUnknown, also if another tenant has it."""
         with statement(self._connection):
             return grant_of(self._grant_row("grant", tenant_id, grant_id))
+
+    def read_live(self, tenant_id: TenantId, grant_id: object) -> tuple[Grant, int]:
+        """Return an open grant of the tenant, and for how many seconds. Raises GrantUnknown, GrantExpired."""
+        with statement(self._connection):
+            row = self._grant_row("live_grant", tenant_id, grant_id)
+        grant, seconds = grant_of(row), int(row.seconds)
+        return (grant if grant.state is GrantState.OPEN and seconds > 0 else self.refuse(grant)), seconds
 
     def begin_confirm(self, tenant_id: TenantId, grant_id: object, *, is_taken: bool = False) -> Grant:
         """Return the grant as `confirming`, with the key to which its upload is to be copied; or as `confirmed`.

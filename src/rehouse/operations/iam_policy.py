@@ -28,6 +28,7 @@ def documents(settings: Settings, roles: Iterable[Role], account: str | None = N
         account=account or (ITS_ACCOUNT if session.is_aws else None),
         kms_key=None if settings.encryption == "AES256" else settings.encryption,
         source_keys=settings.source_kms_keys,
+        role_arn=settings.role_arn,
     )
     return policy_documents(roles, scope)
 

@@ -235,7 +235,7 @@ def _return_round(run: ReturnRun) -> ReturnRun:
     this_pass = run.new_pass()
     sent = send_late_writes(services, run.migration, slug)
     tally = return_documents(this_pass)
-    flips = flip_copies(services, run.migration, slug, is_return=True)
+    flips = flip_copies(services, run.migration, slug)
     report = run.report.add(
         late_writes=sent.recopied,
         this_run=flips.flipped,

@@ -18,7 +18,6 @@ from rehouse.core.copies import Places
 from rehouse.core.errors import Interrupted, RehouseError
 from rehouse.core.lock_budget import LockBudget
 from rehouse.core.model import ObjectRef
-from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.pricing import PriceList
 from rehouse.core.progress import SECONDS_BETWEEN_REPORTS, Progress, Report, report_nothing
 from rehouse.engine.local import LocalEngine
@@ -159,8 +158,7 @@ class Services:
 
     def places(self, home: str, *, is_live: bool = False) -> Places:
         """Return the places of a tenant whose home bucket is `home`; `is_live`: the application writes there already."""
-        longest = self.ledger.catalog.key_max_length or MAX_KEY_BYTES
-        return Places(self.settings.require_shared_buckets(), home, min(MAX_KEY_BYTES, longest), is_live)
+        return Places(self.settings.require_shared_buckets(), home, self.ledger.catalog.longest_key, is_live)
 
     def stop(self) -> None:
         """End the run as soon as the work in flight is saved. A signal handler calls this."""

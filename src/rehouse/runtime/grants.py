@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from datetime import UTC
 from functools import partial
 
 from rehouse.core.errors import BadUpload, NoSuchObject, RehouseError, UploadMismatch
@@ -27,13 +26,14 @@ from rehouse.core.uploads import (
     judge_arrival,
     part_bytes,
     part_problem,
-    part_sizes,
 )
 from rehouse.ledger.uploads import Grant
+from rehouse.runtime.content_types import HEAD_BYTES, find_mismatch
 from rehouse.runtime.scope import Scope
+from rehouse.runtime.signing import sign_grant
 from rehouse.runtime.streams import SINGLE_BYTES
 from rehouse.runtime.uploads import commit, copy_object, document_of, give_up, open_grant, require_row, store
-from rehouse.runtime.values import OnCommit, PartGrant, StoredDocument, UploadGrant
+from rehouse.runtime.values import OnCommit, StoredDocument, UploadGrant
 from rehouse.s3.objects.answers import StoredObject
 
 READABLE = frozenset({ChecksumAlgorithm.CRC32, ChecksumAlgorithm.SHA1, ChecksumAlgorithm.SHA256})
@@ -51,18 +51,18 @@ def create_upload(scope: Scope, document_id: str, declared: Declared, *, as_form
     grant = open_grant(scope, document_id, declared, seconds=seconds, part_bytes=each)
     try:
         if is_single:
-            return (_sign_form if as_form else _sign_single)(scope, grant, seconds)
+            return sign_grant(scope, grant, seconds, as_form=as_form)
         upload_id = scope.objects.create_multipart(grant.staged, content_type=declared.content_type)
         with scope.ledger(durably=True) as ledger:
             grant = ledger.uploads.record_upload_id(grant, upload_id)
-        return _sign_parts(scope, grant, upload_id, seconds)
+        return sign_grant(scope, grant, seconds)
     except BaseException:
         give_up(scope, grant)
         raise
 
 
-def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None) -> StoredDocument:
-    """Compare what arrived with what was declared, and point the row to it.
+def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None, *, sniff: bool) -> StoredDocument:
+    """Compare what arrived with what was declared, and point the row to it; `sniff`: compare the type with the first bytes too.
 
     Raises UploadMismatch, GrantUnknown, GrantExpired, NoSuchDocument.
     """
@@ -75,6 +75,8 @@ def confirm_upload(scope: Scope, grant_id: str, on_commit: OnCommit | None) -> S
         with scope.ledger(durably=True) as ledger:
             ledger.uploads.begin_confirm(grant.tenant_id, grant.grant_id)  # raises GrantExpired
     staged = _find_upload(scope, grant)
+    if sniff:
+        _require_type(scope, grant, staged)
     grant, stored = store(scope, grant, partial(copy_object, scope, grant.staged, staged))
     return commit(scope, grant, stored, on_commit, was_staged=True)
 
@@ -107,44 +109,6 @@ def _require_checkable(scope: Scope, checksum: Checksum | None, *, is_single: bo
         )
 
 
-def _sign_single(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
-    declared = grant.declared
-    headers = {"content-type": declared.content_type, "if-none-match": "*"}
-    if declared.checksum is not None:
-        headers[declared.checksum.header] = declared.checksum.value
-    signed = {**headers, "content-length": str(declared.size)}
-    url = scope.objects.presigner.put_url(grant.staged, expires=seconds, signed_headers=signed)
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC), url=url, headers=headers
-    )
-
-
-def _sign_form(scope: Scope, grant: Grant, seconds: int) -> UploadGrant:
-    declared = grant.declared
-    form = scope.objects.presigner.post_policy(
-        grant.staged, expires=seconds, content_type=declared.content_type, least=declared.size, most=declared.size
-    )
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC),
-        method="POST", url=form.url, fields=form.fields,
-    )  # fmt: skip
-
-
-def _sign_parts(scope: Scope, grant: Grant, upload_id: str, seconds: int) -> UploadGrant:
-    declared, presigner = grant.declared, scope.objects.presigner
-    lengths = part_sizes(declared.size, grant.part_bytes or SINGLE_BYTES)
-    parts = tuple(
-        PartGrant(number, length, presigner.part_url(grant.staged, upload_id, number, length=length, expires=seconds))
-        for number, length in enumerate(lengths, start=1)
-    )
-    return UploadGrant(
-        grant.grant_id, declared.size, declared.content_type, grant.expires_at.astimezone(UTC),
-        parts=parts,
-        list_parts_url=presigner.list_parts_url(grant.staged, upload_id, expires=seconds),
-        abort_url=presigner.abort_url(grant.staged, upload_id, expires=seconds),
-    )  # fmt: skip
-
-
 def _find_upload(scope: Scope, grant: Grant) -> StoredObject:
     """Return the upload below `temp/`, which is exactly what was declared. Raises UploadMismatch."""
     if grant.upload_id is not None:
@@ -174,6 +138,18 @@ def _complete(scope: Scope, grant: Grant, upload_id: str) -> None:
     if problem is not None:
         raise _mismatch(grant, problem, "upload the parts that are missing or wrong, then confirm again")
     scope.objects.complete_multipart(grant.staged, upload_id, parts, only_new=True)
+
+
+def _require_type(scope: Scope, grant: Grant, found: StoredObject) -> None:
+    """Read the first bytes. Raises UploadMismatch if they are of another type than was declared."""
+    head = b""
+    if found.size:
+        with scope.objects.get(grant.staged, end=HEAD_BYTES, if_match=found.etag) as download:
+            head = b"".join(download)
+    problem = find_mismatch(grant.declared.content_type, head)
+    if problem is not None:
+        problem = f"it was declared as {grant.declared.content_type}, but {problem}"
+        raise _mismatch(grant, problem, "abort it, and ask for a new upload with its true type")
 
 
 def _checksum_of(scope: Scope, grant: Grant, found: StoredObject, declared: Checksum) -> str:

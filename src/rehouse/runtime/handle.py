@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 
+from rehouse.core.upload_requests import UploadRequest
 from rehouse.core.uploads import declare
 from rehouse.ledger.faults import translate_errors
-from rehouse.runtime import grants, reading, removal, streams
+from rehouse.runtime import grants, reading, removal, signing, streams
 from rehouse.runtime.counting import CountedCalls, count_call
 from rehouse.runtime.files import TenantFiles
 from rehouse.runtime.reading import DocumentFile
@@ -16,6 +17,7 @@ from rehouse.runtime.values import (
     DocumentInfo,
     DocumentVersion,
     OnCommit,
+    SignedRequest,
     StoredDocument,
     UploadGrant,
     Usage,
@@ -163,16 +165,35 @@ class TenantHandle(CountedCalls):
         return grants.create_upload(self._scope, document_id, declared, as_form=as_form)
 
     @count_call
-    def confirm_upload(self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None) -> StoredDocument:
+    def confirm_upload(
+        self, grant: UploadGrant | str, *, on_commit: OnCommit | None = None, sniff: bool = False
+    ) -> StoredDocument:
         """Compare what arrived with what was granted, and point the row to it. To confirm again returns the same.
 
-        Only the grant's id is used; everything else is read from the ledger. `on_commit` as in `upload`. Raises UploadMismatch if
-        nothing arrived, or something else; GrantUnknown, GrantExpired, NoSuchDocument.
+        Only the grant's id is used; everything else is read from the ledger. `on_commit` as in `upload`. `sniff`: the first
+        bytes must not contradict the declared type (needs `rehouse[sniff]`; one request more). Raises UploadMismatch if nothing
+        arrived, or something else; GrantUnknown, GrantExpired, NoSuchDocument.
 
         >>> acme.confirm_upload(grant_id).key                   # doctest: +SKIP
         'documents/7f3a/a.pdf'
         """
-        return grants.confirm_upload(self._scope, _id_of(grant), on_commit)
+        return grants.confirm_upload(self._scope, _id_of(grant), on_commit, sniff=sniff)
+
+    @count_call
+    def resume_upload(self, grant_id: str) -> UploadGrant:
+        """Return an open grant again, its requests signed anew until it expires: for a browser that has lost it.
+
+        A grant for a form comes back as one for a PUT. One query. Raises GrantUnknown, GrantExpired.
+        """
+        return signing.resume_upload(self._scope, grant_id)
+
+    @count_call
+    def sign_upload(self, grant_id: str, request: UploadRequest) -> SignedRequest:
+        """Sign one request of an open grant, for a client that asks for each, such as Uppy.
+
+        Key, upload id, part and type must be the grant's. One query. Raises NotGranted, GrantUnknown, GrantExpired.
+        """
+        return signing.sign_upload(self._scope, grant_id, request)
 
     @count_call
     def abort_upload(self, grant: UploadGrant | str) -> None:

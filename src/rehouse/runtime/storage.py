@@ -17,7 +17,6 @@ import psycopg
 from rehouse import config
 from rehouse.config import Settings, name_setting
 from rehouse.core.errors import BadUsage
-from rehouse.core.naming import MAX_KEY_BYTES
 from rehouse.core.routing import buckets_of
 from rehouse.ledger.application_rows import ApplicationRows
 from rehouse.ledger.catalog import Catalog, read
@@ -132,7 +131,7 @@ class TenantStorage:
     def longest_key(self) -> int:
         """The most characters that a key may have."""
         assert self._prepared is not None
-        return min(MAX_KEY_BYTES, self._prepared[0].key_max_length or MAX_KEY_BYTES)
+        return self._prepared[0].longest_key
 
     def recall(self, named: str | int) -> KnownTenant | None:
         """Return what is remembered of a tenant, None if that is nothing, or too old."""

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from rehouse.core.errors import Refused
 from rehouse.core.model import ObjectRef, TenantId
+from rehouse.core.upload_requests import Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ class UploadGrant:
 
     A small object has `url`: PUT it with these `headers`. A large one has `parts`: PUT each slice of the file to its part's URL, in
     any order and as often as needed. `list_parts_url` (GET) names the parts that arrived, `abort_url` (DELETE) gives the upload up.
-    With the method POST send a form to `url`: these `fields` in their order, and last the field `file`.
+    With the method POST send a form to `url`: these `fields` in their order, and last the field `file`. `key` and `upload_id`:
+    where S3 keeps the upload until it is confirmed.
     """
 
     grant_id: str
@@ -132,6 +134,8 @@ class UploadGrant:
     parts: tuple[PartGrant, ...] = ()
     list_parts_url: str | None = field(default=None, repr=False)
     abort_url: str | None = field(default=None, repr=False)
+    key: str = ""
+    upload_id: str | None = None
 
     def to_json(self) -> str:
         """Return the grant as JSON for the browser."""
@@ -154,6 +158,21 @@ class UploadGrant:
                 hint="send back what create_upload(…).to_json() returned",
                 subject="grant",
             ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """One request of a grant, signed: what it is for, and the `url` and `headers` to send it with.
+
+    `url` is None for the purposes `create` and `complete`: the upload was begun when it was granted, and `confirm_upload` completes
+    it.
+    """
+
+    purpose: Purpose
+    key: str
+    upload_id: str | None
+    url: str | None = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

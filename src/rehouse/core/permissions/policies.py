@@ -59,6 +59,7 @@ class Scope:
     kms_key: str | None = None
     source_keys: tuple[str, ...] = ()
     home_buckets: tuple[str, ...] = ()
+    role_arn: str | None = None
 
     def arns(self, resource: Resource) -> tuple[str, ...]:
         """Return the ARNs of a kind of resource.
@@ -81,6 +82,8 @@ class Scope:
             return tuple(key.arn for key in self.keys(resource))
         if resource is Resource.ANY:
             return ("*",)
+        if resource is Resource.TENANT_ROLE:
+            return (self.role_arn,) if self.role_arn else ()
         return tuple(bucket_arn(name, self.region) for name in buckets[resource])
 
     def keys(self, resource: Resource) -> tuple[KmsKey, ...]:
@@ -105,7 +108,7 @@ class Scope:
 
     def conditions(self, resource: Resource) -> Policy:
         """Return the condition of the statements: the bucket must be in our account, not only have the right name."""
-        if self.account is None or resource is Resource.ANY:
+        if self.account is None or resource in {Resource.ANY, Resource.TENANT_ROLE}:
             return {}
         return {"Condition": {"StringEquals": {"aws:ResourceAccount": self.account}}}
 

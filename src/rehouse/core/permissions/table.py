@@ -26,6 +26,7 @@ class Resource(StrEnum):
     KEY = "the KMS key"
     KEY_ALIAS = "the alias of the KMS key"
     SOURCE_KEYS = "the KMS keys of the shared bucket"
+    TENANT_ROLE = "the role for credentials of one tenant"
     ANY = "everything"
 
 
@@ -219,6 +220,13 @@ TABLE: tuple[Permission, ...] = (
         ("application",), _APPLICATION, Resource.SHARED_OBJECTS, "the application, until its tenants are cut over"
     ),
     Permission(("application",), _APPLICATION, Resource.TENANT_OBJECTS, "the application, from the cutover on"),
+    Permission(
+        ("application",),
+        ("sts:AssumeRole", "sts:TagSession"),
+        Resource.TENANT_ROLE,
+        "isolation: credentials of one tenant, narrowed by a session policy",
+        is_of_storage=True,
+    ),
     *(
         Permission(("application",), actions, resource, f"TenantStorage, in the {resource}: {step}", is_of_storage=True)
         for actions, step, resources in (

@@ -144,15 +144,25 @@ WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = ANY(%(document_
 -- Check deferred constraints with each statement instead of at the commit, so that a refused row is known while others continue.
 SET CONSTRAINTS ALL IMMEDIATE;
 
+-- name: prepare_batch
+-- Do the same, and make the planner look up the rows of a batch one by one, in order of id. Its statistics may say that the tenant
+-- has a handful of rows; it would then read all of them for each batch.
+SET CONSTRAINTS ALL IMMEDIATE;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL max_parallel_workers_per_gather = 0;
+
 -- name: lock_copies
 -- Lock the next copies whose rows still point to their sources, in order of id. Rows that are locked by others are left for a
--- later pass, rows that refused in this run for the next run.
+-- later pass, rows that refused in this run for the next run. The ledger is looked up by key for each row (OFFSET 0), because
+-- the planner does not know yet how many documents were copied.
 SELECT m.document_id, m.state, m.source_bucket, m.source_key, m.source_etag, m.target_bucket, m.target_key, m.target_etag
-FROM s3_migration_documents m JOIN {documents} d ON d.{documents.id} = m.document_id
-WHERE m.tenant_id = %(tenant_id)s AND m.state = 'copied'
-  AND NOT (m.run_id = %(run_id)s AND coalesce(m.error_code, '') = %(row_refused)s)
-  AND (%(after)s::{document_id_type} IS NULL OR m.document_id > %(after)s AND d.{documents.id} > %(after)s)
-  AND d.{documents.tenant_id} = m.tenant_id AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
+FROM {documents} d JOIN LATERAL (
+  SELECT * FROM s3_migration_documents o
+  WHERE o.tenant_id = d.{documents.tenant_id} AND o.document_id = d.{documents.id} AND o.state = 'copied'
+    AND NOT (o.run_id = %(run_id)s AND coalesce(o.error_code, '') = %(row_refused)s) OFFSET 0) m ON true
+WHERE d.{documents.tenant_id} = %(tenant_id)s AND (%(after)s::{document_id_type} IS NULL OR d.{documents.id} > %(after)s)
+  AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key
 ORDER BY d.{documents.id} LIMIT %(limit)s FOR {row_lock} OF d SKIP LOCKED;
 
 -- name: claimed_by_others
@@ -181,15 +191,17 @@ JOIN LATERAL (SELECT 1 FROM s3_migration_documents m
     AND m.state IN {states.moved} OFFSET 0) r ON true;
 
 -- name: flip_documents
--- Flip the rows: bucket, key, the object's true size, and its ETag (quoted if the row's ETag was quoted).
+-- Flip the rows: bucket, key, the object's true size, and its ETag (quoted if the row's ETag was quoted). The ledger is looked up
+-- by key (OFFSET 0), and the row by what is found there, as in lock_copies.
 UPDATE {documents} d SET {documents.s3_bucket} = m.target_bucket, {documents.s3_key} = m.target_key,
   {documents.file_size} = m.source_size, -- if documents.file_size
   {documents.etag} = CASE WHEN d.{documents.etag} LIKE '"%%' THEN '"' || m.target_etag || '"' ELSE m.target_etag END, -- if documents.etag
   s3_version_id = m.target_version, s3_checksum = m.target_checksum,
   s3_migrated_at = CASE WHEN m.target_bucket = %(home_bucket)s THEN now() END
-FROM s3_migration_documents m
-WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'
-  AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
+FROM unnest(%(document_ids)s::{document_id_type}[]) k (document_id) JOIN LATERAL (
+  SELECT * FROM s3_migration_documents o
+  WHERE o.tenant_id = %(tenant_id)s AND o.document_id = k.document_id AND o.state = 'copied' OFFSET 0) m ON true
+WHERE d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
   AND d.{documents.s3_bucket} = m.source_bucket AND d.{documents.s3_key} = m.source_key;
 
 -- name: record_flips
@@ -197,10 +209,12 @@ WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{doc
 -- changed the effect of the statement before. Without an ETag of a source there was none: it counts as removed.
 UPDATE s3_migration_documents m SET state = CASE WHEN m.source_etag IS NULL THEN 'removed' ELSE 'flipped' END, flipped_at = now(), error_code = NULL, error_message = NULL,
   request_id = NULL, run_id = %(run_id)s, updated_at = now()
-FROM {documents} d
-WHERE m.tenant_id = %(tenant_id)s AND m.document_id = ANY(%(document_ids)s::{document_id_type}[]) AND m.state = 'copied'
-  AND d.{documents.id} = m.document_id AND d.{documents.tenant_id} = m.tenant_id
-  AND d.{documents.s3_bucket} = m.target_bucket AND d.{documents.s3_key} = m.target_key;
+FROM unnest(%(document_ids)s::{document_id_type}[]) k (document_id) JOIN LATERAL (
+  SELECT {documents.tenant_id} AS tenant_id, {documents.id} AS id, {documents.s3_bucket} AS bucket, {documents.s3_key} AS key,
+    'copied' AS state
+  FROM {documents} WHERE {documents.tenant_id} = %(tenant_id)s AND {documents.id} = k.document_id OFFSET 0) d ON true
+WHERE m.tenant_id = d.tenant_id AND m.document_id = d.id AND m.state = d.state
+  AND m.target_bucket = d.bucket AND m.target_key = d.key;
 
 -- name: columns_of_index
 -- Return the columns of a unique index without expressions, in the index's order. The index must be on the document's own
@@ -234,7 +248,7 @@ WHERE m.tenant_id = %(tenant_id)s AND m.state IN {states.unmoved} AND NOT EXISTS
     AND coalesce(nullif({bucket_told.d}, ''), %(default_bucket)s) = m.source_bucket AND {key_told.d} = m.source_key);
 
 -- name: prepare_stream
--- Forbid nested loops for a query that reads a whole tenant. Right after copies or flips the planner has no statistics and
+-- Forbid nested loops for a query that reads a whole tenant or bucket. Right after copies or flips the planner has no statistics and
 -- expects one row. It would then search the whole ledger for each document: 25 seconds for 10,000 documents.
 SET LOCAL enable_nestloop = off;
 

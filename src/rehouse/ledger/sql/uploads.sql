@@ -106,6 +106,11 @@ WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s AND state IN (
 -- Return a grant of a tenant.
 SELECT {columns_of_grant} FROM {s3_upload_grants} WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s;
 
+-- name: live_grant
+-- Return a grant of a tenant, and how many seconds it lives by the database's clock.
+SELECT {columns_of_grant}, floor(extract(epoch FROM expires_at - clock_timestamp()))::integer AS seconds
+FROM {s3_upload_grants} WHERE grant_id = %(grant_id)s::uuid AND tenant_id = %(tenant_id)s;
+
 -- name: lock_grant
 -- Lock a grant of a tenant, then read it.
 SELECT {columns_of_grant}, expires_at <= clock_timestamp() AS is_expired FROM {s3_upload_grants}

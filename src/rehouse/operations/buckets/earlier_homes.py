@@ -17,7 +17,7 @@ from rehouse.core.copies import Places
 from rehouse.core.earlier_homes import is_outdated
 from rehouse.core.errors import Refused, StorageRefused
 from rehouse.core.model import Document, ListedObject, Tenant
-from rehouse.core.naming import MAX_KEY_BYTES, is_named_for, target_folder
+from rehouse.core.naming import is_named_for, target_folder
 from rehouse.ledger.ledger import Ledger
 from rehouse.operations.buckets.homes import list_with_our_prefix, naming_statement, stand_in_migration
 from rehouse.s3.buckets.control import Control
@@ -121,7 +121,7 @@ def _are_outdated(
     for each in objects:
         remaining[_folder_of(each.key)].append(each)
     migration = stand_in_migration(tenant, settings)
-    longest = min(MAX_KEY_BYTES, ledger.catalog.key_max_length or MAX_KEY_BYTES)
+    longest = ledger.catalog.longest_key
     places = Places(settings.require_shared_buckets(), migration.home_bucket, longest)
     for page in ledger.documents(migration).pages_outside(settings.batch_size):
         for document in (each.document for each in page):

@@ -110,11 +110,11 @@ def name_null_buckets(services: Services, migration: Migration) -> None:
         services.stop_here()
 
 
-def flip_copies(services: Services, migration: Migration, subject: str, *, is_return: bool = False) -> Flips:
+def flip_copies(services: Services, migration: Migration, subject: str) -> Flips:
     """Flip every verified copy whose row and source are as they were when copied; return the counts.
 
     A document is copied again if its source changed or another tenant now claims it. A copy whose row moved or was deleted becomes
-    superseded. `is_return`: the rows return to a shared bucket.
+    superseded.
     """
     documents = services.ledger.documents(migration)
     flips = Flips()
@@ -122,7 +122,7 @@ def flip_copies(services: Services, migration: Migration, subject: str, *, is_re
     for _ in passes():
         if total:
             name_null_buckets(services, migration)  # repeat it, because a row that was locked before still has none
-            _one_pass(services, documents, flips, subject, total, is_return=is_return)
+            _one_pass(services, documents, flips, subject, total)
         services.ledger.run_with_retries(documents.supersede)
         flips.left = documents.count_copies()[0] if flips.flipped < total else 0
         if flips.left <= flips.unseen:  # S3 was asked several times already
@@ -145,17 +145,14 @@ def flip_first(services: Services, migration: Migration, count: int) -> Flips:
     return replace(flips, left=documents.count_copies()[0])
 
 
-def _one_pass(
-    services: Services, documents: Documents, flips: Flips, subject: str, total: int, *, is_return: bool
-) -> None:
+def _one_pass(services: Services, documents: Documents, flips: Flips, subject: str, total: int) -> None:
     after: str | None = None
     is_over = False
     flips.unseen = 0
     while not is_over:
         services.stop_here()
         services.keep_locks()
-        batch = _Batch(services, documents, after, lock_budget.MOST_ROWS, is_return=is_return)
-        after, some = _flip_batch(batch)
+        after, some = _flip_batch(_Batch(services, documents, after, lock_budget.MOST_ROWS))
         is_over = after is None
         flips.add(some)
         services.report(Progress(subject, "flip", flips.flipped, total))
@@ -169,7 +166,6 @@ class _Batch:
     documents: Documents
     after: str | None
     most: int
-    is_return: bool = False
     faults: dict[ObjectRef, Fault] = field(default_factory=dict)
 
 
@@ -207,8 +203,7 @@ def _flip_locked(batch: _Batch, flip: Callable[[Sequence[str]], int]) -> tuple[s
     services, documents = batch.services, batch.documents
     budget = services.lock_budget(FLIPPING)
     most = min(batch.most, budget.rows)
-    locking = documents.lock_copies(batch.after, most, is_return=batch.is_return)
-    with services.bulk.reserve(LEAST_REQUESTS), locking as locked:
+    with services.bulk.reserve(LEAST_REQUESTS), documents.lock_copies(batch.after, most) as locked:
         if not locked:
             return None, Flips()
         began = time.monotonic()
