@@ -94,8 +94,8 @@ class Uploads:
     ) -> Grant:
         """Record a grant if the tenant's limits have room for it; it expires after `seconds`, by the database's clock.
 
-        `document_id`: None for a file (files.py).
-        Raises QuotaExceeded, InactiveTenant, UnknownTenant, or Refused where new uploads have no bucket.
+        Without `document_id` it is a file's (files.py). Raises QuotaExceeded, InactiveTenant, UnknownTenant, or Refused where new
+        uploads have no bucket.
         """
         if not holder(self._connection)(declared.name):
             raise BadUpload(
