@@ -29,7 +29,7 @@ class TenantIdentity(Identity):
     """The credentials of a tenant for one bucket, and the clock of the process."""
 
     def __init__(self, base: Identity, fetch: _Fetch) -> None:
-        self._base, self._fetch = base, fetch
+        self._fetch = fetch
         self.now, self.learn = base.now, base.learn  # type: ignore[method-assign]
 
     def credentials(self) -> Credentials:
