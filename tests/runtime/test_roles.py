@@ -123,7 +123,7 @@ def test_single_keys_of_the_shared_bucket_need_no_role(room, storage, keys, sts)
     assert len(sts.seen) == 0
 
 
-def test_an_upload_granted_before_a_cutover_is_confirmed_after_it(room, storage, sts):
+def test_a_grant_is_confirmed_after_a_cutover(room, storage, sts):
     room.row("d1", None)
     acme = storage.for_tenant("acme")
     grant = acme.create_upload("d1", "a.txt", 5, "text/plain")

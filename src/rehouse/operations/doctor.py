@@ -23,6 +23,7 @@ from rehouse.operations.checks.pointers import check_pointers
 from rehouse.operations.checks.probe import check_by_probe
 from rehouse.operations.checks.rights import check_rights
 from rehouse.operations.checks.shared_bucket import check_shared_bucket, removed_bucket
+from rehouse.operations.checks.tenant_role import check_tenant_role
 from rehouse.operations.shared_buckets import require_places
 from rehouse.s3.buckets.control import Control
 from rehouse.s3.session import Session
@@ -94,6 +95,7 @@ def _run_checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
     yield from _set_group(Group.NEW_BUCKETS, [check_homes(settings, control)])
     yield from _set_group(Group.RIGHTS, _end_with_error("rights", check_rights(settings, control, probe=probe)))
     application = application_control(control.session, control.new_buckets)
+    yield from _set_group(Group.APPLICATION, check_tenant_role(settings, control))
     rights = _end_with_error("application", check_application(settings, control, application))
     yield from _set_group(Group.APPLICATION, rights)
     if probe:

@@ -10,12 +10,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rehouse.core.errors import RehouseError, StorageRefused
 from rehouse.core.model import TenantId
 from rehouse.core.permissions.session_policy import as_text, session_name, session_policy
 from rehouse.s3.faults import translate_errors
 from rehouse.s3.session import Credentials, Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_sts.type_defs import AssumeRoleResponseTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +79,20 @@ class TenantCredentials:
     def _seconds_left(self, credentials: Credentials) -> float:
         return (credentials.expires_at or 0) - self._clock()
 
+    def packed_percent(self, tenant_id: TenantId, bucket: str) -> int | None:
+        """Assume the role once; return how much of STS's limit the session policy takes, None if STS does not tell.
+
+        Raises StorageRefused, StorageUnavailable.
+        """
+        told = self._ask(tenant_id, bucket).get("PackedPolicySize")
+        return None if told is None else int(told)
+
     def _assume(self, tenant_id: TenantId, bucket: str) -> Credentials:
+        reply = self._ask(tenant_id, bucket)["Credentials"]
+        expires_at = reply["Expiration"].timestamp()
+        return Credentials(reply["AccessKeyId"], reply["SecretAccessKey"], reply["SessionToken"], expires_at)
+
+    def _ask(self, tenant_id: TenantId, bucket: str) -> AssumeRoleResponseTypeDef:
         if self._sts is None:
             raise StorageRefused(
                 "this endpoint has no STS", hint="set AWS_ENDPOINT_URL_STS if the server has one", code="NoSTS"
@@ -85,14 +102,12 @@ class TenantCredentials:
         name = session_name(tenant_id)
         try:
             with translate_errors(f"the role {self._role}"):
-                reply = self._sts.assume_role(
+                return self._sts.assume_role(
                     RoleArn=self._role,
                     RoleSessionName=name,
                     Policy=as_text(session_policy(bucket, region=self._session.region, encryption=key)),
                     DurationSeconds=SECONDS,
                     Tags=[{"Key": "rehouse-tenant", "Value": name}],
-                )["Credentials"]
+                )
         except StorageRefused as error:
             raise StorageRefused(error.message, hint=HINT, code=error.code, subject="role_arn") from None
-        expires_at = reply["Expiration"].timestamp()
-        return Credentials(reply["AccessKeyId"], reply["SecretAccessKey"], reply["SessionToken"], expires_at)
