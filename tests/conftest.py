@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import botocore.loaders
@@ -29,6 +30,8 @@ EVERYTHING = {
         "Statement": [{"Effect": "Allow", "Action": ["s3:*", "cloudwatch:*", "sts:*"], "Resource": "*"}],
     }
 }
+collect_ignore = ["support/django_project", *([] if find_spec("playwright") else ["browser"])]
+"""Django imports its project by another name. scripts/browser installs Playwright, without which its tests cannot be collected."""
 _numbers = itertools.count(1)
 STS = "AWS_ENDPOINT_URL_STS"
 ROOM_BYTES = 4 * 1024**3

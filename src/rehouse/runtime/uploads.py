@@ -19,10 +19,10 @@ from rehouse.core.uploads import Declared
 from rehouse.ledger.application_rows import StoredUpload
 from rehouse.ledger.deletions import Deletion
 from rehouse.ledger.uploads import Grant
+from rehouse.runtime.carry import carry_object
 from rehouse.runtime.scope import Scope
 from rehouse.runtime.values import OnCommit, StoredDocument
 from rehouse.s3.objects.answers import StoredObject
-from rehouse.s3.objects.carry import carry_object
 
 log = logging.getLogger(__name__)
 
