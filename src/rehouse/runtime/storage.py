@@ -140,8 +140,7 @@ class TenantStorage:
         """Return a client that removes what the ledger has recorded for a tenant in a bucket."""
         if self.roles is None:
             return self.objects
-        shared = self.settings.require_shared_buckets()
-        return self._client_of(tenant_id, buckets_of(None, [bucket], shared, self.settings.dropped_buckets))
+        return self._client_of(tenant_id, buckets_of(None, [bucket], self.settings.require_shared_buckets()))
 
     def _client_of(self, tenant_id: TenantId, buckets: Buckets) -> ObjectClient:
         assert self.roles is not None
