@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from tests.support.serving import serving
 from tests.support.web_uploads import BODY, LARGE, declared, put_parts, store
 
 from rehouse.core.errors import BadUsage
@@ -168,6 +170,17 @@ def test_a_route_of_the_application_s_own(client_of, address, document):
     assert httpx.get(f"{address}/names", headers={"x-user": "acme"}).json() == ["d1.txt"]
     answer = httpx.get(f"{address}/fails", headers={"x-user": "acme"})
     assert (answer.status_code, answer.json()["error"]) == (404, "no_such_document")
+
+
+def test_a_router_that_sniffs_refuses_other_types(storage, document):
+    app = FastAPI()
+    app.include_router(storage_router(tenant_dependency(storage, lambda: "acme"), sniff=True))
+    with serving(app) as address:
+        wanted = {"document_id": document, "name": "a.pdf", "size": 5, "content_type": "application/pdf"}
+        grant = httpx.post(f"{address}/uploads", json=wanted).json()
+        assert httpx.put(grant["url"], content=b"hello", headers=grant["headers"]).status_code == 200
+        answer = httpx.post(f"{address}/uploads/{grant['grant_id']}/confirm")
+    assert (answer.status_code, answer.json()["error"]) == (422, "upload_mismatch")
 
 
 def test_no_router_without_a_tenant(storage):

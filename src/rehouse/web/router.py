@@ -83,15 +83,17 @@ def limit_body(receive: Receive, most: int) -> Receive:
     return receive_some
 
 
-def storage_router(handle: TenantDependency) -> APIRouter:
+def storage_router(handle: TenantDependency, *, sniff: bool = False) -> APIRouter:
     """Return the routes of the storage, for the tenant that `tenant_dependency` opens. Raises BadUsage for anything else.
+
+    `sniff`: a confirmation compares the declared type with the first bytes (needs `rehouse[sniff]`).
 
     >>> app.include_router(storage_router(handle), prefix="/api")       # doctest: +SKIP
     """
     opened = Depends(require_dependency(handle))
 
     def keep(request: Request, tenant: TenantHandle = opened) -> None:
-        request.state.rehouse_tenant = tenant
+        request.state.rehouse_tenant, request.state.rehouse_sniff = tenant, sniff
 
     router = APIRouter(dependencies=[Depends(keep)])
     router.include_router(routes)
@@ -137,9 +139,9 @@ def abort_upload(tenant: Tenant, grant_id: GrantId) -> None:
 
 
 @routes.post("/uploads/{grant_id}/confirm", tags=["uploads"])
-def confirm_upload(tenant: Tenant, grant_id: GrantId) -> StoredDocument:
+def confirm_upload(request: Request, tenant: Tenant, grant_id: GrantId) -> StoredDocument:
     """Compare what arrived with what was granted, and point the document to it. Again: the same answer."""
-    return tenant.confirm_upload(grant_id)
+    return tenant.confirm_upload(grant_id, sniff=request.state.rehouse_sniff)
 
 
 @routes.post("/uploads/{grant_id}/sign", tags=["uploads"])
