@@ -25,6 +25,9 @@ MOST_SKEW_SECONDS = 900.0
 class Identity:
     """Credentials from a Session, at most KEPT_SECONDS old, and the time on the server's clock."""
 
+    most_url_seconds: int | None = None
+    """The longest that a URL may be valid with credentials like these, None if only the present ones limit it."""
+
     def __init__(self, session: Session, clock: Callable[[], float] = time.time) -> None:
         self._session = session
         self._clock = clock

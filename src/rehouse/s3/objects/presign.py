@@ -87,6 +87,7 @@ class Presigner:
         They are renewed if less than half an hour is left. Raises StorageRefused, StorageUnavailable.
         """
         identity = self._access().identity_of(bucket)
+        wanted = min(wanted, identity.most_url_seconds or wanted)
         credentials = identity.credentials()
         if credentials.expires_at is not None and credentials.expires_at - identity.now() < min(
             wanted, RENEWED_SECONDS
@@ -250,6 +251,13 @@ def _lasting(access: Access, ref: ObjectRef, expires: int) -> Credentials:
             subject=object_name(ref),
         )
     identity = access.identity_of(ref.bucket)
+    most = identity.most_url_seconds
+    if most is not None and expires > most:
+        raise Refused(
+            f"{object_name(ref)}: a presigned URL of {expires:,} seconds would outlive the credentials of the tenant",
+            hint=f"with role_arn a URL is valid for {most:,} seconds at most: ask for a shorter time",
+            subject=object_name(ref),
+        )
     credentials = identity.credentials()
     if credentials.expires_at is not None and credentials.expires_at < identity.now() + expires:
         credentials = identity.renew()  # boto3 may have newer ones, or fetch them now

@@ -15,7 +15,7 @@ from rehouse.core.model import TenantId
 from rehouse.s3.bulk.clock_and_credentials import Identity
 from rehouse.s3.objects.access import Access
 from rehouse.s3.session import Credentials, Session
-from rehouse.s3.tenant_credentials import SECONDS, TenantCredentials
+from rehouse.s3.tenant_credentials import AHEAD_SECONDS, SECONDS, TenantCredentials
 
 FRESH_SECONDS = SECONDS - 60
 """Credentials that live longer are not renewed: they were made less than a minute ago."""
@@ -27,6 +27,9 @@ class _Fetch(Protocol):
 
 class TenantIdentity(Identity):
     """The credentials of a tenant for one bucket, and the clock of the process."""
+
+    most_url_seconds = SECONDS - AHEAD_SECONDS
+    """Every process can sign for so long, however old its session is: also a grant that another process has just made."""
 
     def __init__(self, base: Identity, fetch: _Fetch) -> None:
         self._fetch = fetch
